@@ -1,1 +1,41 @@
 """A SaaS on Flask: sign-in, Stripe subscriptions, people and roles, share cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask
+
+from saas import config as configuration
+
+
+def create_app(config: Mapping[str, Any] | None = None) -> Flask:
+    """The application; `config` is what `config.from_env` gives for the environment by default."""
+    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
+    app.config.from_mapping(config or configuration.from_env(configuration.environment()))
+
+    from saas import cli, database, errors, jobs, limits, logs, presentation, security
+    from saas.auth import bp as auth
+    from saas.auth import sessions
+    from saas.billing import bp as billing
+    from saas.extensions import migrate
+    from saas.og import bp as og
+    from saas.product import bp as product
+    from saas.site import bp as site
+    from saas.users import bp as users
+
+    logs.init_app(app)
+    errors.init_app(app)
+    database.init_app(app)
+    migrate.init_app(app, database.db, directory=str(configuration.ROOT / "migrations"))
+    jobs.init_app(app)
+    sessions.init_app(app)
+    security.init_app(app)
+    limits.init_app(app)
+    presentation.init_app(app)
+
+    for room in (site, auth, billing, users, product, og):
+        app.register_blueprint(room)
+    cli.init_app(app)
+    return app

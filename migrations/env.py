@@ -1,0 +1,60 @@
+"""How migrations run: one at a time, in one transaction, and never with SQLite's foreign keys on.
+
+Alembic's batch mode on SQLite copies a table, drops it and renames the copy. With foreign keys
+switched on, the drop deletes the rows of every child table, without a word. So they are switched
+off around the migration, and checked before it is committed.
+"""
+
+from alembic import context
+from sqlalchemy import text
+
+from saas.database import UTCDateTime, db
+
+# Any number: all who migrate this database ask for the same lock.
+_ADVISORY_LOCK = 7_203_114_771
+
+
+def run() -> None:
+    engine = db.engine
+    with engine.connect().execution_options(writing=True) as connection:
+        sqlite = connection.dialect.name == "sqlite"
+        if sqlite:
+            # Not possible inside a transaction, so below SQLAlchemy, which would begin one.
+            connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
+        try:
+            _migrate(connection, sqlite)
+        finally:
+            if sqlite:
+                connection.connection.driver_connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _migrate(connection, sqlite: bool) -> None:
+    context.configure(
+        connection=connection,
+        target_metadata=db.metadata,
+        render_as_batch=sqlite,
+        transactional_ddl=True,
+        compare_server_default=True,
+        render_item=_render_item,
+    )
+    with connection.begin():
+        if not sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        with context.begin_transaction():
+            context.run_migrations()
+        if sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):
+            raise RuntimeError(
+                f"the migration would leave rows without their parents: {broken[:5]}"
+            )
+
+
+def _render_item(kind, item, _context):
+    """Write a plain type into the migration, so that it does not depend on our code of tomorrow."""
+    if kind == "type" and isinstance(item, UTCDateTime):
+        return "sa.DateTime(timezone=True)"
+    return False
+
+
+if context.is_offline_mode():
+    raise SystemExit("Migrations run against a database; there is no offline mode.")
+run()

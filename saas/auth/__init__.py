@@ -1,0 +1,7 @@
+"""auth knows who you are: accounts, sign-in links, sessions."""
+
+from flask import Blueprint
+
+bp = Blueprint("auth", __name__)
+
+from saas.auth import letters, views  # noqa: E402, F401 - they register themselves on bp

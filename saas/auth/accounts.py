@@ -1,0 +1,133 @@
+"""Accounts: making them, naming them, and who may administer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from email_validator import EmailNotValidError, validate_email
+from sqlalchemy import func, select, update
+
+from saas import database
+from saas.auth.models import User
+from saas.database import db
+
+NAME_LENGTH = (3, 32)
+
+
+class NotPossible(Exception):
+    """Something about an account cannot be done; the message says why, for a person."""
+
+
+def clean_address(value: str) -> str:
+    """The one form of an address that is looked up, limited, stored and sent to.
+
+    ASCII and lower case: a fullwidth dot or a Kelvin sign would otherwise make two addresses of
+    one mailbox, or one address of two. Raises ValueError with a message for a person.
+    """
+    try:
+        checked = validate_email(value.strip(), check_deliverability=False, allow_smtputf8=False)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+    if not checked.ascii_email:
+        raise ValueError("This kind of address cannot receive our mail.")
+    return checked.ascii_email.lower()
+
+
+def clean_name(value: str) -> str:
+    """A name, with its spaces tidied; raises ValueError with a message for a person."""
+    name = " ".join(value.split())
+    shortest, longest = NAME_LENGTH
+    if len(name) < shortest:
+        raise ValueError(f"Enter at least {shortest} characters.")
+    if len(name) > longest:
+        raise ValueError(f"Enter at most {longest} characters; this is {len(name)}.")
+    if not name.isprintable():
+        raise ValueError("Use letters, digits, spaces and signs that can be seen.")
+    return name
+
+
+def find(email: str) -> User | None:
+    """The person with this address, already cleaned."""
+    return db.session.scalar(select(User).where(User.email == email))
+
+
+def get(email: str) -> User:
+    """The person with this address; raises `NotPossible` when there is none."""
+    try:
+        address = clean_address(email)
+    except ValueError as error:
+        raise NotPossible(f"{email!r} is not an address: {error}") from None
+    person = find(address)
+    if person is None:
+        raise NotPossible(f"Nobody has the address {address}.")
+    return person
+
+
+def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
+    """The account of this address, made now when there is none."""
+    with database.writing():
+        database.insert_if_new(
+            User,
+            id=database.uuid7(),
+            email=email,
+            name=name,
+            role=role,
+            created_at=database.now(),
+            stripe_customer_epoch=0,
+            stripe_sync_counter=0,
+        )
+        person = find(email)
+    if person is None:
+        raise RuntimeError("an account was inserted and is not there")
+    return person
+
+
+def rename(person: User, name: str) -> None:
+    """Change how a person is called; the form has checked the length."""
+    with database.writing():
+        database.execute(update(User).where(User.id == person.id).values(name=name))
+    db.session.refresh(person)
+
+
+def promote(person: User) -> None:
+    """Make somebody an administrator."""
+    _set_role(person, "admin")
+
+
+def demote(person: User) -> None:
+    """Make an administrator a user again; the last one stays, however many try at once."""
+    with database.writing() as session:
+        if is_last_admin(person):
+            raise NotPossible(f"{person.email} is the last administrator. Promote another first.")
+        _set_role(person, "user")
+        session.flush()
+
+
+def is_last_admin(person: User) -> bool:
+    """Whether nobody else could administer. Inside `writing()` the answer holds until its end."""
+    # Locking the rows makes two demotions at once wait for each other on PostgreSQL too.
+    admins = db.session.scalars(
+        select(User.id).where(User.role == "admin", User.disabled_at.is_(None)).with_for_update()
+    ).all()
+    return list(admins) == [person.id]
+
+
+def everybody() -> Iterator[User]:
+    """All people by address, a page of the database at a time."""
+    last = ""
+    while page := db.session.scalars(
+        select(User).where(User.email > last).order_by(User.email).limit(500)
+    ).all():
+        yield from page
+        last = page[-1].email
+
+
+def count() -> int:
+    """How many accounts there are."""
+    return db.session.scalar(select(func.count()).select_from(User)) or 0
+
+
+def _set_role(person: User, role: str) -> None:
+    with database.writing():
+        database.execute(update(User).where(User.id == person.id).values(role=role))
+        db.session.refresh(person)

@@ -1,0 +1,116 @@
+"""Sessions are rows: signing out, revoking and deleting take effect on the next request.
+
+The browser holds a random token, the row its hash. flask-login's cookie alone would go on
+working after a logout, because a copy of it stays valid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from flask import Flask, request, session, url_for
+from flask_login import current_user, login_user, logout_user
+from sqlalchemy import delete, select, update
+from werkzeug.exceptions import Unauthorized
+from werkzeug.utils import redirect
+from werkzeug.wrappers import Response
+
+from saas import database, errors, jobs, security
+from saas.auth.models import Session, User
+from saas.database import db, now
+from saas.extensions import login_manager
+
+IDLE = timedelta(days=30)
+ABSOLUTE = timedelta(days=90)
+_SEEN_EVERY = timedelta(minutes=5)  # how exact "last seen" is, and how seldom a GET writes
+
+
+def init_app(app: Flask) -> None:
+    """Let flask-login find people by the session that their browser names."""
+    app.config["PERMANENT_SESSION_LIFETIME"] = ABSOLUTE
+    app.config["SESSION_REFRESH_EACH_REQUEST"] = False
+    login_manager.init_app(app)
+    login_manager.session_protection = None  # the row decides, not a browser's description
+    login_manager.user_loader(_load)
+    login_manager.unauthorized_handler(_ask_to_sign_in)
+
+
+def start(person: User) -> None:
+    """Sign this browser in, with a session that is new in every respect."""
+    if current_user.is_authenticated:
+        end()
+    token = secrets.token_urlsafe(32)
+    with database.writing() as database_session:
+        row = Session(
+            token_hash=_hash(token),
+            user_id=person.id,
+            expires_at=now() + ABSOLUTE,
+            user_agent=request.user_agent.string[:200],
+        )
+        database_session.add(row)
+    security.new_session()
+    session.permanent = True
+    person.session, person.session_token = row, token
+    login_user(person)
+
+
+def end() -> None:
+    """Sign this browser out."""
+    row = current_user.session
+    with database.writing():
+        database.execute(delete(Session).where(Session.id == row.id))
+    forget()
+
+
+def forget() -> None:
+    """Clear the cookie of a person whose rows are gone already."""
+    logout_user()
+    security.new_session()
+
+
+@jobs.sweep(minutes=60)
+def forget_old_sessions() -> None:
+    """Sessions that nobody can use any more."""
+    with database.writing():
+        over = (Session.expires_at <= now()) | (Session.last_seen_at <= now() - IDLE)
+        database.execute(delete(Session).where(over))
+
+
+def _load(token: str) -> User | None:
+    at = now()
+    found = db.session.execute(
+        select(Session, User)
+        .join(User, User.id == Session.user_id)
+        .where(
+            Session.token_hash == _hash(token),
+            Session.expires_at > at,
+            Session.last_seen_at > at - IDLE,
+            User.disabled_at.is_(None),
+        )
+    ).one_or_none()
+    if found is None:
+        return None
+    row, person = found
+    person.session, person.session_token = row, token
+    if row.last_seen_at < at - _SEEN_EVERY:
+        _note_seen(row)
+    return person
+
+
+def _note_seen(row: Session) -> None:
+    with database.writing():
+        database.execute(update(Session).where(Session.id == row.id).values(last_seen_at=now()))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _ask_to_sign_in() -> Response:
+    """Send people to the sign-in page and back; tell programs that they are not signed in."""
+    if errors.wants_json():
+        raise Unauthorized
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("auth.login", next=wanted), code=303)

@@ -1,0 +1,107 @@
+"""Features behind a plan: `@plan_required("pro")` and monthly quotas from the catalogue."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from flask import render_template
+from flask_login import current_user, login_required
+from sqlalchemy import ForeignKey, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from saas import database, plans
+from saas.auth.models import User
+from saas.database import Model, db, now
+
+Args = ParamSpec("Args")
+T = TypeVar("T")
+
+
+class FeatureUse(Model):
+    """How often somebody used a feature in a calendar month of UTC, such as 2026-11."""
+
+    __tablename__ = "feature_uses"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    feature: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(default=0)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What was used this month, and how much there is; `limit` None means no limit."""
+
+    used: int
+    limit: int | None
+
+    @property
+    def is_exhausted(self) -> bool:
+        return self.limit is not None and self.used >= self.limit
+
+
+class QuotaExhausted(Exception):
+    """This month's quota is used up."""
+
+
+def plan_required(
+    plan_id: str, feature: str
+) -> Callable[[Callable[Args, T]], Callable[Args, T | tuple[str, int]]]:
+    """Let a view be used by people whose plan includes `plan_id`.
+
+    Anonymous people are asked to sign in; others get a page (403) that says what is missing, with
+    `feature` as its subject, and leads to the plan.
+    """
+    required = plans.BY_ID[plan_id]
+
+    def guard(view: Callable[Args, T]) -> Callable[Args, T | tuple[str, int]]:
+        @wraps(view)
+        @login_required
+        def guarded(*args: Args.args, **kwargs: Args.kwargs) -> T | tuple[str, int]:
+            if current_user.plan.includes(required):
+                return view(*args, **kwargs)
+            return render_template("product/upgrade.html", required=required, feature=feature), 403
+
+        return guarded
+
+    return guard
+
+
+def usage(person: User, feature: str) -> Usage:
+    """How much of this month's quota a person has used."""
+    row = db.session.get(FeatureUse, (person.id, feature, _month(now())))
+    return Usage(row.used if row else 0, person.plan.quota(feature))
+
+
+def use(person: User, feature: str) -> None:
+    """Count one use; raises `QuotaExhausted` when none is left, however many ask at once."""
+    limit = person.plan.quota(feature)
+    month = _month(now())
+    with database.writing():
+        database.insert_if_new(FeatureUse, user_id=person.id, feature=feature, month=month, used=0)
+        claim = update(FeatureUse).where(
+            FeatureUse.user_id == person.id,
+            FeatureUse.feature == feature,
+            FeatureUse.month == month,
+        )
+        if limit is not None:
+            claim = claim.where(FeatureUse.used < limit)
+        if not database.execute(claim.values(used=FeatureUse.used + 1)):
+            raise QuotaExhausted
+        db.session.scalar(
+            select(FeatureUse)
+            .where(FeatureUse.user_id == person.id, FeatureUse.feature == feature)
+            .where(FeatureUse.month == month)
+            .execution_options(populate_existing=True)
+        )
+
+
+def _month(at: datetime) -> str:
+    return at.strftime("%Y-%m")

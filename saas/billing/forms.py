@@ -1,0 +1,27 @@
+"""Forms of billing: what is bought is a plan and an interval, never a price from the browser."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from flask_wtf import FlaskForm
+from wtforms import HiddenField, SelectField
+from wtforms.validators import Length
+
+from saas import plans
+
+
+class CheckoutForm(FlaskForm):
+    """A plan of the catalogue. The nonce names the page, so that a double click buys once."""
+
+    plan = SelectField(
+        "Plan", choices=[(plan.id, plan.name) for plan in plans.FOR_SALE], validate_choice=True
+    )
+    interval = SelectField(
+        "Billed", choices=[("monthly", "monthly"), ("yearly", "yearly")], validate_choice=True
+    )
+    nonce = HiddenField(default=lambda: uuid4().hex, validators=[Length(max=64)])
+
+
+class PortalForm(FlaskForm):
+    """A button and its CSRF token."""

@@ -1,0 +1,65 @@
+"""The ledger of events: what arrived, what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete, update
+
+from saas import database, jobs
+from saas.billing.gateway import Event
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+
+KEPT = timedelta(days=90)
+
+
+def record(event: Event) -> bool:
+    """Note that an event arrived; False when it has been processed before."""
+    with database.writing():
+        database.insert_if_new(
+            StripeEvent,
+            id=event.id,
+            type=event.type,
+            created=event.created,
+            livemode=event.livemode,
+            api_version=event.api_version,
+            customer_id=event.customer_id,
+            object_id=event.object_id,
+            received_at=now(),
+            attempts=0,
+        )
+        row = db.session.get(StripeEvent, event.id, populate_existing=True)
+    return row is None or row.processed_at is None
+
+
+def finish(event_id: str | None) -> None:
+    """Note that an event has had its effect; joins the transaction of the effect."""
+    if event_id is None:
+        return
+    with database.writing():
+        database.execute(
+            update(StripeEvent)
+            .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
+            .values(processed_at=now(), attempts=StripeEvent.attempts + 1, last_error=None)
+        )
+
+
+def fail(event_id: str, error: Exception) -> None:
+    """Note that an event could not be applied; Stripe delivers it again."""
+    with database.writing():
+        database.execute(
+            update(StripeEvent)
+            .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
+            .values(
+                attempts=StripeEvent.attempts + 1,
+                last_error=f"{type(error).__name__}: {error}"[:500],
+            )
+        )
+
+
+@jobs.sweep(minutes=24 * 60)
+def prune() -> None:
+    """Events that were processed long ago are not needed: Stripe repeats none after 30 days."""
+    with database.writing():
+        database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - KEPT))

@@ -1,0 +1,74 @@
+"""What billing remembers besides the columns on `users`."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from saas.database import Key, Model, UTCDateTime, now
+
+
+class Installation(Model):
+    """One row: the id by which customers at Stripe are known to be ours.
+
+    Companies share a Stripe account between products, and every endpoint sees every event.
+    """
+
+    __tablename__ = "installations"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False, default=1)
+    key: Mapped[uuid.UUID]
+
+
+class StripeEvent(Model):
+    """The ledger of events: ids, never payloads, which hold personal data and are not needed."""
+
+    __tablename__ = "stripe_events"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    type: Mapped[str]
+    created: Mapped[datetime] = mapped_column(UTCDateTime)
+    livemode: Mapped[bool]
+    api_version: Mapped[str | None]
+    customer_id: Mapped[str | None]
+    object_id: Mapped[str | None]
+    received_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    processed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    attempts: Mapped[int] = mapped_column(default=0)
+    last_error: Mapped[str | None]
+
+    __table_args__ = (
+        Index("ix_stripe_events_received_at", "received_at"),
+        Index("ix_stripe_events_processed_at", "processed_at"),
+    )
+
+
+class SubscriptionChange(Model):
+    """History: a sync altered a column. `cause` is an event's id, or the command that asked."""
+
+    __tablename__ = "subscription_changes"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    counter: Mapped[int]
+    at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    cause: Mapped[str]
+    before: Mapped[dict[str, Any]] = mapped_column(JSON)
+    after: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+    __table_args__ = (Index("ix_subscription_changes_user_id_at", "user_id", "at"),)
+
+
+class ClosedAccount(Model):
+    """A tombstone: the opaque ids of an account that is gone, so that a late event is known."""
+
+    __tablename__ = "closed_accounts"
+
+    id: Mapped[Key]
+    person_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    stripe_customer_id: Mapped[str | None] = mapped_column(index=True)
+    closed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)

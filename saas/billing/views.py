@@ -1,0 +1,87 @@
+"""Billing pages. None of them asks Stripe, except where a person is sent there or comes back."""
+
+from __future__ import annotations
+
+from flask import flash, redirect, render_template, request, url_for
+from flask_login import current_user, login_required
+from werkzeug.wrappers import Response
+
+from saas.billing import bp, gateway, subscriptions, words
+from saas.billing.forms import CheckoutForm, PortalForm
+from saas.billing.subscriptions import CannotSubscribe
+
+Answer = str | Response | tuple[str, int]
+
+_PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does not answer
+
+
+@bp.get("/dashboard/billing")
+@login_required
+def overview() -> Answer:
+    sold = current_user.subscribed_to
+    plan, interval = sold if sold and current_user.is_subscribed else (current_user.plan, None)
+    return render_template(
+        "billing/overview.html",
+        plan=plan,
+        interval=interval,
+        price_cents=plan.price(interval) if interval else None,
+        status_words=words.status(current_user),
+        history=words.history(current_user.id),
+        form=PortalForm(),
+    )
+
+
+@bp.post("/billing/checkout")
+@login_required
+def checkout() -> Answer:
+    form = CheckoutForm()
+    if not form.validate_on_submit():
+        problems = [str(said) for told in form.errors.values() for said in told]
+        flash("Choose a plan and how it is billed. " + " ".join(problems), "error")
+        return redirect(url_for("site.pricing"), code=303)
+
+    with gateway.deadline(_PATIENCE):
+        page = subscriptions.start(
+            current_user, form.plan.data, form.interval.data, form.nonce.data or ""
+        )
+    return redirect(page, code=303)
+
+
+@bp.post("/billing/portal")
+@login_required
+def portal() -> Answer:
+    with gateway.deadline(_PATIENCE):
+        page = subscriptions.manage(current_user)
+    return redirect(page, code=303)
+
+
+@bp.get("/billing/return")
+@login_required
+def returned() -> Answer:
+    """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
+    had = current_user.plan
+    try:
+        with gateway.deadline(_PATIENCE):
+            person = subscriptions.sync(current_user.id, cause="return")
+    except gateway.Unavailable:
+        return Response(render_template("billing/return.html"), status=200, mimetype="text/html")
+    if person and person.is_paid and person.plan != had:
+        flash(f"You are on {person.plan.name} now. Thank you!", "success")
+    elif person and not person.is_subscribed and request.args.get("session_id"):
+        flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
+    return redirect(url_for("billing.overview"), code=303)
+
+
+@bp.errorhandler(CannotSubscribe)
+def explain(error: CannotSubscribe) -> Answer:
+    flash(str(error), "error")
+    return redirect(url_for("billing.overview"), code=303)
+
+
+@bp.errorhandler(gateway.StripeError)
+def unavailable(error: gateway.StripeError) -> Answer:
+    """Stripe is away or said no: nothing was changed here, and trying again may help."""
+    from flask import current_app
+
+    current_app.logger.warning("billing page failed: %s: %s", type(error).__name__, error)
+    return render_template("billing/unavailable.html"), 503

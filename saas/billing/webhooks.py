@@ -1,0 +1,103 @@
+"""The endpoint that Stripe calls: verify the raw bytes, note the event, fetch the truth."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from flask import request
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from saas import security
+from saas.auth.models import User
+from saas.billing import bp, gateway, ledger, subscriptions
+from saas.billing.gateway import BadEvent, BadSignature, Event
+from saas.database import db
+from saas.errors import Problem
+
+log = logging.getLogger("saas.billing")
+
+PATIENCE = 9.0  # seconds until we answer, whatever happens; Stripe gives up after some ten
+HANDLED = (
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "customer.deleted",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.pending_update_applied",
+    "customer.subscription.pending_update_expired",
+    "customer.subscription.trial_will_end",
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.voided",
+    "invoice.marked_uncollectible",
+)
+
+
+@bp.post("/api/webhooks/stripe")
+@security.csrf_exempt
+def webhook() -> tuple[dict[str, str], int]:
+    try:
+        event = gateway.verify(request.get_data(), request.headers.get("Stripe-Signature"))
+    except BadSignature as error:
+        raise Problem(400, "bad_signature", f"Not accepted: {error}.") from None
+    except BadEvent as error:
+        raise Problem(400, "bad_event", f"Not an event: {error}.") from None
+    return {"outcome": receive(event)}, 200
+
+
+def receive(event: Event) -> str:
+    """Apply an event; what came of it, in a word. Raises `Problem` 503 so that it comes again."""
+    if reason := _not_for_us(event):
+        log.info("event ignored: %s", reason, extra=_said(event))
+        return "ignored"
+    if not ledger.record(event):
+        return "seen"
+    try:
+        with gateway.deadline(PATIENCE):
+            outcome = _apply(event)
+    except (gateway.StripeError, SQLAlchemyError) as error:
+        log.warning("event not applied: %s", error, extra=_said(event))
+        ledger.fail(event.id, error)
+        raise Problem(503, "try_again", "The event is noted and will be applied later.") from None
+    log.info("event handled", extra={**_said(event), "outcome": outcome})
+    return outcome
+
+
+def _not_for_us(event: Event) -> str | None:
+    if event.type not in HANDLED:
+        return "a type that we do not handle"
+    if event.livemode != gateway.is_live():
+        return "of the other mode"
+    if event.account is not None:
+        return "of a connected account"
+    return None
+
+
+def _apply(event: Event) -> str:
+    person_id = _person_of(event)
+    if person_id is None:
+        ledger.finish(event.id)
+        return "not ours"
+    person = subscriptions.sync(person_id, cause=event.id, event_id=event.id)
+    if person is None:
+        ledger.finish(event.id)
+        return "gone"
+    return "applied"
+
+
+def _person_of(event: Event) -> uuid.UUID | None:
+    """Ours is a customer that we stored; an address or a reference in the event proves nothing."""
+    if event.customer_id is None:
+        return None
+    return db.session.scalar(select(User.id).where(User.stripe_customer_id == event.customer_id))
+
+
+def _said(event: Event) -> dict[str, str | None]:
+    return {"event_id": event.id, "event_type": event.type, "customer_id": event.customer_id}

@@ -1,0 +1,284 @@
+"""Settings: a pure function of the environment that reports every error at once.
+
+This is the only module that reads `os.environ`. Nothing secret has a default that could be
+guessed: `make run` writes random values to `instance/.env`, which is what makes several processes
+agree with each other.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PRICE_VARIABLES = {
+    (plan, interval): f"STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID"
+    for plan in ("pro", "business")
+    for interval in ("monthly", "yearly")
+}
+STRIPE_VARIABLES = (
+    "STRIPE_API_KEY",
+    "STRIPE_WEBHOOK_SECRET",
+    "STRIPE_PORTAL_CONFIGURATION_ID",
+    *PRICE_VARIABLES.values(),
+)
+
+
+class ConfigError(Exception):
+    """The environment cannot be used. `problems` maps each variable at fault to what is wrong."""
+
+    def __init__(self, problems: Mapping[str, list[str]]) -> None:
+        self.problems = {name: list(said) for name, said in sorted(problems.items())}
+        lines = [f"{name}: {' '.join(said)}" for name, said in self.problems.items()]
+        super().__init__("The configuration cannot be used.\n" + "\n".join(lines))
+
+
+def environment(root: Path = ROOT) -> dict[str, str]:
+    """The process environment over `.env` over what `make run` wrote in the instance folder."""
+    merged: dict[str, str] = {}
+    for name in ("instance/sandbox.env", "instance/.env", ".env"):
+        values = dotenv_values(root / name, interpolate=False)
+        merged.update({key: value for key, value in values.items() if value})
+    return {**merged, **{key: value for key, value in os.environ.items() if value}}
+
+
+def from_env(env: Mapping[str, str]) -> dict[str, Any]:
+    """Flask's configuration from a mapping of environment variables.
+
+    Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
+    doubtful, such as a test key in production, comes as a warning.
+    """
+    try:
+        settings: dict[str, Any] = EnvironmentSchema().load(dict(env))
+    except ValidationError as error:
+        raise ConfigError(error.normalized_messages()) from None
+    _refuse_what_does_not_fit(settings)
+    return {**settings, **_derived(settings)}
+
+
+def _origin(value: str) -> None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        raise ValidationError("must be an address without a path, such as https://example.com.")
+
+
+def _database_url(value: str) -> None:
+    try:
+        backend = make_url(value).get_backend_name()
+    except ArgumentError:
+        backend = ""
+    if backend not in ("sqlite", "postgresql"):
+        raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
+
+
+def _starts_with(*prefixes: str) -> Any:
+    def check(value: str) -> None:
+        for part in _split(value):
+            if not part.startswith(prefixes):
+                raise ValidationError(f"must start with {' or '.join(prefixes)}.")
+
+    return check
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _optional(*checks: Any) -> fields.String:
+    return fields.String(load_default="", validate=list(checks))
+
+
+class EnvironmentSchema(Schema):
+    """Every variable the application knows, with its type and its shape."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    SAAS_ENV = fields.String(
+        load_default="development",
+        validate=validate.OneOf(
+            ("development", "test", "production"),
+            error="must be development, test or production.",
+        ),
+    )
+    APP_URL = fields.String(load_default="http://localhost:5000", validate=_origin)
+    APP_NAME = fields.String(load_default="Plinth", validate=validate.Length(1, 40))
+    SECRET_KEY = fields.String(
+        required=True,
+        validate=validate.Length(min=32, error="must have at least 32 characters."),
+        error_messages={
+            "required": "is missing. `make run` writes one to instance/.env; on a server set a "
+            "long random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'."
+        },
+    )
+    SECRET_KEY_FALLBACKS = _optional()
+    DATABASE_URL = _optional(_database_url)
+    REDIS_URL = _optional(_starts_with("redis://", "rediss://"))
+    JOBS_URL = _optional(
+        _starts_with("sqlite:///", "postgresql://", "redis://", "rediss://", "inline:")
+    )
+    SANDBOX_URL = _optional(_origin)
+    STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
+    STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
+    STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
+    STRIPE_PRO_MONTHLY_PRICE_ID = _optional(_starts_with("price_"))
+    STRIPE_PRO_YEARLY_PRICE_ID = _optional(_starts_with("price_"))
+    STRIPE_BUSINESS_MONTHLY_PRICE_ID = _optional(_starts_with("price_"))
+    STRIPE_BUSINESS_YEARLY_PRICE_ID = _optional(_starts_with("price_"))
+    STRIPE_AUTOMATIC_TAX = fields.Boolean(
+        load_default=False, error_messages={"invalid": "must be true or false."}
+    )
+    RESEND_API_KEY = _optional(_starts_with("re_"))
+    SMTP_URL = _optional(_starts_with("smtp://", "smtps://", "smtp+starttls://"))
+    EMAIL_FROM = _optional()
+    TRUSTED_PROXIES = fields.Integer(
+        load_default=0,
+        validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
+        error_messages={"invalid": "must be a whole number."},
+    )
+    PAST_DUE_GRACE_DAYS = fields.Integer(
+        load_default=7,
+        validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
+        error_messages={"invalid": "must be a whole number of days."},
+    )
+    OG_FONTS = _optional()
+
+    @pre_load
+    def _tidy(self, env: dict[str, str], **_: Any) -> dict[str, str]:
+        """Empty means absent; the sandbox's Stripe stands in where no real key is given."""
+        env = {name: value.strip() for name, value in env.items() if value.strip()}
+        if "STRIPE_API_KEY" not in env and "SANDBOX_STRIPE_API_KEY" in env:
+            # In production this ends as "STRIPE_API_KEY is missing": see STRIPE_IS_SANDBOX.
+            for name in STRIPE_VARIABLES:
+                env.setdefault(name, env.get(f"SANDBOX_{name}", ""))
+            env = {name: value for name, value in env.items() if value}
+        for name in ("DATABASE_URL", "JOBS_URL"):
+            if env.get(name, "").startswith("postgres://"):
+                env[name] = "postgresql://" + env[name].removeprefix("postgres://")
+        return env
+
+    @post_load(pass_original=True)
+    def _fill(self, data: dict[str, Any], env: Mapping[str, str], **_: Any) -> dict[str, Any]:
+        data["APP_URL"] = data["APP_URL"].rstrip("/")
+        data["SANDBOX_URL"] = data["SANDBOX_URL"].rstrip("/")
+        sandboxed = env.get("SANDBOX_STRIPE_API_KEY") if "STRIPE_API_KEY" not in env else None
+        data["STRIPE_IS_SANDBOX"] = bool(sandboxed) or not data["STRIPE_API_KEY"]
+        if data["SAAS_ENV"] != "production":
+            data["DATABASE_URL"] = data["DATABASE_URL"] or "sqlite:///app.db"
+            if _needs_sandbox(data):
+                data["SANDBOX_URL"] = data["SANDBOX_URL"] or "http://localhost:5001"
+        return data
+
+
+def _needs_sandbox(settings: Mapping[str, Any]) -> bool:
+    has_mail = bool(settings["SMTP_URL"] or settings["RESEND_API_KEY"])
+    return bool(settings["STRIPE_IS_SANDBOX"]) or not has_mail
+
+
+def _refuse_what_does_not_fit(settings: Mapping[str, Any]) -> None:
+    """What no single variable shows: halves of a whole, and what production must not be."""
+    problems: dict[str, list[str]] = {}
+
+    def refuse(name: str, why: str) -> None:
+        problems.setdefault(name, []).append(why)
+
+    if settings["SMTP_URL"] and settings["RESEND_API_KEY"]:
+        refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
+    if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
+        refuse("JOBS_URL", "may be inline: in tests only.")
+    if not settings["STRIPE_IS_SANDBOX"]:
+        _refuse_half_a_stripe(settings, refuse)
+    _refuse_one_price_for_two_plans(settings, refuse)
+    if settings["SAAS_ENV"] == "production":
+        _refuse_half_a_production(settings, refuse)
+    if problems:
+        raise ConfigError(problems)
+
+
+def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
+    if not settings["STRIPE_WEBHOOK_SECRET"]:
+        refuse("STRIPE_WEBHOOK_SECRET", "is missing beside STRIPE_API_KEY.")
+    for name in PRICE_VARIABLES.values():
+        if not settings[name]:
+            refuse(name, "is missing beside STRIPE_API_KEY.")
+
+
+def _refuse_one_price_for_two_plans(settings: Mapping[str, Any], refuse: Any) -> None:
+    owners: dict[str, str] = {}
+    for name in PRICE_VARIABLES.values():
+        for price in _split(settings[name]):
+            if owners.setdefault(price, name) != name:
+                refuse(name, f"holds a price that {owners[price]} holds too.")
+
+
+def _refuse_half_a_production(settings: Mapping[str, Any], refuse: Any) -> None:
+    for name, why in _MISSING_IN_PRODUCTION.items():
+        if not settings[name]:
+            refuse(name, why)
+    if not settings["APP_URL"].startswith("https://"):
+        refuse("APP_URL", "must be an https:// address in production.")
+    if settings["SANDBOX_URL"]:
+        refuse("SANDBOX_URL", "must not be set in production: the sandbox is for development.")
+    if not settings["SMTP_URL"] and not settings["RESEND_API_KEY"]:
+        refuse("SMTP_URL", "or RESEND_API_KEY is missing: nobody could sign in.")
+    if len(set(settings["SECRET_KEY"])) < 12:
+        refuse("SECRET_KEY", "is too regular to be random.")
+    if "_test_" in settings["STRIPE_API_KEY"]:
+        warnings.warn("STRIPE_API_KEY is a test key: nobody can pay.", stacklevel=4)
+
+
+_MISSING_IN_PRODUCTION = {
+    "DATABASE_URL": "is missing.",
+    "STRIPE_API_KEY": "is missing.",
+    "EMAIL_FROM": "is missing: the address that mails come from.",
+}
+
+
+def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What follows from the variables: typed tuples, and the names that extensions expect."""
+    production = settings["SAAS_ENV"] == "production"
+    host = urlsplit(settings["APP_URL"]).hostname or "localhost"
+    database = make_url(settings["DATABASE_URL"])
+    postgres = database.get_backend_name() == "postgresql"
+    if postgres:
+        database = database.set(drivername="postgresql+psycopg")
+    return {
+        "SECRET_KEY_FALLBACKS": list(_split(settings["SECRET_KEY_FALLBACKS"])),
+        "STRIPE_WEBHOOK_SECRETS": _split(settings["STRIPE_WEBHOOK_SECRET"]),
+        "STRIPE_PRICES": {
+            key: _split(settings[name]) for key, name in PRICE_VARIABLES.items() if settings[name]
+        },
+        "STRIPE_API_BASE": f"{settings['SANDBOX_URL']}/stripe"
+        if settings["STRIPE_IS_SANDBOX"]
+        else "https://api.stripe.com",
+        "EMAIL_FROM": settings["EMAIL_FROM"] or f"{settings['APP_NAME']} <hello@{host}>",
+        "JOBS_URL": settings["JOBS_URL"]
+        or settings["REDIS_URL"]
+        or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),
+        "SQLALCHEMY_DATABASE_URI": database,
+        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": 20, "pool_pre_ping": postgres},
+        "SESSION_COOKIE_NAME": "__Host-session" if production else "session",
+        "SESSION_COOKIE_SECURE": production,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "TRUSTED_HOSTS": [host] if production else None,
+        # The session bounds a form's life, so that one left open overnight still works.
+        "WTF_CSRF_TIME_LIMIT": None,
+        # security.protect_from_forgery decides, so that /api can say 401 before it says 403.
+        "WTF_CSRF_CHECK_DEFAULT": False,
+        "WTF_CSRF_SSL_STRICT": False,
+        "MAX_CONTENT_LENGTH": 1024 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 256 * 1024,
+        "MAX_FORM_PARTS": 100,
+        "TESTING": settings["SAAS_ENV"] == "test",
+    }

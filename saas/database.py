@@ -1,0 +1,193 @@
+"""The database: one door for writing, and the types that models share.
+
+Reads run in deferred transactions that end with the request. Whatever writes does so inside
+`writing()`, which begins IMMEDIATE on SQLite, commits once at the end, and is never open while
+somebody else is being asked.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from flask import Flask
+from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Executable, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+from saas.extensions import db
+
+if TYPE_CHECKING:
+    from saas.extensions import Base as Model
+else:
+    Model = db.Model
+
+__all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "writing", "is_writing"]
+
+_LONGEST_WAIT = 10.0  # seconds a writer waits for its turn on SQLite
+
+
+def init_app(app: Flask) -> None:
+    """Bind the session and, on SQLite, the pragmas and the way transactions begin."""
+    db.init_app(app)
+    with app.app_context():
+        for engine in db.engines.values():
+            if engine.dialect.name == "sqlite":
+                event.listen(engine, "connect", _prepare_sqlite)
+                event.listen(engine, "begin", _begin_sqlite)
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """One transaction that writes; nested, it joins the outer one.
+
+    A read transaction that is open ends first: on SQLite it could not be turned into a writing one
+    without failing at once, and what it has read may be out of date. So read again, inside, what
+    a decision depends on.
+    """
+    session = db.session()
+    if session.info.get("writing"):
+        yield session
+        return
+
+    end_reading()
+    session.info.update(writing=True, after_commit=[])
+    try:
+        session.connection(execution_options={"writing": True})
+        yield session
+        session.commit()
+    except BaseException:
+        session.info.pop("after_commit", None)
+        session.rollback()
+        raise
+    finally:
+        session.info["writing"] = False
+    for call in session.info.pop("after_commit", []):
+        call()
+
+
+def is_writing() -> bool:
+    """Whether a writing transaction is open in this thread."""
+    return bool(db.session().info.get("writing"))
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Call once what is being written has been committed; at once when nothing is."""
+    if is_writing():
+        db.session().info["after_commit"].append(call)
+    else:
+        call()
+
+
+def end_reading() -> None:
+    """Give the connection back before asking somebody outside, or before writing."""
+    session = db.session()
+    if session.info.get("writing"):
+        raise RuntimeError("a writing transaction is open: nobody may be asked while it is held")
+    if session.new or session.dirty or session.deleted:
+        raise RuntimeError("objects were changed outside of database.writing()")
+    session.commit()
+
+
+def execute(statement: Executable) -> int:
+    """Run an INSERT, UPDATE or DELETE inside `writing()`; how many rows it touched."""
+    options = {"synchronize_session": False}
+    return cast(
+        "CursorResult[Any]", db.session.execute(statement, execution_options=options)
+    ).rowcount
+
+
+def insert_if_new(model: type[Any], **values: Any) -> bool:
+    """Insert a row unless a unique key already has it; whether it was inserted."""
+    if db.engine.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert
+    else:
+        from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same verbs
+    return execute(insert(model).values(**values).on_conflict_do_nothing()) == 1
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions of its own: `_begin_sqlite` does.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA busy_timeout = 5000")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    if connection.get_execution_options().get("writing"):
+        _begin_immediate(connection)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    """Take the writer's turn, fairly.
+
+    SQLite's own busy handler sleeps longer the longer it has waited, so that under load an old
+    writer starves (one waited 5 s and failed). Short random naps let everybody through.
+    """
+    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    give_up = time.monotonic() + _LONGEST_WAIT
+    while True:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except OperationalError as error:
+            if "locked" not in str(error.orig) or time.monotonic() > give_up:
+                raise
+            time.sleep(random.uniform(0.001, 0.010))  # noqa: S311 - a nap, not a secret
+        else:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 5000")
+            return
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware datetimes in, aware UTC datetimes out, on SQLite too, which stores them naive."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a datetime without a time zone cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def now() -> datetime:
+    """This moment in UTC, to the microsecond that every database keeps."""
+    return datetime.now(UTC)
+
+
+def uuid7() -> uuid.UUID:
+    """A UUID of version 7 (RFC 9562): ordered by time, so that an index grows at its end."""
+    milliseconds = time.time_ns() // 1_000_000
+    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return uuid.UUID(int=value)
+
+
+Key = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid7)]
+
+
+def engine_of(app: Flask) -> Engine:
+    """The engine of an application, to dispose of it when the application is done with."""
+    with app.app_context():
+        return db.engine

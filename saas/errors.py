@@ -1,0 +1,127 @@
+"""Errors: a page for people, JSON under /api, and never a trace for either."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Flask, Response, jsonify, render_template, request
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas import logs
+
+# What a person reads: a title, and what to do next.
+_WORDS = {
+    400: ("That request was not understood", "Go back, reload the page and try again."),
+    401: ("Please sign in", "This needs a signed-in account."),
+    403: ("That is not allowed", "Your account may not do this."),
+    404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
+    405: ("That is not how this page works", "Go back and use the buttons of the page."),
+    413: ("That is too much", "What was sent is larger than we accept."),
+    429: ("Too many tries", "Wait a little, then try again."),
+    500: ("Something broke on our side", "It has been logged. Try again in a moment."),
+    503: ("We are not available right now", "Nothing was changed. Try again in a moment."),
+}
+_CODES = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+
+
+class Problem(HTTPException):
+    """An answer that a machine can read: `{"error": {"code", "message", "fields"?}}`."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        fields: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        super().__init__(description=message)
+        self.code = status
+        self.slug = code
+        self.fields = fields
+
+
+def init_app(app: Flask) -> None:
+    """Answer every error in the form that its reader expects."""
+    app.register_error_handler(HTTPException, _answer)
+    app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def wants_json() -> bool:
+    """Whether the reader is a program."""
+    return request.path.startswith("/api/")
+
+
+def _database_away(error: OperationalError) -> BaseResponse:
+    """The database refused, hung or is full: 503, because trying again later will help."""
+    _log(error)
+    return _answer(ServiceUnavailable())
+
+
+def _unexpected(error: Exception) -> BaseResponse:
+    _log(error)
+    return _answer(InternalServerError())
+
+
+def _log(error: Exception) -> None:
+    from flask import current_app
+
+    current_app.logger.error("%s at %s", type(error).__name__, request.path, exc_info=error)
+
+
+def _answer(error: HTTPException) -> BaseResponse:
+    if error.response is not None or error.code is None or error.code < 400:
+        return error.get_response()  # a redirect, or an answer made on purpose
+    body = _as_json(error) if wants_json() else _as_page(error)
+    for name, value in error.get_headers():
+        if name.lower() not in ("content-type", "content-length"):
+            body.headers.setdefault(name, value)
+    body.headers["Cache-Control"] = "no-store"
+    return body
+
+
+def _as_json(error: HTTPException) -> Response:
+    code = error.code or 500
+    problem: dict[str, Any] = {
+        "code": getattr(error, "slug", _CODES.get(code, f"http_{code}")),
+        "message": error.description if isinstance(error, Problem) else _words(error)[0] + ".",
+    }
+    if isinstance(error, Problem) and error.fields:
+        problem["fields"] = {name: list(said) for name, said in error.fields.items()}
+    answer = jsonify(error=problem)
+    answer.status_code = code
+    return answer
+
+
+def _as_page(error: HTTPException) -> Response:
+    title, message = _words(error)
+    page = render_template(
+        "errors/error.html",
+        code=error.code,
+        title=title,
+        message=message,
+        request_id=logs.request_id(),
+    )
+    return Response(page, error.code or 500)
+
+
+def _words(error: HTTPException) -> tuple[str, str]:
+    if isinstance(error, CSRFError):
+        return "This page was open for too long", "Go back, reload the page and send it again."
+    code = error.code or 500
+    return _WORDS.get(code, _WORDS[400] if code < 500 else _WORDS[500])

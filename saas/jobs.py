@@ -1,0 +1,147 @@
+"""Jobs: Huey carries "row X is waiting" and the clock of the sweeps; the rows are the truth.
+
+A room registers what it can do with `@jobs.task` and what must be looked after with
+`@jobs.sweep`. A job that is lost loses nothing: the sweep finds its row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Generic, ParamSpec
+
+from flask import Flask, current_app
+from huey import Huey, MemoryHuey, crontab
+from sqlalchemy import or_, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from saas import database
+from saas.database import Model, UTCDateTime, now
+
+Args = ParamSpec("Args")
+log = logging.getLogger("saas.jobs")
+
+_tasks: dict[str, Callable[..., None]] = {}
+_sweeps: list[tuple[Callable[[], None], timedelta]] = []
+
+
+class SweepTurn(Model):
+    """When a sweep is due next: whoever moves the time forward runs it, however many workers."""
+
+    __tablename__ = "sweep_turns"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+@dataclass(frozen=True)
+class Task(Generic[Args]):
+    """A function that a worker can run, named so that every process finds it."""
+
+    function: Callable[Args, None]
+
+    def __call__(self, *args: Args.args, **kwargs: Args.kwargs) -> None:
+        self.function(*args, **kwargs)
+
+    def enqueue(self, *args: Args.args, **kwargs: Args.kwargs) -> None:
+        """Run in a worker, once what is being written has been committed.
+
+        Arguments are ids, never content: the queue is not a place for personal data.
+        """
+        name = self.function.__name__
+        database.after_commit(lambda: _send(name, args, kwargs))
+
+
+def task(function: Callable[Args, None]) -> Task[Args]:
+    """Register a function as a task."""
+    _tasks[function.__name__] = function
+    return Task(function)
+
+
+def sweep(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Register a function that looks every so many minutes for what was left behind."""
+
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        _sweeps.append((function, timedelta(minutes=minutes)))
+        return function
+
+    return register
+
+
+def init_app(app: Flask) -> None:
+    """Make the queue of this application; Huey builds its storage when it is constructed."""
+    huey = _huey(app.config["JOBS_URL"], Path(app.instance_path))
+
+    def run_task(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        with app.app_context():
+            _tasks[name](*args, **kwargs)
+
+    def run_sweeps() -> None:
+        with app.app_context():
+            sweep_all()
+
+    app.extensions["huey"] = huey
+    app.extensions["run_task"] = huey.task()(run_task)
+    huey.periodic_task(crontab(minute="*"))(run_sweeps)
+
+
+def work(app: Flask, workers: int = 2) -> None:
+    """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish."""
+    consumer = app.extensions["huey"].create_consumer(
+        workers=workers,
+        worker_type="thread",
+        initial_delay=0.05,
+        max_delay=0.5,
+        graceful_signal="TERM",
+    )
+    consumer.run()
+
+
+def sweep_all(*, now_even_if_not_due: bool = False) -> None:
+    """Run every sweep whose turn has come; one that fails does not keep the others."""
+    for function, every in list(_sweeps):
+        if not _take_turn(function.__name__, every) and not now_even_if_not_due:
+            continue
+        try:
+            function()
+        except Exception:
+            log.exception("a sweep failed", extra={"job": function.__name__})
+
+
+def _take_turn(name: str, every: timedelta) -> bool:
+    at = now()
+    with database.writing():
+        if database.insert_if_new(SweepTurn, name=name, due_at=at + every):
+            return True
+        due = or_(SweepTurn.due_at <= at, SweepTurn.due_at > at + 2 * every)
+        claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
+        return database.execute(claim) == 1
+
+
+def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Hand a job to the queue. A queue that is away must not fail what was already committed."""
+    try:
+        current_app.extensions["run_task"](name, args, kwargs)
+    except Exception:
+        log.exception("a job could not be queued; the sweep will find its row", extra={"job": name})
+
+
+def _huey(url: str, instance: Path) -> Huey:
+    if url == "inline:":
+        return MemoryHuey("saas", immediate=True, results=False)
+    if url.startswith("sqlite:///"):
+        from huey import SqliteHuey
+
+        path = instance / url.removeprefix("sqlite:///")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return SqliteHuey("saas", filename=str(path), results=False)
+    if url.startswith("postgresql"):
+        from huey import PostgresHuey
+
+        return PostgresHuey("saas", dsn=url.replace("+psycopg", "", 1), results=False)
+    from huey import RedisHuey
+
+    return RedisHuey("saas", url=url, results=False)

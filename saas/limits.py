@@ -1,0 +1,124 @@
+"""Rate limits, counted in our own database: shared by all processes, surviving a restart.
+
+With `REDIS_URL` set the counters live in Redis instead.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from flask import Flask
+from limits.storage import Storage
+from sqlalchemy import case, delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Mapped, mapped_column
+
+from saas import jobs
+from saas.database import Model, UTCDateTime, db, now
+from saas.extensions import limiter
+
+# A person mistypes and retries; a script does not stop at ten.
+SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
+SIGN_IN_BY_IP = "30 per 15 minutes"
+SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
+
+
+class RateLimit(Model):
+    """How often a key was counted in the window that ends at `expires_at`."""
+
+    __tablename__ = "rate_limits"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    expires_at: Mapped[Any] = mapped_column(UTCDateTime, index=True)
+
+
+def init_app(app: Flask) -> None:
+    """Bind the limiter to Redis when it is configured, to our database otherwise."""
+    app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "saas+database://"
+    app.config["RATELIMIT_HEADERS_ENABLED"] = True
+    limiter.init_app(app)
+
+
+def fold(email: str) -> str:
+    """One key for the spellings of one mailbox: dots and +tags are ignored, for limits only."""
+    local, _, domain = email.rpartition("@")
+    return f"{local.split('+')[0].replace('.', '')}@{domain}"
+
+
+class DatabaseStorage(Storage):
+    """A `limits` storage of fixed windows, one row a key, counted by an upsert.
+
+    The statement is one and atomic, in a transaction of its own: a request that fails afterwards
+    has been counted all the same.
+    """
+
+    STORAGE_SCHEME = ["saas+database"]
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        return SQLAlchemyError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count `amount` for `key` in a window of `expiry` seconds; the count so far."""
+        at = now()
+        if db.engine.dialect.name == "postgresql":
+            from sqlalchemy.dialects.postgresql import insert
+        else:
+            from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # same verbs
+        over = RateLimit.expires_at <= at
+        until = at + timedelta(seconds=expiry)
+        statement = (
+            insert(RateLimit)
+            .values(key=key, count=amount, expires_at=until)
+            .on_conflict_do_update(
+                index_elements=["key"],
+                set_={
+                    "count": case((over, amount), else_=RateLimit.count + amount),
+                    "expires_at": case((over, until), else_=RateLimit.expires_at),
+                },
+            )
+            .returning(RateLimit.count)
+        )
+        with _own_connection() as connection, connection.begin():
+            return int(connection.execute(statement).scalar_one())
+
+    def get(self, key: str) -> int:
+        row = self._row(key)
+        return int(row.count) if row else 0
+
+    def get_expiry(self, key: str) -> float:
+        row = self._row(key)
+        return float(row.expires_at.timestamp()) if row else now().timestamp()
+
+    def check(self) -> bool:
+        return True
+
+    def reset(self) -> int:
+        return self._delete()
+
+    def clear(self, key: str) -> None:
+        self._delete(RateLimit.key == key)
+
+    def _row(self, key: str) -> Any:
+        statement = select(RateLimit.count, RateLimit.expires_at)
+        with _own_connection() as connection:
+            return connection.execute(
+                statement.where(RateLimit.key == key, RateLimit.expires_at > now())
+            ).one_or_none()
+
+    def _delete(self, *conditions: Any) -> int:
+        with _own_connection() as connection, connection.begin():
+            return connection.execute(delete(RateLimit).where(*conditions)).rowcount
+
+
+def _own_connection() -> Any:
+    return db.engine.connect().execution_options(writing=True)
+
+
+@jobs.sweep(minutes=60)
+def forget_old_windows() -> None:
+    """Windows that are over count nothing."""
+    with _own_connection() as connection, connection.begin():
+        connection.execute(delete(RateLimit).where(RateLimit.expires_at <= now()))

@@ -1,0 +1,61 @@
+"""Logs: one line of JSON per record, with the id of the request it belongs to."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import uuid
+from datetime import UTC, datetime
+
+from flask import Flask, Response, g, has_request_context, request
+
+_EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def init_app(app: Flask) -> None:
+    """Give every request an id, and write the log to standard error as JSON."""
+    app.before_request(_name_request)
+    app.after_request(_tell_request_id)
+    logger = logging.getLogger("saas")
+    logger.setLevel(logging.INFO)
+    if not logger.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JSONFormatter())
+        logger.addHandler(handler)
+    app.logger = logger
+
+
+def request_id() -> str:
+    """The id of this request, for the error page and the log; empty outside of a request."""
+    return str(g.get("request_id", "")) if has_request_context() else ""
+
+
+class JSONFormatter(logging.Formatter):
+    """A record as one line: newlines in messages and traces are escaped by JSON itself."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+        }
+        if rid := request_id():
+            line["request_id"] = rid
+        line.update({k: str(v) for k in _EXTRA if (v := getattr(record, k, None)) is not None})
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=True)
+
+
+def _name_request() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _tell_request_id(response: Response) -> Response:
+    if rid := request_id():
+        response.headers.setdefault("X-Request-Id", rid)
+    return response

@@ -1,0 +1,111 @@
+"""The ways out: Resend's API, which the sandbox's mailbox plays too, or an SMTP server."""
+
+from __future__ import annotations
+
+import smtplib
+import ssl
+import uuid
+from dataclasses import dataclass
+from email.message import EmailMessage
+from email.utils import formatdate, parseaddr
+from urllib.parse import unquote, urlsplit
+
+import requests
+from flask import current_app, render_template
+
+_TIMEOUT = 8  # seconds; a worker waits, no request does
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A mail to one person. `to` is the address as it was validated and stored."""
+
+    to: str
+    subject: str
+    html: str
+    text: str
+
+
+class NotHandedOver(Exception):
+    """The mail server did not accept the message."""
+
+
+def compose(to: str, subject: str, template: str, **context: object) -> Letter:
+    """A letter from `mail/<template>.html` and `.txt`, with its styles inlined for mail readers."""
+    import css_inline
+
+    html = render_template(f"mail/{template}.html", subject=subject, **context)
+    text = render_template(f"mail/{template}.txt", subject=subject, **context)
+    return Letter(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)
+
+
+def send(letter: Letter, message_id: uuid.UUID) -> None:
+    """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
+    if smtp_url := current_app.config["SMTP_URL"]:
+        _send_by_smtp(letter, message_id, smtp_url)
+    else:
+        _send_by_resend(letter, message_id)
+
+
+def _message_id(message_id: uuid.UUID) -> str:
+    domain = parseaddr(current_app.config["EMAIL_FROM"])[1].rpartition("@")[2]
+    return f"<{message_id}@{domain}>"
+
+
+def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
+    """Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
+    key = current_app.config["RESEND_API_KEY"]
+    base = "https://api.resend.com" if key else f"{current_app.config['SANDBOX_URL']}/resend"
+    answer = requests.post(
+        f"{base}/emails",
+        json={
+            "from": current_app.config["EMAIL_FROM"],
+            "to": [letter.to],
+            "subject": letter.subject,
+            "html": letter.html,
+            "text": letter.text,
+            "headers": {"Message-ID": _message_id(message_id)},
+        },
+        headers={
+            "Authorization": f"Bearer {key or 're_sandbox'}",
+            "Idempotency-Key": str(message_id),
+        },
+        timeout=_TIMEOUT,
+    )
+    if not answer.ok:
+        raise NotHandedOver(f"the mail service answered {answer.status_code}")
+
+
+def _send_by_smtp(letter: Letter, message_id: uuid.UUID, url: str) -> None:
+    parts = urlsplit(url)
+    with _connect(parts.scheme, parts.hostname or "localhost", parts.port) as server:
+        if parts.username:
+            server.login(unquote(parts.username), unquote(parts.password or ""))
+        sender = parseaddr(current_app.config["EMAIL_FROM"])[1]
+        # Exactly one explicit recipient: send_message would parse the To header again, and an
+        # address with a comma in it would reach two people.
+        server.sendmail(sender, [letter.to], _as_mime(letter, message_id).as_bytes())
+
+
+def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
+    if scheme == "smtps":
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT, context=context)
+    server = smtplib.SMTP(
+        host, port or (587 if scheme == "smtp+starttls" else 25), timeout=_TIMEOUT
+    )
+    if scheme == "smtp+starttls":
+        server.starttls(context=ssl.create_default_context())
+    return server
+
+
+def _as_mime(letter: Letter, message_id: uuid.UUID) -> EmailMessage:
+    mime = EmailMessage()
+    mime["From"] = current_app.config["EMAIL_FROM"]
+    mime["To"] = letter.to
+    mime["Subject"] = letter.subject
+    mime["Date"] = formatdate(usegmt=True)
+    mime["Message-ID"] = _message_id(message_id)
+    mime.set_content(letter.text)
+    mime.add_alternative(letter.html, subtype="html")
+    return mime

@@ -1,0 +1,80 @@
+"""The sandbox, for commands: used when it runs, started for their lifetime when it does not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import click
+import requests
+from flask import current_app
+
+Args = ParamSpec("Args")
+T = TypeVar("T")
+
+_PATIENCE = 20.0  # seconds for the sandbox to start on a slow machine
+
+
+def needed(command: Callable[Args, T]) -> Callable[Args, T]:
+    """A command that talks to Stripe or sends mail: see that the sandbox is there, if it plays."""
+
+    @wraps(command)
+    def with_sandbox(*args: Args.args, **kwargs: Args.kwargs) -> T:
+        with sandbox():
+            return command(*args, **kwargs)
+
+    return with_sandbox
+
+
+@contextmanager
+def sandbox() -> Iterator[None]:
+    """The sandbox at `SANDBOX_URL`, running; nothing to do where it is not in use."""
+    url = current_app.config["SANDBOX_URL"]
+    if not url or is_up(url):
+        yield
+        return
+    process = _start(url)
+    try:
+        _wait(url, process)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def is_up(url: str) -> bool:
+    """Whether a sandbox answers at this address."""
+    try:
+        return requests.get(f"{url}/healthz", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _start(url: str) -> subprocess.Popen[bytes]:
+    parts = urlsplit(url)
+    if parts.hostname not in ("localhost", "127.0.0.1"):
+        raise click.ClickException(f"The sandbox at {url} does not answer.")
+    data = Path(current_app.instance_path) / "sandbox.db"
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "sandbox"]
+    return subprocess.Popen(  # noqa: S603 - our own command, no shell
+        [*command, "--port", str(parts.port or 80), "--data", str(data)],
+        stdout=subprocess.DEVNULL,
+        cwd=Path(current_app.root_path).parent,
+        env=os.environ.copy(),
+    )
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    give_up = time.monotonic() + _PATIENCE
+    while not is_up(url):
+        if process.poll() is not None or time.monotonic() > give_up:
+            raise click.ClickException(f"The sandbox could not be started at {url}.")
+        time.sleep(0.05)

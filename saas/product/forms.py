@@ -1,0 +1,21 @@
+"""What a share card says."""
+
+from __future__ import annotations
+
+from flask_wtf import FlaskForm
+from wtforms import RadioField, StringField
+from wtforms.validators import DataRequired, Length
+
+
+class CardForm(FlaskForm):
+    """A heading, the kind of page, light or dark."""
+
+    heading = StringField(
+        "Heading",
+        validators=[
+            DataRequired("Enter what the card shall say."),
+            Length(max=120, message="Enter at most 120 characters."),
+        ],
+    )
+    type = StringField("Label", default="Blog", validators=[Length(max=24)])
+    mode = RadioField("Look", choices=[("light", "Light"), ("dark", "Dark")], default="light")

@@ -1,0 +1,140 @@
+"""Headers, safe redirects, proxies, and who may change something: safe as it comes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import Flask, Request, Response, abort, current_app, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask_login import current_user
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas.extensions import csrf
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+_SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+_PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
+_STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
+
+
+def init_app(app: Flask) -> None:
+    """Put the protections around every request."""
+    csrf.init_app(app)
+    app.session_interface = PrivateSessions()
+    app.before_request(protect_from_forgery)
+    app.after_request(partial(_harden, headers=_headers(app)))
+    if proxies := app.config["TRUSTED_PROXIES"]:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
+            app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
+        )
+
+
+def csrf_exempt(view: View) -> View:
+    """Mark a view that proves its caller another way: a signature, not a session."""
+    view.csrf_exempt = True  # type: ignore[attr-defined]  # a mark, as Flask-WTF's own
+    return view
+
+
+def api_login_required(view: View) -> View:
+    """Mark a JSON view that is for signed-in people: anonymous ones get 401 before any 403."""
+    view.api_login_required = True  # type: ignore[attr-defined]
+    return view
+
+
+def protect_from_forgery() -> None:
+    """Every request that may change something proves that one of our own pages sent it."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "api_login_required", False) and not current_user.is_authenticated:
+        abort(401)
+    if view is None or request.method in _SAFE_METHODS or getattr(view, "csrf_exempt", False):
+        return
+    _refuse_other_origins(request)
+    csrf.protect()
+
+
+def _refuse_other_origins(sent: Request) -> None:
+    """Browsers say where a request comes from; where they do, it must be from here."""
+    if sent.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        abort(403)
+    origin = sent.headers.get("Origin")
+    if origin is not None and origin not in (sent.host_url.rstrip("/"), _app_origin()):
+        abort(403)
+
+
+def _app_origin() -> str:
+    return str(current_app.config["APP_URL"])
+
+
+def safe_path(target: str | None, default: str) -> str:
+    """`target` when it is an address of ours that answers GET, otherwise `default`.
+
+    Judged by the routes, not by what an address looks like: `////evil.com`, `http:evil.com` and
+    control characters all pass naive checks, and Werkzeug's `redirect` turns them into addresses
+    of other sites.
+    """
+    if not target or not _PRINTABLE.fullmatch(target) or target.startswith("//"):
+        return default
+    adapter = current_app.url_map.bind("localhost")
+    try:
+        adapter.match(urlsplit(target).path, method="GET")
+    except HTTPException:
+        return default
+    return target
+
+
+class PrivateSessions(SecureCookieSessionInterface):
+    """Flask's sessions, kept away from public answers.
+
+    flask-login looks into the session after every response, which would put `Vary: Cookie` on
+    pages that are the same for everybody and so keep caches from sharing them.
+    """
+
+    def save_session(self, app: Flask, session: SessionMixin, response: BaseResponse) -> None:
+        if response.cache_control.public and not session.modified:
+            return
+        super().save_session(app, session, response)
+
+
+def _headers(app: Flask) -> dict[str, str]:
+    stripe = app.config["SANDBOX_URL"] if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
+    headers = {
+        # Chromium blocks a form whose answer redirects to an origin that form-action lacks.
+        "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+        "font-src 'self'; connect-src 'self'; manifest-src 'self'; img-src 'self' data:; "
+        f"base-uri 'none'; frame-ancestors 'none'; form-action 'self' {stripe}",
+        "X-Content-Type-Options": "nosniff",
+        # Flask-WTF and the Origin check need a referrer on our own forms, so not no-referrer.
+        "Referrer-Policy": "strict-origin-when-cross-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+        "Cross-Origin-Opener-Policy": "same-origin",
+    }
+    if app.config["SAAS_ENV"] == "production":
+        headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+    return headers
+
+
+def _harden(response: Response, headers: dict[str, str]) -> Response:
+    for name, value in headers.items():
+        response.headers.setdefault(name, value)
+    if not response.cache_control:
+        response.headers["Cache-Control"] = "no-store"
+    if not response.cache_control.public and request.endpoint != "static":
+        response.vary.add("Cookie")
+    return response
+
+
+def new_session() -> None:
+    """Forget everything that the browser's cookie carried, before somebody else signs in."""
+    session.clear()
+
+
+def public_url(endpoint: str, **values: Any) -> str:
+    """An absolute address of ours, from `APP_URL` and never from what a request's Host says."""
+    return f"{_app_origin()}{current_app.url_map.bind('localhost').build(endpoint, values)}"

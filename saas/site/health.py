@@ -1,0 +1,30 @@
+"""Is the process alive, and can it serve?"""
+
+from __future__ import annotations
+
+from flask import current_app
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from saas import migrations
+from saas.database import db
+from saas.site import bp
+
+
+@bp.get("/healthz")
+def healthz() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@bp.get("/readyz")
+def readyz() -> tuple[dict[str, str], int]:
+    """200 when the database answers and is migrated; 503 with the part that is not."""
+    try:
+        db.session.execute(text("SELECT 1"))
+        state = migrations.state()
+    except SQLAlchemyError as error:
+        current_app.logger.warning("not ready: %s", type(error).__name__)
+        return {"status": "unavailable", "database": "does not answer"}, 503
+    if state != "current":
+        return {"status": "unavailable", "migrations": state}, 503
+    return {"status": "ready"}, 200

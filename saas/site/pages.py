@@ -1,0 +1,33 @@
+"""Public pages are the same for everybody who is not signed in: rendered once, then kept."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from flask import Response, current_app, request
+
+
+def public(render: Callable[[], str], *key: str | None) -> Response:
+    """The page of this key, rendered the first time, with an ETag; 304 for who has it.
+
+    Private where the request names a session: a page may then carry a form and a name.
+    """
+    if _has_session():
+        return Response(render(), mimetype="text/html")
+    kept: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
+        "public_pages", {}
+    )
+    if key not in kept:
+        page = render().encode()
+        kept[key] = page, hashlib.sha256(page).hexdigest()[:20]
+    page, tag = kept[key]
+    answer = Response(page, mimetype="text/html")
+    answer.set_etag(tag)
+    answer.headers["Cache-Control"] = "public, max-age=0, must-revalidate"
+    answer.make_conditional(request)
+    return answer
+
+
+def _has_session() -> bool:
+    return current_app.config["SESSION_COOKIE_NAME"] in request.cookies

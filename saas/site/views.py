@@ -1,0 +1,131 @@
+"""The pages that everybody may see."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from flask import Response, current_app, render_template, request, url_for
+
+from saas import plans, security
+from saas.billing.forms import CheckoutForm
+from saas.site import bp, pages
+
+_QUESTIONS = (
+    ("Can I try it first?", "Yes. Starter is free, without a card and without an end date."),
+    (
+        "Can I change my plan later?",
+        "At any time, in both directions. What you have paid and not used is taken into account.",
+    ),
+    (
+        "How do I cancel?",
+        "With one button under Billing. You keep the plan until the end of what you have paid for.",
+    ),
+    (
+        "What happens when a payment fails?",
+        "You keep your plan for some days, and a banner says what to do.",
+    ),
+    (
+        "Can I delete my account?",
+        "Yes, under Settings. The subscription is cancelled first, then everything we hold goes.",
+    ),
+)
+
+
+@bp.get("/")
+def home() -> Response:
+    return pages.public(partial(render_template, "site/home.html", plans=plans.CATALOGUE), "home")
+
+
+@bp.get("/pricing")
+def pricing() -> Response:
+    interval = "yearly" if request.args.get("interval") == "yearly" else "monthly"
+    wanted = request.args.get("plan")
+    highlight = wanted if wanted in plans.BY_ID else None
+    return pages.public(partial(_pricing, interval, highlight), "pricing", interval, highlight)
+
+
+def _pricing(interval: str, highlight: str | None) -> str:
+    return render_template(
+        "site/pricing.html",
+        plans=plans.CATALOGUE,
+        comparison=_comparison(),
+        questions=_QUESTIONS,
+        interval=interval,
+        highlight=highlight,
+        saving=_saving(),
+        form=CheckoutForm(formdata=None) if pages._has_session() else None,
+    )
+
+
+def _comparison() -> list[dict[str, Any]]:
+    """What each plan has, from the catalogue, a row a feature."""
+
+    def amount(plan: plans.Plan, feature: str) -> str | bool:
+        quota = plan.quota(feature)
+        return "Unlimited" if quota is None else (f"{quota} a month" if quota else False)
+
+    rows: list[tuple[str, dict[str, str | bool]]] = [
+        ("Account, settings, deletion", {plan.id: True for plan in plans.CATALOGUE}),
+        ("Share cards", {plan.id: amount(plan, "cards") for plan in plans.CATALOGUE}),
+        ("Light and dark cards", {plan.id: not plan.is_free for plan in plans.CATALOGUE}),
+    ]
+    return [{"label": label, "values": values} for label, values in rows]
+
+
+def _saving() -> int:
+    """How many percent the year saves at the least, over the plans for sale."""
+    return min(round(100 - plan.yearly / (plan.monthly * 12) * 100) for plan in plans.FOR_SALE)
+
+
+@bp.get("/terms")
+def terms() -> Response:
+    return pages.public(partial(render_template, "site/terms.html"), "terms")
+
+
+@bp.get("/privacy")
+def privacy() -> Response:
+    return pages.public(partial(render_template, "site/privacy.html"), "privacy")
+
+
+@bp.get("/robots.txt")
+def robots() -> Response:
+    lines = ["User-agent: *", "Disallow: /dashboard", "Disallow: /auth/", "Disallow: /billing/"]
+    lines.append(f"Sitemap: {security.public_url('site.sitemap')}")
+    return _cached("\n".join(lines) + "\n", "text/plain")
+
+
+@bp.get("/sitemap.xml")
+def sitemap() -> Response:
+    public = ("site.home", "site.pricing", "site.terms", "site.privacy", "auth.login")
+    places = "".join(f"<url><loc>{security.public_url(name)}</loc></url>" for name in public)
+    space = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    return _cached(f'{head}<urlset xmlns="{space}">{places}</urlset>', "application/xml")
+
+
+@bp.get("/site.webmanifest")
+def manifest() -> Response:
+    name = current_app.config["APP_NAME"]
+    icon = {"src": url_for("static", filename="icons/icon.svg"), "sizes": "any"}
+    answer = current_app.json.response(
+        {
+            "name": name,
+            "short_name": name,
+            "start_url": "/",
+            "display": "browser",
+            "icons": [{**icon, "type": "image/svg+xml"}],
+        }
+    )
+    return _cached(answer.get_data(as_text=True), "application/manifest+json")
+
+
+@bp.get("/favicon.ico")
+def favicon() -> Response:
+    return current_app.send_static_file("icons/favicon.ico")
+
+
+def _cached(body: str, mimetype: str) -> Response:
+    answer = Response(body, mimetype=mimetype)
+    answer.headers["Cache-Control"] = "public, max-age=3600"
+    return answer

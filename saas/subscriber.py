@@ -1,0 +1,101 @@
+"""Subscriber: the columns that copy Stripe's state, and the questions one can ask about them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Mapped, declared_attr, mapped_column
+
+from saas import plans
+from saas.database import UTCDateTime, now
+
+# Statuses of a subscription that exists and may be charged for: whoever has one changes it in
+# the portal instead of buying a second one. `incomplete` has not begun.
+LIVE_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused")
+
+# The columns that `subscriptions.sync` copies.
+SYNCED = (
+    "stripe_subscription_id",
+    "stripe_subscription_status",
+    "stripe_price_id",
+    "stripe_current_period_end",
+    "stripe_cancel_at",
+    "stripe_past_due_since",
+)
+
+
+class Subscriber:
+    """A mixin for whoever pays. Only `billing.subscriptions` writes these columns."""
+
+    stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
+    stripe_customer_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
+    stripe_subscription_status: Mapped[str | None]
+    stripe_price_id: Mapped[str | None]
+    stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    @declared_attr
+    def stripe_current_period_end(cls) -> Mapped[datetime | None]:
+        return mapped_column(UTCDateTime)
+
+    @declared_attr
+    def stripe_cancel_at(cls) -> Mapped[datetime | None]:
+        return mapped_column(UTCDateTime)
+
+    @declared_attr
+    def stripe_past_due_since(cls) -> Mapped[datetime | None]:
+        return mapped_column(UTCDateTime)
+
+    @declared_attr
+    def stripe_synced_at(cls) -> Mapped[datetime | None]:
+        return mapped_column(UTCDateTime)
+
+    @property
+    def plan(self) -> plans.Plan:
+        """The plan that this person may use now."""
+        return plans.granted(
+            status=self.stripe_subscription_status,
+            price_id=self.stripe_price_id,
+            past_due_since=self.stripe_past_due_since,
+            at=now(),
+            grace=timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"]),
+            prices=current_app.config["STRIPE_PRICES"],
+        )
+
+    @property
+    def is_paid(self) -> bool:
+        return not self.plan.is_free
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether there is a subscription to manage, paid or not."""
+        return self.stripe_subscription_status in LIVE_STATUSES
+
+    @property
+    def is_canceling(self) -> bool:
+        return self.is_subscribed and self.stripe_cancel_at is not None
+
+    @property
+    def is_past_due(self) -> bool:
+        return self.stripe_subscription_status in ("past_due", "unpaid")
+
+    @property
+    def is_trialing(self) -> bool:
+        return self.stripe_subscription_status == "trialing"
+
+    @property
+    def subscribed_to(self) -> tuple[plans.Plan, plans.Interval] | None:
+        """Plan and interval of the subscription, whether or not it gives access now."""
+        return plans.sold_as(self.stripe_price_id, current_app.config["STRIPE_PRICES"])
+
+    @property
+    def interval(self) -> plans.Interval | None:
+        sold = self.subscribed_to
+        return sold[1] if sold and self.is_subscribed else None
+
+    @property
+    def synced_columns(self) -> dict[str, Any]:
+        """The copy, as the history and a comparison want it."""
+        return {name: getattr(self, name) for name in SYNCED}

@@ -1,0 +1,30 @@
+"""The person as a resource for programs: /api/user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_login import current_user
+
+from saas import security
+from saas.auth import sessions
+from saas.errors import Problem
+from saas.users import bp, closing
+from saas.users.schemas import UserSchema
+
+
+@bp.get("/api/user")
+@security.api_login_required
+def show() -> dict[str, Any]:
+    return {"user": UserSchema().dump(current_user)}
+
+
+@bp.delete("/api/user")
+@security.api_login_required
+def delete() -> dict[str, Any]:
+    try:
+        closing.close_account(current_user)
+    except closing.CannotClose as error:
+        raise Problem(409, error.code, str(error)) from None
+    sessions.forget()
+    return {"deleted": True}

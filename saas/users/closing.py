@@ -1,0 +1,111 @@
+"""Closing an account: the subscription at Stripe first, then our rows.
+
+Never an account that is gone and still charged. The steps are marked in the row, so that a crash
+in between is finished by the sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+
+from saas import database, jobs
+from saas.auth import accounts
+from saas.auth.models import SignInLink, User
+from saas.billing import gateway
+from saas.billing.models import ClosedAccount
+from saas.database import db, now
+from saas.subscriber import LIVE_STATUSES
+
+log = logging.getLogger("saas.users")
+
+_LEFT_BEHIND = timedelta(minutes=2)
+
+
+class CannotClose(Exception):
+    """The account cannot be closed now; nothing was deleted. The message is for a person."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def close_account(person: User) -> None:
+    """Cancel everything at Stripe, then delete the person; raises `CannotClose`."""
+    _mark(person)
+    try:
+        with gateway.deadline(9.0):
+            _leave_stripe(person)
+    except gateway.StripeError as error:
+        _unmark(person.id)
+        log.warning("account not closed: %s", error, extra={"person_id": person.id})
+        raise CannotClose(
+            "stripe_unreachable",
+            "We could not cancel your subscription, because our payment provider does not answer. "
+            "Nothing was deleted. Please try again in a few minutes.",
+        ) from None
+    _delete(person.id)
+
+
+@jobs.sweep(minutes=5)
+def finish_closing() -> None:
+    """Close what was begun and left behind by a process that died."""
+    left = select(User).where(User.closing_at < now() - _LEFT_BEHIND)
+    for person in db.session.scalars(left).all():
+        _leave_stripe(person)
+        _delete(person.id)
+
+
+def _mark(person: User) -> None:
+    """From here on no checkout begins. The last administrator stays."""
+    with database.writing():
+        if person.is_admin and accounts.is_last_admin(person):
+            raise CannotClose(
+                "last_admin",
+                "You are the last administrator. Promote somebody else first; nothing was deleted.",
+            )
+        database.execute(update(User).where(User.id == person.id).values(closing_at=now()))
+
+
+def _unmark(person_id: uuid.UUID) -> None:
+    with database.writing():
+        database.execute(update(User).where(User.id == person_id).values(closing_at=None))
+
+
+def _leave_stripe(person: User) -> None:
+    """No page to pay on, no subscription, no customer."""
+    person = db.session.get(User, person.id, populate_existing=True) or person
+    customer_id = person.stripe_customer_id
+    if not customer_id:
+        return
+    try:
+        for page in gateway.open_checkouts(customer_id):
+            gateway.expire_checkout(page.id)
+        for subscription in gateway.subscriptions_of(customer_id):
+            if subscription.status in (*LIVE_STATUSES, "incomplete"):
+                gateway.cancel(subscription.id)
+    except gateway.Gone:
+        return
+    gateway.delete_customer(customer_id)
+
+
+def _delete(person_id: uuid.UUID) -> None:
+    """Our rows go, a tombstone of opaque ids stays."""
+    with database.writing() as session:
+        person = session.get(User, person_id, populate_existing=True)
+        if person is None:
+            return
+        database.insert_if_new(
+            ClosedAccount,
+            id=database.uuid7(),
+            person_id=person.id,
+            stripe_customer_id=person.stripe_customer_id,
+            closed_at=now(),
+        )
+        database.execute(delete(SignInLink).where(SignInLink.email == person.email))
+        database.execute(delete(User).where(User.id == person.id))
+        session.expunge(person)
+    log.info("account closed", extra={"person_id": person_id})

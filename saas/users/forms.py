@@ -1,0 +1,32 @@
+"""Forms of the settings page."""
+
+from __future__ import annotations
+
+from flask_login import current_user
+from flask_wtf import FlaskForm
+from wtforms import StringField
+from wtforms.validators import ValidationError
+
+from saas.auth import accounts
+
+
+class NameForm(FlaskForm):
+    """How one is called: 3 to 32 characters, counted after trimming."""
+
+    name = StringField("Name")
+
+    def validate_name(self, field: StringField) -> None:
+        try:
+            field.data = accounts.clean_name(field.data or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class DeleteForm(FlaskForm):
+    """Closing an account: the address typed out, so that no click does it by itself."""
+
+    confirmation = StringField("Type your email address to confirm")
+
+    def validate_confirmation(self, field: StringField) -> None:
+        if (field.data or "").strip().lower() != current_user.email:
+            raise ValidationError(f"Type {current_user.email} to confirm.")

@@ -1,0 +1,59 @@
+"""The dashboard and the settings."""
+
+from __future__ import annotations
+
+from flask import flash, redirect, render_template, url_for
+from flask_login import current_user, login_required
+from werkzeug.wrappers import Response
+
+from saas.auth import accounts, sessions
+from saas.billing import access
+from saas.users import bp, closing
+from saas.users.forms import DeleteForm, NameForm
+
+Answer = str | Response | tuple[str, int]
+
+
+@bp.get("/dashboard")
+@login_required
+def dashboard() -> Answer:
+    return render_template("users/dashboard.html", usage=access.usage(current_user, "cards"))
+
+
+@bp.get("/dashboard/settings")
+@login_required
+def settings() -> Answer:
+    return _settings(NameForm(obj=current_user), DeleteForm(formdata=None))
+
+
+@bp.post("/dashboard/settings/name")
+@login_required
+def update_name() -> Answer:
+    form = NameForm()
+    if not form.validate_on_submit():
+        return _settings(form, DeleteForm(formdata=None)), 422
+
+    accounts.rename(current_user, form.name.data or "")
+    flash("Your name is saved.", "success")
+    return redirect(url_for("users.settings"), code=303)
+
+
+@bp.post("/dashboard/settings/delete")
+@login_required
+def delete_account() -> Answer:
+    form = DeleteForm()
+    if not form.validate_on_submit():
+        return _settings(NameForm(formdata=None, obj=current_user), form), 422
+
+    try:
+        closing.close_account(current_user)
+    except closing.CannotClose as error:
+        flash(str(error), "error")
+        return _settings(NameForm(formdata=None, obj=current_user), form), 409
+    sessions.forget()
+    flash("Your account is deleted, and nothing will be charged any more.", "success")
+    return redirect(url_for("site.home"), code=303)
+
+
+def _settings(name_form: NameForm, delete_form: DeleteForm) -> str:
+    return render_template("users/settings.html", name_form=name_form, delete_form=delete_form)
