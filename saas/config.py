@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
@@ -61,7 +61,7 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = EnvironmentSchema().load(dict(env))
     except ValidationError as error:
-        raise ConfigError(error.normalized_messages()) from None
+        raise ConfigError(cast("dict[str, list[str]]", error.messages)) from None
     _refuse_what_does_not_fit(settings)
     return {**settings, **_derived(settings)}
 

@@ -110,7 +110,7 @@ class DatabaseStorage(Storage):
 
     def _delete(self, *conditions: Any) -> int:
         with _own_connection() as connection, connection.begin():
-            return connection.execute(delete(RateLimit).where(*conditions)).rowcount
+            return int(connection.execute(delete(RateLimit).where(*conditions)).rowcount)
 
 
 def _own_connection() -> Any:

@@ -13,7 +13,6 @@ from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.wrappers import Response as BaseResponse
 
 from saas.extensions import csrf
 
@@ -96,7 +95,7 @@ class PrivateSessions(SecureCookieSessionInterface):
     pages that are the same for everybody and so keep caches from sharing them.
     """
 
-    def save_session(self, app: Flask, session: SessionMixin, response: BaseResponse) -> None:
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if response.cache_control.public and not session.modified:
             return
         super().save_session(app, session, response)

@@ -108,16 +108,14 @@ def sitemap() -> Response:
 def manifest() -> Response:
     name = current_app.config["APP_NAME"]
     icon = {"src": url_for("static", filename="icons/icon.svg"), "sizes": "any"}
-    answer = current_app.json.response(
-        {
-            "name": name,
-            "short_name": name,
-            "start_url": "/",
-            "display": "browser",
-            "icons": [{**icon, "type": "image/svg+xml"}],
-        }
-    )
-    return _cached(answer.get_data(as_text=True), "application/manifest+json")
+    about = {
+        "name": name,
+        "short_name": name,
+        "start_url": "/",
+        "display": "browser",
+        "icons": [{**icon, "type": "image/svg+xml"}],
+    }
+    return _cached(current_app.json.dumps(about), "application/manifest+json")
 
 
 @bp.get("/favicon.ico")

@@ -1,0 +1,75 @@
+"""The one module that speaks to Stripe. Plain values and our own errors cross this wall.
+
+The sandbox is reached in exactly the same way: only the base address differs.
+"""
+
+from saas.billing.gateway.calling import (
+    Gone,
+    NotConfigured,
+    Refused,
+    StripeError,
+    Unavailable,
+    deadline,
+    is_live,
+)
+from saas.billing.gateway.catalogue import (
+    Price,
+    create_price,
+    ensure_portal_configuration,
+    ensure_product,
+    ensure_webhook_endpoint,
+    move_webhook_endpoints,
+    prices_by_lookup_key,
+)
+from saas.billing.gateway.pages import (
+    Page,
+    attach_card,
+    create_customer,
+    delete_customer,
+    expire_checkout,
+    open_checkouts,
+    open_portal,
+    start_checkout,
+)
+from saas.billing.gateway.signing import BadEvent, BadSignature, Event, verify
+from saas.billing.gateway.subscriptions import (
+    Subscription,
+    cancel,
+    subscribe,
+    subscriptions_of,
+    unpaid_since,
+)
+
+__all__ = [
+    "BadEvent",
+    "BadSignature",
+    "Event",
+    "Gone",
+    "NotConfigured",
+    "Page",
+    "Price",
+    "Refused",
+    "StripeError",
+    "Subscription",
+    "Unavailable",
+    "attach_card",
+    "cancel",
+    "create_customer",
+    "create_price",
+    "deadline",
+    "delete_customer",
+    "ensure_portal_configuration",
+    "ensure_product",
+    "ensure_webhook_endpoint",
+    "expire_checkout",
+    "is_live",
+    "move_webhook_endpoints",
+    "open_checkouts",
+    "open_portal",
+    "prices_by_lookup_key",
+    "start_checkout",
+    "subscribe",
+    "subscriptions_of",
+    "unpaid_since",
+    "verify",
+]

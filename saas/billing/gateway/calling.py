@@ -1,0 +1,129 @@
+"""Calling Stripe: which client, for how long, and what went wrong in our words."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from flask import current_app
+
+from saas import database
+
+if TYPE_CHECKING:
+    import stripe
+
+T = TypeVar("T")
+
+_PATIENT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
+_PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
+_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
+
+
+class StripeError(Exception):
+    """Stripe did not do what was asked."""
+
+
+class Unavailable(StripeError):
+    """Stripe cannot be reached, is overloaded or refuses our key: trying again may help."""
+
+
+class NotConfigured(Unavailable):
+    """There is no API key, or no price for what is to be sold."""
+
+
+class Gone(StripeError):
+    """The thing does not exist at Stripe, or has been deleted there."""
+
+
+class Refused(StripeError):
+    """Stripe understood and said no; the message is Stripe's."""
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Within this, calls are prompt, not retried by the SDK, and refused once time is up.
+
+    Stripe waits some ten seconds for a webhook's answer, and people less.
+    """
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def is_live() -> bool:
+    """Whether our key is a live one, so that events of the test mode are not ours."""
+    return "_live_" in current_app.config["STRIPE_API_KEY"]
+
+
+def call(ask: Callable[[stripe.StripeClient], T]) -> T:
+    """Ask Stripe, with no transaction held meanwhile, and say in our words what went wrong."""
+    import stripe
+
+    database.end_reading()
+    check_deadline()
+    try:
+        return ask(_client())
+    except stripe.InvalidRequestError as error:
+        if error.code == "resource_missing" or error.http_status == 404:
+            raise Gone(str(error.user_message or error)) from None
+        raise Refused(str(error.user_message or error)) from None
+    except stripe.CardError as error:
+        raise Refused(str(error.user_message or error)) from None
+    except stripe.StripeError as error:
+        raise Unavailable(f"{type(error).__name__} {error.http_status or ''}".strip()) from error
+
+
+def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:
+    try:
+        call(ask)
+    except Gone:
+        return
+
+
+def _client() -> stripe.StripeClient:
+    """One client for calls that somebody waits for, one for commands, kept by the application."""
+    prompt = _deadline.get() is not None
+    clients = current_app.extensions.setdefault("stripe", {})
+    if prompt not in clients:
+        clients[prompt] = _new_client(prompt)
+    client: stripe.StripeClient = clients[prompt]
+    return client
+
+
+def _new_client(prompt: bool) -> stripe.StripeClient:
+    import stripe
+
+    if not current_app.config["STRIPE_API_KEY"]:
+        raise NotConfigured("STRIPE_API_KEY is not set; `make run` and `flask seed` set it up")
+    # Telemetry would write a file under HOME, and with no HOME every call raises.
+    stripe.enable_telemetry = False
+    connect, read = current_app.config.get("STRIPE_TIMEOUTS") or (_PROMPT if prompt else _PATIENT)
+    return stripe.StripeClient(
+        current_app.config["STRIPE_API_KEY"],
+        base_addresses={"api": current_app.config["STRIPE_API_BASE"]},
+        max_network_retries=0 if prompt else 2,
+        http_client=stripe.RequestsClient(timeout=(connect, read)),
+    )
+
+
+def check_deadline() -> None:
+    ends = _deadline.get()
+    if ends is not None and time.monotonic() > ends:
+        raise Unavailable("out of time")
+
+
+def given(value: str) -> str:
+    """Stripe's SDK lists everything when it is asked for the empty id."""
+    if not value:
+        raise Gone("no id")
+    return value
+
+
+def when(timestamp: int) -> datetime:
+    return datetime.fromtimestamp(timestamp, UTC)

@@ -1,0 +1,147 @@
+"""Customers, and the hosted pages they are sent to: Checkout and the portal."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+
+from saas.billing.gateway.calling import Refused, call, call_unless_gone, given
+
+if TYPE_CHECKING:
+    import stripe
+
+log = logging.getLogger("saas.billing")
+
+
+def create_customer(email: str, name: str | None, metadata: Mapping[str, str], key: str) -> str:
+    """A customer's id; the same one whenever the same key and address come again."""
+    key = f"{key}:{hashlib.sha256(email.encode()).hexdigest()[:12]}"
+    params: Any = {"email": email, "metadata": dict(metadata)}
+    if name:
+        params["name"] = name
+        key = f"{key}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+    return call(lambda client: client.v1.customers.create(params, {"idempotency_key": key}).id)
+
+
+def delete_customer(customer_id: str) -> None:
+    """Delete a customer at Stripe, which cancels what is left and bars new subscriptions."""
+    call_unless_gone(lambda client: client.v1.customers.delete(given(customer_id)))
+
+
+def attach_card(customer_id: str, payment_method: str) -> None:
+    """Give a customer a default card, such as Stripe's test card `pm_card_visa`."""
+
+    def attach(client: stripe.StripeClient) -> None:
+        card = client.v1.payment_methods.attach(payment_method, {"customer": customer_id})
+        client.v1.customers.update(
+            customer_id, {"invoice_settings": {"default_payment_method": card.id}}
+        )
+
+    call(attach)
+
+
+@dataclass(frozen=True)
+class Page:
+    """A hosted page of Stripe's to send somebody to."""
+
+    id: str
+    url: str
+    nonce: str | None = None
+
+
+def open_checkouts(customer_id: str) -> list[Page]:
+    """The checkout pages on which this customer could still pay."""
+
+    def fetch(client: stripe.StripeClient) -> list[Page]:
+        page = client.v1.checkout.sessions.list(
+            {"customer": given(customer_id), "status": "open", "limit": 100}
+        )
+        return [
+            Page(found.id, found.url or "", (found.metadata or {}).get("nonce"))
+            for found in (_with_plain_metadata(item) for item in page.auto_paging_iter())
+        ]
+
+    return call(fetch)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    id: str
+    url: str | None
+    metadata: dict[str, str]
+
+
+def _with_plain_metadata(found: Any) -> _Plain:
+    return _Plain(found.id, found.url, found.metadata.to_dict() if found.metadata else {})
+
+
+def expire_checkout(session_id: str) -> None:
+    """Close a checkout page; one that was paid or has expired meanwhile stays as it is."""
+    try:
+        call_unless_gone(lambda client: client.v1.checkout.sessions.expire(given(session_id)))
+    except Refused as error:
+        log.info("checkout %s could not be expired: %s", session_id, error)
+
+
+def start_checkout(
+    *,
+    customer_id: str,
+    price_id: str,
+    metadata: Mapping[str, str],
+    key: str,
+    success_url: str,
+    cancel_url: str,
+) -> Page:
+    """A hosted page that sells one subscription to one customer."""
+    params: Any = {
+        "mode": "subscription",
+        "customer": customer_id,
+        "client_reference_id": metadata["person"],
+        "line_items": [{"price": price_id, "quantity": 1}],
+        "metadata": dict(metadata),
+        "subscription_data": {
+            "metadata": {name: metadata[name] for name in ("installation", "person")}
+        },
+        "allow_promotion_codes": True,
+        "success_url": success_url,
+        "cancel_url": cancel_url,
+    }
+    if current_app.config["STRIPE_AUTOMATIC_TAX"]:
+        params["automatic_tax"] = {"enabled": True}
+        params["customer_update"] = {"address": "auto", "name": "auto"}
+    created = call(
+        lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key})
+    )
+    return Page(created.id, created.url or "")
+
+
+def open_portal(customer_id: str, *, return_url: str, change: tuple[str, str] | None = None) -> str:
+    """The address of the customer portal; with (subscription, price), opened at that change."""
+    params: Any = {"customer": given(customer_id), "return_url": return_url}
+    if configuration := current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]:
+        params["configuration"] = configuration
+
+    def create(client: stripe.StripeClient) -> str:
+        if change:
+            params["flow_data"] = _change_flow(client, *change, return_url)
+        return client.v1.billing_portal.sessions.create(params).url
+
+    return call(create)
+
+
+def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: str, url: str) -> Any:
+    subscription = client.v1.subscriptions.retrieve(given(subscription_id))
+    item = subscription["items"].data[0]
+    return {
+        "type": "subscription_update_confirm",
+        "subscription_update_confirm": {
+            "subscription": subscription_id,
+            "items": [{"id": item.id, "price": price_id, "quantity": 1}],
+        },
+        "after_completion": {"type": "redirect", "redirect": {"return_url": url}},
+    }

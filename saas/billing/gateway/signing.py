@@ -1,0 +1,111 @@
+"""Webhooks: whose request this is, judged by the raw bytes before anything of them is read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import current_app
+
+from saas.billing.gateway.calling import when
+
+SIGNATURE_TOLERANCE = 300  # seconds, both sides; Stripe's own default for the past
+
+
+class BadSignature(Exception):
+    """The request was not signed by Stripe with a secret of ours, or not just now."""
+
+
+class BadEvent(Exception):
+    """The request was signed, but is not an event that can be read."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What we read of an event: an event is a doorbell, so ids and no content."""
+
+    id: str
+    type: str
+    created: datetime
+    livemode: bool
+    api_version: str | None
+    account: str | None
+    customer_id: str | None
+    object_id: str | None
+
+
+def verify(payload: bytes, signature: str | None) -> Event:
+    """The event in a request, once its signature over the raw bytes has been checked.
+
+    Raises `BadSignature` before anything of the payload is read, then `BadEvent`.
+    """
+    _verify_signature(payload, signature or "")
+    try:
+        body = json.loads(payload)
+    except (ValueError, RecursionError):
+        raise BadEvent("the body is not JSON that can be read") from None
+    return _event(body)
+
+
+def _verify_signature(payload: bytes, signature: str) -> None:
+    from stripe import SignatureVerificationError, WebhookSignature
+
+    if not signature.isascii():
+        raise BadSignature("the signature header is not ASCII")
+    if _timestamp(signature) > time.time() + SIGNATURE_TOLERANCE:
+        raise BadSignature("the signature is from the future")  # the SDK looks at the past only
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadSignature("the body is not UTF-8") from None
+    for secret in current_app.config["STRIPE_WEBHOOK_SECRETS"]:
+        try:
+            WebhookSignature.verify_header(text, signature, secret, SIGNATURE_TOLERANCE)
+        except SignatureVerificationError:
+            continue
+        return
+    raise BadSignature("no signature matches a secret of ours")
+
+
+def _timestamp(signature: str) -> int:
+    for part in signature.split(","):
+        name, _, value = part.strip().partition("=")
+        if name == "t" and value.isdigit() and len(value) < 15:
+            return int(value)
+    raise BadSignature("the signature header has no timestamp")
+
+
+def _event(body: object) -> Event:
+    if not isinstance(body, dict):
+        raise BadEvent("the body is not an object")
+    data = body.get("data")
+    subject = data.get("object") if isinstance(data, dict) else None
+    if not isinstance(subject, dict):
+        raise BadEvent("data.object is missing")
+    for name, kind in (("id", str), ("type", str), ("created", int)):
+        if not isinstance(body.get(name), kind):
+            raise BadEvent(f"{name} is missing")
+    return Event(
+        id=body["id"],
+        type=body["type"],
+        created=when(body["created"]),
+        livemode=body.get("livemode") is True,
+        api_version=_text(body.get("api_version")),
+        account=_text(body.get("account")),
+        customer_id=_customer_of(subject),
+        object_id=_text(subject.get("id")),
+    )
+
+
+def _customer_of(subject: Mapping[str, object]) -> str | None:
+    if subject.get("object") == "customer":
+        return _text(subject.get("id"))
+    customer = subject.get("customer")
+    return _text(customer.get("id") if isinstance(customer, dict) else customer)
+
+
+def _text(value: object) -> str | None:
+    return value[:255] if isinstance(value, str) and value else None

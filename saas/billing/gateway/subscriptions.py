@@ -1,0 +1,102 @@
+"""What is true at Stripe about a customer's subscriptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from saas.billing.gateway.calling import Gone, call, call_unless_gone, check_deadline, given, when
+
+if TYPE_CHECKING:
+    import stripe
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """A subscription as our columns need it."""
+
+    id: str
+    status: str
+    created: datetime
+    price_ids: tuple[str, ...]
+    period_ends: Mapping[str, datetime]  # by price
+    cancel_at: datetime | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def period_end(self, price_id: str | None) -> datetime | None:
+        """When the paid period of this price ends, or the latest of all where it is not there."""
+        if price_id is not None and price_id in self.period_ends:
+            return self.period_ends[price_id]
+        return max(self.period_ends.values(), default=None)
+
+
+def subscriptions_of(customer_id: str) -> list[Subscription]:
+    """All subscriptions of a customer, ended ones included. Raises `Gone`, `Unavailable`."""
+
+    def fetch(client: stripe.StripeClient) -> list[Subscription]:
+        customer = client.v1.customers.retrieve(given(customer_id))
+        if getattr(customer, "deleted", False):
+            raise Gone(customer_id)
+        page = client.v1.subscriptions.list(
+            {"customer": customer_id, "status": "all", "limit": 100}
+        )
+        found = []
+        for subscription in page.auto_paging_iter():
+            check_deadline()
+            found.append(_subscription(subscription))
+        return found
+
+    return call(fetch)
+
+
+def unpaid_since(subscription_id: str) -> datetime | None:
+    """When the oldest open invoice of a subscription was made; None when nothing is open."""
+
+    def fetch(client: stripe.StripeClient) -> datetime | None:
+        page = client.v1.invoices.list(
+            {"subscription": given(subscription_id), "status": "open", "limit": 100}
+        )
+        return min((when(invoice.created) for invoice in page.auto_paging_iter()), default=None)
+
+    return call(fetch)
+
+
+def _subscription(found: Any) -> Subscription:
+    ends = {}
+    for item in found["items"].data:
+        # The item carries the period since 2025-03-31.basil; an endpoint may be pinned to before.
+        end = getattr(item, "current_period_end", None) or getattr(
+            found, "current_period_end", None
+        )
+        if end is not None:
+            ends[item.price.id] = when(end)
+    # A cancellation in the portal sets cancel_at on flexible billing, the flag on classic.
+    cancel_at = found.cancel_at
+    if cancel_at is None and found.cancel_at_period_end:
+        cancel_at = int(max(ends.values()).timestamp()) if ends else None
+    return Subscription(
+        id=found.id,
+        status=found.status,
+        created=when(found.created),
+        price_ids=tuple(item.price.id for item in found["items"].data),
+        period_ends=ends,
+        cancel_at=when(cancel_at) if cancel_at is not None else None,
+        metadata=dict(found.metadata.to_dict()) if found.metadata else {},
+    )
+
+
+def cancel(subscription_id: str) -> None:
+    """End a subscription now. One that has ended already stays ended."""
+    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id)))
+
+
+def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:
+    """A subscription without a checkout page, for demo people."""
+    params: Any = {
+        "customer": customer_id,
+        "items": [{"price": price_id}],
+        "metadata": dict(metadata),
+    }
+    return call(lambda client: client.v1.subscriptions.create(params, {"idempotency_key": key}).id)
