@@ -1,0 +1,53 @@
+# What can be done here. `make` alone lists it.
+
+PYTHON ?= python3
+PORT ?= 5000
+BIN = .venv/bin
+export PORT
+
+.DEFAULT_GOAL := help
+.PHONY: help run serve test check lint types migrations css bench lock base dev
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+run: base ## start everything on this machine (PORT=8000 for another port)
+	@$(BIN)/python bin/start
+
+serve: base ## the same under gunicorn with two workers
+	@$(BIN)/python bin/start --serve
+
+test: dev ## run the tests
+	@$(BIN)/python -m pytest -n 2
+
+check: dev lint types migrations css-current ## everything that CI checks
+	@$(BIN)/python -m pytest -n 2
+
+lint: dev ## ruff and the import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@PYTHONPATH=. $(BIN)/lint-imports --no-logo 2>/dev/null || PYTHONPATH=. $(BIN)/lint-imports
+
+types: dev ## mypy --strict
+	@$(BIN)/mypy
+
+migrations: dev ## up, down, up again, and no difference from the models
+	@$(BIN)/python -m pytest -q tests/test_migrations.py
+
+css: ## rebuild the stylesheet (needs Node)
+	@assets/build.sh
+
+css-current: ## fail when the committed stylesheet is not what its sources give
+	@assets/build.sh --check
+
+lock: ## renew the hash-pinned requirements (needs uv)
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --extra postgres --extra redis -q -o requirements/base.txt setup.cfg
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --all-extras -q -o requirements/dev.txt -c requirements/base.txt setup.cfg
+
+base:
+	@$(PYTHON) bin/setup base
+
+dev:
+	@$(PYTHON) bin/setup dev
