@@ -157,10 +157,9 @@ class EnvironmentSchema(Schema):
     def _tidy(self, env: dict[str, str], **_: Any) -> dict[str, str]:
         """Empty means absent; the sandbox's Stripe stands in where no real key is given."""
         env = {name: value.strip() for name, value in env.items() if value.strip()}
-        if "STRIPE_API_KEY" not in env and "SANDBOX_STRIPE_API_KEY" in env:
-            # In production this ends as "STRIPE_API_KEY is missing": see STRIPE_IS_SANDBOX.
+        if _plays_stripe(env):
             for name in STRIPE_VARIABLES:
-                env.setdefault(name, env.get(f"SANDBOX_{name}", ""))
+                env[name] = env.get(f"SANDBOX_{name}", "")
             env = {name: value for name, value in env.items() if value}
         for name in ("DATABASE_URL", "JOBS_URL"):
             if env.get(name, "").startswith("postgres://"):
@@ -171,13 +170,18 @@ class EnvironmentSchema(Schema):
     def _fill(self, data: dict[str, Any], env: Mapping[str, str], **_: Any) -> dict[str, Any]:
         data["APP_URL"] = data["APP_URL"].rstrip("/")
         data["SANDBOX_URL"] = data["SANDBOX_URL"].rstrip("/")
-        sandboxed = env.get("SANDBOX_STRIPE_API_KEY") if "STRIPE_API_KEY" not in env else None
-        data["STRIPE_IS_SANDBOX"] = bool(sandboxed) or not data["STRIPE_API_KEY"]
+        data["STRIPE_IS_SANDBOX"] = _plays_stripe(env) or not data["STRIPE_API_KEY"]
         if data["SAAS_ENV"] != "production":
             data["DATABASE_URL"] = data["DATABASE_URL"] or "sqlite:///app.db"
             if _needs_sandbox(data):
                 data["SANDBOX_URL"] = data["SANDBOX_URL"] or "http://localhost:5001"
         return data
+
+
+def _plays_stripe(env: Mapping[str, str]) -> bool:
+    """Whether what the sandbox gave stands in for Stripe's own key and ids; never in production."""
+    is_production = env.get("SAAS_ENV") == "production"
+    return "SANDBOX_STRIPE_API_KEY" in env and not env.get("STRIPE_API_KEY") and not is_production
 
 
 def _needs_sandbox(settings: Mapping[str, Any]) -> bool:

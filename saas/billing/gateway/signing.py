@@ -85,9 +85,10 @@ def _event(body: object) -> Event:
     subject = data.get("object") if isinstance(data, dict) else None
     if not isinstance(subject, dict):
         raise BadEvent("data.object is missing")
-    for name, kind in (("id", str), ("type", str), ("created", int)):
-        if not isinstance(body.get(name), kind):
-            raise BadEvent(f"{name} is missing")
+    if not _text(body.get("id")) or not _text(body.get("type")):
+        raise BadEvent("id or type is missing")
+    if not isinstance(body.get("created"), int) or not 0 <= body["created"] < 2**33:
+        raise BadEvent("created is not a time")
     return Event(
         id=body["id"],
         type=body["type"],
@@ -108,4 +109,5 @@ def _customer_of(subject: Mapping[str, object]) -> str | None:
 
 
 def _text(value: object) -> str | None:
-    return value[:255] if isinstance(value, str) and value else None
+    """An id or a name of Stripe's, which are ASCII; anything else is as good as absent."""
+    return value if isinstance(value, str) and value.isascii() and 0 < len(value) < 256 else None

@@ -1,0 +1,201 @@
+"""What comes to the sign-in doors by mistake or by malice gets a clear answer."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from sqlalchemy import select
+
+from saas.auth.models import SignInLink
+from saas.database import db, now
+from tests.conftest import Shop
+from tests.visitor import Visitor
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("", "Enter your email address."),
+        ("   ", "Enter your email address."),
+        ("ann", "This is not an email address"),
+        ("ann@", "This is not an email address"),
+        ("ann@example", "This is not an email address"),
+        ("ann@example.com,eve@evil.example", "one email address only"),
+        ("ann@example.com; eve@evil.example", "one email address only"),
+        ("eve@evil.example <ann@example.com>", "one email address only"),
+        ("ann@example.com\r\nBcc: eve@evil.example", "one email address only"),
+        ("ann@exam\nple.com", "This is not an email address"),
+        ("ann\u0000@example.com", "This is not an email address"),
+        ("a" * 300 + "@example.com", "at most 254 characters"),
+        ("änn@example.com", "This is not an email address"),
+    ],
+)
+def test_what_is_no_address_is_explained_and_nothing_is_sent(
+    typed: str, said: str, visitor: Visitor, shop: Shop
+) -> None:
+    visitor.visit("/login")
+
+    page = visitor.submit("/login", email=typed)
+
+    assert page.status == 422
+    assert said in page.text
+    assert page.form("/login")
+    with shop.app.app_context():
+        assert db.session.scalars(select(SignInLink)).all() == []
+
+
+@pytest.mark.parametrize("typed", ["ann@example．com", "Ann@EXAMPLE.com", "ann@example.com "])
+def test_the_spellings_of_an_address_are_one(typed: str, visitor: Visitor) -> None:
+    visitor.visit("/login")
+
+    visitor.submit("/login", email=typed)
+
+    assert visitor.link_from_mail("ann@example.com")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "////evil.example",
+        "\x19////evil.example",
+        "http:evil.example",
+        "https:/evil.example",
+        "/\\evil.example",
+        "\\/evil.example",
+        "/dashboard\r\nSet-Cookie: a=b",
+        "javascript:alert(1)",
+        "/nowhere",
+        "/logout",
+        " /dashboard",
+    ],
+)
+def test_nothing_leads_away_after_a_sign_in(target: str, visitor: Visitor, shop: Shop) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com", next=target)
+    link = visitor.link_from_mail("ann@example.com")
+    visitor.visit(link)
+
+    visitor.submit(urlsplit(link).path, follow=False)
+
+    assert visitor.page.answer.headers["Location"] == "/dashboard"
+    answer = visitor.request("GET", "/login", params={"next": target})
+    assert answer.headers["Location"] == "/dashboard"
+
+
+def _fresh_link(visitor: Visitor) -> str:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+    return visitor.link_from_mail("ann@example.com")
+
+
+def test_a_link_works_once(visitor: Visitor, shop: Shop) -> None:
+    link = _fresh_link(visitor)
+    visitor.visit(link)
+    visitor.submit(urlsplit(link).path)
+
+    page = shop.visitor().visit(link)
+
+    assert page.status == 410
+    assert "/login" in page.links
+
+
+def test_using_a_link_ends_the_other_ones_of_the_address(visitor: Visitor, shop: Shop) -> None:
+    first = _fresh_link(visitor)
+    other = shop.visitor()
+    other.visit("/login")
+    other.submit("/login", email="ann@example.com")
+    second = other.mails_to("ann@example.com")[0]["links"]
+    visitor.visit(first)
+    visitor.submit(urlsplit(first).path)
+
+    for link in second:
+        if "/auth/link/" in link:
+            assert other.visit(link).status == 410
+
+
+def test_a_link_is_over_after_ten_minutes(visitor: Visitor) -> None:
+    link = _fresh_link(visitor)
+
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        page = visitor.visit(link)
+
+    assert page.status == 410
+    assert "/login" in page.links
+
+
+@pytest.mark.parametrize("mangle", [
+    lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+    lambda token: token[:-5],
+    lambda token: token[:20],
+    lambda token: token + "A",
+    lambda token: "A" * len(token),
+    lambda token: "%00",
+    lambda token: "ä",
+    lambda token: "a" * 5000,
+])  # fmt: skip
+def test_a_token_that_was_tampered_with_signs_nobody_in(mangle: object, visitor: Visitor) -> None:
+    link = _fresh_link(visitor)
+    path = urlsplit(link).path
+    token = path.rsplit("/", 1)[1]
+    bad = path.replace(token, mangle(token))  # type: ignore[operator]
+    visitor.visit(link)
+    csrf = visitor.page.form(path).fields["csrf_token"]
+
+    assert visitor.request("GET", bad).status_code == 404
+    assert visitor.request("POST", bad, data={"csrf_token": csrf}).status_code == 404
+    assert visitor.request("GET", "/api/user").status_code == 401
+
+
+def test_asking_again_and_again_is_limited_for_an_address_and_its_spellings(
+    visitor: Visitor, shop: Shop
+) -> None:
+    for spelling in ("ann", "a.nn", "ann+1", "an.n+2", "ann"):
+        visitor.visit("/login")
+        assert visitor.submit("/login", email=f"{spelling}@example.com").status == 200
+
+    visitor.visit("/login")
+    page = visitor.submit(
+        "/login", email="ann+9@example.com"
+    )
+
+    assert page.status == 429
+    assert int(page.answer.headers["Retry-After"]) > 0
+    assert "Too many tries" in page.text
+
+
+def test_a_forged_forwarded_address_gains_nothing(visitor: Visitor) -> None:
+    visitor.visit("/login")
+    token = visitor.page.form("/login").fields["csrf_token"]
+    statuses = [
+        visitor.request(
+            "POST", "/login", data={"email": f"a{number}@example.com", "csrf_token": token},
+            headers={"X-Forwarded-For": f"10.0.0.{number}"},
+        ).status_code
+        for number in range(32)
+    ]
+
+    assert statuses[-1] == 429
+
+
+def test_the_answer_is_the_same_for_known_and_unknown_addresses(
+    visitor: Visitor, shop: Shop
+) -> None:
+    visitor.sign_in("known@example.com")
+    answers = []
+    for email in ("known@example.com", "unknown@example.com"):
+        stranger = shop.visitor()
+        stranger.visit("/login")
+        stranger.submit("/login", email=email, follow=False)
+        answer = stranger.page.answer
+        headers = {
+            name: value for name, value in answer.headers.items()
+            if name not in ("Date", "Set-Cookie", "X-Request-Id") and "RateLimit" not in name
+        }
+        answers.append((answer.status_code, headers, answer.text))
+
+    assert answers[0] == answers[1]

@@ -1,0 +1,201 @@
+"""Signing in: one address, one mail, one button; the account is made at the first one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+
+from saas.auth import accounts, links
+from saas.auth.models import Session, SignInLink, User
+from saas.database import db, now
+from tests.conftest import Shop, both_databases
+from tests.visitor import Visitor
+
+
+def people(shop: Shop) -> list[User]:
+    with shop.app.app_context():
+        return list(db.session.scalars(select(User)))
+
+
+def test_a_first_sign_in_makes_the_account_at_the_button_and_not_before(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="  Ann@Example.COM ")
+    assert people(shop) == []
+
+    link = visitor.link_from_mail("ann@example.com")
+    visitor.visit(link)
+    assert "ann@example.com" in visitor.page.text
+    assert people(shop) == []
+
+    visitor.submit(urlsplit(link).path)
+    assert visitor.page.path == "/dashboard"
+    assert [person.email for person in people(shop)] == ["ann@example.com"]
+
+
+def test_opening_the_link_changes_nothing_however_often(shop: Shop, visitor: Visitor) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+    link = visitor.link_from_mail("ann@example.com")
+
+    for method in ("GET", "HEAD", "GET"):  # mail scanners do this before the person does
+        assert requests.request(method, link, timeout=10).status_code == 200
+
+    visitor.visit(link)
+    assert visitor.submit(urlsplit(link).path).path == "/dashboard"
+
+
+def test_the_mail_leads_to_this_application_whatever_the_host_header_says(
+    shop: Shop, visitor: Visitor
+) -> None:
+    page = visitor.visit("/login")
+    token = page.form("/login").fields["csrf_token"]
+
+    visitor.request(
+        "POST", "/login", data={"email": "ann@example.com", "csrf_token": token},
+        headers={"Host": "evil.example"},
+    )
+
+    assert visitor.link_from_mail("ann@example.com").startswith(f"{shop.url}/auth/link/")
+
+
+def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visitor) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+    link = visitor.link_from_mail("ann@example.com")
+
+    (mail,) = visitor.mails_to("ann@example.com")
+    assert mail["subject"] == "Sign in to Plinth"
+    assert link in mail["text"]
+    assert link in mail["html"]
+    assert "10 minutes" in mail["text"]
+
+
+def test_one_is_led_back_to_the_plan_one_had_chosen(visitor: Visitor) -> None:
+    visitor.visit("/pricing?interval=yearly")
+    chosen = next(link for link in visitor.page.links if "plan%3Dpro" in link or "plan=pro" in link)
+
+    page = visitor.sign_in("ann@example.com", start=chosen)
+
+    assert page.path == "/pricing"
+    assert "plan=pro" in page.url
+    assert "interval=yearly" in page.url
+    assert page.form("/billing/checkout", plan="pro", interval="yearly")
+
+
+def test_a_person_who_is_signed_in_is_not_asked_again(visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    assert visitor.visit("/login").path == "/dashboard"
+    assert visitor.visit("/login?next=/pricing").path == "/pricing"
+
+
+def test_signing_out_ends_the_session_for_a_copied_cookie_too(visitor: Visitor, shop: Shop) -> None:
+    visitor.sign_in("ann@example.com")
+    copied = visitor.browser.cookies.get_dict()["session"]
+
+    visitor.visit("/dashboard")
+    page = visitor.submit("/logout")
+
+    assert page.path == "/"
+    assert "signed out" in page.text
+    answer = requests.get(
+        f"{shop.url}/api/user", cookies={"session": copied}, timeout=10
+    )
+    assert answer.status_code == 401
+
+
+def test_a_sign_in_makes_a_new_session_and_keeps_nothing_of_the_old_one(
+    visitor: Visitor, shop: Shop
+) -> None:
+    visitor.visit("/login")
+    before = visitor.browser.cookies.get_dict()["session"]
+    visitor.sign_in("ann@example.com")
+
+    assert visitor.browser.cookies.get_dict()["session"] != before
+    with shop.app.app_context():
+        (row,) = db.session.scalars(select(Session))
+        assert len(row.token_hash) == 32
+        assert row.user_agent.startswith("python-requests")
+
+
+def test_a_session_ends_when_it_was_not_used_for_a_month(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    with time_machine.travel(now() + timedelta(days=29)):
+        assert visitor.visit("/dashboard").path == "/dashboard"
+    with time_machine.travel(now() + timedelta(days=29 + 31)):
+        assert visitor.visit("/dashboard").path == "/login"
+
+
+def test_a_session_ends_after_ninety_days_however_much_it_is_used(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+
+    start = now()
+    for days in (20, 40, 60, 80):
+        with time_machine.travel(start + timedelta(days=days)):
+            assert visitor.visit("/dashboard").path == "/dashboard"
+    with time_machine.travel(start + timedelta(days=91)):
+        assert visitor.visit("/dashboard").path == "/login"
+
+
+def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
+    shop: Shop, visitor: Visitor
+) -> None:
+    with shop.app.app_context():
+        person = accounts.sign_up("ann@example.com")
+        from saas import database
+
+        with database.writing():
+            database.execute(User.__table__.update().values(disabled_at=now()))  # type: ignore[attr-defined]
+        assert person
+
+    visitor.visit("/login")
+    page = visitor.submit("/login", email="ann@example.com")
+
+    assert page.path == "/auth/check-inbox"
+    assert visitor.mails_to("ann@example.com") == []
+
+
+@both_databases
+def test_fifty_people_who_press_at_once_make_one_session(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with shop.app.app_context():
+        links.send("ann@example.com", "/dashboard")
+        token = links.token_for(db.session.scalars(select(SignInLink.id)).one())
+
+    def press(_: int) -> str:
+        with shop.app.app_context():
+            try:
+                return links.redeem(token)[0].email
+            except links.BadLink as error:
+                return error.reason
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(press, range(50)))
+
+    assert sorted(answers) == ["ann@example.com"] + ["used"] * 49
+    assert len(people(shop)) == 1
+
+
+@pytest.mark.parametrize("path", ["/login", "/register"])
+def test_both_doors_lead_to_the_same_mail(path: str, visitor: Visitor) -> None:
+    visitor.visit(path)
+
+    page = visitor.submit(path, email="ann@example.com")
+
+    assert page.path == "/auth/check-inbox"
+    assert visitor.link_from_mail("ann@example.com")

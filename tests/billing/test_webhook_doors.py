@@ -1,0 +1,216 @@
+"""What knocks at the webhook's door: verified on the raw bytes before anything is read."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from saas.billing.models import StripeEvent
+from saas.database import db
+
+SECRETS = ("whsec_old_secret_for_tests", "whsec_new_secret_for_tests")
+PATH = "/api/webhooks/stripe"
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Flask:
+    return make_app(
+        SANDBOX_STRIPE_API_KEY="sk_test_for_the_webhook_door",
+        SANDBOX_STRIPE_WEBHOOK_SECRET=",".join(SECRETS),
+    )
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "evt_1", "object": "event", "type": "customer.subscription.updated",
+        "created": int(time.time()), "livemode": False, "api_version": "2026-10-28.endive",
+        "data": {"object": {"id": "sub_1", "object": "subscription", "customer": "cus_1"}},
+        **changes,
+    }  # fmt: skip
+
+
+def sign(payload: bytes, secret: str = SECRETS[0], at: int | None = None) -> str:
+    text = payload.decode("utf-8", "surrogateescape")
+    return stripe.WebhookSignature.generate_signature_header(text, secret, timestamp=at)
+
+
+def post(client: FlaskClient, body: Any, signature: str | None = None, **sign_with: Any) -> Any:
+    payload = body if isinstance(body, bytes) else json.dumps(body).encode()
+    headers = {"Stripe-Signature": signature if signature is not None else sign(payload, **sign_with)}
+    return client.post(PATH, data=payload, headers=headers)
+
+
+def ledger(app: Flask) -> list[str]:
+    with app.app_context():
+        return list(db.session.scalars(select(StripeEvent.id)))
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+def test_either_of_two_secrets_is_accepted_while_rotating(
+    secret: str, client: FlaskClient, app: Flask
+) -> None:
+    answer = post(client, event(), secret=secret)
+
+    assert answer.status_code == 200
+    assert answer.json == {"outcome": "not ours"}
+    assert ledger(app) == ["evt_1"]
+
+
+def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
+    payload = json.dumps(event()).encode()
+    real = sign(payload)
+
+    assert post(client, payload, signature=f"{real},v1={'0' * 64}").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("signature", "said"),
+    [
+        ("", "no timestamp"),
+        ("nonsense", "no timestamp"),
+        ("t=1,v1=", "no signature matches"),
+        ("v1=abc", "no timestamp"),
+        (f"t={10**30},v1=abc", "no timestamp"),
+        (f"t={int(time.time())},v1={'0' * 64}", "no signature matches"),
+        ("t=äöü,v1=ß", "not ASCII"),
+    ],
+)
+def test_what_is_not_signed_is_400_and_writes_nothing(
+    signature: str, said: str, client: FlaskClient, app: Flask
+) -> None:
+    payload = json.dumps(event()).encode()
+    answer = client.post(
+        PATH, data=payload, headers={"Stripe-Signature": signature.encode("latin-1").decode("latin-1")}
+    )
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["code"] == "bad_signature"
+    assert said in answer.json["error"]["message"]
+    assert ledger(app) == []
+
+
+def test_no_signature_at_all_is_400(client: FlaskClient) -> None:
+    assert client.post(PATH, json=event()).status_code == 400
+
+
+def test_the_wrong_secret_a_v0_only_an_old_and_a_future_signature_are_400(
+    client: FlaskClient, app: Flask
+) -> None:
+    payload = json.dumps(event()).encode()
+    now = int(time.time())
+
+    assert post(client, payload, secret="whsec_of_somebody_else").status_code == 400
+    assert post(client, payload, signature=sign(payload).replace("v1=", "v0=")).status_code == 400
+    assert post(client, payload, at=now - 400).status_code == 400
+    assert post(client, payload, at=now + 400).status_code == 400
+    assert post(client, payload, at=now - 200).status_code == 200
+    assert ledger(app) == ["evt_1"]
+
+
+def test_a_body_that_was_changed_after_signing_is_400(client: FlaskClient) -> None:
+    payload = json.dumps(event()).encode()
+
+    answer = post(client, payload + b" ", signature=sign(payload))
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"not json",
+        b"[]",
+        b"1",
+        b"null",
+        b'"text"',
+        b"{}",
+        b'{"id": "evt_1"}',
+        b'{"id": "evt_1", "type": "a.b", "created": 1}',
+        b'{"id": "evt_1", "type": "a.b", "created": 1, "data": []}',
+        b'{"id": "evt_1", "type": "a.b", "created": 1, "data": {"object": []}}',
+        b'{"id": 7, "type": "a.b", "created": 1, "data": {"object": {}}}',
+        b'{"id": "evt_1", "object": "v2.core.event", "type": "v2.core.x", "created": "2026"}',
+        b'{"id": "evt_1", "type": "a.b", "created": 99999999999999999999, "data": {"object": {}}}',
+        b'{"id": "evt_\\ud800", "type": "customer.deleted", "created": 1, "data": {"object": {}}}',
+        b"[" * 100_000 + b"]" * 100_000,
+        b"\xff\xfe\xfa",
+    ],
+)
+def test_a_signed_body_that_is_no_event_is_400_and_never_500(
+    payload: bytes, client: FlaskClient, app: Flask
+) -> None:
+    answer = post(client, payload, signature=_sign_bytes(payload))
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["code"] in ("bad_event", "bad_signature")
+    assert ledger(app) == []
+
+
+def _sign_bytes(payload: bytes) -> str:
+    import hashlib
+    import hmac
+
+    at = int(time.time())
+    proof = hmac.new(SECRETS[0].encode(), b"%d." % at + payload, hashlib.sha256).hexdigest()
+    return f"t={at},v1={proof}"
+
+
+def test_ten_megabytes_are_413_before_any_work(client: FlaskClient) -> None:
+    payload = b"x" * 10_000_000
+
+    answer = client.post(PATH, data=payload, headers={"Stripe-Signature": "t=1,v1=a"})
+
+    assert answer.status_code == 413
+    assert answer.json["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"type": "balance.available"}, {"livemode": True}, {"account": "acct_connected"}],
+)
+def test_what_is_not_for_us_is_200_and_not_noted(
+    changes: dict[str, Any], client: FlaskClient, app: Flask
+) -> None:
+    answer = post(client, event(**changes))
+
+    assert answer.status_code == 200
+    assert answer.json == {"outcome": "ignored"}
+    assert ledger(app) == []
+
+
+def test_the_same_event_again_is_200_and_has_no_second_effect(
+    client: FlaskClient, app: Flask
+) -> None:
+    post(client, event())
+
+    answer = post(client, event())
+
+    assert answer.json == {"outcome": "seen"}
+    assert ledger(app) == ["evt_1"]
+
+
+def test_the_ledger_keeps_ids_and_no_content(client: FlaskClient, app: Flask) -> None:
+    subject = {"id": "cus_1", "object": "customer", "email": "ann@example.com", "name": "Ann"}
+
+    post(client, event(type="customer.deleted", data={"object": subject}))
+
+    with app.app_context():
+        (row,) = db.session.scalars(select(StripeEvent))
+        kept = {name: getattr(row, name) for name in row.__table__.c.keys()}
+    assert kept["customer_id"] == "cus_1"
+    assert kept["object_id"] == "cus_1"
+    assert "ann@example.com" not in str(kept)

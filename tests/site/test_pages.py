@@ -1,0 +1,209 @@
+"""The front door: public pages, health, errors, headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from tests.conftest import Shop
+from tests.visitor import Page, Visitor
+
+
+@pytest.mark.parametrize("path", ["/", "/pricing", "/pricing?interval=yearly", "/terms", "/privacy"])
+def test_public_pages_are_the_same_for_everybody_and_can_be_shared(path: str, app: Flask) -> None:
+    client = app.test_client()
+
+    page = client.get(path)
+    again = client.get(path, headers={"If-None-Match": page.headers["ETag"]})
+
+    assert page.status_code == 200
+    assert "Set-Cookie" not in page.headers
+    assert "Vary" not in page.headers
+    assert "public" in page.headers["Cache-Control"]
+    assert "<form" not in page.text
+    assert again.status_code == 304
+
+
+def test_prices_are_those_of_the_catalogue(visitor: Visitor) -> None:
+    monthly = visitor.visit("/pricing").text
+    yearly = visitor.visit("/pricing?interval=yearly").text
+
+    assert "$15" in monthly
+    assert "$30" in monthly
+    assert "$144" in yearly
+    assert "$300" in yearly
+    assert "$12" in yearly  # the year, by month
+
+
+def test_an_unknown_interval_or_plan_shows_the_usual_page(visitor: Visitor) -> None:
+    page = visitor.visit("/pricing?interval=weekly&plan=gold")
+
+    assert page.status == 200
+    assert "$15" in page.text
+
+
+def test_public_pages_do_not_show_somebody_else_s_name(visitor: Visitor, shop: Shop) -> None:
+    visitor.sign_in("ann@example.com")
+
+    own = visitor.visit("/")
+    strangers = shop.visitor().visit("/")
+
+    assert own.answer.headers["Cache-Control"] == "no-store"
+    assert "Cookie" in own.answer.headers["Vary"]
+    assert "Dashboard" in own.text
+    assert "ann" not in strangers.text
+    assert "/login" in strangers.links
+
+
+def test_no_link_of_the_public_pages_is_dead(visitor: Visitor) -> None:
+    seen: set[str] = set()
+    waiting = ["/"]
+    while waiting:
+        path = waiting.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        page = visitor.visit(path)
+        assert page.status == 200, path
+        waiting += [
+            link.partition("#")[0] for link in page.links
+            if link.startswith("/") and not link.startswith("//")
+        ]
+    assert {"/", "/pricing", "/login", "/terms", "/privacy"} <= {path.split("?")[0] for path in seen}
+
+
+def test_pages_ask_nobody_else_for_anything(app: Flask) -> None:
+    for path in ("/", "/pricing", "/login"):
+        page = app.test_client().get(path).text
+        wanted = re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="([^"]+)"', page)
+        local = app.config["APP_URL"]
+        assert [each for each in wanted if not each.startswith(("/", "data:", local))] == []
+
+
+@pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/api/nowhere", "/static/css/app.css"])
+def test_every_answer_carries_the_security_headers(path: str, app: Flask) -> None:
+    headers = app.test_client().get(path).headers
+
+    policy = headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert f"form-action 'self' {app.config['SANDBOX_URL']}" in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
+    assert "Strict-Transport-Security" not in headers  # development is http
+
+
+def test_a_page_with_a_token_tells_its_address_to_nobody(visitor: Visitor) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+
+    page = visitor.visit(visitor.link_from_mail("ann@example.com"))
+
+    assert page.answer.headers["Referrer-Policy"] == "strict-origin"
+    assert page.answer.headers["Cache-Control"] == "no-store"
+
+
+def test_static_files_named_with_their_hash_are_kept_for_ever(app: Flask) -> None:
+    client = app.test_client()
+    found = re.search(r'href="(/static/css/app\.css\?v=[^"]+)"', client.get("/").text)
+    assert found
+
+    assert "immutable" in client.get(found[1]).headers["Cache-Control"]
+    assert "immutable" not in client.get("/static/css/app.css").headers["Cache-Control"]
+    client.get("/static/css/app.css").close()
+
+
+def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> None:
+    client = app.test_client()
+
+    page = client.get("/nowhere", headers={"X-Request-Id": "abcdef123456"})
+    answer = client.get("/api/nowhere")
+
+    assert page.status_code == 404
+    assert "There is nothing here" in page.text
+    assert "abcdef123456" in page.text
+    assert answer.status_code == 404
+    assert answer.json == {"error": {"code": "not_found", "message": "There is nothing here."}}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/"), ("PUT", "/login"), ("DELETE", "/dashboard"), ("GET", "/logout"),
+        ("GET", "/billing/checkout"), ("PATCH", "/api/user"), ("GET", "/api/webhooks/stripe"),
+        ("TRACE", "/"),
+    ],
+)  # fmt: skip
+def test_a_method_that_a_route_lacks_is_405_with_what_it_has(
+    method: str, path: str, app: Flask
+) -> None:
+    answer = app.test_client().open(path, method=method)
+
+    assert answer.status_code == 405
+    assert answer.headers["Allow"]
+    if path.startswith("/api/"):
+        assert answer.json and answer.json["error"]["code"] == "method_not_allowed"
+
+
+def test_a_broken_database_is_503_without_a_trace(
+    make_app: Callable[..., Flask], tmp_path: object
+) -> None:
+    app = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
+    client = app.test_client()
+
+    page = client.get("/login")  # needs no database
+    client.set_cookie("session", "x")
+    ready = client.get("/readyz")
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token
+    client = app.test_client()
+    page = client.get("/login")
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token
+    answer = client.post("/login", data={"email": "ann@example.com", "csrf_token": token[1]})
+
+    assert ready.status_code == 503
+    assert answer.status_code == 503
+    assert "not available right now" in answer.text
+    assert "Traceback" not in answer.text
+    assert "127.0.0.1" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/login", "/logout", "/billing/checkout", "/billing/portal", "/dashboard/settings/name",
+     "/dashboard/settings/delete", "/dashboard/cards"],
+)  # fmt: skip
+def test_a_form_without_its_token_changes_nothing_and_says_so(path: str, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    answer = visitor.request("POST", path, data={"email": "eve@example.com", "name": "Eve Evil"})
+
+    assert answer.status_code == 400
+    assert "reload the page" in Page(answer).text
+    assert visitor.request("GET", "/api/user").json()["user"]["name"] is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
+)
+def test_a_form_sent_from_another_site_is_refused(
+    headers: dict[str, str], visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+    form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
+
+    answer = visitor.request(
+        "POST", form.action, data={**form.fields, "name": "Eve Evil"}, headers=headers
+    )
+
+    assert answer.status_code == 403
+
+
+def test_input_of_any_size_is_refused_in_bounded_memory(visitor: Visitor) -> None:
+    answer = visitor.request("POST", "/login", data={"email": "a" * 2_000_000})
+
+    assert answer.status_code == 413

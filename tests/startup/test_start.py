@@ -1,0 +1,182 @@
+"""`make run` in every odd situation: a sentence each, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saas.config import ROOT
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of the project, with the environment of this test run."""
+    copy = tmp_path / "checkout"
+    kept_out = shutil.ignore_patterns(
+        ".git", ".venv", "node_modules", "instance", "tests", "docs", "__pycache__", ".*_cache"
+    )
+    shutil.copytree(ROOT, copy, ignore=kept_out)
+    return copy
+
+
+def start(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {
+        name: value for name, value in os.environ.items()
+        if name in ("PATH", "HOME", "LANG", "TMPDIR")
+    }
+    return subprocess.run(
+        [sys.executable, str(checkout / "bin" / "start")],
+        capture_output=True, text=True, timeout=120, env={**clean, **env},
+    )
+
+
+def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+
+        done = start(checkout, PORT=str(port))
+
+    assert done.returncode == 1
+    assert f"Port {port}, for the application, is taken" in done.stderr
+    assert "make run PORT=8000" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["web", "80", "70000", ""])
+def test_a_port_that_is_none_is_refused(port: str, checkout: Path) -> None:
+    done = start(checkout, PORT=port)
+
+    assert done.returncode == 1
+    assert "PORT must be a number from 1024 to 65534" in done.stderr
+
+
+def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
+    (checkout / "instance").mkdir()
+    path = checkout / "instance" / "app.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
+        database.execute("INSERT INTO alembic_version VALUES ('from-tomorrow')")
+    database.close()
+
+    done = start(checkout, PORT=_free_pair())
+
+    assert done.returncode == 1
+    assert "made by a newer version of this project" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
+    (checkout / "instance").mkdir()
+    (checkout / "instance" / "app.db").write_text("this is not a database, it is a text file" * 9)
+
+    done = start(checkout, PORT=_free_pair())
+
+    assert done.returncode == 1
+    assert "The database cannot be used: file is not a database." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
+    (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_wrong_kind\nSMTP_URL=mail.example.com\n")
+
+    done = start(checkout, PORT=_free_pair())
+
+    assert done.returncode == 1
+    assert "STRIPE_API_KEY: must start with sk_ or rk_." in done.stderr
+    assert "SMTP_URL: must start with smtp://" in done.stderr
+    assert "pk_test_wrong_kind" not in done.stderr
+
+
+def test_secrets_are_random_private_and_kept(checkout: Path) -> None:
+    (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_stops_the_start_here\n")
+    start(checkout, PORT=_free_pair())
+    first = (checkout / "instance" / ".env").read_text()
+
+    start(checkout, PORT=_free_pair())
+    second = (checkout / "instance" / ".env").read_text()
+
+    def secret(text: str) -> str:
+        return next(line for line in text.splitlines() if line.startswith("SECRET_KEY="))
+
+    assert secret(first) == secret(second)
+    assert len(secret(first)) > 60
+    assert (checkout / "instance" / ".env").stat().st_mode & 0o077 == 0
+
+
+def setup(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(checkout / "bin" / "setup"), "base"],
+        capture_output=True, text=True, timeout=120,
+        env={"PATH": os.environ["PATH"], "HOME": str(checkout), **env},
+    )  # fmt: skip
+
+
+def _without_network(checkout: Path) -> dict[str, str]:
+    (checkout / "empty").mkdir(exist_ok=True)
+    return {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
+
+
+def test_a_first_run_without_a_network_says_so(checkout: Path) -> None:
+    done = setup(checkout, **_without_network(checkout))
+
+    assert done.returncode == 1
+    assert "The first run needs a network, later ones do not." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def _pretend_ready(checkout: Path, where: str) -> None:
+    """An environment as a finished set-up leaves it; installing nothing keeps the test quick."""
+    (checkout / "requirements" / "base.txt").write_text("# nothing\n")
+    done = setup(checkout)
+    assert done.returncode == 0, done.stderr
+    stamp = checkout / ".venv" / "ready"
+    stamp.write_text(stamp.read_text().replace(str(checkout), where))
+
+
+def test_a_second_run_needs_neither_network_nor_time(checkout: Path) -> None:
+    _pretend_ready(checkout, str(checkout))
+
+    done = setup(checkout, **_without_network(checkout))
+
+    assert done.returncode == 0
+    assert done.stdout == ""
+
+
+def test_a_moved_folder_gets_a_new_environment(checkout: Path) -> None:
+    _pretend_ready(checkout, "/somewhere/else")
+
+    done = setup(checkout)
+
+    assert done.returncode == 0
+    assert "The folder has moved" in done.stdout
+
+
+def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
+    _pretend_ready(checkout, str(checkout))
+    (checkout / ".venv" / "ready").unlink()
+
+    done = setup(checkout)
+
+    assert done.returncode == 0
+    assert "half made" in done.stdout
+
+
+def _free_pair() -> str:
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            try:
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return str(port)

@@ -1,0 +1,123 @@
+"""Settings are a pure function of the environment; every error is told at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from saas.config import ConfigError, from_env
+
+SECRET = "a-long-enough-secret-of-40-characters-0123"
+PRODUCTION = {
+    "SAAS_ENV": "production",
+    "APP_URL": "https://app.example.com",
+    "SECRET_KEY": SECRET,
+    "DATABASE_URL": "postgresql://u:p@db/app",
+    "STRIPE_API_KEY": "sk_live_abc",
+    "STRIPE_WEBHOOK_SECRET": "whsec_a,whsec_b",
+    "STRIPE_PRO_MONTHLY_PRICE_ID": "price_new,price_old",
+    "STRIPE_PRO_YEARLY_PRICE_ID": "price_2",
+    "STRIPE_BUSINESS_MONTHLY_PRICE_ID": "price_3",
+    "STRIPE_BUSINESS_YEARLY_PRICE_ID": "price_4",
+    "SMTP_URL": "smtps://user:pass@mail.example.com",
+    "EMAIL_FROM": "App <hello@example.com>",
+}
+
+
+def problems(env: dict[str, str]) -> dict[str, list[str]]:
+    with pytest.raises(ConfigError) as caught:
+        from_env(env)
+    return caught.value.problems
+
+
+def test_a_development_app_needs_a_secret_and_nothing_else() -> None:
+    settings = from_env({"SECRET_KEY": SECRET})
+
+    assert settings["SAAS_ENV"] == "development"
+    assert settings["DATABASE_URL"] == "sqlite:///app.db"
+    assert settings["STRIPE_API_BASE"] == "http://localhost:5001/stripe"
+
+
+def test_nothing_secret_has_a_default() -> None:
+    said = problems({})
+
+    assert list(said) == ["SECRET_KEY"]
+    assert "make run" in said["SECRET_KEY"][0]
+
+
+def test_a_complete_production_is_accepted() -> None:
+    settings = from_env(PRODUCTION)
+
+    assert settings["SESSION_COOKIE_NAME"] == "__Host-session"
+    assert settings["SESSION_COOKIE_SECURE"] is True
+    assert settings["STRIPE_PRICES"]["pro", "monthly"] == ("price_new", "price_old")
+    assert settings["STRIPE_WEBHOOK_SECRETS"] == ("whsec_a", "whsec_b")
+    assert settings["STRIPE_API_BASE"] == "https://api.stripe.com"
+    assert settings["JOBS_URL"] == "postgresql://u:p@db/app"
+
+
+def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> None:
+    env = {
+        "SAAS_ENV": "prod",
+        "APP_URL": "ftp://hidden-value",
+        "SECRET_KEY": "hidden-value",
+        "DATABASE_URL": "mysql://hidden-value",
+        "STRIPE_API_KEY": "hidden-value",
+        "STRIPE_PRO_MONTHLY_PRICE_ID": "prod_hidden-value",
+        "PAST_DUE_GRACE_DAYS": "hidden-value",
+        "TRUSTED_PROXIES": "99",
+    }
+
+    with pytest.raises(ConfigError) as caught:
+        from_env(env)
+
+    assert set(caught.value.problems) == set(env)
+    assert "hidden-value" not in str(caught.value)
+    assert "must start with price_" in str(caught.value)
+
+
+def test_a_half_configured_production_is_refused_by_name() -> None:
+    said = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40})
+
+    assert set(said) == {
+        "APP_URL", "DATABASE_URL", "EMAIL_FROM", "SECRET_KEY", "SMTP_URL", "STRIPE_API_KEY",
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "at_fault"),
+    [
+        ({"STRIPE_WEBHOOK_SECRET": ""}, "STRIPE_WEBHOOK_SECRET"),
+        ({"STRIPE_PRO_YEARLY_PRICE_ID": ""}, "STRIPE_PRO_YEARLY_PRICE_ID"),
+        ({"STRIPE_PRO_YEARLY_PRICE_ID": "price_old"}, "STRIPE_PRO_YEARLY_PRICE_ID"),
+        ({"SANDBOX_URL": "http://localhost:5001"}, "SANDBOX_URL"),
+        ({"APP_URL": "http://app.example.com"}, "APP_URL"),
+        ({"JOBS_URL": "inline:"}, "JOBS_URL"),
+        ({"RESEND_API_KEY": "re_1"}, "SMTP_URL"),
+        ({"STRIPE_API_KEY": "", "SANDBOX_STRIPE_API_KEY": "sk_test_x"}, "STRIPE_API_KEY"),
+    ],
+)
+def test_half_a_service_is_refused(change: dict[str, str], at_fault: str) -> None:
+    assert at_fault in problems({**PRODUCTION, **change})
+
+
+def test_a_test_key_in_production_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match="STRIPE_API_KEY is a test key"):
+        from_env({**PRODUCTION, "STRIPE_API_KEY": "sk_test_abc"})
+
+
+def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
+    sandbox = {
+        "SECRET_KEY": SECRET,
+        "SANDBOX_STRIPE_API_KEY": "sk_test_sandbox",
+        "SANDBOX_STRIPE_WEBHOOK_SECRET": "whsec_sandbox",
+        "SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID": "price_sandbox",
+    }
+    real = {name: value for name, value in PRODUCTION.items() if name.startswith("STRIPE_")}
+
+    assert from_env(sandbox)["STRIPE_API_KEY"] == "sk_test_sandbox"
+    both = from_env({**sandbox, **real})
+
+    assert both["STRIPE_API_KEY"] == "sk_live_abc"
+    assert both["STRIPE_API_BASE"] == "https://api.stripe.com"
+    assert "price_sandbox" not in str(both["STRIPE_PRICES"])
+    assert both["SANDBOX_URL"] == "http://localhost:5001"  # the mailbox is still played

@@ -1,0 +1,139 @@
+"""The traps of SQLite's defaults are closed: no lost update, no sudden "database is locked"."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import StatementError
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import Session, User
+from saas.database import db
+from tests.conftest import both_databases
+
+
+@both_databases
+def test_many_writers_lose_no_update(app: Flask) -> None:
+    with app.app_context():
+        person_id = accounts.sign_up("ann@example.com").id
+
+    def increment_often() -> None:
+        for _ in range(25):
+            with app.app_context(), database.writing():
+                counter = db.session.scalar(
+                    select(User.stripe_sync_counter).where(User.id == person_id).with_for_update()
+                )
+                database.execute(update(User).values(stripe_sync_counter=counter + 1))
+
+    _in_threads(8, increment_often)
+
+    with app.app_context():
+        assert db.session.get_one(User, person_id).stripe_sync_counter == 200
+
+
+def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> None:
+    with app.app_context():
+        person_id = accounts.sign_up("ann@example.com").id
+
+    def look_then_write() -> None:
+        for _ in range(25):
+            with app.app_context():
+                db.session.scalars(select(User)).all()  # a read transaction is open now
+                with database.writing():
+                    database.execute(
+                        update(User).values(stripe_sync_counter=User.stripe_sync_counter + 1)
+                    )
+
+    _in_threads(8, look_then_write)
+
+    with app.app_context():
+        assert db.session.get_one(User, person_id).stripe_sync_counter == 200
+
+
+def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
+    called: list[str] = []
+    with app.app_context():
+        with pytest.raises(ValueError, match="half-way"), database.writing():
+            accounts.sign_up("ann@example.com")
+            database.after_commit(lambda: called.append("queued"))
+            raise ValueError("half-way")
+
+        assert accounts.find("ann@example.com") is None
+        assert called == []
+
+
+def test_writing_inside_writing_commits_once_at_the_end(app: Flask) -> None:
+    with app.app_context():
+        with pytest.raises(ValueError, match="after"), database.writing():
+            with database.writing():
+                accounts.sign_up("ann@example.com")
+            raise ValueError("after the inner block")
+
+        assert accounts.find("ann@example.com") is None
+
+
+def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> None:
+    with app.app_context(), database.writing():
+        with pytest.raises(RuntimeError, match="nobody may be asked"):
+            database.end_reading()
+
+
+def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
+    with app.app_context():
+        person = accounts.sign_up("ann@example.com")
+        with database.writing() as session:
+            session.add(
+                Session(token_hash=b"x", user_id=person.id, expires_at=database.now())
+            )
+        with database.writing():
+            database.execute(User.__table__.delete())  # type: ignore[attr-defined]
+
+        assert db.session.scalars(select(Session)).all() == []
+        assert db.session.scalar(text("PRAGMA journal_mode")) == "wal"
+
+
+@both_databases
+def test_times_come_back_as_aware_utc(app: Flask) -> None:
+    berlin = timezone(timedelta(hours=2))
+    with app.app_context():
+        person = accounts.sign_up("ann@example.com")
+        with database.writing():
+            database.execute(
+                update(User).values(disabled_at=datetime(2026, 7, 1, 2, 30, tzinfo=berlin))
+            )
+        db.session.refresh(person)
+
+        assert person.disabled_at == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
+        assert person.disabled_at.tzinfo == UTC
+        with pytest.raises(StatementError), database.writing():
+            database.execute(update(User).values(disabled_at=datetime(2026, 7, 1)))
+
+
+def test_keys_grow_with_time() -> None:
+    keys = [database.uuid7() for _ in range(3)]
+
+    assert all(key.version == 7 for key in keys)
+    assert keys[0].int >> 80 <= keys[2].int >> 80
+
+
+def _in_threads(count: int, work: Callable[[], None]) -> None:
+    failures: list[BaseException] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []

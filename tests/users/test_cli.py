@@ -1,0 +1,84 @@
+"""`flask users …` for operators."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from saas.auth import accounts
+
+
+def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
+    run = runner.invoke
+
+    assert run(args=["users", "create", "Ann@Example.com", "--name", "Ann Lee"]).exit_code == 0
+    assert run(args=["users", "create", "bob@example.com", "--admin"]).exit_code == 0
+    assert "is an administrator" in run(args=["users", "promote", "ann@example.com"]).output
+    assert run(args=["users", "demote", "bob@example.com"]).exit_code == 0
+
+    listed = run(args=["users", "list"]).output.splitlines()
+    assert [line.split()[:2] for line in listed] == [
+        ["ann@example.com", "admin"], ["bob@example.com", "user"],
+    ]
+    as_json = [json.loads(line) for line in run(args=["users", "list", "--json"]).output.splitlines()]
+    assert as_json[0]["name"] == "Ann Lee"
+    assert as_json[1]["subscription"]["plan"] == "starter"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["create", "ann"], "Error: "),
+        (["create", "ann@example.com", "--name", "A"], "at least 3"),
+        (["promote", "nobody@example.com"], "Nobody has the address nobody@example.com"),
+        (["demote", "not an address"], "is not an address"),
+        (["delete", "nobody@example.com", "--yes"], "Nobody has the address"),
+    ],
+)
+def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(
+    args: list[str], said: str, runner: Any
+) -> None:
+    result = runner.invoke(args=["users", *args])
+
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_address_has_one_account(runner: Any) -> None:
+    runner.invoke(args=["users", "create", "ann@example.com"])
+
+    result = runner.invoke(args=["users", "create", "ANN@example.com"])
+
+    assert result.exit_code == 1
+    assert "has an account already" in result.output
+
+
+def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
+    runner.invoke(args=["users", "create", "ann@example.com", "--admin"])
+
+    demoted = runner.invoke(args=["users", "demote", "ann@example.com"])
+    deleted = runner.invoke(args=["users", "delete", "ann@example.com", "--yes"])
+
+    assert demoted.exit_code == 1
+    assert "last administrator" in demoted.output
+    assert deleted.exit_code == 1
+    assert "last administrator" in deleted.output
+    with app.app_context():
+        person = accounts.get("ann@example.com")
+        assert person.is_admin
+        assert not person.is_closing
+
+
+def test_deleting_asks_first(runner: Any, app: Flask) -> None:
+    runner.invoke(args=["users", "create", "ann@example.com"])
+
+    assert runner.invoke(args=["users", "delete", "ann@example.com"], input="n\n").exit_code == 1
+    with app.app_context():
+        assert accounts.find("ann@example.com")
+    assert runner.invoke(args=["users", "delete", "ann@example.com"], input="y\n").exit_code == 0
+    with app.app_context():
+        assert accounts.find("ann@example.com") is None
