@@ -1,0 +1,67 @@
+"""Stripe's side of a test: the official SDK with the shop's key, and events signed as Stripe does."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import requests
+import stripe
+
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import subscriptions
+from tests.conftest import Shop
+
+stripe.enable_telemetry = False
+
+
+def client(shop: Shop) -> stripe.StripeClient:
+    return stripe.StripeClient(shop.key, base_addresses={"api": f"{shop.sandbox}/stripe"})
+
+
+def subscriber(
+    shop: Shop, email: str, plan: str = "pro", interval: str = "monthly", *, synced: bool = True
+) -> tuple[User, str]:
+    """A person with a subscription at Stripe: the person and the subscription's id."""
+    with shop.app.app_context():
+        person = accounts.sign_up(email)
+        customer = subscriptions.ensure_customer(person)
+        at_stripe = client(shop).v1
+        card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
+        at_stripe.customers.update(
+            customer, {"invoice_settings": {"default_payment_method": card.id}}
+        )
+        made = at_stripe.subscriptions.create(
+            {
+                "customer": customer,
+                "items": [{"price": shop.price[plan, interval]}],
+                "metadata": subscriptions.metadata_of(person),
+            }
+        )
+        if synced:
+            subscriptions.sync(person.id, cause="test")
+        return accounts.get(email), made.id
+
+
+def person(shop: Shop, email: str) -> User:
+    with shop.app.app_context():
+        return accounts.get(email)
+
+
+def send_event(
+    shop: Shop, kind: str, subject: dict[str, Any], *, id: str = "evt_by_hand", url: str = ""
+) -> requests.Response:
+    """POST an event to the shop's webhook, signed with the shop's secret."""
+    body = {
+        "id": id, "object": "event", "type": kind, "created": int(time.time()),
+        "livemode": False, "api_version": stripe.api_version, "data": {"object": subject},
+    }  # fmt: skip
+    payload = json.dumps(body)
+    secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
+    signature = stripe.WebhookSignature.generate_signature_header(payload, secret)
+    return requests.post(
+        f"{url or shop.url}/api/webhooks/stripe", data=payload,
+        headers={"Stripe-Signature": signature}, timeout=30,
+    )

@@ -1,0 +1,341 @@
+"""Our columns equal Stripe's state, whoever says what in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from saas import database, plans
+from saas.auth.models import User
+from saas.billing import gateway, subscriptions
+from saas.billing.gateway import Subscription
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import db
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases, open_shop
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+PRICES: plans.Prices = {
+    ("pro", "monthly"): ("price_pm", "price_pm_old"),
+    ("pro", "yearly"): ("price_py",),
+    ("business", "monthly"): ("price_bm",),
+}
+
+
+@pytest.fixture
+def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
+    """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
+    for shop in open_shop(make_app, sandbox):
+        at_stripe = stripe_side.client(shop).v1
+        for endpoint in at_stripe.webhook_endpoints.list().data:
+            at_stripe.webhook_endpoints.delete(endpoint.id)
+        yield shop
+
+
+def columns(person: User) -> dict[str, Any]:
+    return person.synced_columns
+
+
+@both_databases
+def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", "pro", "yearly")
+
+    truth = stripe_side.client(quiet_shop).v1.subscriptions.retrieve(subscription)
+    with quiet_shop.app.app_context():
+        assert ann.plan is plans.PRO
+        assert ann.interval == "yearly"
+    assert ann.stripe_subscription_id == subscription
+    assert ann.stripe_subscription_status == "active"
+    assert ann.stripe_price_id == quiet_shop.price["pro", "yearly"]
+    assert ann.stripe_current_period_end == datetime.fromtimestamp(
+        truth["items"].data[0].current_period_end, UTC
+    )
+
+
+@both_databases
+def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    lie = {
+        "id": subscription, "object": "subscription", "customer": ann.stripe_customer_id,
+        "status": "canceled", "items": {"data": []},
+    }
+
+    answer = stripe_side.send_event(quiet_shop, "customer.subscription.deleted", lie)
+
+    assert answer.json() == {"outcome": "applied"}
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
+
+
+@both_databases
+def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(
+            pool.map(
+                lambda _: stripe_side.send_event(
+                    quiet_shop, "customer.subscription.created", subject
+                ).status_code,
+                range(10),
+            )
+        )
+
+    assert answers == [200] * 10
+    with quiet_shop.app.app_context():
+        (event,) = db.session.scalars(select(StripeEvent))
+        assert event.processed_at is not None
+        assert len(db.session.scalars(select(SubscriptionChange)).all()) == 1
+
+
+@both_databases
+def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+    at_stripe = stripe_side.client(quiet_shop).v1
+    item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
+
+    def change_and_tell(number: int) -> int:
+        price = quiet_shop.price["business" if number % 2 else "pro", "monthly"]
+        at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
+        return stripe_side.send_event(
+            quiet_shop, "customer.subscription.updated", subject, id=f"evt_{number}"
+        ).status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(change_and_tell, range(16)))
+
+    assert answers == [200] * 16
+    truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_price_id == truth
+
+
+@both_databases
+def test_a_stale_answer_never_overwrites_a_newer_one(quiet_shop: Shop) -> None:
+    """Somebody else syncs between our question to Stripe and our write: we ask again."""
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    with quiet_shop.app.app_context():
+        stale = subscriptions._fetch(ann)  # what Stripe said a moment ago
+        stripe_side.client(quiet_shop).v1.subscriptions.cancel(subscription)
+        subscriptions.sync(ann.id, cause="the quicker one")
+
+        assert subscriptions._write(ann, stale, "the slow one", None) is False
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "canceled"
+
+
+def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+
+    with quiet_shop.app.app_context():
+        again = subscriptions.sync(ann.id, cause="again")
+
+        assert again is not None
+        assert again.stripe_sync_counter == ann.stripe_sync_counter + 1
+        assert len(db.session.scalars(select(SubscriptionChange)).all()) == 1
+
+
+def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_new_one(
+    quiet_shop: Shop,
+) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    old = ann.stripe_customer_id
+    assert old
+    stripe_side.client(quiet_shop).v1.customers.delete(old)
+
+    stripe_side.send_event(quiet_shop, "customer.deleted", {"id": old, "object": "customer"})
+
+    gone = stripe_side.person(quiet_shop, "ann@example.com")
+    assert gone.stripe_customer_id is None
+    assert gone.stripe_subscription_status is None
+    with quiet_shop.app.app_context():
+        assert subscriptions.ensure_customer(gone) != old
+
+
+def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> None:
+    stripe_side.subscriber(quiet_shop, "ann@example.com")
+    before = columns(stripe_side.person(quiet_shop, "ann@example.com"))
+
+    answer = stripe_side.send_event(
+        quiet_shop, "customer.subscription.updated",
+        {"id": "sub_x", "object": "subscription", "customer": "cus_of_another_product"},
+    )
+
+    assert answer.json() == {"outcome": "not ours"}
+    assert columns(stripe_side.person(quiet_shop, "ann@example.com")) == before
+
+
+def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
+    make_app: Callable[..., Flask], quiet_shop: Shop
+) -> None:
+    from tests.conftest import free_port, serving
+
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+    env = {
+        "SANDBOX_STRIPE_API_KEY": quiet_shop.key,
+        "SANDBOX_STRIPE_WEBHOOK_SECRET": quiet_shop.app.config["STRIPE_WEBHOOK_SECRET"],
+        "SANDBOX_URL": f"http://localhost:{free_port()}",
+    }
+    with serving(make_app(**env)) as url:
+        answer = stripe_side.send_event(
+            quiet_shop, "customer.subscription.created", subject, url=url
+        )
+
+    assert answer.status_code == 503
+    assert answer.json()["error"]["code"] == "try_again"
+    with quiet_shop.app.app_context():
+        event = db.session.scalars(select(StripeEvent)).one()
+        assert (event.processed_at, event.attempts) == (None, 1)
+        assert event.last_error
+        assert event.last_error.startswith("Unavailable")
+
+    # Stripe is back and delivers the same event again.
+    stripe_side.send_event(quiet_shop, "customer.subscription.created", subject)
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
+
+
+@both_databases
+def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
+    from saas.auth import accounts
+
+    with quiet_shop.app.app_context():
+        accounts.sign_up("ann@example.com")
+
+    def in_a_tab(_: int) -> str:
+        with quiet_shop.app.app_context():
+            return subscriptions.ensure_customer(accounts.get("ann@example.com"))
+
+    with ThreadPoolExecutor(6) as pool:
+        customers = set(pool.map(in_a_tab, range(6)))
+
+    assert len(customers) == 1
+    assert len(stripe_side.client(quiet_shop).v1.customers.list().data) == 1
+
+
+def test_flask_billing_sync_mends_what_was_missed(quiet_shop: Shop) -> None:
+    stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    run = quiet_shop.app.test_cli_runner().invoke
+
+    dry = run(args=["billing", "sync", "--all", "--dry-run"])
+    assert "ann@example.com: subscription_status: None -> active" in dry.output
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status is None
+
+    assert run(args=["billing", "sync", "ann@example.com"]).exit_code == 0
+    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
+    assert run(args=["billing", "sync", "--all"]).output == "Synced 1 of 1.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ([], 2, "Give an EMAIL, or --all."),
+        (["ann@example.com", "--all"], 2, "Give an EMAIL, or --all."),
+        (["nobody@example.com"], 1, "Nobody has the address nobody@example.com"),
+    ],
+)
+def test_flask_billing_sync_explains_wrong_arguments(
+    args: list[str], code: int, said: str, runner: Any
+) -> None:
+    result = runner.invoke(args=["billing", "sync", *args])
+
+    assert result.exit_code == code
+    assert said in result.output
+
+
+# --- the rules, as they are written -------------------------------------------------------------
+
+
+def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> Subscription:
+    values: dict[str, Any] = {
+        "id": id, "status": "active", "created": NOW, "price_ids": (price,),
+        "period_ends": {price: NOW + timedelta(days=30)}, "cancel_at": None,
+    }  # fmt: skip
+    return Subscription(**{**values, **changes})
+
+
+def chosen(*found: Subscription) -> dict[str, Any]:
+    return subscriptions.columns_for(list(found), PRICES, lambda _: NOW - timedelta(days=1))
+
+
+def test_of_several_subscriptions_the_highest_rank_counts() -> None:
+    later = NOW + timedelta(days=1)
+
+    assert chosen(subscription("sub_a"), subscription("sub_b", created=later))[
+        "stripe_subscription_id"
+    ] == "sub_b"
+    assert chosen(subscription("sub_a"), subscription("sub_b", status="canceled", created=later))[
+        "stripe_subscription_id"
+    ] == "sub_a"
+    assert chosen(subscription("sub_a"), subscription("sub_b", "price_of_another", created=later))[
+        "stripe_subscription_id"
+    ] == "sub_a"
+    assert chosen(subscription("sub_a", status="past_due"), subscription("sub_b", status="paused"))[
+        "stripe_subscription_id"
+    ] == "sub_a"
+
+
+def test_of_several_items_the_plan_s_counts_with_its_own_period() -> None:
+    end = NOW + timedelta(days=365)
+    mixed = subscription(
+        price_ids=("price_extra", "price_bm"),
+        period_ends={"price_extra": NOW, "price_bm": end},
+    )
+
+    assert chosen(mixed)["stripe_price_id"] == "price_bm"
+    assert chosen(mixed)["stripe_current_period_end"] == end
+
+
+def test_nothing_unusual_crashes() -> None:
+    assert chosen()["stripe_subscription_id"] is None
+    assert chosen(subscription(price_ids=(), period_ends={}))["stripe_price_id"] is None
+    assert chosen(subscription(status="brand_new"))["stripe_subscription_status"] == "brand_new"
+
+
+@pytest.mark.parametrize(
+    ("status", "past_due_days", "plan"),
+    [
+        ("active", None, "pro"),
+        ("trialing", None, "pro"),
+        ("past_due", 6, "pro"),
+        ("past_due", 8, "starter"),
+        ("incomplete", None, "starter"),
+        ("incomplete_expired", None, "starter"),
+        ("unpaid", None, "starter"),
+        ("paused", None, "starter"),
+        ("canceled", None, "starter"),
+        ("brand_new", None, "starter"),
+        (None, None, "starter"),
+    ],
+)
+def test_the_status_decides_about_access(
+    status: str | None, past_due_days: int | None, plan: str
+) -> None:
+    given = plans.granted(
+        status=status, price_id="price_pm_old",
+        past_due_since=NOW - timedelta(days=past_due_days) if past_due_days else None,
+        at=NOW, grace=timedelta(days=7), prices=PRICES,
+    )
+
+    assert given.id == plan
+
+
+def test_an_unknown_price_gives_the_free_plan() -> None:
+    assert plans.granted(
+        status="active", price_id="price_unknown", past_due_since=None, at=NOW,
+        grace=timedelta(0), prices=PRICES,
+    ) is plans.STARTER
+
+
+def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+
+    with quiet_shop.app.app_context(), pytest.raises(RuntimeError, match="nobody may be asked"):
+        with database.writing():
+            database.execute(update(User).values(name="Ann"))
+            gateway.subscriptions_of(str(ann.stripe_customer_id))
