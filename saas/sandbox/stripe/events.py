@@ -1,0 +1,78 @@
+"""Events: what happened, with what it was before, and who is to hear of it.
+
+https://docs.stripe.com/api/events
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from . import ids
+from .resource import Resource, customer_of, subscription_of, visible
+
+if TYPE_CHECKING:
+    from .account import Account
+
+API_VERSION = "2026-10-28.endive"
+
+
+def emit(
+    account: Account, type: str, resource: Resource, previous: dict[str, Any] | None = None
+) -> None:
+    """Write the event and one delivery for each endpoint that listens, in this unit of work."""
+    endpoints = _listeners(account, type)
+    data: dict[str, Any] = {"object": visible(resource)}
+    if previous is not None:
+        data["previous_attributes"] = previous
+
+    event = {
+        "id": ids.new("event"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": account.now(_clock_of(resource)),
+        "data": data,
+        "livemode": False,
+        "pending_webhooks": len(endpoints),
+        "request": account.request,
+        "type": type,
+    }
+    about = {
+        "lookup": type,
+        "parent": resource.get("id"),
+        "customer": customer_of(resource),
+        "subscription": subscription_of(resource),
+    }
+    account.add({**event, "_": about})
+    for endpoint in endpoints:
+        account.store.execute(
+            "INSERT INTO deliveries (account, event, endpoint, state, next_at) "
+            "VALUES (?, ?, ?, 'pending', ?)",
+            account.id, event["id"], endpoint["id"], 0,
+        )  # fmt: skip
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The old values of what changed: of hashes only the changed names, of lists the whole."""
+    changed = {}
+    for name in [*before, *(n for n in after if n not in before)]:
+        old, new = before.get(name), after.get(name)
+        if old == new or name == "_":
+            continue
+        both = isinstance(old, dict) and isinstance(new, dict)
+        changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
+    return changed
+
+
+def body(event: Resource) -> str:
+    """The bytes that are signed and sent."""
+    return json.dumps(visible(event), indent=2)
+
+
+def _listeners(account: Account, type: str) -> list[Resource]:
+    endpoints = account.select("webhook_endpoint", "status = 'enabled'")
+    return [e for e in endpoints if {"*", type} & set(e["enabled_events"])]
+
+
+def _clock_of(resource: Resource) -> str | None:
+    return resource.get("test_clock") or resource.get("_", {}).get("clock")

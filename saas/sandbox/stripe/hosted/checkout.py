@@ -1,0 +1,167 @@
+"""The checkout page: what it costs, a card, a button."""
+
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from .. import checkout, lines, payment_methods
+from ..account import Account
+from ..cards import BANK_BY_NUMBER, BY_NUMBER
+from ..errors import StripeError
+from ..resource import Resource
+from .rooms import opened
+
+bp = Blueprint("checkout", __name__, url_prefix="/stripe/checkout")
+
+Page = str | tuple[str, int] | BaseResponse
+
+
+@bp.get("/<id>")
+def show(id: str) -> Page:
+    with opened(checkout.KIND, id) as (account, session):
+        return _page(account, session)
+
+
+@bp.post("/<id>")
+def pay(id: str) -> Page:
+    """Take the card. What the bank refuses is said above the form, and nothing has happened."""
+    form = request.form
+    try:
+        with opened(checkout.KIND, id) as (account, session):
+            _must_be_open(account, session)
+            method = _method(account, session)
+            if _asks_confirmation(method) and form.get("confirmed") != "yes":
+                return _confirmation(account, session)
+            checkout.complete(
+                account,
+                session,
+                method,
+                email=form.get("email", "").strip() or None,
+                name=form.get("name", "").strip() or None,
+            )
+            return redirect(success_url(session), 303)
+    except StripeError as error:
+        return _again(id, error.message)
+
+
+@bp.post("/<id>/code")
+def code(id: str) -> Page:
+    """Enter or remove a promotion code."""
+    try:
+        with opened(checkout.KIND, id) as (account, session):
+            _must_be_open(account, session)
+            if request.form.get("remove"):
+                checkout.drop_code(account, session)
+            else:
+                checkout.enter_code(account, session, request.form.get("code", ""))
+    except StripeError as error:
+        return _again(id, error.message, field="code")
+    return redirect(f"/stripe/checkout/{id}", 303)
+
+
+def success_url(session: Resource) -> str:
+    """The merchant's address, with the session's id where it was asked for."""
+    url: str = session["success_url"]
+    return url.replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def _again(id: str, message: str, field: str = "card") -> Page:
+    with opened(checkout.KIND, id) as (account, session):
+        return _page(account, session, message=message, field=field), 422
+
+
+def _page(
+    account: Account, session: Resource, message: str | None = None, field: str | None = None
+) -> str:
+    customer = account.find("customer", session["customer"]) if session["customer"] else None
+    return render_template(
+        f"sandbox/checkout_{'open' if session['status'] == 'open' else 'closed'}.html",
+        session=session,
+        lines=[_line(account, line) for line in session["_"]["lines"]],
+        price=_prices(account, session),
+        email=customer["email"] if customer else session["customer_email"],
+        needs_card=_needs_card(session),
+        used=checkout.coupon_of(account, session),
+        message=message,
+        field=field,
+        form=request.form,
+        success_url=success_url(session),
+    )
+
+
+def _confirmation(account: Account, session: Resource) -> str:
+    """The bank's own page, where the buyer confirms or refuses."""
+    return render_template(
+        "sandbox/checkout_confirm.html",
+        session=session,
+        total=_prices(account, session)["total"],
+        form=request.form,
+    )
+
+
+def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
+    price = account.get("price", line["price"])
+    product = account.get("product", price["product"])
+    amount = lines.amount_of(price, line["quantity"])
+    return {
+        "name": product.get("name"),
+        "description": product.get("description"),
+        "quantity": line["quantity"],
+        "rate": lines.rate(price) if price["recurring"] else None,
+        "amount": lines.money(amount, price["currency"]),
+    }
+
+
+def _prices(account: Account, session: Resource) -> dict[str, Any]:
+    """The sums of the page in words."""
+    currency = session["currency"] or "usd"
+    if session["mode"] == "setup":
+        return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
+    trial = session["_"]["trial_end"]
+    totals = session["total_details"]
+    return {
+        "total": lines.money(session["amount_total"], currency),
+        "subtotal": lines.money(session["amount_subtotal"], currency),
+        "off": lines.money(-totals["amount_discount"], currency)
+        if totals["amount_discount"]
+        else None,
+        "tax": lines.money(totals["amount_tax"], currency)
+        if session["automatic_tax"]["enabled"]
+        else None,
+        "later": lines.money(checkout.subtotal(account, session), currency) if trial else None,
+        "days": session["_"]["subscription_data"]["trial_period_days"],
+    }
+
+
+def _needs_card(session: Resource) -> bool:
+    """ "if_required": only when something is to be paid today."""
+    return bool(session["amount_total"]) or session["payment_method_collection"] != "if_required"
+
+
+def _method(account: Account, session: Resource) -> Resource | None:
+    if not _needs_card(session):
+        return None
+    number = "".join(request.form.get("number", "").split())
+    if number in BANK_BY_NUMBER:
+        return account.add(payment_methods.from_bank(account, BANK_BY_NUMBER[number]))
+    if number in BY_NUMBER:
+        return account.add(payment_methods.from_card(account, BY_NUMBER[number]))
+    raise StripeError(
+        "Your card number is incomplete."
+        if len(number) < 12
+        else "Your card number is invalid. "
+        "The sandbox takes Stripe's test numbers only, such as 4242 4242 4242 4242."
+    )
+
+
+def _asks_confirmation(method: Resource | None) -> bool:
+    return (
+        method is not None
+        and payment_methods.behaviour(method).get("authentication", "never") != "never"
+    )
+
+
+def _must_be_open(account: Account, session: Resource) -> None:
+    if session["status"] != "open":
+        abort(BaseResponse(_page(account, session), 409, mimetype="text/html"))

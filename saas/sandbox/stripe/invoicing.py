@@ -1,0 +1,226 @@
+"""Invoices from draft to final. Who pays them, and what then, is told in `collecting`.
+
+https://docs.stripe.com/invoicing/integration/workflow-transitions
+"""
+
+from typing import Any
+
+import stripe
+
+from . import discounts, ids, taxes
+from .account import Account
+from .errors import invalid
+from .resource import Resource
+from .shapes import shaped
+
+# "After an hour, Stripe finalizes the invoice and attempts payment": renewals can be changed
+# until then.
+DRAFT_FOR = 3600
+
+
+def draft(
+    account: Account,
+    customer: Resource,
+    lines: list[Resource],
+    *,
+    reason: str,
+    subscription: Resource | None = None,
+    period: tuple[int, int],
+    finalizes: bool = False,
+    auto_advance: bool = True,
+) -> Resource:
+    """A new draft with these lines; `finalizes` leaves it to the clock, an hour from now."""
+    now = account.now(customer["test_clock"])
+    due = now + DRAFT_FOR if finalizes and auto_advance else None
+    invoice = {
+        **_blank(account, customer, subscription, now),
+        "auto_advance": auto_advance,
+        "automatically_finalizes_at": due,
+        "billing_reason": reason,
+        "period_start": period[0],
+        "period_end": period[1],
+    }
+    invoice["_"] = {"due": due, "clock": customer["test_clock"] or ""}
+    _set_lines(invoice, lines)
+    _take_pending(account, invoice)
+    discounts.apply(account, invoice, subscription, customer)
+    taxes.apply(account, invoice, customer)
+    total(invoice)
+    account.add(invoice, "invoice.created")
+    if subscription:
+        subscription["latest_invoice"] = invoice["id"]
+    return invoice
+
+
+def finalize(account: Account, invoice: Resource) -> Resource:
+    """Number it, open it. From here on the amounts stand."""
+    if invoice["status"] != "draft":
+        raise invalid("This invoice is already finalized.", code="invoice_not_editable")
+
+    customer = account.get("customer", invoice["customer"])
+    now = account.now(invoice["_"]["clock"])
+    _apply_balance(account, invoice, customer)
+    invoice |= {
+        "status": "open",
+        "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
+        "effective_at": now,
+        "automatically_finalizes_at": None,
+        "hosted_invoice_url": f"{account.address}/stripe/invoices/{invoice['id']}",
+        "invoice_pdf": f"{account.address}/stripe/invoices/{invoice['id']}/pdf",
+    }
+    if invoice["collection_method"] == "send_invoice":
+        invoice["due_date"] = now + 86400 * (invoice["_"].get("days_until_due") or 30)
+    invoice["status_transitions"]["finalized_at"] = now
+    invoice["_"]["due"] = invoice["due_date"]
+    customer["next_invoice_sequence"] += 1
+    account.change(customer)
+    return account.change(invoice, "invoice.finalized")
+
+
+def void(account: Account, invoice: Resource) -> Resource:
+    _must_be(invoice, "open", "uncollectible")
+    invoice |= {"status": "void", "next_payment_attempt": None, "auto_advance": False}
+    invoice["status_transitions"]["voided_at"] = account.now(invoice["_"]["clock"])
+    invoice["_"]["due"] = None
+    return account.change(invoice, "invoice.voided")
+
+
+def mark_uncollectible(account: Account, invoice: Resource) -> Resource:
+    _must_be(invoice, "open")
+    now = account.now(invoice["_"]["clock"])
+    invoice |= {"status": "uncollectible", "next_payment_attempt": None, "auto_advance": False}
+    invoice["status_transitions"]["marked_uncollectible_at"] = now
+    invoice["_"]["due"] = None
+    return account.change(invoice, "invoice.marked_uncollectible")
+
+
+def total(invoice: Resource) -> None:
+    """Add up what the lines, discounts and taxes say."""
+    subtotal = sum(line["amount"] for line in invoice["lines"]["data"])
+    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    tax = sum(entry["amount"] for entry in invoice["total_taxes"])
+    whole = subtotal - off + tax
+    due = max(whole + invoice["starting_balance"], 0)
+    invoice |= {
+        "subtotal": subtotal,
+        "subtotal_excluding_tax": subtotal,
+        "total": whole,
+        "total_excluding_tax": subtotal - off,
+        "amount_due": due,
+        "amount_remaining": due,
+    }
+
+
+def subscription_id(invoice: Resource) -> str | None:
+    details = (invoice["parent"] or {}).get("subscription_details") or {}
+    id: str | None = details.get("subscription")
+    return id
+
+
+def _must_be(invoice: Resource, *statuses: str) -> None:
+    if invoice["status"] not in statuses:
+        raise invalid(
+            f"You can only pass in open invoices. This invoice isn't open: its status is "
+            f"{invoice['status']}."
+        )
+
+
+def _apply_balance(account: Account, invoice: Resource, customer: Resource) -> None:
+    """A credit balance pays first; an invoice below zero becomes one.
+
+    https://docs.stripe.com/billing/customer/balance
+    """
+    balance = customer["balance"]
+    invoice["starting_balance"] = balance
+    total(invoice)
+    wanted = invoice["total"] + balance
+    ending = min(wanted, 0) if balance < 0 or invoice["total"] < 0 else 0
+    invoice["ending_balance"] = ending
+    if ending != balance:
+        customer["balance"] = ending
+        account.change(customer, "customer.updated")
+
+
+def _set_lines(invoice: Resource, lines: list[Resource]) -> None:
+    for line in lines:
+        line["invoice"] = invoice["id"]
+    invoice["lines"] = {
+        "object": "list",
+        "data": lines,
+        "has_more": False,
+        "url": f"/v1/invoices/{invoice['id']}/lines",
+    }
+
+
+def _take_pending(account: Account, invoice: Resource) -> None:
+    """The pending items among the lines belong to this invoice now."""
+    for line in invoice["lines"]["data"]:
+        details = line["parent"]["invoice_item_details"]
+        if details:
+            item = account.get("invoiceitem", details["invoice_item"])
+            item["invoice"] = invoice["id"]
+            item["_"]["status"] = "invoiced"
+            account.change(item, "invoiceitem.updated")
+
+
+def _blank(
+    account: Account, customer: Resource, subscription: Resource | None, now: int
+) -> Resource:
+    source = subscription or {}
+    return shaped(
+        stripe.Invoice,
+        id=ids.new("invoice"),
+        created=now,
+        account_country="US",
+        account_name="Sandbox",
+        amount_due=0,
+        amount_overpaid=0,
+        amount_paid=0,
+        amount_remaining=0,
+        amount_shipping=0,
+        attempt_count=0,
+        attempted=False,
+        automatic_tax=taxes.invoice_fields(source),
+        collection_method=source.get("collection_method", "charge_automatically"),
+        currency=source.get("currency") or customer["currency"] or "usd",
+        customer=customer["id"],
+        customer_address=customer["address"],
+        customer_email=customer["email"],
+        customer_name=customer["name"],
+        customer_phone=customer["phone"],
+        customer_shipping=customer["shipping"],
+        customer_tax_exempt=customer["tax_exempt"],
+        customer_tax_ids=[],
+        default_tax_rates=[],
+        discounts=[],
+        issuer={"type": "self"},
+        metadata={},
+        parent=_parent(subscription) if subscription else None,
+        payment_settings={
+            "default_mandate": None,
+            "payment_method_options": None,
+            "payment_method_types": None,
+        },
+        post_payment_credit_notes_amount=0,
+        pre_payment_credit_notes_amount=0,
+        starting_balance=0,
+        status="draft",
+        status_transitions=dict.fromkeys(
+            ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
+        ),
+        test_clock=customer["test_clock"],
+        total_discount_amounts=[],
+        total_pretax_credit_amounts=[],
+        total_taxes=[],
+    )
+
+
+def _parent(subscription: Resource) -> dict[str, Any]:
+    return {
+        "quote_details": None,
+        "subscription_details": {
+            "metadata": subscription["metadata"],
+            "subscription": subscription["id"],
+        },
+        "type": "subscription_details",
+    }

@@ -1,0 +1,42 @@
+"""Metadata: merged on update, unset by an empty value. https://docs.stripe.com/api/metadata"""
+
+from .errors import invalid
+from .params import Params
+from .resource import Resource
+
+
+def merge(resource: Resource, params: Params) -> None:
+    """ "Individual keys can be unset by posting an empty value to them. All keys can be unset by
+    posting an empty value to metadata."
+    """
+    if "metadata" in params:
+        resource["metadata"] = merged(resource.get("metadata") or {}, params["metadata"])
+
+
+def merged(old: dict[str, str], given: dict[str, str] | str) -> dict[str, str]:
+    if not isinstance(given, dict):
+        return {}
+
+    _check(given)
+    kept = {**old, **given}
+    return {name: value for name, value in kept.items() if value != ""}
+
+
+def _check(given: dict[str, str]) -> None:
+    """ "You can specify up to 50 keys, with key names up to 40 characters long and values up to
+    500 characters long."
+    """
+    if len(given) > 50:
+        raise invalid("Metadata can have at most 50 keys.", param="metadata")
+    for name, value in given.items():
+        if len(name) > 40:
+            raise invalid(
+                f"Metadata key names can be up to 40 characters long: '{name[:60]}'",
+                param="metadata",
+            )
+        if len(value) > 500:
+            raise invalid(
+                f"Metadata values can have up to 500 characters, but you passed in a value that "
+                f"is {len(value)} characters. Invalid value: {value[:60]}…",
+                param=f"metadata[{name}]",
+            )

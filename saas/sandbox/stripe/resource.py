@@ -1,0 +1,66 @@
+"""An object of Stripe's as the sandbox keeps it: its JSON, plus a note of our own under "_"."""
+
+import json
+from typing import Any
+
+Resource = dict[str, Any]
+
+
+def visible(resource: Resource) -> Resource:
+    """The object as the API shows it: without what the sandbox notes for itself."""
+    return {name: value for name, value in resource.items() if name != "_"}
+
+
+def columns(resource: Resource) -> dict[str, Any]:
+    """What lists ask for, beside the JSON."""
+    hidden = resource.get("_", {})
+    return {
+        "customer": customer_of(resource),
+        "subscription": subscription_of(resource),
+        "status": _status(resource),
+        "price": _price(resource),
+        "parent": hidden.get("parent") or _parent(resource),
+        "lookup": hidden.get("lookup"),
+        "clock": resource.get("test_clock") or hidden.get("clock") or "",
+        "due": hidden.get("due"),
+    }
+
+
+def customer_of(resource: Resource) -> str | None:
+    if resource["object"] == "customer":
+        return str(resource["id"])
+    customer = resource.get("customer") or resource.get("_", {}).get("customer")
+    return customer if isinstance(customer, str) else None
+
+
+def subscription_of(resource: Resource) -> str | None:
+    if resource["object"] == "subscription":
+        return str(resource["id"])
+    if resource["object"] == "invoice":
+        details = (resource.get("parent") or {}).get("subscription_details") or {}
+        return details.get("subscription")
+    return resource.get("subscription") or resource.get("_", {}).get("subscription")
+
+
+def _status(resource: Resource) -> str | None:
+    if resource.get("deleted"):
+        return "deleted"
+    if "active" in resource:
+        return "active" if resource["active"] else "inactive"
+    return resource.get("status")
+
+
+def _price(resource: Resource) -> str | None:
+    if resource["object"] != "subscription":
+        return None
+    items = resource["items"]["data"]
+    return items[0]["price"]["id"] if items else None
+
+
+def _parent(resource: Resource) -> str | None:
+    names = {"price": "product", "invoice_payment": "invoice", "refund": "charge"}
+    return resource.get(names.get(resource["object"], "payment_intent"))
+
+
+def dump(resource: Resource) -> str:
+    return json.dumps(resource, separators=(",", ":"))

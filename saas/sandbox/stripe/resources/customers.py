@@ -1,0 +1,103 @@
+"""Customers. https://docs.stripe.com/api/customers"""
+
+import stripe
+from stripe import params as shape
+
+from .. import ids, lifecycle, metadata, pages, payment_methods
+from ..account import Account
+from ..errors import invalid
+from ..operations import operation
+from ..params import Params
+from ..resource import Resource
+from ..shapes import shaped
+
+COPIED = ("address", "balance", "description", "email", "name", "phone", "preferred_locales")
+COPIED += ("shipping", "tax_exempt", "next_invoice_sequence")
+
+
+@operation("POST", "/customers", shape.CustomerCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    clock = params.get("test_clock")
+    if clock:
+        account.live("test_helpers.test_clock", clock, "test_clock")
+    customer = new_customer(account, clock)
+    _apply(account, customer, params)
+    account.add(customer, "customer.created")
+    if given := params.get("payment_method"):
+        payment_methods.attach(account, given, customer)
+    _set_default(account, customer, params)
+    return account.change(customer)
+
+
+@operation("GET", "/customers/<id>", shape.CustomerRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.get("customer", id)
+
+
+@operation("POST", "/customers/<id>", shape.CustomerUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    customer = account.live("customer", id)
+    _apply(account, customer, params)
+    _set_default(account, customer, params)
+    return account.change(customer, "customer.updated")
+
+
+@operation("DELETE", "/customers/<id>", shape.CustomerDeleteParams)
+def delete(account: Account, params: Params, id: str) -> Resource:
+    """ "Permanently deletes a customer. It cannot be undone. Also immediately cancels any active
+    subscriptions on the customer."
+    """
+    customer = account.live("customer", id)
+    for subscription in account.select("subscription", "customer = ?", id):
+        if not lifecycle.is_over(subscription):
+            lifecycle.cancel(account, subscription, reason="cancellation_requested")
+    return account.bury(customer, "customer.deleted")
+
+
+@operation("GET", "/customers", shape.CustomerListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    equal = {"lookup": params.get("email"), "clock": params.get("test_clock")}
+    return pages.page(account, "customer", "/v1/customers", params, **equal)
+
+
+def new_customer(account: Account, clock: str | None = None) -> Resource:
+    return shaped(
+        stripe.Customer,
+        id=ids.new("customer"),
+        created=account.now(clock),
+        balance=0,
+        delinquent=False,
+        invoice_prefix=ids.token(8).upper(),
+        invoice_settings={
+            "custom_fields": None,
+            "default_payment_method": None,
+            "footer": None,
+            "rendering_options": None,
+        },
+        metadata={},
+        next_invoice_sequence=1,
+        preferred_locales=[],
+        tax_exempt="none",
+        test_clock=clock,
+    )
+
+
+def _apply(account: Account, customer: Resource, params: Params) -> None:
+    email = params.get("email")
+    if email and ("@" not in email or any(c.isspace() for c in email) or len(email) > 512):
+        raise invalid(f"Invalid email address: {email[:100]}", "email", "email_invalid")
+    params.copy_to(customer, *COPIED)
+    metadata.merge(customer, params)
+    customer.setdefault("_", {})["lookup"] = customer["email"]
+
+
+def _set_default(account: Account, customer: Resource, params: Params) -> None:
+    given = params.section("invoice_settings")
+    if "default_payment_method" in given:
+        wanted = given["default_payment_method"]
+        if wanted:
+            payment_methods.owned(
+                account, wanted, customer, "invoice_settings[default_payment_method]"
+            )
+        customer["invoice_settings"]["default_payment_method"] = wanted or None
+    given.copy_to(customer["invoice_settings"], "footer", "custom_fields")
