@@ -5,6 +5,7 @@ from typing import Any
 
 import stripe
 from flask import Flask
+from requests.structures import CaseInsensitiveDict
 from werkzeug.test import Client
 
 BASE_ADDRESS = "http://sandbox.test"
@@ -36,7 +37,8 @@ class InProcess(stripe.HTTPClient):
             data=post_data,
         )
         with response:
-            return response.get_data(as_text=True), response.status_code, response.headers
+            answered = CaseInsensitiveDict(response.headers.items())
+            return response.get_data(as_text=True), response.status_code, answered
 
     def close(self) -> None:
         """Nothing to close: there is no connection."""

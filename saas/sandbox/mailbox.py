@@ -142,7 +142,8 @@ def _refused(status: int, name: str, message: str) -> tuple[Response, int]:
 def _first(error: ValidationError) -> str:
     messages: Any = error.messages
     name, complaints = next(iter(messages.items()))
-    return f"Invalid `{name}` field: {complaints if isinstance(complaints, str) else list(complaints)[0]}"
+    first = complaints if isinstance(complaints, str) else next(iter(complaints))
+    return f"Invalid `{name}` field: {first}"
 
 
 def _now() -> str:

@@ -101,9 +101,10 @@ def _performed(
 def _values() -> dict[str, Any]:
     if request.content_length and request.content_length > MAX_BODY:
         raise StripeError("The request is too large.", status=413)
-    pairs = request.args if request.method == "GET" else request.form
-    more = request.args if request.method != "GET" else {}
-    return decode([*pairs.items(multi=True), *(more.items(multi=True) if more else [])])
+    given = [*request.args.items(multi=True)]
+    if request.method != "GET":
+        given += request.form.items(multi=True)
+    return decode(given)
 
 
 def _response(account: Account | None, status: int, body: Resource, replayed: bool) -> Response:

@@ -4,7 +4,7 @@ https://docs.stripe.com/testing – the numbers for forms, the `pm_…` names fo
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from .errors import StripeError
 
@@ -33,7 +33,7 @@ class Decline:
     decline_code: str | None
     message: str
 
-    def error(self, *, recorded: bool = False, **more: object) -> StripeError:
+    def error(self, *, recorded: bool = False, **more: Any) -> StripeError:
         if self.decline_code:
             more["decline_code"] = self.decline_code
         return StripeError(

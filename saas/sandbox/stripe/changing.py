@@ -10,11 +10,12 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import collecting, cycle, invoicing, lifecycle, lines
+from . import collecting, cycle, invoicing, lifecycle, lines, periods
 from .account import Account
 from .errors import StripeError, invalid
 from .payments import Outcome
 from .resource import Resource
+from .resources.prices import plan_of
 
 Proration = Literal["create_prorations", "always_invoice", "none"]
 
@@ -161,7 +162,7 @@ def _added(account: Account, subscription: Resource, change: Wanted, now: int) -
 def _changed(item: Resource, change: Wanted) -> None:
     if change.price is not None:
         item["price"] = {n: v for n, v in change.price.items() if n != "_"}
-        item["plan"] = cycle.plan_of(change.price)
+        item["plan"] = plan_of(change.price)
     if change.quantity is not None:
         item["quantity"] = change.quantity
     if change.metadata is not None:
@@ -213,7 +214,7 @@ def _prorated(
 def _whole_start(subscription: Resource, item: Resource) -> int:
     """Where a whole period would have begun, for an item that joined in the middle."""
     recurring: dict[str, Any] = item["price"]["recurring"]
-    return cycle.periods.preceding(
+    return periods.preceding(
         subscription["billing_cycle_anchor"],
         item["current_period_end"],
         recurring["interval"],

@@ -111,7 +111,7 @@ def _subscribe(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     data: dict[str, Any] = session["_"]["subscription_data"]
-    wanted = [
+    wanted: list[tuple[Resource, int, dict[str, str]]] = [
         (account.get("price", line["price"]), line["quantity"], {})
         for line in session["_"]["lines"]
     ]

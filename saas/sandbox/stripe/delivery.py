@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import requests
@@ -88,7 +89,7 @@ class Courier:
         for parcel in self._due(free) if free > 0 else []:
             future = self._hands.submit(self._hand_over, parcel)
             self._under_way[parcel.delivery] = future
-            future.add_done_callback(lambda _, id=parcel.delivery: self._arrived(id, wake))
+            future.add_done_callback(partial(self._arrived, parcel.delivery, wake))
 
     def next_due(self) -> float | None:
         busy = ",".join(str(id) for id in list(self._under_way)) or "0"
@@ -100,7 +101,7 @@ class Courier:
     def close(self) -> None:
         self._hands.shutdown(wait=True, cancel_futures=True)
 
-    def _arrived(self, id: int, wake: Callable[[], None]) -> None:
+    def _arrived(self, id: int, wake: Callable[[], None], _: Future[None]) -> None:
         self._under_way.pop(id, None)
         wake()
 

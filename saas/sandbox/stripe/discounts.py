@@ -66,13 +66,13 @@ def check(
     mine = promotion_code["customer"] in (None, customer and customer["id"])
     if not promotion_code["active"] or not mine or (expires and expires <= now):
         raise invalid("This promotion code cannot be redeemed.", "promotion_code")
-    if promotion_code["restrictions"]["first_time_transaction"] and customer:
-        if account.select("invoice", "customer = ? AND status = 'paid'", customer["id"]):
-            raise invalid(
-                "This promotion code cannot be redeemed because the associated customer has prior "
-                "transactions.",
-                "promotion_code",
-            )
+    first_only = promotion_code["restrictions"]["first_time_transaction"]
+    if first_only and customer and _has_paid(account, customer):
+        raise invalid(
+            "This promotion code cannot be redeemed because the associated customer has prior "
+            "transactions.",
+            "promotion_code",
+        )
 
 
 def apply(
@@ -98,6 +98,10 @@ def off(coupon: Resource, amount: int) -> int:
     if coupon["percent_off"] is not None:
         return lines.rounded(Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100)
     return min(int(coupon["amount_off"]), amount)
+
+
+def _has_paid(account: Account, customer: Resource) -> bool:
+    return bool(account.select("invoice", "customer = ? AND status = 'paid'", customer["id"]))
 
 
 def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:

@@ -75,4 +75,5 @@ def _listeners(account: Account, type: str) -> list[Resource]:
 
 
 def _clock_of(resource: Resource) -> str | None:
-    return resource.get("test_clock") or resource.get("_", {}).get("clock")
+    clock: str | None = resource.get("test_clock") or resource.get("_", {}).get("clock")
+    return clock

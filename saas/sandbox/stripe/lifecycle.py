@@ -130,7 +130,8 @@ def moments(subscription: Resource) -> list[tuple[int, str]]:
 
 
 def period_end(subscription: Resource) -> int:
-    return min(item["current_period_end"] for item in subscription["items"]["data"])
+    ends: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
+    return min(ends)
 
 
 def is_over(subscription: Resource) -> bool:

@@ -52,16 +52,14 @@ def detach(account: Account, method: Resource) -> Resource:
 def owned(account: Account, given: str, customer: Resource, param: str) -> Resource:
     """A payment method that must already be the customer's."""
     method = account.find("payment_method", given)
-    if method is None or method["customer"] != customer["id"]:
-        raise (
-            missing("payment_method", given, param)
-            if method is None
-            else invalid(
-                f"The customer does not have a payment method with the ID {given}. The payment method "
-                "must be attached to the customer.",
-                param,
-                "resource_missing",
-            )
+    if method is None:
+        raise missing("payment_method", given, param)
+    if method["customer"] != customer["id"]:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {given}. "
+            "The payment method must be attached to the customer.",
+            param,
+            "resource_missing",
         )
     return method
 

@@ -11,9 +11,15 @@ def visible(resource: Resource) -> Resource:
     return {name: value for name, value in resource.items() if name != "_"}
 
 
+def note_of(resource: Resource) -> dict[str, Any]:
+    """What the sandbox notes for itself about an object; never shown."""
+    note: dict[str, Any] = resource.get("_", {})
+    return note
+
+
 def columns(resource: Resource) -> dict[str, Any]:
     """What lists ask for, beside the JSON."""
-    hidden = resource.get("_", {})
+    hidden = note_of(resource)
     return {
         "customer": customer_of(resource),
         "subscription": subscription_of(resource),
@@ -29,7 +35,7 @@ def columns(resource: Resource) -> dict[str, Any]:
 def customer_of(resource: Resource) -> str | None:
     if resource["object"] == "customer":
         return str(resource["id"])
-    customer = resource.get("customer") or resource.get("_", {}).get("customer")
+    customer = resource.get("customer") or note_of(resource).get("customer")
     return customer if isinstance(customer, str) else None
 
 
@@ -38,8 +44,10 @@ def subscription_of(resource: Resource) -> str | None:
         return str(resource["id"])
     if resource["object"] == "invoice":
         details = (resource.get("parent") or {}).get("subscription_details") or {}
-        return details.get("subscription")
-    return resource.get("subscription") or resource.get("_", {}).get("subscription")
+        found: str | None = details.get("subscription")
+        return found
+    subscription: str | None = resource.get("subscription") or note_of(resource).get("subscription")
+    return subscription
 
 
 def _status(resource: Resource) -> str | None:
@@ -47,7 +55,8 @@ def _status(resource: Resource) -> str | None:
         return "deleted"
     if "active" in resource:
         return "active" if resource["active"] else "inactive"
-    return resource.get("status")
+    status: str | None = resource.get("status") or note_of(resource).get("status")
+    return status
 
 
 def _price(resource: Resource) -> str | None:

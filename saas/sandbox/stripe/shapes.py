@@ -23,8 +23,12 @@ INCLUDABLE: dict[type, set[str]] = {
     },
     stripe.Price: {"currency_options", "tiers"},
     stripe.Plan: {"tiers"},
-    stripe.Invoice: {"amount_paid_off_stripe", "confirmation_secret", "payments", "threshold_reason"},
-    stripe.Charge: {"authorization_code", "level3", "radar_options", "refunds", "source", "transfer"},
+    stripe.Invoice: {
+        "amount_paid_off_stripe", "confirmation_secret", "payments", "threshold_reason",
+    },
+    stripe.Charge: {
+        "authorization_code", "level3", "radar_options", "refunds", "source", "transfer",
+    },
     stripe.checkout.Session: {
         "allowed_payment_method_types", "branding_settings", "excluded_payment_method_types",
         "line_items", "name_collection", "optional_items", "redirect_on_completion", "return_url",

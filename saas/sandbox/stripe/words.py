@@ -23,4 +23,4 @@ def day(moment: int) -> str:
 
 
 def status_words(subscription: Resource) -> str:
-    return STATUS.get(subscription["status"], subscription["status"])
+    return STATUS[subscription["status"]]

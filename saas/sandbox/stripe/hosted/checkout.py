@@ -118,18 +118,19 @@ def _prices(account: Account, session: Resource) -> dict[str, Any]:
     currency = session["currency"] or "usd"
     if session["mode"] == "setup":
         return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
-    trial = session["_"]["trial_end"]
+
+    def words(amount: int) -> str:
+        return lines.money(amount, currency)
+
     totals = session["total_details"]
+    off, taxed = totals["amount_discount"], session["automatic_tax"]["enabled"]
+    trial = session["_"]["trial_end"]
     return {
-        "total": lines.money(session["amount_total"], currency),
-        "subtotal": lines.money(session["amount_subtotal"], currency),
-        "off": lines.money(-totals["amount_discount"], currency)
-        if totals["amount_discount"]
-        else None,
-        "tax": lines.money(totals["amount_tax"], currency)
-        if session["automatic_tax"]["enabled"]
-        else None,
-        "later": lines.money(checkout.subtotal(account, session), currency) if trial else None,
+        "total": words(session["amount_total"]),
+        "subtotal": words(session["amount_subtotal"]),
+        "off": words(-off) if off else None,
+        "tax": words(totals["amount_tax"]) if taxed else None,
+        "later": words(checkout.subtotal(account, session)) if trial else None,
         "days": session["_"]["subscription_data"]["trial_period_days"],
     }
 

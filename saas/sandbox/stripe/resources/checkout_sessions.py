@@ -190,7 +190,7 @@ def _automatic_tax(params: Params) -> dict[str, Any]:
 
 def _custom_text(params: Params) -> dict[str, Any]:
     names = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
-    return dict.fromkeys(names) | plain(params.section("custom_text"))
+    return {**dict.fromkeys(names), **plain(params.section("custom_text"))}
 
 
 def _url(params: Params, name: str) -> str | None:

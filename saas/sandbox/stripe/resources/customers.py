@@ -11,8 +11,10 @@ from ..params import Params
 from ..resource import Resource
 from ..shapes import shaped
 
-COPIED = ("address", "balance", "description", "email", "name", "phone", "preferred_locales")
-COPIED += ("shipping", "tax_exempt", "next_invoice_sequence")
+COPIED = (
+    "address", "balance", "description", "email", "name", "next_invoice_sequence", "phone",
+    "preferred_locales", "shipping", "tax_exempt",
+)  # fmt: skip
 
 
 @operation("POST", "/customers", shape.CustomerCreateParams)

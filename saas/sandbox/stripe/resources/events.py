@@ -11,6 +11,7 @@ from ..params import Params
 from ..resource import Resource
 
 PENDING = "SELECT count(*) FROM deliveries WHERE account = ? AND event = ? AND state = 'pending'"
+UNDELIVERED = "(SELECT event FROM deliveries WHERE account = ? AND state != 'delivered')"
 
 
 @operation("GET", "/events/<id>", shape.EventRetrieveParams)
@@ -37,8 +38,6 @@ def list_all(account: Account, params: Params) -> Resource:
 def _delivery(account: Account, params: Params, where: list[str], values: list[Any]) -> None:
     """ "Filter events by whether all webhooks were successfully delivered." """
     if "delivery_success" in params:
-        word = "NOT IN" if params["delivery_success"] else "IN"
-        where.append(
-            f"id {word} (SELECT event FROM deliveries WHERE account = ? AND state != 'delivered')"
-        )
+        succeeded = params["delivery_success"]
+        where.append("id NOT IN " + UNDELIVERED if succeeded else "id IN " + UNDELIVERED)
         values.append(account.id)

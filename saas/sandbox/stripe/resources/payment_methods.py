@@ -4,7 +4,7 @@ from stripe import params as shape
 
 from .. import metadata, pages, payment_methods
 from ..account import Account
-from ..cards import BY_NUMBER
+from ..cards import BY_NAME, BY_NUMBER
 from ..errors import StripeError, invalid
 from ..operations import operation
 from ..params import Params
@@ -15,14 +15,12 @@ URL = "/v1/payment_methods"
 
 @operation("POST", "/payment_methods", shape.PaymentMethodCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    """A card by its test number. (Stripe refuses raw numbers by default; here they are all fake.)"""
+    """A card by its test number. (Stripe refuses raw numbers by default; here all are fake.)"""
     if params.get("type") != "card" or "card" not in params:
         raise invalid("This sandbox makes payment methods of type card only.", "type")
     card = params["card"]
-    if "token" in card:
-        method = _from_token(account, card["token"])
-    else:
-        method = _from_number(account, card)
+    token = card.get("token")
+    method = _from_token(account, token) if token else _from_number(account, card)
     _billing_details(method, params)
     metadata.merge(method, params)
     return account.add(method)
@@ -97,12 +95,10 @@ def _from_number(account: Account, card: Params) -> Resource:
 
 
 def _from_token(account: Account, token: str) -> Resource:
-    named = {
-        "tok_" + name.removeprefix("pm_card_"): c for c in BY_NUMBER.values() for name in c.names
-    }
-    if token not in named:
+    card = BY_NAME.get(token.replace("tok_", "pm_card_", 1))
+    if card is None:
         raise invalid(f"No such token: '{token}'", "card[token]", "resource_missing")
-    return payment_methods.from_card(account, named[token])
+    return payment_methods.from_card(account, card)
 
 
 def _billing_details(method: Resource, params: Params) -> None:

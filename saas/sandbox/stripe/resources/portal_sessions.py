@@ -68,8 +68,12 @@ def _flow(account: Account, given: Params, customer: Resource) -> dict[str, Any]
 
 
 def _after(given: Params) -> dict[str, Any]:
-    after = {"type": "portal_homepage", "hosted_confirmation": None, "redirect": None}
-    return after | plain(given)
+    after: dict[str, Any] = {
+        "type": "portal_homepage",
+        "hosted_confirmation": None,
+        "redirect": None,
+    }
+    return {"type": "portal_homepage", **after, **plain(given)}
 
 
 def _section(

@@ -12,8 +12,10 @@ from ..resource import Resource
 from ..shapes import shaped
 from .prices import build_price
 
-COPIED = ("active", "name", "description", "images", "marketing_features", "package_dimensions")
-COPIED += ("shippable", "statement_descriptor", "tax_code", "unit_label", "url")
+COPIED = (
+    "active", "name", "description", "images", "marketing_features", "package_dimensions",
+    "shippable", "statement_descriptor", "tax_code", "unit_label", "url",
+)  # fmt: skip
 
 
 @operation("POST", "/products", shape.ProductCreateParams)
