@@ -5,6 +5,7 @@ const nothing = dialog.querySelector("p");
 const options = [...dialog.querySelectorAll("[role=option]")];
 
 const found = () => options.filter((option) => !option.hidden);
+const begins = (option, words) => option.textContent.trim().toLowerCase().startsWith(words);
 const selected = () => options.find((option) => option.getAttribute("aria-selected") === "true");
 
 function select(option) {
@@ -20,8 +21,9 @@ function select(option) {
 function search() {
   const words = input.value.trim().toLowerCase();
   for (const option of options) option.hidden = !option.textContent.toLowerCase().includes(words);
-  nothing.hidden = found().length > 0;
-  select(found()[0]);
+  const shown = found();
+  nothing.hidden = shown.length > 0;
+  select(shown.find((option) => begins(option, words)) ?? shown[0]);
 }
 
 function open() {
