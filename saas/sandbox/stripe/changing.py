@@ -14,8 +14,8 @@ from . import collecting, cycle, invoicing, lifecycle, lines, periods
 from .account import Account
 from .errors import StripeError, invalid
 from .payments import Outcome
+from .plans import plan_of
 from .resource import Resource
-from .resources.prices import plan_of
 
 Proration = Literal["create_prorations", "always_invoice", "none"]
 

@@ -4,10 +4,10 @@ from typing import Any
 
 from . import cycle, discounts, lines, payment_methods, payments, periods, starting, taxes
 from .account import Account
+from .customers import new_customer
 from .errors import StripeError, invalid
 from .payments import Outcome
 from .resource import Resource
-from .resources.customers import new_customer
 
 KIND = "checkout.session"
 

@@ -7,10 +7,11 @@ https://docs.stripe.com/billing/testing/test-clocks
 from collections.abc import Callable
 
 from ..store import Store
-from . import checkout, collecting, cycle, events, invoicing, lifecycle
+from . import checkout, collecting, cycle, discounts, events, invoicing, lifecycle
 from .account import Account
 from .accounts import by_id
 from .resource import Resource
+from .schedules import take_turn
 
 KIND = "test_helpers.test_clock"
 
@@ -52,7 +53,7 @@ class Clockwork:
         now = int(self.real_now())
         rows = self.store.rows(
             "SELECT account, type, id FROM objects WHERE clock = '' AND due <= ? "
-            "ORDER BY due, seq LIMIT ?",
+            "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
             now, BATCH,
         )  # fmt: skip
         for row in rows:
@@ -62,10 +63,13 @@ class Clockwork:
 
 
 def advance_one(account: Account, clock: Resource) -> bool:
-    """Let the next thing on this clock happen; false when the clock has arrived."""
+    """Let the next thing on this clock happen; false when the clock has arrived.
+
+    A schedule goes first among equals: the renewal must bill the plan of the new phase.
+    """
     row = account.store.row(
         "SELECT type, id, due FROM objects WHERE account = ? AND clock = ? AND due <= ? "
-        "ORDER BY due, seq LIMIT 1",
+        "ORDER BY due, type != 'subscription_schedule', seq LIMIT 1",
         account.id, clock["id"], clock["frozen_time"],
     )  # fmt: skip
     note = clock["_"]
@@ -192,4 +196,6 @@ HAPPENINGS: dict[str, Callable[[Account, Resource], object]] = {
     "invoice": _invoice,
     "payment_intent": _intent,
     "checkout.session": checkout.expire,
+    "coupon": discounts.expire,
+    "subscription_schedule": take_turn,
 }

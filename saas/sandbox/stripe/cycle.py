@@ -6,8 +6,8 @@ import stripe
 
 from . import events, ids, invoicing, lifecycle, lines, periods, taxes
 from .account import Account
+from .plans import plan_of
 from .resource import Resource
-from .resources.prices import plan_of
 from .shapes import shaped
 
 

@@ -9,7 +9,7 @@ from . import ids, lines, periods
 from .account import Account
 from .errors import invalid
 from .params import Params
-from .resource import Resource
+from .resource import Resource, visible
 from .shapes import shaped
 
 
@@ -47,6 +47,7 @@ def redeem(
         del discount[name]
     for counted in filter(None, (coupon, promotion_code)):
         _count(account, counted)
+    discount["_"] = {"coupon": visible(coupon), "clock": customer["test_clock"]}
     return account.add(discount, "customer.discount.created")
 
 
@@ -81,7 +82,7 @@ def apply(
     """Take the subscription's discounts off an invoice; a used-up one ends here."""
     for id in list(subscription["discounts"]) if subscription else []:
         discount = account.get("discount", id)
-        coupon = account.get("coupon", discount["source"]["coupon"])
+        coupon = discount["_"]["coupon"]
         if discount["end"] and discount["end"] <= invoice["created"]:
             _end(account, subscription, discount)
             continue
@@ -89,6 +90,13 @@ def apply(
         if coupon["duration"] == "once" and subscription and invoice["subtotal_before"] > 0:
             _end(account, subscription, discount)
     invoice.pop("subtotal_before", None)
+
+
+def expire(account: Account, coupon: Resource) -> None:
+    """ "Date after which the coupon can no longer be redeemed." """
+    coupon["valid"] = False
+    coupon["_"]["due"] = None
+    account.change(coupon, "coupon.updated")
 
 
 def off(coupon: Resource, amount: int) -> int:

@@ -1,15 +1,14 @@
 """Customers. https://docs.stripe.com/api/customers"""
 
-import stripe
 from stripe import params as shape
 
-from .. import ids, lifecycle, metadata, pages, payment_methods
+from .. import lifecycle, metadata, pages, payment_methods
 from ..account import Account
+from ..customers import new_customer
 from ..errors import invalid
 from ..operations import operation
 from ..params import Params
 from ..resource import Resource
-from ..shapes import shaped
 
 COPIED = (
     "address", "balance", "description", "email", "name", "next_invoice_sequence", "phone",
@@ -60,28 +59,6 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 def list_all(account: Account, params: Params) -> Resource:
     equal = {"lookup": params.get("email"), "clock": params.get("test_clock")}
     return pages.page(account, "customer", "/v1/customers", params, **equal)
-
-
-def new_customer(account: Account, clock: str | None = None) -> Resource:
-    return shaped(
-        stripe.Customer,
-        id=ids.new("customer"),
-        created=account.now(clock),
-        balance=0,
-        delinquent=False,
-        invoice_prefix=ids.token(8).upper(),
-        invoice_settings={
-            "custom_fields": None,
-            "default_payment_method": None,
-            "footer": None,
-            "rendering_options": None,
-        },
-        metadata={},
-        next_invoice_sequence=1,
-        preferred_locales=[],
-        tax_exempt="none",
-        test_clock=clock,
-    )
 
 
 def _apply(account: Account, customer: Resource, params: Params) -> None:

@@ -77,27 +77,6 @@ def build_price(account: Account, given: Params, product: str) -> Resource:
     return price
 
 
-def plan_of(price: Resource) -> Resource:
-    """The older object that subscription items still carry beside their price."""
-    recurring = price["recurring"]
-    return shaped(
-        stripe.Plan,
-        id=price["id"],
-        created=price["created"],
-        active=price["active"],
-        amount=price["unit_amount"],
-        amount_decimal=price["unit_amount_decimal"],
-        billing_scheme=price["billing_scheme"],
-        currency=price["currency"],
-        interval=recurring["interval"],
-        interval_count=recurring["interval_count"],
-        metadata=price["metadata"],
-        nickname=price["nickname"],
-        product=price["product"],
-        usage_type=recurring["usage_type"],
-    )
-
-
 def inline_price(account: Account, given: Params) -> Resource:
     """`price_data` of a line or an item: a price made on the spot, for this use only."""
     price = build_price(account, given, _product(account, given))
