@@ -14,7 +14,7 @@ from flask import Flask
 from . import home, mailbox, security
 from .background import Background
 from .store import MEMORY, Store
-from .stripe import api
+from .stripe import api, control
 from .stripe.clock import Clockwork
 from .stripe.delivery import Courier, Post, over_http
 from .stripe.hosted import checkout, portal
@@ -61,6 +61,7 @@ def create_sandbox(
     app.register_blueprint(home.bp)
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(api.bp)
+    app.register_blueprint(control.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)
     security.protect(app)

@@ -142,6 +142,10 @@ class Store:
         with self._lock:
             return self._db.execute(sql, values).rowcount
 
+    def execute_many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        with self._lock:
+            self._db.executemany(sql, rows)
+
     def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()

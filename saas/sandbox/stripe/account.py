@@ -32,7 +32,7 @@ class Account:
         self.settings = settings
         self.created = created
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
-        self._real_now = real_now
+        self.real_now = real_now
         self._loaded: dict[tuple[str, str], Resource] = {}
         self._stored: dict[tuple[str, str], str] = {}
 
@@ -41,7 +41,7 @@ class Account:
     def now(self, clock: str | None = None) -> int:
         """The time as an object on this test clock sees it; without a clock, the real one."""
         if not clock:
-            return int(self._real_now())
+            return int(self.real_now())
         time: int = self.get("test_helpers.test_clock", clock)["_"]["time"]
         return time
 

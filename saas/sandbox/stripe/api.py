@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from . import ids, resources
+from . import ids, resources, weather
 from .account import Account
 from .accounts import KEY, opened
 from .errors import StripeError, invalid, unauthorized, unplayed, unrecognized_url
@@ -24,8 +24,9 @@ bp = Blueprint("stripe_api", __name__, url_prefix="/stripe/v1")
 
 def answer(operation: Operation, **path: str) -> Response:
     """One call, from the key to the JSON."""
-    key = _key()
+    key = bearer_key()
     sandbox = current_app.extensions["sandbox"]
+    mishap = weather.befalls(sandbox, key)
     with sandbox.store.unit():
         account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
         account.request = {
@@ -33,10 +34,11 @@ def answer(operation: Operation, **path: str) -> Response:
             "idempotency_key": request.headers.get("Idempotency-Key") or None,
         }
         status, body, replayed = _once(account, operation, path)
-    return _response(account, status, body, replayed)
+    return weather.spoiled(mishap, _response(account, status, body, replayed))
 
 
-def _key() -> str:
+def bearer_key() -> str:
+    """The secret key of the request, as Bearer or as the user name of Basic."""
     given = request.authorization
     if given is None:
         raise unauthorized(None)

@@ -19,6 +19,7 @@ class Card:
     attach_fails: str | None = None
     charge_fails: str | None = None
     authentication: Authentication = "never"
+    disputed: bool = False
 
     @property
     def last4(self) -> str:
@@ -121,6 +122,8 @@ CARDS = [
     ),
     # "This card requires authentication on all transactions, regardless of how the card is set up."
     Card("4000002760003184", ("pm_card_authenticationRequired",), authentication="always"),
+    # "With default account settings, charge succeeds, only to be disputed as fraudulent."
+    Card("4000000000000259", ("pm_card_createDispute",), disputed=True),
     # "This card requires authentication for one-time payments. All payments are declined with an
     # insufficient_funds failure code even after being successfully authenticated or set up."
     Card(

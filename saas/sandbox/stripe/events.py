@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import ids
+from . import chaos, ids
 from .resource import Resource, customer_of, subscription_of, visible
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def emit(
     if previous is not None:
         data["previous_attributes"] = previous
 
-    event = {
+    event: Resource = {
         "id": ids.new("event"),
         "object": "event",
         "api_version": API_VERSION,
@@ -45,11 +45,7 @@ def emit(
     }
     account.add({**event, "_": about})
     for endpoint in endpoints:
-        account.store.execute(
-            "INSERT INTO deliveries (account, event, endpoint, state, next_at) "
-            "VALUES (?, ?, ?, 'pending', ?)",
-            account.id, event["id"], endpoint["id"], 0,
-        )  # fmt: skip
+        _promise(account, event["id"], endpoint["id"])
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
@@ -67,6 +63,19 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 def body(event: Resource) -> str:
     """The bytes that are signed and sent."""
     return json.dumps(visible(event), indent=2)
+
+
+def _promise(account: Account, event: str, endpoint: str) -> None:
+    """A delivery to be made, or what chaos makes of it."""
+    fate = chaos.of_delivery(account)
+    state = "pending" if fate.copies else "dropped"
+    next_at = account.real_now() + fate.late if fate.copies else None
+    for _ in range(max(fate.copies, 1)):
+        account.store.execute(
+            "INSERT INTO deliveries (account, event, endpoint, state, next_at, story) "
+            "VALUES (?, ?, ?, ?, ?, ?)",
+            account.id, event, endpoint, state, next_at, fate.story,
+        )  # fmt: skip
 
 
 def _listeners(account: Account, type: str) -> list[Resource]:

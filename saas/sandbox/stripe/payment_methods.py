@@ -92,6 +92,7 @@ def behaviour(method: Resource) -> dict[str, Any]:
         "attach_fails": card.attach_fails,
         "charge_fails": card.charge_fails,
         "authentication": card.authentication,
+        "disputed": card.disputed,
     }
 
 

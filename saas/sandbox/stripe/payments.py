@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import stripe
 
-from . import ids, payment_methods
+from . import disputes, ids, payment_methods
 from .account import Account
 from .cards import DECLINES, Decline
 from .resource import Resource
@@ -146,6 +146,9 @@ def _succeed(account: Account, intent: Resource, charge: Resource, outcome: Outc
     }
     account.change(charge, "charge.succeeded")
     account.change(intent, "payment_intent.succeeded")
+    method = account.get("payment_method", charge["payment_method"])
+    if payment_methods.behaviour(method).get("disputed"):
+        disputes.open_one(account, charge)
     return outcome
 
 
