@@ -29,17 +29,18 @@ def run() -> None:
 
 
 def _migrate(connection, sqlite: bool) -> None:
-    context.configure(
-        connection=connection,
-        target_metadata=db.metadata,
-        render_as_batch=sqlite,
-        transactional_ddl=True,
-        compare_server_default=True,
-        render_item=_render_item,
-    )
     with connection.begin():
         if not sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        # Configured inside the transaction, Alembic leaves it to us to commit it.
+        context.configure(
+            connection=connection,
+            target_metadata=db.metadata,
+            render_as_batch=sqlite,
+            transactional_ddl=True,
+            compare_server_default=True,
+            render_item=_render_item,
+        )
         with context.begin_transaction():
             context.run_migrations()
         if sqlite and (broken := connection.execute(text("PRAGMA foreign_key_check")).all()):

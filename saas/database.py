@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from flask import Flask
 from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Executable, event
+from sqlalchemy import inspect as sqlalchemy_inspect
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -111,7 +112,10 @@ def insert_if_new(model: type[Any], **values: Any) -> bool:
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same verbs
-    return execute(insert(model).values(**values).on_conflict_do_nothing()) == 1
+    # What comes back is the key of the row: the count of rows is not told by every driver.
+    statement = insert(model).values(**values).on_conflict_do_nothing()
+    keys = sqlalchemy_inspect(model).primary_key
+    return db.session.execute(statement.returning(*keys)).first() is not None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, ParamSpec
 
@@ -72,25 +73,44 @@ def sweep(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]
 
 
 def init_app(app: Flask) -> None:
-    """Make the queue of this application; Huey builds its storage when it is constructed."""
-    huey = _huey(app.config["JOBS_URL"], Path(app.instance_path))
+    """Give the application its queue."""
+    app.extensions["queue"] = Queue(app)
 
-    def run_task(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        with app.app_context():
+
+class Queue:
+    """Huey for one application, made when it is first needed.
+
+    Huey opens its storage when it is constructed: a page that queues nothing shall not wait for
+    it, and a queue that is away shall not keep the application from starting.
+    """
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+
+    @cached_property
+    def huey(self) -> Huey:
+        huey = _huey(self.app.config["JOBS_URL"], Path(self.app.instance_path))
+        self.run = huey.task()(self._run_task)
+        huey.periodic_task(crontab(minute="*"))(self._run_sweeps)
+        return huey
+
+    def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Hand a job to whichever worker is free."""
+        self.huey  # noqa: B018 - made now, with the task that carries the job
+        self.run(name, args, kwargs)
+
+    def _run_task(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        with self.app.app_context():
             _tasks[name](*args, **kwargs)
 
-    def run_sweeps() -> None:
-        with app.app_context():
+    def _run_sweeps(self) -> None:
+        with self.app.app_context():
             sweep_all()
-
-    app.extensions["huey"] = huey
-    app.extensions["run_task"] = huey.task()(run_task)
-    huey.periodic_task(crontab(minute="*"))(run_sweeps)
 
 
 def work(app: Flask, workers: int = 2) -> None:
     """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish."""
-    consumer = app.extensions["huey"].create_consumer(
+    consumer = app.extensions["queue"].huey.create_consumer(
         workers=workers,
         worker_type="thread",
         initial_delay=0.05,
@@ -124,7 +144,7 @@ def _take_turn(name: str, every: timedelta) -> bool:
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Hand a job to the queue. A queue that is away must not fail what was already committed."""
     try:
-        current_app.extensions["run_task"](name, args, kwargs)
+        current_app.extensions["queue"].send(name, args, kwargs)
     except Exception:
         log.exception("a job could not be queued; the sweep will find its row", extra={"job": name})
 

@@ -9,10 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Flask
+from flask_limiter.util import get_remote_address
+from limits import parse
 from limits.storage import Storage
 from sqlalchemy import case, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
+from werkzeug.exceptions import TooManyRequests
 
 from saas import jobs
 from saas.database import Model, UTCDateTime, db, now
@@ -37,8 +40,21 @@ class RateLimit(Model):
 def init_app(app: Flask) -> None:
     """Bind the limiter to Redis when it is configured, to our database otherwise."""
     app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "saas+database://"
-    app.config["RATELIMIT_HEADERS_ENABLED"] = True
     limiter.init_app(app)
+
+
+def count(limit: str, scope: str, key: str) -> None:
+    """Count a try of `key`; raises 429 with the seconds to wait once `limit` is passed."""
+    item = parse(limit)
+    if limiter.limiter.hit(item, scope, key):
+        return
+    reset, _ = limiter.limiter.get_window_stats(item, scope, key)
+    raise TooManyRequests(retry_after=max(1, round(reset - now().timestamp())))
+
+
+def caller() -> str:
+    """Who asks, as far as we can trust what we are told: the address behind our own proxies."""
+    return get_remote_address()
 
 
 def fold(email: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 from saas import create_app
 from saas.billing import setup
@@ -33,10 +33,18 @@ def settings(**changes: str) -> dict[str, Any]:
     return from_env({**env, **changes})
 
 
+class Quiet(WSGIRequestHandler):
+    """A server that does not fill a failing test's output with its requests."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        return
+
+
 @contextmanager
 def serving(app: Any, port: int = 0) -> Iterator[str]:
     """An application as a real server on loopback; its address."""
-    server = make_server("127.0.0.1", port, app, threaded=True)
+    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
+    server.daemon_threads = False  # type: ignore[attr-defined]  # wait for answers under way
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
@@ -66,7 +74,7 @@ def close(app: Flask) -> None:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The sandbox's address. One for the run; every test has an account of its own in it."""
-    stand_in = create_sandbox(tmp_path_factory.mktemp("sandbox") / "sandbox.db")
+    stand_in = create_sandbox(str(tmp_path_factory.mktemp("sandbox") / "sandbox.db"))
     with serving(stand_in) as url:
         yield url
     stand_in.extensions["sandbox"].close()
@@ -137,9 +145,9 @@ def make_app(database_url: str, sandbox: str) -> Iterator[Callable[..., Flask]]:
 
 
 @pytest.fixture
-def app(make_app: Callable[..., Flask]) -> Iterator[Flask]:
+def app(make_app: Callable[..., Flask]) -> Flask:
     """An application without Stripe."""
-    yield make_app()
+    return make_app()
 
 
 @pytest.fixture

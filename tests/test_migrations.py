@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-import threading
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,13 @@ from flask import Flask
 from flask_migrate import Config, downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from saas import create_app, database, migrations
+from saas import database, migrations
 from saas.auth import accounts
 from saas.auth.models import Session
 from saas.config import ROOT
 from saas.database import db
 from tests import postgres
-from tests.conftest import both_databases, close, settings
+from tests.conftest import SECRET, both_databases
 
 
 def _alembic(directory: Path = ROOT / "migrations") -> Config:
@@ -47,7 +50,8 @@ def test_every_constraint_has_a_name(app: Flask) -> None:
         inspector = inspect(db.engine)
         for table in inspector.get_table_names():
             named = [
-                *inspector.get_foreign_keys(table), *inspector.get_unique_constraints(table),
+                *inspector.get_foreign_keys(table),
+                *inspector.get_unique_constraints(table),
                 *inspector.get_check_constraints(table),
             ]
             assert all(each["name"] for each in named), table
@@ -95,27 +99,24 @@ def test_the_trap_is_real(app: Flask) -> None:
         assert db.session.scalars(select(Session)).all() == []
 
 
-@pytest.mark.postgres
-def test_two_migrations_at_once_wait_for_each_other(postgres_server: str) -> None:
-    failures: list[BaseException] = []
+@pytest.mark.parametrize("kind", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_two_migrations_at_once_wait_for_each_other(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path}/new.db"
+        if kind == "postgres":
+            server = request.getfixturevalue("postgres_server")
+            url = stack.enter_context(postgres.database(server))
+        env = {**os.environ, "SAAS_ENV": "test", "SECRET_KEY": SECRET, "DATABASE_URL": url}
+        command_line = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
+        both = [
+            subprocess.Popen(command_line, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        said = [process.communicate(timeout=60)[1] for process in both]
 
-    def migrate(url: str) -> None:
-        app = create_app(settings(DATABASE_URL=url))
-        try:
-            with app.app_context():
-                upgrade()
-        except BaseException as failure:
-            failures.append(failure)
-        close(app)
-
-    with postgres.database(postgres_server) as url:
-        threads = [threading.Thread(target=migrate, args=(url,)) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-
-    assert failures == []
+    assert [process.returncode for process in both] == [0, 0], said
 
 
 def test_a_database_from_a_newer_version_is_told_apart(app: Flask) -> None:

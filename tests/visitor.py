@@ -105,8 +105,14 @@ class Visitor:
 
     def __init__(self, base: str, sandbox: str = "") -> None:
         self.base, self.sandbox = base, sandbox
+        self.home = base  # the mailbox is shared: only mails that lead here are for this test
         self.browser = requests.Session()
         self.page: Page
+
+    @property
+    def cookie(self) -> str:
+        """The value of the session cookie."""
+        return str(self.browser.cookies.get_dict()["session"])
 
     def close(self) -> None:
         self.browser.close()
@@ -121,7 +127,11 @@ class Visitor:
         return self.page
 
     def submit(
-        self, action: str, *, having: dict[str, str] | None = None, follow: bool = True,
+        self,
+        action: str,
+        *,
+        having: dict[str, str] | None = None,
+        follow: bool = True,
         **values: str,
     ) -> Page:
         """Fill in the form of this page that posts to `action`, and send it."""
@@ -130,7 +140,10 @@ class Visitor:
         data = {**form.fields, **(having or {}), **values}
         self.page = Page(
             self.browser.request(
-                form.method, url, timeout=30, allow_redirects=follow,
+                form.method,
+                url,
+                timeout=30,
+                allow_redirects=follow,
                 headers={"Origin": "{0.scheme}://{0.netloc}".format(urlsplit(self.page.url))},
                 **({"data": data} if form.method == "post" else {"params": data}),
             )
@@ -139,7 +152,11 @@ class Visitor:
 
     def mails_to(self, email: str) -> list[dict[str, Any]]:
         answer = self.browser.get(f"{self.sandbox}/mail.json", params={"to": email}, timeout=30)
-        return [mail for mail in answer.json()["messages"] if email in str(mail["to"])]
+        return [
+            mail
+            for mail in answer.json()["messages"]
+            if email in str(mail["to"]) and self.home in mail["text"]
+        ]
 
     def link_from_mail(self, email: str) -> str:
         """The link of the newest mail to an address, as a path."""

@@ -107,7 +107,9 @@ def is_last_admin(person: User) -> bool:
     """Whether nobody else could administer. Inside `writing()` the answer holds until its end."""
     # Locking the rows makes two demotions at once wait for each other on PostgreSQL too.
     admins = db.session.scalars(
-        select(User.id).where(User.role == "admin", User.disabled_at.is_(None)).with_for_update()
+        select(User.id)
+        .where(User.role == "admin", User.disabled_at.is_(None), User.closing_at.is_(None))
+        .with_for_update()
     ).all()
     return list(admins) == [person.id]
 

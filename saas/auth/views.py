@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from flask import flash, redirect, render_template, request, session, url_for
-from flask_limiter.util import get_remote_address
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
@@ -11,7 +10,6 @@ from saas import limits, security
 from saas.auth import accounts, bp, links, sessions
 from saas.auth.forms import ConfirmForm, LoginForm
 from saas.auth.links import BadLink
-from saas.extensions import limiter
 
 Answer = str | Response | tuple[str, int]
 
@@ -43,12 +41,8 @@ def _ask_for_address(template: str) -> Answer:
 
 
 def _limit_mails_to(email: str) -> None:
-    with limiter.limit(limits.SIGN_IN_BY_IP, key_func=get_remote_address, scope="sign-in-ip"):
-        pass
-    with limiter.limit(
-        limits.SIGN_IN_BY_ADDRESS, key_func=lambda: limits.fold(email), scope="sign-in-address"
-    ):
-        pass
+    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
 
 
 @bp.get("/auth/check-inbox")
@@ -73,8 +67,8 @@ def link(token: str) -> Answer:
 
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
-    with limiter.limit(limits.SECRET_BY_IP, key_func=get_remote_address, scope="secret-ip"):
-        person, next_path = links.redeem(token)
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    person, next_path = links.redeem(token)
     sessions.start(person)
     return redirect(security.safe_path(next_path, "/dashboard"), code=303)
 

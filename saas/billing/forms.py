@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import Length
 
 from saas import plans
@@ -15,10 +16,10 @@ class CheckoutForm(FlaskForm):
     """A plan of the catalogue. The nonce names the page, so that a double click buys once."""
 
     plan = SelectField(
-        "Plan", choices=[(plan.id, plan.name) for plan in plans.FOR_SALE], validate_choice=True
+        "Plan", choices=[SelectChoice(plan.id, plan.name) for plan in plans.FOR_SALE]
     )
     interval = SelectField(
-        "Billed", choices=[("monthly", "monthly"), ("yearly", "yearly")], validate_choice=True
+        "Billed", choices=[SelectChoice(interval, interval) for interval in plans.INTERVALS]
     )
     nonce = HiddenField(default=lambda: uuid4().hex, validators=[Length(max=64)])
 

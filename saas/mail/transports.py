@@ -6,6 +6,7 @@ import smtplib
 import ssl
 import uuid
 from dataclasses import dataclass
+from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
 from urllib.parse import unquote, urlsplit
@@ -100,7 +101,7 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 
 def _as_mime(letter: Letter, message_id: uuid.UUID) -> EmailMessage:
-    mime = EmailMessage()
+    mime = EmailMessage(policy=policy.SMTP)  # CRLF, and no line that a server would refuse
     mime["From"] = current_app.config["EMAIL_FROM"]
     mime["To"] = letter.to
     mime["Subject"] = letter.subject

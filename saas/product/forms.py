@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask_wtf import FlaskForm
 from wtforms import RadioField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length
 
 
@@ -18,4 +19,8 @@ class CardForm(FlaskForm):
         ],
     )
     type = StringField("Label", default="Blog", validators=[Length(max=24)])
-    mode = RadioField("Look", choices=[("light", "Light"), ("dark", "Dark")], default="light")
+    mode = RadioField(
+        "Look",
+        choices=[SelectChoice("light", "Light"), SelectChoice("dark", "Dark")],
+        default="light",
+    )

@@ -159,9 +159,7 @@ def test_asking_again_and_again_is_limited_for_an_address_and_its_spellings(
         assert visitor.submit("/login", email=f"{spelling}@example.com").status == 200
 
     visitor.visit("/login")
-    page = visitor.submit(
-        "/login", email="ann+9@example.com"
-    )
+    page = visitor.submit("/login", email="ann+9@example.com")
 
     assert page.status == 429
     assert int(page.answer.headers["Retry-After"]) > 0
@@ -173,7 +171,9 @@ def test_a_forged_forwarded_address_gains_nothing(visitor: Visitor) -> None:
     token = visitor.page.form("/login").fields["csrf_token"]
     statuses = [
         visitor.request(
-            "POST", "/login", data={"email": f"a{number}@example.com", "csrf_token": token},
+            "POST",
+            "/login",
+            data={"email": f"a{number}@example.com", "csrf_token": token},
             headers={"X-Forwarded-For": f"10.0.0.{number}"},
         ).status_code
         for number in range(32)
@@ -193,7 +193,8 @@ def test_the_answer_is_the_same_for_known_and_unknown_addresses(
         stranger.submit("/login", email=email, follow=False)
         answer = stranger.page.answer
         headers = {
-            name: value for name, value in answer.headers.items()
+            name: value
+            for name, value in answer.headers.items()
             if name not in ("Date", "Set-Cookie", "X-Request-Id") and "RateLimit" not in name
         }
         answers.append((answer.status_code, headers, answer.text))

@@ -1,4 +1,4 @@
-"""Stripe's side of a test: the official SDK with the shop's key, and events signed as Stripe does."""
+"""Stripe's side of a test: the official SDK with the shop's key, and events signed as real ones."""
 
 from __future__ import annotations
 
@@ -62,6 +62,8 @@ def send_event(
     secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
     signature = stripe.WebhookSignature.generate_signature_header(payload, secret)
     return requests.post(
-        f"{url or shop.url}/api/webhooks/stripe", data=payload,
-        headers={"Stripe-Signature": signature}, timeout=30,
+        f"{url or shop.url}/api/webhooks/stripe",
+        data=payload,
+        headers={"Stripe-Signature": signature},
+        timeout=30,
     )

@@ -62,8 +62,11 @@ def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
 def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
     lie = {
-        "id": subscription, "object": "subscription", "customer": ann.stripe_customer_id,
-        "status": "canceled", "items": {"data": []},
+        "id": subscription,
+        "object": "subscription",
+        "customer": ann.stripe_customer_id,
+        "status": "canceled",
+        "items": {"data": []},
     }
 
     answer = stripe_side.send_event(quiet_shop, "customer.subscription.deleted", lie)
@@ -80,9 +83,11 @@ def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> Non
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(
-                lambda _: stripe_side.send_event(
-                    quiet_shop, "customer.subscription.created", subject
-                ).status_code,
+                lambda _: (
+                    stripe_side.send_event(
+                        quiet_shop, "customer.subscription.created", subject
+                    ).status_code
+                ),
                 range(10),
             )
         )
@@ -126,7 +131,9 @@ def test_a_stale_answer_never_overwrites_a_newer_one(quiet_shop: Shop) -> None:
         subscriptions.sync(ann.id, cause="the quicker one")
 
         assert subscriptions._write(ann, stale, "the slow one", None) is False
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "canceled"
+    assert (
+        stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "canceled"
+    )
 
 
 def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
@@ -162,7 +169,8 @@ def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> 
     before = columns(stripe_side.person(quiet_shop, "ann@example.com"))
 
     answer = stripe_side.send_event(
-        quiet_shop, "customer.subscription.updated",
+        quiet_shop,
+        "customer.subscription.updated",
         {"id": "sub_x", "object": "subscription", "customer": "cus_of_another_product"},
     )
 
@@ -266,18 +274,30 @@ def chosen(*found: Subscription) -> dict[str, Any]:
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:
     later = NOW + timedelta(days=1)
 
-    assert chosen(subscription("sub_a"), subscription("sub_b", created=later))[
-        "stripe_subscription_id"
-    ] == "sub_b"
-    assert chosen(subscription("sub_a"), subscription("sub_b", status="canceled", created=later))[
-        "stripe_subscription_id"
-    ] == "sub_a"
-    assert chosen(subscription("sub_a"), subscription("sub_b", "price_of_another", created=later))[
-        "stripe_subscription_id"
-    ] == "sub_a"
-    assert chosen(subscription("sub_a", status="past_due"), subscription("sub_b", status="paused"))[
-        "stripe_subscription_id"
-    ] == "sub_a"
+    assert (
+        chosen(subscription("sub_a"), subscription("sub_b", created=later))[
+            "stripe_subscription_id"
+        ]
+        == "sub_b"
+    )
+    assert (
+        chosen(subscription("sub_a"), subscription("sub_b", status="canceled", created=later))[
+            "stripe_subscription_id"
+        ]
+        == "sub_a"
+    )
+    assert (
+        chosen(subscription("sub_a"), subscription("sub_b", "price_of_another", created=later))[
+            "stripe_subscription_id"
+        ]
+        == "sub_a"
+    )
+    assert (
+        chosen(subscription("sub_a", status="past_due"), subscription("sub_b", status="paused"))[
+            "stripe_subscription_id"
+        ]
+        == "sub_a"
+    )
 
 
 def test_of_several_items_the_plan_s_counts_with_its_own_period() -> None:
@@ -317,25 +337,35 @@ def test_the_status_decides_about_access(
     status: str | None, past_due_days: int | None, plan: str
 ) -> None:
     given = plans.granted(
-        status=status, price_id="price_pm_old",
+        status=status,
+        price_id="price_pm_old",
         past_due_since=NOW - timedelta(days=past_due_days) if past_due_days else None,
-        at=NOW, grace=timedelta(days=7), prices=PRICES,
+        at=NOW,
+        grace=timedelta(days=7),
+        prices=PRICES,
     )
 
     assert given.id == plan
 
 
 def test_an_unknown_price_gives_the_free_plan() -> None:
-    assert plans.granted(
-        status="active", price_id="price_unknown", past_due_since=None, at=NOW,
-        grace=timedelta(0), prices=PRICES,
-    ) is plans.STARTER
+    assert (
+        plans.granted(
+            status="active",
+            price_id="price_unknown",
+            past_due_since=None,
+            at=NOW,
+            grace=timedelta(0),
+            prices=PRICES,
+        )
+        is plans.STARTER
+    )
 
 
 def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
 
-    with quiet_shop.app.app_context(), pytest.raises(RuntimeError, match="nobody may be asked"):
-        with database.writing():
-            database.execute(update(User).values(name="Ann"))
+    with quiet_shop.app.app_context(), database.writing():
+        database.execute(update(User).values(name="Ann"))
+        with pytest.raises(RuntimeError, match="nobody may be asked"):
             gateway.subscriptions_of(str(ann.stripe_customer_id))

@@ -28,12 +28,16 @@ def checkout(tmp_path: Path) -> Path:
 
 def start(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
     clean = {
-        name: value for name, value in os.environ.items()
+        name: value
+        for name, value in os.environ.items()
         if name in ("PATH", "HOME", "LANG", "TMPDIR")
     }
     return subprocess.run(
         [sys.executable, str(checkout / "bin" / "start")],
-        capture_output=True, text=True, timeout=120, env={**clean, **env},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**clean, **env},
     )
 
 

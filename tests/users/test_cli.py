@@ -21,9 +21,12 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
 
     listed = run(args=["users", "list"]).output.splitlines()
     assert [line.split()[:2] for line in listed] == [
-        ["ann@example.com", "admin"], ["bob@example.com", "user"],
+        ["ann@example.com", "admin"],
+        ["bob@example.com", "user"],
     ]
-    as_json = [json.loads(line) for line in run(args=["users", "list", "--json"]).output.splitlines()]
+    as_json = [
+        json.loads(line) for line in run(args=["users", "list", "--json"]).output.splitlines()
+    ]
     assert as_json[0]["name"] == "Ann Lee"
     assert as_json[1]["subscription"]["plan"] == "starter"
 

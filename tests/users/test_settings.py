@@ -65,7 +65,10 @@ def test_the_profile_as_json(visitor: Visitor) -> None:
 
     assert user["email"] == "ann@example.com"
     assert user["subscription"] == {
-        "plan": "starter", "status": None, "interval": None, "current_period_end": None,
+        "plan": "starter",
+        "status": None,
+        "interval": None,
+        "current_period_end": None,
         "cancel_at": None,
     }
 

@@ -1,0 +1,213 @@
+"""Closing an account: Stripe first, then our rows; nobody is gone and still charged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import stripe
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from saas import database
+from saas.auth.models import Session, SignInLink, User
+from saas.billing import subscriptions
+from saas.billing.models import ClosedAccount, SubscriptionChange
+from saas.database import db, now
+from saas.users import closing
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases, free_port, serving
+from tests.visitor import Visitor
+
+
+def rows(shop: Shop, model: type) -> int:
+    with shop.app.app_context():
+        return db.session.scalar(select(func.count()).select_from(model)) or 0
+
+
+def status_at_stripe(shop: Shop, subscription: str) -> str:
+    return str(stripe_side.client(shop).v1.subscriptions.retrieve(subscription).status)
+
+
+@both_databases
+def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/delete", confirmation=" Ann@example.com ")
+
+    assert page.path == "/"
+    assert "Your account is deleted" in page.text
+    assert status_at_stripe(shop, subscription) == "canceled"
+    customer = stripe_side.client(shop).v1.customers.retrieve(str(ann.stripe_customer_id))
+    assert customer.deleted is True
+    assert [rows(shop, each) for each in (User, Session, SignInLink, SubscriptionChange)] == [0] * 4
+    with shop.app.app_context():
+        tombstone = db.session.scalars(select(ClosedAccount)).one()
+        assert tombstone.person_id == ann.id
+        assert tombstone.stripe_customer_id == ann.stripe_customer_id
+    assert visitor.visit("/dashboard").path == "/login"
+
+
+@pytest.mark.parametrize("typed", ["", "delete", "eve@example.com"])
+def test_closing_wants_the_address_typed_out(typed: str, shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/delete", confirmation=typed)
+
+    assert page.status == 422
+    assert "Type ann@example.com to confirm." in page.text
+    assert rows(shop, User) == 1
+
+
+def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
+    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
+
+    refused = visitor.request("DELETE", "/api/user")
+    answer = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+
+    assert refused.status_code == 400
+    assert answer.status_code == 200
+    assert answer.json() == {"deleted": True}
+    assert status_at_stripe(shop, subscription) == "canceled"
+    assert visitor.request("GET", "/api/user").status_code == 401
+    assert rows(shop, User) == 0
+
+
+def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
+    make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
+) -> None:
+    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
+    )
+    with serving(cut_off) as url:
+        visitor.base = url
+        visitor.visit("/dashboard/settings")
+        page = visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+        token = page.forms[0].fields["csrf_token"]
+        answer = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+
+        assert page.status == 409
+        assert "Nothing was deleted" in page.text
+        assert answer.status_code == 409
+        assert answer.json()["error"]["code"] == "stripe_unreachable"
+        visitor.base = shop.url
+
+    ann = stripe_side.person(shop, "ann@example.com")
+    assert not ann.is_closing
+    assert ann.is_subscribed
+    assert status_at_stripe(shop, subscription) == "active"
+
+
+def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).values(closing_at=now()))
+
+    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+
+    assert page.path == "/dashboard/billing"
+    assert "being closed" in page.text
+    assert stripe_side.client(shop).v1.customers.list().data == []
+
+
+def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "pro"}, follow=False)
+    customer = stripe_side.person(shop, "ann@example.com").stripe_customer_id
+    assert customer
+    visitor.visit("/dashboard/settings")
+
+    visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    (session,) = stripe_side.client(shop).v1.checkout.sessions.list({"customer": customer}).data
+    assert session.status == "expired"
+
+
+def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> None:
+    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        with database.writing():
+            database.execute(update(User).values(closing_at=now()))
+        closing.finish_closing()
+        assert rows(shop, User) == 1  # somebody may still be at it
+
+        with time_machine.travel(now() + timedelta(minutes=5)):
+            closing.finish_closing()
+
+    assert rows(shop, User) == 0
+    assert status_at_stripe(shop, subscription) == "canceled"
+
+
+def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        closing.close_account(ann)
+
+    answer = stripe_side.send_event(
+        shop,
+        "customer.subscription.deleted",
+        {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
+    )
+
+    assert answer.status_code == 200
+
+
+def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        closing.close_account(ann)
+
+    with pytest.raises(stripe.InvalidRequestError):
+        stripe_side.client(shop).v1.subscriptions.create(
+            {
+                "customer": str(ann.stripe_customer_id),
+                "items": [{"price": shop.price["pro", "monthly"]}],
+            }
+        )
+
+
+def test_last_administrators_stay_even_when_two_leave_at_once(
+    shop: Shop,
+) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from saas.auth import accounts
+
+    with shop.app.app_context():
+        for email in ("ann@example.com", "bob@example.com"):
+            accounts.sign_up(email, role="admin")
+
+    def leave(email: str) -> str:
+        with shop.app.app_context():
+            try:
+                closing.close_account(accounts.get(email))
+            except closing.CannotClose as error:
+                return error.code
+        return "left"
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(leave, ("ann@example.com", "bob@example.com")))
+
+    assert answers == ["last_admin", "left"]
+
+
+def test_the_installation_s_id_is_one(shop: Shop) -> None:
+    with shop.app.app_context():
+        shop.app.extensions.pop("installation", None)
+        first = subscriptions.installation_key()
+        shop.app.extensions.pop("installation", None)
+
+        assert subscriptions.installation_key() == first
