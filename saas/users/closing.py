@@ -82,8 +82,9 @@ def _leave_stripe(person: User) -> None:
     if not customer_id:
         return
     try:
-        for page in gateway.open_checkouts(customer_id):
-            gateway.expire_checkout(page.id)
+        for page in gateway.recent_checkouts(customer_id):
+            if page.is_open:
+                gateway.expire_checkout(page.id)
         for subscription in gateway.subscriptions_of(customer_id):
             if subscription.status in (*LIVE_STATUSES, "incomplete"):
                 gateway.cancel(subscription.id)

@@ -27,8 +27,8 @@ from saas.billing.gateway.pages import (
     create_customer,
     delete_customer,
     expire_checkout,
-    open_checkouts,
     open_portal,
+    recent_checkouts,
     start_checkout,
 )
 from saas.billing.gateway.signing import BadEvent, BadSignature, Event, verify
@@ -64,9 +64,9 @@ __all__ = [
     "expire_checkout",
     "is_live",
     "move_webhook_endpoints",
-    "open_checkouts",
     "open_portal",
     "prices_by_lookup_key",
+    "recent_checkouts",
     "start_checkout",
     "subscribe",
     "subscriptions_of",

@@ -66,6 +66,18 @@ def create_price(product_id: str, lookup_key: str, cents: int, interval: str) ->
     return _price(call(lambda client: client.v1.prices.create(params)))
 
 
+_REASONS = [
+    "too_expensive",
+    "missing_features",
+    "switched_service",
+    "unused",
+    "customer_service",
+    "too_complex",
+    "low_quality",
+    "other",
+]
+
+
 def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]]) -> str:
     """The portal configuration marked with `label`, offering to switch between these prices."""
     params: Any = {
@@ -74,7 +86,11 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
             "customer_update": {"enabled": True, "allowed_updates": ["address", "tax_id"]},
             "invoice_history": {"enabled": True},
             "payment_method_update": {"enabled": True},
-            "subscription_cancel": {"enabled": True, "mode": "at_period_end"},
+            "subscription_cancel": {
+                "enabled": True,
+                "mode": "at_period_end",
+                "cancellation_reason": {"enabled": True, "options": _REASONS},
+            },
             "subscription_update": {
                 "enabled": True,
                 "default_allowed_updates": ["price"],

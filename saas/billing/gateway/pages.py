@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,8 @@ from saas.billing.gateway.calling import Refused, call, call_unless_gone, given
 
 if TYPE_CHECKING:
     import stripe
+
+_A_DAY_AND_MORE = 26 * 3600  # seconds
 
 log = logging.getLogger("saas.billing")
 
@@ -51,33 +54,29 @@ class Page:
 
     id: str
     url: str
+    is_open: bool = True
     nonce: str | None = None
 
 
-def open_checkouts(customer_id: str) -> list[Page]:
-    """The checkout pages on which this customer could still pay."""
+def recent_checkouts(customer_id: str) -> list[Page]:
+    """The checkout pages of the last day, newest first: all on which somebody could still pay.
+
+    A page is open for 24 hours: https://docs.stripe.com/api/checkout/sessions/object (expires_at).
+    """
+    since = int(time.time()) - _A_DAY_AND_MORE
 
     def fetch(client: stripe.StripeClient) -> list[Page]:
         page = client.v1.checkout.sessions.list(
-            {"customer": given(customer_id), "status": "open", "limit": 100}
+            {"customer": given(customer_id), "created": {"gte": since}, "limit": 100}
         )
-        return [
-            Page(found.id, found.url or "", (found.metadata or {}).get("nonce"))
-            for found in (_with_plain_metadata(item) for item in page.auto_paging_iter())
-        ]
+        return [_page(found) for found in page.auto_paging_iter()]
 
     return call(fetch)
 
 
-@dataclass(frozen=True)
-class _Plain:
-    id: str
-    url: str | None
-    metadata: dict[str, str]
-
-
-def _with_plain_metadata(found: Any) -> _Plain:
-    return _Plain(found.id, found.url, found.metadata.to_dict() if found.metadata else {})
+def _page(found: Any) -> Page:
+    marks = found.metadata.to_dict() if found.metadata else {}
+    return Page(found.id, found.url or "", found.status == "open", marks.get("nonce"))
 
 
 def expire_checkout(session_id: str) -> None:

@@ -1,0 +1,302 @@
+"""From choosing a plan to leaving it, through the pages that people see, with real webhooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import db
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases, free_port, serving
+from tests.visitor import Page, Visitor, eventually
+
+CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
+
+
+def choose(visitor: Visitor, plan: str = "pro", interval: str = "monthly") -> Page:
+    """From the pricing page to Checkout."""
+    visitor.visit(f"/pricing?interval={interval}")
+    return visitor.submit("/billing/checkout", having={"plan": plan, "interval": interval})
+
+
+def pay(visitor: Visitor, **card: str) -> Page:
+    return visitor.submit(visitor.page.path, **{**CARD, **card})
+
+
+def status(visitor: Visitor) -> dict[str, str]:
+    subscription: dict[str, str] = visitor.request("GET", "/api/user").json()["user"][
+        "subscription"
+    ]
+    return subscription
+
+
+@both_databases
+def test_a_plan_is_bought_on_the_hosted_page_and_shows_at_once(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+
+    checkout = choose(visitor, "pro", "yearly")
+    assert checkout.url.startswith(f"{shop.sandbox}/stripe/checkout/cs_test_")
+    assert "$144" in checkout.text
+    page = pay(visitor)
+
+    assert page.path == "/dashboard/billing"
+    assert "You are on Pro now" in page.text
+    assert "$144" in page.text
+    assert status(visitor)["plan"] == "pro"
+    assert status(visitor)["interval"] == "yearly"
+
+
+@both_databases
+def test_the_webhook_alone_suffices_when_nobody_comes_back(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    choose(visitor)
+
+    visitor.submit(visitor.page.path, follow=False, **CARD)  # the browser is closed here
+
+    eventually(lambda: status(visitor)["plan"] == "pro")
+    eventually(lambda: _all_processed(shop))
+    with shop.app.app_context():
+        (change,) = db.session.scalars(select(SubscriptionChange))
+        assert change.cause.startswith("evt_")
+
+
+def _all_processed(shop: Shop) -> bool:
+    with shop.app.app_context():
+        rows = db.session.scalars(select(StripeEvent)).all()
+        return bool(rows) and all(row.processed_at for row in rows)
+
+
+def test_a_card_that_is_declined_can_be_replaced(visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    choose(visitor)
+
+    declined = pay(visitor, number="4000 0000 0000 0002")
+    assert "declined" in declined.text
+    assert status(visitor)["plan"] == "starter"
+
+    assert pay(visitor).path == "/dashboard/billing"
+    assert status(visitor)["plan"] == "pro"
+
+
+def test_the_way_back_from_checkout_leads_to_the_plan(visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    checkout = choose(visitor, "business", "yearly")
+
+    back = next(link for link in checkout.links if "/pricing" in link)
+
+    assert visitor.visit(back).status == 200
+    assert "plan=business" in back
+    assert status(visitor)["plan"] == "starter"
+
+
+def test_a_double_click_opens_one_checkout(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+    form = visitor.page.form("/billing/checkout", plan="pro", interval="monthly")
+
+    addresses = {
+        visitor.request("POST", "/billing/checkout", data=form.fields).headers["Location"]
+        for _ in range(3)
+    }
+
+    assert len(addresses) == 1
+    assert len(stripe_side.client(shop).v1.checkout.sessions.list().data) == 1
+
+
+def test_a_second_choice_closes_the_first_checkout(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    first = choose(visitor, "pro").url
+    choose(visitor, "business")
+
+    sessions = stripe_side.client(shop).v1.checkout.sessions.list().data
+
+    assert sorted(session.status or "" for session in sessions) == ["expired", "open"]
+    assert "expired" in visitor.visit(first).text.lower()
+
+
+def test_the_same_page_used_again_after_its_checkout_expired_opens_a_new_one(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """The back button brings the same form, with the same nonce, again."""
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+    form = visitor.page.form("/billing/checkout", plan="pro", interval="monthly")
+    first = visitor.request("POST", "/billing/checkout", data=form.fields).headers["Location"]
+    choose(visitor, "business")  # expires the first one
+
+    again = visitor.request("POST", "/billing/checkout", data=form.fields).headers["Location"]
+
+    assert again != first
+    visitor.visit(again)
+    assert pay(visitor).path == "/dashboard/billing"
+
+
+def test_who_subscribes_is_led_to_the_portal_at_that_change(shop: Shop, visitor: Visitor) -> None:
+    stripe_side.subscriber(shop, "ann@example.com", "pro", "monthly")
+    visitor.sign_in("ann@example.com")
+
+    page = choose(visitor, "business", "yearly")
+
+    assert urlsplit(page.url).path.startswith("/stripe/portal/")
+    assert "Business" in page.text
+    assert stripe_side.client(shop).v1.checkout.sessions.list().data == []
+
+
+def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    choose(visitor)
+    pay(visitor)
+    subscription = stripe_side.person(shop, "ann@example.com").stripe_subscription_id
+
+    def portal(step: str = "") -> str:
+        visitor.visit("/dashboard/billing")
+        visitor.submit("/billing/portal")
+        return f"{visitor.page.path}/{subscription}/{step}"
+
+    change = portal("change")
+    yearly = shop.price["pro", "yearly"]
+    visitor.visit(f"{shop.sandbox}{change}?price={yearly}")
+    visitor.submit(change)
+    eventually(lambda: status(visitor)["interval"] == "yearly")
+    assert "$144" in visitor.visit("/dashboard/billing").text
+
+    cancel = portal("cancel")
+    visitor.visit(f"{shop.sandbox}{cancel}")
+    visitor.submit(cancel, when="period_end")
+    eventually(lambda: status(visitor)["cancel_at"])
+    assert "ends on" in visitor.visit("/dashboard/billing").text.lower()
+    assert status(visitor)["plan"] == "pro"
+
+    resume = portal("resume")
+    visitor.submit(resume)
+    eventually(lambda: not status(visitor)["cancel_at"])
+    assert "ends on" not in visitor.visit("/dashboard/billing").text.lower()
+
+    cancel = portal("cancel")
+    visitor.visit(f"{shop.sandbox}{cancel}")
+    visitor.submit(cancel, when="now")
+    eventually(lambda: status(visitor)["plan"] == "starter")
+    said = visitor.visit("/dashboard/billing").text
+    for words in ("Subscribed to Pro", "Changed to Pro, yearly", "Cancelled", "Resumed", "ended"):
+        assert words in said
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"plan": "gold"},
+        {"plan": "starter"},
+        {"interval": "weekly"},
+        {"plan": ""},
+        {"nonce": "x" * 65},
+    ],
+)
+def test_an_unknown_plan_or_interval_buys_nothing_and_says_so(
+    changes: dict[str, str], shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+
+    page = visitor.submit("/billing/checkout", having={"plan": "pro"}, **changes)
+
+    assert page.path == "/pricing"
+    assert "Choose a plan" in page.text
+    assert stripe_side.client(shop).v1.checkout.sessions.list().data == []
+
+
+def test_a_price_and_a_customer_from_the_browser_are_ignored(shop: Shop, visitor: Visitor) -> None:
+    bob, _ = stripe_side.subscriber(shop, "bob@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/pricing")
+
+    checkout = visitor.submit(
+        "/billing/checkout",
+        having={"plan": "business", "interval": "yearly"},
+        price="price_of_one_cent", price_id=shop.price["pro", "monthly"],
+        customer=str(bob.stripe_customer_id), customer_id=str(bob.stripe_customer_id),
+    )  # fmt: skip
+
+    assert "$300" in checkout.text
+    (session,) = stripe_side.client(shop).v1.checkout.sessions.list().data
+    ann = stripe_side.person(shop, "ann@example.com")
+    assert session.customer == ann.stripe_customer_id != bob.stripe_customer_id
+
+
+def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
+    bob, _ = stripe_side.subscriber(shop, "bob@example.com")
+    visitor.sign_in("ann@example.com")
+    form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
+
+    answer = visitor.request(
+        "POST", "/billing/portal",
+        data={"csrf_token": form.fields["csrf_token"], "customer": str(bob.stripe_customer_id)},
+    )  # fmt: skip
+
+    assert answer.status_code == 303
+    assert answer.headers["Location"] == "/dashboard/billing"  # ann has nothing to manage
+    assert "no subscription to manage" in visitor.visit("/dashboard/billing").text
+
+
+def test_a_foreign_or_forged_session_id_grants_nothing(shop: Shop, visitor: Visitor) -> None:
+    bob = shop.visitor()
+    bob.sign_in("bob@example.com")
+    choose(bob)
+    session_id = bob.page.path.rsplit("/", 1)[1]
+    pay(bob)
+    visitor.sign_in("ann@example.com")
+
+    for forged in (session_id, "cs_test_forged", "", "../../etc/passwd"):
+        page = visitor.visit(f"/billing/return?session_id={forged}")
+        assert page.path == "/dashboard/billing"
+        assert status(visitor)["plan"] == "starter"
+
+
+def test_with_stripe_down_buying_says_so_and_changes_nothing(
+    make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+    prices = {
+        f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
+        for (plan, interval), price in shop.price.items()
+    }
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}", **prices
+    )
+    with serving(cut_off) as url:
+        visitor.base = url
+        page = choose(visitor)
+        stripe_side.subscriber(shop, "bob@example.com", synced=False)
+        bob = shop.visitor()
+        bob.sign_in("bob@example.com")
+        bob.base = url
+        waiting = bob.visit("/billing/return?session_id=cs_1")
+        visitor.base = shop.url
+
+    assert page.status == 503
+    assert "nothing was changed" in page.text.lower()
+    assert "confirming your payment" in waiting.text.lower()
+    assert 'http-equiv="refresh"' in waiting.answer.text
+
+
+def test_billing_pages_never_ask_stripe(
+    make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
+) -> None:
+    stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    prices = {"SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID": shop.price["pro", "monthly"]}
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}", **prices
+    )
+    with serving(cut_off) as url:
+        visitor.base = url
+        for path in ("/dashboard", "/dashboard/billing", "/dashboard/settings", "/pricing"):
+            assert visitor.visit(path).status == 200
+        assert "Pro" in visitor.visit("/dashboard/billing").text
+        visitor.base = shop.url
