@@ -29,8 +29,12 @@ class Background:
             self._thread.start()
 
     def wake(self) -> None:
-        """Something was written that may be due. Inline, it is done by `drain` instead."""
-        self._awake.set()
+        """Something was written that may be due. Inline, it is done by `drain` instead.
+
+        What the thread writes itself it has just looked at: waking itself it would never rest.
+        """
+        if threading.current_thread() is not self._thread:
+            self._awake.set()
 
     def drain(self) -> None:
         """Everything that is due, here and now."""
