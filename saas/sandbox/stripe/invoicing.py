@@ -40,7 +40,8 @@ def draft(
         "period_start": period[0],
         "period_end": period[1],
     }
-    invoice["_"] = {"due": due, "clock": customer["test_clock"] or ""}
+    days = subscription["days_until_due"] if subscription else None
+    invoice["_"] = {"due": due, "clock": customer["test_clock"] or "", "days_until_due": days}
     _set_lines(invoice, lines)
     _take_pending(account, invoice)
     discounts.apply(account, invoice, subscription, customer)

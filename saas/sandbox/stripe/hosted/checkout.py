@@ -31,7 +31,7 @@ def pay(id: str) -> Page:
         with opened(checkout.KIND, id) as (account, session):
             _must_be_open(account, session)
             method = _method(account, session)
-            if _asks_confirmation(method) and form.get("confirmed") != "yes":
+            if _asks_confirmation(method) and not _confirmed():
                 return _confirmation(account, session)
             checkout.complete(
                 account,
@@ -80,7 +80,7 @@ def _page(
         session=session,
         lines=[_line(account, line) for line in session["_"]["lines"]],
         price=_prices(account, session),
-        email=customer["email"] if customer else session["customer_email"],
+        email=customer.get("email") if customer else session["customer_email"],
         needs_card=_needs_card(session),
         used=checkout.coupon_of(account, session),
         message=message,
@@ -161,6 +161,17 @@ def _asks_confirmation(method: Resource | None) -> bool:
         method is not None
         and payment_methods.behaviour(method).get("authentication", "never") != "never"
     )
+
+
+def _confirmed() -> bool:
+    """What the card's owner answered, if they were asked yet."""
+    answer = request.form.get("confirmed")
+    if answer == "no":
+        raise StripeError(
+            "We are unable to authenticate your payment method. "
+            "Please choose a different payment method and try again."
+        )
+    return answer == "yes"
 
 
 def _must_be_open(account: Account, session: Resource) -> None:

@@ -1,0 +1,152 @@
+"""Products, prices, coupons and promotion codes."""
+
+import pytest
+import stripe
+
+from .conftest import Life, Prices, at
+
+
+def test_a_price_is_found_by_its_lookup_key(api: stripe.StripeClient, prices: Prices) -> None:
+    api.v1.prices.update(prices.pro, {"lookup_key": "pro_monthly"})
+
+    found = api.v1.prices.list({"lookup_keys": ["pro_monthly", "unknown"]})
+
+    assert [price.id for price in found.data] == [prices.pro]
+
+
+def test_a_lookup_key_is_transferred_only_when_asked(
+    api: stripe.StripeClient, prices: Prices
+) -> None:
+    api.v1.prices.update(prices.pro, {"lookup_key": "pro"})
+    with pytest.raises(stripe.InvalidRequestError, match="already uses that lookup key"):
+        api.v1.prices.update(prices.business, {"lookup_key": "pro"})
+
+    api.v1.prices.update(prices.business, {"lookup_key": "pro", "transfer_lookup_key": True})
+
+    assert api.v1.prices.retrieve(prices.pro).lookup_key is None
+    assert api.v1.prices.list({"lookup_keys": ["pro"]}).data[0].id == prices.business
+
+
+def test_a_retired_price_sells_nothing_and_renews_what_was_sold(
+    api: stripe.StripeClient, life: Life, prices: Prices
+) -> None:
+    subscription = life.subscribe(prices.pro)
+
+    api.v1.prices.update(prices.pro, {"active": False})
+
+    with pytest.raises(stripe.InvalidRequestError, match="inactive"):
+        life.subscribe(prices.pro)
+    life.until(at(2026, 4, 10, 14))
+    assert life.status(subscription.id) == "active"
+
+
+def test_a_product_comes_with_its_first_price(api: stripe.StripeClient) -> None:
+    product = api.v1.products.create(
+        {
+            "name": "Pro",
+            "default_price_data": {
+                "currency": "usd",
+                "unit_amount": 1500,
+                "recurring": {"interval": "month"},
+            },
+            "expand": ["default_price"],
+        }
+    )
+
+    price = product.default_price
+    assert isinstance(price, stripe.Price)
+    assert price.unit_amount == 1500
+
+
+def test_a_product_with_prices_cannot_be_deleted(api: stripe.StripeClient, prices: Prices) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="cannot be deleted"):
+        api.v1.products.delete(prices.product)
+
+    lonely = api.v1.products.create({"name": "Lonely"})
+    assert api.v1.products.delete(lonely.id).deleted
+
+
+def test_lists_of_prices_are_filtered(api: stripe.StripeClient, prices: Prices) -> None:
+    api.v1.prices.update(prices.pro_yearly, {"active": False})
+
+    active = api.v1.prices.list({"product": prices.product, "active": True})
+
+    assert [price.id for price in active.data] == [prices.pro]
+
+
+@pytest.mark.parametrize(
+    ("duration", "months", "paid"),
+    [("once", None, [750, 1500, 1500]), ("forever", None, [750, 750, 750]),
+     ("repeating", 2, [750, 750, 1500])],
+)  # fmt: skip
+def test_a_coupon_lasts_as_long_as_it_says(
+    api: stripe.StripeClient,
+    life: Life,
+    prices: Prices,
+    duration: str,
+    months: int | None,
+    paid: list[int],
+) -> None:
+    more = {"duration_in_months": months} if months else {}
+    coupon = api.v1.coupons.create({"percent_off": 50, "duration": duration, **more})  # type: ignore[typeddict-item]
+
+    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    life.until(at(2026, 5, 10, 14))
+
+    assert [invoice.amount_paid for invoice in life.invoices()] == paid
+    assert life.invoices()[0].total_discount_amounts[0].amount == 750
+
+
+def test_an_amount_off_never_pays_somebody_out(
+    api: stripe.StripeClient, life: Life, prices: Prices
+) -> None:
+    coupon = api.v1.coupons.create({"amount_off": 5000, "currency": "usd", "duration": "once"})
+
+    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+
+    assert life.invoices()[0].amount_paid == 0
+
+
+def test_a_coupon_is_used_up(api: stripe.StripeClient, life: Life, prices: Prices) -> None:
+    coupon = api.v1.coupons.create(
+        {"percent_off": 10, "duration": "once", "max_redemptions": 1, "id": "FIRST"}
+    )
+    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+
+    with pytest.raises(stripe.InvalidRequestError) as spent:
+        life.subscribe(prices.pro, discounts=[{"coupon": "FIRST"}])
+
+    assert spent.value.code == "coupon_expired"
+    assert not api.v1.coupons.retrieve("FIRST").valid
+
+
+def test_a_deleted_coupon_keeps_its_promise(
+    api: stripe.StripeClient, life: Life, prices: Prices
+) -> None:
+    coupon = api.v1.coupons.create({"percent_off": 50, "duration": "forever"})
+    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+
+    api.v1.coupons.delete(coupon.id)
+    life.until(at(2026, 4, 10, 14))
+
+    assert life.invoices()[-1].amount_paid == 750
+
+
+def test_a_promotion_code_for_newcomers_is_refused_to_others(
+    api: stripe.StripeClient, life: Life, prices: Prices
+) -> None:
+    coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    code = api.v1.promotion_codes.create(
+        {
+            "promotion": {"type": "coupon", "coupon": coupon.id},
+            "code": "WELCOME",
+            "restrictions": {"first_time_transaction": True},
+        }
+    )
+
+    life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    assert life.invoices()[0].amount_paid == 1200
+
+    with pytest.raises(stripe.InvalidRequestError, match="prior transactions"):
+        life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    assert api.v1.promotion_codes.list({"code": "welcome"}).data[0].times_redeemed == 1

@@ -1,0 +1,362 @@
+"""The checkout page, as a buyer without JavaScript uses it."""
+
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+
+from .conftest import Browser, Doorbell, Prices, Watch, lever, words
+
+GOOD = "4242 4242 4242 4242"
+
+
+@pytest.fixture
+def session(
+    api: stripe.StripeClient, prices: Prices, customer: stripe.Customer
+) -> stripe.checkout.Session:
+    return api.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": customer.id,
+            "line_items": [{"price": prices.pro, "quantity": 1}],
+            "success_url": "https://shop.test/return?session_id={CHECKOUT_SESSION_ID}",
+            "cancel_url": "https://shop.test/pricing",
+            "client_reference_id": "person-1",
+            "metadata": {"person": "1"},
+            "subscription_data": {"metadata": {"person": "1"}},
+            "allow_promotion_codes": True,
+        }
+    )
+
+
+def url(session: stripe.checkout.Session) -> str:
+    assert session.url
+    return session.url
+
+
+def test_a_good_card_starts_the_subscription_and_leads_back(
+    api: stripe.StripeClient,
+    browser: Browser,
+    session: stripe.checkout.Session,
+    endpoint: object,
+    doorbell: Doorbell,
+) -> None:
+    page = browser.get(url(session))
+    assert "no money moves" in page.text
+    assert "$15.00" in page.text
+
+    answer = browser.post(url(session), number=GOOD, name="Ada")
+
+    assert answer.status_code == 303
+    assert answer.location == f"https://shop.test/return?session_id={session.id}"
+    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription", "invoice"]})
+    assert (done.status, done.payment_status, done.url) == ("complete", "paid", None)
+    assert done.client_reference_id == "person-1"
+    subscription = done.subscription
+    assert isinstance(subscription, stripe.Subscription)
+    assert subscription.status == "active"
+    assert words(subscription.metadata) == {"person": "1"}
+    assert isinstance(done.invoice, stripe.Invoice)
+    assert done.invoice.status == "paid"
+    assert doorbell.last("customer.subscription.created")["data"]["object"]["status"] == "active"
+    assert "customer.subscription.updated" not in doorbell.types
+    assert doorbell.types[-1] == "checkout.session.completed"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("4000 0000 0000 0002", "Your card was declined."),
+        ("4000 0000 0000 9995", "Your card has insufficient funds."),
+        ("4000 0000 0000 0069", "Your card has expired."),
+        ("4000 0000 0000 0341", "Your card was declined."),
+        ("1234 5678 9012 3456", "Your card number is invalid."),
+        ("4242", "Your card number is incomplete."),
+        ("", "Your card number is incomplete."),
+    ],
+)
+def test_a_bad_card_is_told_and_nothing_has_happened(
+    api: stripe.StripeClient,
+    browser: Browser,
+    session: stripe.checkout.Session,
+    customer: stripe.Customer,
+    number: str,
+    words: str,
+) -> None:
+    answer = browser.post(url(session), number=number)
+
+    assert answer.status_code == 422
+    assert words in answer.text.replace("&#39;", "'")
+    assert api.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data == []
+    assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
+    assert browser.post(url(session), number=GOOD).status_code == 303
+
+
+def test_a_card_that_asks_is_confirmed_by_its_owner(
+    api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
+) -> None:
+    asked = browser.post(url(session), number="4000 0025 0000 3155")
+    assert "Your bank asks" in asked.text
+    assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
+
+    answer = browser.post(url(session), number="4000 0025 0000 3155", confirmed="yes")
+
+    assert answer.status_code == 303
+
+
+def test_a_refused_confirmation_pays_nothing(
+    api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
+) -> None:
+    answer = browser.post(url(session), number="4000 0025 0000 3155", confirmed="no")
+
+    assert answer.status_code == 422
+    assert "authenticate" in answer.text
+    assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
+
+
+def test_a_session_is_paid_once(
+    api: stripe.StripeClient,
+    browser: Browser,
+    session: stripe.checkout.Session,
+    customer: stripe.Customer,
+) -> None:
+    browser.post(url(session), number=GOOD)
+
+    again = browser.post(url(session), number=GOOD)
+
+    assert again.status_code == 409
+    assert "cannot be paid twice" in again.text
+    assert len(api.v1.subscriptions.list({"customer": customer.id}).data) == 1
+
+
+def test_an_expired_session_says_so(
+    api: stripe.StripeClient,
+    browser: Browser,
+    session: stripe.checkout.Session,
+    endpoint: object,
+    doorbell: Doorbell,
+) -> None:
+    api.v1.checkout.sessions.expire(session.id)
+
+    assert "has expired" in browser.get(url(session)).text
+    assert browser.post(url(session), number=GOOD).status_code == 409
+    assert doorbell.types == ["checkout.session.expired"]
+    with pytest.raises(stripe.InvalidRequestError, match="can be expired"):
+        api.v1.checkout.sessions.expire(session.id)
+
+
+def test_after_a_day_it_expires_by_itself(
+    api: stripe.StripeClient, session: stripe.checkout.Session, watch: Watch
+) -> None:
+    watch.time += 86400 + 1
+    api.v1.accounts.retrieve_current()
+
+    assert api.v1.checkout.sessions.retrieve(session.id).status == "expired"
+
+
+def test_a_promotion_code_lowers_the_price(
+    api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
+) -> None:
+    coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    api.v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SPRING"}
+    )
+
+    wrong = browser.post(f"{url(session)}/code", code="AUTUMN")
+    assert wrong.status_code == 422
+    assert "This code is invalid." in wrong.text
+    assert browser.post(f"{url(session)}/code", code=" spring ").status_code == 303
+    assert "$12.00" in browser.get(url(session)).text
+    browser.post(url(session), number=GOOD)
+
+    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
+    assert done.amount_total == 1200
+    assert isinstance(done.invoice, stripe.Invoice)
+    assert done.invoice.amount_paid == 1200
+
+
+def test_a_promotion_code_is_taken_off_again(
+    api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
+) -> None:
+    coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    api.v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SPRING"}
+    )
+    browser.post(f"{url(session)}/code", code="SPRING")
+
+    browser.post(f"{url(session)}/code", remove="yes")
+
+    assert api.v1.checkout.sessions.retrieve(session.id).amount_total == 1500
+
+
+def start(
+    api: stripe.StripeClient, prices: Prices, customer: stripe.Customer, **more: Any
+) -> stripe.checkout.Session:
+    return api.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": customer.id,
+            "line_items": [{"price": prices.pro, "quantity": 1}],
+            "success_url": "https://shop.test/return",
+            **more,
+        }
+    )
+
+
+def test_a_trial_costs_nothing_today_and_keeps_the_card(
+    api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
+) -> None:
+    session = start(api, prices, customer, subscription_data={"trial_period_days": 14})
+    assert "14 days free" in browser.get(url(session)).text
+
+    browser.post(url(session), number="4000 0000 0000 0341")
+
+    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]})
+    assert done.payment_status == "no_payment_required"
+    subscription = done.subscription
+    assert isinstance(subscription, stripe.Subscription)
+    assert subscription.status == "trialing"
+    assert subscription.default_payment_method
+
+
+def test_a_trial_without_a_card_needs_none_when_told_so(
+    api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
+) -> None:
+    session = start(
+        api,
+        prices,
+        customer,
+        subscription_data={"trial_period_days": 14},
+        payment_method_collection="if_required",
+    )
+
+    assert "Card number" not in browser.get(url(session)).text
+    assert browser.post(url(session)).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("number", "ending", "paid"),
+    [("000123456789", "succeeded", "paid"), ("000111111116", "failed", "unpaid")],
+)
+def test_a_bank_account_answers_after_days(
+    api: stripe.StripeClient,
+    browser: Browser,
+    prices: Prices,
+    customer: stripe.Customer,
+    watch: Watch,
+    endpoint: object,
+    doorbell: Doorbell,
+    number: str,
+    ending: str,
+    paid: str,
+) -> None:
+    session = start(api, prices, customer)
+    browser.post(url(session), number=number)
+    assert api.v1.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
+
+    watch.time += 3 * 86400
+    api.v1.accounts.retrieve_current()
+
+    assert f"checkout.session.async_payment_{ending}" in doorbell.types
+    assert api.v1.checkout.sessions.retrieve(session.id).payment_status == paid
+
+
+def test_without_a_customer_one_is_made_from_the_address(
+    api: stripe.StripeClient, browser: Browser, prices: Prices
+) -> None:
+    session = api.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "line_items": [{"price": prices.pro, "quantity": 2}],
+            "success_url": "https://shop.test/return",
+        }
+    )
+
+    browser.post(url(session), number=GOOD, email="new@example.com", name="Nora")
+
+    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["customer", "line_items"]})
+    assert isinstance(done.customer, stripe.Customer)
+    assert done.customer.email == "new@example.com"
+    assert done.amount_total == 3000
+    assert done.line_items
+    assert done.line_items.data[0].quantity == 2
+
+
+def test_tax_is_a_line_of_its_own_when_switched_on(
+    app: Flask, api: stripe.StripeClient, browser: Browser, prices: Prices,
+    customer: stripe.Customer,
+) -> None:  # fmt: skip
+    lever(app, "settings", tax_percent=20)
+    session = start(api, prices, customer, automatic_tax={"enabled": True})
+
+    assert "Tax" in browser.get(url(session)).text
+    browser.post(url(session), number=GOOD)
+
+    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
+    assert isinstance(done.invoice, stripe.Invoice)
+    assert (done.amount_total, done.invoice.amount_paid) == (1800, 1800)
+    assert done.invoice.total_taxes
+    assert done.invoice.total_taxes[0].amount == 300
+
+
+def test_a_one_time_purchase_and_a_saved_card(
+    api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
+) -> None:
+    price = api.v1.prices.create(
+        {"product": prices.product, "currency": "usd", "unit_amount": 500}
+    ).id
+    common: Any = {"customer": customer.id, "success_url": "https://shop.test/return"}
+    purchase = api.v1.checkout.sessions.create(
+        {"mode": "payment", "line_items": [{"price": price, "quantity": 1}], **common}
+    )
+    setup = api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
+
+    browser.post(url(purchase), number=GOOD)
+    browser.post(url(setup), number=GOOD)
+
+    bought = api.v1.checkout.sessions.retrieve(purchase.id, {"expand": ["payment_intent"]})
+    assert isinstance(bought.payment_intent, stripe.PaymentIntent)
+    assert (bought.payment_status, bought.payment_intent.status) == ("paid", "succeeded")
+    saved = api.v1.checkout.sessions.retrieve(setup.id, {"expand": ["setup_intent"]})
+    assert isinstance(saved.setup_intent, stripe.SetupIntent)
+    assert (saved.payment_status, saved.setup_intent.status) == ("no_payment_required", "succeeded")
+
+
+def test_a_deleted_customer_pays_nothing(
+    api: stripe.StripeClient,
+    browser: Browser,
+    session: stripe.checkout.Session,
+    customer: stripe.Customer,
+) -> None:
+    api.v1.customers.delete(customer.id)
+
+    answer = browser.post(url(session), number=GOOD)
+
+    assert answer.status_code == 422
+    assert api.v1.subscriptions.list({"status": "all"}).data == []
+
+
+def test_the_page_of_nobody_is_not_found(browser: Browser) -> None:
+    assert browser.get("/stripe/checkout/cs_test_unknown").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"success_url": "javascript:alert(1)"},
+        {"success_url": "http://["},
+        {"line_items": []},
+        {"line_items": [{"price": "price_unknown", "quantity": 1}]},
+        {"expires_at": 5},
+        {"client_reference_id": "x" * 201},
+        {"discounts": [{"coupon": "unknown"}]},
+        {"subscription_data": {"trial_period_days": 1000}},
+    ],
+    ids=lambda more: next(iter(more)),
+)
+def test_a_wrong_session_is_refused(
+    api: stripe.StripeClient, prices: Prices, customer: stripe.Customer, more: dict[str, Any]
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError):
+        start(api, prices, customer, **more)

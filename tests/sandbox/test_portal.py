@@ -1,0 +1,226 @@
+"""The customer portal, as a subscriber uses it."""
+
+from typing import Any
+
+import pytest
+import stripe
+
+from .conftest import Browser, Doorbell, Life, Prices, at, item_of
+
+
+@pytest.fixture
+def configuration(api: stripe.StripeClient, prices: Prices) -> str:
+    features: Any = {
+        "invoice_history": {"enabled": True},
+        "payment_method_update": {"enabled": True},
+        "subscription_cancel": {
+            "enabled": True,
+            "cancellation_reason": {"enabled": True, "options": ["too_expensive", "unused"]},
+        },
+        "subscription_update": {
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "proration_behavior": "always_invoice",
+            "products": [{"product": prices.product, "prices": [prices.pro, prices.pro_yearly]}],
+        },
+    }
+    return api.v1.billing_portal.configurations.create({"features": features}).id
+
+
+@pytest.fixture
+def subscription(life: Life, prices: Prices) -> stripe.Subscription:
+    return life.subscribe(prices.pro)
+
+
+@pytest.fixture
+def portal(life: Life, configuration: str) -> str:
+    return life.api.v1.billing_portal.sessions.create(
+        {
+            "customer": life.customer,
+            "configuration": configuration,
+            "return_url": "https://shop.test/billing",
+        }
+    ).url
+
+
+def test_it_shows_the_plan_and_the_way_back(
+    browser: Browser, portal: str, subscription: stripe.Subscription
+) -> None:
+    page = browser.get(portal).text
+
+    assert "Pro" in page
+    assert "$15.00 / month" in page
+    assert "Renews on 10 April 2026" in page
+    assert 'href="https://shop.test/billing"' in page
+
+
+def test_monthly_to_yearly_with_the_proration_shown_first(
+    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+) -> None:
+    life.until(at(2026, 3, 26))
+    page = browser.get(f"{portal}/{subscription.id}/change?price={prices.pro_yearly}").text
+    assert "Unused time on Pro" in page
+    assert "-$7.26" in page
+    assert "$136.74" in page
+
+    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+
+    assert answer.status_code == 303
+    assert item_of(life.subscription(subscription.id)).price.id == prices.pro_yearly
+    assert life.invoices()[-1].amount_paid == 13674
+
+
+def test_a_plan_that_is_not_on_offer_cannot_be_chosen(
+    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+) -> None:
+    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.business)
+
+    assert answer.status_code == 422
+    assert item_of(life.subscription(subscription.id)).price.id == prices.pro
+
+
+def test_a_cancellation_sets_the_date_and_not_the_flag(
+    browser: Browser,
+    life: Life,
+    portal: str,
+    subscription: stripe.Subscription,
+    endpoint: object,
+    doorbell: Doorbell,
+) -> None:
+    browser.post(f"{portal}/{subscription.id}/cancel", when="period_end", feedback="unused")
+
+    canceling = life.subscription(subscription.id)
+    assert canceling.cancel_at == at(2026, 4, 10)
+    assert not canceling.cancel_at_period_end
+    assert canceling.cancellation_details
+    assert canceling.cancellation_details.feedback == "unused"
+    assert "Ends on 10 April 2026" in browser.get(portal).text
+    assert doorbell.types == ["customer.subscription.updated"]
+
+
+def test_a_resumed_subscription_has_no_end(
+    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+) -> None:
+    browser.post(f"{portal}/{subscription.id}/cancel", when="period_end")
+
+    browser.post(f"{portal}/{subscription.id}/resume")
+
+    assert life.subscription(subscription.id).cancel_at is None
+
+
+def test_cancel_now_ends_it(
+    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+) -> None:
+    browser.post(f"{portal}/{subscription.id}/cancel", when="now")
+
+    assert life.status(subscription.id) == "canceled"
+    assert browser.get(f"{portal}/{subscription.id}/cancel").status_code == 404
+
+
+def test_a_new_card_pays_from_now_on(
+    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+) -> None:
+    assert browser.post(f"{portal}/card", number="4000000000000002").status_code == 422
+
+    browser.post(f"{portal}/card", number="5555 5555 5555 4444")
+
+    customer = life.api.v1.customers.retrieve(
+        life.customer, {"expand": ["invoice_settings.default_payment_method"]}
+    )
+    settings = customer.invoice_settings
+    assert settings
+    assert isinstance(settings.default_payment_method, stripe.PaymentMethod)
+    assert settings.default_payment_method.card
+    assert settings.default_payment_method.card.last4 == "4444"
+    assert "Mastercard •••• 4444" in browser.get(portal).text
+
+
+def test_a_deep_link_opens_at_the_change_and_leads_back(
+    browser: Browser,
+    life: Life,
+    configuration: str,
+    prices: Prices,
+    subscription: stripe.Subscription,
+) -> None:
+    flow: Any = {
+        "type": "subscription_update_confirm",
+        "subscription_update_confirm": {
+            "subscription": subscription.id,
+            "items": [{"id": item_of(subscription).id, "price": prices.pro_yearly}],
+        },
+        "after_completion": {
+            "type": "redirect",
+            "redirect": {"return_url": "https://shop.test/thanks"},
+        },
+    }
+    portal = life.api.v1.billing_portal.sessions.create(
+        {"customer": life.customer, "configuration": configuration, "flow_data": flow}
+    ).url
+
+    opened = browser.get(portal)
+    assert opened.location.endswith(f"/change?price={prices.pro_yearly}")
+    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+
+    assert answer.location == "https://shop.test/thanks"
+    assert browser.get(portal).status_code == 200
+
+
+def test_somebody_elses_subscription_is_not_here(
+    browser: Browser, life: Life, portal: str, prices: Prices
+) -> None:
+    other = life.api.v1.customers.create({"payment_method": "pm_card_visa"})
+    method = life.api.v1.payment_methods.list({"customer": other.id}).data[0].id
+    theirs = life.api.v1.subscriptions.create(
+        {
+            "customer": other.id,
+            "items": [{"price": prices.pro}],
+            "default_payment_method": method,
+        }
+    )
+
+    answer = browser.post(f"{portal}/{theirs.id}/cancel", when="now")
+
+    assert answer.status_code == 404
+    assert life.status(theirs.id) == "active"
+
+
+def test_a_declined_upgrade_changes_nothing(
+    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+) -> None:
+    life.pay_with("pm_card_chargeCustomerFail")
+
+    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+
+    assert answer.status_code == 422
+    assert "Your card was declined." in answer.text
+    assert item_of(life.subscription(subscription.id)).price.id == prices.pro
+
+
+def test_an_account_begins_with_a_default_configuration(api: stripe.StripeClient) -> None:
+    [default] = api.v1.billing_portal.configurations.list({"is_default": True}).data
+
+    assert default.features.subscription_cancel.enabled
+    assert not default.features.subscription_update.enabled
+
+
+def test_a_configuration_is_changed_in_part(api: stripe.StripeClient, configuration: str) -> None:
+    changed = api.v1.billing_portal.configurations.update(
+        configuration,
+        {"features": {"subscription_cancel": {"enabled": True, "mode": "immediately"}}},
+    )
+
+    cancel = changed.features.subscription_cancel
+    assert cancel.mode == "immediately"
+    assert cancel.cancellation_reason.options == ["too_expensive", "unused"]
+    assert changed.features.subscription_update.enabled
+
+
+def test_a_product_that_does_not_exist_cannot_be_offered(api: stripe.StripeClient) -> None:
+    offer: Any = {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "products": [{"product": "prod_unknown", "prices": ["price_unknown"]}],
+    }
+
+    with pytest.raises(stripe.InvalidRequestError, match="No such product"):
+        api.v1.billing_portal.configurations.create({"features": {"subscription_update": offer}})

@@ -1,0 +1,94 @@
+"""Time travel for customers that an application created by itself."""
+
+import pytest
+import stripe
+from flask import Flask
+
+from .conftest import Browser, Prices, Watch, at, item_of, lever
+
+
+@pytest.fixture
+def subscription(
+    api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
+) -> stripe.Subscription:
+    """Bought at checkout, in real time."""
+    session = api.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": customer.id,
+            "line_items": [{"price": prices.pro, "quantity": 1}],
+            "success_url": "https://shop.test/return",
+        }
+    )
+    assert session.url
+    browser.post(session.url, number="4242424242424242")
+    return api.v1.subscriptions.list({"customer": customer.id}).data[0]
+
+
+def test_real_time_renews_too(
+    api: stripe.StripeClient, subscription: stripe.Subscription, watch: Watch
+) -> None:
+    watch.time = at(2026, 4, 10, 12, 30)
+    api.v1.accounts.retrieve_current()
+    assert item_of(api.v1.subscriptions.retrieve(subscription.id)).current_period_end == at(
+        2026, 5, 10
+    )
+
+    watch.time = at(2026, 4, 10, 14)
+    api.v1.accounts.retrieve_current()
+
+    invoices = api.v1.invoices.list({"subscription": subscription.id}).data
+    assert [invoice.status for invoice in invoices] == ["paid", "paid"]
+
+
+def test_any_customer_can_be_taken_to_the_next_renewal(
+    app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
+) -> None:
+    lever(app, "advance", customer=subscription.customer, step="renewal")
+
+    renewed = api.v1.subscriptions.retrieve(subscription.id)
+    assert item_of(renewed).current_period_end == at(2026, 5, 10)
+    assert renewed.test_clock
+    assert len(api.v1.invoices.list({"subscription": subscription.id}).data) == 2
+
+
+def test_and_through_a_year(
+    app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
+) -> None:
+    lever(app, "advance", customer=subscription.customer, step="year")
+    lever(app, "advance", customer=subscription.customer, step="day", count=2)
+
+    invoices = api.v1.invoices.list({"subscription": subscription.id, "limit": 100}).data
+    assert len(invoices) == 13
+    assert {invoice.status for invoice in invoices} == {"paid"}
+
+
+def test_a_clock_tells_how_far_it_is(
+    app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
+) -> None:
+    clock = lever(app, "advance", customer=subscription.customer, step="month")
+
+    assert clock["status"] == "advancing"
+    assert api.v1.test_helpers.test_clocks.retrieve(clock["id"]).status == "ready"
+
+
+def test_a_deleted_clock_takes_its_customers_along(api: stripe.StripeClient) -> None:
+    clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
+    customer = api.v1.customers.create({"test_clock": clock})
+    assert [c.id for c in api.v1.customers.list({"test_clock": clock}).data] == [customer.id]
+
+    api.v1.test_helpers.test_clocks.delete(clock)
+
+    assert api.v1.customers.list().data == []
+
+
+def test_an_account_is_filled_in_one_go(
+    app: Flask, api: stripe.StripeClient, prices: Prices
+) -> None:
+    lever(app, "fill", price=prices.pro, subscriptions=250)
+
+    found = list(api.v1.subscriptions.list({"limit": 100}).auto_paging_iter())
+
+    assert len({subscription.id for subscription in found}) == 250
+    assert len({subscription.customer for subscription in found}) == 250
+    assert api.v1.customers.retrieve(str(found[0].customer)).id == found[0].customer
