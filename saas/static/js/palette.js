@@ -1,8 +1,21 @@
 // The command palette: Ctrl K or ⌘ K, type a part of a name, Enter.
+// It lists what the sidebar links to.
 const dialog = document.querySelector("#palette");
 const input = dialog.querySelector("input");
+const list = dialog.querySelector("ul");
 const nothing = dialog.querySelector("p");
-const options = [...dialog.querySelectorAll("[role=option]")];
+const options = [...document.querySelectorAll("#sidebar nav a")].map(entry);
+list.append(...options);
+
+function entry(link, number) {
+  const option = document.createElement("li");
+  option.id = `palette-${number}`;
+  option.className = "navlink";
+  option.role = "option";
+  option.dataset.href = link.href;
+  option.append(...[...link.childNodes].map((node) => node.cloneNode(true)));
+  return option;
+}
 
 const found = () => options.filter((option) => !option.hidden);
 const begins = (option, words) => option.textContent.trim().toLowerCase().startsWith(words);
