@@ -29,7 +29,8 @@ def _refuse_foreign_forms() -> None:
 def _add_headers(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "no-referrer"
+    # With no-referrer a browser's forms would come with `Origin: null`.
+    response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
     if not request.path.startswith("/static/"):
         response.headers.setdefault("Cache-Control", "no-store")
     return response
