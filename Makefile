@@ -26,7 +26,7 @@ check: dev lint types migrations css-current ## everything that CI checks
 lint: dev ## ruff and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PYTHONPATH=. $(BIN)/lint-imports --no-logo 2>/dev/null || PYTHONPATH=. $(BIN)/lint-imports
+	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
 
 types: dev ## mypy --strict
 	@$(BIN)/mypy

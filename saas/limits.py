@@ -25,6 +25,7 @@ from saas.extensions import limiter
 SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
 SIGN_IN_BY_IP = "30 per 15 minutes"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
+CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 
 
 class RateLimit(Model):

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
 from wtforms.validators import Length
 
 from saas import plans

@@ -55,11 +55,13 @@ def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
     if person.is_subscribed:
         return manage(person, price)
 
-    return _checkout(person, ensure_customer(person), price, f"{nonce}:{price}")
+    back = security.public_url("site.pricing", plan=plan_id, interval=interval)
+    return _checkout(person, price, f"{nonce}:{price}", back)
 
 
-def _checkout(person: User, customer_id: str, price: str, nonce: str) -> str:
+def _checkout(person: User, price: str, nonce: str, back: str) -> str:
     """A page to pay on: the open one of this form if there is one, and no other stays open."""
+    customer_id = ensure_customer(person)
     used_up = 0  # pages of this form that were paid or closed, as after the back button
     for page in gateway.recent_checkouts(customer_id):
         if page.is_open and page.nonce == nonce:
@@ -67,16 +69,13 @@ def _checkout(person: User, customer_id: str, price: str, nonce: str) -> str:
         if page.is_open:
             gateway.expire_checkout(page.id)
         used_up += page.nonce == nonce
-    plan, interval = plans.sold_as(price, current_app.config["STRIPE_PRICES"]) or (None, None)
     return gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,
         metadata={**metadata_of(person), "nonce": nonce},
         key=f"checkout:{person.id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
-        cancel_url=security.public_url(
-            "site.pricing", plan=plan.id if plan else None, interval=interval
-        ),
+        cancel_url=back,
     ).url
 
 

@@ -1,0 +1,10 @@
+"""og draws cards: the picture that a link shows in a chat or a timeline.
+
+Pillow is loaded when the first card is drawn, not when the application starts.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("og", __name__)
+
+from saas.og import cli, links, views  # noqa: E402, F401 - they register themselves on bp

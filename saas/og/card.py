@@ -1,0 +1,39 @@
+"""What a card says: plain values, known before anything is drawn."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from urllib.parse import urlencode
+
+VERSION = "1"  # raise it when cards look different, so that caches ask again
+MODES = ("light", "dark")
+
+
+@dataclass(frozen=True)
+class Card:
+    """The parameters of a card, cleaned. An empty one is not drawn."""
+
+    heading: str
+    type: str = ""
+    mode: str = "light"
+    template: str = "page"
+    line: str = ""
+    author: str = ""
+    date: str = ""
+    plan: str = ""
+    price: str = ""
+
+    @property
+    def query(self) -> str:
+        """The canonical query string: what differs from the default, in the order of the fields."""
+        given = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
+        return urlencode(given)
+
+    def tag(self, *surroundings: str) -> str:
+        """A name for the picture: the same for the same card in the same surroundings."""
+        said = "\n".join((VERSION, self.query, *surroundings))
+        return hashlib.sha256(said.encode()).hexdigest()[:24]
+
+
+_DEFAULTS = asdict(Card(heading=""))

@@ -1,0 +1,38 @@
+"""`flask og render`: a card into a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from saas.errors import Problem
+from saas.og import bp, schemas
+from saas.og.card import MODES
+
+bp.cli.short_help = "Share cards."
+
+
+@bp.cli.command("render")
+@click.option("--heading", required=True, help="What the card says, up to 200 characters.")
+@click.option("--type", "label", default="", help="The label above the heading, such as Blog.")
+@click.option("--mode", default="light", type=click.Choice(MODES), show_default=True)
+@click.option("--template", default="page", show_default=True, help="page, post or pricing.")
+@click.option("--line", default="", help="A second line.")
+@click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
+def render(heading: str, label: str, mode: str, template: str, line: str, out: Path) -> None:
+    """Draw a card of 1200 x 630 pixels into the file --out, as PNG."""
+    from saas.og.studio import studio
+
+    said = {"heading": heading, "type": label, "mode": mode, "template": template, "line": line}
+    try:
+        card = schemas.read(said)
+    except Problem as problem:
+        fields = (problem.fields or {}).items()
+        lines = [f"--{name} {' '.join(told)}" for name, told in fields]
+        raise click.ClickException("; ".join(lines)) from None
+    try:
+        out.write_bytes(studio().draw(card).png)
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written: {error.strerror}.") from None
+    click.echo(f"{out}: {out.stat().st_size:,} bytes")

@@ -1,0 +1,184 @@
+"""Faces: the project's own, then whatever Noto fonts the machine has.
+
+Pillow draws one font at a time and has no fallback, so text is cut into runs, each with the first
+face that covers it. The three faces beside this file cover Latin, Vietnamese, Greek and Cyrillic;
+the other scripts need Debian's fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji, or a
+folder named in OG_FONTS.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property, lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from PIL import ImageFont
+
+from saas.og import coverage
+from saas.og.coverage import Coverage
+from saas.og.text import clusters
+
+Style = Literal["heading", "text"]
+
+OWN = Path(__file__).parent / "fonts"
+SYSTEM = (Path("/usr/share/fonts/truetype/noto"), Path("/usr/share/fonts/opentype/noto"))
+EMOJI_SIZE = 109  # the only size of NotoColorEmoji's bitmaps
+REFERENCE = 64  # px at which text is measured; every other size is a multiple of it
+
+_OWN = {
+    "heading": ("CalSans.ttf", "InterDisplay-Bold.otf", "Geist-Medium.ttf"),
+    "text": ("Geist-Medium.ttf", "InterDisplay-Bold.otf", "CalSans.ttf"),
+}
+_WEIGHT = {"heading": ("Bold", "SemiBold", "Black"), "text": ("Medium", "Regular")}
+# The scripts that are asked for most stand first, so that the others are seldom looked at.
+_FIRST = ("Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "CJK", "", "Symbols", "Symbols2")
+_NOT_FOR_CARDS = re.compile("Italic|Condensed|Mono|UI|Display|Unjoined")
+_INVISIBLE = "\u200c\u200d\ufe0e\ufe0f"
+_EMOJI = re.compile("[\U0001f000-\U0001faff]|.*\ufe0f|[\u231a\u231b\u23e9-\u23f3\u25fd\u25fe"
+    "\u2614\u2615\u2648-\u2653\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be\u26c4\u26c5\u26ce\u26d4"
+    "\u26ea\u26f2-\u26f5\u26fa\u26fd\u2705\u270a\u270b\u2728\u274c\u274e\u2753-\u2757\u2795-\u2797"
+    "\u27b0\u27bf\u2b1b\u2b1c\u2b50\u2b55]", re.DOTALL)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Face:
+    """One font of one file. `plain` when its letters can be drawn one by one and kept."""
+
+    path: Path
+    index: int = 0
+    plain: bool = False
+    emoji: bool = False
+
+    def covers(self, text: str) -> bool:
+        """Whether it has every letter; selectors and joiners need none."""
+        if self.plain and _letters(self.path).issuperset(text):
+            return True
+        known = _coverage(self.path)
+        return all(char in known or char in _INVISIBLE for char in text)
+
+    def at(self, size: int) -> ImageFont.FreeTypeFont:
+        """Pillow's font of this face at `size` px."""
+        return _load(self.path, self.index, size)
+
+
+@lru_cache(maxsize=256)
+def _coverage(path: Path) -> Coverage:
+    return coverage.read(path)
+
+
+@cache
+def _letters(path: Path) -> frozenset[str]:
+    """The same as a set: three small fonts, asked for every heading."""
+    return frozenset(_coverage(path))
+
+
+@lru_cache(maxsize=96)
+def _load(path: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size, index=index)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Text that one face draws."""
+
+    text: str
+    face: Face
+
+
+class Library:
+    """The faces for headings and for text, in the order in which they are asked."""
+
+    def __init__(self, folders: Sequence[Path] = SYSTEM) -> None:
+        files = [file for folder in folders for file in _font_files(folder)]
+        self._others = [file for file in files if "Emoji" not in file.name]
+        self._emoji = [Face(file, emoji=True) for file in files if "NotoColorEmoji" in file.name]
+
+    @classmethod
+    def from_setting(cls, folders: str) -> Library:
+        """The folders of OG_FONTS, separated as in PATH, before those of the system."""
+        return cls((*(Path(part) for part in folders.split(os.pathsep) if part), *SYSTEM))
+
+    @property
+    def names(self) -> list[str]:
+        """The files that could be used, for telling one set of fonts from another."""
+        return [file.name for file in (*self._others, *(face.path for face in self._emoji))]
+
+    def sift(self, text: str, style: Style) -> tuple[str, str]:
+        """`text` without what no font can draw, and what that was."""
+        if self._faces[style][0].covers(text):
+            return text, ""
+        parts = [(part, bool(self._choose(part, style, text))) for part in clusters(text)]
+        kept = "".join(part for part, found in parts if found)
+        return " ".join(kept.split()), "".join(part for part, found in parts if not found)
+
+    def runs(self, text: str, style: Style) -> list[Run]:
+        """`text`, sifted before, in reading order, cut where the face changes."""
+        face = self._faces[style][0]
+        if face.covers(text):
+            return [Run(text, face)]
+        chosen = []
+        for cluster in clusters(text):
+            # A space or a comma stays with the word before it where that face has one.
+            if face.emoji or not (_is_neutral(cluster) and face.covers(cluster)):
+                face = self._choose(cluster, style, text) or face
+            chosen.append((cluster, face))
+        return [
+            Run("".join(cluster for cluster, _ in group), face)
+            for face, group in groupby(chosen, key=lambda pair: pair[1])
+        ]
+
+    def _choose(self, cluster: str, style: Style, text: str) -> Face | None:
+        faces = self._faces[style]
+        if _EMOJI.match(cluster):
+            faces = (*self._emoji, *faces)
+        face = next((face for face in faces if face.covers(cluster)), None)
+        return _for_language(face, text) if face and face.path.suffix == ".ttc" else face
+
+    @cached_property
+    def _faces(self) -> dict[Style, tuple[Face, ...]]:
+        return {style: (*_own(style), *self._installed(style)) for style in ("heading", "text")}
+
+    def _installed(self, style: Style) -> Iterator[Face]:
+        families = groupby(sorted(self._others, key=_precedence), key=_precedence)
+        for _, files in families:
+            yield Face(min(files, key=lambda file: _distance(file, style)))
+
+
+def _own(style: Style) -> Iterator[Face]:
+    return (Face(OWN / name, plain=True) for name in _OWN[style])
+
+
+def _font_files(folder: Path) -> list[Path]:
+    files = folder.iterdir() if folder.is_dir() else ()
+    fonts = (file for file in files if file.suffix in (".ttf", ".otf", ".ttc"))
+    return sorted(file for file in fonts if not _NOT_FOR_CARDS.search(file.name))
+
+
+def _precedence(file: Path) -> tuple[bool, bool, int, str]:
+    """Sort key of a family: what is not Noto (somebody's own), then sans, then serif."""
+    family = file.stem.split("-")[0].split("[")[0]
+    script = re.sub("^Noto(Sans|Serif|Naskh|Kufi)", "", family)
+    place = _FIRST.index(script) if script in _FIRST else len(_FIRST)
+    return family.startswith("Noto"), not family.startswith("NotoSans"), place, family
+
+
+def _distance(file: Path, style: Style) -> int:
+    """How far a file's weight is from the style's."""
+    weight = file.stem.partition("-")[2]
+    return _WEIGHT[style].index(weight) if weight in _WEIGHT[style] else len(_WEIGHT[style])
+
+
+def _is_neutral(cluster: str) -> bool:
+    return cluster == " " or not cluster[0].isalnum() and cluster.isascii()
+
+
+def _for_language(face: Face, text: str) -> Face:
+    """Noto's CJK files hold the same characters as Japanese, Korean and Chinese write them."""
+    if re.search("[\u3041-\u30ff]", text):
+        return Face(face.path, index=0)
+    return Face(face.path, index=1 if re.search("[\uac00-\ud7af]", text) else 2)

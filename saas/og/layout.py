@@ -1,0 +1,171 @@
+"""Lines of text that fit a box: the largest size, the most even lines, an ellipsis at the last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from saas.og import glyphs, text
+from saas.og.fonts import Library, Style
+from saas.og.glyphs import Span
+from saas.og.text import Piece
+
+SIZES = (80, 76, 72, 68, 64, 60, 56, 52)
+_LEADING = 1.12  # px a line for each px of size
+_TALL_LEADING = 1.3  # scripts that stack marks above and below
+_TALLER = 0x0590  # from here on (Hebrew, Arabic, India, East Asia) a letter fills more of the line
+
+
+@dataclass(frozen=True)
+class Box:
+    """The room for a text in px, and the number of lines it may take."""
+
+    width: int
+    height: int
+    lines: int
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Text as it is set: lines in drawing order, font size and line height in px."""
+
+    lines: tuple[tuple[Span, ...], ...]
+    size: int
+    leading: int
+
+    @property
+    def height(self) -> int:
+        return self.leading * len(self.lines)
+
+
+def fit(
+    words: str, library: Library, style: Style, rtl: bool, box: Box, sizes: Sequence[int] = SIZES
+) -> Setting:
+    """`words` at the largest of `sizes` at which no word is broken; else broken, else cut."""
+    setter = _Setter(library, style, rtl)
+    measured = _enough(setter.measure(text.pieces(words)), 1.1 * box.lines * box.width / sizes[-1])
+    tall = _LEADING if all(ord(char) < _TALLER for char in words) else _TALL_LEADING
+    for size in sizes:
+        leading = round(size * tall)
+        most = min(box.lines, box.height // leading)
+        lines = _whole(measured, box.width / size, most)
+        if lines:
+            set_lines = [setter.line(_joined(line), box.width / size) for line in lines]
+            return Setting(tuple(set_lines), size, leading)
+    return setter.broken(measured, box.width / sizes[-1], max(most, 1), sizes[-1], leading)
+
+
+Measured = tuple[Piece, float]  # the width in em
+
+
+class _Setter:
+    """Measures and sets text of one style in one direction."""
+
+    def __init__(self, library: Library, style: Style, rtl: bool) -> None:
+        self.library, self.style, self.rtl = library, style, rtl
+
+    def width(self, words: str) -> float:
+        return glyphs.width(self.spans(words))
+
+    def spans(self, words: str) -> tuple[Span, ...]:
+        return glyphs.spans(words, self.library, self.style, self.rtl)
+
+    def measure(self, pieces: Iterable[Piece]) -> Iterator[Measured]:
+        space = self.width(" ")
+        for piece in pieces:
+            yield piece, self.width(piece.text) + (space if piece.spaced else 0)
+
+    def line(self, words: str, limit: float) -> tuple[Span, ...]:
+        """A line of at most `limit` em, for shaping may need more than its parts."""
+        line = self.spans(words)
+        while glyphs.width(line) > limit + 0.1 and len(words) > 1:
+            words = "".join(text.clusters(words.rstrip(text.ELLIPSIS))[:-1]) + text.ELLIPSIS
+            line = self.spans(words)
+        return line
+
+    def broken(
+        self, measured: list[Measured], limit: float, most: int, size: int, leading: int
+    ) -> Setting:
+        """Lines filled to the brim; what is left over after `most` of them becomes an ellipsis."""
+        lines = [_joined(line) for line in _wrap(self._small(measured, limit), limit, most + 1)]
+        if len(lines) > most:
+            lines = lines[:most]
+            lines[-1] = self._cut(lines[-1], limit)
+        return Setting(tuple(self.line(line, limit) for line in lines), size, leading)
+
+    def _small(self, measured: list[Measured], limit: float) -> Iterator[Measured]:
+        for piece, width in measured:
+            if width <= limit:
+                yield piece, width
+                continue
+            parts = text.broken(piece.text)
+            yield from self.measure(
+                Piece(part, piece.spaced and not number) for number, part in enumerate(parts)
+            )
+
+    def _cut(self, words: str, limit: float) -> str:
+        parts = text.clusters(words)
+        while len(parts) > 1 and self.width("".join(parts) + text.ELLIPSIS) > limit:
+            parts.pop()
+        return "".join(parts).rstrip(" ,.;:-–") + text.ELLIPSIS
+
+
+def _enough(measured: Iterable[Measured], em: float) -> list[Measured]:
+    """As many pieces as could fill the box; the rest is not even measured."""
+    found = []
+    for piece, width in measured:
+        found.append((piece, width))
+        em -= width
+        if em < 0:
+            break
+    return found
+
+
+def _whole(measured: list[Measured], limit: float, most: int) -> list[list[Measured]] | None:
+    """At most `most` lines of whole words, as even as can be; None when they need more."""
+    if not most or max((width for _, width in measured), default=0) > limit:
+        return None
+    lines = list(_wrap(measured, limit, most + 1))
+    if len(lines) > most:
+        return None
+    return _even(measured, lines, limit)
+
+
+def _even(
+    measured: list[Measured], lines: list[list[Measured]], limit: float
+) -> list[list[Measured]]:
+    """The same number of lines at the narrowest measure, so that none holds one lonely word."""
+    low, high = limit / 2, limit
+    for _ in range(5 if len(lines) > 1 else 0):
+        middle = (low + high) / 2
+        tried = list(_wrap(measured, middle, len(lines) + 1))
+        if len(tried) > len(lines) or any(_width(line) > middle for line in tried):
+            low = middle
+        else:
+            high, lines = middle, tried
+    return lines
+
+
+def _wrap(measured: Iterable[Measured], limit: float, most: int) -> Iterator[list[Measured]]:
+    """Fill line after line up to `limit` em, and stop after `most` of them."""
+    line: list[Measured] = []
+    room = limit
+    for piece, width in measured:
+        if line and width > room:
+            yield line
+            most -= 1
+            if not most:
+                return
+            line, room = [], limit
+        line.append((piece, width))
+        room -= width
+    if line:
+        yield line
+
+
+def _width(line: list[Measured]) -> float:
+    return sum(width for _, width in line)
+
+
+def _joined(line: list[Measured]) -> str:
+    return "".join(" " * piece.spaced + piece.text for piece, _ in line).strip()

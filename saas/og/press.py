@@ -1,0 +1,103 @@
+"""From a card to a PNG: its parts are set, drawn on a sheet, and joined to the ground."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from threading import Lock
+
+from saas.og import ground, png, text
+from saas.og.card import Card
+from saas.og.fonts import Library
+from saas.og.layout import SIZES, Box, Setting
+from saas.og.palette import LOOKS, rgb
+from saas.og.png import Ground
+from saas.og.sheet import BOTTOM, MEASURE, PILL, TOP, Sheet
+from saas.og.templates import TEMPLATES, Parts
+
+log = logging.getLogger(__name__)
+
+_GAP = 24  # px between label, heading and second line
+_LINE_SIZES = (34, 30)
+_FOOT_ROOM = 88  # px of the band that a foot takes
+_PADDING = 8  # px of the band that stay empty above and below
+
+
+@dataclass(frozen=True)
+class Print:
+    """A card as PNG; `complete` unless no font had some of its characters."""
+
+    png: bytes
+    complete: bool
+
+
+class Press:
+    """Draws cards for one product: its name, the site's address, and the fonts there are."""
+
+    def __init__(self, name: str, site: str, library: Library) -> None:
+        self.name, self.site, self.library = name, site, library
+        self._grounds: dict[str, Ground] = {}
+        self._told: set[str] = set()
+        self._lock = Lock()
+
+    def print(self, card: Card) -> Print:
+        """The card, 1200 x 630. What no font can draw is left out, and told in the log once."""
+        sheet, complete = self.compose(card)
+        colors = sheet.finish(rgb(LOOKS[card.mode].ground))
+        return Print(png.encode(self.ground(card.mode), sheet.band, colors), complete)
+
+    def compose(self, card: Card) -> tuple[Sheet, bool]:
+        """The card's band before it is encoded, and whether all of it could be drawn."""
+        card, lost = self._drawable(card)
+        if lost:
+            self._tell(lost)
+        parts = TEMPLATES[card.template](card)
+        sheet = Sheet(self.library, text.is_rtl(parts.heading))
+        _set(sheet, parts)
+        return sheet, not lost
+
+    def ground(self, mode: str) -> Ground:
+        """The ground of a mode, baked when it is first needed."""
+        with self._lock:
+            if mode not in self._grounds:
+                self._grounds[mode] = ground.bake(mode, self.name, self.site, self.library)
+            return self._grounds[mode]
+
+    def _drawable(self, card: Card) -> tuple[Card, str]:
+        """The card without what no font has; a heading of which nothing is left is our name."""
+        heading, lost = self.library.sift(card.heading, "heading")
+        kept = {"heading": heading or self.name}
+        for field in ("type", "line", "author", "date", "plan", "price"):
+            if value := getattr(card, field):
+                kept[field], missing = self.library.sift(value, "text")
+                lost += missing
+        return (replace(card, **kept) if lost else card), lost
+
+    def _tell(self, lost: str) -> None:
+        new = set(lost) - self._told
+        if new and len(self._told) < 10_000:
+            self._told |= new
+            shown = " ".join(sorted(f"U+{ord(char):04X}" for char in new)[:8])
+            log.warning("no font for %s: see docs/og.md for the packages that have them", shown)
+
+
+def _set(sheet: Sheet, parts: Parts) -> None:
+    """Set the parts one below the other, centred in the room that they have."""
+    room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
+    line = _fitted(sheet, parts.line, room)
+    others = (PILL + _GAP if parts.label else 0) + (line.height + _GAP // 2 if line else 0)
+    heading = sheet.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), SIZES)
+
+    y = _PADDING + max(0, (room - others - heading.height) // 2)
+    if parts.label:
+        sheet.pill(0, parts.label, y)
+        y += PILL + _GAP
+    sheet.block(heading, y)
+    if line:
+        sheet.block(line, y + heading.height + _GAP // 2, muted=True)
+    if parts.foot:
+        parts.foot(sheet)
+
+
+def _fitted(sheet: Sheet, words: str, room: int) -> Setting | None:
+    return sheet.fit(words, "text", Box(MEASURE, room, 1), _LINE_SIZES) if words else None

@@ -1,0 +1,64 @@
+"""What a card's address may say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from saas.errors import Problem
+from saas.og import text
+from saas.og.card import MODES, Card
+from saas.og.templates import TEMPLATES
+
+# Limits stand before any layout: measuring 100,000 characters takes seconds.
+_HEADING = 200
+_OTHERS = 80
+
+
+def _one_of(names: tuple[str, ...]) -> validate.OneOf:
+    return validate.OneOf(names, error=f"must be {' or '.join(names)}.")
+
+
+class Words(fields.String):
+    """Text on a card, without what cannot be seen."""
+
+    def __init__(self, longest: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.longest = longest
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        words = str(super()._deserialize(value, attr, data, **kwargs))
+        if len(words) > self.longest:
+            raise ValidationError(f"has {len(words)} characters; at most {self.longest} fit.")
+        words = text.clean(words)
+        if self.required and not words:
+            raise ValidationError("must not be empty.")
+        return words
+
+
+class CardSchema(Schema):
+    """The query of `/api/og`. Parameters that it does not know are left aside."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    heading = Words(_HEADING, required=True, error_messages={"required": "is missing."})
+    type = Words(_OTHERS, load_default="")
+    mode = fields.String(load_default="light", validate=_one_of(MODES))
+    template = fields.String(load_default="page", validate=_one_of(tuple(TEMPLATES)))
+    line = Words(_HEADING, load_default="")
+    author = Words(_OTHERS, load_default="")
+    date = Words(_OTHERS, load_default="")
+    plan = Words(_OTHERS, load_default="")
+    price = Words(_OTHERS, load_default="")
+
+
+def read(query: Mapping[str, str]) -> Card:
+    """The card that a query asks for; raises a 400 that names each field at fault."""
+    try:
+        return Card(**CardSchema().load(dict(query)))
+    except ValidationError as error:
+        said = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
+        raise Problem(400, "bad_card", "The card cannot be drawn: see fields.", said) from None

@@ -1,0 +1,144 @@
+"""The band of a card that changes: words, pills and badges on an empty ground.
+
+A pixel is an index into the palette. Positions are in px from the margin at which reading begins,
+which is the right one for a heading that runs from right to left; whoever draws need not know.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from PIL import Image, ImageDraw
+
+from saas.og import glyphs, layout
+from saas.og.fonts import Library, Style
+from saas.og.glyphs import Picture, Span
+from saas.og.layout import Box, Setting
+from saas.og.palette import ACCENT_RAMP, INK_RAMP, PICTURES, RGB
+from saas.og.png import STRIDE, WIDTH
+
+TOP, BOTTOM = 136, 552  # rows of the card between which the band lies
+MARGIN = 80
+MEASURE = WIDTH - 2 * MARGIN
+PILL = 48  # px high
+FOOT = 392  # the row of the band on which the foot's words stand
+
+_MUTED = 150  # coverage of words that stand back, of 255
+_TINT = 28  # coverage of the accent under a pill's or a badge's words
+_OVERHANG = 6  # px by which a letter may reach over its advance
+
+
+class Sheet:
+    """An empty band, and the pens to draw on it."""
+
+    def __init__(self, library: Library, rtl: bool) -> None:
+        self.band = Image.new("L", (STRIDE, BOTTOM - TOP))
+        self.rtl = rtl
+        self._library = library
+        self._pictures: list[Picture] = []
+
+    def block(self, setting: Setting, top: int, muted: bool = False) -> None:
+        """Set lines across the whole measure, from row `top` downwards."""
+        over = setting.size // 3  # what tall marks may need above the first line and below the last
+        canvas = Image.new("L", (STRIDE, setting.height + 2 * over))
+        for number, line in enumerate(setting.lines):
+            left = self._left(0, glyphs.width(line) * setting.size)
+            middle = over + round((number + 0.5) * setting.leading)
+            self._draw(canvas, line, left, middle, setting.size, muted, (0, top - over))
+        self.band.paste(canvas.point(INK_RAMP), (1, top - over))
+
+    def words(
+        self, x: int, words: str, size: int, style: Style = "text", muted: bool = False
+    ) -> int:
+        """Write one line on the foot from `x`, cut where the measure ends; its width."""
+        setting = self.fit(words, style, Box(MEASURE - x, 2 * size, 1), (size,))
+        width = round(glyphs.width(setting.lines[0]) * size)
+        left = round(self._left(x, width)) - _OVERHANG
+        canvas = Image.new("L", (width + 2 * _OVERHANG, 2 * size))
+        rise = size - round(0.36 * size)  # the canvas is centred on the capital letters
+        at = (left, FOOT - 2 * size + rise)
+        self._draw(canvas, setting.lines[0], _OVERHANG, size, size, muted, at)
+        self.band.paste(canvas.point(INK_RAMP), (left + 1, at[1]))
+        return width
+
+    def pill(self, x: int, words: str, top: int | None = None) -> int:
+        """A word or two in the accent, on a tinted pill; its width."""
+        setting = self.fit(words, "text", Box(MEASURE - x - PILL, PILL, 1), (26,))
+        width = round(glyphs.width(setting.lines[0]) * setting.size) + PILL - 4
+        self._badge(x, width, setting, FOOT - 34 if top is None else top)
+        return width
+
+    def badge(self, x: int, letter: str) -> int:
+        """A round badge with one letter; its width."""
+        size = PILL + 8
+        setting = self.fit(letter, "heading", Box(size, size, 1), (28,))
+        self._badge(x, size, setting, FOOT - 38, size)
+        return size
+
+    def fit(self, words: str, style: Style, box: Box, sizes: tuple[int, ...]) -> Setting:
+        """`words` as they fit a box, with the fonts of this sheet."""
+        return layout.fit(words, self._library, style, self.rtl, box, sizes)
+
+    def finish(self, ground: RGB) -> bytes:
+        """Put the emoji on the band; their colours, 3 bytes each, for the end of the palette."""
+        if not self._pictures:
+            return b""
+        return _place(self.band, self._pictures, ground)
+
+    def _badge(self, x: int, width: int, setting: Setting, top: int, height: int = PILL) -> None:
+        canvas = _rounded(width, height).point([cover * _TINT // 255 for cover in range(256)])
+        inside = (width - glyphs.width(setting.lines[0]) * setting.size) / 2
+        left = round(self._left(x, width))
+        self._draw(canvas, setting.lines[0], inside, height // 2, setting.size, False, (left, top))
+        self.band.paste(canvas.point(ACCENT_RAMP), (left + 1, top))
+
+    def _left(self, x: int, width: float) -> float:
+        return WIDTH - MARGIN - x - width if self.rtl else MARGIN + x
+
+    def _draw(
+        self,
+        canvas: Image.Image,
+        line: tuple[Span, ...],
+        left: float,
+        middle: int,
+        size: int,
+        muted: bool,
+        at: tuple[int, int],
+    ) -> None:
+        """Draw a line whose capital letters are centred on row `middle` of a canvas."""
+        baseline = middle + round(0.36 * size)
+        ink = _MUTED if muted else 255
+        for picture in glyphs.draw(canvas, line, left, baseline, size, ink):
+            moved = Picture(picture.image, picture.left + at[0], picture.top + at[1])
+            self._pictures.append(moved)
+
+
+@lru_cache(maxsize=64)
+def _rounded(width: int, height: int) -> Image.Image:
+    """The coverage of a box with round ends, drawn four times as large for smooth edges."""
+    large = Image.new("L", (4 * width, 4 * height))
+    ImageDraw.Draw(large).rounded_rectangle(
+        (0, 0, 4 * width - 1, 4 * height - 1), radius=2 * height, fill=255
+    )
+    return large.resize((width, height), Image.Resampling.BOX)
+
+
+def _place(band: Image.Image, pictures: list[Picture], ground: RGB) -> bytes:
+    """Reduce pictures to the colours that the palette has left, all of them together."""
+    size = sum(p.image.width for p in pictures), max(p.image.height for p in pictures)
+    strip = Image.new("RGB", size, ground)
+    lefts = []
+    x = 0
+    for picture in pictures:
+        strip.paste(picture.image, (x, 0), picture.image)
+        lefts.append(x)
+        x += picture.image.width
+    reduced = strip.quantize(len(PICTURES), dither=Image.Dither.NONE)
+    indices = Image.frombytes("L", strip.size, reduced.tobytes())
+    indices = indices.point([min(index + PICTURES[0], 255) for index in range(256)])
+    for picture, left in zip(pictures, lefts, strict=True):
+        width, height = picture.image.size
+        seen = picture.image.getchannel("A").point([0] + [255] * 255)
+        cut = indices.crop((left, 0, left + width, height))
+        band.paste(cut, (picture.left + 1, picture.top), seen)
+    return bytes(reduced.getpalette() or ())[: 3 * len(PICTURES)]

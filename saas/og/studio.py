@@ -1,0 +1,62 @@
+"""Cards for one application: the press, and the cards that were drawn last."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from urllib.parse import urlsplit
+
+from flask import Flask, current_app
+
+from saas.og.card import Card
+from saas.og.fonts import Library
+from saas.og.press import Press, Print
+
+_ROOM = 16 * 1024 * 1024  # bytes of finished cards that a process keeps
+
+
+class Studio:
+    """Draws a card once and keeps it while there is room; the least used goes first."""
+
+    def __init__(self, app: Flask) -> None:
+        library = Library.from_setting(app.config["OG_FONTS"])
+        site = urlsplit(app.config["APP_URL"]).netloc
+        self.press = Press(app.config["APP_NAME"], site, library)
+        self.surroundings = (app.config["APP_NAME"], site, *library.names)
+        self._kept: OrderedDict[str, Print] = OrderedDict()
+        self._size = 0
+        self._lock = Lock()
+
+    def tag(self, card: Card) -> str:
+        """The card's name for caches: another version, name or set of fonts gives another."""
+        return card.tag(*self.surroundings)
+
+    def find(self, tag: str) -> Print | None:
+        """A card that was drawn before."""
+        with self._lock:
+            if tag in self._kept:
+                self._kept.move_to_end(tag)
+            return self._kept.get(tag)
+
+    def draw(self, card: Card) -> Print:
+        """The card, drawn now and kept."""
+        drawn = self.press.print(card)
+        with self._lock:
+            self._kept[self.tag(card)] = drawn
+            self._size += len(drawn.png)
+            while self._size > _ROOM:
+                self._size -= len(self._kept.popitem(last=False)[1].png)
+        return drawn
+
+    def fallback(self, mode: str) -> Print:
+        """The card that says our name only, for when another one cannot be drawn."""
+        return self.press.print(Card(heading=self.press.name, mode=mode))
+
+
+def studio() -> Studio:
+    """The studio of this application, opened with its first card."""
+    if "studio" not in current_app.extensions:
+        application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app
+        current_app.extensions["studio"] = Studio(application)
+    found: Studio = current_app.extensions["studio"]
+    return found

@@ -1,0 +1,81 @@
+"""The templates: what stands on a card besides its heading.
+
+A template is a function from a card to its parts; docs/og.md shows how to write one. The parts
+above the foot are set by `press`; the foot draws itself on the sheet, from its baseline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from saas.og.card import Card
+
+if TYPE_CHECKING:  # so that the choice of templates is known without loading Pillow
+    from saas.og.sheet import Sheet
+
+Foot = Callable[["Sheet"], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a card shows, from top to bottom. Empty parts take no room."""
+
+    label: str
+    heading: str
+    line: str
+    foot: Foot | None = None
+
+
+Template = Callable[[Card], Parts]
+TEMPLATES: dict[str, Template] = {}
+
+
+def template(function: Template) -> Template:
+    """Make a template known by its function's name."""
+    TEMPLATES[function.__name__] = function
+    return function
+
+
+@template
+def page(card: Card) -> Parts:
+    """A page of the site: label, heading, a second line."""
+    return Parts(card.type, card.heading, card.line)
+
+
+@template
+def post(card: Card) -> Parts:
+    """Something that somebody wrote: the author's initial, name, and the date."""
+    foot = partial(_byline, card.author, card.date) if card.author or card.date else None
+    return Parts(card.type, card.heading, card.line, foot)
+
+
+@template
+def pricing(card: Card) -> Parts:
+    """A plan and what it costs: the amount large, the rest of the price beside it."""
+    foot = partial(_offer, card.plan, card.price) if card.plan or card.price else None
+    return Parts(card.type, card.heading, card.line, foot)
+
+
+def _byline(author: str, date: str, sheet: Sheet) -> None:
+    x = 0
+    if author:
+        x += sheet.badge(x, author[0].upper()) + 20
+        x += sheet.words(x, author, size=30) + 14
+    if author and date:
+        x += sheet.words(x, "·", size=30, muted=True) + 14
+    if date:
+        sheet.words(x, date, size=30, muted=True)
+
+
+def _offer(plan: str, price: str, sheet: Sheet) -> None:
+    amount, _, rest = price.partition(" ")
+    x = 0
+    if price:
+        x += sheet.words(x, amount, size=64, style="heading") + 14
+    if rest:
+        x += sheet.words(x, rest, size=30, muted=True) + 28
+    if plan:
+        sheet.pill(x, plan)

@@ -1,0 +1,149 @@
+"""Text before it is drawn: cleaned, and cut where a line may end.
+
+Everything here is about characters; nothing knows a font or a pixel.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+LONGEST = 500  # characters of a heading that are looked at; no card has room for half of them
+ELLIPSIS = "…"
+
+_MARKS = 4  # on one letter: Hebrew needs three, a prank needs thousands
+_JOINERS = "\u200c\u200d"  # emoji families, Persian and Indic letters are spelled with them
+_UNSEEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
+_MARK = frozenset(("Mn", "Me", "Mc"))
+
+_HAN = "\u2e80-\u2fff\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_KANA = "\u3041-\u30ff\u31f0-\u31ff"
+_IDEOGRAPH = re.compile(f"[{_HAN}{_KANA}\u3001-\u303f\uff00-\uffef]")
+# Where a Japanese word begins, near enough: a noun or verb after its neighbour's inflection or
+# particle, which are written in hiragana, or after a full stop or comma.
+_JAPANESE_WORD = re.compile(
+    rf"(?<=[\u3041-\u309f、。！？])(?=[{_HAN}\u30a1-\u30fa「『（A-Za-z0-9])|(?<=[」』）])(?=[{_HAN}])"
+)
+# Characters that must not begin a line, or end one (JIS X 4051, shortened).
+_NOT_FIRST = frozenset(
+    "、。，．：；！？」』）］｝】〉》〕ー々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮ…‥・%％"
+)
+_NOT_LAST = frozenset("「『（［｛【〈《〔")
+_AFTER_DASH = re.compile(r"(?<=[^\W\d][-/–—])(?=\w)")
+# Thai and Lao put some vowels before their consonant, so a syllable begins there.
+_BEFORE_VOWEL = re.compile("(?<=[\u0e01-\u0e5b\u0e81-\u0edf])(?=[\u0e40-\u0e44\u0ec0-\u0ec4])")
+
+_REGIONAL = "[\U0001f1e6-\U0001f1ff]"
+_EXTEND = "[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\u200c]"
+_VIRAMA = frozenset("\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u1039\u17d2")
+_PAIR = re.compile(f"{_REGIONAL}{{2}}|.", re.DOTALL)
+_EXTENDS = re.compile(_EXTEND)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What stays together on a line; `spaced` when a space stands before it."""
+
+    text: str
+    spaced: bool
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """One line of visible text: composed, without controls, overrides, surrogates, spare marks."""
+    text = text[:longest]
+    if text.isascii() and text.isprintable():
+        return " ".join(text.split())
+    composed = unicodedata.normalize("NFC", "".join(map(_visible, text)))
+    return " ".join(_fewer_marks(composed).split())
+
+
+def _visible(char: str) -> str:
+    if char in "\t\n\r\u2028\u2029":
+        return " "
+    return char if char in _JOINERS or unicodedata.category(char) not in _UNSEEN else ""
+
+
+def _fewer_marks(text: str) -> str:
+    kept = []
+    marks = _MARKS  # a mark without a letter before it has nothing to stand on
+    for char in text:
+        if unicodedata.category(char) in _MARK:
+            marks += 1
+        elif char not in _JOINERS:
+            marks = _MARKS if char == " " else 0
+        if marks <= _MARKS or unicodedata.category(char) not in _MARK:
+            kept.append(char)
+    return "".join(kept)
+
+
+def is_rtl(text: str) -> bool:
+    """Whether the first letter that has a direction runs from right to left."""
+    if text.isascii():
+        return False
+    for char in text:
+        direction = unicodedata.bidirectional(char)
+        if direction in ("L", "R", "AL"):
+            return direction != "L"
+    return False
+
+
+def pieces(text: str) -> list[Piece]:
+    """`text` cut wherever a line may end."""
+    return [
+        Piece(part, spaced=not position and bool(number))
+        for number, word in enumerate(text.split())
+        for position, part in enumerate(_parts(word))
+    ]
+
+
+def _parts(word: str) -> list[str]:
+    """The parts of a word between which a line may end."""
+    if word.isascii():
+        return _AFTER_DASH.split(word) if "-" in word or "/" in word else [word]
+    if not _IDEOGRAPH.search(word):
+        return [part for half in _AFTER_DASH.split(word) for part in _BEFORE_VOWEL.split(half)]
+    if re.search(f"[{_KANA}]", word):
+        return _JAPANESE_WORD.split(word)
+    return _joined(clusters(word))
+
+
+def _joined(characters: list[str]) -> list[str]:
+    """Chinese may break anywhere but before a closing mark and after an opening one."""
+    parts = [characters[0]]
+    for before, char in zip(characters, characters[1:], strict=False):
+        latin = not _IDEOGRAPH.match(before) and not _IDEOGRAPH.match(char)
+        if latin or char in _NOT_FIRST or before in _NOT_LAST:
+            parts[-1] += char
+        else:
+            parts.append(char)
+    return parts
+
+
+def broken(word: str) -> list[str]:
+    """The smallest parts of a word that is too long for a line."""
+    characters = clusters(word)
+    return _joined(characters) if _IDEOGRAPH.search(word) else characters
+
+
+def clusters(text: str) -> list[str]:
+    """What a reader takes for one character: a letter with its marks, a flag, an emoji family."""
+    if text.isascii():
+        return list(text)
+    found: list[str] = []
+    for match in _PAIR.finditer(text):
+        char = match.group()
+        if found and (_continues(char) or found[-1][-1] == "\u200d" or _conjoins(found[-1], char)):
+            found[-1] += char
+        else:
+            found.append(char)
+    return found
+
+
+def _continues(char: str) -> bool:
+    return char == "\u200d" or unicodedata.category(char[0]) in _MARK or bool(_EXTENDS.match(char))
+
+
+def _conjoins(before: str, char: str) -> bool:
+    """An Indic consonant after a virama belongs to the one before."""
+    return before.rstrip(_JOINERS)[-1:] in _VIRAMA and unicodedata.category(char[0]) == "Lo"

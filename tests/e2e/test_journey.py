@@ -1,0 +1,187 @@
+"""The main job, end to end: from a fresh clone to a paying customer, in a browser."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.e2e.conftest import Running
+
+pytestmark = pytest.mark.browser
+
+
+def sign_in(page: Page, running: Running, email: str) -> None:
+    """From the sign-in page to the button of the mail."""
+    page.get_by_label("Email address").fill(email)
+    page.get_by_role("button", name=re.compile("mail|link|continue|sign in", re.I)).first.click()
+    expect(page).to_have_url(re.compile("/auth/check-inbox"))
+    link = _link_for(page, running, email)
+    page.goto(link)
+    page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.click()
+
+
+def _link_for(page: Page, running: Running, email: str) -> str:
+    for _ in range(200):
+        answer = page.request.get(f"{running.sandbox}/mail.json?to={email}")
+        if messages := answer.json()["messages"]:
+            return next(link for link in messages[0]["links"] if "/auth/link/" in link)
+        page.wait_for_timeout(50)
+    raise AssertionError(f"no mail to {email}")
+
+
+def pay(page: Page, number: str = "4242 4242 4242 4242") -> None:
+    page.get_by_label("Card number").fill(number)
+    page.get_by_label(re.compile("expir", re.I)).fill("12 / 34")
+    page.get_by_label(re.compile("cvc|security code", re.I)).fill("123")
+    page.get_by_role("button", name=re.compile("subscribe|pay", re.I)).last.click()
+
+
+def accessible(page: Page) -> None:
+    """axe finds nothing on the page."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
+def test_from_the_landing_page_to_a_paying_customer_and_out_again(
+    page: Page, running: Running
+) -> None:
+    problems: list[str] = []
+    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    asked: set[str] = set()
+    page.on("request", lambda request: asked.add(request.url))
+
+    page.goto(running.url)
+    accessible(page)
+    page.get_by_role("link", name="Pricing").first.click()
+    page.get_by_role("link", name=re.compile("Yearly")).click()
+    accessible(page)
+    page.locator("#pro").get_by_role("link", name=re.compile("Pro")).locator("visible=true").click()
+    expect(page).to_have_url(re.compile("/login"))
+    accessible(page)
+    sign_in(page, running, "buyer@example.com")
+
+    expect(page).to_have_url(re.compile(r"/pricing\?.*plan=pro"))
+    page.locator("#pro").get_by_role("button", name=re.compile("Pro")).locator(
+        "visible=true"
+    ).click()
+    expect(page).to_have_url(re.compile(r"/stripe/checkout/cs_test_"))
+    accessible(page)
+    pay(page)
+    expect(page).to_have_url(f"{running.url}/dashboard/billing")
+    expect(page.get_by_text("You are on Pro now")).to_be_visible()
+    expect(page.get_by_text("$144").first).to_be_visible()
+    accessible(page)
+
+    page.goto(f"{running.url}/dashboard/cards")
+    page.get_by_label("Heading").fill("Hello, world")
+    page.get_by_role("button", name=re.compile("make|create", re.I)).click()
+    card = page.locator('img[src*="/api/og"]')
+    expect(card).to_be_visible()
+    assert card.evaluate("image => image.naturalWidth") == 1200
+    accessible(page)
+
+    page.goto(f"{running.url}/dashboard/billing")
+    page.get_by_role("button", name="Manage subscription").click()
+    expect(page).to_have_url(re.compile(r"/stripe/portal/"))
+    accessible(page)
+    page.get_by_role("link", name="Cancel plan").click()
+    page.get_by_role("button", name="Cancel now").click()
+    page.get_by_role("link", name=re.compile("Return|Back")).first.click()
+    expect(page.get_by_text("ended").first).to_be_visible()
+
+    page.goto(f"{running.url}/dashboard/settings")
+    accessible(page)
+    page.get_by_label(re.compile("Type your email")).fill("buyer@example.com")
+    page.get_by_role("button", name=re.compile("delete", re.I)).last.click()
+    expect(page.get_by_text("Your account is deleted")).to_be_visible()
+
+    assert problems == []
+    strangers = {
+        url for url in asked if not url.startswith((running.url, running.sandbox, "data:"))
+    }
+    assert strangers == set()
+
+
+def test_the_journey_needs_no_javascript_and_fits_a_phone(
+    plain: BrowserContext, running: Running
+) -> None:
+    page = plain.new_page()
+    page.goto(f"{running.url}/pricing")
+    page.locator("#pro").get_by_role("link", name=re.compile("Pro")).locator("visible=true").click()
+    sign_in(page, running, "phone@example.com")
+    page.locator("#pro").get_by_role("button", name=re.compile("Pro")).locator(
+        "visible=true"
+    ).click()
+    pay(page)
+    expect(page.get_by_text("You are on Pro now")).to_be_visible()
+    page.get_by_role("button", name="Manage subscription").click()
+    expect(page).to_have_url(re.compile(r"/stripe/portal/"))
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_overflows(page: Page, running: Running, width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal, by the list
+    page.set_viewport_size({"width": width, "height": 900})
+    for path in ("/", "/pricing", "/login", "/register", "/terms", "/privacy", "/nowhere"):
+        page.goto(running.url + path)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= width, f"{path} is {wide} px wide at {width}"
+
+
+def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
+    page: Page, running: Running
+) -> None:
+    """form-action is at work: the same form, sent elsewhere, is stopped by the browser."""
+    page.goto(f"{running.url}/login")
+    blocked: list[str] = []
+    page.on("console", lambda said: blocked.append(said.text))
+    page.evaluate(
+        """() => {
+            const form = document.querySelector('form[action="/login"]');
+            form.action = 'http://127.0.0.1:9/elsewhere';
+            form.noValidate = true;
+            form.submit();
+        }"""
+    )
+    page.wait_for_timeout(200)
+
+    assert page.url.startswith(f"{running.url}/login")
+    assert any("form-action" in said for said in blocked)
+
+
+def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
+    page.goto(f"{running.url}/login")
+    page.get_by_label("Email address").focus()
+    page.keyboard.type("keys@example.com")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("/auth/check-inbox"))
+    page.goto(_link_for(page, running, "keys@example.com"))
+    page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.focus()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{running.url}/dashboard")
+
+
+def test_what_was_started_says_where_to_click_and_checks_out(running: Running) -> None:
+    said = "".join(running.said)
+
+    assert f"Open     {running.url}" in said
+    assert f"{running.sandbox}/mail" in said
+    assert "Traceback" not in said
+    checked = running.flask("check")
+    assert checked.stdout == "Everything is in order.\n", checked.stderr
+    assert (running.folder / "instance" / "app.db").exists()
+
+
+def test_the_demo_people_have_their_plans(running: Running) -> None:
+    listed = running.flask("users", "list").stdout
+
+    assert re.search(r"pro@example\.com +user +Pro +active", listed)
+    assert re.search(r"business@example\.com +user +Business +active", listed)
+    assert re.search(r"admin@example\.com +admin +Starter", listed)
+    assert running.flask("seed").returncode == 0  # again: adds nothing
+    assert running.flask("users", "list").stdout == listed
