@@ -81,7 +81,7 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     page.get_by_role("button", name=re.compile("make|create", re.I)).click()
     card = page.locator('img[src*="/api/og"]')
     expect(card).to_be_visible()
-    assert card.evaluate("image => image.naturalWidth") == 1200
+    expect(card).to_have_js_property("naturalWidth", 1200)
     accessible(page)
 
     page.goto(f"{running.url}/dashboard/billing")

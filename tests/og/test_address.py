@@ -114,7 +114,8 @@ def test_flask_og_render_writes_a_card(runner: Any, tmp_path: Path) -> None:
     result = runner.invoke(args=["og", "render", "--heading", "Hello", "--out", str(out)])
 
     assert result.exit_code == 0, result.output
-    assert Image.open(out).size == (1200, 630)
+    with Image.open(out) as card:
+        assert card.size == (1200, 630)
 
 
 @pytest.mark.parametrize(
