@@ -51,7 +51,7 @@ STARTER = Plan(
     name="Starter",
     summary="Look around, free for as long as you like.",
     rank=0,
-    features=("Your own account", "Sign-in without a password", "Export and deletion at any time"),
+    features=("Your own account", "Sign-in without a password", "Closed and deleted when you say"),
 )
 PRO = Plan(
     id="pro",
