@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from flask import Flask, current_app
+from flask.cli import with_appcontext
 
 from saas import config, jobs, migrations, outside
 from saas.auth import accounts
@@ -26,6 +27,7 @@ def init_app(app: Flask) -> None:
 
 
 @click.command("check")
+@with_appcontext
 def check() -> None:
     """Look over settings, migrations, secrets and price ids.
 
@@ -78,6 +80,7 @@ def _stripe_problems() -> list[str]:
 
 
 @click.command("seed")
+@with_appcontext
 def seed() -> None:
     """Fill the sandbox with the catalogue, and the database with demo people. Development only.
 
@@ -150,6 +153,7 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None)
 @click.option(
     "--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads."
 )
+@with_appcontext
 def worker(workers: int) -> None:
     """Run the jobs: hand over mails, and sweep up what was left behind. Stop it with SIGTERM."""
     if current_app.config["JOBS_URL"] == "inline:":

@@ -1,0 +1,102 @@
+"""The app-wide commands."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from saas.config import ROOT
+from tests.conftest import SECRET, Shop
+
+
+def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
+        cwd=ROOT, env={**kept, "SECRET_KEY": SECRET, **env}, capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [("check",), ("users", "list"), ("worker",)])
+def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
+    command: tuple[str, ...],
+) -> None:
+    done = flask(*command, SECRET_KEY="short", PAST_DUE_GRACE_DAYS="soon", SMTP_URL="mail")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "The configuration cannot be used.",
+        "PAST_DUE_GRACE_DAYS: must be a whole number of days.",
+        "SECRET_KEY: must have at least 32 characters.",
+        "SMTP_URL: must start with smtp:// or smtps:// or smtp+starttls://.",
+    ]
+
+
+def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    result = shop.app.test_cli_runner().invoke(args=["check"])
+
+    assert result.output == "Everything is in order.\n"
+    assert result.exit_code == 0
+
+
+def test_flask_check_says_what_to_run(
+    make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+
+    result = app.test_cli_runner().invoke(args=["check"])
+
+    assert result.exit_code == 1
+    assert "The database is empty. Run: flask db upgrade" in result.output
+    assert "The sandbox is not set up yet. Run: flask seed" in result.output
+
+
+def test_flask_check_tells_when_the_database_is_away(
+    make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    app = make_app(DATABASE_URL="postgresql://nobody:hidden@127.0.0.1:1/nothing")
+
+    result = app.test_cli_runner().invoke(args=["check"])
+
+    assert result.exit_code == 1
+    assert "DATABASE_URL: the database does not answer" in result.output
+    assert "hidden" not in result.output
+
+
+def test_demo_data_is_refused_in_production() -> None:
+    from tests.test_config import PRODUCTION
+
+    done = flask("seed", **PRODUCTION)
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: Demo data is for development, and this is production.\n"
+
+
+def test_there_is_no_sandbox_in_production() -> None:
+    from tests.test_config import PRODUCTION
+
+    done = flask("sandbox", **PRODUCTION)
+
+    assert done.returncode == 2
+    assert "No such command 'sandbox'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["check", "seed", "worker", "sandbox", "users", "billing", "og"]
+)
+def test_every_command_explains_itself(command: str, runner: Any) -> None:
+    result = runner.invoke(args=[command, "--help"])
+
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 4
