@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
@@ -79,8 +79,6 @@ def _unexpected(error: Exception) -> BaseResponse:
 
 
 def _log(error: Exception) -> None:
-    from flask import current_app
-
     current_app.logger.error("%s at %s", type(error).__name__, request.path, exc_info=error)
 
 
@@ -110,8 +108,9 @@ def _as_json(error: HTTPException) -> Response:
 
 def _as_page(error: HTTPException) -> Response:
     title, message = _words(error)
-    page = render_template(
-        "errors/error.html",
+    # Not render_template: its context asks who is signed in, and so the database, which may be
+    # just what is broken.
+    page = current_app.jinja_env.get_template("errors/error.html").render(
         code=error.code,
         title=title,
         message=message,
