@@ -22,5 +22,5 @@ def sandbox(port: int, data: str) -> None:
     if is_taken(port):
         raise click.ClickException(f"Port {port} is taken: choose another one with --port.")
 
-    click.echo(f"The sandbox is on http://{HOST}:{port} (its memory: {data})")
-    serve(create_sandbox(data), port)
+    where = f"The sandbox is on http://{HOST}:{port} (its memory: {data})"
+    serve(create_sandbox(data), port, announce=lambda: click.echo(where))

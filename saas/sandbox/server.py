@@ -3,6 +3,7 @@
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from types import FrameType
 
 from flask import Flask
@@ -37,8 +38,8 @@ def bound(app: Flask, port: int) -> BaseWSGIServer:
     return server
 
 
-def serve(app: Flask, port: int) -> None:
-    """Serve until SIGTERM or SIGINT."""
+def serve(app: Flask, port: int, announce: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` is called once somebody would be heard."""
     server = bound(app, port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -46,6 +47,7 @@ def serve(app: Flask, port: int) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    announce()
     try:
         server.serve_forever(poll_interval=0.1)
     finally:

@@ -88,7 +88,7 @@ def test_a_coupon_lasts_as_long_as_it_says(
     paid: list[int],
 ) -> None:
     more = {"duration_in_months": months} if months else {}
-    coupon = api.v1.coupons.create({"percent_off": 50, "duration": duration, **more})  # type: ignore[typeddict-item]
+    coupon = api.v1.coupons.create({"percent_off": 50, "duration": duration, **more})
 
     life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
     life.until(at(2026, 5, 10, 14))

@@ -63,7 +63,7 @@ def test_what_does_not_exist_is_missing(api: stripe.StripeClient) -> None:
 
 def test_a_misspelt_parameter_is_unknown(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        api.v1.customers.create({"emial": "ada@example.com"})  # type: ignore[typeddict-unknown-key]
+        api.v1.customers.create({"emial": "ada@example.com"})
 
     assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "emial")
     assert "Did you mean email?" in str(unknown.value)
@@ -73,16 +73,14 @@ def test_a_misspelt_parameter_deep_inside_is_unknown_too(
     api: stripe.StripeClient, customer: stripe.Customer, prices: Prices
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError) as unknown:
-        api.v1.subscriptions.create(
-            {"customer": customer.id, "items": [{"prise": prices.pro}]}  # type: ignore[typeddict-unknown-key]
-        )
+        api.v1.subscriptions.create({"customer": customer.id, "items": [{"prise": prices.pro}]})
 
     assert unknown.value.param == "items[0][prise]"
 
 
 def test_a_missing_parameter_is_named(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
-        api.v1.products.create({})  # type: ignore[typeddict-item]
+        api.v1.products.create({})
 
     assert (missing.value.code, missing.value.param) == ("parameter_missing", "name")
 

@@ -80,15 +80,17 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, stop: int) 
         [*command, "--data", tmp_path / "s.db"],
         cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    with process:
+    try:
         assert process.stdout
-        assert process.stderr
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
         answer = requests.get(
             f"http://127.0.0.1:{port}/stripe/v1/customers", auth=(KEY, ""), timeout=10
         )
         process.send_signal(stop)
-        errors = process.stderr.read()
+        _, errors = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.communicate()
 
     assert answer.json()["data"] == []
     assert process.returncode == 0

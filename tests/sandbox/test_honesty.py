@@ -120,7 +120,8 @@ def every_object(value: Any) -> Iterator[dict[str, Any]]:
         for entry in value:
             yield from every_object(entry)
     if isinstance(value, dict):
-        if value.get("object") in CLASSES and not value.get("deleted"):
+        kind = value.get("object")
+        if isinstance(kind, str) and kind in CLASSES and not value.get("deleted"):
             yield {name: inner for name, inner in value.items() if name != "_"}
         for name, inner in value.items():
             if name not in ("_", "previous_attributes"):
@@ -156,13 +157,14 @@ def test_every_object_has_the_fields_that_stripes_examples_have(
         for kind, objects in museum.items()
         for name in set(examples[kind]) & set(CLASSES[kind].__annotations__) - OPTIONAL
         for one in objects
-        if name not in one
+        if name not in one and name not in METHODS - {one.get("type")}
     }
 
     assert not missing
 
 
 # In Stripe's examples because they are includable or belong to features that are not played.
+METHODS = {"card", "us_bank_account"}  # only the one that a payment method is
 OPTIONAL = {"billing_thresholds", "managed_payments", "refunds", "source"}
 
 
@@ -182,15 +184,10 @@ def misfit(hint: Any, value: Any, path: str) -> Iterator[str]:
     if get_origin(hint) is Union:
         complaints = [list(misfit(arm, value, path)) for arm in get_args(hint)]
         yield from min(complaints, key=len)
-    elif isinstance(hint, typing.ForwardRef):
-        if not isinstance(value, dict):
-            yield f"{path} is no {hint.__forward_arg__}"
     elif hint is NoneType or value is None:
-        if not (hint is NoneType and value is None):
-            yield f"{path} is {value!r}"
+        yield from [] if hint is NoneType and value is None else [f"{path} is {value!r}"]
     elif get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            yield f"{path} is {value!r}"
+        yield from [] if value in get_args(hint) else [f"{path} is {value!r}"]
     elif get_origin(hint) is list:
         yield from in_list(get_args(hint)[0], value, path)
     else:

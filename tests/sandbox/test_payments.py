@@ -24,9 +24,8 @@ def test_a_declined_payment_is_an_error_and_is_history(life: Life, prices: Price
 
 def test_an_invoice_without_a_card_says_what_is_missing(life: Life, prices: Prices) -> None:
     subscription = life.subscribe(prices.pro, payment_behavior="default_incomplete")
-    life.api.v1.customers.update(
-        life.customer, {"invoice_settings": {"default_payment_method": ""}}
-    )
+    for method in life.api.v1.payment_methods.list({"customer": life.customer}).data:
+        life.api.v1.payment_methods.detach(method.id)
 
     with pytest.raises(stripe.InvalidRequestError, match="no default_payment_method"):
         life.api.v1.invoices.pay(str(subscription.latest_invoice))

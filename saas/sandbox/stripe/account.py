@@ -33,8 +33,10 @@ class Account:
         self.created = created
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
         self.real_now = real_now
+        self.rehearsing = False
         self._loaded: dict[tuple[str, str], Resource] = {}
         self._stored: dict[tuple[str, str], str] = {}
+        self._endpoints: list[Resource] | None = None
 
     # Time
 
@@ -100,6 +102,7 @@ class Account:
         )
         self._loaded[kind, id] = resource
         self._stored[kind, id] = body
+        self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
         if event:
             events.emit(self, event, resource)
         return resource
@@ -133,11 +136,21 @@ class Account:
         """Do it all, look, and undo it: rows, events and the objects in hand."""
         with self.store.rehearsal():
             loaded, stored, settings = self._loaded, self._stored, dict(self.settings)
-            self._loaded, self._stored = {}, {}
+            self._loaded, self._stored, self.rehearsing = {}, {}, True
             try:
                 yield
             finally:
-                self._loaded, self._stored, self.settings = loaded, stored, settings
+                self._loaded, self._stored, self.rehearsing = loaded, stored, False
+                self.settings = settings
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Nothing is told meanwhile: for working out what is not going to happen now."""
+        before, self.rehearsing = self.rehearsing, True
+        try:
+            yield
+        finally:
+            self.rehearsing = before
 
     def save_settings(self) -> None:
         self.store.execute(
@@ -149,8 +162,15 @@ class Account:
         self._loaded[kind, id] = json.loads(body)
         self._stored[kind, id] = body
 
+    def endpoints(self) -> list[Resource]:
+        """Who listens. Looked up once in a unit of work, which may tell of thousands of events."""
+        if self._endpoints is None:
+            self._endpoints = self.select("webhook_endpoint", "status = 'enabled'")
+        return self._endpoints
+
     def _write(self, resource: Resource, body: str) -> None:
         kind, id = resource["object"], resource["id"]
+        self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
         row = {**columns(resource), "body": body}
         assignments = ", ".join(f"{name} = ?" for name in row)
         self.store.execute(

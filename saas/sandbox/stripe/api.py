@@ -110,7 +110,7 @@ def _values() -> dict[str, Any]:
 
 
 def _response(account: Account | None, status: int, body: Resource, replayed: bool) -> Response:
-    response = Response(json.dumps(body, indent=2) + "\n", status, mimetype="application/json")
+    response = Response(json.dumps(body) + "\n", status, mimetype="application/json")
     request_id = account.request["id"] if account else None
     response.headers["Request-Id"] = request_id or "req_" + ids.token(14)
     response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", "")

@@ -93,10 +93,7 @@ def bill_now(
 ) -> Outcome | None:
     """Invoice the pending prorations, and these items for their new period, and ask for payment."""
     customer = account.get("customer", subscription["customer"])
-    data = [lines.pending_line(item) for item in lines.pending(account, subscription)]
-    for item in items:
-        span = (item["current_period_start"], item["current_period_end"])
-        data.append(lines.item_line(account, subscription, item, span))
+    data = cycle.lines_of(account, subscription, items)
     if not data:
         return None
 

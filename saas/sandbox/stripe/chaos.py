@@ -65,6 +65,8 @@ def set_weather(account: Account, wanted: Weather) -> None:
 
 def of_delivery(account: Account) -> Fate:
     """The fate of the next delivery."""
+    if "chaos" not in account.settings:
+        return ORDINARY
     now = weather(account)
     if now.is_fair:
         return ORDINARY

@@ -73,13 +73,13 @@ def lever(rule: str, schema: type[Schema], method: str = "POST") -> Callable[[Le
 
     def register(pull: Lever) -> Lever:
         @wraps(pull)
-        def view() -> Response:
+        def view(**path: str) -> Response:
             sandbox = current_app.extensions["sandbox"]
             key = bearer_key()
             values = schema().load(_body()) if method == "POST" else {}
             with sandbox.store.unit():
                 account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
-                return jsonify(pull(account, **values))
+                return jsonify(pull(account, **values, **path))
 
         bp.add_url_rule(rule, f"{method}_{pull.__name__}", view, methods=[method])
         return pull
@@ -116,6 +116,19 @@ def advance(account: Account, customer: str, step: str, count: int) -> dict[str,
     """Take a customer's life further; the answer is the clock, advancing."""
     found = account.live("customer", customer, "customer")
     return visible(time_travel.advance(account, found, step, count))
+
+
+@lever("/clocks/<id>", Step, "GET")
+def clock(account: Account, id: str) -> dict[str, Any]:
+    """How far an advancing clock has come: its present moment, and the share of the way."""
+    found = account.live(time_travel.KIND, id)
+    return {
+        "id": id,
+        "status": found["status"],
+        "time": found["_"]["time"],
+        "happened": found["_"]["happened"],
+        "share": time_travel.share(found),
+    }
 
 
 @lever("/disputes", DisputeSchema)

@@ -165,10 +165,7 @@ def bill(
     Of an unpaid subscription: "invoices continue to be generated but payments aren't attempted".
     """
     customer = account.get("customer", subscription["customer"])
-    data = [lines.pending_line(item) for item in lines.pending(account, subscription)]
-    for item in items:
-        span = (item["current_period_start"], item["current_period_end"])
-        data.append(lines.item_line(account, subscription, item, span))
+    data = lines_of(account, subscription, items)
     collects = subscription["status"] != "unpaid" and not subscription["pause_collection"]
     invoice = invoicing.draft(
         account,
@@ -182,6 +179,15 @@ def bill(
     )
     _respect_pause(account, subscription, invoice)
     return invoice
+
+
+def lines_of(account: Account, subscription: Resource, items: list[Resource]) -> list[Resource]:
+    """Everything pending, and these items for the periods they are in."""
+    data = [lines.pending_line(item) for item in lines.pending(account, subscription)]
+    for item in items:
+        span = (item["current_period_start"], item["current_period_end"])
+        data.append(lines.item_line(account, subscription, item, span))
+    return data
 
 
 def end_trial(account: Account, subscription: Resource) -> None:

@@ -60,6 +60,7 @@ def _deadline(now: int) -> dict[str, Any]:
         "has_evidence": False,
         "past_due": False,
         "submission_count": 0,
+        "submission_method": "not_submitted",
     }
 
 

@@ -21,7 +21,10 @@ def emit(
     account: Account, type: str, resource: Resource, previous: dict[str, Any] | None = None
 ) -> None:
     """Write the event and one delivery for each endpoint that listens, in this unit of work."""
-    endpoints = _listeners(account, type)
+    if account.rehearsing:
+        return
+
+    endpoints = [e for e in account.endpoints() if {"*", type} & set(e["enabled_events"])]
     data: dict[str, Any] = {"object": visible(resource)}
     if previous is not None:
         data["previous_attributes"] = previous
@@ -62,7 +65,7 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 def body(event: Resource) -> str:
     """The bytes that are signed and sent."""
-    return json.dumps(visible(event), indent=2)
+    return json.dumps(visible(event))
 
 
 def _promise(account: Account, event: str, endpoint: str) -> None:
@@ -76,11 +79,6 @@ def _promise(account: Account, event: str, endpoint: str) -> None:
             "VALUES (?, ?, ?, ?, ?, ?)",
             account.id, event, endpoint, state, next_at, fate.story,
         )  # fmt: skip
-
-
-def _listeners(account: Account, type: str) -> list[Resource]:
-    endpoints = account.select("webhook_endpoint", "status = 'enabled'")
-    return [e for e in endpoints if {"*", type} & set(e["enabled_events"])]
 
 
 def _clock_of(resource: Resource) -> str | None:

@@ -30,26 +30,42 @@ def draft(
     auto_advance: bool = True,
 ) -> Resource:
     """A new draft with these lines; `finalizes` leaves it to the clock, an hour from now."""
-    now = account.now(customer["test_clock"])
-    due = now + DRAFT_FOR if finalizes and auto_advance else None
+    invoice = compose(
+        account, customer, lines, reason=reason, subscription=subscription, period=period
+    )
+    due = invoice["created"] + DRAFT_FOR if finalizes and auto_advance else None
+    invoice |= {"auto_advance": auto_advance, "automatically_finalizes_at": due}
+    invoice["_"]["due"] = due
+    _take_pending(account, invoice)
+    account.add(invoice, "invoice.created")
+    if subscription:
+        subscription["latest_invoice"] = invoice["id"]
+    return invoice
+
+
+def compose(
+    account: Account,
+    customer: Resource,
+    lines: list[Resource],
+    *,
+    reason: str,
+    subscription: Resource | None,
+    period: tuple[int, int],
+) -> Resource:
+    """An invoice with these lines, discounts and taxes, not stored yet."""
     invoice = {
-        **_blank(account, customer, subscription, now),
-        "auto_advance": auto_advance,
-        "automatically_finalizes_at": due,
+        **_blank(account, customer, subscription, account.now(customer["test_clock"])),
+        "auto_advance": True,
         "billing_reason": reason,
         "period_start": period[0],
         "period_end": period[1],
     }
     days = subscription["days_until_due"] if subscription else None
-    invoice["_"] = {"due": due, "clock": customer["test_clock"] or "", "days_until_due": days}
+    invoice["_"] = {"due": None, "clock": customer["test_clock"], "days_until_due": days}
     _set_lines(invoice, lines)
-    _take_pending(account, invoice)
     discounts.apply(account, invoice, subscription, customer)
     taxes.apply(account, invoice, customer)
     total(invoice)
-    account.add(invoice, "invoice.created")
-    if subscription:
-        subscription["latest_invoice"] = invoice["id"]
     return invoice
 
 

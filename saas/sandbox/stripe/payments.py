@@ -219,23 +219,33 @@ def _charge(
 
 
 def _details(method: Resource) -> dict[str, Any]:
-    """The method as the charge remembers it: a card's own fields, without those of the object."""
+    """The method as the charge remembers it: without the fields that belong to the object."""
     kind = method["type"]
-    fields = dict(method[kind])
+    gone, added = REMEMBERED[kind]
+    fields = {name: value for name, value in method[kind].items() if name not in gone}
     if kind == "card":
-        for name in ("display_brand", "generated_from", "networks", "three_d_secure_usage"):
-            fields.pop(name)
-        fields |= {
+        added = {**added, "network": fields["brand"]}
+    return {kind: {**fields, **added}, "type": kind}
+
+
+REMEMBERED: dict[str, tuple[set[str], dict[str, Any]]] = {
+    "card": (
+        {"display_brand", "generated_from", "networks", "three_d_secure_usage"},
+        {
             "amount_authorized": None,
             "authorization_code": None,
             "installments": None,
             "mandate": None,
-            "network": fields["brand"],
             "network_token": {"used": False},
             "network_transaction_id": None,
             "three_d_secure": None,
-        }
-    return {kind: fields, "type": kind}
+        },
+    ),
+    "us_bank_account": (
+        {"financial_connections_account", "networks", "status_details"},
+        {"expected_debit_date": None, "mandate": None, "payment_reference": None},
+    ),
+}
 
 
 def _verdict(decline: Decline | None) -> dict[str, Any]:

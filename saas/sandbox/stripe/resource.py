@@ -72,4 +72,13 @@ def _parent(resource: Resource) -> str | None:
 
 
 def dump(resource: Resource) -> str:
-    return json.dumps(resource, separators=(",", ":"))
+    return _encoder.encode(resource)
+
+
+def copied(resource: Resource) -> Resource:
+    """A copy in depth; by way of JSON, which is several times faster than `copy.deepcopy`."""
+    copy: Resource = json.loads(dump(resource))
+    return copy
+
+
+_encoder = json.JSONEncoder(separators=(",", ":"))

@@ -38,6 +38,14 @@ def advance(account: Account, customer: Resource, step: str, count: int = 1) -> 
     return clock
 
 
+def share(clock: Resource) -> float:
+    """How much of its present journey a clock has behind it."""
+    note = clock["_"]
+    started = note.get("started", note["time"])
+    whole = clock["frozen_time"] - started
+    return 1.0 if clock["status"] == "ready" else (note["time"] - started) / whole
+
+
 def _after_renewal(account: Account, customer: Resource, now: int) -> int:
     """Two hours past the next period end: the draft has been finalized and charged by then."""
     coming = [
