@@ -1,0 +1,61 @@
+"""What was left behind: events that could not be applied, and periods that ended in silence."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import or_, select
+
+from saas import jobs
+from saas.auth.models import User
+from saas.billing import gateway, subscriptions
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from saas.subscriber import LIVE_STATUSES
+
+log = logging.getLogger("saas.billing")
+
+_WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
+_GIVE_UP_AFTER = 50  # attempts; `flask billing sync` mends what is left
+_ASK_AGAIN = timedelta(hours=1)
+_AT_ONCE = 200
+
+
+@jobs.sweep(minutes=1)
+def apply_what_was_left() -> None:
+    """Events that were noted and not applied: Stripe or our database was away, or we crashed."""
+    left = db.session.execute(
+        select(StripeEvent.id, User.id)
+        .join(User, User.stripe_customer_id == StripeEvent.customer_id)
+        .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
+        .where(StripeEvent.attempts < _GIVE_UP_AFTER)
+        .order_by(StripeEvent.received_at)
+        .limit(_AT_ONCE)
+    ).all()
+    for event_id, person_id in left:
+        _sync(person_id, cause=event_id, event_id=event_id)
+
+
+@jobs.sweep(minutes=10)
+def look_after_ended_periods() -> None:
+    """Ask Stripe about people whose period is over and of whom no event has told.
+
+    The clock takes nothing away by itself: Stripe says whether the period was renewed.
+    """
+    at = now()
+    silent = select(User.id).where(
+        User.stripe_subscription_status.in_(LIVE_STATUSES),
+        or_(User.stripe_current_period_end < at, User.stripe_cancel_at < at),
+        or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _ASK_AGAIN),
+    )
+    for person_id in db.session.scalars(silent.limit(_AT_ONCE)).all():
+        _sync(person_id, cause="period end")
+
+
+def _sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> None:
+    try:
+        subscriptions.sync(person_id, cause=cause, event_id=event_id)
+    except gateway.StripeError as error:
+        log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})

@@ -1,0 +1,101 @@
+"""What was missed is found again: no event is lost, no ended plan is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import time_machine
+from flask import Flask
+from sqlalchemy import select, update
+
+from saas import database, jobs
+from saas.auth.models import User
+from saas.billing import sweeps
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from tests.billing import stripe_side
+from tests.conftest import Shop, free_port, serving
+
+
+def without_webhooks(shop: Shop) -> None:
+    at_stripe = stripe_side.client(shop).v1
+    for endpoint in at_stripe.webhook_endpoints.list().data:
+        at_stripe.webhook_endpoints.delete(endpoint.id)
+
+
+def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    without_webhooks(shop)
+    ann, subscription = stripe_side.subscriber(shop, "ann@example.com", synced=False)
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key,
+        SANDBOX_STRIPE_WEBHOOK_SECRET=shop.app.config["STRIPE_WEBHOOK_SECRET"],
+        SANDBOX_URL=f"http://localhost:{free_port()}",
+    )
+    with serving(cut_off) as url:
+        stripe_side.send_event(
+            shop, "customer.subscription.created",
+            {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
+            url=url,
+        )  # fmt: skip
+
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=3)):
+        sweeps.apply_what_was_left()
+
+        assert db.session.scalars(select(StripeEvent)).one().processed_at is not None
+    assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "active"
+
+
+def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
+    without_webhooks(shop)
+    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    stripe_side.client(shop).v1.subscriptions.cancel(subscription)
+    with shop.app.app_context():
+        with database.writing():
+            database.execute(
+                update(User)
+                .where(User.id == ann.id)
+                .values(
+                    stripe_current_period_end=now() - timedelta(minutes=1),
+                    stripe_synced_at=now() - timedelta(hours=2),
+                )
+            )
+        sweeps.look_after_ended_periods()
+
+        assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "canceled"
+
+
+def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
+    without_webhooks(shop)
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        with database.writing():
+            database.execute(
+                update(User).values(
+                    stripe_current_period_end=now() - timedelta(minutes=1),
+                    stripe_synced_at=now() - timedelta(hours=2),
+                )
+            )
+        assert stripe_side.person(shop, "ann@example.com").is_paid  # the clock decides nothing
+        sweeps.look_after_ended_periods()
+
+        renewed = stripe_side.person(shop, "ann@example.com")
+    assert renewed.stripe_subscription_status == "active"
+    assert renewed.stripe_current_period_end == ann.stripe_current_period_end
+
+
+def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
+    ran: list[int] = []
+    with app.app_context():
+        jobs._sweeps.append((lambda: ran.append(1), timedelta(minutes=1)))
+        try:
+            for _ in range(3):
+                jobs.sweep_all()
+            with time_machine.travel(now() + timedelta(seconds=61)):
+                jobs.sweep_all()
+        finally:
+            jobs._sweeps.pop()
+
+    assert ran == [1, 1]
