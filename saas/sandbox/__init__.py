@@ -14,10 +14,10 @@ from flask import Flask
 from . import home, mailbox, security
 from .background import Background
 from .store import MEMORY, Store
-from .stripe import api, control
+from .stripe import api, control, panel
 from .stripe.clock import Clockwork
 from .stripe.delivery import Courier, Post, over_http
-from .stripe.hosted import checkout, portal
+from .stripe.hosted import checkout, invoice, portal
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,6 +64,8 @@ def create_sandbox(
     app.register_blueprint(control.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)
+    app.register_blueprint(invoice.bp)
+    app.register_blueprint(panel.bp)
     security.protect(app)
     if inline:
         app.teardown_request(lambda _: sandbox.background.drain())

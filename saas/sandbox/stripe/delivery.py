@@ -178,9 +178,13 @@ def signed(endpoint: Resource, body: str) -> dict[str, str]:
     }
 
 
-def redeliver(store: Store, delivery: int) -> None:
+def redeliver(store: Store, account: str, delivery: int) -> None:
     """Once more, now, whatever came of it before."""
-    store.execute("UPDATE deliveries SET state = 'pending', next_at = 0 WHERE id = ?", delivery)
+    store.execute(
+        "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0 "
+        "WHERE id = ? AND account = ?",
+        delivery, account,
+    )  # fmt: skip
 
 
 def of_event(store: Store, account: str, event: str) -> list[dict[str, Any]]:

@@ -83,7 +83,6 @@ def finalize(account: Account, invoice: Resource) -> Resource:
         "effective_at": now,
         "automatically_finalizes_at": None,
         "hosted_invoice_url": f"{account.address}/stripe/invoices/{invoice['id']}",
-        "invoice_pdf": f"{account.address}/stripe/invoices/{invoice['id']}/pdf",
     }
     if invoice["collection_method"] == "send_invoice":
         invoice["due_date"] = now + 86400 * (invoice["_"].get("days_until_due") or 30)

@@ -24,3 +24,9 @@ def day(moment: int) -> str:
 
 def status_words(subscription: Resource) -> str:
     return STATUS[subscription["status"]]
+
+
+def moment(time: int) -> str:
+    """ "22 Nov 2026, 14:05 UTC"."""
+    when = datetime.fromtimestamp(time, UTC)
+    return f"{when.day} {when:%b %Y, %H:%M} UTC"

@@ -5,11 +5,11 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from .. import checkout, lines, payment_methods
+from .. import checkout, lines
 from ..account import Account
-from ..cards import BANK_BY_NUMBER, BY_NUMBER
 from ..errors import StripeError
 from ..resource import Resource
+from . import cardform
 from .rooms import opened
 
 bp = Blueprint("checkout", __name__, url_prefix="/stripe/checkout")
@@ -31,7 +31,7 @@ def pay(id: str) -> Page:
         with opened(checkout.KIND, id) as (account, session):
             _must_be_open(account, session)
             method = _method(account, session)
-            if _asks_confirmation(method) and not _confirmed():
+            if cardform.asks_owner(method):
                 return _confirmation(account, session)
             checkout.complete(
                 account,
@@ -94,7 +94,7 @@ def _confirmation(account: Account, session: Resource) -> str:
     """The bank's own page, where the buyer confirms or refuses."""
     return render_template(
         "sandbox/checkout_confirm.html",
-        session=session,
+        action=f"/stripe/checkout/{session['id']}",
         total=_prices(account, session)["total"],
         form=request.form,
     )
@@ -143,35 +143,8 @@ def _needs_card(session: Resource) -> bool:
 def _method(account: Account, session: Resource) -> Resource | None:
     if not _needs_card(session):
         return None
-    number = "".join(request.form.get("number", "").split())
-    if number in BANK_BY_NUMBER:
-        return account.add(payment_methods.from_bank(account, BANK_BY_NUMBER[number]))
-    if number in BY_NUMBER:
-        return account.add(payment_methods.from_card(account, BY_NUMBER[number]))
-    raise StripeError(
-        "Your card number is incomplete."
-        if len(number) < 12
-        else "Your card number is invalid. "
-        "The sandbox takes Stripe's test numbers only, such as 4242 4242 4242 4242."
-    )
-
-
-def _asks_confirmation(method: Resource | None) -> bool:
-    return (
-        method is not None
-        and payment_methods.behaviour(method).get("authentication", "never") != "never"
-    )
-
-
-def _confirmed() -> bool:
-    """What the card's owner answered, if they were asked yet."""
-    answer = request.form.get("confirmed")
-    if answer == "no":
-        raise StripeError(
-            "We are unable to authenticate your payment method. "
-            "Please choose a different payment method and try again."
-        )
-    return answer == "yes"
+    customer = account.find("customer", session["customer"]) if session["customer"] else None
+    return cardform.method(account, customer.get("test_clock") if customer else None)
 
 
 def _must_be_open(account: Account, session: Resource) -> None:

@@ -7,11 +7,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from .. import changing, lifecycle, lines, payment_methods
 from ..account import Account
-from ..cards import BY_NUMBER
 from ..errors import StripeError, invalid
 from ..resource import Resource
 from ..resources.invoice_preview import after_change
+from ..switching import use_from_now_on
 from ..words import day, status_words
+from . import cardform
 from .rooms import opened
 
 bp = Blueprint("portal", __name__, url_prefix="/stripe/portal")
@@ -311,19 +312,5 @@ def _feedback(features: dict[str, Any]) -> str | None:
 
 
 def _new_card(account: Account, session: Resource) -> None:
-    number = "".join(request.form.get("number", "").split())
-    if number not in BY_NUMBER:
-        raise invalid("Your card number is invalid.")
     customer = account.live("customer", session["customer"])
-    method = account.add(
-        payment_methods.from_card(account, BY_NUMBER[number], customer["test_clock"])
-    )
-    payment_methods.attach_stored(account, method, customer)
-    method["_"]["set_up"] = True
-    account.change(method)
-    customer["invoice_settings"]["default_payment_method"] = method["id"]
-    account.change(customer, "customer.updated")
-    for subscription in account.select("subscription", "customer = ?", customer["id"]):
-        if not lifecycle.is_over(subscription):
-            subscription["default_payment_method"] = method["id"]
-            lifecycle.keep(account, subscription)
+    use_from_now_on(account, customer, cardform.method(account, customer["test_clock"]))
