@@ -40,6 +40,10 @@ css: ## rebuild the stylesheet (needs Node)
 css-current: ## fail when the committed stylesheet is not what its sources give
 	@assets/build.sh --check
 
+bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
+	@$(BIN)/python bench/pages.py
+	@$(BIN)/python tests/sandbox/bench.py
+
 lock: ## renew the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	  --extra postgres --extra redis -q -o requirements/base.txt setup.cfg
