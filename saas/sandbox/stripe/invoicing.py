@@ -74,7 +74,7 @@ def finalize(account: Account, invoice: Resource) -> Resource:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized.", code="invoice_not_editable")
 
-    customer = account.get("customer", invoice["customer"])
+    customer = account.live("customer", invoice["customer"], "customer")
     now = account.now(invoice["_"]["clock"])
     _apply_balance(account, invoice, customer)
     invoice |= {

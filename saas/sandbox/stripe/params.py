@@ -29,7 +29,10 @@ class Params(dict[str, Any]):
         self._seen: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
+        """What a handler asks for by name without a second thought is required."""
         self._seen.add(name)
+        if not super().__contains__(name):
+            raise missing_param(name)
         return super().__getitem__(name)
 
     def __contains__(self, name: object) -> bool:

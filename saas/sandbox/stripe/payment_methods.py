@@ -42,11 +42,15 @@ def attach_stored(
 
 def detach(account: Account, method: Resource) -> Resource:
     customer = account.get("customer", method["customer"])
-    if customer["invoice_settings"]["default_payment_method"] == method["id"]:
+    if not customer.get("deleted") and is_default(method, customer):
         customer["invoice_settings"]["default_payment_method"] = None
         account.change(customer, "customer.updated")
     method["customer"] = None
     return account.change(method, "payment_method.detached")
+
+
+def is_default(method: Resource, customer: Resource) -> bool:
+    return bool(customer["invoice_settings"]["default_payment_method"] == method["id"])
 
 
 def owned(account: Account, given: str, customer: Resource, param: str) -> Resource:

@@ -7,7 +7,7 @@ from copy import deepcopy
 
 from .. import changing, cycle, lifecycle
 from ..account import Account
-from ..errors import missing_param
+from ..errors import invalid, missing_param
 from ..params import Params
 from ..resource import Resource
 from . import subscriptions
@@ -32,6 +32,12 @@ def _previewed(account: Account, params: Params) -> Resource:
         return _of_new(account, params, details)
 
     subscription = account.get("subscription", params["subscription"], "subscription")
+    if lifecycle.is_over(subscription):
+        raise invalid(
+            "No upcoming invoices for a subscription that has ended.",
+            "subscription",
+            "invoice_upcoming_none",
+        )
     params.get("customer")
     wanted = [
         subscriptions.item_change(account, item, f"subscription_details[items][{n}]")

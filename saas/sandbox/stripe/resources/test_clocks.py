@@ -35,13 +35,15 @@ def list_all(account: Account, params: Params) -> Resource:
 
 @operation("DELETE", "/test_helpers/test_clocks/<id>", shape.TestClockDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
-    """ "Deletes a test clock": its customers and their subscriptions go with it."""
+    """What lives on a clock goes with it; of its customers, tombstones remain."""
     clock = account.live(KIND, id)
+    customers = account.select("customer", "clock = ?", id)
     account.store.execute(
-        "UPDATE objects SET status = 'deleted', due = NULL WHERE account = ? AND clock = ? "
-        "AND type IN ('customer', 'subscription', 'invoice', 'payment_intent')",
+        "DELETE FROM objects WHERE account = ? AND clock = ? AND type NOT IN ('customer', 'event')",
         account.id, id,
     )  # fmt: skip
+    for customer in customers:
+        account.bury(customer)
     return account.bury(clock, "test_helpers.test_clock.deleted")
 
 

@@ -1,0 +1,76 @@
+"""The hosted invoice page, where somebody who fell behind catches up, and the receipt."""
+
+import pytest
+import stripe
+
+from .conftest import Browser, Life, Prices, at
+
+
+@pytest.fixture
+def overdue(life: Life, prices: Prices) -> stripe.Invoice:
+    """A renewal that failed."""
+    life.subscribe(prices.pro)
+    life.pay_with("pm_card_chargeCustomerFail")
+    life.until(at(2026, 4, 10, 14))
+    return life.invoices()[-1]
+
+
+def test_an_open_invoice_is_paid_on_its_page(
+    browser: Browser, life: Life, overdue: stripe.Invoice
+) -> None:
+    page = browser.get(str(overdue.hosted_invoice_url))
+    assert "Pay $15.00" in page.text
+
+    browser.post(str(overdue.hosted_invoice_url), number="4242 4242 4242 4242")
+
+    assert life.invoices()[-1].status == "paid"
+    assert life.api.v1.subscriptions.list().data[0].status == "active"
+    assert "Paid with Visa •••• 4242" in browser.get(str(overdue.hosted_invoice_url)).text
+
+
+def test_a_refusal_is_told_and_counted(
+    browser: Browser, life: Life, overdue: stripe.Invoice
+) -> None:
+    answer = browser.post(str(overdue.hosted_invoice_url), number="4000 0000 0000 0341")
+
+    assert answer.status_code == 422
+    assert "Your card was declined." in answer.text
+    assert life.invoices()[-1].attempt_count == 2
+
+
+def test_a_card_that_asks_is_confirmed(
+    browser: Browser, life: Life, overdue: stripe.Invoice
+) -> None:
+    url = str(overdue.hosted_invoice_url)
+    asked = browser.post(url, number="4000 0027 6000 3184")
+    assert "Your bank asks" in asked.text
+
+    browser.post(url, number="4000 0027 6000 3184", confirmed="yes")
+
+    assert life.invoices()[-1].status == "paid"
+
+
+def test_a_paid_invoice_asks_for_nothing(browser: Browser, life: Life, prices: Prices) -> None:
+    life.subscribe(prices.pro)
+    url = str(life.invoices()[0].hosted_invoice_url)
+
+    assert "Card number" not in browser.get(url).text
+    assert browser.post(url, number="4242 4242 4242 4242").status_code == 303
+    assert len(life.api.v1.charges.list().data) == 1
+
+
+def test_a_receipt_says_what_was_paid(browser: Browser, life: Life, prices: Prices) -> None:
+    life.subscribe(prices.pro)
+    [charge] = life.api.v1.charges.list().data
+    life.api.v1.refunds.create({"charge": charge.id, "amount": 500})
+
+    page = browser.get(str(charge.receipt_url)).text
+
+    assert "$15.00" in page
+    assert "•••• 4242" in page
+    assert "$5.00" in page
+
+
+def test_the_invoice_of_nobody_is_not_found(browser: Browser) -> None:
+    assert browser.get("/stripe/invoices/in_unknown").status_code == 404
+    assert browser.get("/stripe/receipts/ch_unknown").status_code == 404
