@@ -8,10 +8,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from flask import Flask
-from flask_limiter.util import get_remote_address
+from flask import Flask, current_app, request
 from limits import parse
-from limits.storage import Storage
+from limits.storage import Storage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import case, delete, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
@@ -19,7 +19,6 @@ from werkzeug.exceptions import TooManyRequests
 
 from saas import jobs
 from saas.database import Model, UTCDateTime, db, now
-from saas.extensions import limiter
 
 # A person mistypes and retries; a script does not stop at ten.
 SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
@@ -39,23 +38,24 @@ class RateLimit(Model):
 
 
 def init_app(app: Flask) -> None:
-    """Bind the limiter to Redis when it is configured, to our database otherwise."""
-    app.config["RATELIMIT_STORAGE_URI"] = app.config["REDIS_URL"] or "saas+database://"
-    limiter.init_app(app)
+    """Count in Redis when it is configured, in our database otherwise."""
+    storage = storage_from_string(app.config["REDIS_URL"] or "saas+database://")
+    app.extensions["limits"] = FixedWindowRateLimiter(storage)
 
 
 def count(limit: str, scope: str, key: str) -> None:
     """Count a try of `key`; raises 429 with the seconds to wait once `limit` is passed."""
     item = parse(limit)
-    if limiter.limiter.hit(item, scope, key):
+    limiter: FixedWindowRateLimiter = current_app.extensions["limits"]
+    if limiter.hit(item, scope, key):
         return
-    reset, _ = limiter.limiter.get_window_stats(item, scope, key)
+    reset, _ = limiter.get_window_stats(item, scope, key)
     raise TooManyRequests(retry_after=max(1, round(reset - now().timestamp())))
 
 
 def caller() -> str:
     """Who asks, as far as we can trust what we are told: the address behind our own proxies."""
-    return get_remote_address()
+    return request.remote_addr or "unknown"
 
 
 def fold(email: str) -> str:

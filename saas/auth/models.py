@@ -30,7 +30,7 @@ class User(Subscriber, UserMixin, Model):
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
 
     # Not columns: the row of `sessions` that this request came with, and the secret that names it.
-    session = cast("Session | None", None)
+    session_id = cast("uuid.UUID | None", None)
     session_token = ""
 
     def get_id(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import uuid
 from datetime import timedelta
 
 from flask import Flask, request, session, url_for
@@ -52,15 +53,14 @@ def start(person: User) -> None:
         database_session.add(row)
     security.new_session()
     session.permanent = True
-    person.session, person.session_token = row, token
+    person.session_id, person.session_token = row.id, token
     login_user(person)
 
 
 def end() -> None:
     """Sign this browser out."""
-    row = current_user.session
     with database.writing():
-        database.execute(delete(Session).where(Session.id == row.id))
+        database.execute(delete(Session).where(Session.id == current_user.session_id))
     forget()
 
 
@@ -81,8 +81,8 @@ def forget_old_sessions() -> None:
 def _load(token: str) -> User | None:
     at = now()
     found = db.session.execute(
-        select(Session, User)
-        .join(User, User.id == Session.user_id)
+        select(User, Session.id, Session.last_seen_at)
+        .join(Session, User.id == Session.user_id)
         .where(
             Session.token_hash == _hash(token),
             Session.expires_at > at,
@@ -92,16 +92,16 @@ def _load(token: str) -> User | None:
     ).one_or_none()
     if found is None:
         return None
-    row, person = found
-    person.session, person.session_token = row, token
-    if row.last_seen_at < at - _SEEN_EVERY:
-        _note_seen(row)
+    person: User = found[0]
+    person.session_id, person.session_token = found.id, token
+    if found.last_seen_at < at - _SEEN_EVERY:
+        _note_seen(found.id)
     return person
 
 
-def _note_seen(row: Session) -> None:
+def _note_seen(session_id: uuid.UUID) -> None:
     with database.writing():
-        database.execute(update(Session).where(Session.id == row.id).values(last_seen_at=now()))
+        database.execute(update(Session).where(Session.id == session_id).values(last_seen_at=now()))
 
 
 def _hash(token: str) -> bytes:

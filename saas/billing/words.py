@@ -45,8 +45,8 @@ def status(person: Subscriber) -> str:
 
 def history(person_id: UUID, limit: int = 20) -> list[Line]:
     """The latest changes of a person's subscription, newest first."""
-    rows = db.session.scalars(
-        select(SubscriptionChange)
+    rows = db.session.execute(
+        select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
         .where(SubscriptionChange.user_id == person_id)
         .order_by(SubscriptionChange.at.desc())
         .limit(limit)
