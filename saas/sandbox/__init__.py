@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flask import Flask
 
-from . import home, mailbox, security
+from . import home, identity, mailbox, security
 from .background import Background
 from .store import MEMORY, Store
 from .stripe import api, control, panel
@@ -60,6 +60,7 @@ def create_sandbox(
 
     app.register_blueprint(home.bp)
     app.register_blueprint(mailbox.bp)
+    app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
     app.register_blueprint(control.bp)
     app.register_blueprint(checkout.bp)

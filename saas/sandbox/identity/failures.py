@@ -8,7 +8,7 @@ from flask import Response, current_app
 SECONDS = 15.0
 """How long a hanging endpoint hangs. Longer than the ten seconds that a client should wait."""
 
-ANYWHERE: Mapping[str, str] = {
+ANYWHERE = {
     "no_state": "The answer comes back without its state",
     "token_error": "The token endpoint answers 500",
     "token_hang": "The token endpoint hangs",
@@ -16,11 +16,11 @@ ANYWHERE: Mapping[str, str] = {
     "api_error": "The person's profile cannot be had: 500",
 }
 
-OPENID: Mapping[str, str] = {
+OPENID = {
     "response_issuer": "The answer names another issuer (RFC 9207)",
     "wrong_issuer": "The id_token is from another issuer",
     "wrong_audience": "The id_token was made for another client",
-    "foreign_audience": "The id_token was made for another audience, by this client's request (azp)",
+    "foreign_audience": "The id_token was asked for by this client (azp), for another audience",
     "expired": "The id_token expired an hour ago",
     "no_id_token": "There is no id_token",
     "wrong_nonce": "The id_token has another sign-in's nonce",

@@ -102,9 +102,7 @@ def refused_by_api(error: ApiError) -> tuple[Response, int]:
 
 def _as_asked(answer: dict[str, str]) -> Response:
     """ "By default, the response takes the following form": a form; JSON for who accepts it."""
-    if request.accept_mimetypes.best_match(["application/x-www-form-urlencoded", "*/*"]) is None:
-        return jsonify(answer)
-    if "application/json" in request.accept_mimetypes.values():
+    if "application/json" in list(request.accept_mimetypes.values()):
         return jsonify(answer)
     return Response(urlencode(answer), mimetype="application/x-www-form-urlencoded")
 

@@ -84,7 +84,7 @@ def typed_in(email: str, name: str, address: str, account: str) -> Person:
         raise NobodyError("address", "Choose one of the three.")
     _must_be_text("name", name)
     _must_be_text("account", account)
-    addresses = ()
+    addresses: tuple[Address, ...] = ()
     if address != "none":
         _must_be_an_address(email)
         addresses = (Address(email, verified=address == "verified"),)
