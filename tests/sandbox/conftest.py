@@ -2,8 +2,10 @@
 
 import calendar
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from werkzeug.test import Client
 
 from saas.sandbox import create_sandbox
 from saas.sandbox.inprocess import BASE_ADDRESS, client
+from saas.sandbox.server import bound
 from saas.sandbox.stripe.delivery import Answer
 
 KEY = "sk_test_0123456789abcdef"
@@ -85,6 +88,20 @@ def endpoint(api: stripe.StripeClient) -> stripe.WebhookEndpoint:
     return api.v1.webhook_endpoints.create(
         {"url": "https://shop.test/webhooks", "enabled_events": ["*"]}
     )
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The sandbox over real HTTP, with its clock and deliveries in the background."""
+    app: Flask = create_sandbox(str(tmp_path / "sandbox.db"))
+    server = bound(app, 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions["sandbox"].close()
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import requests
 import stripe
 from flask import Flask
 
@@ -121,3 +122,23 @@ def test_weather_that_does_not_exist_is_refused(app: Flask, body: Any) -> None:
 
     assert answer.status_code == 400
     assert answer.json["error"]["fields"]
+
+
+def test_over_http_an_answer_is_cut_and_another_comes_too_late(served: str) -> None:
+    http = stripe.RequestsClient(timeout=(2, 0.3))
+    api = stripe.StripeClient(KEY, base_addresses={"api": f"{served}/stripe"}, http_client=http)
+
+    def weather(**wanted: float) -> None:
+        requests.post(
+            f"{served}/stripe/control/chaos", json=wanted, auth=(KEY, ""), timeout=10
+        ).raise_for_status()
+
+    for wanted in ({"cut": 1}, {"slow": 1, "slow_seconds": 0.8}):
+        weather(**wanted)
+        with pytest.raises(stripe.APIConnectionError):
+            api.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(wanted)})
+        weather()
+        api.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(wanted)})
+
+    assert len(api.v1.customers.list().data) == 2
+    http.close()  # type: ignore[no-untyped-call]

@@ -10,10 +10,8 @@ from typing import Any
 
 import pytest
 import stripe
-from flask import Flask
 
 from saas.sandbox import create_sandbox
-from saas.sandbox.server import bound
 from saas.sandbox.stripe.delivery import Answer
 
 from .conftest import KEY, Doorbell, Life, Prices, Watch, at
@@ -218,20 +216,6 @@ def shop() -> Iterator[Shop]:
     server.shutdown()
     thread.join()
     server.server_close()
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The sandbox over real HTTP, with its clock and deliveries in the background."""
-    app: Flask = create_sandbox(str(tmp_path / "sandbox.db"))
-    server = bound(app, 0)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    app.extensions["sandbox"].close()
 
 
 def test_over_http_an_event_arrives_and_comes_again_after_a_failure(

@@ -75,7 +75,10 @@ def unauthorized(key: str | None) -> StripeError:
             "header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY')."
         )
     else:
-        message = f"Invalid API Key provided: {_starred(key)}"
+        message = (
+            f"Invalid API Key provided: {_starred(key)}. "
+            "(The sandbox takes sk_test_ and at least 16 letters or digits.)"
+        )
     return StripeError(message, status=401)
 
 

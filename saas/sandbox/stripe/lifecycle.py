@@ -52,10 +52,8 @@ EXHAUSTED = (
     "`canceled` or `unpaid` (depending on your subscriptions settings)."
 )
 RESUMED = "If the invoice is paid or marked uncollectible, the subscription becomes active."
-PAUSED = "or when you pause it using the [pause endpoint]"
 CANCELED = "Cancels a customer's subscription immediately."
 TRIAL_STARTS = "A trial starts or ends."
-PAID_AFTER_ALL = "You may choose to reopen and pay their closed invoices."
 
 TRANSITIONS = [
     Transition("incomplete", "active", ACTIVATED),

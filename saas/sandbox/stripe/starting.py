@@ -1,7 +1,5 @@
 """Starting a subscription: as the API does it, and as Checkout does it."""
 
-from typing import Any
-
 from . import collecting, cycle, lifecycle, payment_methods
 from .account import Account
 from .cards import Decline
@@ -88,8 +86,7 @@ def note_processing(account: Account, subscription: Resource, outcome: Outcome) 
 
 
 def _insist(outcome: Outcome) -> None:
-    more: dict[str, Any] = {}
     if outcome.kind == "requires_action":
-        raise NEEDS_ACTION.error(**more)
+        raise NEEDS_ACTION.error()
     if outcome.decline:
-        raise outcome.decline.error(**more)
+        raise outcome.decline.error()

@@ -49,7 +49,7 @@ def create(account: Account, params: Params) -> Resource:
         account,
         subscription,
         customer,
-        params.get("payment_behavior", "allow_incomplete"),
+        _behaviour(params),
         prorate=params.get("proration_behavior") != "none",
     )
     params.get("off_session")
@@ -280,6 +280,13 @@ def _set_trial(account: Account, subscription: Resource, params: Params) -> None
     changing.extend_trial(subscription, _future(params["trial_end"], now, "trial_end"), account)
 
 
+def _behaviour(params: Params) -> str:
+    behaviour: str = params.get("payment_behavior", "allow_incomplete")
+    if behaviour == "pending_if_incomplete":
+        raise invalid("This sandbox does not play pending_if_incomplete.", "payment_behavior")
+    return behaviour
+
+
 def _changes_price(params: Params) -> bool:
     return "items" in params or params.get("billing_cycle_anchor") == "now"
 
@@ -295,7 +302,7 @@ def _change(account: Account, subscription: Resource, params: Params) -> Resourc
         proration=params.get("proration_behavior", "create_prorations"),
         date=params.get("proration_date"),
         reset_anchor=params.get("billing_cycle_anchor") == "now",
-        behaviour=params.get("payment_behavior", "allow_incomplete"),
+        behaviour=_behaviour(params),
     )
 
 
