@@ -65,6 +65,7 @@ def test_a_card_that_will_fail_is_given(
     text = browser.get(page).text
     assert "A payment failed. Stripe tries again on a schedule" in text
     assert "The next try is on 13 April 2026." in text
+    assert "the payment is tried again" in text
     assert browser.post(f"{page}/card", card="gold").status_code == 400
 
 

@@ -189,46 +189,49 @@ def _blank(
         created=now,
         account_country="US",
         account_name="Sandbox",
-        amount_due=0,
-        amount_overpaid=0,
-        amount_paid=0,
-        amount_remaining=0,
-        amount_shipping=0,
-        attempt_count=0,
-        attempted=False,
         automatic_tax=taxes.invoice_fields(source),
         collection_method=source.get("collection_method", "charge_automatically"),
         currency=source.get("currency") or customer["currency"] or "usd",
-        customer=customer["id"],
-        customer_address=customer["address"],
-        customer_email=customer["email"],
-        customer_name=customer["name"],
-        customer_phone=customer["phone"],
-        customer_shipping=customer["shipping"],
-        customer_tax_exempt=customer["tax_exempt"],
-        customer_tax_ids=[],
-        default_tax_rates=[],
-        discounts=[],
         issuer={"type": "self"},
         metadata={},
         parent=_parent(subscription) if subscription else None,
-        payment_settings={
-            "default_mandate": None,
-            "payment_method_options": None,
-            "payment_method_types": None,
-        },
-        post_payment_credit_notes_amount=0,
-        pre_payment_credit_notes_amount=0,
-        starting_balance=0,
         status="draft",
-        status_transitions=dict.fromkeys(
-            ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
-        ),
         test_clock=customer["test_clock"],
-        total_discount_amounts=[],
-        total_pretax_credit_amounts=[],
-        total_taxes=[],
+        **_addressee(customer),
+        **_nothing_yet(),
     )
+
+
+def _addressee(customer: Resource) -> dict[str, Any]:
+    """The customer as the invoice will remember them, whatever changes later."""
+    names = ("address", "email", "name", "phone", "shipping", "tax_exempt")
+    return {
+        "customer": customer["id"],
+        "customer_tax_ids": [],
+        **{f"customer_{name}": customer[name] for name in names},
+    }
+
+
+def _nothing_yet() -> dict[str, Any]:
+    """No amounts, no attempts, no transitions."""
+    amounts = (
+        "amount_due", "amount_overpaid", "amount_paid", "amount_remaining", "amount_shipping",
+        "post_payment_credit_notes_amount", "pre_payment_credit_notes_amount", "starting_balance",
+    )  # fmt: skip
+    lists = (
+        "default_tax_rates", "discounts", "total_discount_amounts", "total_pretax_credit_amounts",
+        "total_taxes",
+    )  # fmt: skip
+    moments = ("finalized_at", "marked_uncollectible_at", "paid_at", "voided_at")
+    settings = ("default_mandate", "payment_method_options", "payment_method_types")
+    return {
+        **dict.fromkeys(amounts, 0),
+        **{name: [] for name in lists},
+        "attempt_count": 0,
+        "attempted": False,
+        "payment_settings": dict.fromkeys(settings),
+        "status_transitions": dict.fromkeys(moments),
+    }
 
 
 def _parent(subscription: Resource) -> dict[str, Any]:

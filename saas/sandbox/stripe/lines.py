@@ -158,7 +158,6 @@ def _line(
         "id": ids.new("line_item"),
         "object": "line_item",
         "amount": amount,
-        "currency": price["currency"],
         "description": description,
         "discount_amounts": [],
         "discountable": discountable,
@@ -169,16 +168,10 @@ def _line(
         "parent": parent,
         "period": {"start": period[0], "end": period[1]},
         "pretax_credit_amounts": [],
-        "pricing": {
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": price["unit_amount_decimal"],
-        },
-        "quantity": quantity,
-        "quantity_decimal": str(quantity),
         "subscription": subscription,
         "subtotal": amount,
         "taxes": [],
+        **_priced(price, quantity),
     }
 
 
@@ -190,14 +183,12 @@ def _pending(
     amount: int,
     description: str,
 ) -> Resource:
-    price, quantity = item["price"], item["quantity"]
     now = account.now(subscription["test_clock"])
     invoice_item = shaped(
         stripe.InvoiceItem,
         id=ids.new("invoiceitem"),
         created=now,
         amount=amount,
-        currency=price["currency"],
         customer=subscription["customer"],
         date=now,
         description=description,
@@ -205,26 +196,33 @@ def _pending(
         discounts=[],
         metadata={},
         net_amount=amount,
-        parent={
-            "subscription_details": {
-                "subscription": subscription["id"],
-                "subscription_item": item["id"],
-            },
-            "type": "subscription_details",
-        },
+        parent=_belongs_to(subscription, item),
         period={"start": period[0], "end": period[1]},
-        pricing={
-            "price_details": {"price": price["id"], "product": price["product"]},
-            "type": "price_details",
-            "unit_amount_decimal": price["unit_amount_decimal"],
-        },
         proration=True,
         proration_details={"credited_items": None, "discount_amounts": []},
-        quantity=quantity,
-        quantity_decimal=str(quantity),
         tax_rates=[],
         test_clock=subscription["test_clock"],
+        **_priced(item["price"], item["quantity"]),
     )
     del invoice_item["created"]
     note = {"subscription": subscription["id"], "status": "pending"}
     return {**invoice_item, "_": note}
+
+
+def _belongs_to(subscription: Resource, item: Resource) -> dict[str, Any]:
+    details = {"subscription": subscription["id"], "subscription_item": item["id"]}
+    return {"subscription_details": details, "type": "subscription_details"}
+
+
+def _priced(price: Resource, quantity: int) -> dict[str, Any]:
+    """What a line and an invoice item say about their price."""
+    return {
+        "currency": price["currency"],
+        "pricing": {
+            "price_details": {"price": price["id"], "product": price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": price["unit_amount_decimal"],
+        },
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+    }

@@ -157,7 +157,7 @@ def _customer_line(account: Account, customer: Resource) -> dict[str, Any]:
 
 def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
     item = lifecycle.first_item(subscription)
-    coming = sorted(lifecycle.moments(subscription))
+    coming = sorted([*lifecycle.moments(subscription), *_retry(account, subscription)])
     return {
         "id": subscription["id"],
         "status": subscription["status"],
@@ -167,6 +167,13 @@ def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
         "meaning": story.STATUS[subscription["status"]],
         "next": [(moment(when), story.COMING[verb]) for when, verb in coming],
     }
+
+
+def _retry(account: Account, subscription: Resource) -> list[tuple[int, str]]:
+    """When the newest invoice is tried again, if it waits for that."""
+    invoice = account.find("invoice", subscription["latest_invoice"] or "")
+    when = invoice and invoice["next_payment_attempt"]
+    return [(when, "retry")] if when else []
 
 
 def _card(account: Account, customer: Resource) -> str | None:

@@ -23,6 +23,7 @@ COMING = {
     "announce": "the coming invoice is announced",
     "end_trial": "the trial ends, and the first charge is made",
     "renew": "renews",
+    "retry": "the payment is tried again",
     "cancel": "ends",
     "resume_collection": "payments are collected again",
 }
