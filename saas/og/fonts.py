@@ -45,9 +45,12 @@ _EMOJI = re.compile("[\U0001f000-\U0001faff]|.*\ufe0f|[\u231a\u231b\u23e9-\u23f3
     "\u27b0\u27bf\u2b1b\u2b1c\u2b50\u2b55]", re.DOTALL)  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
-    """One font of one file. `plain` when its letters can be drawn one by one and kept."""
+    """One font of one file, made once: caches tell faces apart by identity.
+
+    `plain` when its letters can be drawn one by one and kept.
+    """
 
     path: Path
     index: int = 0
@@ -150,7 +153,12 @@ class Library:
 
 
 def _own(style: Style) -> Iterator[Face]:
-    return (Face(OWN / name, plain=True) for name in _OWN[style])
+    return map(_plain, _OWN[style])
+
+
+@cache
+def _plain(name: str) -> Face:
+    return Face(OWN / name, plain=True)
 
 
 def _font_files(folder: Path) -> list[Path]:
@@ -180,5 +188,10 @@ def _is_neutral(cluster: str) -> bool:
 def _for_language(face: Face, text: str) -> Face:
     """Noto's CJK files hold the same characters as Japanese, Korean and Chinese write them."""
     if re.search("[\u3041-\u30ff]", text):
-        return Face(face.path, index=0)
-    return Face(face.path, index=1 if re.search("[\uac00-\ud7af]", text) else 2)
+        return _of_collection(face.path, 0)
+    return _of_collection(face.path, 1 if re.search("[\uac00-\ud7af]", text) else 2)
+
+
+@cache
+def _of_collection(path: Path, index: int) -> Face:
+    return Face(path, index)

@@ -1,7 +1,7 @@
 """The colours of a card: a fixed palette of 256, so that a pixel is one byte.
 
-Index 0 is the ground. Text is drawn as coverage and mapped through a ramp, which is exact; only
-the ground's glow and the emoji are reduced to the nearest of their own colours.
+Index 0 is the ground. Everything is drawn as coverage or strength, a byte a pixel, and mapped
+through a ramp of the palette, which is exact; only emoji are reduced to the nearest colours.
 """
 
 from __future__ import annotations
@@ -14,27 +14,39 @@ RGB = tuple[int, int, int]
 
 INK = range(0, 64)  # from the ground to the ink
 ACCENT = range(64, 96)  # from the ground to the accent
-GROUND = range(96, 192)  # the colours of glow and mark
+GLOW = range(96, 144)  # from the ground through the first brand colour to the second
+GRADIENT = range(144, 168)  # from the first brand colour to the second
+EDGE = range(168, 176)  # from the ground to the middle of the gradient
+LETTER = range(176, 192)  # from there to white
 PICTURES = range(192, 256)  # the colours of a card's emoji
 
-INK_RAMP = [round(cover * (len(INK) - 1) / 255) for cover in range(256)]
-ACCENT_RAMP = [0] + [ACCENT[round(cover * (len(ACCENT) - 1) / 255)] for cover in range(1, 256)]
+Ramp = list[int]  # 256 indices, one for each coverage
+
+
+def ramp(indices: range) -> Ramp:
+    """Coverage to index: 0 stays 0, everything above is spread over `indices`."""
+    last = len(indices) - 1
+    return [0] + [indices[round(cover * last / 255)] for cover in range(1, 256)]
+
+
+INK_RAMP = ramp(INK)
+ACCENT_RAMP = ramp(ACCENT)
 
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of a mode, as CSS writes them, and how strong the glow is (0 to 255)."""
+    """The colours of a mode, as CSS writes them, and the glow's share at its strongest."""
 
     ground: str
     ink: str
     accent: str
-    glow: int
+    glow: float
     brand: tuple[str, str] = ("#6366f1", "#a855f7")
 
 
 LOOKS = {
-    "light": Look(ground="#ffffff", ink="#14141c", accent="#4f46e5", glow=54),
-    "dark": Look(ground="#0a0a0f", ink="#f4f4f8", accent="#a5b4fc", glow=110),
+    "light": Look(ground="#ffffff", ink="#14141c", accent="#4f46e5", glow=0.24),
+    "dark": Look(ground="#0a0a0f", ink="#f4f4f8", accent="#a5b4fc", glow=0.5),
 }
 
 
@@ -50,12 +62,27 @@ def blend(first: RGB, second: RGB, share: float) -> RGB:
     return red, green, blue
 
 
-def ramps(look: Look) -> bytes:
-    """The first part of the palette, up to the ground's colours: 3 bytes an index."""
-    ground = rgb(look.ground)
-    colors = [
-        blend(ground, rgb(end), step / (len(indices) - 1))
-        for end, indices in ((look.ink, INK), (look.accent, ACCENT))
-        for step in range(len(indices))
+def colors(look: Look) -> bytes:
+    """The palette of a mode up to `PICTURES`: 3 bytes an index."""
+    ground, white = rgb(look.ground), (255, 255, 255)
+    first, second = map(rgb, look.brand)
+    middle = blend(first, second, 0.5)
+    steps = [
+        *_steps(ground, rgb(look.ink), INK),
+        *_steps(ground, rgb(look.accent), ACCENT),
+        *_glow(ground, first, second, look.glow),
+        *_steps(first, second, GRADIENT),
+        *_steps(ground, middle, EDGE),
+        *_steps(middle, white, LETTER),
     ]
-    return bytes(value for color in colors for value in color)
+    return bytes(value for step in steps for value in step)
+
+
+def _steps(first: RGB, second: RGB, indices: range) -> list[RGB]:
+    return [blend(first, second, step / (len(indices) - 1)) for step in range(len(indices))]
+
+
+def _glow(ground: RGB, first: RGB, second: RGB, strongest: float) -> list[RGB]:
+    """The stronger, the more of the second colour: one ramp, and yet both colours."""
+    shares = [step / (len(GLOW) - 1) for step in range(len(GLOW))]
+    return [blend(ground, blend(first, second, share), strongest * share) for share in shares]

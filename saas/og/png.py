@@ -26,7 +26,6 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE_IMAGE = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 3, 0, 0, 0)
 _ZLIB_HEADER = b"\x78\x01"
 _ADLER = 65521
-_LEVEL = 1
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,17 @@ class Rows:
     length: int
 
     @classmethod
-    def deflate(cls, raw: bytes, level: int, flush: int = zlib.Z_FULL_FLUSH) -> Rows:
-        """Rows that can be put between any others, or with `Z_FINISH` at the end."""
-        deflater = zlib.compressobj(level, wbits=-15)
+    def fast(cls, raw: bytes) -> Rows:
+        """Rows of text: runs of one index, for which `Z_RLE` is quicker and smaller."""
+        return cls._deflate(zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE), raw)
+
+    @classmethod
+    def small(cls, raw: bytes, flush: int = zlib.Z_FULL_FLUSH) -> Rows:
+        """Rows that are kept; `Z_FINISH` for the last of a picture."""
+        return cls._deflate(zlib.compressobj(9, wbits=-15), raw, flush)
+
+    @classmethod
+    def _deflate(cls, deflater: zlib._Compress, raw: bytes, flush: int = zlib.Z_FULL_FLUSH) -> Rows:
         deflated = deflater.compress(raw) + deflater.flush(flush)
         return cls(deflated, zlib.adler32(raw), len(raw))
 
@@ -58,8 +65,8 @@ class Ground:
     @classmethod
     def bake(cls, palette: bytes, above: Image.Image, below: Image.Image) -> Ground:
         """Deflate once what never changes. Images in mode L, `STRIDE` wide, of indices."""
-        top = Rows.deflate(above.tobytes(), 9)
-        return cls(palette, above, below, top, Rows.deflate(below.tobytes(), 9, zlib.Z_FINISH))
+        top = Rows.small(above.tobytes())
+        return cls(palette, above, below, top, Rows.small(below.tobytes(), zlib.Z_FINISH))
 
 
 def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
@@ -67,7 +74,7 @@ def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
     box = band.getbbox() or (0, 0, STRIDE, 0)
     first, last = box[1], box[3]
     drawn = band.crop((0, first, STRIDE, last)).tobytes()
-    rows = (_blank(first), Rows.deflate(drawn, _LEVEL), _blank(band.height - last))
+    rows = (_blank(first), Rows.fast(drawn), _blank(band.height - last))
     return b"".join(
         (
             _SIGNATURE,
@@ -94,7 +101,7 @@ def plain(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
 
 @lru_cache(maxsize=1024)
 def _blank(rows: int) -> Rows:
-    return Rows.deflate(bytes(rows * STRIDE), 9)
+    return Rows.small(bytes(rows * STRIDE))
 
 
 def _joined(parts: Iterable[Rows]) -> bytes:

@@ -17,7 +17,8 @@ from saas.og.templates import TEMPLATES, Parts
 
 log = logging.getLogger(__name__)
 
-_GAP = 24  # px between label, heading and second line
+_GAP = 24  # px between label and heading
+_LINE_GAP = 18  # px between heading and second line
 _LINE_SIZES = (34, 30)
 _FOOT_ROOM = 88  # px of the band that a foot takes
 _PADDING = 8  # px of the band that stay empty above and below
@@ -85,7 +86,7 @@ def _set(sheet: Sheet, parts: Parts) -> None:
     """Set the parts one below the other, centred in the room that they have."""
     room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
     line = _fitted(sheet, parts.line, room)
-    others = (PILL + _GAP if parts.label else 0) + (line.height + _GAP // 2 if line else 0)
+    others = (PILL + _GAP if parts.label else 0) + (line.height + _LINE_GAP if line else 0)
     heading = sheet.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), SIZES)
 
     y = _PADDING + max(0, (room - others - heading.height) // 2)
@@ -94,7 +95,7 @@ def _set(sheet: Sheet, parts: Parts) -> None:
         y += PILL + _GAP
     sheet.block(heading, y)
     if line:
-        sheet.block(line, y + heading.height + _GAP // 2, muted=True)
+        sheet.block(line, y + heading.height + _LINE_GAP, muted=True)
     if parts.foot:
         parts.foot(sheet)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from saas.og import glyphs, layout
 from saas.og.fonts import Library, Style
@@ -40,12 +40,12 @@ class Sheet:
     def block(self, setting: Setting, top: int, muted: bool = False) -> None:
         """Set lines across the whole measure, from row `top` downwards."""
         over = setting.size // 3  # what tall marks may need above the first line and below the last
-        canvas = Image.new("L", (STRIDE, setting.height + 2 * over))
+        canvas = Image.new("L", (WIDTH, setting.height + 2 * over))
         for number, line in enumerate(setting.lines):
             left = self._left(0, glyphs.width(line) * setting.size)
             middle = over + round((number + 0.5) * setting.leading)
             self._draw(canvas, line, left, middle, setting.size, muted, (0, top - over))
-        self.band.paste(canvas.point(INK_RAMP), (1, top - over))
+        self._lay(canvas.point(INK_RAMP), 0, top - over)
 
     def words(
         self, x: int, words: str, size: int, style: Style = "text", muted: bool = False
@@ -58,7 +58,7 @@ class Sheet:
         rise = size - round(0.36 * size)  # the canvas is centred on the capital letters
         at = (left, FOOT - 2 * size + rise)
         self._draw(canvas, setting.lines[0], _OVERHANG, size, size, muted, at)
-        self.band.paste(canvas.point(INK_RAMP), (left + 1, at[1]))
+        self._lay(canvas.point(INK_RAMP), *at)
         return width
 
     def pill(self, x: int, words: str, top: int | None = None) -> int:
@@ -90,7 +90,12 @@ class Sheet:
         inside = (width - glyphs.width(setting.lines[0]) * setting.size) / 2
         left = round(self._left(x, width))
         self._draw(canvas, setting.lines[0], inside, height // 2, setting.size, False, (left, top))
-        self.band.paste(canvas.point(ACCENT_RAMP), (left + 1, top))
+        self._lay(canvas.point(ACCENT_RAMP), left, top)
+
+    def _lay(self, indices: Image.Image, left: int, top: int) -> None:
+        """Put indices on the band; where something stands already, the higher index stays."""
+        box = (left + 1, top, left + 1 + indices.width, top + indices.height)
+        self.band.paste(ImageChops.lighter(self.band.crop(box), indices), box)
 
     def _left(self, x: int, width: float) -> float:
         return WIDTH - MARGIN - x - width if self.rtl else MARGIN + x
@@ -133,7 +138,7 @@ def _place(band: Image.Image, pictures: list[Picture], ground: RGB) -> bytes:
         strip.paste(picture.image, (x, 0), picture.image)
         lefts.append(x)
         x += picture.image.width
-    reduced = strip.quantize(len(PICTURES), dither=Image.Dither.NONE)
+    reduced = strip.quantize(len(PICTURES), Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     indices = Image.frombytes("L", strip.size, reduced.tobytes())
     indices = indices.point([min(index + PICTURES[0], 255) for index in range(256)])
     for picture, left in zip(pictures, lefts, strict=True):
