@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import with_appcontext
+from sqlalchemy.exc import SQLAlchemyError
 
 from saas import config, jobs, migrations, outside
 from saas.auth import accounts
+from saas.auth.models import User
 from saas.billing import gateway, setup, subscriptions
 
 
@@ -24,6 +29,39 @@ def init_app(app: Flask) -> None:
         from saas.sandbox.cli import sandbox
 
         app.cli.add_command(sandbox)
+    for command in app.cli.commands.values():
+        _explain(command)
+
+
+def _explain(command: click.Command) -> None:
+    """Let a command that meets a database or a Stripe that is away say so in a sentence."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _explain(each)
+    elif command.callback is not None and not hasattr(command.callback, "explained"):
+        command.callback = _explained(command.callback)
+
+
+def _explained(run: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(run)
+    def explained(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(*args, **kwargs)
+        except gateway.StripeError as error:
+            raise click.ClickException(f"Stripe did not do it: {error}.") from None
+        except SQLAlchemyError as error:
+            raise click.ClickException(_advice(error)) from None
+
+    explained.explained = True  # type: ignore[attr-defined]  # a mark against doing it twice
+    return explained
+
+
+def _advice(error: SQLAlchemyError) -> str:
+    try:
+        state = migrations.state()
+    except SQLAlchemyError:
+        return f"The database does not answer ({type(error).__name__}): see DATABASE_URL."
+    return _MIGRATION_ADVICE.get(state, f"The database refused: {type(error).__name__}.")
 
 
 @click.command("check")
@@ -53,18 +91,18 @@ def _settings_problems() -> list[str]:
 
 
 def _database_problems() -> list[str]:
-    from sqlalchemy.exc import SQLAlchemyError
-
-    advice = {
-        "empty": "The database is empty. Run: flask db upgrade",
-        "behind": "The database is older than the code. Run: flask db upgrade",
-        "newer": "The database is newer than the code. Check out the code that migrated it.",
-    }
     try:
         state = migrations.state()
     except SQLAlchemyError as error:
         return [f"DATABASE_URL: the database does not answer ({type(error).__name__})."]
-    return [advice[state]] if state in advice else []
+    return [_MIGRATION_ADVICE[state]] if state in _MIGRATION_ADVICE else []
+
+
+_MIGRATION_ADVICE = {
+    "empty": "The database is empty. Run: flask db upgrade",
+    "behind": "The database is older than the code. Run: flask db upgrade",
+    "newer": "The database is newer than the code. Check out the code that migrated it.",
+}
 
 
 def _stripe_problems() -> list[str]:
@@ -85,20 +123,21 @@ def seed() -> None:
     """Fill the sandbox with the catalogue, and the database with demo people. Development only.
 
     Writes the ids that the sandbox gave to instance/sandbox.env. Running it again adds nothing.
+    With a Stripe test key of your own the people are made without plans, and Stripe is not asked.
     """
     if current_app.config["SAAS_ENV"] == "production":
         raise click.ClickException("Demo data is for development, and this is production.")
+    if gateway.is_live():
+        raise click.ClickException("STRIPE_API_KEY is a live key: demo people would cost money.")
     if current_app.config["STRIPE_IS_SANDBOX"]:
         _use_sandbox_key()
     with outside.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        for email, name, role, sold in _DEMO:
-            _seed_person(email, name, role, sold)
-    click.echo("The sandbox has the catalogue, the database the demo people:")
-    for email, name, role, sold in _DEMO:
-        bought = f"{sold[0]}, {sold[1]}" if sold else "no plan"
-        click.echo(f"  {email:<22} {name:<14} {role:<6} {bought}")
+        people = [_seed_person(*each) for each in _DEMO]
+    click.echo("The database has the demo people:")
+    for person in people:
+        click.echo(f"  {person.email:<22} {person.role:<6} {person.plan.name}")
 
 
 _DEMO: tuple[tuple[str, str, str, tuple[str, str] | None], ...] = (
@@ -133,11 +172,10 @@ def _reload_settings() -> None:
     current_app.config.update(config.from_env(config.environment()))
 
 
-def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None) -> None:
-    if accounts.find(email):
-        return
+def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None) -> User:
+    """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     person = accounts.sign_up(email, name=name, role=role)
-    if sold:
+    if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
         customer = subscriptions.ensure_customer(person)
         gateway.attach_card(customer, "pm_card_visa")
         gateway.subscribe(
@@ -146,7 +184,8 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None)
             subscriptions.metadata_of(person),
             key=f"seed:{person.id}",
         )
-        subscriptions.sync(person.id, cause="flask seed")
+        person = subscriptions.sync(person.id, cause="flask seed") or person
+    return person
 
 
 @click.command("worker")

@@ -8,13 +8,16 @@ agree with each other.
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Mapping
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
+from email_validator import EmailNotValidError, validate_email
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -47,7 +50,10 @@ def environment(root: Path = ROOT) -> dict[str, str]:
     """The process environment over `.env` over what `make run` wrote in the instance folder."""
     merged: dict[str, str] = {}
     for name in ("instance/sandbox.env", "instance/.env", ".env"):
-        values = dotenv_values(root / name, interpolate=False)
+        try:
+            values = dotenv_values(root / name, interpolate=False)
+        except UnicodeDecodeError:
+            raise ConfigError({name: ["is not a text file in UTF-8."]}) from None
         merged.update({key: value for key, value in values.items() if value})
     return {**merged, **{key: value for key, value in os.environ.items() if value}}
 
@@ -67,17 +73,45 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _origin(value: str) -> None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+    parts = _split_address(value)
+    named = parts and parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
+    if not parts or not named or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValidationError("must be an address without a path, such as https://example.com.")
+
+
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
+
+
+def _split_address(value: str) -> SplitResult | None:
+    """The parts of an address; None for what is none, such as a port that is no number."""
+    try:
+        parts = urlsplit(value)
+        return parts if parts.hostname and (parts.port is None or parts.port > 0) else None
+    except ValueError:
+        return None
+
+
+def _smtp_url(value: str) -> None:
+    if not value.startswith(("smtp://", "smtps://", "smtp+starttls://")):
+        raise ValidationError("must start with smtp:// or smtps:// or smtp+starttls://.")
+    if _split_address(value) is None:
+        raise ValidationError("must be smtp+starttls://user:password@host:port.")
+
+
+def _sender(value: str) -> None:
+    try:
+        validate_email(parseaddr(value)[1], check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise ValidationError("must be an address, such as App <hello@example.com>.") from None
 
 
 def _database_url(value: str) -> None:
     try:
-        backend = make_url(value).get_backend_name()
-    except ArgumentError:
-        backend = ""
-    if backend not in ("sqlite", "postgresql"):
+        url = make_url(value)
+        known = url.get_backend_name() in ("sqlite", "postgresql") and url.database
+    except (ArgumentError, ValueError):
+        known = None
+    if not known or known == ":memory:":
         raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
 
 
@@ -139,8 +173,8 @@ class EnvironmentSchema(Schema):
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
     RESEND_API_KEY = _optional(_starts_with("re_"))
-    SMTP_URL = _optional(_starts_with("smtp://", "smtps://", "smtp+starttls://"))
-    EMAIL_FROM = _optional()
+    SMTP_URL = _optional(_smtp_url)
+    EMAIL_FROM = _optional(_sender)
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
@@ -284,5 +318,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 256 * 1024,
         "MAX_FORM_PARTS": 100,
+        # In development a template, a stylesheet and a public page are as fresh as their files.
+        "TEMPLATES_AUTO_RELOAD": settings["SAAS_ENV"] == "development",
         "TESTING": settings["SAAS_ENV"] == "test",
     }

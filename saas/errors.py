@@ -96,7 +96,7 @@ def _answer(error: HTTPException) -> BaseResponse:
 def _as_json(error: HTTPException) -> Response:
     code = error.code or 500
     problem: dict[str, Any] = {
-        "code": getattr(error, "slug", _CODES.get(code, f"http_{code}")),
+        "code": "csrf" if isinstance(error, CSRFError) else _slug(error),
         "message": error.description if isinstance(error, Problem) else _words(error)[0] + ".",
     }
     if isinstance(error, Problem) and error.fields:
@@ -104,6 +104,11 @@ def _as_json(error: HTTPException) -> Response:
     answer = jsonify(error=problem)
     answer.status_code = code
     return answer
+
+
+def _slug(error: HTTPException) -> str:
+    code = error.code or 500
+    return str(getattr(error, "slug", _CODES.get(code, f"http_{code}")))
 
 
 def _as_page(error: HTTPException) -> Response:
@@ -121,6 +126,6 @@ def _as_page(error: HTTPException) -> Response:
 
 def _words(error: HTTPException) -> tuple[str, str]:
     if isinstance(error, CSRFError):
-        return "This page was open for too long", "Go back, reload the page and send it again."
+        return "This form could not be verified", "Go back, reload the page and send it again."
     code = error.code or 500
     return _WORDS.get(code, _WORDS[400] if code < 500 else _WORDS[500])

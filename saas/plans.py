@@ -99,7 +99,7 @@ def gives_access(
     """
     if status in ("active", "trialing"):
         return True
-    return status == "past_due" and (past_due_since is None or at < past_due_since + grace)
+    return status == "past_due" and past_due_since is not None and at < past_due_since + grace
 
 
 def granted(

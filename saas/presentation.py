@@ -22,7 +22,7 @@ def init_app(app: Flask) -> None:
         if endpoint != "static" or "filename" not in values or "v" in values:
             return
         name = values["filename"]
-        if name not in hashes or app.debug:
+        if name not in hashes or app.config["TEMPLATES_AUTO_RELOAD"]:
             hashes[name] = _hash(Path(app.static_folder or "") / name)
         values["v"] = hashes[name]
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from saas.config import ROOT
+from saas.config import PRICE_VARIABLES, ROOT
 from tests.conftest import SECRET, Shop
+from tests.test_config import PRODUCTION
 
 
 def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -74,9 +75,49 @@ def test_flask_check_tells_when_the_database_is_away(
     assert "hidden" not in result.output
 
 
-def test_demo_data_is_refused_in_production() -> None:
-    from tests.test_config import PRODUCTION
+@pytest.mark.parametrize("command", [("users", "list"), ("billing", "sync", "--all")])
+def test_a_database_that_is_not_ready_is_told_in_a_sentence(
+    command: tuple[str, ...], make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    empty = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+    away = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
 
+    for app, said in ((empty, "Run: flask db upgrade"), (away, "The database does not answer")):
+        result = app.test_cli_runner().invoke(args=command)
+        assert result.exit_code == 1
+        assert said in result.output
+
+
+def test_demo_people_are_completed_when_a_run_was_cut_short(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shop.app.instance_path = str(tmp_path)
+    runner = shop.app.test_cli_runner()
+    runner.invoke(args=["users", "create", "pro@example.com"])
+    for key, ids in shop.app.config["STRIPE_PRICES"].items():
+        monkeypatch.setenv(f"SANDBOX_{PRICE_VARIABLES[key]}", ids[0])
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("SAAS_ENV", "test")
+    for name in ("APP_URL", "SANDBOX_URL", "DATABASE_URL"):
+        monkeypatch.setenv(name, shop.app.config[name])
+    monkeypatch.setenv("SANDBOX_STRIPE_API_KEY", shop.key)
+
+    seeded = runner.invoke(args=["seed"])
+
+    assert seeded.exit_code == 0, seeded.output
+    assert "pro@example.com        user   Pro" in seeded.output
+
+
+def test_demo_data_never_reaches_a_real_stripe(tmp_path: Path) -> None:
+    live = {name: value for name, value in PRODUCTION.items() if name.startswith("STRIPE_")}
+
+    done = flask("seed", DATABASE_URL=f"sqlite:///{tmp_path}/a.db", **live)
+
+    assert done.returncode == 1
+    assert "STRIPE_API_KEY is a live key" in done.stderr
+
+
+def test_demo_data_is_refused_in_production() -> None:
     done = flask("seed", **PRODUCTION)
 
     assert done.returncode == 1
@@ -84,8 +125,6 @@ def test_demo_data_is_refused_in_production() -> None:
 
 
 def test_there_is_no_sandbox_in_production() -> None:
-    from tests.test_config import PRODUCTION
-
     done = flask("sandbox", **PRODUCTION)
 
     assert done.returncode == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from saas.config import ConfigError, from_env
+from saas.config import ConfigError, environment, from_env
 
 SECRET = "a-long-enough-secret-of-40-characters-0123"
 PRODUCTION = {
@@ -73,6 +75,35 @@ def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> N
     assert set(caught.value.problems) == set(env)
     assert "hidden-value" not in str(caught.value)
     assert "must start with price_" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APP_URL", "http://[::1"),
+        ("APP_URL", "http://ex ample:99999x?q"),
+        ("APP_URL", "https://app.example.com:port"),
+        ("APP_URL", "https://app.example.com/path"),
+        ("SANDBOX_URL", "http://localhost:5001?x=1"),
+        ("DATABASE_URL", "postgresql://u:p@h:abc/d"),
+        ("DATABASE_URL", "sqlite:///:memory:"),
+        ("DATABASE_URL", "sqlite://"),
+        ("SMTP_URL", "smtp://[x"),
+        ("SMTP_URL", "smtp://u:p@h:abc"),
+        ("EMAIL_FROM", "not an address"),
+    ],
+)
+def test_a_value_of_the_wrong_shape_is_named(name: str, value: str) -> None:
+    assert list(problems({"SECRET_KEY": SECRET, name: value})) == [name]
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"SECRET_KEY=\xff\xfe")
+
+    with pytest.raises(ConfigError) as caught:
+        environment(tmp_path)
+
+    assert caught.value.problems == {".env": ["is not a text file in UTF-8."]}
 
 
 def test_a_half_configured_production_is_refused_by_name() -> None:

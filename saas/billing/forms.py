@@ -7,7 +7,7 @@ from uuid import uuid4
 from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
-from wtforms.validators import Length
+from wtforms.validators import Regexp
 
 from saas import plans
 
@@ -21,7 +21,7 @@ class CheckoutForm(FlaskForm):
     interval = SelectField(
         "Billed", choices=[SelectChoice(interval, interval) for interval in plans.INTERVALS]
     )
-    nonce = HiddenField(default=lambda: uuid4().hex, validators=[Length(max=64)])
+    nonce = HiddenField(default=lambda: uuid4().hex, validators=[Regexp(r"[0-9a-f]{0,32}\Z")])
 
 
 class PortalForm(FlaskForm):

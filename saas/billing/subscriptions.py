@@ -73,7 +73,7 @@ def _checkout(person: User, price: str, nonce: str, back: str) -> str:
         customer_id=customer_id,
         price_id=price,
         metadata={**metadata_of(person), "nonce": nonce},
-        key=f"checkout:{person.id}:{nonce}:{used_up}",
+        key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
         cancel_url=back,
     ).url
@@ -85,14 +85,17 @@ def manage(person: User, price: str | None = None) -> str:
         raise CannotSubscribe("There is no subscription to manage yet.")
     back = security.public_url("billing.returned")
     portal = partial(gateway.open_portal, person.stripe_customer_id, return_url=back)
-    if not price or not person.stripe_subscription_id or price == person.stripe_price_id:
-        return portal()
+    if price and person.stripe_subscription_id and price != person.stripe_price_id:
+        try:
+            return portal(change=(person.stripe_subscription_id, price))
+        except (gateway.Refused, gateway.Gone) as error:
+            # Stripe refuses a change of a subscription that is ending or cannot be changed here.
+            log.info("the portal did not open at the change: %s", error)
     try:
-        return portal(change=(person.stripe_subscription_id, price))
-    except gateway.Refused as error:
-        # Stripe refuses a change of a subscription that is ending or cannot be changed here.
-        log.info("the portal did not open at the change: %s", error)
         return portal()
+    except gateway.Gone:
+        sync(person.id, cause="portal")  # the customer was deleted at Stripe, and we missed it
+        raise CannotSubscribe("There is no subscription to manage any more.") from None
 
 
 def ensure_customer(person: User) -> str:
@@ -169,8 +172,10 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
             # Somebody began to fetch after we were asked, and has written: that covers us.
             ledger.finish(event_id)
             return person
-        columns = _fetch(person)
-        if _write(person, columns, cause, event_id):
+        found = _fetch(person)
+        if found and _end_second_ones(found):
+            found = _fetch(person)
+        if _write(person, _columns(person, found), cause, event_id):
             return _read(person_id)
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("the columns kept changing")
@@ -178,7 +183,7 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
 
 def differences(person: User) -> dict[str, tuple[Any, Any]]:
     """What a sync would change: {column: (ours, Stripe's)}. Writes nothing."""
-    truth = _fetch(person)
+    truth = _columns(person, _fetch(person))
     ours = {name: getattr(person, name) for name in truth}
     return {name: (ours[name], truth[name]) for name in truth if ours[name] != truth[name]}
 
@@ -190,20 +195,54 @@ def _read(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _fetch(person: User) -> dict[str, Any]:
-    """The columns as they should be, from Stripe's answer."""
+def _fetch(person: User) -> list[Subscription] | None:
+    """All subscriptions of the person's customer; None when Stripe has no such customer."""
     if not person.stripe_customer_id:
-        return dict(_NOTHING)
+        return []
     try:
-        found = gateway.subscriptions_of(person.stripe_customer_id)
+        return gateway.subscriptions_of(person.stripe_customer_id)
     except gateway.Gone:
+        return None
+
+
+def _end_second_ones(found: list[Subscription]) -> bool:
+    """One person pays for one subscription: end every other one of ours, and give the money back.
+
+    It happens when two pages were paid in the same moment. Only what carries this installation's
+    mark is touched. Done before anything is written, so that a crash leaves it to the next sync.
+    """
+    prices, ours = current_app.config["STRIPE_PRICES"], str(installation_key())
+    live = [each for each in found if each.status in ("active", "trialing", "past_due")]
+    kept = max(live, key=lambda each: rank(each, prices), default=None)
+    second = [
+        each
+        for each in live
+        if each is not kept
+        and each.metadata.get("installation") == ours
+        and any(plans.sold_as(price, prices) for price in each.price_ids)
+    ]
+    for each in second:
+        log.warning("a second subscription is ended and refunded: %s", each.id)
+        gateway.end_and_refund(each.id)
+    return bool(second)
+
+
+def _columns(person: User, found: list[Subscription] | None) -> dict[str, Any]:
+    """The columns as they should be, from Stripe's answer."""
+    if found is None:
         # The customer was deleted at Stripe: access ends, and the next checkout makes a new one.
         return {
             **_NOTHING,
             "stripe_customer_id": None,
             "stripe_customer_epoch": person.stripe_customer_epoch + 1,
         }
-    return columns_for(found, current_app.config["STRIPE_PRICES"], gateway.unpaid_since)
+    since = partial(_unpaid_since, person)
+    return columns_for(found, current_app.config["STRIPE_PRICES"], since)
+
+
+def _unpaid_since(person: User, subscription_id: str) -> datetime:
+    """The start of the grace; without an open invoice what we knew, or this moment."""
+    return gateway.unpaid_since(subscription_id) or person.stripe_past_due_since or now()
 
 
 def columns_for(
@@ -228,12 +267,13 @@ def columns_for(
 def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
     """Which of several subscriptions counts: the highest.
 
-    One with a price of ours before others, one that gives access before one that does not, one
-    that lives before one that has ended, then the newest.
+    One with a price of ours before others, one that is paid before one in its grace, that before
+    one that gives no access, one that lives before one that has ended, then the newest.
     """
     return (
         any(plans.sold_as(price, prices) for price in subscription.price_ids),
-        subscription.status in ("active", "trialing", "past_due"),
+        subscription.status in ("active", "trialing"),
+        subscription.status == "past_due",
         subscription.status in LIVE_STATUSES,
         subscription.created,
         subscription.id,

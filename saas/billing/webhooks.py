@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 
-from flask import request
+from flask import abort, current_app, request
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -43,8 +43,11 @@ HANDLED = (
 @bp.post("/api/webhooks/stripe")
 @security.csrf_exempt
 def webhook() -> tuple[dict[str, str], int]:
+    payload = request.get_data()
+    if len(payload) >= current_app.config["MAX_CONTENT_LENGTH"]:
+        abort(413)  # sent in chunks, which say no length beforehand
     try:
-        event = gateway.verify(request.get_data(), request.headers.get("Stripe-Signature"))
+        event = gateway.verify(payload, request.headers.get("Stripe-Signature"))
     except BadSignature as error:
         raise Problem(400, "bad_signature", f"Not accepted: {error}.") from None
     except BadEvent as error:

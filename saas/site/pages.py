@@ -18,7 +18,7 @@ def public(render: Callable[[], str], *key: str | None) -> Response:
     kept: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
         "public_pages", {}
     )
-    if key not in kept:
+    if key not in kept or current_app.config["TEMPLATES_AUTO_RELOAD"]:
         page = render().encode()
         kept[key] = page, hashlib.sha256(page).hexdigest()[:20]
     page, tag = kept[key]

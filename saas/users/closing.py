@@ -23,6 +23,7 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.users")
 
 _LEFT_BEHIND = timedelta(minutes=2)
+_PATIENCE = 9.0  # seconds for each of the two steps at Stripe
 
 
 class CannotClose(Exception):
@@ -37,8 +38,8 @@ def close_account(person: User) -> None:
     """Cancel everything at Stripe, then delete the person; raises `CannotClose`."""
     _mark(person)
     try:
-        with gateway.deadline(9.0):
-            _leave_stripe(person)
+        with gateway.deadline(_PATIENCE):
+            _end_subscriptions(person.id)
     except gateway.StripeError as error:
         _unmark(person.id)
         log.warning("account not closed: %s", error, extra={"person_id": person.id})
@@ -47,16 +48,32 @@ def close_account(person: User) -> None:
             "We could not cancel your subscription, because our payment provider does not answer. "
             "Nothing was deleted. Please try again in a few minutes.",
         ) from None
+    try:
+        with gateway.deadline(_PATIENCE):
+            _forget_customer(person.id)
+    except gateway.StripeError as error:
+        log.warning("account half closed: %s", error, extra={"person_id": person.id})
+        raise CannotClose(
+            "closing",
+            "Your subscription is cancelled and nothing more will be charged. Our payment provider "
+            "stopped answering before your account was deleted; that will be finished in a few "
+            "minutes without you.",
+        ) from None
     _delete(person.id)
 
 
 @jobs.sweep(minutes=5)
 def finish_closing() -> None:
-    """Close what was begun and left behind by a process that died."""
-    left = select(User).where(User.closing_at < now() - _LEFT_BEHIND)
-    for person in db.session.scalars(left).all():
-        _leave_stripe(person)
-        _delete(person.id)
+    """Close what was begun and left behind; one that fails does not keep the others."""
+    left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND)
+    for person_id in db.session.scalars(left).all():
+        try:
+            _end_subscriptions(person_id)
+            _forget_customer(person_id)
+        except gateway.StripeError as error:
+            log.warning("account still half closed: %s", error, extra={"person_id": person_id})
+        else:
+            _delete(person_id)
 
 
 def _mark(person: User) -> None:
@@ -75,11 +92,14 @@ def _unmark(person_id: uuid.UUID) -> None:
         database.execute(update(User).where(User.id == person_id).values(closing_at=None))
 
 
-def _leave_stripe(person: User) -> None:
-    """No page to pay on, no subscription, no customer."""
-    person = db.session.get(User, person.id, populate_existing=True) or person
-    customer_id = person.stripe_customer_id
-    if not customer_id:
+def _customer_of(person_id: uuid.UUID) -> str | None:
+    person = db.session.get(User, person_id, populate_existing=True)
+    return person.stripe_customer_id if person else None
+
+
+def _end_subscriptions(person_id: uuid.UUID) -> None:
+    """No page to pay on, and nothing that is paid for."""
+    if not (customer_id := _customer_of(person_id)):
         return
     try:
         for page in gateway.recent_checkouts(customer_id):
@@ -90,7 +110,12 @@ def _leave_stripe(person: User) -> None:
                 gateway.cancel(subscription.id)
     except gateway.Gone:
         return
-    gateway.delete_customer(customer_id)
+
+
+def _forget_customer(person_id: uuid.UUID) -> None:
+    """Delete the customer at Stripe, which also bars new subscriptions."""
+    if customer_id := _customer_of(person_id):
+        gateway.delete_customer(customer_id)
 
 
 def _delete(person_id: uuid.UUID) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from saas.auth.models import SignInLink
 from saas.database import db, now
+from saas.limits import RateLimit
 from tests.conftest import Shop
 from tests.visitor import Visitor
 
@@ -164,6 +165,17 @@ def test_asking_again_and_again_is_limited_for_an_address_and_its_spellings(
     assert page.status == 429
     assert int(page.answer.headers["Retry-After"]) > 0
     assert "Too many tries" in page.text
+
+
+def test_no_address_stays_behind_in_the_counters(visitor: Visitor, shop: Shop) -> None:
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+
+    with shop.app.app_context():
+        keys = db.session.scalars(select(RateLimit.key)).all()
+    assert len(keys) == 2
+    assert "ann" not in str(keys)
+    assert "127.0.0.1" not in str(keys)
 
 
 def test_a_forged_forwarded_address_gains_nothing(visitor: Visitor) -> None:

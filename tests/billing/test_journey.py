@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from saas.billing import gateway, subscriptions
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
@@ -110,6 +111,40 @@ def test_a_double_click_opens_one_checkout(shop: Shop, visitor: Visitor) -> None
     assert len(stripe_side.client(shop).v1.checkout.sessions.list().data) == 1
 
 
+def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+    with shop.app.app_context():  # the second page is opened in the instant of the first
+        ann = stripe_side.person(shop, "ann@example.com")
+        pages = [
+            gateway.start_checkout(
+                customer_id=subscriptions.ensure_customer(ann),
+                price_id=shop.price["pro", "monthly"],
+                metadata=subscriptions.metadata_of(ann),
+                key=f"tab {number}",
+                success_url=f"{shop.url}/billing/return",
+                cancel_url=f"{shop.url}/pricing",
+            )
+            for number in range(2)
+        ]
+
+    for page in pages:
+        visitor.visit(page.url)
+        pay(visitor)
+
+    at_stripe = stripe_side.client(shop).v1
+
+    def one_is_left() -> bool:
+        listed = at_stripe.subscriptions.list({"status": "all"}).data
+        return sorted(each.status for each in listed) == ["active", "canceled"]
+
+    eventually(one_is_left)
+    eventually(lambda: len(at_stripe.refunds.list().data) == 1)
+    eventually(lambda: _all_processed(shop))
+    assert status(visitor)["plan"] == "pro"
+
+
 def test_a_second_choice_closes_the_first_checkout(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     first = choose(visitor, "pro").url
@@ -196,6 +231,7 @@ def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visito
         {"interval": "weekly"},
         {"plan": ""},
         {"nonce": "x" * 65},
+        {"nonce": "ä"},
     ],
 )
 def test_an_unknown_plan_or_interval_buys_nothing_and_says_so(
@@ -242,6 +278,26 @@ def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
     assert answer.status_code == 303
     assert answer.headers["Location"] == "/dashboard/billing"  # ann has nothing to manage
     assert "no subscription to manage" in visitor.visit("/dashboard/billing").text
+
+
+def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/billing")
+    at_stripe = stripe_side.client(shop).v1
+    for endpoint in at_stripe.webhook_endpoints.list().data:
+        at_stripe.webhook_endpoints.delete(endpoint.id)
+    at_stripe.customers.delete(str(ann.stripe_customer_id))
+
+    page = visitor.submit("/billing/portal")
+
+    assert "no subscription to manage any more" in page.text
+    assert status(visitor)["plan"] == "starter"
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    assert pay(visitor).path == "/dashboard/billing"
 
 
 def test_a_foreign_or_forged_session_id_grants_nothing(shop: Shop, visitor: Visitor) -> None:

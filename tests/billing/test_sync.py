@@ -126,7 +126,9 @@ def test_a_stale_answer_never_overwrites_a_newer_one(quiet_shop: Shop) -> None:
     """Somebody else syncs between our question to Stripe and our write: we ask again."""
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
     with quiet_shop.app.app_context():
-        stale = subscriptions._fetch(ann)  # what Stripe said a moment ago
+        stale = subscriptions._columns(
+            ann, subscriptions._fetch(ann)
+        )  # what Stripe said a moment ago
         stripe_side.client(quiet_shop).v1.subscriptions.cancel(subscription)
         subscriptions.sync(ann.id, cause="the quicker one")
 
@@ -224,6 +226,44 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
 
     assert len(customers) == 1
     assert len(stripe_side.client(quiet_shop).v1.customers.list().data) == 1
+
+
+def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -> None:
+    ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    with quiet_shop.app.app_context():
+        marks = subscriptions.metadata_of(ann)
+    customer = str(ann.stripe_customer_id)
+    pro = quiet_shop.price["pro", "monthly"]
+    product = at_stripe.products.create({"name": "Another product of the company"})
+    other = at_stripe.prices.create(
+        {
+            "product": product.id,
+            "currency": "usd",
+            "unit_amount": 700,
+            "recurring": {"interval": "month"},
+        }
+    ).id
+    second = at_stripe.subscriptions.create(
+        {"customer": customer, "items": [{"price": pro}], "metadata": marks}
+    ).id
+    foreign = at_stripe.subscriptions.create(
+        {"customer": customer, "items": [{"price": other}], "metadata": {"made": "by hand"}}
+    ).id
+
+    with quiet_shop.app.app_context():
+        for _ in range(3):
+            subscriptions.sync(ann.id, cause="test")
+
+    listed = at_stripe.subscriptions.list({"customer": customer, "status": "all"}).data
+    status = {each.id: each.status for each in listed}
+    assert sorted(status[each] for each in (first, second)) == ["active", "canceled"]
+    assert status[foreign] == "active"  # not marked as ours: not touched
+    (refund,) = at_stripe.refunds.list().data
+    assert refund.amount == 1500
+    assert status[
+        str(stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_id)
+    ] == ("active")
 
 
 def test_flask_billing_sync_mends_what_was_missed(quiet_shop: Shop) -> None:

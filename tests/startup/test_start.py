@@ -55,7 +55,7 @@ def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("port", ["web", "80", "70000", ""])
+@pytest.mark.parametrize("port", ["web", "80", "70000", "", "²"])
 def test_a_port_that_is_none_is_refused(port: str, checkout: Path) -> None:
     done = start(checkout, PORT=port)
 

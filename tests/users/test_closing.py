@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import requests
 import stripe
 import time_machine
-from flask import Flask
+from flask import Flask, request
 from sqlalchemy import func, select, update
 
 from saas import database
+from saas.auth import accounts
 from saas.auth.models import Session, SignInLink, User
 from saas.billing import subscriptions
 from saas.billing.models import ClosedAccount, SubscriptionChange
@@ -151,6 +156,73 @@ def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> N
     assert status_at_stripe(shop, subscription) == "canceled"
 
 
+class Failing(AbstractContextManager[None]):
+    """A Stripe of which one verb fails: the API's own wall, played over HTTP by a proxy."""
+
+    def __init__(self, sandbox: str, verb: str, path: str) -> None:
+        self.sandbox, self.verb, self.path = sandbox, verb, path
+        self.app = Flask("proxy")
+        self.app.add_url_rule(
+            "/<path:path>", view_func=self._pass_on, methods=["GET", "POST", "DELETE"]
+        )
+
+    def _pass_on(self, path: str) -> Any:
+        if request.method == self.verb and self.path in path:
+            return {"error": {"type": "api_error", "message": "down"}}, 500
+        answer = requests.request(
+            request.method, f"{self.sandbox}/{path}", params=request.args,
+            data=request.get_data(), timeout=10,
+            headers={
+                name: value for name, value in request.headers.items()
+                if name in ("Authorization", "Content-Type", "Stripe-Version", "Idempotency-Key")
+            },
+        )  # fmt: skip
+        return answer.content, answer.status_code, {"Content-Type": "application/json"}
+
+    def __enter__(self) -> Any:
+        self._serving = serving(self.app)
+        return self._serving.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        self._serving.__exit__(*raised)
+
+
+def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
+        half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
+        with half_way.app_context(), pytest.raises(closing.CannotClose) as caught:
+            closing.close_account(ann)
+
+    assert caught.value.code == "closing"
+    assert "nothing more will be charged" in str(caught.value)
+    assert status_at_stripe(shop, subscription) == "canceled"
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=5)):
+        closing.finish_closing()
+    assert rows(shop, User) == 0
+
+
+def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        accounts.sign_up("bob@example.com")
+        with database.writing():
+            database.execute(update(User).values(closing_at=now() - timedelta(minutes=9)))
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
+    )
+
+    with cut_off.app_context():
+        closing.finish_closing()
+
+    with shop.app.app_context():
+        assert [person.email for person in accounts.everybody()] == ["ann@example.com"]
+
+
 def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
@@ -182,10 +254,6 @@ def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
 def test_last_administrators_stay_even_when_two_leave_at_once(
     shop: Shop,
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    from saas.auth import accounts
-
     with shop.app.app_context():
         for email in ("ann@example.com", "bob@example.com"):
             accounts.sign_up(email, role="admin")

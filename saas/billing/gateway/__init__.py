@@ -35,6 +35,7 @@ from saas.billing.gateway.signing import BadEvent, BadSignature, Event, verify
 from saas.billing.gateway.subscriptions import (
     Subscription,
     cancel,
+    end_and_refund,
     subscribe,
     subscriptions_of,
     unpaid_since,
@@ -58,6 +59,7 @@ __all__ = [
     "create_price",
     "deadline",
     "delete_customer",
+    "end_and_refund",
     "ensure_portal_configuration",
     "ensure_product",
     "ensure_webhook_endpoint",

@@ -92,6 +92,31 @@ def cancel(subscription_id: str) -> None:
     call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id)))
 
 
+def end_and_refund(subscription_id: str) -> None:
+    """End a subscription now and refund its last payment, once however often it is asked."""
+    cancel(subscription_id)
+
+    def last_payment(client: stripe.StripeClient) -> str | None:
+        subscription = client.v1.subscriptions.retrieve(
+            given(subscription_id), {"expand": ["latest_invoice.payments"]}
+        )
+        invoice: Any = subscription.latest_invoice
+        payments = invoice.payments.data if invoice and invoice.payments else []
+        return next((paid.payment.payment_intent for paid in payments if _is_paid(paid)), None)
+
+    if intent := call(last_payment):
+        key = f"second:{subscription_id}"
+        call(
+            lambda client: client.v1.refunds.create(
+                {"payment_intent": intent}, {"idempotency_key": key}
+            )
+        )
+
+
+def _is_paid(payment: Any) -> bool:
+    return bool(payment.status == "paid" and payment.payment.payment_intent)
+
+
 def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:
     """A subscription without a checkout page, for demo people."""
     params: Any = {
