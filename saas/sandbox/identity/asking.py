@@ -8,6 +8,7 @@ invalid redirection URI").
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 from werkzeug.datastructures import MultiDict
 
@@ -52,6 +53,15 @@ class RefusedError(Exception):
         self.answer = {"error": error, "error_description": description}
         if state:
             self.answer["state"] = state
+
+
+def parameters(query: bytes) -> MultiDict[str, str]:
+    """The query string, as it was sent.
+
+    Bytes that are no UTF-8 become U+FFFD, which no parameter may contain. Werkzeug's `args` turns
+    them into percent signs, or raises when they come as they are.
+    """
+    return MultiDict(parse_qsl(query.decode(errors="replace"), keep_blank_values=True))
 
 
 def read(provider: Provider, given: MultiDict[str, str]) -> Ask:

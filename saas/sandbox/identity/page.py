@@ -10,12 +10,14 @@ from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 from flask import current_app, redirect, render_template, request
+from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 from . import asking, failures, grants, people, redirects
 from .asking import Ask, Provider, RefusedError, UnusableError
 from .people import NobodyError, Person
 
+Given = MultiDict[str, str]
 Page = str | tuple[str, int] | BaseResponse
 
 ELSEWHERE = "https://accounts.evil.example"
@@ -23,14 +25,15 @@ ELSEWHERE = "https://accounts.evil.example"
 
 def shown_or_answered(provider: Provider) -> Page:
     """A request that can be granted gets the page, or with a choice made, the answer."""
+    given = asking.parameters(request.query_string)
     try:
-        ask = asking.read(provider, request.args)
-        failure = _failure(provider)
-        return _conversation(provider, ask, failure)
+        ask = asking.read(provider, given)
+        failure = _failure(provider, given)
+        return _conversation(provider, ask, failure, given)
     except UnusableError as error:
         return render_template("sandbox/identity/unusable.html", message=error), 400
     except RefusedError as error:
-        failure = request.args.get("sandbox_failure", "")
+        failure = given.get("sandbox_failure", "")
         return _back(provider, error.redirect_uri, error.answer, failure)
 
 
@@ -38,14 +41,14 @@ def issuer(provider: Provider) -> str:
     return f"{request.host_url}identity/{provider.key}"
 
 
-def _conversation(provider: Provider, ask: Ask, failure: str) -> Page:
-    choice = request.form if request.method == "POST" else request.args
+def _conversation(provider: Provider, ask: Ask, failure: str, given: Given) -> Page:
+    choice = request.form if request.method == "POST" else given
     if "sandbox_as" not in choice:
-        return _page(provider, ask, failure)
+        return _page(provider, ask, failure, given)
     try:
         person = _chosen(ask, choice)
     except NobodyError as error:
-        return _page(provider, ask, failure, error), 422
+        return _page(provider, ask, failure, given, error), 422
 
     sandbox = current_app.extensions["sandbox"]
     code = grants.give_code(sandbox.store, sandbox.now(), provider.key, ask, person, failure)
@@ -75,8 +78,8 @@ def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
     return people.READY[chosen]
 
 
-def _failure(provider: Provider) -> str:
-    failure = request.args.get("sandbox_failure", "")
+def _failure(provider: Provider, given: Given) -> str:
+    failure = given.get("sandbox_failure", "")
     known = failures.of(provider.key)
     if failure and failure not in known:
         raise UnusableError(f"The parameter sandbox_failure is one of: {', '.join(known)}.")
@@ -95,8 +98,10 @@ def _back(provider: Provider, address: str, answer: dict[str, str], failure: str
     return redirect(redirects.with_answer(address, answer), 303)
 
 
-def _page(provider: Provider, ask: Ask, failure: str, error: NobodyError | None = None) -> str:
-    asked = [(n, v) for n, v in request.args.items(multi=True) if n != "sandbox_as"]
+def _page(
+    provider: Provider, ask: Ask, failure: str, given: Given, error: NobodyError | None = None
+) -> str:
+    asked = [(n, v) for n, v in given.items() if n != "sandbox_as"]
     return render_template(
         "sandbox/identity/choose.html",
         provider=provider,
@@ -106,12 +111,12 @@ def _page(provider: Provider, ask: Ask, failure: str, error: NobodyError | None 
         failures=failures.of(provider.key),
         asked=[pair for pair in asked if pair[0] != "sandbox_failure"],
         query=urlencode(asked),
-        form=request.form or _hinted(),
+        form=request.form or _hinted(given),
         error=error,
     )
 
 
-def _hinted() -> dict[str, str]:
+def _hinted(given: Given) -> dict[str, str]:
     """OpenID Connect's `login_hint` and GitHub's `login`: who the client thinks it is."""
-    hint = request.args.get("login_hint") or request.args.get("login", "")
+    hint = given.get("login_hint") or given.get("login", "")
     return {"sandbox_email": hint} if "@" in hint else {}
