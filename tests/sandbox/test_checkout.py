@@ -360,3 +360,14 @@ def test_a_wrong_session_is_refused(
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         start(api, prices, customer, **more)
+
+
+def test_a_bank_account_is_refused_where_only_cards_are_taken(
+    api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
+) -> None:
+    session = start(api, prices, customer, allowed_payment_method_types=["card"])
+
+    answer = browser.post(url(session), number="000123456789")
+
+    assert answer.status_code == 422
+    assert "not accepted here" in answer.text

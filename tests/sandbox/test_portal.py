@@ -224,3 +224,25 @@ def test_a_product_that_does_not_exist_cannot_be_offered(api: stripe.StripeClien
 
     with pytest.raises(stripe.InvalidRequestError, match="No such product"):
         api.v1.billing_portal.configurations.create({"features": {"subscription_update": offer}})
+
+
+def test_billing_details_are_changed_as_far_as_allowed(
+    browser: Browser, life: Life, endpoint: object, doorbell: Doorbell
+) -> None:
+    """An account's default configuration allows name and address."""
+    url = life.api.v1.billing_portal.sessions.create({"customer": life.customer}).url
+    doorbell.posted.clear()
+
+    assert browser.post(f"{url}/details", name="Ada", email="nowhere").status_code == 422
+    browser.post(f"{url}/details", name="Ada", email="countess@example.com")
+
+    customer = life.api.v1.customers.retrieve(life.customer)
+    assert (customer.name, customer.email) == ("Ada", "countess@example.com")
+    assert doorbell.types == ["customer.updated"]
+
+
+def test_details_that_may_not_be_changed_stay(browser: Browser, life: Life, portal: str) -> None:
+    browser.post(f"{portal}/details", email="countess@example.com")
+
+    assert life.api.v1.customers.retrieve(life.customer).email == "ada@example.com"
+    assert "Billing details" not in browser.get(portal).text

@@ -4,6 +4,7 @@ import stripe
 
 from . import ids
 from .account import Account
+from .errors import invalid
 from .resource import Resource
 from .shapes import shaped
 
@@ -28,3 +29,12 @@ def new_customer(account: Account, clock: str | None = None) -> Resource:
         tax_exempt="none",
         test_clock=clock,
     )
+
+
+def checked(name: str, value: str | None) -> str | None:
+    """A name or an address as it may be stored; an empty one is none."""
+    if name == "email" and value:
+        outside = "@" not in value or any(letter.isspace() for letter in value)
+        if outside or len(value) > 512:
+            raise invalid(f"Invalid email address: {value[:100]}", "email", "email_invalid")
+    return value[:256] if value else None

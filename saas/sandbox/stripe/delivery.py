@@ -139,7 +139,10 @@ class Courier:
         )
 
     def _hand_over(self, parcel: Parcel) -> None:
-        answer = self.post(parcel.url, parcel.body, parcel.headers)
+        try:
+            answer = self.post(parcel.url, parcel.body, parcel.headers)
+        except Exception as error:  # whatever it was, it was no 2xx: it must not come at once again
+            answer = Answer(None, f"{type(error).__name__}: {error}"[:KEPT])
         attempts = parcel.attempts + 1
         state, next_at = "delivered", None
         if not answer.accepted:

@@ -144,7 +144,10 @@ def _method(account: Account, session: Resource) -> Resource | None:
     if not _needs_card(session):
         return None
     customer = account.find("customer", session["customer"]) if session["customer"] else None
-    return cardform.method(account, customer.get("test_clock") if customer else None)
+    method = cardform.method(account, customer.get("test_clock") if customer else None)
+    if method["type"] not in session["payment_method_types"]:
+        raise StripeError("This payment method is not accepted here.")
+    return method
 
 
 def _must_be_open(account: Account, session: Resource) -> None:

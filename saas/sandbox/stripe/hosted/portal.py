@@ -5,7 +5,7 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from .. import changing, lifecycle, lines, payment_methods
+from .. import changing, customers, lifecycle, lines, payment_methods
 from ..account import Account
 from ..errors import StripeError, invalid
 from ..resource import Resource
@@ -124,6 +124,22 @@ def card(id: str) -> Page:
             return page, 422
 
 
+@bp.post("/<id>/details")
+def details(id: str) -> Page:
+    """Name and address of the person who pays, as far as the configuration lets them."""
+    try:
+        with opened(KIND, id) as (account, session):
+            customer = account.live("customer", session["customer"])
+            for name in _changeable(account, session):
+                customer[name] = customers.checked(name, request.form.get(name, "").strip())
+            customer["_"]["lookup"] = customer["email"]
+            account.change(customer, "customer.updated")
+            return redirect(_home_url(session), 303)
+    except StripeError as error:
+        page = render_template("sandbox/message.html", title="Not saved", message=error.message)
+        return page, 422
+
+
 def _home(account: Account, session: Resource) -> dict[str, Any]:
     customer = account.get("customer", session["customer"])
     subscriptions = account.select("subscription", "customer = ?", customer["id"])[::-1]
@@ -132,6 +148,7 @@ def _home(account: Account, session: Resource) -> dict[str, Any]:
         "session": session,
         "customer": customer,
         "features": _features(account, session),
+        "changeable": _changeable(account, session),
         "subscriptions": [_shown(account, s) for s in subscriptions],
         "cards": [
             {"name": payment_methods.described(method), "default": method["id"] == default}
@@ -202,6 +219,13 @@ def _features(account: Account, session: Resource) -> dict[str, Any]:
         "billing_portal.configuration", session["configuration"]
     )["features"]
     return features
+
+
+def _changeable(account: Account, session: Resource) -> list[str]:
+    """Of the details, those that are one line of text."""
+    update = _features(account, session)["customer_update"]
+    allowed = update["allowed_updates"] if update["enabled"] else []
+    return [name for name in ("name", "email") if name in allowed]
 
 
 def _mine(account: Account, session: Resource, id: str) -> Resource:

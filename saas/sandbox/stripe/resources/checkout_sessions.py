@@ -20,6 +20,7 @@ from .subscriptions import trial_end
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
 DAY = 86400
+METHODS = ("card", "us_bank_account")
 
 
 @operation("POST", "/checkout/sessions", shape.SessionCreateParams)
@@ -163,7 +164,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         if mode == "subscription"
         else None,
         payment_method_options=plain(params.section("payment_method_options")),
-        payment_method_types=params.get("payment_method_types", ["card", "us_bank_account"]),
+        payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
         payment_status="unpaid",
         phone_number_collection={"enabled": False},
         shipping_options=[],

@@ -145,6 +145,6 @@ def _check(coupon: Resource) -> None:
 def _restrictions(given: Params) -> dict[str, object]:
     return {
         "first_time_transaction": given.get("first_time_transaction", False),
-        "minimum_amount": given.get("minimum_amount"),
-        "minimum_amount_currency": given.get("minimum_amount_currency"),
+        "minimum_amount": None,
+        "minimum_amount_currency": None,
     }

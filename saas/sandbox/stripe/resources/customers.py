@@ -4,8 +4,7 @@ from stripe import params as shape
 
 from .. import lifecycle, metadata, pages, payment_methods
 from ..account import Account
-from ..customers import new_customer
-from ..errors import invalid
+from ..customers import checked, new_customer
 from ..operations import operation
 from ..params import Params
 from ..resource import Resource
@@ -62,9 +61,7 @@ def list_all(account: Account, params: Params) -> Resource:
 
 
 def _apply(account: Account, customer: Resource, params: Params) -> None:
-    email = params.get("email")
-    if email and ("@" not in email or any(c.isspace() for c in email) or len(email) > 512):
-        raise invalid(f"Invalid email address: {email[:100]}", "email", "email_invalid")
+    checked("email", params.get("email"))
     params.copy_to(customer, *COPIED)
     metadata.merge(customer, params)
     customer.setdefault("_", {})["lookup"] = customer["email"]

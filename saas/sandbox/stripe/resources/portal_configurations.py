@@ -80,7 +80,7 @@ def default_configuration(account: Account) -> Resource:
         "is_default": True,
         "features": {
             **features,
-            "customer_update": {"allowed_updates": ["email", "address"], "enabled": True},
+            "customer_update": {"allowed_updates": ["name", "email"], "enabled": True},
             "invoice_history": {"enabled": True},
             "payment_method_update": {**features["payment_method_update"], "enabled": True},
             "subscription_cancel": {**features["subscription_cancel"], "enabled": True},
