@@ -42,7 +42,7 @@ css-current: ## fail when the committed stylesheet is not what its sources give
 
 bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 	@$(BIN)/python bench/pages.py
-	@$(BIN)/python tests/sandbox/bench.py
+	@PYTHONPATH=. $(BIN)/python tests/sandbox/bench.py
 
 lock: ## renew the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
