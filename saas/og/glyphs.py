@@ -42,6 +42,8 @@ class Picture:
 
 def spans(text: str, library: Library, style: Style, rtl: bool) -> tuple[Span, ...]:
     """A line of text in the order in which it is drawn, from left to right."""
+    if not text:
+        return ()
     if not rtl and text.isascii():
         return tuple(_span(run.text, run.face, rtl=False) for run in library.runs(text, style))
     ordered: list[Span] = []

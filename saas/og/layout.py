@@ -99,9 +99,9 @@ class _Setter:
                 yield piece, width
                 continue
             parts = text.broken(piece.text)
-            yield from self.measure(
-                Piece(part, piece.spaced and not number) for number, part in enumerate(parts)
-            )
+            for number, (part, after) in enumerate(zip(parts, [*parts[1:], ""], strict=True)):
+                kerned = self.width(part + after) - self.width(after)
+                yield Piece(part, piece.spaced and not number), kerned
 
     def _cut(self, words: str, limit: float) -> str:
         parts = text.clusters(words)

@@ -72,7 +72,7 @@ class Press:
             if value := getattr(card, field):
                 kept[field], missing = self.library.sift(value, "text")
                 lost += missing
-        return (replace(card, **kept) if lost else card), lost
+        return replace(card, **kept), lost
 
     def _tell(self, lost: str) -> None:
         new = set(lost) - self._told

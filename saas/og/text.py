@@ -55,7 +55,7 @@ def clean(text: str, longest: int = LONGEST) -> str:
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
     composed = unicodedata.normalize("NFC", "".join(map(_visible, text)))
-    return " ".join(_fewer_marks(composed).split())
+    return " ".join(_fewer_marks(composed).split()).strip(_JOINERS)
 
 
 def _visible(char: str) -> str:

@@ -1,0 +1,91 @@
+"""The fast ways give what the plain ways give."""
+
+from __future__ import annotations
+
+import io
+import random
+import string
+import struct
+import zlib
+
+import pytest
+from PIL import Image, ImageChops, ImageDraw, ImageStat
+
+from saas.og import glyphs, png
+from saas.og.card import Card
+from saas.og.fonts import OWN, Face
+from saas.og.palette import LOOKS, rgb
+from saas.og.png import HEIGHT, STRIDE
+from saas.og.press import Press
+
+LETTERS = string.ascii_letters + string.digits + "   .,:;!?'-/()éüñçßøłż"
+
+
+def _random_card(seed: int) -> Card:
+    dice = random.Random(seed)  # noqa: S311 - a repeatable heading, not a secret
+    heading = "".join(dice.choices(LETTERS, k=dice.randint(1, 150)))
+    return Card(f"x{heading}", type="Blog", mode=dice.choice(("light", "dark")))
+
+
+@pytest.mark.parametrize("seed", range(0, 200, 20))
+def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: Press) -> None:
+    for card in map(_random_card, range(seed, seed + 20)):
+        band, ground = press.compose(card)[0].band, press.ground(card.mode)
+
+        fast, plain = png.encode(ground, band), png.plain(ground, band)
+
+        assert _pixels(fast).tobytes() == _pixels(plain).tobytes(), card
+
+
+def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Press) -> None:
+    sheet, _ = noto.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
+    colors = sheet.finish(rgb(LOOKS["dark"].ground))
+    ground = noto.ground("dark")
+
+    fast, plain = png.encode(ground, sheet.band, colors), png.plain(ground, sheet.band, colors)
+
+    assert _pixels(fast).tobytes() == _pixels(plain).tobytes()
+    assert len({*_colors(fast)}) > 80
+
+
+def test_a_card_is_a_png_to_a_decoder_that_is_not_pillow(press: Press) -> None:
+    card = press.print(_random_card(1)).png
+
+    names, stream = [], b""
+    position = 8
+    while position < len(card):
+        length, name = struct.unpack_from(">I4s", card, position)
+        body = card[position + 8 : position + 8 + length]
+        checksum = struct.unpack_from(">I", card, position + 8 + length)[0]
+        assert checksum == zlib.crc32(name + body)
+        names.append(name)
+        stream += body if name == b"IDAT" else b""
+        position += 12 + length
+
+    rows = zlib.decompress(stream)  # checks the combined Adler-32, too
+    assert names == [b"IHDR", b"PLTE", b"IDAT", b"IEND"]
+    assert len(rows) == STRIDE * HEIGHT
+    assert not any(rows[::STRIDE])  # no row is filtered
+
+
+@pytest.mark.parametrize("size", [52, 68, 80])
+def test_kept_letters_stand_where_shaping_puts_them(size: int) -> None:
+    face = Face(OWN / "CalSans.ttf", plain=True)
+    words = "Kerning AVATAR: Type, Wave & 1,234 Łódź"
+    kept = Image.new("L", (1900, 140))
+    shaped = kept.copy()
+
+    glyphs._place(kept, glyphs._span(words, face, rtl=False), 20, 100, size, 255)
+    ImageDraw.Draw(shaped).text((20, 100), words, fill=255, font=face.at(size), anchor="ls")
+
+    apart = ImageChops.difference(kept, shaped)
+    ink = ImageStat.Stat(shaped).sum[0]
+    assert ImageStat.Stat(apart).sum[0] < 0.12 * ink  # edges, never a letter's body
+
+
+def _pixels(card: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(card)).convert("RGB")
+
+
+def _colors(card: bytes) -> list[object]:
+    return [color for _, color in _pixels(card).getcolors(1 << 20) or ()]
