@@ -19,14 +19,17 @@ bp.cli.short_help = "Share cards."
 @click.option("--mode", default="light", type=click.Choice(MODES), show_default=True)
 @click.option("--template", default="page", show_default=True, help="page, post or pricing.")
 @click.option("--line", default="", help="A second line.")
+@click.option("--author", default="", help="Who wrote it (template post).")
+@click.option("--date", default="", help="When, as it shall read (template post).")
+@click.option("--plan", default="", help="The plan's name (template pricing).")
+@click.option("--price", default="", help="Such as '$15 a month' (template pricing).")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def render(heading: str, label: str, mode: str, template: str, line: str, out: Path) -> None:
+def render(label: str, out: Path, **said: str) -> None:
     """Draw a card of 1200 x 630 pixels into the file --out, as PNG."""
     from saas.og.studio import studio
 
-    said = {"heading": heading, "type": label, "mode": mode, "template": template, "line": line}
     try:
-        card = schemas.read(said)
+        card = schemas.read({**said, "type": label})
     except Problem as problem:
         fields = (problem.fields or {}).items()
         lines = [f"--{name} {' '.join(told)}" for name, told in fields]

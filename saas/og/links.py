@@ -7,7 +7,7 @@ import hmac
 
 from flask import current_app
 
-from saas.og import bp
+from saas.og import bp, schemas, text
 from saas.og.card import Card
 
 _PURPOSE = b"share-card"
@@ -19,7 +19,10 @@ def card_url(
     heading: str, *, type: str = "", mode: str | None = "light", template: str = "page", **more: str
 ) -> str:
     """The absolute, signed address of a card, such as a page's og:image."""
-    card = Card(heading=heading, type=type, mode=mode or "light", template=template, **more)
+    words = {"heading": heading, "type": type, **more}
+    # As the address will be read: cleaned, and short enough never to be refused.
+    words = {name: text.clean(said)[: schemas.longest(name)] for name, said in words.items()}
+    card = Card(**words, mode=mode or "light", template=template)
     address = f"{current_app.config['APP_URL']}/api/og?{card.query}"
     return f"{address}&sig={_sign(card, current_app.config['SECRET_KEY'])}"
 

@@ -47,6 +47,10 @@ class Press:
         colors = sheet.finish(rgb(LOOKS[card.mode].ground))
         return Print(png.encode(self.ground(card.mode), sheet.band, colors), complete)
 
+    def blank(self, mode: str) -> bytes:
+        """A card on which nothing is said."""
+        return png.encode(self.ground(mode), Sheet(self.library, rtl=False).band)
+
     def compose(self, card: Card) -> tuple[Sheet, bool]:
         """The card's band before it is encoded, and whether all of it could be drawn."""
         card, lost = self._drawable(card)

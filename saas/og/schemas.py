@@ -55,6 +55,11 @@ class CardSchema(Schema):
     price = Words(_OTHERS, load_default="")
 
 
+def longest(field: str) -> int:
+    """How many characters a field of text may have."""
+    return _HEADING if field in ("heading", "line") else _OTHERS
+
+
 def read(query: Mapping[str, str]) -> Card:
     """The card that a query asks for; raises a 400 that names each field at fault."""
     try:

@@ -40,17 +40,19 @@ class Studio:
 
     def draw(self, card: Card) -> Print:
         """The card, drawn now and kept."""
-        drawn = self.press.print(card)
+        drawn, tag = self.press.print(card), self.tag(card)
         with self._lock:
-            self._kept[self.tag(card)] = drawn
+            if before := self._kept.pop(tag, None):  # two threads may draw the same card
+                self._size -= len(before.png)
+            self._kept[tag] = drawn
             self._size += len(drawn.png)
             while self._size > _ROOM:
                 self._size -= len(self._kept.popitem(last=False)[1].png)
         return drawn
 
-    def fallback(self, mode: str) -> Print:
-        """The card that says our name only, for when another one cannot be drawn."""
-        return self.press.print(Card(heading=self.press.name, mode=mode))
+    def fallback(self, mode: str) -> bytes:
+        """The ground alone, with our name and address, for when a card cannot be drawn."""
+        return self.press.blank(mode)
 
 
 def studio() -> Studio:

@@ -30,7 +30,7 @@ def card() -> Response:
             found = studio().draw(wanted)
         except Exception:
             log.exception("a card could not be drawn: %s", wanted)
-            return _png(studio().fallback(wanted.mode).png)
+            return _png(studio().fallback(wanted.mode))
     answer = _png(found.png)
     return _for_ever(answer, tag) if found.complete else answer
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from saas.og.card import Card
+from saas.og.fonts import Library
 from saas.og.press import Press
 from saas.og.sheet import MARGIN
 from saas.og.text import clean, is_rtl
@@ -81,9 +82,9 @@ def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: P
     assert left > 2 * MARGIN
 
 
-def test_what_no_font_has_is_left_out_and_told_once(
-    press: Press, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    press = Press("Plinth", "plinth.example", Library(()))
+
     with caplog.at_level(logging.WARNING, "saas.og"):
         first = press.print(Card("Hello 日本"))
         press.print(Card("Hello 日本"))

@@ -1,0 +1,100 @@
+"""Cards over HTTP: kept, signed, and never an error where a picture was asked for."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from PIL import Image
+
+from saas.og import links, schemas, studio
+from saas.og.card import Card
+from saas.og.links import card_url
+from saas.og.studio import Studio
+from saas.og.templates import TEMPLATES
+
+
+def test_a_card_that_cannot_be_drawn_becomes_the_blank_one_and_is_not_kept(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(card: Card) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(TEMPLATES, "page", broken)
+
+    answer = app.test_client().get("/api/og?heading=Hello")
+
+    assert answer.status_code == 200
+    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "heading", ["Two  spaces\n", "x" * 900, "e\u0301", "Ünïcode & <b>", "日本"]
+)
+def test_our_own_pages_may_say_anything_and_their_signature_holds(heading: str, app: Flask) -> None:
+    with app.test_request_context():
+        query = {name: values[0] for name, values in _query(card_url(heading)).items()}
+
+        assert links.is_signed(schemas.read(query), query["sig"])
+
+
+@pytest.mark.parametrize("name", ["heading", "type", "mode", "template", "line", "price"])
+def test_a_signature_is_for_one_card_only(name: str, app: Flask) -> None:
+    with app.test_request_context():
+        given = {name: values[0] for name, values in _query(card_url("Hello")).items()}
+        other = {"mode": "dark", "template": "post"}.get(name, "other")
+
+        assert not links.is_signed(schemas.read({**given, name: other}), given["sig"])
+
+
+def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
+    before = make_app(SECRET_KEY="the-secret-before-of-more-than-32-characters")
+    with before.test_request_context():
+        address = card_url("Hello")
+    after = make_app(SECRET_KEY_FALLBACKS="the-secret-before-of-more-than-32-characters")
+    with after.test_request_context():
+        query = {name: values[0] for name, values in _query(address).items()}
+
+        assert links.is_signed(schemas.read(query), query["sig"])
+
+
+def test_kept_cards_take_bounded_memory(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(studio, "_ROOM", 60_000)
+    with app.app_context():
+        kept = Studio(app)
+        cards = [Card(f"Card {number}") for number in range(20)]
+
+        for card in [*cards, cards[-1]]:
+            kept.draw(card)
+
+    assert kept._size == sum(len(card.png) for card in kept._kept.values()) <= 60_000
+    assert kept.find(kept.tag(cards[-1]))
+    assert not kept.find(kept.tag(cards[0]))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "heading=Hello&heading=Bye&mode=dark&mode=light",
+        "heading=%00%01Hi",
+        "heading=%ff%fe",
+        "heading=%ED%A0%80x",
+        "heading=../../etc/passwd&type=http://localhost/",
+        "heading=Plans&template=pricing&price=%2415&plan=Pro",
+        "heading=Post&template=post&author=%F0%9F%9A%80",
+    ],
+)
+def test_no_query_gives_a_server_error(query: str, app: Flask) -> None:
+    answer = app.test_client().get(f"/api/og?{query}")
+
+    assert answer.status_code == 200
+    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+
+
+def _query(address: str) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(address).query)
