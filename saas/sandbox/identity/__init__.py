@@ -25,6 +25,7 @@ def index() -> str:
     return render_template(
         "sandbox/identity/index.html",
         people=people.READY,
-        failures=failures.ANYWHERE | failures.OPENID,
+        anywhere=failures.ANYWHERE,
+        openid=failures.OPENID,
         seconds=current_app.config["IDENTITY_HANGS"],
     )

@@ -111,7 +111,7 @@ def _page(
         failures=failures.of(provider.key),
         asked=[pair for pair in asked if pair[0] != "sandbox_failure"],
         query=urlencode(asked),
-        form=request.form or _hinted(given),
+        form=request.form or _hinted(given) | given.to_dict(),
         error=error,
     )
 

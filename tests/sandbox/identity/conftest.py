@@ -14,6 +14,7 @@ from flask import Flask
 
 from saas.sandbox import create_sandbox
 from tests.conftest import serving
+from tests.sandbox.conftest import Watch
 from tests.visitor import Visitor
 
 from .shop import CLIENT, PATIENCE, SECRET, create_shop
@@ -27,6 +28,20 @@ TOKEN = {
     "google": "/identity/google/token",
     "github": "/identity/github/login/oauth/access_token",
 }
+
+
+@pytest.fixture(scope="session")
+def watch() -> Watch:
+    """Time for all tests in process. It only ever moves on."""
+    return Watch()
+
+
+@pytest.fixture(scope="session")
+def app(watch: Watch) -> Iterator[Flask]:
+    """One sandbox for all tests in process: each of them brings codes of its own."""
+    sandbox = create_sandbox(now=watch, inline=True)
+    yield sandbox
+    sandbox.extensions["sandbox"].close()
 
 
 @pytest.fixture(scope="session")
