@@ -128,6 +128,20 @@ class Store:
         self._tell_listeners()
 
     @contextmanager
+    def attempt(self, keeps: Callable[[Exception], bool]) -> Iterator[None]:
+        """A part of a unit that is undone by an error, unless the error is one to be kept."""
+        with self.unit():
+            self._db.execute("SAVEPOINT attempt")
+            try:
+                yield
+            except Exception as error:
+                if not keeps(error):
+                    self._db.execute("ROLLBACK TO attempt")
+                raise
+            finally:
+                self._db.execute("RELEASE attempt")
+
+    @contextmanager
     def rehearsal(self) -> Iterator[None]:
         """Work that is done in full, looked at, and then never happened: how a preview is made."""
         with self.unit():

@@ -188,6 +188,28 @@ def test_a_decline_is_remembered_under_its_key(
     assert len(api.v1.charges.list().data) == 1
 
 
+def test_a_declined_subscription_is_undone_and_still_remembered(life: Life, prices: Prices) -> None:
+    life.pay_with("pm_card_chargeCustomerFail")
+
+    def start() -> str:
+        with pytest.raises(stripe.CardError) as declined:
+            life.api.v1.subscriptions.create(
+                {
+                    "customer": life.customer,
+                    "items": [{"price": prices.pro}],
+                    "payment_behavior": "error_if_incomplete",
+                },
+                {"idempotency_key": "start-once"},
+            )
+        return str(declined.value.headers)
+
+    start()
+    life.pay_with("pm_card_visa")
+
+    assert "Idempotent-Replayed" in start()
+    assert life.api.v1.subscriptions.list({"status": "all"}).data == []
+
+
 def test_a_refused_request_does_not_use_up_its_key(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         api.v1.customers.create({"email": "wrong"}, {"idempotency_key": "k1"})

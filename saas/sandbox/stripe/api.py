@@ -51,11 +51,11 @@ def bearer_key() -> str:
 def _once(
     account: Account, operation: Operation, path: dict[str, str]
 ) -> tuple[int, dict[str, Any], bool]:
-    """The first answer to an idempotency key is the only one.
+    """The first answer to an idempotency key is the only one, a declined card included.
 
-    https://docs.stripe.com/api/idempotent_requests: "The idempotency layer compares incoming
-    parameters to those of the original request and errors if they're not the same"; "we don't
-    save results if incoming parameters fail validation".
+    "The idempotency layer compares incoming parameters to those of the original request and errors
+    if they’re not the same"; "If incoming parameters fail validation, […] we don’t save the
+    idempotent result". https://docs.stripe.com/api/idempotent_requests
     """
     values = _values()
     key = account.request["idempotency_key"]
@@ -89,15 +89,15 @@ def _performed(
     params = check(operation.shape, values)
     paths = params.get("expand", [])
     try:
-        found = visible(operation.handle(account, params, **path))
+        with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
+            found = visible(operation.handle(account, params, **path))
+            for name in params.unread():
+                raise unplayed(name)
+            return 200, expanded(account, found, paths)
     except StripeError as error:
-        if not error.recorded:
+        if error.status != 402:
             raise
         return error.status, error.body()
-
-    for name in params.unread():
-        raise unplayed(name)
-    return 200, expanded(account, found, paths)
 
 
 def _values() -> dict[str, Any]:

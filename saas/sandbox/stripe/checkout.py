@@ -2,7 +2,17 @@
 
 from typing import Any
 
-from . import cycle, discounts, lines, payment_methods, payments, periods, starting, taxes
+from . import (
+    collecting,
+    cycle,
+    discounts,
+    lines,
+    payment_methods,
+    payments,
+    periods,
+    starting,
+    taxes,
+)
 from .account import Account
 from .customers import new_customer
 from .errors import StripeError, invalid
@@ -180,9 +190,7 @@ def _trial_end(account: Account, session: Resource, customer: Resource) -> int |
 
 def _await(account: Account, session: Resource, invoice: Resource) -> None:
     """Remember, on the payment, which session waits for the bank."""
-    from .collecting import intent_of
-
-    intent = intent_of(account, invoice)
+    intent = collecting.intent_of(account, invoice)
     intent["_"]["session"] = session["id"]
     account.change(intent)
 

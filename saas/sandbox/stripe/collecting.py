@@ -1,7 +1,7 @@
 """Collecting what an invoice asks for: attempts, retries, and what follows from each.
 
-https://docs.stripe.com/billing/revenue-recovery/smart-retries – a custom schedule: "up to three
-retries, each a number of days after the previous attempt".
+The retries follow a schedule of one's own: so many days after the attempt before.
+https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 
 import stripe

@@ -127,7 +127,7 @@ def first_invoice(
 def renew(account: Account, subscription: Resource) -> None:
     """Turn the periods that have ended, and bill what begins.
 
-    "Invoices are created at the start of the period and finalized about an hour later."
+    The invoice is made as a draft when the period begins, and finalized an hour later.
     """
     now = account.now(lifecycle.clock_of(subscription))
     turned = [item for item in subscription["items"]["data"] if item["current_period_end"] <= now]

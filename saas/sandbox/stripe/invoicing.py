@@ -13,8 +13,7 @@ from .errors import invalid
 from .resource import Resource
 from .shapes import shaped
 
-# "After an hour, Stripe finalizes the invoice and attempts payment": renewals can be changed
-# until then.
+# A renewal's invoice can be changed for an hour before it is finalized and charged.
 DRAFT_FOR = 3600
 
 

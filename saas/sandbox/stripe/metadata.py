@@ -23,9 +23,7 @@ def merged(old: dict[str, str], given: dict[str, str] | str) -> dict[str, str]:
 
 
 def _check(given: dict[str, str]) -> None:
-    """ "You can specify up to 50 keys, with key names up to 40 characters long and values up to
-    500 characters long."
-    """
+    """At most 50 keys, of 40 characters each, with values of 500."""
     if len(given) > 50:
         raise invalid("Metadata can have at most 50 keys.", param="metadata")
     for name, value in given.items():

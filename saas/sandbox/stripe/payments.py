@@ -11,7 +11,7 @@ from .cards import DECLINES, Decline
 from .resource import Resource
 from .shapes import shaped
 
-# "ACH Direct Debit payments can take up to 4 business days": the sandbox's bank takes this long.
+# A real bank takes up to four business days to answer a debit; the sandbox's takes this long.
 BANK_TAKES = 3 * 86400
 
 

@@ -1,7 +1,8 @@
 """Billing periods: the anchor decides, short months only bend it.
 
-"If a month doesn't have the anchor day, the subscription is billed on the last day of the month":
-a subscription anchored on 31 January renews on 28 or 29 February, then on 31 March.
+"A monthly subscription with a billing cycle anchor date of January 31 bills the last day of the
+month closest to the anchor date, so February 28 (or February 29 in a leap year), then March 31,
+April 30, and so on."
 https://docs.stripe.com/billing/subscriptions/billing-cycle
 """
 

@@ -1,6 +1,6 @@
 """Subscription schedules: a change that waits for its date.
 
-"When a schedule's phase ends, the next one begins": the items of the new phase replace the old.
+When a phase ends the next one begins, and its items replace those that were there.
 https://docs.stripe.com/billing/subscriptions/subscription-schedules
 """
 

@@ -55,7 +55,7 @@ def by_api(
 def by_checkout(
     account: Account, subscription: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
-    """Paid on the page first: "Checkout creates the subscription after the payment".
+    """Paid on the page first: since basil, Checkout creates the subscription after the payment.
 
     The buyer is present, so whatever the bank wanted to be confirmed has been.
     """

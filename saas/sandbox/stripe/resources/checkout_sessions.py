@@ -211,7 +211,7 @@ def _url(params: Params, name: str) -> str | None:
 
 
 def _reference(params: Params) -> str | None:
-    """ "can be up to 200 characters" """
+    """A reference of the merchant's own, of up to 200 characters."""
     given: str | None = params.get("client_reference_id")
     if given and len(given) > 200:
         raise invalid("Invalid string: must be at most 200 characters", "client_reference_id")

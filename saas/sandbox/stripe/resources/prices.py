@@ -14,7 +14,7 @@ from ..params import Params
 from ..resource import Resource
 from ..shapes import shaped
 
-# "The maximum number of intervals is three years": how many of each that is.
+# A price recurs every three years at most: how many of each interval that is.
 LONGEST = {"day": 1095, "week": 156, "month": 36, "year": 3}
 
 
@@ -90,7 +90,7 @@ def _product(account: Account, given: Params) -> str:
     if "product_data" not in given:
         raise missing_param("product")
 
-    from .products import create as create_product
+    from .products import create as create_product  # which makes prices in its turn
 
     return str(create_product(account, given["product_data"])["id"])
 

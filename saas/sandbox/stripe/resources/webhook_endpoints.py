@@ -38,7 +38,7 @@ def create(account: Account, params: Params) -> Resource:
     del endpoint["secret"]
     endpoint["_"] = {"secret": secret}
     account.add(endpoint)
-    # "Returned only at creation": later answers leave the secret out.
+    # The secret is shown at creation only; later answers leave it out.
     return {**endpoint, "secret": secret}
 
 
@@ -85,7 +85,7 @@ def _events(params: Params) -> list[str]:
 
 
 def _url(given: str) -> str:
-    """http as well as https: "HTTPS is only required in live mode"."""
+    """http as well as https, as in Stripe's test mode."""
     try:
         parts = urlsplit(given)
     except ValueError:
