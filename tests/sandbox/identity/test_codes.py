@@ -163,13 +163,15 @@ def test_another_client_cannot_use_a_code_up(google: Client) -> None:
 
 
 def test_a_client_keeps_its_first_secret(google: Client, github: Client) -> None:
-    google.redeem(google.code())
+    def redeem(at: Client, client: str, secret: str) -> Any:
+        return at.redeem(at.code(client_id=client), client_id=client, client_secret=secret)
 
-    refused = google.redeem(google.code(), client_secret="another-secret")
+    redeem(google, "a-careful-client", "the-first-secret")
 
+    refused = redeem(google, "a-careful-client", "another-secret")
     assert (refused.status_code, refused.json["error"]) == (401, "invalid_client")
-    assert google.redeem(google.code(), client_secret="another-secret", client_id="another").json
-    assert "access_token" in github.redeem(github.code(), client_secret="another-secret").text
+    assert redeem(google, "another-careful-client", "another-secret").status_code == 200
+    assert "access_token" in redeem(github, "a-careful-client", "another-secret").text
 
 
 def test_a_secret_may_come_in_the_header(google: Client) -> None:
