@@ -1,0 +1,195 @@
+"""What a card costs in CPU time, the whole process tree counted, beside its peers from npm.
+
+    python bench/og/cards.py
+
+A hundred distinct headings each; what starting costs is measured with a few and taken away. Then
+the whole application under gunicorn, other scripts, and memory. Without Node the peers are left
+out. Machines differ and so do moments: compare the ratios.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+
+from saas.og.card import Card  # noqa: E402 - found through the path above
+from saas.og.fonts import OWN, Library  # noqa: E402
+
+# The last @vercel/og that plain Node can load; 1.0.3 needs a bundler for its parts.
+PEERS = ("takumi-js@2.16.3", "@vercel/og@0.6.8")
+PEER_FOLDER = ROOT / "tmp" / "bench-og"
+FEW, MANY = 20, 120
+DISTINCT = 10_000
+SCRIPTS = {
+    "Arabic": "بطاقات المشاركة التي لا تنكسر أبدا {}",
+    "Hindi": "हिन्दी में सुंदर शीर्षक और स्पष्ट अक्षर {}",
+    "Japanese": "美しい日本語の見出しを表示する方法 {}",
+    "Korean": "모든 문자를 올바르게 그리는 공유 카드 {}",
+    "emoji": "Ship it 🚀 with 👩🏽‍💻 and 🇩🇪 today {}",
+}
+
+
+def main() -> None:
+    print("CPU ms a card, process tree, 100 distinct headings")
+    own, size = tree_cost([sys.executable, __file__, "draw"])
+    report("this room", own, size, own)
+    for peer in PEERS if shutil.which("npm") else ():
+        cost, size = tree_cost(["node", str(installed(peer)), peer.rpartition("@")[0]], str(OWN))
+        report(peer, cost, size, own)
+    print("\nCPU ms a request, whole application, gunicorn with two workers")
+    for what, cost in served():
+        print(f"  {what:<34} {cost:6.2f}")
+    print("\nCPU ms a card in the module, median of 100")
+    module()
+
+
+def report(name: str, cost: float, size: int, own: float) -> None:
+    print(f"  {name:<20} {cost:7.2f} ms  {size / 1000:6.1f} KB  {cost / own:6.1f} x")
+
+
+def installed(peer: str) -> Path:
+    """A package of npm, installed once beside the project's other temporary files; the script."""
+    folder = PEER_FOLDER / peer.replace("/", "-")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / "node_modules").is_dir():
+        command = ["npm", "install", "--silent", "--prefix", str(folder), "react@19", peer]
+        subprocess.run(command, check=True)
+    return Path(shutil.copy(HERE / "peers.mjs", folder))
+
+
+def tree_cost(command: list[str], *more: str) -> tuple[float, int]:
+    """Milliseconds a card, and the mean size that the last process printed."""
+    few, _ = spent([*command, str(FEW), *more])
+    many, size = spent([*command, str(MANY), *more])
+    return (many - few) / (MANY - FEW) * 1000, size
+
+
+def spent(command: list[str]) -> tuple[float, int]:
+    before = cpu(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return cpu(resource.RUSAGE_CHILDREN) - before, int(done.stdout)
+
+
+def cpu(who: int) -> float:
+    used = resource.getrusage(who)
+    return used.ru_utime + used.ru_stime
+
+
+def draw(count: int) -> None:
+    """What the peers do: draw, one after the other, and print the mean size."""
+    from saas.og.press import Press
+
+    press = Press("Plinth", "plinth.example", Library())
+    sizes = [len(press.print(_card(number)).png) for number in range(count)]
+    print(sum(sizes) // count)
+
+
+def _card(number: int) -> Card:
+    return Card(f"Card number {number}: ship the product, not the plumbing", "Blog")
+
+
+def module() -> None:
+    started = time.process_time()
+    from saas.og.press import Press
+
+    press = Press("Plinth", "plinth.example", Library())
+    press.print(_card(0))
+    print(f"  {'import and first card':<34} {(time.process_time() - started) * 1000:6.1f}")
+    print(f"  {'Latin':<34} {timed(press, 'Ship the product, not the plumbing, {}'):6.2f}")
+    for script, heading in SCRIPTS.items():
+        print(f"  {script:<34} {timed(press, heading):6.2f}")
+
+    grown = []
+    for part in range(2):
+        for number in range(DISTINCT // 2):
+            press.print(_card(part * DISTINCT + number))
+        grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(f"\nMemory after 5,000 and 10,000 distinct cards: {grown[0]:.1f} and {grown[1]:.1f} MB")
+
+
+def timed(press: object, heading: str) -> float:
+    times = []
+    for number in range(110):
+        card = Card(heading.format(number), "Blog")
+        started = time.process_time()
+        press.print(card)  # type: ignore[attr-defined]  # a Press, imported late to be timed
+        times.append(time.process_time() - started)
+    return median(times[10:]) * 1000
+
+
+def served() -> Iterator[tuple[str, float]]:
+    """New, seen and revalidated cards through the application, with signed addresses."""
+    import pages
+
+    from saas import create_app
+    from saas.config import from_env
+    from saas.og.links import card_url
+
+    with tempfile.TemporaryDirectory() as folder:
+        env, _ = pages.prepared(folder)
+        app = create_app(from_env(env))
+        with app.test_request_context():
+            site = len(app.config["APP_URL"])
+            paths = [card_url(_card(n).heading, type="Blog")[site:] for n in range(2100)]
+        with pages.serving("wsgi:app", env, str(ROOT)) as port:
+            tag = ask(port, paths[:100])
+            processes = pages_processes()
+            for what, wanted, headers in (
+                ("a new Latin card", paths[100:], {}),
+                ("a card seen before", paths[-100:] * 20, {}),
+                ("304", paths[99:100] * 2000, {"If-None-Match": tag}),
+            ):
+                before = sum(map(process_cpu, processes))
+                shares = [wanted[at::8] for at in range(8)]
+                with ThreadPoolExecutor(8) as pool:
+                    list(pool.map(partial(ask, port, headers=headers), shares))
+                yield what, (sum(map(process_cpu, processes)) - before) / len(wanted) * 1000
+
+
+def pages_processes() -> list[int]:
+    """The server and its workers: the children of this process, and theirs."""
+    import psutil
+
+    return [child.pid for child in psutil.Process().children(recursive=True)]
+
+
+def process_cpu(pid: int) -> float:
+    import psutil
+
+    used = psutil.Process(pid).cpu_times()
+    return float(used.user + used.system)
+
+
+def ask(port: int, paths: list[str], headers: dict[str, str] | None = None) -> str:
+    connection = HTTPConnection("127.0.0.1", port)
+    tag = ""
+    for path in paths:
+        connection.request("GET", path, headers=headers or {})
+        answer = connection.getresponse()
+        answer.read()
+        if answer.status not in (200, 304):
+            raise SystemExit(f"{path} answered {answer.status}")
+        tag = answer.headers["ETag"]
+    connection.close()
+    return tag
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["draw"]:
+        draw(int(sys.argv[2]))
+    else:
+        main()
