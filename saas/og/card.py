@@ -27,12 +27,11 @@ class Card:
     @property
     def query(self) -> str:
         """The canonical query string: what differs from the default, in the order of the fields."""
-        given = {name: value for name, value in asdict(self).items() if value != _DEFAULTS[name]}
-        return urlencode(given)
+        return urlencode({k: v for k, v in vars(self).items() if v != _DEFAULTS[k]})
 
-    def tag(self, *surroundings: str) -> str:
+    def tag(self, surroundings: str) -> str:
         """A name for the picture: the same for the same card in the same surroundings."""
-        said = "\n".join((VERSION, self.query, *surroundings))
+        said = f"{VERSION}\n{self.query}\n{surroundings}"
         return hashlib.sha256(said.encode()).hexdigest()[:24]
 
 

@@ -13,6 +13,7 @@ from saas.og.text import Piece
 SIZES = (80, 76, 72, 68, 64, 60, 56, 52)
 _LEADING = 1.12  # px a line for each px of size
 _TALL_LEADING = 1.3  # scripts that stack marks above and below
+_LEAN = 6  # px by which a line may be longer than the sum of its words
 _TALLER = 0x0590  # from here on (Hebrew, Arabic, India, East Asia) a letter fills more of the line
 
 
@@ -49,9 +50,9 @@ def fit(
         leading = round(size * tall)
         most = min(box.lines, box.height // leading)
         lines = _whole(measured, box.width / size, most)
-        if lines:
-            set_lines = [setter.line(_joined(line), box.width / size) for line in lines]
-            return Setting(tuple(set_lines), size, leading)
+        set_lines = tuple(setter.spans(_joined(line)) for line in lines or ())
+        if set_lines and all(glyphs.width(line) * size <= box.width + _LEAN for line in set_lines):
+            return Setting(set_lines, size, leading)
     return setter.broken(measured, box.width / sizes[-1], max(most, 1), sizes[-1], leading)
 
 
@@ -71,9 +72,11 @@ class _Setter:
         return glyphs.spans(words, self.library, self.style, self.rtl)
 
     def measure(self, pieces: Iterable[Piece]) -> Iterator[Measured]:
-        space = self.width(" ")
+        plain = space = self.width(" ")
         for piece in pieces:
             yield piece, self.width(piece.text) + (space if piece.spaced else 0)
+            last = piece.text[-1]  # a space is drawn with the face of the letter before it
+            space = plain if last.isascii() else self.width(f"{last} ") - self.width(last)
 
     def line(self, words: str, limit: float) -> tuple[Span, ...]:
         """A line of at most `limit` em, for shaping may need more than its parts."""

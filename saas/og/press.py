@@ -21,7 +21,7 @@ _GAP = 24  # px between label and heading
 _LINE_GAP = 18  # px between heading and second line
 _LINE_SIZES = (34, 30)
 _FOOT_ROOM = 88  # px of the band that a foot takes
-_PADDING = 8  # px of the band that stay empty above and below
+_PADDING = 20  # px of the band that stay empty above and below
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,9 @@ class CardSchema(Schema):
     price = Words(_OTHERS, load_default="")
 
 
+_SCHEMA = CardSchema()  # making one takes longer than using it
+
+
 def longest(field: str) -> int:
     """How many characters a field of text may have."""
     return _HEADING if field in ("heading", "line") else _OTHERS
@@ -63,7 +66,7 @@ def longest(field: str) -> int:
 def read(query: Mapping[str, str]) -> Card:
     """The card that a query asks for; raises a 400 that names each field at fault."""
     try:
-        return Card(**CardSchema().load(dict(query)))
+        return Card(**_SCHEMA.load(dict(query)))
     except ValidationError as error:
         said = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
         raise Problem(400, "bad_card", "The card cannot be drawn: see fields.", said) from None

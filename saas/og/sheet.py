@@ -48,10 +48,19 @@ class Sheet:
         self._lay(canvas.point(INK_RAMP), 0, top - over)
 
     def words(
-        self, x: int, words: str, size: int, style: Style = "text", muted: bool = False
+        self,
+        x: int,
+        words: str,
+        size: int,
+        style: Style = "text",
+        muted: bool = False,
+        most: int = MEASURE,
     ) -> int:
-        """Write one line on the foot from `x`, cut where the measure ends; its width."""
-        setting = self.fit(words, style, Box(MEASURE - x, 2 * size, 1), (size,))
+        """Write one line on the foot from `x`, cut after `most` px or at the margin; its width."""
+        room = min(most, MEASURE - x)
+        if room < 2 * size:
+            return 0
+        setting = self.fit(words, style, Box(room, 2 * size, 1), (size,))
         width = round(glyphs.width(setting.lines[0]) * size)
         left = round(self._left(x, width)) - _OVERHANG
         canvas = Image.new("L", (width + 2 * _OVERHANG, 2 * size))
@@ -63,7 +72,10 @@ class Sheet:
 
     def pill(self, x: int, words: str, top: int | None = None) -> int:
         """A word or two in the accent, on a tinted pill; its width."""
-        setting = self.fit(words, "text", Box(MEASURE - x - PILL, PILL, 1), (26,))
+        room = MEASURE - x - PILL
+        if room < PILL:
+            return 0
+        setting = self.fit(words, "text", Box(room, PILL, 1), (26,))
         width = round(glyphs.width(setting.lines[0]) * setting.size) + PILL - 4
         self._badge(x, width, setting, FOOT - 34 if top is None else top)
         return width

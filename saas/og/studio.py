@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from threading import Lock
 from urllib.parse import urlsplit
@@ -22,14 +23,15 @@ class Studio:
         library = Library.from_setting(app.config["OG_FONTS"])
         site = urlsplit(app.config["APP_URL"]).netloc
         self.press = Press(app.config["APP_NAME"], site, library)
-        self.surroundings = (app.config["APP_NAME"], site, *library.names)
+        names = "\n".join((app.config["APP_NAME"], site, *library.names))
+        self._surroundings = hashlib.sha256(names.encode()).hexdigest()
         self._kept: OrderedDict[str, Print] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
     def tag(self, card: Card) -> str:
         """The card's name for caches: another version, name or set of fonts gives another."""
-        return card.tag(*self.surroundings)
+        return card.tag(self._surroundings)
 
     def find(self, tag: str) -> Print | None:
         """A card that was drawn before."""

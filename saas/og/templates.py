@@ -18,6 +18,11 @@ if TYPE_CHECKING:  # so that the choice of templates is known without loading Pi
 
 Foot = Callable[["Sheet"], None]
 
+# The most that a part of a foot takes, in px, so that the next one has room.
+_AUTHOR = 640
+_AMOUNT = 480
+_REST = 280
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -63,7 +68,7 @@ def _byline(author: str, date: str, sheet: Sheet) -> None:
     x = 0
     if author:
         x += sheet.badge(x, author[0].upper()) + 20
-        x += sheet.words(x, author, size=30) + 14
+        x += sheet.words(x, author, size=30, most=_AUTHOR) + 14
     if author and date:
         x += sheet.words(x, "·", size=30, muted=True) + 14
     if date:
@@ -74,8 +79,8 @@ def _offer(plan: str, price: str, sheet: Sheet) -> None:
     amount, _, rest = price.partition(" ")
     x = 0
     if price:
-        x += sheet.words(x, amount, size=64, style="heading") + 14
+        x += sheet.words(x, amount, size=64, style="heading", most=_AMOUNT) + 14
     if rest:
-        x += sheet.words(x, rest, size=30, muted=True) + 28
+        x += sheet.words(x, rest, size=30, muted=True, most=_REST) + 28
     if plan:
         sheet.pill(x, plan)
