@@ -2,10 +2,11 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 # RFC 3986, without the fragment: RFC 6749, 3.1.2, "MUST NOT include a fragment component".
 CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]{1,2000}")
+AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def is_usable(address: str) -> bool:
@@ -17,9 +18,10 @@ def is_usable(address: str) -> bool:
         parts.port  # noqa: B018 reading it is what checks it
     except ValueError:
         return False
-    if not parts.hostname or "@" in parts.netloc:
+    host = parts.hostname or ""
+    if not AUTHORITY.fullmatch(parts.netloc) or not (_is_name(host) or _is_ip(host)):
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts))
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))
 
 
 def with_answer(address: str, answer: dict[str, str]) -> str:
@@ -27,11 +29,20 @@ def with_answer(address: str, answer: dict[str, str]) -> str:
     return f"{address}{'&' if '?' in address else '?'}{urlencode(answer)}"
 
 
-def _is_loopback(parts: SplitResult) -> bool:
-    host = (parts.hostname or "").rstrip(".")
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
+def _is_name(host: str) -> bool:
+    """RFC 1035, 2.3.4: "labels 63 octets or less". Others do not get through a Location header."""
+    return all(1 <= len(label) <= 63 for label in host.split(".")) and ":" not in host
+
+
+def _is_ip(host: str) -> bool:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        ipaddress.ip_address(host)
     except ValueError:
         return False
+    return True
+
+
+def _is_here(host: str) -> bool:
+    if _is_ip(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
