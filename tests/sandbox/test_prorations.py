@@ -254,3 +254,67 @@ def test_cancelling_with_proration_credits_the_rest(life: Life, prices: Prices) 
 
     assert life.invoices()[-1].total == -726
     assert life.api.v1.customers.retrieve(life.customer).balance == -726
+
+
+@pytest.fixture
+def waiting(life: Life, prices: Prices) -> stripe.Subscription:
+    """An upgrade that waits for its payment, because the card fails."""
+    subscription = life.subscribe(prices.pro)
+    life.pay_with("pm_card_chargeCustomerFail")
+    life.until(at(2026, 3, 26))
+    return life.api.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": item_of(subscription).id, "price": prices.business}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+        },
+    )
+
+
+def test_an_upgrade_waits_for_its_payment(
+    life: Life, prices: Prices, waiting: stripe.Subscription
+) -> None:
+    assert (waiting.status, item_of(waiting).price.id) == ("active", prices.pro)
+    update = waiting.pending_update
+    assert update
+    assert update.subscription_items
+    assert update.subscription_items[0].price.id == prices.business
+    assert life.invoices()[-1].status == "open"
+
+    life.pay_with("pm_card_visa")
+    life.api.v1.invoices.pay(str(waiting.latest_invoice))
+
+    applied = life.subscription(waiting.id)
+    assert item_of(applied).price.id == prices.business
+    assert applied.pending_update is None
+    assert life.invoices()[-1].amount_paid == 726
+
+
+def test_an_upgrade_that_nobody_pays_is_forgotten(
+    life: Life, prices: Prices, waiting: stripe.Subscription
+) -> None:
+    life.until(at(2026, 3, 27, 11))
+
+    forgotten = life.subscription(waiting.id)
+    assert forgotten.pending_update is None
+    assert (forgotten.status, item_of(forgotten).price.id) == ("active", prices.pro)
+    assert life.invoices()[-1].status == "void"
+
+
+def test_an_upgrade_that_is_paid_waits_for_nothing(life: Life, prices: Prices) -> None:
+    subscription = life.subscribe(prices.pro)
+    life.until(at(2026, 3, 26))
+
+    changed = life.api.v1.subscriptions.update(
+        subscription.id,
+        {
+            "items": [{"id": item_of(subscription).id, "price": prices.business}],
+            "proration_behavior": "always_invoice",
+            "payment_behavior": "pending_if_incomplete",
+        },
+    )
+
+    assert item_of(changed).price.id == prices.business
+    assert changed.pending_update is None
+    assert len(life.invoices()) == 2

@@ -20,6 +20,9 @@ from .resource import Resource
 Proration = Literal["create_prorations", "always_invoice", "none"]
 
 
+NO_METHOD = StripeError("This customer has no default payment method.", code="resource_missing")
+
+
 @dataclass(frozen=True)
 class Wanted:
     """One item as it shall be: an existing one changed, a new one, or one that goes."""
@@ -44,14 +47,14 @@ def change(
     """Apply the items, write the prorations, and bill at once where Stripe does."""
     now = account.now(lifecycle.clock_of(subscription))
     before = deepcopy(subscription["items"]["data"])
-    _apply(account, subscription, wanted, now)
+    apply_items(account, subscription, wanted, now)
     after = subscription["items"]["data"]
     if subscription["status"] in ("trialing", "paused", "incomplete"):
         return lifecycle.keep(account, subscription)
 
-    resets = reset_anchor or _moves_the_date(before, after)
+    resets = reset_anchor or moves_the_date(before, after)
     if proration != "none":
-        _prorate(account, subscription, before, date or now, credit_only=resets)
+        prorate(account, subscription, before, date or now, credit_only=resets)
     if resets:
         cycle.start_over(subscription, now)
     lifecycle.keep(account, subscription)
@@ -118,11 +121,12 @@ def _attempt(account: Account, invoice: Resource, behaviour: str) -> Outcome:
     if behaviour == "error_if_incomplete" and outcome.kind not in ("succeeded", "processing"):
         if outcome.decline:
             raise outcome.decline.error()
-        raise StripeError("This customer has no default payment method.", code="resource_missing")
+        raise NO_METHOD
     return outcome
 
 
-def _apply(account: Account, subscription: Resource, wanted: list[Wanted], now: int) -> None:
+def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], now: int) -> None:
+    """Make the items of the subscription those that are wanted."""
     items = subscription["items"]["data"]
     for change in wanted:
         if change.id is None:
@@ -166,13 +170,14 @@ def _changed(item: Resource, change: Wanted) -> None:
         item["metadata"] = {**item["metadata"], **change.metadata}
 
 
-def _moves_the_date(before: list[Resource], after: list[Resource]) -> bool:
+def moves_the_date(before: list[Resource], after: list[Resource]) -> bool:
+    """Whether the change starts a new billing cycle: another interval, or from free to paid."""
     intervals = [{_interval(item) for item in items} for items in (before, after)]
     free_before = not any(_full(item) for item in before)
     return intervals[0] != intervals[1] or (free_before and any(_full(item) for item in after))
 
 
-def _prorate(
+def prorate(
     account: Account,
     subscription: Resource,
     before: list[Resource],

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from ..store import Store
-from . import checkout, collecting, cycle, discounts, events, invoicing, lifecycle
+from . import checkout, collecting, cycle, discounts, events, invoicing, lifecycle, pending
 from .account import Account
 from .accounts import by_id
 from .resource import Resource, copied
@@ -206,6 +206,7 @@ MOMENTS: dict[str, Callable[[Account, Resource], object]] = {
     "renew": cycle.renew,
     "cancel": _cancel,
     "resume_collection": _resume_collection,
+    "drop_update": pending.drop,
 }
 
 HAPPENINGS: dict[str, Callable[[Account, Resource], object]] = {

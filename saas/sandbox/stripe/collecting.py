@@ -141,7 +141,7 @@ def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
         events.emit(account, "invoice.payment_action_required", invoice)
 
     subscription = _subscription(account, invoice)
-    if subscription is None or lifecycle.is_over(subscription):
+    if subscription is None or lifecycle.is_over(subscription) or "pending" in invoice["_"]:
         return
     if invoice["billing_reason"] != "subscription_create":
         _mark_delinquent(account, invoice, delinquent=True)
@@ -151,10 +151,11 @@ def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
 
 
 def _plan_retry(account: Account, invoice: Resource) -> bool:
-    """Set the next attempt; true when there is none left. A first invoice is never retried."""
+    """Set the next attempt; true when there is none left. What a person waits for is not."""
     retries: list[int] = account.settings["retry_days"]
     attempt = invoice["attempt_count"]
-    never = invoice["billing_reason"] in ("subscription_create", "manual")
+    once = invoice["billing_reason"] in ("subscription_create", "manual")
+    never = once or "pending" in invoice["_"]
     if never or attempt > len(retries):
         invoice["next_payment_attempt"] = invoice["_"]["due"] = None
         return not never

@@ -7,6 +7,7 @@ the official SDK; a test looks each one up there.
 from dataclasses import dataclass
 from typing import Any
 
+from . import events
 from .account import Account
 from .resource import Resource
 
@@ -111,12 +112,7 @@ def moments(subscription: Resource) -> list[tuple[int, str]]:
         processing = note.get("processing")
         return [] if processing else [(subscription["created"] + FIRST_PAYMENT_WITHIN, "expire")]
 
-    coming: list[tuple[int, str]] = []
-    if subscription["cancel_at"]:
-        coming.append((subscription["cancel_at"], "cancel"))
-    pause = subscription["pause_collection"]
-    if pause and pause["resumes_at"]:
-        coming.append((pause["resumes_at"], "resume_collection"))
+    coming = _appointments(subscription)
     if status == "paused":
         return coming
     if status == "trialing" and not note.get("reminded"):
@@ -183,6 +179,9 @@ def unschedule_cancel(subscription: Resource) -> None:
 
 def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
     """Money arrived: whoever waited for it goes on."""
+    held = invoice["_"].get("pending")
+    if held:
+        subscription |= {**held, "pending_update": None}
     status = subscription["status"]
     newest = subscription["latest_invoice"] == invoice["id"]
     if status == "incomplete" and invoice["billing_reason"] == "subscription_create":
@@ -190,6 +189,8 @@ def invoice_paid(account: Account, subscription: Resource, invoice: Resource) ->
     elif status in ("past_due", "unpaid", "paused") and newest:
         move(account, subscription, "active")
     keep(account, subscription)
+    if held:
+        events.emit(account, "customer.subscription.pending_update_applied", subscription)
 
 
 def invoice_failed(account: Account, subscription: Resource) -> None:
@@ -219,6 +220,17 @@ def _after_first_payment(account: Account, subscription: Resource) -> str:
     trial_end = subscription["trial_end"]
     in_trial = trial_end and trial_end > account.now(clock_of(subscription))
     return "trialing" if in_trial else "active"
+
+
+def _appointments(subscription: Resource) -> list[tuple[int, str]]:
+    """What somebody has set for a date of its own."""
+    pause, update = subscription["pause_collection"], subscription["pending_update"]
+    dates = {
+        "cancel": subscription["cancel_at"],
+        "resume_collection": pause and pause["resumes_at"],
+        "drop_update": update and update["expires_at"],
+    }
+    return [(date, verb) for verb, date in dates.items() if date]
 
 
 def _renews(subscription: Resource, end: int) -> bool:

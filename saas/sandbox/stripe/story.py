@@ -26,6 +26,7 @@ COMING = {
     "retry": "the payment is tried again",
     "cancel": "ends",
     "resume_collection": "payments are collected again",
+    "drop_update": "the change that waits for its payment is forgotten",
 }
 
 # (name, label, effect in words)

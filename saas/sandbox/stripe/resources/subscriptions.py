@@ -14,6 +14,7 @@ from .. import (
     metadata,
     pages,
     payment_methods,
+    pending,
     starting,
     taxes,
 )
@@ -49,7 +50,7 @@ def create(account: Account, params: Params) -> Resource:
         account,
         subscription,
         customer,
-        _behaviour(params),
+        _first_payment(params),
         prorate=params.get("proration_behavior") != "none",
     )
     params.get("off_session")
@@ -209,6 +210,16 @@ def _quantity(item: Params, path: str) -> int:
     return quantity
 
 
+def _first_payment(params: Params) -> str:
+    behaviour: str = params.get("payment_behavior", "allow_incomplete")
+    if behaviour == "pending_if_incomplete":
+        raise invalid(
+            "You can only use `payment_behavior=pending_if_incomplete` to update a subscription.",
+            "payment_behavior",
+        )
+    return behaviour
+
+
 def _anchor(params: Params, now: int) -> int | None:
     anchor = params.get("billing_cycle_anchor")
     return _future(anchor, now, "billing_cycle_anchor") if anchor else None
@@ -280,30 +291,24 @@ def _set_trial(account: Account, subscription: Resource, params: Params) -> None
     changing.extend_trial(subscription, _future(params["trial_end"], now, "trial_end"), account)
 
 
-def _behaviour(params: Params) -> str:
-    behaviour: str = params.get("payment_behavior", "allow_incomplete")
-    if behaviour == "pending_if_incomplete":
-        raise invalid("This sandbox does not play pending_if_incomplete.", "payment_behavior")
-    return behaviour
-
-
 def _changes_price(params: Params) -> bool:
     return "items" in params or params.get("billing_cycle_anchor") == "now"
 
 
 def _change(account: Account, subscription: Resource, params: Params) -> Resource:
-    return changing.change(
-        account,
-        subscription,
-        [
-            item_change(account, item, f"items[{number}]")
-            for number, item in enumerate(params.get("items") or [])
-        ],
-        proration=params.get("proration_behavior", "create_prorations"),
-        date=params.get("proration_date"),
-        reset_anchor=params.get("billing_cycle_anchor") == "now",
-        behaviour=_behaviour(params),
-    )
+    wanted = [
+        item_change(account, item, f"items[{number}]")
+        for number, item in enumerate(params.get("items") or [])
+    ]
+    given = {
+        "proration": params.get("proration_behavior", "create_prorations"),
+        "date": params.get("proration_date"),
+        "reset_anchor": params.get("billing_cycle_anchor") == "now",
+    }
+    behaviour = params.get("payment_behavior", "allow_incomplete")
+    if behaviour == "pending_if_incomplete":
+        return pending.change(account, subscription, wanted, **given)
+    return changing.change(account, subscription, wanted, **given, behaviour=behaviour)
 
 
 def item_change(account: Account, item: Params, path: str) -> changing.Wanted:
