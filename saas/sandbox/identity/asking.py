@@ -56,12 +56,13 @@ class RefusedError(Exception):
 
 
 def parameters(query: bytes) -> MultiDict[str, str]:
-    """The query string, as it was sent.
+    """The query string, as it was sent. RFC 6749, 3.1: "Parameters sent without a value MUST be
+    treated as if they were omitted from the request."
 
     Bytes that are no UTF-8 become U+FFFD, which no parameter may contain. Werkzeug's `args` turns
     them into percent signs, or raises when they come as they are.
     """
-    return MultiDict(parse_qsl(query.decode(errors="replace"), keep_blank_values=True))
+    return MultiDict(parse_qsl(query.decode(errors="replace")))
 
 
 def read(provider: Provider, given: MultiDict[str, str]) -> Ask:

@@ -51,7 +51,7 @@ def _from_header() -> tuple[str, str]:
     given = request.authorization
     if given is None or given.type != "basic":
         raise RedeemingError("invalid_client", "The Authorization header must be Basic.")
-    if "client_secret" in request.form:
+    if request.form.get("client_secret"):
         # 2.3: "The client MUST NOT use more than one authentication method in each request."
         raise RedeemingError("invalid_request", "The client's secret was sent in two ways.")
     return unquote_plus(given.username or ""), unquote_plus(given.password or "")
@@ -68,7 +68,7 @@ def _must_be_said_once() -> None:
 
 def _must_be_a_code(provider: Provider) -> None:
     """GitHub knows one kind of grant, and does not ask for its name."""
-    kind = request.form.get("grant_type", "" if provider.openid else "authorization_code")
+    kind = request.form.get("grant_type") or ("" if provider.openid else "authorization_code")
     if not kind:
         raise RedeemingError("invalid_request", "The parameter grant_type is missing.")
     if kind != "authorization_code":
@@ -83,7 +83,7 @@ def _must_match(provider: Provider, grant: Grant) -> None:
     RFC 7636, 4.6: a verifier that does not fit is an invalid_grant too.
     """
     default = "" if provider.openid else grant.redirect_uri
-    if request.form.get("redirect_uri", default) != grant.redirect_uri:
+    if (request.form.get("redirect_uri") or default) != grant.redirect_uri:
         raise RedeemingError("redirect_uri_mismatch", "The redirect_uri is not the one of before.")
     if not pkce.is_proven(grant.challenge, request.form.get("code_verifier", "")):
         raise RedeemingError("invalid_grant", "The code_verifier does not fit the challenge.")

@@ -166,6 +166,14 @@ def test_bytes_that_are_no_text_are_no_failure(app: Flask, name: str, raw: str) 
     assert answer.status_code in (200, 303)
 
 
+def test_what_is_empty_was_not_sent(google: Client) -> None:
+    """RFC 6749, 3.1."""
+    told = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
+
+    assert "code" in told
+    assert "Choose who you are" in google.ask(sandbox_as="", sandbox_failure="").text
+
+
 def test_an_address_with_a_question_keeps_it() -> None:
     kept = redirects.with_answer("https://shop.example/?a=%20b", {"code": "c d"})
 

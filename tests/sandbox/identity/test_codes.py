@@ -276,7 +276,7 @@ def test_errors_of_github_come_with_200(
 def test_github_may_be_asked_in_fewer_words(github: Client) -> None:
     code = github.code(response_type=None, code_challenge=None, code_challenge_method=None)
 
-    answer = github.redeem(code, grant_type=None, redirect_uri=None, code_verifier=None)
+    answer = github.redeem(code, grant_type=None, redirect_uri="", code_verifier="")
 
     assert "access_token=gho_" in answer.text
 
