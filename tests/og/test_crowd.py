@@ -1,0 +1,105 @@
+"""Many cards at once, cards that are not whole, and what readers other than Pillow say."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+from flask import Flask
+
+from saas.og import glyphs, links, studio
+from saas.og.card import Card
+from saas.og.press import Press
+from saas.og.templates import TEMPLATES, Parts, page
+from tests.conftest import serving
+from tests.og.test_scripts import HEADINGS
+
+CROWD = 50
+
+
+def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, finish = threading.Semaphore(0), threading.Event()
+
+    def slow(card: Card) -> Parts:
+        begun.release()
+        finish.wait(30)
+        return page(card)
+
+    monkeypatch.setitem(TEMPLATES, "page", slow)
+    with app.test_request_context():
+        base = len(app.config["APP_URL"])
+        paths = [links.card_url(f"Card {number}")[base:] for number in range(CROWD)]
+
+    with serving(app) as url, ThreadPoolExecutor(CROWD) as pool:
+        cards = [pool.submit(_status, url + path) for path in paths]
+        for _ in paths:
+            assert begun.acquire(timeout=30)
+        others = [_status(url + path) for path in ("/healthz", "/", "/pricing")]
+        finish.set()
+
+        assert others == [200, 200, 200]
+        assert {card.result() for card in cards} == {200}
+
+
+def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Press) -> None:
+    cards = [
+        Card(f"Card {number} of many", mode=("light", "dark")[number % 2]) for number in range(40)
+    ]
+    expected = [press.print(card) for card in cards]
+    glyphs._glyph.cache_clear()
+    fresh = Press(press.name, press.site, press.library)
+
+    with ThreadPoolExecutor(8) as pool:
+        drawn = list(pool.map(fresh.print, cards))
+
+    assert drawn == expected
+
+
+def test_a_card_that_is_not_whole_is_kept_by_nobody(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studio.Library, "from_setting", lambda folders: studio.Library(()))
+    client = app.test_client()
+
+    for answer in (client.get("/api/og?heading=Hello+日本") for _ in range(2)):
+        assert answer.status_code == 200
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert "ETag" not in answer.headers
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_pngcheck_finds_nothing_wrong(mode: str, noto: Press, tmp_path: Path) -> None:
+    if not shutil.which("pngcheck"):
+        pytest.skip("pngcheck is not installed")
+    for name, heading in HEADINGS.items():
+        (tmp_path / f"{name}.png").write_bytes(noto.print(Card(heading, "Blog", mode)).png)
+
+    told = _run("pngcheck", "-q", *map(str, tmp_path.iterdir()))
+
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "signature", ["", "0" * 22, "0" * 21, "x" * 10_000, "é", "\u2028", "%00", "' OR 1=1"]
+)
+def test_a_forged_signature_is_a_stranger_and_no_error(signature: str, app: Flask) -> None:
+    with app.test_request_context():
+        assert not links.is_signed(Card("Hello"), signature)
+
+
+def _status(url: str) -> int:
+    with urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server on loopback
+        answer.read()
+        return int(answer.status)
+
+
+def _run(*command: str) -> Any:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
