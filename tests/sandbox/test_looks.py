@@ -191,3 +191,10 @@ def test_the_mailbox_is_read(page: Page, address: str) -> None:
     check(page)
     page.get_by_role("link", name=f"{address}/healthz").click()
     page.wait_for_url("**/healthz")
+
+    page.go_back()
+    page.get_by_role("link", name="Open it alone").click()
+    page.wait_for_url("**/html")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/healthz")

@@ -10,7 +10,8 @@ from ..account import Account
 from ..errors import invalid, missing_param
 from ..params import Params
 from ..resource import Resource
-from . import subscriptions
+from . import wanted
+from .subscriptions import trial_end
 
 
 def preview(account: Account, params: Params) -> Resource:
@@ -39,15 +40,15 @@ def _previewed(account: Account, params: Params) -> Resource:
             "invoice_upcoming_none",
         )
     params.get("customer")
-    wanted = [
-        subscriptions.item_change(account, item, f"subscription_details[items][{n}]")
+    changes = [
+        wanted.change(account, item, f"subscription_details[items][{n}]")
         for n, item in enumerate(details.get("items") or [])
     ]
-    if wanted or details.get("billing_cycle_anchor") == "now":
+    if changes or details.get("billing_cycle_anchor") == "now":
         _without_paying(
             account,
             subscription,
-            wanted,
+            changes,
             details.get("proration_behavior", "create_prorations"),
             details.get("proration_date"),
             details.get("billing_cycle_anchor") == "now",
@@ -100,8 +101,8 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
     subscription = cycle.new(
         account,
         customer,
-        subscriptions.wanted_items(account, details.get("items") or []),
-        trial_end=subscriptions.trial_end(details, now),
+        wanted.items(account, details.get("items") or []),
+        trial_end=trial_end(details, now),
     )
     return _upcoming(cycle.begin(account, subscription, customer))
 

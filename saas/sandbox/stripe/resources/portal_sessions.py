@@ -12,7 +12,7 @@ from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource
 from ..shapes import shaped
-from .subscriptions import recurring_price
+from .wanted import recurring_price
 
 KIND = "billing_portal.session"
 CONFIGURATION = "billing_portal.configuration"

@@ -16,7 +16,7 @@ from ..params import Params
 from ..plans import plan_of
 from ..resource import Resource
 from ..shapes import shaped
-from .subscriptions import recurring_price
+from .wanted import recurring_price
 
 KIND = "subscription_schedule"
 

@@ -23,7 +23,7 @@ from ..errors import invalid, missing_param
 from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource
-from .prices import inline_price
+from . import wanted
 
 DAY = 86400
 FIVE_YEARS = 5 * 366 * DAY
@@ -39,7 +39,7 @@ def create(account: Account, params: Params) -> Resource:
     subscription = cycle.new(
         account,
         customer,
-        wanted_items(account, params.get("items") or []),
+        wanted.items(account, params.get("items") or []),
         trial_end=trial_end(params, now),
         anchor=_anchor(params, now),
     )
@@ -152,15 +152,6 @@ def delete_discount(account: Account, params: Params, id: str) -> Resource:
     return {**discount, "deleted": True}
 
 
-def wanted_items(
-    account: Account, items: list[Params]
-) -> list[tuple[Resource, int, dict[str, str]]]:
-    """(price, quantity, metadata) for each item of a new subscription."""
-    if not items:
-        raise missing_param("items")
-    return [_wanted(account, item, f"items[{n}]") for n, item in enumerate(items)]
-
-
 def trial_end(params: Params, now: int) -> int | None:
     """When the trial ends that these parameters ask for; none when it would end now."""
     days, end = params.get("trial_period_days"), params.get("trial_end")
@@ -176,38 +167,6 @@ def trial_end(params: Params, now: int) -> int | None:
     if end in (None, "now"):
         return None
     return _future(end, now, "trial_end")
-
-
-def _wanted(account: Account, item: Params, path: str) -> tuple[Resource, int, dict[str, str]]:
-    if "price_data" in item:
-        price = inline_price(account, item["price_data"])
-    elif "price" in item:
-        price = recurring_price(account, item["price"], f"{path}[price]")
-    else:
-        raise missing_param(f"{path}[price]")
-    return price, _quantity(item, path), metadata.merged({}, item.get("metadata") or {})
-
-
-def recurring_price(account: Account, id: str, param: str) -> Resource:
-    price = account.get("price", id, param)
-    if not price["active"]:
-        raise invalid(
-            f"The price specified is inactive. This field only accepts active prices: {id}", param
-        )
-    if not price["recurring"]:
-        raise invalid(
-            "The price specified is set to `type=one_time` but this field only accepts prices with "
-            "`type=recurring`.",
-            param,
-        )
-    return price
-
-
-def _quantity(item: Params, path: str) -> int:
-    quantity: int = item.get("quantity", 1)
-    if quantity < 0:
-        raise invalid("Invalid non-negative integer", f"{path}[quantity]")
-    return quantity
 
 
 def _first_payment(params: Params) -> str:
@@ -296,8 +255,8 @@ def _changes_price(params: Params) -> bool:
 
 
 def _change(account: Account, subscription: Resource, params: Params) -> Resource:
-    wanted = [
-        item_change(account, item, f"items[{number}]")
+    changes = [
+        wanted.change(account, item, f"items[{number}]")
         for number, item in enumerate(params.get("items") or [])
     ]
     given = {
@@ -307,24 +266,8 @@ def _change(account: Account, subscription: Resource, params: Params) -> Resourc
     }
     behaviour = params.get("payment_behavior", "allow_incomplete")
     if behaviour == "pending_if_incomplete":
-        return pending.change(account, subscription, wanted, **given)
-    return changing.change(account, subscription, wanted, **given, behaviour=behaviour)
-
-
-def item_change(account: Account, item: Params, path: str) -> changing.Wanted:
-    price = None
-    if "price_data" in item:
-        price = inline_price(account, item["price_data"])
-    elif "price" in item:
-        price = recurring_price(account, item["price"], f"{path}[price]")
-    item.get("clear_usage")
-    return changing.Wanted(
-        id=item.get("id"),
-        price=price,
-        quantity=_quantity(item, path) if "quantity" in item else None,
-        metadata=item.get("metadata") or None,
-        deleted=item.get("deleted", False),
-    )
+        return pending.change(account, subscription, changes, **given)
+    return changing.change(account, subscription, changes, **given, behaviour=behaviour)
 
 
 def _update_ended(account: Account, subscription: Resource, params: Params) -> Resource:
