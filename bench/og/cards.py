@@ -1,6 +1,6 @@
 """What a card costs in CPU time, the whole process tree counted, beside its peers from npm.
 
-    python bench/og/cards.py
+    bench/og/run.sh
 
 A hundred distinct headings each; what starting costs is measured with a few and taken away. Then
 the whole application under gunicorn, other scripts, and memory. Without Node the peers are left
@@ -33,6 +33,12 @@ from saas.og.fonts import OWN, Library  # noqa: E402
 PEERS = ("takumi-js@2.16.3", "@vercel/og@0.6.8")
 PEER_FOLDER = ROOT / "tmp" / "bench-og"
 FEW, MANY = 20, 120
+REQUESTS, CONNECTIONS = 2000, 8
+BARE = """
+from flask import Flask, Response
+app = Flask("bare")
+app.add_url_rule("/", view_func=lambda: Response(bytes(26_000), mimetype="image/png"))
+"""
 DISTINCT = 10_000
 SCRIPTS = {
     "Arabic": "بطاقات المشاركة التي لا تنكسر أبدا {}",
@@ -51,10 +57,14 @@ def main() -> None:
         cost, size = tree_cost(["node", str(installed(peer)), peer.rpartition("@")[0]], str(OWN))
         report(peer, cost, size, own)
     print("\nCPU ms a request, whole application, gunicorn with two workers")
+    floor = 0.0
     for what, cost in served():
-        print(f"  {what:<34} {cost:6.2f}")
+        floor = floor or cost
+        print(f"  {what:<34} {cost:6.2f} ms  {cost / floor:6.1f} x")
     print("\nCPU ms a card in the module, median of 100")
     module()
+    print("\nMemory of a process")
+    subprocess.run([sys.executable, __file__, "memory"], check=True)
 
 
 def report(name: str, cost: float, size: int, own: float) -> None:
@@ -113,12 +123,19 @@ def module() -> None:
     for script, heading in SCRIPTS.items():
         print(f"  {script:<34} {timed(press, heading):6.2f}")
 
-    grown = []
-    for part in range(2):
-        for number in range(DISTINCT // 2):
-            press.print(_card(part * DISTINCT + number))
-        grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    print(f"\nMemory after 5,000 and 10,000 distinct cards: {grown[0]:.1f} and {grown[1]:.1f} MB")
+
+def memory() -> None:
+    """What a process of its own holds while it draws ever other cards."""
+    import psutil
+
+    from saas.og.press import Press
+
+    press = Press("Plinth", "plinth.example", Library())
+    for number in range(1, DISTINCT + 1):
+        press.print(_card(number))
+        if number in (100, DISTINCT // 2, DISTINCT):
+            held = psutil.Process().memory_info().rss / 1024**2
+            print(f"  after {number:>6,} distinct cards {held:12.1f} MB")
 
 
 def timed(press: object, heading: str) -> float:
@@ -132,35 +149,46 @@ def timed(press: object, heading: str) -> float:
 
 
 def served() -> Iterator[tuple[str, float]]:
-    """New, seen and revalidated cards through the application, with signed addresses."""
+    """Bare Flask with as many bytes, then new, seen and revalidated cards, all signed."""
     import pages
 
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "bare.py").write_text(BARE)
+        env, _ = pages.prepared(folder)
+        paths = addresses(env)
+        with pages.serving("bare:app", env, folder) as port:
+            yield "bare Flask, 26 KB", busy(port, ["/"] * REQUESTS)
+        with pages.serving("wsgi:app", env, str(ROOT)) as port:
+            tag = ask(port, paths[:100])
+            yield "a new Latin card", busy(port, paths[100:])
+            yield "a card seen before", busy(port, paths[-100:] * (REQUESTS // 100))
+            yield "304", busy(port, paths[99:100] * REQUESTS, {"If-None-Match": tag})
+
+
+def addresses(env: dict[str, str]) -> list[str]:
+    """Signed paths of a hundred cards to begin with, and of as many as are measured."""
     from saas import create_app
     from saas.config import from_env
     from saas.og.links import card_url
 
-    with tempfile.TemporaryDirectory() as folder:
-        env, _ = pages.prepared(folder)
-        app = create_app(from_env(env))
-        with app.test_request_context():
-            site = len(app.config["APP_URL"])
-            paths = [card_url(_card(n).heading, type="Blog")[site:] for n in range(2100)]
-        with pages.serving("wsgi:app", env, str(ROOT)) as port:
-            tag = ask(port, paths[:100])
-            processes = pages_processes()
-            for what, wanted, headers in (
-                ("a new Latin card", paths[100:], {}),
-                ("a card seen before", paths[-100:] * 20, {}),
-                ("304", paths[99:100] * 2000, {"If-None-Match": tag}),
-            ):
-                before = sum(map(process_cpu, processes))
-                shares = [wanted[at::8] for at in range(8)]
-                with ThreadPoolExecutor(8) as pool:
-                    list(pool.map(partial(ask, port, headers=headers), shares))
-                yield what, (sum(map(process_cpu, processes)) - before) / len(wanted) * 1000
+    app = create_app(from_env(env))
+    with app.test_request_context():
+        site = len(app.config["APP_URL"])
+        cards = map(_card, range(100 + REQUESTS))
+        return [card_url(card.heading, type=card.type)[site:] for card in cards]
 
 
-def pages_processes() -> list[int]:
+def busy(port: int, paths: list[str], headers: dict[str, str] | None = None) -> float:
+    """Milliseconds of the server's CPU a request, with all connections kept busy."""
+    processes = servers()
+    before = sum(map(process_cpu, processes))
+    shares = [paths[at::CONNECTIONS] for at in range(CONNECTIONS)]
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(partial(ask, port, headers=headers), shares))
+    return (sum(map(process_cpu, processes)) - before) / len(paths) * 1000
+
+
+def servers() -> list[int]:
     """The server and its workers: the children of this process, and theirs."""
     import psutil
 
@@ -183,7 +211,7 @@ def ask(port: int, paths: list[str], headers: dict[str, str] | None = None) -> s
         answer.read()
         if answer.status not in (200, 304):
             raise SystemExit(f"{path} answered {answer.status}")
-        tag = answer.headers["ETag"]
+        tag = answer.headers.get("ETag", "")
     connection.close()
     return tag
 
@@ -191,5 +219,7 @@ def ask(port: int, paths: list[str], headers: dict[str, str] | None = None) -> s
 if __name__ == "__main__":
     if sys.argv[1:2] == ["draw"]:
         draw(int(sys.argv[2]))
+    elif sys.argv[1:2] == ["memory"]:
+        memory()
     else:
         main()
