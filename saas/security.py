@@ -20,6 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
+_WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
 _STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
 
 
@@ -124,7 +125,7 @@ def _harden(response: Response, headers: dict[str, str]) -> Response:
         response.headers.setdefault(name, value)
     if not response.cache_control:
         response.headers["Cache-Control"] = "no-store"
-    if not response.cache_control.public and request.endpoint != "static":
+    if not response.cache_control.public and request.endpoint not in _WITHOUT_COOKIES:
         response.vary.add("Cookie")
     return response
 
