@@ -20,8 +20,9 @@ log = logging.getLogger(__name__)
 _GAP = 24  # px between label and heading
 _LINE_GAP = 18  # px between heading and second line
 _LINE_SIZES = (34, 30)
+_CROWDED_SIZES = SIZES[3:]  # of a heading with both a line and a foot below it, which need air
 _FOOT_ROOM = 88  # px of the band that a foot takes
-_PADDING = 20  # px of the band that stay empty above and below
+_PADDING = 10  # px of the band that stay empty above and below
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,8 @@ def _set(sheet: Sheet, parts: Parts) -> None:
     room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
     line = _fitted(sheet, parts.line, room)
     others = (PILL + _GAP if parts.label else 0) + (line.height + _LINE_GAP if line else 0)
-    heading = sheet.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), SIZES)
+    sizes = _CROWDED_SIZES if parts.line and parts.foot else SIZES
+    heading = sheet.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), sizes)
 
     y = _PADDING + max(0, (room - others - heading.height) // 2)
     if parts.label:

@@ -63,6 +63,18 @@ def test_no_line_is_wider_than_the_measure(language: str, many: int, noto: Press
         assert sum(span.width for span in line) * setting.size <= MEASURE + LEAN
 
 
+def test_a_post_with_all_its_parts_has_room_for_three_lines(press: Press) -> None:
+    heading = "Extraordinarily long headings need three lines and must still leave room"
+    parts = {"type": "Blog", "line": "A second line", "author": "Ada", "date": "22 November"}
+
+    drawn = {
+        press.print(Card(f"{heading} {last}", template="post", **parts)).png
+        for last in ("below", "above")
+    }
+
+    assert len(drawn) == 2  # the last word can be read, so nothing was cut
+
+
 def test_a_word_that_is_too_long_is_broken_with_nothing_lost(press: Press) -> None:
     setting = _set("Donaudampfschifffahrtsgesellschaftskapitänsmützenfabrik", press.library)
 
