@@ -21,7 +21,9 @@ def card_url(
     """The absolute, signed address of a card, such as a page's og:image."""
     words = {"heading": heading, "type": type, **more}
     # As the address will be read: cleaned, and short enough never to be refused.
-    words = {name: text.clean(said)[: schemas.longest(name)] for name, said in words.items()}
+    words = {
+        name: text.clean(text.clean(said), schemas.longest(name)) for name, said in words.items()
+    }
     card = Card(**words, mode=mode or "light", template=template)
     address = f"{current_app.config['APP_URL']}/api/og?{card.query}"
     return f"{address}&sig={_sign(card, current_app.config['SECRET_KEY'])}"

@@ -37,7 +37,9 @@ _BEFORE_VOWEL = re.compile("(?<=[\u0e01-\u0e5b\u0e81-\u0edf])(?=[\u0e40-\u0e44\u
 _REGIONAL = "[\U0001f1e6-\U0001f1ff]"
 _EXTEND = "[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\u200c]"
 _VIRAMA = frozenset("\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u1039\u17d2")
-_PAIR = re.compile(f"{_REGIONAL}{{2}}|.", re.DOTALL)
+# England's flag, and others of a part of a country: a black flag, its name in tags, an end.
+_TAGGED = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
+_FLAG_OR_ANY = re.compile(f"{_REGIONAL}{{2}}|{_TAGGED}|.", re.DOTALL)
 _EXTENDS = re.compile(_EXTEND)
 
 
@@ -54,11 +56,13 @@ def clean(text: str, longest: int = LONGEST) -> str:
     text = text[:longest]
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
-    composed = unicodedata.normalize("NFC", "".join(map(_visible, text)))
+    composed = unicodedata.normalize("NFC", "".join(map(_visible, _FLAG_OR_ANY.findall(text))))
     return " ".join(_fewer_marks(composed).split()).strip(_JOINERS)
 
 
 def _visible(char: str) -> str:
+    if len(char) > 1:
+        return char  # a flag
     if char in "\t\n\r\u2028\u2029":
         return " "
     return char if char in _JOINERS or unicodedata.category(char) not in _UNSEEN else ""
@@ -131,7 +135,7 @@ def clusters(text: str) -> list[str]:
     if text.isascii():
         return list(text)
     found: list[str] = []
-    for match in _PAIR.finditer(text):
+    for match in _FLAG_OR_ANY.finditer(text):
         char = match.group()
         if found and (_continues(char) or found[-1][-1] == "\u200d" or _conjoins(found[-1], char)):
             found[-1] += char

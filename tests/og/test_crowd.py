@@ -8,12 +8,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
 import pytest
 from flask import Flask
 
-from saas.og import glyphs, links, studio
+from saas.og import glyphs, links, schemas, studio
 from saas.og.card import Card
 from saas.og.press import Press
 from saas.og.templates import TEMPLATES, Parts, page
@@ -93,6 +94,20 @@ def test_pngcheck_finds_nothing_wrong(mode: str, noto: Press, tmp_path: Path) ->
 def test_a_forged_signature_is_a_stranger_and_no_error(signature: str, app: Flask) -> None:
     with app.test_request_context():
         assert not links.is_signed(Card("Hello"), signature)
+
+
+@pytest.mark.parametrize(
+    "end", [" cut", "\u200d🚀", "🏴\U000e0067\U000e0062\U000e007f", "🇩🇪", "e\u0301"]
+)
+@pytest.mark.parametrize("before", range(195, 201))
+def test_a_title_that_is_cut_anywhere_keeps_its_signature(
+    before: int, end: str, app: Flask
+) -> None:
+    with app.test_request_context():
+        address = urlsplit(links.card_url("é" * before + end)).query
+        said = {name: values[0] for name, values in parse_qs(address).items()}
+
+        assert links.is_signed(schemas.read(said), said["sig"])
 
 
 def _status(url: str) -> int:

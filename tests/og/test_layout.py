@@ -82,6 +82,13 @@ def test_a_word_that_is_too_long_is_broken_with_nothing_lost(press: Press) -> No
     assert _said(setting) == "Donaudampfschifffahrtsgesellschaftskapitänsmützenfabrik"
 
 
+def test_the_flag_of_a_part_of_a_country_is_whole_and_tags_alone_are_nothing() -> None:
+    england = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+
+    assert clusters(clean(f"a{england}b")) == ["a", england, "b"]
+    assert clean("a\U000e0067\U000e007fb") == "ab"
+
+
 def test_a_family_and_a_flag_are_never_torn_apart(noto: Press) -> None:
     family, flag = "👩‍👩‍👧‍👦", "🇩🇪"
 
