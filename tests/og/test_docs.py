@@ -1,0 +1,45 @@
+"""What docs/og.md promises can be copied and works."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from saas.og import cli, templates
+from saas.og.card import Card
+from saas.og.press import Press
+from saas.og.schemas import CardSchema
+
+GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "og.md").read_text()
+
+
+def test_the_template_of_the_guide_draws_a_card(
+    press: Press, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(templates, "TEMPLATES", dict(templates.TEMPLATES))
+    monkeypatch.setattr("saas.og.press.TEMPLATES", templates.TEMPLATES)
+    (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+
+    exec(code, {**vars(templates), "partial": partial})  # noqa: S102 - our own guide
+
+    said = {"plan": "v2.0", "author": "Ada", "date": "22 November"}
+    drawn = press.print(Card("Faster cards", template="release", **said))
+    assert drawn.png != press.print(Card("Faster cards")).png
+    assert code.count("\n") <= 22
+
+
+def test_the_guide_names_every_parameter_and_every_option() -> None:
+    options = {option for param in cli.render.params for option in param.opts}
+
+    assert all(f"`{name}`" in GUIDE for name in CardSchema().fields)
+    assert options - {"--out"} == {f"--{name}" for name in CardSchema().fields}
+
+
+def test_the_guide_shows_only_pictures_that_there_are() -> None:
+    shown = re.findall(r"\]\((og/[^)]+)\)", GUIDE)
+
+    assert len(shown) >= 5
+    assert all((Path(__file__).resolve().parents[2] / "docs" / name).is_file() for name in shown)

@@ -1,0 +1,49 @@
+"""Every page that can be shared carries a card of its own."""
+
+from __future__ import annotations
+
+import io
+import re
+from html import unescape
+
+import pytest
+from flask import Flask
+from PIL import Image
+
+from saas import limits
+
+PAGES = ["/", "/pricing", "/privacy", "/terms", "/login", "/register"]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_says_what_its_card_shows(path: str, app: Flask) -> None:
+    said = _shared(app, path)
+
+    assert said["og:image:width"] == "1200"
+    assert said["og:image:height"] == "630"
+    assert said["og:image:alt"] == said["og:title"] != ""
+    assert said["twitter:card"] == "summary_large_image"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_card_of_a_page_is_drawn_for_everybody(
+    path: str, app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "CARDS_BY_IP", "0 per minute")
+    address = _shared(app, path)["og:image"].removeprefix(app.config["APP_URL"])
+
+    answer = app.test_client().get(address)
+
+    assert answer.status_code == 200
+    assert "immutable" in answer.headers["Cache-Control"]
+    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+
+
+def test_no_two_pages_share_a_card(app: Flask) -> None:
+    assert len({_shared(app, path)["og:image"] for path in PAGES}) == len(PAGES)
+
+
+def _shared(app: Flask, path: str) -> dict[str, str]:
+    page = app.test_client().get(path).text
+    found = re.findall(r'<meta (?:property|name)="([\w:]+)" content="([^"]*)"', page)
+    return {name: unescape(content) for name, content in found}
