@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
 from werkzeug.wrappers import Response as BaseResponse
 
 from saas import logs
@@ -59,6 +59,7 @@ def init_app(app: Flask) -> None:
     """Answer every error in the form that its reader expects."""
     app.register_error_handler(HTTPException, _answer)
     app.register_error_handler(OperationalError, _database_away)
+    app.register_error_handler(UnicodeDecodeError, _not_text)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -71,6 +72,11 @@ def _database_away(error: OperationalError) -> BaseResponse:
     """The database refused, hung or is full: 503, because trying again later will help."""
     _log(error)
     return _answer(ServiceUnavailable())
+
+
+def _not_text(_: UnicodeDecodeError) -> BaseResponse:
+    """A query with bytes that are no UTF-8: Werkzeug decodes it when it is looked at."""
+    return _answer(BadRequest())
 
 
 def _unexpected(error: Exception) -> BaseResponse:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 _EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
+_NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 _TOKEN = re.compile(r"(/auth/link/)[^\s?\"]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -20,7 +21,7 @@ def init_app(app: Flask) -> None:
     """Give every request an id, and write the log to standard error as JSON."""
     app.before_request(_name_request)
     app.after_request(_tell_request_id)
-    logging.getLogger("werkzeug").addFilter(_without_tokens)
+    logging.getLogger("werkzeug").addFilter(_quiet)
     logger = logging.getLogger("saas")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
@@ -30,11 +31,11 @@ def init_app(app: Flask) -> None:
     app.logger = logger
 
 
-def _without_tokens(record: logging.LogRecord) -> bool:
-    """Take the secrets of sign-in links out of what the development server says of requests."""
+def _quiet(record: logging.LogRecord) -> bool:
+    """What the development server says of requests, without static files and secrets of links."""
     record.msg = _TOKEN.sub(r"\1…", record.getMessage())
     record.args = ()
-    return True
+    return not _NOISE.search(record.msg)
 
 
 def request_id() -> str:

@@ -63,7 +63,7 @@ def _start(url: str) -> subprocess.Popen[bytes]:
     if parts.hostname not in ("localhost", "127.0.0.1"):
         raise click.ClickException(f"The sandbox at {url} does not answer.")
     data = Path(current_app.instance_path) / "sandbox.db"
-    command = [sys.executable, "-m", "flask", "--app", "wsgi", "sandbox"]
+    command = [sys.executable, "-m", "saas.sandbox"]
     return subprocess.Popen(  # noqa: S603 - our own command, no shell
         [*command, "--port", str(parts.port or 80), "--data", str(data)],
         stdout=subprocess.DEVNULL,

@@ -59,6 +59,8 @@ def plan_required(
     Anonymous people are asked to sign in; others get a page (403) that says what is missing, with
     `feature` as its subject, and leads to the plan.
     """
+    if plan_id not in plans.BY_ID:
+        raise ValueError(f"saas/plans.py has no plan {plan_id!r}, only {', '.join(plans.BY_ID)}")
     required = plans.BY_ID[plan_id]
 
     def guard(view: Callable[Args, T]) -> Callable[Args, T | tuple[str, int]]:
@@ -81,7 +83,12 @@ def usage(person: User, feature: str) -> Usage:
 
 
 def use(person: User, feature: str) -> None:
-    """Count one use; raises `QuotaExhausted` when none is left, however many ask at once."""
+    """Count one use; raises `QuotaExhausted` when none is left, however many ask at once.
+
+    Where a view does not catch it, people read a page that says so.
+    """
+    if not any(feature in plan.quotas for plan in plans.CATALOGUE):
+        raise ValueError(f"no plan in saas/plans.py has a quota {feature!r}")
     limit = person.plan.quota(feature)
     month = _month(now())
     with database.writing():

@@ -27,7 +27,7 @@ def set_up(prefix: str = "") -> dict[str, str]:
     by_product: dict[str, list[str]] = defaultdict(list)
     for price in prices.values():
         by_product[price.product_id].append(price.id)
-    variables = {PRICE_VARIABLES[key]: price.id for key, price in prices.items()}
+    variables = {PRICE_VARIABLES[key]: _with_older(key, price.id) for key, price in prices.items()}
     variables["STRIPE_PORTAL_CONFIGURATION_ID"] = gateway.ensure_portal_configuration(
         "portal", by_product
     )
@@ -39,6 +39,12 @@ def set_up(prefix: str = "") -> dict[str, str]:
     if secret:
         variables["STRIPE_WEBHOOK_SECRET"] = secret
     return {prefix + name: value for name, value in variables.items()}
+
+
+def _with_older(key: tuple[str, str], price_id: str) -> str:
+    """The price that is sold, then those that were: a new price takes nobody's plan away."""
+    known = current_app.config["STRIPE_PRICES"].get(key, ())
+    return ",".join([price_id, *(older for older in known if older != price_id)])
 
 
 def ensure_prices() -> dict[tuple[str, str], gateway.Price]:

@@ -7,6 +7,7 @@ from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas.billing import bp, gateway, subscriptions, words
+from saas.billing.access import QuotaExhausted
 from saas.billing.forms import CheckoutForm, PortalForm
 from saas.billing.subscriptions import CannotSubscribe
 
@@ -70,6 +71,11 @@ def returned() -> Answer:
     elif person and not person.is_subscribed and request.args.get("session_id"):
         flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
+
+
+@bp.app_errorhandler(QuotaExhausted)
+def exhausted(_: QuotaExhausted) -> Answer:
+    return render_template("billing/exhausted.html"), 403
 
 
 @bp.errorhandler(CannotSubscribe)

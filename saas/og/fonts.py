@@ -100,6 +100,7 @@ class Library:
         files = [file for folder in folders for file in _font_files(folder)]
         self._others = [file for file in files if "Emoji" not in file.name]
         self._emoji = [Face(file, emoji=True) for file in files if "NotoColorEmoji" in file.name]
+        self._found = lru_cache(maxsize=4096)(self._find)  # letters come again and again
 
     @classmethod
     def from_setting(cls, folders: str) -> Library:
@@ -136,11 +137,15 @@ class Library:
         ]
 
     def _choose(self, cluster: str, style: Style, text: str) -> Face | None:
+        face = self._found(cluster, style)
+        return _for_language(face, text) if face and face.path.suffix == ".ttc" else face
+
+    def _find(self, cluster: str, style: Style) -> Face | None:
+        """The first face that covers a cluster, all of the machine's fonts being looked at."""
         faces = self._faces[style]
         if _EMOJI.match(cluster):
             faces = (*self._emoji, *faces)
-        face = next((face for face in faces if face.covers(cluster)), None)
-        return _for_language(face, text) if face and face.path.suffix == ".ttc" else face
+        return next((face for face in faces if face.covers(cluster)), None)
 
     @cached_property
     def _faces(self) -> dict[Style, tuple[Face, ...]]:

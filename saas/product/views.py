@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flask import render_template
+from flask import redirect, render_template, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from saas.billing import access
-from saas.billing.access import QuotaExhausted, plan_required
+from saas.billing.access import plan_required
 from saas.og.links import card_url
 from saas.product import bp
 from saas.product.forms import CardForm
@@ -18,7 +18,8 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/dashboard/cards")
 @plan_required("pro", "Share cards")
 def cards() -> Answer:
-    return _page(CardForm())
+    made = session.get("card")  # the last one, so that a reload shows it and makes none
+    return _page(CardForm(formdata=None, data=made), made)
 
 
 @bp.post("/dashboard/cards")
@@ -28,14 +29,12 @@ def make_card() -> Answer:
     if not form.validate_on_submit():
         return _page(form), 422
 
-    try:
-        access.use(current_user, "cards")
-    except QuotaExhausted:
-        return _page(form), 403
-    card = card_url(form.heading.data or "", type=form.type.data or "", mode=form.mode.data)
-    return _page(form, card=card)
+    access.use(current_user, "cards")
+    session["card"] = {name: form[name].data for name in ("heading", "type", "mode")}
+    return redirect(url_for("product.cards"), code=303)
 
 
-def _page(form: CardForm, card: str | None = None) -> str:
+def _page(form: CardForm, made: dict[str, str] | None = None) -> str:
     usage = access.usage(current_user, "cards")
+    card = card_url(**made) if made else None
     return render_template("product/cards.html", form=form, card=card, usage=usage)

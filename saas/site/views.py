@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from flask import Response, current_app, render_template, request, url_for
+from flask_login import current_user
 
 from saas import plans, security
 from saas.billing.forms import CheckoutForm
@@ -39,7 +40,9 @@ def home() -> Response:
 
 @bp.get("/pricing")
 def pricing() -> Response:
-    interval = "yearly" if request.args.get("interval") == "yearly" else "monthly"
+    own = current_user.interval if current_user.is_authenticated else None
+    wanted_interval = request.args.get("interval", own)
+    interval = "yearly" if wanted_interval == "yearly" else "monthly"
     wanted = request.args.get("plan")
     highlight = wanted if wanted in plans.BY_ID else None
     return pages.public(partial(_pricing, interval, highlight), "pricing", interval, highlight)
@@ -74,8 +77,8 @@ def _comparison() -> list[dict[str, Any]]:
 
 
 def _saving() -> int:
-    """How many percent the year saves at the least, over the plans for sale."""
-    return min(round(100 - plan.yearly / (plan.monthly * 12) * 100) for plan in plans.FOR_SALE)
+    """How many percent the year saves at the least, over the plans for sale; rounded down."""
+    return min(100 - -(-plan.yearly * 100 // (plan.monthly * 12)) for plan in plans.FOR_SALE)
 
 
 @bp.get("/terms")

@@ -86,7 +86,7 @@ def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
         ("t=1,v1=", "no signature matches"),
         ("v1=abc", "no timestamp"),
         (f"t={10**30},v1=abc", "no timestamp"),
-        (f"t={int(time.time())},v1={'0' * 64}", "no signature matches"),
+        ("t=NOW,v1=" + "0" * 64, "no signature matches"),
         ("t=äöü,v1=ß", "not ASCII"),
     ],
 )
@@ -94,11 +94,8 @@ def test_what_is_not_signed_is_400_and_writes_nothing(
     signature: str, said: str, client: FlaskClient, app: Flask
 ) -> None:
     payload = json.dumps(event()).encode()
-    answer = client.post(
-        PATH,
-        data=payload,
-        headers={"Stripe-Signature": signature.encode("latin-1").decode("latin-1")},
-    )
+    signature = signature.replace("NOW", str(int(time.time())))
+    answer = client.post(PATH, data=payload, headers={"Stripe-Signature": signature})
 
     assert answer.status_code == 400
     assert answer.json["error"]["code"] == "bad_signature"

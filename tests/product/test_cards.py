@@ -74,24 +74,45 @@ def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
         assert access.usage(stripe_side.person(shop, "ann@example.com"), "cards").used == 0
 
 
+def test_a_reload_makes_no_second_card(shop: Shop, visitor: Visitor) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/cards")
+    visitor.submit("/dashboard/cards", heading="Hello world")
+
+    again = visitor.visit("/dashboard/cards")
+
+    assert again.form("/dashboard/cards", heading="Hello world")
+    with shop.app.app_context():
+        assert access.usage(ann, "cards").used == 1
+
+
 def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
     shop: Shop, visitor: Visitor
 ) -> None:
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/cards")
     with shop.app.app_context():
         access.use(ann, "cards")
         with database.writing():
             database.execute(update(FeatureUse).values(used=100))
-    visitor.visit("/dashboard/cards")
 
-    page = visitor.request("GET", "/dashboard/cards")
-    assert "100" in page.text
-    with shop.app.app_context():
-        with pytest.raises(access.QuotaExhausted):
-            access.use(ann, "cards")
-        with time_machine.travel(now() + timedelta(days=32)):
-            access.use(ann, "cards")
+    page = visitor.submit("/dashboard/cards", heading="One too many")
+
+    assert page.status == 403
+    assert "quota is used up" in page.text
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(days=32)):
+        access.use(ann, "cards")
+
+
+def test_a_plan_or_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+
+    with pytest.raises(ValueError, match="has no plan 'gold', only starter, pro, business"):
+        access.plan_required("gold", "Memos")
+    with shop.app.app_context(), pytest.raises(ValueError, match="has a quota 'memos'"):
+        access.use(ann, "memos")
 
 
 @both_databases

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from werkzeug.test import create_environ, run_wsgi_app
 
 from tests.conftest import Shop
 from tests.visitor import Page, Visitor
@@ -206,6 +207,19 @@ def test_a_form_sent_from_another_site_is_refused(
     )
 
     assert answer.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/pricing", "interval"), ("/login", "next"), ("/api/og", "heading")]
+)
+def test_bytes_that_are_no_text_are_400(path: str, name: str, app: Flask) -> None:
+    """As gunicorn hands them on: raw, where percent signs would make them harmless."""
+    environ = create_environ(path)
+    environ["QUERY_STRING"] = f"{name}=\xff\xfe"
+
+    _, status, _ = run_wsgi_app(app, environ)
+
+    assert status.startswith("400")
 
 
 def test_input_of_any_size_is_refused_in_bounded_memory(visitor: Visitor) -> None:

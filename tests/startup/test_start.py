@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
@@ -61,6 +62,18 @@ def test_a_port_that_is_none_is_refused(port: str, checkout: Path) -> None:
 
     assert done.returncode == 1
     assert "PORT must be a number from 1024 to 65534" in done.stderr
+
+
+def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout: Path) -> None:
+    (checkout / "instance").mkdir()
+    with (checkout / "instance" / "running.lock").open("w") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+
+        done = start(checkout, PORT=_free_pair())
+
+    assert done.returncode == 1
+    assert "This project runs already, in another window." in done.stderr
+    assert not (checkout / "instance" / ".env").exists()
 
 
 def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
