@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check lint types migrations css bench lock base dev
+.PHONY: help run serve test check lint types migrations css bench bench-og lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,9 @@ css-current: ## fail when the committed stylesheet is not what its sources give
 bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 	@$(BIN)/python bench/pages.py
 	@PYTHONPATH=. $(BIN)/python tests/sandbox/bench.py
+
+bench-og: dev ## cards, beside @vercel/og and takumi-js where Node is there
+	@bench/og/run.sh
 
 lock: ## renew the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

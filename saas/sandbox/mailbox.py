@@ -19,7 +19,8 @@ bp = Blueprint("mailbox", __name__)
 
 LINK = re.compile(r"https?://[^\s<>\"']+")
 HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
-FRAME_POLICY = "sandbox; style-src 'unsafe-inline'"
+# A click on a link leads the whole window there; nothing in a mail runs by itself.
+FRAME_POLICY = "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'"
 
 
 class Mail(Schema):
@@ -81,9 +82,16 @@ def show(id: str) -> str:
 @bp.get("/mail/<id>/html")
 def body(id: str) -> Response:
     """The HTML alone, at an address of its own: its styles may be inline, its scripts never run."""
-    response = Response(_mail(id)["html"] or "", mimetype="text/html")
+    response = Response(_leading_out(_mail(id)["html"] or ""), mimetype="text/html")
     response.headers["Content-Security-Policy"] = FRAME_POLICY + "; img-src data: 'self'"
     return response
+
+
+def _leading_out(html: str) -> str:
+    """The mail with links that leave the frame in which it is shown."""
+    base = '<base target="_top">'
+    with_base, found = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
+    return with_base if found else base + html
 
 
 def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:

@@ -154,6 +154,21 @@ def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
     assert any("form-action" in said for said in blocked)
 
 
+def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
+    page: Page, running: Running
+) -> None:
+    page.goto(f"{running.url}/login")
+    page.get_by_label("Email address").fill("reader@example.com")
+    page.keyboard.press("Enter")
+    _link_for(page, running, "reader@example.com")
+    page.goto(f"{running.sandbox}/mail")
+    page.get_by_role("link", name=re.compile("Sign in to")).first.click()
+    page.frame_locator("iframe").get_by_role("link", name=re.compile("Sign in")).first.click()
+
+    page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.click()
+    expect(page).to_have_url(f"{running.url}/dashboard")
+
+
 def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
     page.goto(f"{running.url}/login")
     page.get_by_label("Email address").focus()

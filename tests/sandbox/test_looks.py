@@ -193,6 +193,10 @@ def test_the_mailbox_is_read(page: Page, address: str) -> None:
     page.wait_for_url("**/healthz")
 
     page.go_back()
+    page.frame_locator("iframe").get_by_role("link", name="there").click()
+    page.wait_for_url("**/healthz")
+
+    page.go_back()
     page.get_by_role("link", name="Open it alone").click()
     page.wait_for_url("**/html")
     page.keyboard.press("Tab")

@@ -84,8 +84,10 @@ def test_the_html_runs_no_scripts_and_may_be_styled(app: Flask, browser: Browser
 
     body = browser.get(f"/mail/{id}/html")
 
-    assert body.headers["Content-Security-Policy"].startswith("sandbox; style-src 'unsafe-inline'")
-    assert body.text == MAIL["html"]
+    assert body.headers["Content-Security-Policy"].startswith(
+        "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'"
+    )
+    assert body.text == '<base target="_top">' + MAIL["html"]
 
 
 def test_mails_are_searched_by_address(app: Flask, browser: Browser) -> None:

@@ -1,0 +1,111 @@
+"""Three months of a customer's life, from both sides: the application's pages and the sandbox's.
+
+`PICTURES=docs/images/sandbox pytest tests/e2e/test_life.py` takes the pictures of docs/sandbox.md.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+from playwright.sync_api import Page, expect
+
+from tests.e2e.conftest import Running
+from tests.e2e.test_journey import accessible, pay, sign_in
+
+pytestmark = pytest.mark.browser
+
+WHO = "life@example.com"
+
+
+def picture(page: Page, name: str) -> None:
+    """Keep what is seen now, where pictures are wanted."""
+    if folder := os.environ.get("PICTURES"):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name}.png")
+
+
+def panel(page: Page, running: Running) -> None:
+    """The customer's page in the control panel."""
+    page.goto(f"{running.sandbox}/stripe/")
+    page.get_by_role("link", name="acct_").first.click()
+    page.get_by_role("link", name=WHO).first.click()
+
+
+def portal(page: Page, running: Running) -> None:
+    page.goto(f"{running.url}/dashboard/billing")
+    page.get_by_role("button", name="Manage subscription").click()
+    expect(page).to_have_url(re.compile("/stripe/portal/"))
+
+
+def shows(page: Page, running: Running, words: str | re.Pattern[str]) -> None:
+    """The webhook arrives on its own time: look again until the page shows it."""
+    for _ in range(40):
+        page.goto(f"{running.url}/dashboard/billing")
+        if page.get_by_text(words).first.is_visible():
+            return
+        page.wait_for_timeout(250)
+    raise AssertionError(f"{words} never showed: {page.inner_text('body')[:600]}")
+
+
+def open_invoice(page: Page, running: Running) -> str:
+    """The address in the mail that a real Stripe would send: the hosted invoice page."""
+    key = dotenv_values(running.folder / "instance" / "sandbox.env")["SANDBOX_STRIPE_API_KEY"]
+    answer = page.request.get(
+        f"{running.sandbox}/stripe/v1/invoices?status=open",
+        headers={"Authorization": f"Bearer {key}"},
+    )
+    return str(answer.json()["data"][0]["hosted_invoice_url"])
+
+
+def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running: Running) -> None:
+    page.goto(f"{running.url}/login?next=/pricing")
+    sign_in(page, running, WHO)
+    buy = page.locator("#pro").get_by_role("button", name=re.compile("Pro"))
+    buy.locator("visible=true").click()
+    picture(page, "checkout")
+    pay(page)
+    expect(page.get_by_text("You are on Pro now")).to_be_visible()
+
+    # The first renewal goes well, the second fails.
+    panel(page, running)
+    page.get_by_role("button", name="Next renewal").click()
+    page.get_by_role("button", name="A card that will fail").click()
+    page.get_by_role("button", name="Next renewal").click()
+    page.get_by_role("heading", name="Payment is overdue").wait_for()
+    accessible(page)
+    picture(page, "panel")
+    shows(page, running, "Your last payment failed.")
+    accessible(page)
+    picture(page, "banner")
+    expect(page.get_by_role("button", name="Update payment method")).to_be_visible()
+
+    # Paid on the invoice's page: the banner goes.
+    page.goto(open_invoice(page, running))
+    picture(page, "invoice")
+    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_role("button", name=re.compile("Pay")).click()
+    page.get_by_text("Paid with Visa").wait_for()
+    shows(page, running, "Payment received")
+    expect(page.get_by_text("Your last payment failed.")).to_have_count(0)
+
+    # Another card, and a larger plan, seen with its proration before it is confirmed; then the end.
+    portal(page, running)
+    page.get_by_role("link", name="Add a card").click()
+    page.get_by_label("Card number").fill("5555 5555 5555 4444")
+    page.get_by_role("button", name="Save the card").click()
+    page.get_by_role("link", name="Change plan").click()
+    page.get_by_label(re.compile(r"Pro.*\$144", re.DOTALL)).check()
+    page.get_by_role("button", name="Continue").click()
+    picture(page, "proration")
+    page.get_by_role("button", name="Confirm").click()
+    shows(page, running, "Changed to Pro, yearly")
+    portal(page, running)
+    picture(page, "portal")
+    page.get_by_role("link", name="Cancel plan").click()
+    page.get_by_role("button", name="Cancel plan").click()
+    shows(page, running, re.compile("Pro ends on"))
+    accessible(page)
