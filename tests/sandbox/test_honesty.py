@@ -163,6 +163,37 @@ def test_every_object_has_the_fields_that_stripes_examples_have(
     assert not missing
 
 
+def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
+    museum: dict[str, list[dict[str, Any]]],
+) -> None:
+    if not FIXTURES.exists():
+        pytest.skip("Stripe's example resources are not on this machine (STRIPE_FIXTURES)")
+    examples = json.loads(FIXTURES.read_text())["resources"]
+
+    different = {
+        f"{kind}.{name}: {json_type(value)} here, {json_type(examples[kind][name])} at Stripe"
+        for kind, objects in museum.items()
+        for one in objects
+        for name, value in one.items()
+        if name in examples[kind] and not alike(value, examples[kind][name])
+    }
+
+    assert not different
+
+
+def alike(ours: Any, theirs: Any) -> bool:
+    """The same type of value; null says nothing, and an id may stand for its object."""
+    if ours is None or theirs is None:
+        return True
+    expanded = {json_type(ours), json_type(theirs)} == {"string", "object"}
+    return json_type(ours) == json_type(theirs) or expanded
+
+
+def json_type(value: Any) -> str:
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
 # In Stripe's examples because they are includable or belong to features that are not played.
 METHODS = {"card", "us_bank_account"}  # only the one that a payment method is
 OPTIONAL = {"billing_thresholds", "managed_payments", "refunds", "source"}
