@@ -22,7 +22,3 @@ class CheckoutForm(FlaskForm):
         "Billed", choices=[SelectChoice(interval, interval) for interval in plans.INTERVALS]
     )
     nonce = HiddenField(default=lambda: uuid4().hex, validators=[Regexp(r"[0-9a-f]{0,32}\Z")])
-
-
-class PortalForm(FlaskForm):
-    """A button and its CSRF token."""

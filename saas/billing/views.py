@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response
 
 from saas.billing import bp, gateway, subscriptions, words
 from saas.billing.access import QuotaExhausted
-from saas.billing.forms import CheckoutForm, PortalForm
+from saas.billing.forms import CheckoutForm
 from saas.billing.subscriptions import CannotSubscribe
 
 Answer = str | Response | tuple[str, int]
@@ -28,7 +28,6 @@ def overview() -> Answer:
         price_cents=plan.price(interval) if interval else None,
         status_words=words.status(current_user),
         history=words.history(current_user.id),
-        form=PortalForm(),
     )
 
 
