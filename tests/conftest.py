@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import shutil
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
+from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from saas import create_app
@@ -24,6 +26,11 @@ from saas.sandbox import create_sandbox
 from tests import postgres
 from tests.visitor import Visitor
 
+CHROMIUM = "/usr/bin/chromium"
+_QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 SECRET = "a-secret-for-tests-of-more-than-32-characters"
 
 
@@ -55,10 +62,33 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
         server.server_close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(neighbours: int = 1) -> int:
+    """A port that is free, and so are those after it, as many as are asked for.
+
+    Below the range from which the system takes ports for outgoing connections (32768 on Linux):
+    one of those could be taken by any other test before we listen on it.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with ExitStack() as stack:
+            try:
+                for number in range(port, port + neighbours):
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind(("127.0.0.1", number))
+            except OSError:
+                continue
+            return port
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium, one for all: Playwright runs once in a process."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=_QUIET)
+        yield started
+        started.close()
 
 
 def close(app: Flask) -> None:

@@ -2,21 +2,19 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 import stripe
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page
 
 from saas.sandbox import create_sandbox
 from saas.sandbox.server import bound
 
 from .conftest import KEY
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 pytestmark = pytest.mark.browser
@@ -43,16 +41,12 @@ def shop(address: str) -> Iterator[stripe.StripeClient]:
 
 
 @pytest.fixture(params=list(SIZES))
-def page(request: pytest.FixtureRequest) -> Iterator[Page]:
-    if not Path(CHROMIUM).exists():
-        pytest.skip("Chromium is not installed: apt-get install chromium")
+def page(request: pytest.FixtureRequest, chromium: Chromium) -> Iterator[Page]:
     width, height = SIZES[request.param]
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        context = chromium.new_context(viewport={"width": width, "height": height})
-        context.set_default_timeout(15_000)
-        yield context.new_page()
-        chromium.close()
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
 
 
 def check(page: Page) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from saas.config import ROOT
+from tests.conftest import free_port
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout:
     with (checkout / "instance" / "running.lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
 
-        done = start(checkout, PORT=_free_pair())
+        done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
     assert "This project runs already, in another window." in done.stderr
@@ -84,7 +85,7 @@ def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
         database.execute("INSERT INTO alembic_version VALUES ('from-tomorrow')")
     database.close()
 
-    done = start(checkout, PORT=_free_pair())
+    done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
     assert "made by a newer version of this project" in done.stderr
@@ -95,7 +96,7 @@ def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
     (checkout / "instance").mkdir()
     (checkout / "instance" / "app.db").write_text("this is not a database, it is a text file" * 9)
 
-    done = start(checkout, PORT=_free_pair())
+    done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
     assert "The database cannot be used: file is not a database." in done.stderr
@@ -105,7 +106,7 @@ def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
 def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
     (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_wrong_kind\nSMTP_URL=mail.example.com\n")
 
-    done = start(checkout, PORT=_free_pair())
+    done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
     assert "STRIPE_API_KEY: must start with sk_ or rk_." in done.stderr
@@ -115,10 +116,10 @@ def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
 
 def test_secrets_are_random_private_and_kept(checkout: Path) -> None:
     (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_stops_the_start_here\n")
-    start(checkout, PORT=_free_pair())
+    start(checkout, PORT=str(free_port(2)))
     first = (checkout / "instance" / ".env").read_text()
 
-    start(checkout, PORT=_free_pair())
+    start(checkout, PORT=str(free_port(2)))
     second = (checkout / "instance" / ".env").read_text()
 
     def secret(text: str) -> str:
@@ -185,15 +186,3 @@ def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
 
     assert done.returncode == 0
     assert "half made" in done.stdout
-
-
-def _free_pair() -> str:
-    while True:
-        with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return str(port)
