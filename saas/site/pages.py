@@ -13,7 +13,7 @@ def public(render: Callable[[], str], *key: str | None) -> Response:
 
     Private where the request names a session: a page may then carry a form and a name.
     """
-    if _has_session():
+    if has_session():
         return Response(render(), mimetype="text/html")
     kept: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
         "public_pages", {}
@@ -29,5 +29,6 @@ def public(render: Callable[[], str], *key: str | None) -> Response:
     return answer
 
 
-def _has_session() -> bool:
+def has_session() -> bool:
+    """Whether the browser names a session, of somebody signed in or not."""
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies

@@ -57,7 +57,7 @@ def _pricing(interval: str, highlight: str | None) -> str:
         interval=interval,
         highlight=highlight,
         saving=_saving(),
-        form=CheckoutForm(formdata=None) if pages._has_session() else None,
+        form=CheckoutForm(formdata=None) if pages.has_session() else None,
     )
 
 
