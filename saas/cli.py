@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from saas import config, jobs, migrations, outside
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import gateway, setup, subscriptions
+from saas.billing import buying, gateway, ownership, setup, subscriptions
 
 
 def init_app(app: Flask) -> None:
@@ -176,12 +176,12 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None)
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     person = accounts.sign_up(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
-        customer = subscriptions.ensure_customer(person)
+        customer = buying.ensure_customer(person)
         gateway.attach_card(customer, "pm_card_visa")
         gateway.subscribe(
             customer,
-            subscriptions.price_for(*sold),
-            subscriptions.metadata_of(person),
+            buying.price_for(*sold),
+            ownership.metadata_of(person),
             key=f"seed:{person.id}",
         )
         person = subscriptions.sync(person.id, cause="flask seed") or person

@@ -6,10 +6,10 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas.billing import bp, gateway, subscriptions, words
+from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing.access import QuotaExhausted
+from saas.billing.buying import CannotSubscribe
 from saas.billing.forms import CheckoutForm
-from saas.billing.subscriptions import CannotSubscribe
 
 Answer = str | Response | tuple[str, int]
 
@@ -41,9 +41,7 @@ def checkout() -> Answer:
         return redirect(url_for("site.pricing"), code=303)
 
     with gateway.deadline(_PATIENCE):
-        page = subscriptions.start(
-            current_user, form.plan.data, form.interval.data, form.nonce.data or ""
-        )
+        page = buying.start(current_user, form.plan.data, form.interval.data, form.nonce.data or "")
     return redirect(page, code=303)
 
 
@@ -51,7 +49,7 @@ def checkout() -> Answer:
 @login_required
 def portal() -> Answer:
     with gateway.deadline(_PATIENCE):
-        page = subscriptions.manage(current_user)
+        page = buying.manage(current_user)
     return redirect(page, code=303)
 
 

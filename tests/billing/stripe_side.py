@@ -11,7 +11,7 @@ import stripe
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import subscriptions
+from saas.billing import buying, ownership, subscriptions
 from tests.conftest import Shop
 
 stripe.enable_telemetry = False
@@ -27,7 +27,7 @@ def subscriber(
     """A person with a subscription at Stripe: the person and the subscription's id."""
     with shop.app.app_context():
         person = accounts.sign_up(email)
-        customer = subscriptions.ensure_customer(person)
+        customer = buying.ensure_customer(person)
         at_stripe = client(shop).v1
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
         at_stripe.customers.update(
@@ -37,7 +37,7 @@ def subscriber(
             {
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
-                "metadata": subscriptions.metadata_of(person),
+                "metadata": ownership.metadata_of(person),
             }
         )
         if synced:

@@ -29,9 +29,9 @@ from sqlalchemy import select
 from saas import create_app
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import gateway, setup, subscriptions, sweeps
+from saas.billing import buying, gateway, ownership, setup, subscriptions, sweeps
+from saas.billing.buying import CannotSubscribe
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
-from saas.billing.subscriptions import CannotSubscribe
 from saas.database import db
 from saas.sandbox import create_sandbox
 from saas.sandbox.inprocess import BASE_ADDRESS, InProcess
@@ -134,20 +134,18 @@ class Life:
 
     def buy(self, plan: str, interval: str) -> None:
         if person := self.person():
-            page = urlsplit(
-                subscriptions.start(person, plan, interval, f"{next(self.world.numbers):x}")
-            )
+            page = urlsplit(buying.start(person, plan, interval, f"{next(self.world.numbers):x}"))
             if "/checkout/" in page.path:
                 self.world.sandbox.test_client().post(page.path, data=CARD)
 
     def buy_a_second(self, plan: str, interval: str) -> None:
         if person := self.person():
-            customer = subscriptions.ensure_customer(person)
+            customer = buying.ensure_customer(person)
             self.world.at_stripe.subscriptions.create(
                 {
                     "customer": customer,
-                    "items": [{"price": subscriptions.price_for(plan, interval)}],
-                    "metadata": subscriptions.metadata_of(person),
+                    "items": [{"price": buying.price_for(plan, interval)}],
+                    "metadata": ownership.metadata_of(person),
                 }
             )
 
@@ -162,7 +160,7 @@ class Life:
     def change(self, plan: str, interval: str) -> None:
         for found in self.live():
             item = found["items"].data[0].id
-            price = subscriptions.price_for(plan, interval)
+            price = buying.price_for(plan, interval)
             self.world.at_stripe.subscriptions.update(
                 found.id, {"items": [{"id": item, "price": price}]}
             )

@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import gateway, subscriptions
+from saas.billing import buying, gateway, ownership, ranking, subscriptions
 from saas.billing.gateway import Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -163,7 +163,7 @@ def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_
     assert gone.stripe_customer_id is None
     assert gone.stripe_subscription_status is None
     with quiet_shop.app.app_context():
-        assert subscriptions.ensure_customer(gone) != old
+        assert buying.ensure_customer(gone) != old
 
 
 def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> None:
@@ -219,7 +219,7 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
 
     def in_a_tab(_: int) -> str:
         with quiet_shop.app.app_context():
-            return subscriptions.ensure_customer(accounts.get("ann@example.com"))
+            return buying.ensure_customer(accounts.get("ann@example.com"))
 
     with ThreadPoolExecutor(6) as pool:
         customers = set(pool.map(in_a_tab, range(6)))
@@ -232,7 +232,7 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
     at_stripe = stripe_side.client(quiet_shop).v1
     with quiet_shop.app.app_context():
-        marks = subscriptions.metadata_of(ann)
+        marks = ownership.metadata_of(ann)
     customer = str(ann.stripe_customer_id)
     pro = quiet_shop.price["pro", "monthly"]
     product = at_stripe.products.create({"name": "Another product of the company"})
@@ -308,7 +308,7 @@ def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> 
 
 
 def chosen(*found: Subscription) -> dict[str, Any]:
-    return subscriptions.columns_for(list(found), PRICES, lambda _: NOW - timedelta(days=1))
+    return ranking.columns_for(list(found), PRICES, lambda _: NOW - timedelta(days=1))
 
 
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:

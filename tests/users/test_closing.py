@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import Session, SignInLink, User
-from saas.billing import subscriptions
+from saas.billing import ownership
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import closing
@@ -275,7 +275,7 @@ def test_last_administrators_stay_even_when_two_leave_at_once(
 def test_the_installation_s_id_is_one(shop: Shop) -> None:
     with shop.app.app_context():
         shop.app.extensions.pop("installation", None)
-        first = subscriptions.installation_key()
+        first = ownership.installation_key()
         shop.app.extensions.pop("installation", None)
 
-        assert subscriptions.installation_key() == first
+        assert ownership.installation_key() == first

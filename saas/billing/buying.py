@@ -1,0 +1,107 @@
+"""Starting a subscription and managing it: the pages at Stripe that a person is sent to."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from flask import current_app
+from sqlalchemy import update
+
+from saas import database, security
+from saas.auth.models import User
+from saas.billing import gateway, ownership, subscriptions
+
+log = logging.getLogger("saas.billing")
+
+
+class CannotSubscribe(Exception):
+    """The person cannot start a subscription now; the message says why."""
+
+
+def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
+    """The page on which to get this plan: Checkout, or the portal for who already subscribes.
+
+    `nonce` names the form that was sent, so that a double click opens one page and not two.
+    """
+    if person.is_closing:
+        raise CannotSubscribe("This account is being closed.")
+    price = price_for(plan_id, interval)
+    person = subscriptions.sync(person.id, cause="checkout") or person
+    if person.is_subscribed:
+        return manage(person, price)
+
+    back = security.public_url("site.pricing", plan=plan_id, interval=interval)
+    return _checkout(person, price, f"{nonce}:{price}", back)
+
+
+def _checkout(person: User, price: str, nonce: str, back: str) -> str:
+    """A page to pay on: the open one of this form if there is one, and no other stays open."""
+    customer_id = ensure_customer(person)
+    used_up = 0  # pages of this form that were paid or closed, as after the back button
+    for page in gateway.recent_checkouts(customer_id):
+        if page.is_open and page.nonce == nonce:
+            return page.url
+        if page.is_open:
+            gateway.expire_checkout(page.id)
+        used_up += page.nonce == nonce
+    return gateway.start_checkout(
+        customer_id=customer_id,
+        price_id=price,
+        metadata={**ownership.metadata_of(person), "nonce": nonce},
+        key=f"checkout:{customer_id}:{nonce}:{used_up}",
+        success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
+        cancel_url=back,
+    ).url
+
+
+def manage(person: User, price: str | None = None) -> str:
+    """The customer portal of this person's own customer; with a price, opened at that change."""
+    if not person.stripe_customer_id:
+        raise CannotSubscribe("There is no subscription to manage yet.")
+    back = security.public_url("billing.returned")
+    portal = partial(gateway.open_portal, person.stripe_customer_id, return_url=back)
+    if price and person.stripe_subscription_id and price != person.stripe_price_id:
+        try:
+            return portal(change=(person.stripe_subscription_id, price))
+        except (gateway.Refused, gateway.Gone) as error:
+            # Stripe refuses a change of a subscription that is ending or cannot be changed here.
+            log.info("the portal did not open at the change: %s", error)
+    try:
+        return portal()
+    except gateway.Gone:
+        subscriptions.sync(
+            person.id, cause="portal"
+        )  # the customer was deleted at Stripe, and we missed it
+        raise CannotSubscribe("There is no subscription to manage any more.") from None
+
+
+def ensure_customer(person: User) -> str:
+    """The person's customer at Stripe, created once however many ask at the same time."""
+    if person.stripe_customer_id:
+        return person.stripe_customer_id
+    key = f"customer:{ownership.installation_key()}:{person.id}:{person.stripe_customer_epoch}"
+    created = gateway.create_customer(person.email, person.name, ownership.metadata_of(person), key)
+    with database.writing() as session:
+        database.execute(
+            update(User)
+            .where(User.id == person.id, User.stripe_customer_id.is_(None))
+            .where(User.closing_at.is_(None))
+            .values(stripe_customer_id=created, stripe_sync_counter=User.stripe_sync_counter + 1)
+        )
+        stored = session.get(User, person.id, populate_existing=True)
+    if stored is None or stored.stripe_customer_id is None:
+        raise CannotSubscribe("This account is being closed.")
+    return stored.stripe_customer_id
+
+
+def price_for(plan_id: str, interval: str) -> str:
+    """The price that is sold now for a plan; raises `NotConfigured` when there is none."""
+    prices = current_app.config["STRIPE_PRICES"].get((plan_id, interval))
+    if not prices:
+        raise gateway.NotConfigured(f"no price is configured for {plan_id} {interval}")
+    return str(prices[0])
+
+
+def _return_url() -> str:
+    return security.public_url("billing.returned")

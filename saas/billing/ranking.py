@@ -1,0 +1,65 @@
+"""Which of a customer's subscriptions counts, and the columns that follow from it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from saas import plans
+from saas.billing.gateway import Subscription
+from saas.subscriber import LIVE_STATUSES, SYNCED
+
+log = logging.getLogger("saas.billing")
+
+NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
+
+
+def columns_for(
+    found: list[Subscription], prices: plans.Prices, unpaid_since: Callable[[str], datetime]
+) -> dict[str, Any]:
+    """The columns that a customer's subscriptions give, by the written rank."""
+    if not found:
+        return dict(NOTHING)
+    chosen = max(found, key=lambda each: rank(each, prices))
+    price = _plan_price(chosen, prices)
+    past_due = chosen.status == "past_due"
+    return {
+        "stripe_subscription_id": chosen.id,
+        "stripe_subscription_status": chosen.status,
+        "stripe_price_id": price,
+        "stripe_current_period_end": chosen.period_end(price),
+        "stripe_cancel_at": chosen.cancel_at,
+        "stripe_past_due_since": unpaid_since(chosen.id) if past_due else None,
+    }
+
+
+def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
+    """Which of several subscriptions counts: the highest.
+
+    One with a price of ours before others, one that is paid before one in its grace, that before
+    one that gives no access, one that lives before one that has ended, then the newest.
+    """
+    return (
+        any(plans.sold_as(price, prices) for price in subscription.price_ids),
+        subscription.status in ("active", "trialing"),
+        subscription.status == "past_due",
+        subscription.status in LIVE_STATUSES,
+        subscription.created,
+        subscription.id,
+    )
+
+
+def _plan_price(subscription: Subscription, prices: plans.Prices) -> str | None:
+    """The price that stands for a plan; of several the highest plan, an unknown one otherwise."""
+    known = [
+        (sold[0].rank, price)
+        for price in subscription.price_ids
+        if (sold := plans.sold_as(price, prices))
+    ]
+    if known:
+        return max(known)[1]
+    if subscription.status in LIVE_STATUSES:
+        log.warning("subscription %s has no price of the catalogue", subscription.id)
+    return subscription.price_ids[0] if subscription.price_ids else None
