@@ -33,16 +33,18 @@ def record(event: Event) -> bool:
     return row is None or row.processed_at is None
 
 
-def finish(event_id: str | None) -> None:
-    """Note that an event has had its effect; joins the transaction of the effect."""
-    if event_id is None:
-        return
+def finish(event_id: str) -> bool:
+    """Note that an event has had its effect; False when somebody else noted it before.
+
+    Joins the transaction of the effect, which is to be rolled back in that case.
+    """
     with database.writing():
-        database.execute(
+        claimed = database.execute(
             update(StripeEvent)
             .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
             .values(processed_at=now(), attempts=StripeEvent.attempts + 1, last_error=None)
         )
+    return bool(claimed)
 
 
 def fail(event_id: str, error: Exception) -> None:

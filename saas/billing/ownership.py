@@ -5,15 +5,66 @@ Every endpoint of an account sees every event, and everybody's customers are in 
 
 from __future__ import annotations
 
+import logging
 import uuid
+from collections.abc import Mapping
 
 from flask import current_app
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from saas import database
 from saas.auth.models import User
+from saas.billing import gateway
 from saas.billing.models import Installation
 from saas.database import db
+
+log = logging.getLogger("saas.billing")
+
+
+def person_with(customer_id: str) -> uuid.UUID | None:
+    """Whose customer this is, by our own columns."""
+    return db.session.scalar(select(User.id).where(User.stripe_customer_id == customer_id))
+
+
+def person_named(metadata: Mapping[str, str]) -> uuid.UUID | None:
+    """The person that marks of this installation name; None for marks of anybody else."""
+    if metadata.get("installation") != str(installation_key()):
+        return None
+    try:
+        return uuid.UUID(metadata.get("person", ""))
+    except ValueError:
+        return None
+
+
+def adopt(customer_id: str) -> uuid.UUID | None:
+    """Store a customer that carries our marks for the person they name, if there is no other.
+
+    It happens when our note of it was lost: a backup was restored, or we crashed at the wrong
+    moment. Neither an address nor `client_reference_id` proves anything: any buyer can choose them.
+    """
+    named = person_named(gateway.metadata_of_customer(customer_id))
+    if named is None:
+        return None
+    with database.writing() as session:
+        database.execute(
+            update(User)
+            .where(User.id == named, User.stripe_customer_id.is_(None))
+            .values(
+                stripe_customer_id=customer_id, stripe_sync_counter=User.stripe_sync_counter + 1
+            )
+        )
+        person = session.get(User, named, populate_existing=True)
+    if person is None:
+        return None
+    if person.stripe_customer_id != customer_id:
+        log.warning(
+            "customer %s names a person who has another customer; it is left alone",
+            customer_id,
+            extra={"person_id": named},
+        )
+        return None
+    log.warning("customer %s was adopted", customer_id, extra={"person_id": named})
+    return named
 
 
 def metadata_of(person: User) -> dict[str, str]:

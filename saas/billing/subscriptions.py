@@ -31,6 +31,10 @@ log = logging.getLogger("saas.billing")
 _TRIES = 10
 
 
+class _SomebodyElseDidIt(Exception):
+    """The event was processed meanwhile: what was about to be written is rolled back."""
+
+
 class Busy(gateway.Unavailable):
     """Somebody else changed the same person's columns again and again; try later."""
 
@@ -53,12 +57,16 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
         first = counter if first is None else first
         if counter >= first + 2:
             # Somebody began to fetch after we were asked, and has written: that covers us.
-            ledger.finish(event_id)
+            if event_id:
+                ledger.finish(event_id)
             return person
         found = _fetch(person)
         if found and _end_second_ones(found):
             found = _fetch(person)
-        if _write(person, _columns(person, found), cause, event_id):
+        try:
+            if _write(person, _columns(person, found), cause, event_id):
+                return _read(person_id)
+        except _SomebodyElseDidIt:
             return _read(person_id)
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("the columns kept changing")
@@ -154,7 +162,8 @@ def _write(person: User, columns: Mapping[str, Any], cause: str, event_id: str |
                     after=_as_json(after),
                 )
             )
-        ledger.finish(event_id)
+        if event_id and not ledger.finish(event_id):
+            raise _SomebodyElseDidIt
     return True
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from datetime import timedelta
 
 from sqlalchemy import or_, select
 
 from saas import jobs
 from saas.auth.models import User
-from saas.billing import gateway, subscriptions
+from saas.billing import gateway, handling, subscriptions
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -27,15 +26,17 @@ _AT_ONCE = 200
 def apply_what_was_left() -> None:
     """Events that were noted and not applied: Stripe or our database was away, or we crashed."""
     left = db.session.execute(
-        select(StripeEvent.id, User.id)
-        .join(User, User.stripe_customer_id == StripeEvent.customer_id)
+        select(StripeEvent.id, StripeEvent.customer_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
         .order_by(StripeEvent.received_at)
         .limit(_AT_ONCE)
     ).all()
-    for event_id, person_id in left:
-        _sync(person_id, cause=event_id, event_id=event_id)
+    for event_id, customer_id in left:
+        try:
+            handling.handle(event_id, customer_id)
+        except gateway.StripeError as error:
+            log.warning("event still not applied: %s", error, extra={"event_id": event_id})
 
 
 @jobs.sweep(minutes=10)
@@ -51,11 +52,7 @@ def look_after_ended_periods() -> None:
         or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _ASK_AGAIN),
     )
     for person_id in db.session.scalars(silent.limit(_AT_ONCE)).all():
-        _sync(person_id, cause="period end")
-
-
-def _sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> None:
-    try:
-        subscriptions.sync(person_id, cause=cause, event_id=event_id)
-    except gateway.StripeError as error:
-        log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})
+        try:
+            subscriptions.sync(person_id, cause="period end")
+        except gateway.StripeError as error:
+            log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import uuid
 
 from flask import abort, current_app, request
-from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from saas import security
-from saas.auth.models import User
-from saas.billing import bp, gateway, ledger, subscriptions
+from saas.billing import bp, gateway, handling, ledger
 from saas.billing.gateway import BadEvent, BadSignature, Event
-from saas.database import db
 from saas.errors import Problem
 
 log = logging.getLogger("saas.billing")
@@ -64,10 +60,9 @@ def receive(event: Event) -> str:
         return "seen"
     try:
         with gateway.deadline(PATIENCE):
-            outcome = _apply(event)
+            outcome = handling.handle(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
         log.warning("event not applied: %s", error, extra=_said(event))
-        ledger.fail(event.id, error)
         raise Problem(503, "try_again", "The event is noted and will be applied later.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome
@@ -81,25 +76,6 @@ def _not_for_us(event: Event) -> str | None:
     if event.account is not None:
         return "of a connected account"
     return None
-
-
-def _apply(event: Event) -> str:
-    person_id = _person_of(event)
-    if person_id is None:
-        ledger.finish(event.id)
-        return "not ours"
-    person = subscriptions.sync(person_id, cause=event.id, event_id=event.id)
-    if person is None:
-        ledger.finish(event.id)
-        return "gone"
-    return "applied"
-
-
-def _person_of(event: Event) -> uuid.UUID | None:
-    """Ours is a customer that we stored; an address or a reference in the event proves nothing."""
-    if event.customer_id is None:
-        return None
-    return db.session.scalar(select(User.id).where(User.stripe_customer_id == event.customer_id))
 
 
 def _said(event: Event) -> dict[str, str | None]:

@@ -50,7 +50,7 @@ def close_account(person: User) -> None:
         ) from None
     try:
         with gateway.deadline(_PATIENCE):
-            _forget_customer(person.id)
+            _forget_customer_and_delete(person.id)
     except gateway.StripeError as error:
         log.warning("account half closed: %s", error, extra={"person_id": person.id})
         raise CannotClose(
@@ -59,7 +59,6 @@ def close_account(person: User) -> None:
             "stopped answering before your account was deleted; that will be finished in a few "
             "minutes without you.",
         ) from None
-    _delete(person.id)
 
 
 @jobs.sweep(minutes=5)
@@ -69,11 +68,9 @@ def finish_closing() -> None:
     for person_id in db.session.scalars(left).all():
         try:
             _end_subscriptions(person_id)
-            _forget_customer(person_id)
+            _forget_customer_and_delete(person_id)
         except gateway.StripeError as error:
             log.warning("account still half closed: %s", error, extra={"person_id": person_id})
-        else:
-            _delete(person_id)
 
 
 def _mark(person: User) -> None:
@@ -112,18 +109,24 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         return
 
 
-def _forget_customer(person_id: uuid.UUID) -> None:
-    """Delete the customer at Stripe, which also bars new subscriptions."""
-    if customer_id := _customer_of(person_id):
-        gateway.delete_customer(customer_id)
+def _forget_customer_and_delete(person_id: uuid.UUID) -> None:
+    """Delete the customer at Stripe, which also bars new subscriptions, and then our rows."""
+    while True:
+        customer_id = _customer_of(person_id)
+        if customer_id:
+            gateway.delete_customer(customer_id)
+        if _delete(person_id, customer_id):
+            return
 
 
-def _delete(person_id: uuid.UUID) -> None:
-    """Our rows go, a tombstone of opaque ids stays."""
+def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
+    """Our rows go, a tombstone of opaque ids stays; False when a customer was stored meanwhile."""
     with database.writing() as session:
         person = session.get(User, person_id, populate_existing=True)
         if person is None:
-            return
+            return True
+        if person.stripe_customer_id not in (customer_id, None):
+            return False
         database.insert_if_new(
             ClosedAccount,
             id=database.uuid7(),
@@ -135,3 +138,4 @@ def _delete(person_id: uuid.UUID) -> None:
         database.execute(delete(User).where(User.id == person.id))
         session.expunge(person)
     log.info("account closed", extra={"person_id": person_id})
+    return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from saas.billing.gateway.calling import Refused, call, call_unless_gone, given
+from saas.billing.gateway.calling import Gone, Refused, call, call_unless_gone, given
 
 if TYPE_CHECKING:
     import stripe
@@ -29,6 +29,20 @@ def create_customer(email: str, name: str | None, metadata: Mapping[str, str], k
         params["name"] = name
         key = f"{key}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return call(lambda client: client.v1.customers.create(params, {"idempotency_key": key}).id)
+
+
+def metadata_of_customer(customer_id: str) -> dict[str, str]:
+    """The marks on a customer, as they are now; none on one that was deleted or never was."""
+
+    def fetch(client: stripe.StripeClient) -> dict[str, str]:
+        customer = client.v1.customers.retrieve(given(customer_id))
+        marks = getattr(customer, "metadata", None)
+        return dict(marks.to_dict()) if marks else {}
+
+    try:
+        return call(fetch)
+    except Gone:
+        return {}
 
 
 def delete_customer(customer_id: str) -> None:

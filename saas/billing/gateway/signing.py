@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from flask import current_app
@@ -35,6 +35,7 @@ class Event:
     account: str | None
     customer_id: str | None
     object_id: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)  # a hint, never the truth
 
 
 def verify(payload: bytes, signature: str | None) -> Event:
@@ -98,6 +99,7 @@ def _event(body: object) -> Event:
         account=_text(body.get("account")),
         customer_id=_customer_of(subject),
         object_id=_text(subject.get("id")),
+        metadata=_metadata_of(subject),
     )
 
 
@@ -106,6 +108,20 @@ def _customer_of(subject: Mapping[str, object]) -> str | None:
         return _text(subject.get("id"))
     customer = subject.get("customer")
     return _text(customer.get("id") if isinstance(customer, dict) else customer)
+
+
+def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
+    """The marks of the event's object; an invoice carries those of its subscription."""
+    parent = subject.get("parent")
+    details = parent.get("subscription_details") if isinstance(parent, dict) else None
+    marks: dict[str, str] = {}
+    for holder in (details, subject):
+        found = holder.get("metadata") if isinstance(holder, dict) else None
+        if isinstance(found, dict):
+            marks.update(
+                {str(name): text for name, value in found.items() if (text := _text(value))}
+            )
+    return marks
 
 
 def _text(value: object) -> str | None:

@@ -36,12 +36,19 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
     """All subscriptions of a customer, ended ones included. Raises `Gone`, `Unavailable`."""
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
-        customer = client.v1.customers.retrieve(given(customer_id))
+        page = client.v1.subscriptions.list(
+            {
+                "customer": given(customer_id),
+                "status": "all",
+                "limit": 100,
+                "expand": ["data.customer"],  # tells of a deletion without a second question
+            }
+        )
+        customer: Any = page.data[0].customer if page.data else None
+        if customer is None:
+            customer = client.v1.customers.retrieve(customer_id)
         if getattr(customer, "deleted", False):
             raise Gone(customer_id)
-        page = client.v1.subscriptions.list(
-            {"customer": customer_id, "status": "all", "limit": 100}
-        )
         found = []
         for subscription in page.auto_paging_iter():
             check_deadline()

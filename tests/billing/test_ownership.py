@@ -1,0 +1,214 @@
+"""Ours or not: one Stripe account sells several products, and we touch what is ours alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import ownership, sweeps
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from saas.users import closing
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases, free_port, serving
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@pytest.fixture
+def silent_shop(shop: Shop) -> Shop:
+    """A shop to which the sandbox delivers nothing: the test does."""
+    at_stripe = stripe_side.client(shop).v1
+    for endpoint in at_stripe.webhook_endpoints.list().data:
+        at_stripe.webhook_endpoints.delete(endpoint.id)
+    return shop
+
+
+@both_databases
+def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(silent_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    forget_customer(silent_shop)
+
+    assert tell(silent_shop, subscription) == "applied"
+
+    found = stripe_side.person(silent_shop, "ann@example.com")
+    assert found.stripe_customer_id == ann.stripe_customer_id
+    assert found.stripe_subscription_id == subscription
+
+
+def test_a_person_who_has_a_customer_takes_no_second_one(
+    silent_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com")
+    marks = marks_of(silent_shop, ann)
+    other = subscribe(silent_shop, customer_marks=marks, marks=marks)
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert tell(silent_shop, other) == "not ours"
+
+    assert "names a person who has another customer" in caplog.text
+    now_stored = stripe_side.person(silent_shop, "ann@example.com").stripe_customer_id
+    assert now_stored == ann.stripe_customer_id
+    assert stripe_side.client(silent_shop).v1.subscriptions.retrieve(other).status == "active"
+
+
+def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
+    silent_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, subscription = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    bob, _ = stripe_side.subscriber(silent_shop, "bob@example.com", synced=False)
+    stripe_side.client(silent_shop).v1.subscriptions.update(
+        subscription, {"metadata": marks_of(silent_shop, bob)}
+    )
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert tell(silent_shop, subscription) == "applied"
+
+    assert "marks name another person" in caplog.text
+    assert stripe_side.person(silent_shop, "ann@example.com").stripe_subscription_id == subscription
+    assert stripe_side.person(silent_shop, "bob@example.com").stripe_subscription_id is None
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {},
+        {"installation": NOBODY, "person": "{person}"},
+        {"installation": "{installation}"},
+        {"installation": "{installation}", "person": "no id"},
+        {"installation": "{installation}", "person": NOBODY},
+        {"user_id": "{person}"},
+    ],
+    ids=["none", "other installation", "no person", "no id", "unknown person", "other product"],
+)
+def test_what_another_product_sells_to_the_same_address_is_left_alone(
+    silent_shop: Shop, marks: dict[str, str]
+) -> None:
+    ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com")
+    ours = marks_of(silent_shop, ann)
+    marks = {name: value.format(**ours) for name, value in marks.items()}
+    foreign = subscribe(silent_shop, customer_marks=marks, marks=marks)
+
+    assert tell(silent_shop, foreign) == "not ours"
+
+    assert stripe_side.client(silent_shop).v1.subscriptions.retrieve(foreign).status == "active"
+    assert stripe_side.person(silent_shop, "ann@example.com").stripe_subscription_id != foreign
+
+
+def test_stripe_is_not_asked_about_what_carries_no_mark_of_ours(
+    silent_shop: Shop, make_app: Callable[..., Flask]
+) -> None:
+    """Every endpoint sees every event of the account: foreign ones must cost nothing."""
+    foreign = subscribe(silent_shop, customer_marks={}, marks={"product": "another"})
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=silent_shop.key,
+        SANDBOX_STRIPE_WEBHOOK_SECRET=silent_shop.app.config["STRIPE_WEBHOOK_SECRET"],
+        SANDBOX_URL=f"http://localhost:{free_port()}",
+    )
+
+    with serving(cut_off) as url:
+        assert tell(silent_shop, foreign, url=url) == "not ours"
+
+
+def test_a_reference_that_a_buyer_can_choose_proves_nothing(silent_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    forget_customer(silent_shop)
+    customer = stripe_side.client(silent_shop).v1.customers.create({"email": "ann@example.com"})
+
+    answer = stripe_side.send_event(
+        silent_shop,
+        "checkout.session.completed",
+        {"id": "cs_test_payment_link", "object": "checkout.session", "customer": customer.id,
+         "client_reference_id": str(ann.id), "metadata": marks_of(silent_shop, ann)},
+    )  # fmt: skip
+
+    assert answer.json() == {"outcome": "not ours"}
+    assert stripe_side.person(silent_shop, "ann@example.com").stripe_customer_id is None
+
+
+@both_databases
+def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
+    silent_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    outlived = subscribe(silent_shop, customer_marks={}, marks=marks_of(silent_shop, ann))
+    foreign = subscribe(silent_shop, customer_marks={}, marks={"person": str(ann.id)})
+    with silent_shop.app.app_context():
+        closing.close_account(ann)
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert tell(silent_shop, outlived) == "ended"
+        assert tell(silent_shop, foreign) == "not ours"
+
+    at_stripe = stripe_side.client(silent_shop).v1
+    assert at_stripe.subscriptions.retrieve(outlived).status == "canceled"
+    assert at_stripe.subscriptions.retrieve(foreign).status == "active"
+    assert [refund.amount for refund in at_stripe.refunds.list().data] == [1500]
+    assert "of a closed account is ended" in caplog.text
+    assert tell(silent_shop, outlived, kind="customer.subscription.deleted") == "not ours"
+
+
+def test_an_adoption_that_was_left_is_made_by_the_sweep(silent_shop: Shop) -> None:
+    """The ledger keeps no marks, so the sweep asks Stripe whose customer it is."""
+    ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    forget_customer(silent_shop)
+    with silent_shop.app.app_context():
+        with database.writing() as session:
+            session.add(
+                StripeEvent(
+                    id="evt_left", type="customer.subscription.updated", livemode=False,
+                    created=now(), received_at=now().replace(year=2020),
+                    customer_id=ann.stripe_customer_id,
+                )
+            )  # fmt: skip
+
+        sweeps.apply_what_was_left()
+
+        assert db.session.scalars(select(StripeEvent)).one().processed_at
+    assert stripe_side.person(silent_shop, "ann@example.com").is_subscribed
+
+
+def forget_customer(shop: Shop) -> None:
+    """What a restored backup does: the person is there, the note of the customer is not."""
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).values(stripe_customer_id=None))
+
+
+def tell(
+    shop: Shop, subscription: str, *, kind: str = "customer.subscription.updated", url: str = ""
+) -> str:
+    """Deliver an event about a subscription as it is now; what the answer says came of it."""
+    found = stripe_side.client(shop).v1.subscriptions.retrieve(subscription)
+    answer = stripe_side.send_event(
+        shop, kind, found.to_dict(for_json=True), id=f"evt_{subscription}_{kind}", url=url
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["outcome"])
+
+
+def marks_of(shop: Shop, person: User) -> dict[str, str]:
+    with shop.app.app_context():
+        return ownership.metadata_of(person)
+
+
+def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:
+    """Somebody with Ann's address pays for Pro at the same account; the subscription's id."""
+    at_stripe = stripe_side.client(shop).v1
+    customer = at_stripe.customers.create(
+        {"email": "ann@example.com", "metadata": customer_marks}
+    ).id
+    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+    params: Any = {
+        "customer": customer,
+        "items": [{"price": shop.price["pro", "monthly"]}],
+        "default_payment_method": card,
+        "metadata": marks,
+    }
+    return at_stripe.subscriptions.create(params).id
