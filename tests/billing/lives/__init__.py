@@ -1,0 +1,1 @@
+"""Lives of people at Stripe and with us: what the proofs by search drive."""

@@ -1,0 +1,94 @@
+"""What must hold of a life: after every step, and in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import stripe
+from sqlalchemy import select
+
+from saas.auth.models import User
+from saas.billing import subscriptions
+from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
+from saas.database import db
+from tests.billing.lives.life import Life
+
+
+def holds_after_every_step(life: Life) -> None:
+    """The rules of access, whatever was missed so far."""
+    life.look()
+    person = life.person()
+    if person and person.stripe_subscription_id:
+        said = (person.stripe_subscription_status, person.stripe_price_id)
+        assert said in life.seen[person.stripe_subscription_id], "Stripe never said this"
+    if person and person.is_paid:
+        assert person.stripe_subscription_status in ("active", "trialing", "past_due")
+        assert person.stripe_customer_id
+    for change in changes_of(life):
+        assert change.before != change.after
+
+
+def holds_in_the_end(life: Life) -> None:
+    """Once Stripe is back and one sync has run; and still, after every event that was kept back."""
+    life.stripe_comes_back()
+    life.sweep()
+    subscriptions.sync(life.id, cause="the end")
+    _is_as_at_stripe(life)
+    while life.world.heap:
+        life.deliver(0, 1)
+    _is_as_at_stripe(life)
+    unprocessed = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
+    assert db.session.scalars(unprocessed).all() == []
+
+
+def changes_of(life: Life) -> Sequence[SubscriptionChange]:
+    """The recorded history."""
+    mine = select(SubscriptionChange).where(SubscriptionChange.user_id == life.id)
+    return db.session.scalars(mine).all()
+
+
+def _is_as_at_stripe(life: Life) -> None:
+    person, ours = life.person(), life.live()
+    for foreign in life.foreign:
+        _is_untouched(life, foreign)
+    if person is None:
+        assert ours == [], "paid for by an account that is gone"
+        buried = select(ClosedAccount).where(ClosedAccount.person_id == life.id)
+        assert db.session.scalars(buried).one()
+        return
+    assert not person.is_closing
+    assert subscriptions.differences(person) == {}
+    entitled = [found for found in ours if found.status in ("active", "trialing")]
+    assert len(entitled) <= 1, "somebody pays twice"
+    for found in entitled:
+        _copies(person, found)
+    if not any(found.status in ("active", "trialing", "past_due") for found in ours):
+        assert not person.is_paid
+
+
+def _copies(person: User, found: stripe.Subscription) -> None:
+    assert person.is_paid
+    assert person.stripe_subscription_id == found.id
+    assert person.stripe_subscription_status == found.status
+    assert person.stripe_price_id == found["items"].data[0].price.id
+    assert _seconds(person.stripe_current_period_end) == _period_end(found)
+    ends = _period_end(found) if found.cancel_at_period_end else None
+    assert _seconds(person.stripe_cancel_at) == (found.cancel_at or ends)
+
+
+def _period_end(found: stripe.Subscription) -> int:
+    return int(found["items"].data[0].current_period_end)
+
+
+def _seconds(at: datetime | None) -> int | None:
+    return int(at.timestamp()) if at else None
+
+
+def _is_untouched(life: Life, foreign: str) -> None:
+    """What is not ours ends with its customer or for want of a payment, and never by our hand."""
+    found = life.world.at_stripe.subscriptions.retrieve(foreign)
+    if found.status == "canceled":
+        customer = life.world.at_stripe.customers.retrieve(str(found.customer))
+        why = found.cancellation_details.reason if found.cancellation_details else None
+        assert getattr(customer, "deleted", False) or why == "payment_failed"
