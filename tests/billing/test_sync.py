@@ -266,36 +266,6 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     ] == ("active")
 
 
-def test_flask_billing_sync_mends_what_was_missed(quiet_shop: Shop) -> None:
-    stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
-    run = quiet_shop.app.test_cli_runner().invoke
-
-    dry = run(args=["billing", "sync", "--all", "--dry-run"])
-    assert "ann@example.com: subscription_status: None -> active" in dry.output
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status is None
-
-    assert run(args=["billing", "sync", "ann@example.com"]).exit_code == 0
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
-    assert run(args=["billing", "sync", "--all"]).output == "Synced 1 of 1.\n"
-
-
-@pytest.mark.parametrize(
-    ("args", "code", "said"),
-    [
-        ([], 2, "Give an EMAIL, or --all."),
-        (["ann@example.com", "--all"], 2, "Give an EMAIL, or --all."),
-        (["nobody@example.com"], 1, "Nobody has the address nobody@example.com"),
-    ],
-)
-def test_flask_billing_sync_explains_wrong_arguments(
-    args: list[str], code: int, said: str, runner: Any
-) -> None:
-    result = runner.invoke(args=["billing", "sync", *args])
-
-    assert result.exit_code == code
-    assert said in result.output
-
-
 # --- the rules, as they are written -------------------------------------------------------------
 
 

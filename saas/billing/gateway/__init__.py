@@ -5,7 +5,9 @@ The sandbox is reached in exactly the same way: only the base address differs.
 
 from saas.billing.gateway.calling import (
     Gone,
+    KeyRefused,
     NotConfigured,
+    Overloaded,
     Refused,
     StripeError,
     Unavailable,
@@ -21,6 +23,16 @@ from saas.billing.gateway.catalogue import (
     move_webhook_endpoints,
     prices_by_lookup_key,
 )
+from saas.billing.gateway.listing import (
+    TYPES_AT_ONCE,
+    EventPage,
+    Listed,
+    SubscriptionPage,
+    event,
+    event_page,
+    subscription_page,
+)
+from saas.billing.gateway.pacing import PER_SECOND, Pacer, paced
 from saas.billing.gateway.pages import (
     Page,
     attach_card,
@@ -43,16 +55,24 @@ from saas.billing.gateway.subscriptions import (
 )
 
 __all__ = [
+    "PER_SECOND",
+    "TYPES_AT_ONCE",
     "BadEvent",
     "BadSignature",
     "Event",
+    "EventPage",
     "Gone",
+    "KeyRefused",
+    "Listed",
     "NotConfigured",
+    "Overloaded",
+    "Pacer",
     "Page",
     "Price",
     "Refused",
     "StripeError",
     "Subscription",
+    "SubscriptionPage",
     "Unavailable",
     "attach_card",
     "cancel",
@@ -64,15 +84,19 @@ __all__ = [
     "ensure_portal_configuration",
     "ensure_product",
     "ensure_webhook_endpoint",
+    "event",
+    "event_page",
     "expire_checkout",
     "is_live",
     "metadata_of_customer",
     "move_webhook_endpoints",
     "open_portal",
+    "paced",
     "prices_by_lookup_key",
     "recent_checkouts",
     "start_checkout",
     "subscribe",
+    "subscription_page",
     "subscriptions_of",
     "unpaid_since",
     "verify",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
@@ -23,12 +23,34 @@ _PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
 _deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
+class Pace(Protocol):
+    """Decides when a call is made, and whether once more."""
+
+    def __call__(self, ask: Callable[[], T], /) -> T: ...
+
+
+_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
+
+
 class StripeError(Exception):
     """Stripe did not do what was asked."""
 
 
 class Unavailable(StripeError):
-    """Stripe cannot be reached, is overloaded or refuses our key: trying again may help."""
+    """Stripe cannot be reached, is overloaded or refuses our key: trying again may help.
+
+    `pause`: how many seconds Stripe asks us to wait, where it has said so.
+    """
+
+    pause: float | None = None
+
+
+class Overloaded(Unavailable):
+    """More calls than Stripe's rate limit allows: it will answer a moment later."""
+
+
+class KeyRefused(Unavailable):
+    """Stripe does not know our key, or the key may not do this."""
 
 
 class NotConfigured(Unavailable):
@@ -63,6 +85,21 @@ def is_live() -> bool:
 
 def call(ask: Callable[[stripe.StripeClient], T]) -> T:
     """Ask Stripe, with no transaction held meanwhile, and say in our words what went wrong."""
+    pace = _pace.get()
+    return pace(lambda: _call(ask)) if pace else _call(ask)
+
+
+@contextmanager
+def calls_through(pace: Pace) -> Iterator[None]:
+    """Let every call within go through `pace`, which decides when, and whether once more."""
+    token = _pace.set(pace)
+    try:
+        yield
+    finally:
+        _pace.reset(token)
+
+
+def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
     import stripe
 
     database.end_reading()
@@ -76,7 +113,16 @@ def call(ask: Callable[[stripe.StripeClient], T]) -> T:
     except stripe.CardError as error:
         raise Refused(str(error.user_message or error)) from None
     except stripe.StripeError as error:
-        raise Unavailable(f"{type(error).__name__} {error.http_status or ''}".strip()) from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: stripe.StripeError) -> Unavailable:
+    kinds = {401: KeyRefused, 403: KeyRefused, 429: Overloaded}
+    kind = kinds.get(error.http_status or 0, Unavailable)
+    said = kind(f"{type(error).__name__} {error.http_status or ''}".strip())
+    asked = str((error.headers or {}).get("retry-after", ""))
+    said.pause = float(asked) if asked.isdigit() else None
+    return said
 
 
 def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:

@@ -48,7 +48,7 @@ def verify(payload: bytes, signature: str | None) -> Event:
         body = json.loads(payload)
     except (ValueError, RecursionError):
         raise BadEvent("the body is not JSON that can be read") from None
-    return _event(body)
+    return read_event(body)
 
 
 def _verify_signature(payload: bytes, signature: str) -> None:
@@ -79,7 +79,8 @@ def _timestamp(signature: str) -> int:
     raise BadSignature("the signature header has no timestamp")
 
 
-def _event(body: object) -> Event:
+def read_event(body: object) -> Event:
+    """What we read of an event's JSON, from a request or from Stripe's list; or `BadEvent`."""
     if not isinstance(body, dict):
         raise BadEvent("the body is not an object")
     data = body.get("data")

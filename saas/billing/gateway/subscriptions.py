@@ -52,7 +52,7 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
         found = []
         for subscription in page.auto_paging_iter():
             check_deadline()
-            found.append(_subscription(subscription))
+            found.append(read_subscription(subscription))
         return found
 
     return call(fetch)
@@ -70,7 +70,8 @@ def unpaid_since(subscription_id: str) -> datetime | None:
     return call(fetch)
 
 
-def _subscription(found: Any) -> Subscription:
+def read_subscription(found: Any) -> Subscription:
+    """Stripe's object as our columns need it."""
     ends = {}
     for item in found["items"].data:
         # The item carries the period since 2025-03-31.basil; an endpoint may be pinned to before.

@@ -1,0 +1,225 @@
+"""`flask billing verify` and `sync`: is our copy what Stripe says, and make it so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+from flask import current_app
+
+from saas import outside
+from saas.auth import accounts
+from saas.billing import bp, gateway, subscriptions, walking
+from saas.billing.cli import showing
+from saas.billing.walking import Drift, Seen, Stretch
+
+_SUBSCRIPTION = re.compile(r"sub_[A-Za-z0-9_]+")
+
+after_option = click.option(
+    "--after",
+    metavar="SUBSCRIPTION",
+    help="Go on behind this subscription of Stripe's, as an interrupted run has told.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+rate_option = click.option(
+    "--per-second",
+    default=gateway.PER_SECOND,
+    show_default=True,
+    type=click.IntRange(1, 90),
+    help="Calls to Stripe a second, at most.",
+)
+
+
+@dataclass
+class _Count:
+    """What a walk has come by, for its last line."""
+
+    subscriptions: int = 0
+    drifts: int = 0
+    failed: int = 0
+
+
+@bp.cli.command("verify")
+@after_option
+@rate_option
+@json_option
+@outside.needed
+def verify(after: str | None, per_second: int, as_json: bool) -> None:
+    """Compare everybody's columns with Stripe. Writes nothing.
+
+    Walks Stripe's own list, a hundred subscriptions a call. Prints a line for each column that
+    differs. Exit code 1 when there is any.
+    """
+    count = _Count()
+
+    def show(drift: Drift) -> None:
+        _show(drift, as_json=as_json, first=count.drifts == 1)
+
+    calls = _walk("verify", after, per_second, count, show)
+    showing.note(
+        f"Compared with {count.subscriptions} subscriptions at Stripe in {calls} calls: "
+        f"{_people(count.drifts)}."
+    )
+    if count.drifts:
+        showing.note("To mend it: flask billing sync --all")
+        raise SystemExit(1)
+
+
+@bp.cli.command("sync")
+@click.argument("email", required=False)
+@click.option("--all", "everybody", is_flag=True, help="Everybody whose columns differ.")
+@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@after_option
+@rate_option
+@json_option
+@outside.needed
+def sync(
+    email: str | None,
+    everybody: bool,
+    dry_run: bool,
+    after: str | None,
+    per_second: int,
+    as_json: bool,
+) -> None:
+    """Copy the state at Stripe into our columns, for EMAIL or for everybody.
+
+    Safe at any time, beside webhooks too. Prints a line for each column that differed. Exit code 1
+    when Stripe did not answer for somebody.
+    """
+    if bool(email) == everybody:
+        raise click.UsageError("Give an EMAIL, or --all.")
+    if email and after:
+        raise click.UsageError("--after belongs to --all.")
+    if email:
+        _sync_one(email, dry_run=dry_run, as_json=as_json)
+    else:
+        _sync_everybody(after, per_second, dry_run=dry_run, as_json=as_json)
+
+
+def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
+    try:
+        person = accounts.get(email)
+    except accounts.NotPossible as error:
+        raise click.ClickException(str(error)) from None
+    if not person.stripe_customer_id:
+        showing.note(f"{person.email} has never been to Stripe.")
+        return
+    drift = walking.differences(person.id)
+    if drift:
+        _show(drift, as_json=as_json, first=True)
+    if not dry_run:
+        subscriptions.sync(person.id, cause="flask billing sync")
+    done = "would change" if dry_run else "changed"
+    showing.note(f"{len(drift.columns) if drift else 0} columns of {person.email} {done}.")
+
+
+def _sync_everybody(after: str | None, per_second: int, *, dry_run: bool, as_json: bool) -> None:
+    count = _Count()
+
+    def mend(drift: Drift) -> None:
+        _show(drift, as_json=as_json, first=count.drifts == 1)
+        if not dry_run:
+            count.failed += not _mended(drift)
+
+    _walk("sync --all" + (" --dry-run" if dry_run else ""), after, per_second, count, mend)
+    done = "Would mend" if dry_run else "Mended"
+    showing.note(
+        f"{done} {count.drifts - count.failed} people, of {count.subscriptions} subscriptions at "
+        "Stripe."
+    )
+    if count.failed:
+        raise SystemExit(1)
+
+
+def _mended(drift: Drift) -> bool:
+    try:
+        walking.mend(drift, cause="flask billing sync")
+    except gateway.StripeError as error:
+        showing.note(f"{drift.email} was not synced: {error}.")
+        return False
+    return True
+
+
+def _walk(
+    command: str, after: str | None, per_second: int, count: _Count, each: Callable[[Drift], None]
+) -> int:
+    """The whole way, or to where it is interrupted; how many calls it took."""
+    if after and not _SUBSCRIPTION.fullmatch(after):
+        raise click.UsageError(
+            f"--after {after} is not the id of a subscription, which begins with sub_."
+        )
+    seen, cursor = _seen_before(command, after), after
+    try:
+        with gateway.paced(per_second) as pacer:
+            for stretch in _shown(walking.compare(seen, after)):
+                for drift in stretch.drifts:
+                    count.drifts += 1
+                    each(drift)
+                count.subscriptions += stretch.looked_at
+                cursor = stretch.cursor
+    except gateway.Gone:
+        raise click.ClickException(f"Stripe does not know {after}. Leave out --after.") from None
+    except KeyboardInterrupt:
+        _say_how_to_go_on(command, seen, cursor)
+        raise SystemExit(130) from None
+    except gateway.StripeError as error:
+        _say_how_to_go_on(command, seen, cursor)
+        raise click.ClickException(f"Stripe did not answer: {error}.") from None
+    return pacer.calls
+
+
+def _shown(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
+    with showing.progress("Comparing", walking.people_to_compare()) as step:
+        for stretch in stretches:
+            yield stretch
+            step(stretch.looked_at)
+
+
+def _say_how_to_go_on(command: str, seen: Seen, cursor: str | None) -> None:
+    if cursor is None:
+        return
+    seen.save(_notes(cursor))
+    name, _, rest = command.partition(" ")
+    showing.note(f"Stopped. To go on: flask billing {name} --after {cursor} {rest}".rstrip())
+
+
+def _seen_before(command: str, after: str | None) -> Seen:
+    """Whom an interrupted run has come by. Without its notes they would look forgotten."""
+    if not after:
+        return Seen()
+    try:
+        return Seen.load(_notes(after))
+    except (OSError, ValueError):
+        raise click.ClickException(
+            f"There are no notes of a run that stopped at {after} here. "
+            f"Begin anew: flask billing {command}"
+        ) from None
+
+
+def _notes(cursor: str) -> Path:
+    return Path(current_app.instance_path) / "walks" / cursor
+
+
+def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
+    if as_json:
+        columns = {name: {"ours": a, "stripe": b} for name, (a, b) in drift.columns.items()}
+        showing.line(email=drift.email, person=drift.person_id, columns=columns)
+        return
+    if first:
+        click.echo(_row("PERSON", "COLUMN", "OURS", "STRIPE"))
+    for name, (ours, theirs) in drift.columns.items():
+        column = name.removeprefix("stripe_")
+        click.echo(_row(drift.email, column, showing.short(ours), showing.short(theirs)))
+
+
+def _row(person: str, column: str, ours: str, theirs: str) -> str:
+    return f"{person:<32}  {column:<20}  {ours:<30}  {theirs}"
+
+
+def _people(count: int) -> str:
+    if not count:
+        return "everybody's columns agree"
+    return "1 person drifted" if count == 1 else f"{count} people drifted"

@@ -1,0 +1,92 @@
+"""Stripe's own lists, a page of a hundred at a time: subscriptions, and events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from saas.billing.gateway.calling import call, given
+from saas.billing.gateway.signing import Event, read_event
+from saas.billing.gateway.subscriptions import Subscription, read_subscription
+
+if TYPE_CHECKING:
+    import stripe
+
+PAGE = 100
+TYPES_AT_ONCE = 20  # https://docs.stripe.com/api/events/list: "types: up to 20"
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A subscription, and whose it is."""
+
+    subscription: Subscription
+    customer_id: str
+    customer_is_gone: bool
+
+
+@dataclass(frozen=True)
+class SubscriptionPage:
+    """Up to a hundred subscriptions; `next` is the cursor of the page after it, if there is one."""
+
+    listed: list[Listed]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class EventPage:
+    """Up to a hundred events; `next` is the cursor of the page after it, if there is one."""
+
+    events: list[Event]
+    next: str | None
+
+
+def subscription_page(after: str | None = None) -> SubscriptionPage:
+    """The account's subscriptions, ended ones too, newest first. Raises `Gone` for the cursor."""
+    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer"]}
+    if after:
+        params["starting_after"] = after
+
+    def fetch(client: stripe.StripeClient) -> SubscriptionPage:
+        page = client.v1.subscriptions.list(params)
+        return SubscriptionPage([_listed(each) for each in page.data], _cursor(page))
+
+    return call(fetch)
+
+
+def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:
+    """Events of these types (20 at most) since a moment, newest first; Stripe keeps 30 days."""
+    params: Any = {
+        "types": list(types),
+        "created": {"gte": int(since.timestamp())},
+        "limit": PAGE,
+    }
+    if after:
+        params["starting_after"] = after
+
+    def fetch(client: stripe.StripeClient) -> EventPage:
+        page = client.v1.events.list(params)
+        return EventPage([_event(each) for each in page.data], _cursor(page))
+
+    return call(fetch)
+
+
+def event(event_id: str) -> Event:
+    """One event of the last 30 days. Raises `Gone`."""
+    return call(lambda client: _event(client.v1.events.retrieve(given(event_id))))
+
+
+def _listed(found: Any) -> Listed:
+    customer = found.customer
+    is_gone = bool(getattr(customer, "deleted", False))
+    return Listed(read_subscription(found), customer.id, is_gone)
+
+
+def _event(found: Any) -> Event:
+    return read_event(found.to_dict(for_json=True))
+
+
+def _cursor(page: Any) -> str | None:
+    return str(page.data[-1].id) if page.has_more and page.data else None

@@ -1,0 +1,67 @@
+"""Many calls one after the other, within Stripe's rate limit."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from saas.billing.gateway.calling import KeyRefused, Overloaded, Unavailable, calls_through
+
+T = TypeVar("T")
+
+# Stripe allows 25 calls a second in test mode and 100 in live mode, to everybody who uses the
+# account: https://docs.stripe.com/rate-limits. So that checkouts are never in our way we take less.
+PER_SECOND = 20
+_TRIES = 8
+_TRIES_OTHERWISE = 3  # the SDK has tried each of these three times already
+_LONGEST_PAUSE = 30.0  # seconds
+
+
+class Pacer:
+    """Lets calls through at a steady rate, and waits where Stripe asks for patience."""
+
+    def __init__(self, per_second: float = PER_SECOND) -> None:
+        self.calls = 0
+        self.waits = 0
+        self._gap = 1 / per_second
+        self._next = 0.0
+
+    def __call__(self, ask: Callable[[], T], /) -> T:
+        attempt = 1
+        while True:
+            self._take_turn()
+            try:
+                return ask()
+            except KeyRefused:
+                raise
+            except Unavailable as error:
+                most = _TRIES if isinstance(error, Overloaded) else _TRIES_OTHERWISE
+                if attempt >= most:
+                    raise
+                self._wait(error, attempt)
+            attempt += 1
+
+    def _take_turn(self) -> None:
+        wait = self._next - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._next = max(self._next, time.monotonic()) + self._gap
+        self.calls += 1
+
+    def _wait(self, error: Unavailable, attempt: int) -> None:
+        """As long as Stripe says, or else twice as long each time."""
+        self.waits += 1
+        wanted = error.pause if error.pause is not None else 0.25 * 2**attempt
+        jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
+        time.sleep(min(wanted, _LONGEST_PAUSE) * jitter)
+
+
+@contextmanager
+def paced(per_second: float = PER_SECOND) -> Iterator[Pacer]:
+    """Every call to Stripe within goes through one `Pacer`, which counts them."""
+    pacer = Pacer(per_second)
+    with calls_through(pacer):
+        yield pacer

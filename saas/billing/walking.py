@@ -1,0 +1,233 @@
+"""Walk Stripe's own list and compare everybody's columns with it: a call for each hundred.
+
+The list is judged a page at a time by the rank that `subscriptions.sync` uses too. Where a page
+alone cannot clear somebody up (several subscriptions, an overdue one, a difference), Stripe is
+asked about that person, so that nothing is called a drift that a webhook has mended meanwhile. At
+the end come those whose subscription Stripe did not list at all.
+"""
+
+from __future__ import annotations
+
+import uuid
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import func, select
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import gateway, ownership, ranking, subscriptions
+from saas.billing.gateway import Listed, Subscription
+from saas.database import db
+
+_PEOPLE_AT_ONCE = 500
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Somebody whose columns are not what Stripe says: {column: (ours, Stripe's)}."""
+
+    person_id: uuid.UUID
+    email: str
+    columns: dict[str, tuple[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of the way: how many were looked at, who drifted, and the cursor to go on from."""
+
+    looked_at: int
+    drifts: list[Drift]
+    cursor: str | None
+
+
+class Seen:
+    """Whose subscription Stripe has listed: eight bytes for each, and a file between two runs."""
+
+    def __init__(self) -> None:
+        self._marks = array("Q")
+        self._is_sorted = True
+        self.asked_about: set[uuid.UUID] = set()  # in this run, one by one: few
+
+    def add(self, person_id: uuid.UUID) -> None:
+        self._marks.append(_mark(person_id))
+        self._is_sorted = False
+
+    def __contains__(self, person_id: uuid.UUID) -> bool:
+        if not self._is_sorted:
+            self._marks = array("Q", sorted(self._marks))
+            self._is_sorted = True
+        place = bisect_left(self._marks, _mark(person_id))
+        return place < len(self._marks) and self._marks[place] == _mark(person_id)
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(self._marks.tobytes())
+
+    @classmethod
+    def load(cls, path: Path) -> Seen:
+        """Raises `OSError` where there is no such file, `ValueError` where it is something else."""
+        seen = cls()
+        seen._marks.frombytes(path.read_bytes())
+        seen._is_sorted = False
+        return seen
+
+
+def compare(seen: Seen, after: str | None = None) -> Iterator[Stretch]:
+    """Everybody, in stretches: Stripe's list from a cursor on, then who was not in it.
+
+    Writes nothing. Raises `gateway.Gone` for a cursor that Stripe does not know.
+    """
+    cursor, has_more = after, True
+    while has_more:
+        page = gateway.subscription_page(cursor)
+        drifts = _drifts_on(page.listed, seen)
+        cursor = page.listed[-1].subscription.id if page.listed else cursor
+        has_more = page.next is not None
+        yield Stretch(len(page.listed), drifts, cursor)
+    for drifts in _drifts_of_unlisted(seen):
+        yield Stretch(0, drifts, cursor)
+
+
+def mend(drift: Drift, cause: str) -> None:
+    """Make a person's columns what Stripe says now; a customer that we had lost is adopted."""
+    _, found = drift.columns.get("stripe_customer_id", (None, None))
+    if found:
+        ownership.adopt(found)
+    subscriptions.sync(drift.person_id, cause=cause)
+
+
+def differences(person_id: uuid.UUID) -> Drift | None:
+    """What a sync of one person would change; None when nothing, or when the person is gone."""
+    for _ in range(3):
+        person = _read(person_id)
+        if person is None:
+            return None
+        counter, drift = person.stripe_sync_counter, None
+        if found := subscriptions.differences(person):
+            drift = Drift(person.id, person.email, found)
+        again = _read(person_id)
+        if drift is None or (again and again.stripe_sync_counter == counter):
+            break  # nobody has synced while Stripe was being asked
+    return drift
+
+
+def people_to_compare() -> int:
+    """How many have a subscription by our columns: about as many as Stripe will list."""
+    counted = select(func.count()).where(User.stripe_subscription_id.is_not(None))
+    return db.session.scalar(counted.select_from(User)) or 0
+
+
+def _drifts_on(listed: list[Listed], seen: Seen) -> list[Drift]:
+    by_customer: dict[str, list[Listed]] = {}
+    for each in listed:
+        by_customer.setdefault(each.customer_id, []).append(each)
+    people = _people_with(list(by_customer))
+    drifts = []
+    for customer_id, theirs in by_customer.items():
+        person = people.get(customer_id)
+        drift = _drift_of(person, theirs, seen) if person else _drift_of_lost(customer_id, theirs)
+        if drift:
+            drifts.append(drift)
+    return drifts
+
+
+def _people_with(customer_ids: list[str]) -> dict[str, User]:
+    database.end_reading()
+    found = db.session.scalars(
+        select(User)
+        .where(User.stripe_customer_id.in_(customer_ids))
+        .execution_options(populate_existing=True)
+    ).all()
+    database.end_reading()
+    return {str(person.stripe_customer_id): person for person in found}
+
+
+def _drift_of(person: User, listed: list[Listed], seen: Seen) -> Drift | None:
+    found = [each.subscription for each in listed]
+    if any(each.id == person.stripe_subscription_id for each in found):
+        seen.add(person.id)
+    if not any(each.customer_is_gone for each in listed) and _agrees(person, found):
+        return None
+    if person.id in seen.asked_about:
+        return None
+    seen.asked_about.add(person.id)
+    return differences(person.id)
+
+
+def _agrees(person: User, found: list[Subscription]) -> bool:
+    """Whether nothing on this page speaks against a person's columns."""
+    prices = current_app.config["STRIPE_PRICES"]
+    ours = next((each for each in found if each.id == person.stripe_subscription_id), None)
+    if ours is None:
+        # The one that we know is on another page. These are no better, not even by their class?
+        known = _as_known(person)
+        return known is not None and all(
+            ranking.rank(each, prices) < ranking.rank(known, prices) for each in found
+        )
+    if ours.status == "past_due":
+        return False  # since when is told by its invoices, which the list has not
+    return ranking.columns_for(found, prices, lambda _: _LONG_AGO) == person.synced_columns
+
+
+def _as_known(person: User) -> Subscription | None:
+    """The subscription of our columns, older than any other, so that only its class can win."""
+    if not person.stripe_subscription_id or not person.stripe_subscription_status:
+        return None
+    prices = (person.stripe_price_id,) if person.stripe_price_id else ()
+    return Subscription(
+        id="",
+        status=person.stripe_subscription_status,
+        created=_LONG_AGO,
+        price_ids=prices,
+        period_ends={},
+        cancel_at=None,
+    )
+
+
+def _drift_of_lost(customer_id: str, listed: list[Listed]) -> Drift | None:
+    """A customer that nobody has, though it is marked as ours: its person, if there is one."""
+    marks = next((each.subscription.metadata for each in listed if not each.customer_is_gone), {})
+    named = ownership.person_named(marks)
+    person = _read(named) if named else None
+    if person is None or person.stripe_customer_id:
+        return None
+    return Drift(person.id, person.email, {"stripe_customer_id": (None, customer_id)})
+
+
+def _drifts_of_unlisted(seen: Seen) -> Iterator[list[Drift]]:
+    """Who has a subscription by our columns that Stripe did not list: asked one by one."""
+    last = uuid.UUID(int=0)
+    while page := _people_after(last):
+        last = page[-1]
+        left = [each for each in page if each not in seen and each not in seen.asked_about]
+        yield [drift for each in left if (drift := differences(each))]
+
+
+def _people_after(last: uuid.UUID) -> list[uuid.UUID]:
+    page = db.session.scalars(
+        select(User.id)
+        .where(User.id > last, User.stripe_subscription_id.is_not(None))
+        .order_by(User.id)
+        .limit(_PEOPLE_AT_ONCE)
+    ).all()
+    database.end_reading()
+    return list(page)
+
+
+def _read(person_id: uuid.UUID) -> User | None:
+    database.end_reading()
+    person = db.session.get(User, person_id, populate_existing=True)
+    database.end_reading()
+    return person
+
+
+def _mark(person_id: uuid.UUID) -> int:
+    return person_id.int & (2**64 - 1)

@@ -1,0 +1,73 @@
+"""Many subscribers at once: made by a lever of the sandbox, and copied into our columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import requests
+from flask import Flask
+from sqlalchemy import insert
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import gateway
+from saas.database import db
+
+ROWS_AT_ONCE = 1000
+
+
+def fill(sandbox: str, key: str, price: str, count: int) -> None:
+    """So many subscriptions at Stripe, each with a customer of its own."""
+    answer = requests.post(
+        f"{sandbox}/stripe/control/fill",
+        json={"price": price, "subscriptions": count},
+        headers={"Authorization": f"Bearer {key}"},
+        timeout=600,
+    )
+    answer.raise_for_status()
+
+
+def copy_into_columns(app: Flask) -> int:
+    """A person for every subscription at Stripe, in sync; how many."""
+    made = 0
+    with app.app_context():
+        people = _rows()
+        while rows := list(islice(people, ROWS_AT_ONCE)):
+            with database.writing() as session:
+                session.execute(insert(User), rows)
+            made += len(rows)
+        db.session.remove()
+    return made
+
+
+def _rows() -> Iterator[dict[str, Any]]:
+    after, number = None, 0
+    while True:
+        page = gateway.subscription_page(after)
+        for each in page.listed:
+            number += 1
+            yield _row(each, number)
+        after = page.next
+        if not after:
+            return
+
+
+def _row(listed: gateway.Listed, number: int) -> dict[str, Any]:
+    subscription = listed.subscription
+    (price,) = subscription.price_ids
+    return {
+        "id": database.uuid7(),
+        "email": f"person{number}@example.com",
+        "role": "user",
+        "created_at": datetime.now(UTC),
+        "stripe_customer_id": listed.customer_id,
+        "stripe_customer_epoch": 0,
+        "stripe_sync_counter": 1,
+        "stripe_subscription_id": subscription.id,
+        "stripe_subscription_status": subscription.status,
+        "stripe_price_id": price,
+        "stripe_current_period_end": subscription.period_end(price),
+    }

@@ -1,0 +1,295 @@
+"""`flask billing verify` and `sync`: our copy is compared with Stripe's own list, and mended."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import gateway, ownership, walking
+from saas.subscriber import SYNCED
+from tests.billing import crowd, stripe_side
+from tests.conftest import Shop, both_databases, free_port, open_shop
+
+
+@pytest.fixture
+def quiet_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
+    """A shop whose webhook endpoint is gone: everything that happens at Stripe is missed."""
+    for shop in open_shop(make_app, sandbox):
+        at_stripe = stripe_side.client(shop).v1
+        for endpoint in at_stripe.webhook_endpoints.list().data:
+            at_stripe.webhook_endpoints.delete(endpoint.id)
+        shop.app.instance_path = str(tmp_path / "instance")
+        yield shop
+
+
+def run(shop: Shop, *args: str) -> Result:
+    return shop.app.test_cli_runner().invoke(args=["billing", *args, "--per-second", "90"])
+
+
+def calls(result: Result) -> int:
+    found = re.search(r"in (\d+) calls", result.output)
+    assert found, result.output
+    return int(found[1])
+
+
+def columns(shop: Shop, email: str) -> dict[str, Any]:
+    return stripe_side.person(shop, email).synced_columns
+
+
+def change(shop: Shop, email: str, **values: Any) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).where(User.email == email).values(**values))
+
+
+def weather(shop: Shop, **shares: float) -> None:
+    requests.post(
+        f"{shop.sandbox}/stripe/control/chaos", json=shares,
+        headers={"Authorization": f"Bearer {shop.key}"}, timeout=10,
+    ).raise_for_status()  # fmt: skip
+
+
+@both_databases
+def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
+    stripe_side.subscriber(quiet_shop, "ann@example.com")
+    stripe_side.subscriber(quiet_shop, "ben@example.com", "business", "yearly")
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert "everybody's columns agree" in result.output
+    assert calls(result) == 1
+
+
+@both_databases
+def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop) -> None:
+    _, canceled = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    stripe_side.subscriber(quiet_shop, "ben@example.com", synced=False)
+    stripe_side.subscriber(quiet_shop, "cat@example.com")
+    stripe_side.client(quiet_shop).v1.subscriptions.cancel(canceled)
+
+    verified = run(quiet_shop, "verify")
+
+    assert verified.exit_code == 1
+    rows = [line.split() for line in verified.stdout.splitlines()]
+    assert rows[0] == ["PERSON", "COLUMN", "OURS", "STRIPE"]
+    assert ["ann@example.com", "subscription_status", "active", "canceled"] in rows
+    assert ["ben@example.com", "subscription_status", "-", "active"] in rows
+    assert "cat@example.com" not in verified.stdout
+
+    dry = run(quiet_shop, "sync", "--all", "--dry-run")
+
+    assert dry.exit_code == 0
+    assert dry.stdout == verified.stdout
+    assert columns(quiet_shop, "ben@example.com")["stripe_subscription_status"] is None
+
+    synced = run(quiet_shop, "sync", "--all")
+
+    assert "Mended 2 people" in synced.output
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "canceled"
+    assert columns(quiet_shop, "ben@example.com")["stripe_subscription_status"] == "active"
+    assert run(quiet_shop, "verify").exit_code == 0
+
+
+def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
+    stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    with quiet_shop.app.app_context():
+        accounts.sign_up("ben@example.com")
+
+    dry = run(quiet_shop, "sync", "ann@example.com", "--dry-run")
+    assert "columns of ann@example.com would change" in dry.output
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] is None
+
+    assert run(quiet_shop, "sync", "ann@example.com").exit_code == 0
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "active"
+    nobody = run(quiet_shop, "sync", "ben@example.com")
+    assert nobody.output == "ben@example.com has never been to Stripe.\n"
+
+
+def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    wrong = {
+        "stripe_subscription_id": "sub_unheard_of",
+        "stripe_subscription_status": "trialing",
+        "stripe_price_id": quiet_shop.price["business", "yearly"],
+        "stripe_current_period_end": ann.created_at,
+        "stripe_cancel_at": ann.created_at,
+        "stripe_past_due_since": ann.created_at,
+    }
+    assert set(wrong) == set(SYNCED)
+
+    for name, value in wrong.items():
+        change(quiet_shop, "ann@example.com", **{name: value})
+        found = [json.loads(line) for line in run(quiet_shop, "verify", "--json").stdout.split("\n")
+                 if line]  # fmt: skip
+        assert [list(each["columns"]) for each in found] == [[name]]
+        run(quiet_shop, "sync", "--all")
+
+
+def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: Shop) -> None:
+    stripe_side.subscriber(quiet_shop, "ann@example.com")
+    with quiet_shop.app.app_context():
+        accounts.sign_up("ben@example.com")
+    change(
+        quiet_shop, "ben@example.com", stripe_customer_id="cus_of_another_account",
+        stripe_subscription_id="sub_of_another_account", stripe_subscription_status="active",
+        stripe_price_id=quiet_shop.price["pro", "monthly"],
+    )  # fmt: skip
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 1
+    assert "ben@example.com" in result.stdout
+    assert "ann@example.com" not in result.stdout
+
+
+def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_call(
+    quiet_shop: Shop,
+) -> None:
+    ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe.subscriptions.cancel(first)
+    with quiet_shop.app.app_context():
+        marks = ownership.metadata_of(ann)
+    at_stripe.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    run(quiet_shop, "sync", "ann@example.com")
+
+    crowd.fill(quiet_shop.sandbox, quiet_shop.key, quiet_shop.price["pro", "monthly"], 120)
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert calls(result) == 2  # 122 subscriptions, a hundred a call
+
+
+def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
+    """As after a backup was restored: Stripe's marks say whose the customer is."""
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    change(quiet_shop, "ann@example.com", stripe_customer_id=None,
+           **dict.fromkeys(SYNCED))  # fmt: skip
+
+    verified = run(quiet_shop, "verify")
+    run(quiet_shop, "sync", "--all")
+
+    assert verified.exit_code == 1
+    assert str(ann.stripe_customer_id) in verified.stdout
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_id"] == subscription
+
+
+def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> None:
+    price = quiet_shop.price["pro", "monthly"]
+    crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 350)
+    assert crowd.copy_into_columns(quiet_shop.app) == 350
+    change(quiet_shop, "person77@example.com", stripe_subscription_status="past_due")
+    change(quiet_shop, "person301@example.com", stripe_price_id="price_unheard_of")
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 1
+    assert "2 people drifted" in result.output
+    assert calls(result) == 4 + 2  # a page each, and a question for each who differs
+
+
+def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
+    quiet_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    price = quiet_shop.price["pro", "monthly"]
+    crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 250)
+    crowd.copy_into_columns(quiet_shop.app)
+    change(quiet_shop, "person240@example.com", stripe_subscription_status="past_due")
+    ask, asked = gateway.subscription_page, []
+
+    def interrupted(after: str | None = None) -> gateway.SubscriptionPage:
+        asked.append(after)
+        if len(asked) == 2:
+            raise KeyboardInterrupt  # as Ctrl-C does
+        return ask(after)
+
+    monkeypatch.setattr(gateway, "subscription_page", interrupted)
+    stopped = run(quiet_shop, "verify")
+
+    assert stopped.exit_code == 130
+    advice = re.search(r"flask billing (verify --after sub_\w+)", stopped.output)
+    assert advice, stopped.output
+
+    went_on = run(quiet_shop, *advice[1].split())
+
+    assert went_on.exit_code == 1
+    assert "1 person drifted" in went_on.output
+    assert calls(went_on) == 2 + 1  # the pages that were left, and the one who differs
+
+
+def test_a_stripe_that_is_overloaded_is_waited_for(quiet_shop: Shop) -> None:
+    price = quiet_shop.price["pro", "monthly"]
+    crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 450)
+    crowd.copy_into_columns(quiet_shop.app)
+    weather(quiet_shop, seed=3, too_many=0.6)
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert calls(result) > 5  # some were asked again
+
+
+def test_a_stripe_that_is_away_is_told_in_a_sentence(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    away = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://127.0.0.1:{free_port()}",
+        STRIPE_API_KEY="",
+    )  # fmt: skip
+    away.config.update(SANDBOX_URL="", STRIPE_TIMEOUTS=(0.2, 0.2))
+
+    result = away.test_cli_runner().invoke(args=["billing", "verify"])
+
+    assert result.exit_code == 1
+    assert "Error: Stripe did not answer" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["verify", "--after", "cus_1"], 2, "--after cus_1 is not the id of a subscription"),
+        (["verify", "--after", "sub_1"], 1, "There are no notes of a run that stopped at sub_1"),
+        (["verify", "--per-second", "0"], 2, "0 is not in the range 1<=x<=90"),
+        (["sync", "ann@example.com", "--after", "sub_1"], 2, "--after belongs to --all"),
+        (["sync"], 2, "Give an EMAIL, or --all."),
+        (["sync", "not an address"], 1, "'not an address' is not an address"),
+    ],
+)
+def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, app: Flask) -> None:
+    app.config["SANDBOX_URL"] = ""
+    result = app.test_cli_runner().invoke(args=["billing", *args])
+
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
+    people = [database.uuid7() for _ in range(1000)]
+    seen = walking.Seen()
+    for each in people[:500]:
+        seen.add(each)
+    seen.save(tmp_path / "walks" / "sub_1")
+
+    again = walking.Seen.load(tmp_path / "walks" / "sub_1")
+
+    assert all(each in again for each in people[:500])
+    assert not any(each in again for each in people[500:])
