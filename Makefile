@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check lint types migrations css bench bench-og lock base dev
+.PHONY: help run serve test check prove lint types migrations css bench bench-og lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -30,6 +30,9 @@ lint: dev ## ruff and the import contracts
 
 types: dev ## mypy --strict
 	@$(BIN)/mypy
+
+prove: dev ## 20,000 lives and all orders of events: an hour or two, goes on where it was
+	@$(BIN)/python -m tests.billing.prove
 
 migrations: dev ## up, down, up again, and no difference from the models
 	@$(BIN)/python -m pytest -q tests/test_migrations.py

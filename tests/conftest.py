@@ -114,7 +114,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite database, to copy."""
     path = tmp_path_factory.mktemp("template") / "app.db"
-    _migrate(f"sqlite:///{path}")
+    migrate(f"sqlite:///{path}")
     return path
 
 
@@ -128,11 +128,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def migrated_postgres(postgres_server: str) -> Iterator[str]:
     """A migrated, empty PostgreSQL database, to copy."""
     with postgres.database(postgres_server) as url:
-        _migrate(url)
+        migrate(url)
         yield url
 
 
-def _migrate(url: str) -> None:
+def migrate(url: str) -> None:
+    """Bring a database up to date."""
     app = create_app(settings(DATABASE_URL=url))
     with app.app_context():
         upgrade()

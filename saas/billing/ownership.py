@@ -46,7 +46,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     if named is None:
         return None
     with database.writing() as session:
-        database.execute(
+        is_new = database.execute(
             update(User)
             .where(User.id == named, User.stripe_customer_id.is_(None))
             .values(
@@ -63,7 +63,8 @@ def adopt(customer_id: str) -> uuid.UUID | None:
             extra={"person_id": named},
         )
         return None
-    log.warning("customer %s was adopted", customer_id, extra={"person_id": named})
+    if is_new:
+        log.warning("customer %s was adopted", customer_id, extra={"person_id": named})
     return named
 
 

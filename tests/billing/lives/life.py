@@ -117,6 +117,10 @@ class Life:
             self.world.at_stripe.customers.update(
                 customer, {"invoice_settings": {"default_payment_method": card.id}}
             )
+            for found in self.live():  # Checkout has given the subscription a card of its own
+                self.world.at_stripe.subscriptions.update(
+                    found.id, {"default_payment_method": card.id}
+                )
 
     def pay_what_is_open(self) -> None:
         if customer := self.customer():

@@ -30,6 +30,10 @@ class Weather(stripe.HTTPClient):
         self._way = way
         self.clear()
 
+    def change_way(self, way: stripe.HTTPClient) -> None:
+        """Reach Stripe another way from now on."""
+        self._way = way
+
     def clear(self) -> None:
         """Fair weather from now on."""
         self.is_down = False

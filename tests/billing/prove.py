@@ -1,0 +1,165 @@
+"""`make prove`: thousands of lives, every order of events with one of them repeated anywhere.
+
+Takes an hour or two on two cores. What is done is noted after each piece, so that it can be
+interrupted and goes on where it was; it starts anew when the code of `saas/` or of the proof has
+changed. A life that ends badly is told as the list of its steps, and the command ends with 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import itertools
+import json
+import logging
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests import conftest
+from tests.billing import test_orders
+from tests.billing.lives import stories, world
+from tests.billing.lives.recording import record
+from tests.billing.lives.world import World
+
+ROOT = Path(__file__).parents[2]
+NOTES = ROOT / "instance" / "prove.json"
+LIVES_AT_ONCE = 50
+ORDERS_AT_ONCE = 500
+
+Piece = tuple[str, str | int]
+
+
+def main() -> int:
+    """Prove what is not proven yet; the exit code."""
+    given_ = _arguments()
+    code = _code()
+    notes = _read_notes(code)
+    left = [piece for piece in pieces(given_.lives, given_.orders) if str(piece) not in notes]
+    print(f"{len(notes)} pieces are proven, {len(left)} are left.", flush=True)
+    began, failed = time.monotonic(), False
+    with multiprocessing.get_context("spawn").Pool(given_.jobs) as pool:
+        for number, (piece, trouble) in enumerate(pool.imap_unordered(prove, left), start=1):
+            if trouble:
+                failed = True
+                print(f"\n{piece} failed:\n{trouble}", flush=True)
+                continue
+            notes.add(str(piece))
+            _write_notes(code, notes)
+            _tell(number, len(left), time.monotonic() - began)
+    print("\nNot proven." if failed else "\nProven.")
+    return int(failed)
+
+
+def pieces(lives: int, orders: int) -> Iterator[Piece]:
+    """What is to be proven, in pieces of some seconds."""
+    for name in test_orders.STANDARD:
+        yield "every order", name
+    for number in range(-(-orders // ORDERS_AT_ONCE)):
+        yield "longer orders", number
+    for number in range(-(-lives // LIVES_AT_ONCE)):
+        yield "lives", number
+
+
+def prove(piece: Piece) -> tuple[Piece, str]:
+    """Prove a piece in a fresh world; what went wrong, or nothing."""
+    kind, what = piece
+    logging.disable()  # a warning about each of many thousand bad moments helps nobody
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            url = f"sqlite:///{folder}/app.db"
+            conftest.migrate(url)
+            with world.in_memory(url) as made:
+                {"lives": _lives, "every order": _orders, "longer orders": _longer}[kind](
+                    made, what
+                )
+    except BaseException:
+        return piece, traceback.format_exc()
+    return piece, ""
+
+
+def _lives(made: World, number: Any) -> None:
+    @seed(number)
+    @settings(
+        max_examples=LIVES_AT_ONCE,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(story=stories.STORIES)
+    def live(story: list[stories.Step]) -> None:
+        stories.live_through(made, story)
+
+    live()
+
+
+def _orders(made: World, name: Any) -> None:
+    """Every order, with each event repeated at every place."""
+    before, then = test_orders.STANDARD[name]
+    with made.app.app_context():
+        recording = record(made, before, *then)
+        for again in range(len(recording.moments)):
+            for order in set(itertools.permutations([*range(len(recording.moments)), again])):
+                test_orders.plays_to_the_end(recording, order)
+
+
+def _longer(made: World, number: Any) -> None:
+    names = sorted(test_orders.LONGER)
+    before, then = test_orders.LONGER[names[number % len(names)]]
+    chance = random.Random(number)  # noqa: S311 - the same orders in every run
+    with made.app.app_context():
+        recording = record(made, before, *then)
+        for _ in range(ORDERS_AT_ONCE):
+            order = test_orders.some_order_of(len(recording.moments), chance)
+            test_orders.plays_to_the_end(recording, order)
+
+
+def _code() -> str:
+    """A digest of everything that the proof speaks about."""
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "saas").rglob("*.py"), *Path(__file__).parent.rglob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _read_notes(code: str) -> set[str]:
+    if not NOTES.exists():
+        return set()
+    notes = json.loads(NOTES.read_text())
+    if notes["code"] != code:
+        print("The code has changed since the last time: starting anew.")
+        return set()
+    return set(notes["done"])
+
+
+def _write_notes(code: str, done: set[str]) -> None:
+    NOTES.parent.mkdir(exist_ok=True)
+    draft = NOTES.with_suffix(".draft")
+    draft.write_text(json.dumps({"code": code, "done": sorted(done)}))
+    draft.replace(NOTES)
+
+
+def _tell(number: int, of: int, seconds: float) -> None:
+    left = seconds / number * (of - number) / 60
+    sys.stdout.write(f"\r{number} of {of}, about {left:.0f} minutes left   ")
+    sys.stdout.flush()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make prove", description=__doc__)
+    parser.add_argument("--lives", type=int, default=20_000)
+    parser.add_argument("--orders", type=int, default=5_000, help="orders of longer lives")
+    parser.add_argument("--jobs", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
