@@ -53,7 +53,7 @@ def webhook() -> tuple[dict[str, str], int]:
 
 def receive(event: Event) -> str:
     """Apply an event; what came of it, in a word. Raises `Problem` 503 so that it comes again."""
-    if reason := _not_for_us(event):
+    if reason := not_for_us(event):
         log.info("event ignored: %s", reason, extra=_said(event))
         return "ignored"
     if not ledger.record(event):
@@ -68,7 +68,7 @@ def receive(event: Event) -> str:
     return outcome
 
 
-def _not_for_us(event: Event) -> str | None:
+def not_for_us(event: Event) -> str | None:
     if event.type not in HANDLED:
         return "a type that we do not handle"
     if event.livemode != gateway.is_live():

@@ -1,0 +1,178 @@
+"""`flask billing events`, `replay` and `catch-up`: the ledger, and what it lacks."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from saas import outside
+from saas.billing import bp, catching_up, gateway
+from saas.billing.cli import showing
+from saas.billing.cli.comparing import json_option, rate_option
+from saas.billing.gateway import Event
+from saas.billing.models import StripeEvent
+from saas.database import now
+
+_EVENT = re.compile(r"evt_[A-Za-z0-9_]+")
+_SPAN = re.compile(r"(\d{1,4})([dh])")
+_COLUMNS = "{:<19}  {:<42}  {:<32}  {:<24}  {:<8}  {:>8}  {}"
+
+
+class Since(click.ParamType[datetime]):
+    """A moment within the 30 days that Stripe keeps: `30d`, `12h` or a date such as 2026-11-01."""
+
+    name = "since"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        moment = _moment(value)
+        if moment is None:
+            self.fail(f"{value!r} is no time: give days (30d), hours (12h) or a date (2026-11-01).")
+        if moment > now():
+            self.fail(f"{value} is in the future.")
+        if moment < now() - catching_up.KEPT_BY_STRIPE - timedelta(minutes=1):
+            self.fail(f"{value} is too long ago: Stripe keeps events for 30 days.")
+        return moment
+
+
+@bp.cli.command("events")
+@click.option("--failed", is_flag=True, help="Only those that have not been applied.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
+@json_option
+def events(failed: bool, limit: int, as_json: bool) -> None:
+    """The events that Stripe sent, newest first: what became of each, attempts, last error."""
+    found = catching_up.latest(limit, failed=failed)
+    if as_json:
+        for row in found:
+            showing.line(**_as_json(row))
+        return
+    if not found:
+        showing.note("Every event was applied." if failed else "No event has arrived yet.")
+        return
+    head = ("RECEIVED", "TYPE", "EVENT", "CUSTOMER", "STATE", "ATTEMPTS", "LAST ERROR")
+    click.echo(_COLUMNS.format(*head).rstrip())
+    for row in found:
+        click.echo(_as_row(row))
+
+
+@bp.cli.command("replay")
+@click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID...")
+@json_option
+@outside.needed
+def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
+    """Apply events again: what Stripe says now about their customers. No mail goes out twice.
+
+    Exit code 1 when one could not be applied.
+    """
+    for event_id in event_ids:
+        if not _EVENT.fullmatch(event_id):
+            raise click.UsageError(f"{event_id} is not the id of an event, which begins with evt_.")
+    with gateway.paced():
+        failed = sum(not _replayed(event_id, as_json) for event_id in event_ids)
+    if failed:
+        raise SystemExit(1)
+
+
+@bp.cli.command("catch-up")
+@click.option("--since", type=Since(), default="30d", show_default=True, metavar="30d|12h|DATE")
+@click.option("--dry-run", is_flag=True, help="Show what was missed and apply nothing.")
+@rate_option
+@json_option
+@outside.needed
+def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> None:
+    """Apply the events that Stripe has and we never received, or could not apply.
+
+    The ledger knows which. Interrupted, it is simply begun again. Exit code 1 when one of them
+    could not be applied.
+    """
+    looked_at = applied = failed = 0
+    with gateway.paced(per_second), showing.progress("Looking through events", 0) as step:
+        try:
+            for stretch in catching_up.missing(since):
+                for event in stretch.missing:
+                    done = _caught_up(event, dry_run=dry_run, as_json=as_json)
+                    applied, failed = applied + done, failed + (not done)
+                looked_at += stretch.looked_at
+                step(stretch.looked_at)
+        except KeyboardInterrupt:
+            showing.note(f"Stopped after {applied}. To go on, give the same command again.")
+            raise SystemExit(130) from None
+    verb = "lacking" if dry_run else "applied"
+    showing.note(f"Of {looked_at} events at Stripe {applied} {verb}, {failed} failed.")
+    if failed:
+        raise SystemExit(1)
+
+
+def _caught_up(event: Event, *, dry_run: bool, as_json: bool) -> bool:
+    if dry_run:
+        _tell(event.id, event.type, "missing", as_json=as_json)
+        return True
+    try:
+        outcome = catching_up.apply(event)
+    except gateway.StripeError as error:
+        _tell(event.id, event.type, f"failed: {error}", as_json=as_json)
+        return False
+    _tell(event.id, event.type, outcome, as_json=as_json)
+    return True
+
+
+def _replayed(event_id: str, as_json: bool) -> bool:
+    try:
+        outcome = catching_up.replay(event_id)
+    except catching_up.UnknownEvent:
+        showing.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
+        return False
+    except gateway.StripeError as error:
+        showing.note(f"{event_id}: {error}.")
+        return False
+    _tell(event_id, None, outcome, as_json=as_json)
+    return True
+
+
+def _tell(event_id: str, kind: str | None, outcome: str, *, as_json: bool) -> None:
+    if as_json:
+        showing.line(event=event_id, type=kind, outcome=outcome)
+    else:
+        click.echo(f"{event_id:<32}  {kind + '  ' if kind else ''}{outcome}")
+
+
+def _moment(value: str) -> datetime | None:
+    if span := _SPAN.fullmatch(value):
+        unit = timedelta(days=1) if span[2] == "d" else timedelta(hours=1)
+        return now() - int(span[1]) * unit
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _state(row: StripeEvent) -> str:
+    if row.processed_at:
+        return "applied"
+    return "failed" if row.attempts else "waiting"
+
+
+def _as_row(row: StripeEvent) -> str:
+    received, error = showing.short(row.received_at), (row.last_error or "").replace("\n", " ")
+    customer = row.customer_id or "-"
+    said = (received, row.type, row.id, customer, _state(row), row.attempts, error)
+    return _COLUMNS.format(*said).rstrip()
+
+
+def _as_json(row: StripeEvent) -> dict[str, Any]:
+    return {
+        "event": row.id,
+        "type": row.type,
+        "created": row.created,
+        "received": row.received_at,
+        "customer": row.customer_id,
+        "object": row.object_id,
+        "state": _state(row),
+        "processed": row.processed_at,
+        "attempts": row.attempts,
+        "last_error": row.last_error,
+    }
