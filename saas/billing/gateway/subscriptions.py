@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from saas.billing.gateway.calling import Gone, call, call_unless_gone, check_deadline, given, when
+from saas.billing.gateway.calling import (
+    Gone,
+    Refused,
+    call,
+    call_unless_gone,
+    check_deadline,
+    given,
+    when,
+)
 
 if TYPE_CHECKING:
     import stripe
+
+log = logging.getLogger("saas.billing")
 
 
 @dataclass(frozen=True)
@@ -101,10 +112,18 @@ def cancel(subscription_id: str) -> None:
 
 
 def end_and_refund(subscription_id: str) -> None:
-    """End a subscription now and refund its last payment, once however often it is asked."""
+    """Refund the last payment of a subscription and end it, once however often it is asked.
+
+    In this order: one that has ended is not looked at again, and a crash in between would keep
+    the money.
+    """
+    if intent := _last_payment(subscription_id):
+        _refund(intent, key=f"second:{subscription_id}")
     cancel(subscription_id)
 
-    def last_payment(client: stripe.StripeClient) -> str | None:
+
+def _last_payment(subscription_id: str) -> str | None:
+    def fetch(client: stripe.StripeClient) -> str | None:
         subscription = client.v1.subscriptions.retrieve(
             given(subscription_id), {"expand": ["latest_invoice.payments"]}
         )
@@ -112,13 +131,19 @@ def end_and_refund(subscription_id: str) -> None:
         payments = invoice.payments.data if invoice and invoice.payments else []
         return next((paid.payment.payment_intent for paid in payments if _is_paid(paid)), None)
 
-    if intent := call(last_payment):
-        key = f"second:{subscription_id}"
+    return call(fetch)
+
+
+def _refund(intent: str, key: str) -> None:
+    try:
         call(
             lambda client: client.v1.refunds.create(
                 {"payment_intent": intent}, {"idempotency_key": key}
             )
         )
+    except Refused as error:
+        # Refunded already, by hand or so long ago that Stripe has forgotten the key.
+        log.warning("payment %s is not refunded: %s", intent, error)
 
 
 def _is_paid(payment: Any) -> bool:

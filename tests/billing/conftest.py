@@ -1,0 +1,41 @@
+"""Live shops for the tests of crashes, races and deadlines: started once, when first needed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.billing.live import LiveShop, open_live_shop
+
+
+@pytest.fixture(scope="session")
+def live_on_sqlite(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveShop]:
+    folder = tmp_path_factory.mktemp("live")
+    shutil.copy(migrated_sqlite, folder / "app.db")
+    with open_live_shop(f"sqlite:///{folder / 'app.db'}", folder) as shop:
+        yield shop
+
+
+@pytest.fixture(scope="session")
+def live_on_postgres(
+    postgres_server: str, migrated_postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveShop]:
+    with (
+        postgres.database(postgres_server, migrated_postgres) as url,
+        open_live_shop(url, tmp_path_factory.mktemp("live")) as shop,
+    ):
+        yield shop
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def live(request: pytest.FixtureRequest) -> LiveShop:
+    """A shop of real processes, on each database."""
+    shop: LiveShop = request.getfixturevalue(f"live_on_{request.param}")
+    shop.gate.calls.clear()
+    return shop
