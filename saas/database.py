@@ -24,6 +24,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+from saas import patience
 from saas.extensions import db
 
 if TYPE_CHECKING:
@@ -62,7 +63,9 @@ def writing() -> Iterator[Session]:
     end_reading()
     session.info.update(writing=True, after_commit=[])
     try:
-        session.connection(execution_options={"writing": True})
+        connection = session.connection(execution_options={"writing": True})
+        if connection.dialect.name == "postgresql" and patience.is_limited():
+            _limit_waiting(connection)
         yield session
         session.commit()
     except BaseException:
@@ -73,6 +76,13 @@ def writing() -> Iterator[Session]:
         session.info["writing"] = False
     for call in session.info.pop("after_commit", []):
         call()
+
+
+def _limit_waiting(connection: Connection) -> None:
+    """Give PostgreSQL the time that is left, at least a moment: 0 would mean no limit."""
+    milliseconds = max(1, int(patience.left(otherwise=0) * 1000))
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
 
 
 def is_writing() -> bool:
@@ -141,7 +151,7 @@ def _begin_immediate(connection: Connection) -> None:
     writer starves (one waited 5 s and failed). Short random naps let everybody through.
     """
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
-    give_up = time.monotonic() + _LONGEST_WAIT
+    give_up = time.monotonic() + patience.left(otherwise=_LONGEST_WAIT)
     while True:
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")

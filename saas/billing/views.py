@@ -6,6 +6,7 @@ from flask import flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
+from saas import patience
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing.access import QuotaExhausted
 from saas.billing.buying import CannotSubscribe
@@ -40,7 +41,7 @@ def checkout() -> Answer:
         flash("Choose a plan and how it is billed. " + " ".join(problems), "error")
         return redirect(url_for("site.pricing"), code=303)
 
-    with gateway.deadline(_PATIENCE):
+    with patience.deadline(_PATIENCE):
         page = buying.start(current_user, form.plan.data, form.interval.data, form.nonce.data or "")
     return redirect(page, code=303)
 
@@ -48,7 +49,7 @@ def checkout() -> Answer:
 @bp.post("/billing/portal")
 @login_required
 def portal() -> Answer:
-    with gateway.deadline(_PATIENCE):
+    with patience.deadline(_PATIENCE):
         page = buying.manage(current_user)
     return redirect(page, code=303)
 
@@ -59,7 +60,7 @@ def returned() -> Answer:
     """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
     had = current_user.plan
     try:
-        with gateway.deadline(_PATIENCE):
+        with patience.deadline(_PATIENCE):
             person = subscriptions.sync(current_user.id, cause="return")
     except gateway.Unavailable:
         return Response(render_template("billing/return.html"), status=200, mimetype="text/html")

@@ -7,7 +7,7 @@ import logging
 from flask import abort, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import security
+from saas import patience, security
 from saas.billing import bp, gateway, handling, ledger
 from saas.billing.gateway import BadEvent, BadSignature, Event
 from saas.errors import Problem
@@ -56,14 +56,14 @@ def receive(event: Event) -> str:
     if reason := not_for_us(event):
         log.info("event ignored: %s", reason, extra=_said(event))
         return "ignored"
-    if not ledger.record(event):
-        return "seen"
     try:
-        with gateway.deadline(PATIENCE):
+        with patience.deadline(PATIENCE):
+            if not ledger.record(event):
+                return "seen"
             outcome = handling.handle(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
         log.warning("event not applied: %s", error, extra=_said(event))
-        raise Problem(503, "try_again", "The event is noted and will be applied later.") from None
+        raise Problem(503, "try_again", "The event could not be applied now.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome
 

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from saas import database, jobs
+from saas import database, jobs, patience
 from saas.auth import accounts
 from saas.auth.models import SignInLink, User
 from saas.billing import gateway
@@ -38,7 +38,7 @@ def close_account(person: User) -> None:
     """Cancel everything at Stripe, then delete the person; raises `CannotClose`."""
     _mark(person)
     try:
-        with gateway.deadline(_PATIENCE):
+        with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
         _unmark(person.id)
@@ -49,7 +49,7 @@ def close_account(person: User) -> None:
             "Nothing was deleted. Please try again in a few minutes.",
         ) from None
     try:
-        with gateway.deadline(_PATIENCE):
+        with patience.deadline(_PATIENCE):
             _forget_customer_and_delete(person.id)
     except gateway.StripeError as error:
         log.warning("account half closed: %s", error, extra={"person_id": person.id})

@@ -11,7 +11,6 @@ from saas.billing.gateway.calling import (
     Refused,
     StripeError,
     Unavailable,
-    deadline,
     is_live,
 )
 from saas.billing.gateway.catalogue import (
@@ -78,7 +77,6 @@ __all__ = [
     "cancel",
     "create_customer",
     "create_price",
-    "deadline",
     "delete_customer",
     "end_and_refund",
     "ensure_portal_configuration",

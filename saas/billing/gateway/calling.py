@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
-from saas import database
+from saas import database, patience
 
 if TYPE_CHECKING:
     import stripe
@@ -20,7 +19,6 @@ T = TypeVar("T")
 
 _PATIENT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
 _PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
-_deadline: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 class Pace(Protocol):
@@ -65,26 +63,17 @@ class Refused(StripeError):
     """Stripe understood and said no; the message is Stripe's."""
 
 
-@contextmanager
-def deadline(seconds: float) -> Iterator[None]:
-    """Within this, calls are prompt, not retried by the SDK, and refused once time is up.
-
-    Stripe waits some ten seconds for a webhook's answer, and people less.
-    """
-    token = _deadline.set(time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
 def is_live() -> bool:
     """Whether our key is a live one, so that events of the test mode are not ours."""
     return "_live_" in current_app.config["STRIPE_API_KEY"]
 
 
 def call(ask: Callable[[stripe.StripeClient], T]) -> T:
-    """Ask Stripe, with no transaction held meanwhile, and say in our words what went wrong."""
+    """Ask Stripe, with no transaction held meanwhile, and say in our words what went wrong.
+
+    Where somebody waits for our answer (`patience`), calls are prompt, not retried by the SDK, and
+    refused once time is up.
+    """
     pace = _pace.get()
     return pace(lambda: _call(ask)) if pace else _call(ask)
 
@@ -134,7 +123,7 @@ def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:
 
 def _client() -> stripe.StripeClient:
     """One client for calls that somebody waits for, one for commands, kept by the application."""
-    prompt = _deadline.get() is not None
+    prompt = patience.is_limited()
     clients = current_app.extensions.setdefault("stripe", {})
     if prompt not in clients:
         clients[prompt] = _new_client(prompt)
@@ -145,6 +134,8 @@ def _client() -> stripe.StripeClient:
 def _new_client(prompt: bool) -> stripe.StripeClient:
     import stripe
 
+    from saas.billing.gateway.connections import Hasty
+
     if not current_app.config["STRIPE_API_KEY"]:
         raise NotConfigured("STRIPE_API_KEY is not set; `make run` and `flask seed` set it up")
     # Telemetry would write a file under HOME, and with no HOME every call raises.
@@ -154,13 +145,12 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
         current_app.config["STRIPE_API_KEY"],
         base_addresses={"api": current_app.config["STRIPE_API_BASE"]},
         max_network_retries=0 if prompt else 2,
-        http_client=stripe.RequestsClient(timeout=(connect, read)),
+        http_client=stripe.RequestsClient(timeout=(connect, read), session=Hasty()),
     )
 
 
 def check_deadline() -> None:
-    ends = _deadline.get()
-    if ends is not None and time.monotonic() > ends:
+    if patience.is_over():
         raise Unavailable("out of time")
 
 
