@@ -19,11 +19,12 @@ from saas import config, jobs, migrations, outside
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, setup, subscriptions
+from saas.mail.cli import mail
 
 
 def init_app(app: Flask) -> None:
     """Register the commands."""
-    for command in (check, seed, worker):
+    for command in (check, seed, worker, mail):
         app.cli.add_command(command)
     if app.config["SAAS_ENV"] != "production":
         from saas.sandbox.cli import sandbox

@@ -1,11 +1,16 @@
-"""The outbox. A row holds ids only: no address and no content is left behind in it."""
+"""The outbox. A row holds ids only: no address and no content is left behind in it.
+
+One exception is temporary: a mail to somebody whose row is deleted in the same transaction carries
+its address until it is handed over or given up, and then forgets it.
+"""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import JSON, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.database import Key, Model, UTCDateTime, now
@@ -20,13 +25,18 @@ class OutboxMessage(Model):
     key: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
     subject_id: Mapped[uuid.UUID]
+    about: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ids and dates of what happened
+    to_address: Mapped[str | None]  # only until it is handed over or given up
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     handed_over_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     last_error: Mapped[str | None]
 
-    __table_args__ = (Index("ix_outbox_messages_due_at", "due_at"),)
+    __table_args__ = (
+        Index("ix_outbox_messages_due_at", "due_at"),
+        Index("ix_outbox_messages_subject_id", "subject_id"),
+    )
 
     @property
     def is_waiting(self) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from saas import database, jobs
 from saas.database import db, now
@@ -26,16 +28,35 @@ LEASE = timedelta(minutes=2)  # how long a worker has before another may try
 GIVE_UP_AFTER = 12  # attempts, over about three days
 _LONGEST_PAUSE = timedelta(hours=12)
 
-Composer = Callable[[uuid.UUID], Letter | None]
+Composer = Callable[..., Letter | None]
+Sample = Callable[[], Letter]
 _composers: dict[str, Composer] = {}
+_samples: dict[str, Sample] = {}
 
-__all__ = ["Letter", "deliver", "flush", "letter", "promise"]
+__all__ = ["Letter", "deliver", "flush", "hand_over_due", "letter", "promise", "sample", "samples"]
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What came of handing over what was due."""
+
+    sent: int = 0
+    lapsed: int = 0  # had lost their sense, and were not sent
+    refused: int = 0  # are tried again later
+
+    def __add__(self, other: Handed) -> Handed:
+        return Handed(
+            self.sent + other.sent, self.lapsed + other.lapsed, self.refused + other.refused
+        )
 
 
 def letter(kind: str) -> Callable[[Composer], Composer]:
-    """Register the function that composes mails of `kind` from the id of their subject.
+    """Register the function that composes mails of `kind`.
 
-    It answers None when the mail has lost its sense meanwhile: the person is gone, the link used.
+    It is called with the id of their subject, and by keyword with what `promise` noted `about` it
+    and, where there was one, the address `to` send to. It answers None when the mail has lost its
+    sense meanwhile: the person is gone, the link used. No transaction is open, so it may ask
+    others; when it raises, the mail is tried again later.
     """
 
     def register(composer: Composer) -> Composer:
@@ -45,8 +66,40 @@ def letter(kind: str) -> Callable[[Composer], Composer]:
     return register
 
 
-def promise(kind: str, subject_id: uuid.UUID, *, key: str | None = None) -> None:
-    """Promise the mail `kind` about a subject, once for each `key`. Call inside `writing()`."""
+def sample(kind: str) -> Callable[[Sample], Sample]:
+    """Register a function that makes a mail of `kind` up, for `flask mail preview`."""
+
+    def register(made_up: Sample) -> Sample:
+        _samples[kind] = made_up
+        return made_up
+
+    return register
+
+
+def samples() -> Mapping[str, Sample]:
+    """A made-up mail of each kind, by name."""
+    return dict(sorted(_samples.items()))
+
+
+def kinds() -> list[str]:
+    """Every kind of mail that can be promised."""
+    return sorted(_composers)
+
+
+def promise(
+    kind: str,
+    subject_id: uuid.UUID,
+    *,
+    key: str | None = None,
+    about: Mapping[str, Any] | None = None,
+    to: str | None = None,
+) -> bool:
+    """Promise the mail `kind` about a subject, once for each `key`; whether it is a new promise.
+
+    `about` holds ids and dates (of JSON), never names, addresses or secrets. `to` is for a mail to
+    somebody whose address is deleted in this transaction: the row forgets it once it is handed
+    over. Call inside `writing()`.
+    """
     if kind not in _composers:
         raise ValueError(f"no letter is registered for {kind!r}")
     message_id = database.uuid7()
@@ -56,39 +109,63 @@ def promise(kind: str, subject_id: uuid.UUID, *, key: str | None = None) -> None
         key=key or f"{kind}:{subject_id}",
         kind=kind,
         subject_id=subject_id,
+        about=dict(about) if about else None,
+        to_address=to,
         created_at=now(),
         attempts=0,
         due_at=now(),
     )
     if is_new:
         deliver.enqueue(str(message_id))
+    return is_new
 
 
 @jobs.task
 def deliver(message_id: str) -> None:
     """Compose a promised mail and hand it to the mail server; later again when that fails."""
-    message = _claim(uuid.UUID(message_id))
-    if message is None:
-        return
-    try:
-        composed = _composers[message.kind](message.subject_id)
-        database.end_reading()
-        if composed is not None:
-            transports.send(composed, message.id)
-    except Exception as error:
-        _put_off(message, error)
-    else:
-        _finish(message)
+    _deliver(uuid.UUID(message_id))
 
 
 @jobs.sweep(minutes=1)
 def flush() -> None:
     """Hand over everything that is due: what a lost job or a dead worker left behind."""
+    hand_over_due()
+
+
+def hand_over_due() -> Handed:
+    """Hand over everything that is due, the oldest first; what came of it."""
     due = (
         select(OutboxMessage.id).where(OutboxMessage.due_at <= now()).order_by(OutboxMessage.due_at)
     )
-    for message_id in db.session.scalars(due.limit(500)).all():
-        deliver(str(message_id))
+    found = [_deliver(each) for each in db.session.scalars(due.limit(500)).all()]
+    return Handed(*(found.count(what) for what in ("sent", "lapsed", "refused")))
+
+
+def waiting() -> int:
+    """How many mails wait for their turn, due or not."""
+    undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
+    return db.session.scalar(undone) or 0
+
+
+def _deliver(message_id: uuid.UUID) -> str:
+    message = _claim(message_id)
+    if message is None:
+        return "somebody else's"
+    try:
+        composed = _composers[message.kind](message.subject_id, **_known(message))
+        database.end_reading()
+        if composed is not None:
+            transports.send(composed, message.id)
+    except Exception as error:
+        _put_off(message, error)
+        return "refused"
+    _finish(message, was_sent=composed is not None)
+    return "sent" if composed is not None else "lapsed"
+
+
+def _known(message: OutboxMessage) -> dict[str, Any]:
+    to = {"to": message.to_address} if message.to_address else {}
+    return {**(message.about or {}), **to}
 
 
 def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
@@ -104,8 +181,10 @@ def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
         return session.get(OutboxMessage, message_id, populate_existing=True)
 
 
-def _finish(message: OutboxMessage) -> None:
-    _note(message, due_at=None, handed_over_at=now(), last_error=None)
+def _finish(message: OutboxMessage, *, was_sent: bool) -> None:
+    """Nothing is left to do, and no address is left behind."""
+    at = now() if was_sent else None
+    _note(message, due_at=None, handed_over_at=at, last_error=None, to_address=None)
 
 
 def _put_off(message: OutboxMessage, error: Exception) -> None:
@@ -116,6 +195,7 @@ def _put_off(message: OutboxMessage, error: Exception) -> None:
         message,
         due_at=None if failed_for_good else now() + pause,
         last_error=type(error).__name__,
+        **({"to_address": None} if failed_for_good else {}),
     )
     log.log(
         logging.ERROR if failed_for_good else logging.WARNING,

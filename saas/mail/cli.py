@@ -1,0 +1,72 @@
+"""`flask mail …`: hand over what waits, and look at mails without sending any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup
+
+from saas import outside
+from saas.mail import outbox
+
+mail = AppGroup("mail", short_help="Mails: hand over what is due, or look at a sample.")
+
+
+@mail.command("flush")
+@outside.needed
+def flush() -> None:
+    """Hand over the mails that are due now, as the worker does every minute.
+
+    Exit code 1 when one of them was refused; it stays, and is tried again with growing pauses.
+    """
+    total = outbox.Handed()
+    while (some := outbox.hand_over_due()) != outbox.Handed():
+        total = total + some
+    click.echo(_told(total, outbox.waiting()))
+    if total.refused:
+        raise SystemExit(1)
+
+
+@mail.command("preview")
+@click.argument("kind", required=False)
+@click.option("--text", is_flag=True, help="The text part instead of the HTML.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+def preview(kind: str | None, text: bool, out: Path | None) -> None:
+    """Print a made-up mail of KIND; without KIND, list the kinds with their subjects.
+
+    Nothing is sent, and nothing in the database is read or written.
+    """
+    if kind is None and (text or out):
+        raise click.UsageError("Say which KIND. `flask mail preview` alone lists them.")
+    samples = outbox.samples()
+    if kind is None:
+        for name, made_up in samples.items():
+            click.echo(f"{name:<20} {made_up().subject}")
+        return
+    if kind not in samples:
+        raise click.ClickException(f"There is no mail {kind!r}. There are: {', '.join(samples)}.")
+    sample = samples[kind]()
+    _show(sample.text if text else sample.html, out)
+
+
+def _show(content: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(content)
+        return
+    try:
+        out.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{out} cannot be written: {error.strerror}.") from None
+    click.echo(f"Wrote {out}.")
+
+
+def _told(handed: outbox.Handed, waiting: int) -> str:
+    parts = [f"Handed over {handed.sent}."]
+    if handed.lapsed:
+        parts.append(f"{handed.lapsed} had lost their sense and were not sent.")
+    if handed.refused:
+        parts.append(f"{handed.refused} could not be handed over.")
+    if waiting:
+        parts.append(f"{waiting} wait for another try.")
+    return " ".join(parts)
