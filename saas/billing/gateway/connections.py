@@ -1,4 +1,4 @@
-"""Connections to Stripe; imported where the first one is made, because `requests` is slow to load."""
+"""Connections to Stripe; imported with the first one, because `requests` is slow to load."""
 
 from __future__ import annotations
 
