@@ -138,6 +138,22 @@ def test_a_stale_answer_never_overwrites_a_newer_one(quiet_shop: Shop) -> None:
     )
 
 
+def test_who_comes_second_with_an_event_writes_nothing(quiet_shop: Shop) -> None:
+    """Two processes handle one event; the other one claimed it between our fetch and our write."""
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+    stripe_side.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_1")
+    stripe_side.client(quiet_shop).v1.subscriptions.cancel(subscription)
+    before = stripe_side.person(quiet_shop, "ann@example.com")
+
+    with quiet_shop.app.app_context():
+        subscriptions.sync(ann.id, cause="evt_1", event_id="evt_1")
+
+    after = stripe_side.person(quiet_shop, "ann@example.com")
+    assert after.stripe_sync_counter == before.stripe_sync_counter
+    assert after.stripe_subscription_status == "active"
+
+
 def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
 
