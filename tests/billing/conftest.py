@@ -37,5 +37,4 @@ def live_on_postgres(
 def live(request: pytest.FixtureRequest) -> LiveShop:
     """A shop of real processes, on each database."""
     shop: LiveShop = request.getfixturevalue(f"live_on_{request.param}")
-    shop.gate.calls.clear()
     return shop

@@ -108,6 +108,7 @@ class LiveShop(Shop):
             create_app(conftest.settings(**{**env, "SANDBOX_URL": sandbox})),
             env["APP_URL"], sandbox, env["SANDBOX_STRIPE_API_KEY"],
         )  # fmt: skip
+        self.app_behind_the_gate = create_app(conftest.settings(**env))
         self.env, self.gate, self.postbox, self.sandbox_store = env, gate, postbox, store
         self.master: psutil.Popen
 
@@ -227,6 +228,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
             finally:
                 shop.kill()  # quicker than asking, and nobody needs what it holds
                 conftest.close(shop.app)
+                conftest.close(shop.app_behind_the_gate)
     finally:
         mail.stop()
         stand_in.extensions["sandbox"].close()

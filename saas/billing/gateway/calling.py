@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -94,7 +96,7 @@ def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
     database.end_reading()
     check_deadline()
     try:
-        return ask(_client())
+        return _in_time(ask)
     except stripe.InvalidRequestError as error:
         if error.code == "resource_missing" or error.http_status == 404:
             raise Gone(str(error.user_message or error)) from None
@@ -112,6 +114,30 @@ def _unavailable(error: stripe.StripeError) -> Unavailable:
     asked = str((error.headers or {}).get("retry-after", ""))
     said.pause = float(asked) if asked.isdigit() else None
     return said
+
+
+def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
+    """Ask; where somebody waits, in a thread that is left behind when the time is up.
+
+    The timeouts of a socket bound neither a name that does not resolve, nor several addresses of
+    which none answers, nor an answer that comes byte by byte.
+    """
+    client = _client()
+    if not patience.is_limited():
+        return ask(client)
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask(client))
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True, name="stripe").start()
+    try:
+        return answer.result(timeout=patience.left(otherwise=0))
+    except TimeoutError:
+        raise Unavailable("out of time") from None
 
 
 def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:

@@ -1,0 +1,249 @@
+"""Stripe waits some ten seconds for our answer: it gets one, whatever Stripe itself does meanwhile.
+
+And nobody waits for Stripe with us: no transaction is open while it is being asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import psycopg
+import pytest
+import requests
+import time_machine
+from sqlalchemy import text, update
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import sweeps
+from saas.database import db, now
+from tests.billing import stripe_side
+from tests.billing.live import LiveShop, tell
+
+STRIPE_WAITS = 10.0  # seconds; a promise, so it may be asserted
+_numbers = itertools.count(1)
+
+
+def email() -> str:
+    return f"patient-{next(_numbers)}@example.com"
+
+
+class Weather:
+    """What each customer's subscriptions are answered with, by the customer's id."""
+
+    def __init__(self, shop: LiveShop) -> None:
+        self.shop, self.over = shop, threading.Event()
+        self.of: dict[str, Callable[[dict[str, Any], Any], Any]] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        customer = parse_qs(environ["QUERY_STRING"]).get("customer", [""])[0]
+        return self.of.get(customer, self.shop.gate.app)(environ, start_response)
+
+    def hangs(self, environ: dict[str, Any], start_response: Any) -> Any:
+        self.over.wait(30)
+        return refusal(500)(environ, start_response)
+
+    def drips(self, _: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        """A byte now and then, so that no read ever times out."""
+        start_response("200 OK", [("Content-Type", "application/json")])
+        while not self.over.wait(0.5):
+            yield b" "
+
+    def is_slow(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Each answer comes in time, and there are too many of them."""
+        self.over.wait(3)
+        return self.has_3000(environ, start_response)
+
+    def has_3000(self, environ: dict[str, Any], start_response: Any) -> Any:
+        """Thirty pages of what the customer has, over and over, under other ids."""
+        asked = parse_qs(environ["QUERY_STRING"])
+        (real,) = (
+            stripe_side.client(self.shop)
+            .v1.subscriptions.list(
+                {"customer": asked["customer"][0], "status": "all", "expand": ["data.customer"]}
+            )
+            .data
+        )
+        last = int(asked.get("starting_after", ["sub_0"])[0].removeprefix("sub_"))
+        one = real.to_dict(for_json=True)
+        page = [
+            {**one, "id": f"sub_{number}", "status": "canceled"}
+            for number in range(last + 1, last + 101)
+        ]
+        if last == 2900:
+            page[-1] = one
+        body = {
+            "object": "list", "data": page, "has_more": last < 2900, "url": "/v1/subscriptions",
+        }  # fmt: skip
+        start_response("200 OK", [("Content-Type", "application/json")])
+        return [json.dumps(body).encode()]
+
+
+def refusal(status: int) -> Callable[[dict[str, Any], Any], Any]:
+    def refuse(_: dict[str, Any], start_response: Any) -> Any:
+        start_response(f"{status} No", [("Content-Type", "application/json")])
+        return [b'{"error": {"type": "api_error", "message": "no"}}']
+
+    return refuse
+
+
+def rubbish(_: dict[str, Any], start_response: Any) -> Any:
+    start_response("200 OK", [("Content-Type", "text/html")])
+    return [b"<h1>Welcome to nginx!</h1>"]
+
+
+def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: LiveShop) -> None:
+    shop, weather = live_on_sqlite, Weather(live_on_sqlite)
+    kinds = {
+        "hangs": weather.hangs, "drips": weather.drips, "is slow": weather.is_slow,
+        "too many": refusal(429), "broken": refusal(500), "away": refusal(503),
+        "our key is refused": refusal(401), "rubbish": rubbish,
+    }  # fmt: skip
+    people = {kind: stripe_side.subscriber(shop, email(), synced=False) for kind in kinds}
+    for kind, (person, _) in people.items():
+        weather.of[str(person.stripe_customer_id)] = kinds[kind]
+
+    with shop.gate.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
+        answers = dict(
+            zip(kinds, pool.map(lambda of: timed(shop, *of), people.values()), strict=True)
+        )
+        weather.over.set()
+
+    for kind, (answer, seconds) in answers.items():
+        assert answer.status_code == 503, kind
+        assert seconds < STRIPE_WAITS, kind
+    for person, subscription in people.values():  # good weather again: Stripe tries once more
+        answer, _ = timed(shop, person, subscription)
+        assert answer.json() == {"outcome": "applied"}
+        assert stripe_side.person(shop, person.email).stripe_subscription_id == subscription
+
+
+def timed(shop: LiveShop, person: User, subscription: str) -> tuple[requests.Response, float]:
+    began = time.monotonic()
+    subject = {"id": subscription, "object": "subscription", "customer": person.stripe_customer_id}
+    answer = tell(shop, subject, id=f"evt_{subscription}")
+    assert answer is not None
+    return answer, time.monotonic() - began
+
+
+def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: LiveShop) -> None:
+    """In time if Stripe is quick; otherwise by the sweep, for which nobody waits."""
+    shop, weather = live_on_sqlite, Weather(live_on_sqlite)
+    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    weather.of[str(ann.stripe_customer_id)] = weather.has_3000
+
+    shop.gate.calls.clear()
+    with shop.gate.answering(weather):
+        answer, seconds = timed(shop, ann, subscription)
+        asked = len(shop.gate.calls)
+        with shop.app_behind_the_gate.app_context(), time_machine.travel(in_a_while(), tick=True):
+            sweeps.apply_what_was_left()
+
+    assert seconds < STRIPE_WAITS
+    assert (answer.status_code, asked) == (200, 30) or answer.status_code == 503
+    assert stripe_side.person(shop, ann.email).stripe_subscription_id == subscription
+
+
+def in_a_while() -> datetime:
+    return now() + timedelta(minutes=6)
+
+
+def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: LiveShop) -> None:
+    shop = live_on_sqlite
+    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    somebody = sqlite3.connect(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
+    somebody.execute("BEGIN IMMEDIATE")
+
+    answer, seconds = timed(shop, ann, subscription)
+
+    assert answer.status_code == 503
+    assert seconds < STRIPE_WAITS
+    somebody.rollback()
+    somebody.close()
+    assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
+
+
+def test_a_database_that_refuses_us_is_503_and_comes_back(live_on_postgres: LiveShop) -> None:
+    shop = live_on_postgres
+    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    let_in(shop, False)
+
+    answer, seconds = timed(shop, ann, subscription)
+
+    assert answer.status_code == 503
+    assert seconds < STRIPE_WAITS
+    let_in(shop, True)
+    assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
+
+
+def let_in(shop: LiveShop, allowed: bool) -> None:
+    """Whether the server takes connections to the shop's database; ends those that are open."""
+    server, name = shop.env["DATABASE_URL"].rsplit("/", 1)
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {str(allowed).lower()}')
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+
+
+def event(shop: LiveShop, person: User, subscription: str) -> Any:
+    return timed(shop, person, subscription)[0]
+
+
+def way_back(shop: LiveShop, person: User, _: str) -> Any:
+    browser, _header = shop.signed_in(person)
+    with browser:
+        return shop.ask("GET", "/billing/return", 0, browser)
+
+
+def choice(shop: LiveShop, person: User, _: str) -> Any:
+    browser, header = shop.signed_in(person)
+    data = {"plan": "pro", "interval": "yearly"}
+    with browser:
+        headers = {**header, "Origin": shop.url}
+        return shop.ask("POST", "/billing/checkout", 0, browser, data=data, headers=headers)
+
+
+def farewell(shop: LiveShop, person: User, _: str) -> Any:
+    browser, header = shop.signed_in(person)
+    with browser:
+        return shop.ask("DELETE", "/api/user", 0, browser, headers=header)
+
+
+@pytest.mark.parametrize("ask", [event, way_back, choice, farewell])
+def test_while_stripe_is_asked_everybody_else_goes_on_writing(
+    live: LiveShop, ask: Callable[..., Any]
+) -> None:
+    ann, subscription = stripe_side.subscriber(live, email())
+
+    with ThreadPoolExecutor(2) as pool, live.gate.holding() as arrived:
+        answer = pool.submit(ask, live, ann, subscription)
+        assert arrived.wait(10)
+        pool.submit(rename, live, ann).result(timeout=5)  # the same row, while we are held
+        assert not answer.done()
+        assert open_transactions(live) == 0
+
+    assert answer.result().status_code in (200, 303)
+
+
+def rename(shop: LiveShop, person: User) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).where(User.id == person.id).values(name="Somebody Else"))
+
+
+def open_transactions(shop: LiveShop) -> int:
+    """On PostgreSQL, how many connections hold a transaction and do nothing."""
+    with shop.app.app_context():
+        if db.engine.dialect.name == "sqlite":
+            return 0  # the writer has shown it: there is one lock for all
+        idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' "
+        return db.session.scalar(text(idle + "AND datname = current_database()")) or 0
