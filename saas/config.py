@@ -115,11 +115,23 @@ def _database_url(value: str) -> None:
         raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
 
 
+# What is easily copied instead of what was meant, by the beginning of its id.
+_OTHER_IDS = {
+    "prod": "a product: its prices are listed on its page at Stripe",
+    "pk": "a publishable key: the secret one is wanted",
+    "plink": "a payment link",
+    "sub": "a subscription",
+    "we": "an endpoint: its signing secret is wanted",
+}
+
+
 def _starts_with(*prefixes: str) -> Any:
     def check(value: str) -> None:
         for part in _split(value):
             if not part.startswith(prefixes):
-                raise ValidationError(f"must start with {' or '.join(prefixes)}.")
+                other = _OTHER_IDS.get(part.partition("_")[0])
+                hint = f" This is the id of {other}." if other else ""
+                raise ValidationError(f"must start with {' or '.join(prefixes)}.{hint}")
 
     return check
 
@@ -234,21 +246,19 @@ def _refuse_what_does_not_fit(settings: Mapping[str, Any]) -> None:
         refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
         refuse("JOBS_URL", "may be inline: in tests only.")
-    if not settings["STRIPE_IS_SANDBOX"]:
-        _refuse_half_a_stripe(settings, refuse)
     _refuse_one_price_for_two_plans(settings, refuse)
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
+        _refuse_half_a_stripe(settings, refuse)
     if problems:
         raise ConfigError(problems)
 
 
 def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
-    if not settings["STRIPE_WEBHOOK_SECRET"]:
-        refuse("STRIPE_WEBHOOK_SECRET", "is missing beside STRIPE_API_KEY.")
-    for name in PRICE_VARIABLES.values():
-        if not settings[name]:
-            refuse(name, "is missing beside STRIPE_API_KEY.")
+    """In production alone: elsewhere `flask billing setup` begins with nothing but a key."""
+    for name in ("STRIPE_WEBHOOK_SECRET", *PRICE_VARIABLES.values()):
+        if settings["STRIPE_API_KEY"] and not settings[name]:
+            refuse(name, "is missing beside STRIPE_API_KEY: see docs/operations.md.")
 
 
 def _refuse_one_price_for_two_plans(settings: Mapping[str, Any], refuse: Any) -> None:

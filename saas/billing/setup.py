@@ -1,27 +1,54 @@
 """Set Stripe up for the catalogue: products, prices, portal, webhook endpoint. Idempotent.
 
 The catalogue is the truth for names and amounts. A price of Stripe's never changes, so a new
-amount becomes a new price that takes the lookup key over.
+amount becomes a new price that takes the lookup key over. What exists is adopted: a price that
+carries the lookup key, or one of the configuration that is what the catalogue sells.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from flask import current_app
 
 from saas import plans, security
 from saas.billing import gateway, webhooks
+from saas.billing.gateway import Endpoint, Portal, Price
 from saas.config import PRICE_VARIABLES
+from saas.plans import Plan
 
-_STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
+PORTAL_LABEL = "portal"
+STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something that `set_up` will `make`, `change`, `remove`, `skip` or `leave` as it is."""
+
+    verb: str
+    what: str
+
+
+def plan() -> list[Step]:
+    """What `set_up` would do. Reads only."""
+    prices = _existing_prices()
+    return [
+        *(_product_step(plan) for plan in _with_own_product(prices)),
+        *(_price_step(key, price) for key, price in prices.items()),
+        _portal_step(marked_portal(), prices),
+        *_endpoint_steps(our_endpoints()),
+    ]
 
 
 def set_up(prefix: str = "") -> dict[str, str]:
     """Make what is missing at Stripe; the environment variables that follow, with a prefix.
 
-    The webhook secret is among them only when the endpoint was made now: Stripe tells it once.
+    The webhook secret is among them only when an endpoint was made now: Stripe tells it once.
     """
     prices = ensure_prices()
     by_product: dict[str, list[str]] = defaultdict(list)
@@ -29,38 +56,19 @@ def set_up(prefix: str = "") -> dict[str, str]:
         by_product[price.product_id].append(price.id)
     variables = {PRICE_VARIABLES[key]: _with_older(key, price.id) for key, price in prices.items()}
     variables["STRIPE_PORTAL_CONFIGURATION_ID"] = gateway.ensure_portal_configuration(
-        "portal", by_product
+        PORTAL_LABEL, by_product
     )
-    secret = gateway.ensure_webhook_endpoint(
-        security.public_url("billing.webhook"),
-        webhooks.HANDLED,
-        known=bool(current_app.config["STRIPE_WEBHOOK_SECRETS"]),
-    )
-    if secret:
+    if secret := _ensure_endpoint(our_endpoints()):
         variables["STRIPE_WEBHOOK_SECRET"] = secret
     return {prefix + name: value for name, value in variables.items()}
 
 
-def _with_older(key: tuple[str, str], price_id: str) -> str:
-    """The price that is sold, then those that were: a new price takes nobody's plan away."""
-    known = current_app.config["STRIPE_PRICES"].get(key, ())
-    return ",".join([price_id, *(older for older in known if older != price_id)])
-
-
-def ensure_prices() -> dict[tuple[str, str], gateway.Price]:
+def ensure_prices() -> dict[tuple[str, str], Price]:
     """The price of every plan and interval, by lookup key, such as `pro_monthly`."""
-    found = gateway.prices_by_lookup_key([_lookup_key(*key) for key in PRICE_VARIABLES])
-    prices = {}
-    for plan_id, interval in PRICE_VARIABLES:
-        plan, key = plans.BY_ID[plan_id], _lookup_key(plan_id, interval)
-        price = found.get(key)
-        if price is None or price.cents != plan.price(interval):
-            product = gateway.ensure_product(f"saas_{plan.id}", plan.name, plan.summary)
-            price = gateway.create_price(
-                product, key, plan.price(interval), _STRIPE_INTERVAL[interval]
-            )
-        prices[plan_id, interval] = price
-    return prices
+    existing = _existing_prices()
+    for plan in _with_own_product(existing):
+        gateway.ensure_product(_product_id(plan), plan.name, plan.summary)
+    return {key: _ensure_price(key, price) for key, price in existing.items()}
 
 
 def write_env(path: Path, variables: dict[str, str]) -> None:
@@ -72,6 +80,169 @@ def write_env(path: Path, variables: dict[str, str]) -> None:
     draft.write_text("\n".join([*kept, *(f"{k}={v}" for k, v in variables.items())]) + "\n")
     draft.chmod(0o600)
     draft.replace(path)
+
+
+def marked_portal() -> Portal | None:
+    """The portal configuration that we made, by our mark."""
+    ours = [each for each in gateway.portals() if each.label == PORTAL_LABEL and each.is_active]
+    return ours[0] if ours else None
+
+
+def our_endpoints() -> list[Endpoint]:
+    """The endpoints at our address. Those of other applications on the account are left alone."""
+    url = webhook_url()
+    return [each for each in gateway.endpoints() if each.url == url]
+
+
+def webhook_url() -> str:
+    """Where Stripe is to deliver events."""
+    return security.public_url("billing.webhook")
+
+
+def is_out_of_reach() -> bool:
+    """Whether the real Stripe could never deliver to our address: it is this machine, or private.
+
+    `stripe listen` brings its events there: https://docs.stripe.com/webhooks#local-listener
+    """
+    if current_app.config["STRIPE_IS_SANDBOX"]:
+        return False
+    host = urlsplit(webhook_url()).hostname or ""
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return host == "localhost" or "." not in host
+
+
+def _existing_prices() -> dict[tuple[str, str], Price | None]:
+    return {key: _existing_price(key) for key in PRICE_VARIABLES}
+
+
+def _existing_price(key: tuple[str, str]) -> Price | None:
+    """The price that sells this already: by the lookup key, or by the configuration's id."""
+    lookup_key, terms = _lookup_key(*key), _terms(key)
+    found = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
+    if found and found.is_sold_as(*terms):
+        return found
+    for price_id in current_app.config["STRIPE_PRICES"].get(key, ())[:1]:
+        try:
+            configured = gateway.price(price_id)
+        except gateway.Gone:
+            continue
+        if configured.is_sold_as(*terms):
+            return configured
+    return None
+
+
+def _ensure_price(key: tuple[str, str], existing: Price | None) -> Price:
+    lookup_key = _lookup_key(*key)
+    if existing is None:
+        product_id = _product_id(plans.BY_ID[key[0]])
+        return gateway.create_price(product_id, lookup_key, *_terms(key))
+    if existing.lookup_key != lookup_key:
+        return gateway.give_lookup_key(existing.id, lookup_key)
+    return existing
+
+
+def _with_own_product(prices: Mapping[tuple[str, str], Price | None]) -> list[Plan]:
+    """The plans whose prices stand, or are to stand, under a product of our making."""
+    ours = {
+        plan_id
+        for (plan_id, _), price in prices.items()
+        if price is None or price.product_id == _product_id(plans.BY_ID[plan_id])
+    }
+    return [plans.BY_ID[plan_id] for plan_id in sorted(ours)]
+
+
+def _with_older(key: tuple[str, str], price_id: str) -> str:
+    """The price that is sold, then those that were: a new price takes nobody's plan away."""
+    known = current_app.config["STRIPE_PRICES"].get(key, ())
+    return ",".join([price_id, *(older for older in known if older != price_id)])
+
+
+def _ensure_endpoint(found: list[Endpoint]) -> str | None:
+    """An endpoint in our version for exactly our events; the secrets to accept when one is made.
+
+    Where we know no secret, the endpoint is made anew. One of another version cannot be changed:
+    a new one is made beside it, with both secrets accepted, and the next run removes the old.
+    """
+    known: tuple[str, ...] = current_app.config["STRIPE_WEBHOOK_SECRETS"]
+    if is_out_of_reach():
+        return None
+    kept = _kept(found)
+    if kept:
+        gateway.update_webhook_endpoint(kept.id, webhooks.HANDLED)
+    if kept or not known:
+        for each in found:
+            if each is not kept:
+                gateway.delete_webhook_endpoint(each.id)
+    if kept:
+        return None
+    made = gateway.create_webhook_endpoint(webhook_url(), webhooks.HANDLED)
+    return ",".join([made, *known])
+
+
+def _kept(found: list[Endpoint]) -> Endpoint | None:
+    """The endpoint that stays: one in our version whose secret we know."""
+    if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
+        return None
+    right = [each for each in found if each.api_version == gateway.api_version()]
+    return max(right, key=lambda each: each.created, default=None)
+
+
+def _product_step(plan: Plan) -> Step:
+    try:
+        found = gateway.product(_product_id(plan))
+    except gateway.Gone:
+        return Step("make", f"product {plan.name}")
+    same = (found.name, found.description, found.is_active) == (plan.name, plan.summary, True)
+    return Step("leave" if same else "change", f"product {plan.name} ({found.id})")
+
+
+def _price_step(key: tuple[str, str], price: Price | None) -> Step:
+    cents, interval = _terms(key)
+    what = f"price {_lookup_key(*key)}, {cents / 100:.2f} {gateway.CURRENCY} a {interval}"
+    if price is None:
+        older = current_app.config["STRIPE_PRICES"].get(key, ())
+        kept = f"; {', '.join(older)} goes on for who has it" if older else ""
+        return Step("make", what + kept)
+    same = price.lookup_key == _lookup_key(*key)
+    return Step("leave" if same else "change", f"{what} ({price.id})")
+
+
+def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | None]) -> Step:
+    if portal is None:
+        return Step("make", "portal configuration with plan switching")
+    wanted = {price.id if price else None for price in prices.values()}
+    same = portal.switches and portal.prices == wanted
+    return Step("leave" if same else "change", f"portal configuration ({portal.id})")
+
+
+def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
+    if is_out_of_reach():
+        reason = f"Stripe cannot reach {webhook_url()}"
+        yield Step("skip", f"webhook endpoint: {reason}; see `stripe listen`")
+        return
+    kept = _kept(found)
+    if kept:
+        same = kept.is_enabled and kept.events == set(webhooks.HANDLED)
+        yield Step("leave" if same else "change", f"webhook endpoint {kept.url} ({kept.id})")
+    else:
+        yield Step("make", f"webhook endpoint {webhook_url()}, {len(webhooks.HANDLED)} events")
+    goes = kept or not current_app.config["STRIPE_WEBHOOK_SECRETS"]
+    for each in found:
+        if each is not kept:
+            why = "its secret is not known" if not kept and goes else f"API {each.api_version}"
+            yield Step("remove" if goes else "leave", f"webhook endpoint {each.id} ({why})")
+
+
+def _terms(key: tuple[str, str]) -> tuple[int, str]:
+    """What a plan costs: cents, and Stripe's word for the interval."""
+    plan_id, interval = key
+    return plans.BY_ID[plan_id].price(interval), STRIPE_INTERVAL[interval]
+
+
+def _product_id(plan: Plan) -> str:
+    return f"saas_{plan.id}"
 
 
 def _lookup_key(plan_id: str, interval: str) -> str:

@@ -110,7 +110,7 @@ def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
 def _unavailable(error: stripe.StripeError) -> Unavailable:
     kinds = {401: KeyRefused, 403: KeyRefused, 429: Overloaded}
     kind = kinds.get(error.http_status or 0, Unavailable)
-    said = kind(f"{type(error).__name__} {error.http_status or ''}".strip())
+    said = kind(_words(error))
     asked = str((error.headers or {}).get("retry-after", ""))
     said.pause = float(asked) if asked.isdigit() else None
     return said
@@ -138,6 +138,15 @@ def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
         return answer.result(timeout=patience.left(otherwise=0))
     except TimeoutError:
         raise Unavailable("out of time") from None
+
+
+def _words(error: stripe.StripeError) -> str:
+    """The kind of error; of a key that may not do this also Stripe's words, which say what it may.
+
+    Those of a wrong key show a part of it, so they are left out.
+    """
+    kind = f"{type(error).__name__} {error.http_status or ''}".strip()
+    return f"{kind}: {error.user_message}" if error.http_status == 403 else kind
 
 
 def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:

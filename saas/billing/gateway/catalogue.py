@@ -8,21 +8,34 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from saas.billing.gateway.calling import call
+from saas.billing.gateway.calling import call, call_unless_gone, given
 
 if TYPE_CHECKING:
     import stripe
 
 
+CURRENCY = "usd"
+
+
 @dataclass(frozen=True)
 class Price:
-    """A price as the catalogue compares it: cents of US dollars an interval."""
+    """A price as the catalogue compares it: cents of a currency for an interval of Stripe's."""
 
     id: str
     product_id: str
     lookup_key: str
     cents: int
-    interval: str
+    interval: str  # "month" or "year"; empty where it does not recur, or otherwise
+    currency: str = "usd"
+    is_active: bool = True
+
+    def is_sold_as(self, cents: int, interval: str) -> bool:
+        """Whether this is what the catalogue sells."""
+        return self.is_active and (self.cents, self.interval, self.currency) == (
+            cents,
+            interval,
+            CURRENCY,
+        )
 
 
 def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
@@ -35,20 +48,35 @@ def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
     return call(fetch)
 
 
+def price(price_id: str) -> Price:
+    """A price by its id. Raises `Gone`, with Stripe's words, which tell of another mode's price."""
+    return call(lambda client: _price(client.v1.prices.retrieve(given(price_id))))
+
+
+def give_lookup_key(price_id: str, lookup_key: str) -> Price:
+    """Let a price that exists carry a lookup key, taken over from any other."""
+    params: Any = {"lookup_key": lookup_key, "transfer_lookup_key": True}
+    return call(lambda client: _price(client.v1.prices.update(price_id, params)))
+
+
 def ensure_product(product_id: str, name: str, description: str) -> str:
-    """A product with this id of our choosing, made when there is none."""
+    """A product with this id of our choosing, made when there is none, and called as we call it."""
+    params: Any = {"name": name, "description": description}
 
     def ensure(client: stripe.StripeClient) -> str:
         import stripe
 
         try:
-            return client.v1.products.retrieve(product_id).id
+            found = client.v1.products.retrieve(product_id)
         except stripe.InvalidRequestError as error:
             if error.code != "resource_missing":
                 raise
-        return client.v1.products.create(
-            {"id": product_id, "name": name, "description": description}
-        ).id
+            made: Any = {"id": product_id, **params}
+            return client.v1.products.create(made).id
+        if (found.name, found.description or "", found.active) != (name, description, True):
+            changed: Any = {**params, "active": True}
+            client.v1.products.update(product_id, changed)
+        return found.id
 
     return call(ensure)
 
@@ -57,7 +85,7 @@ def create_price(product_id: str, lookup_key: str, cents: int, interval: str) ->
     """A recurring price; it takes the lookup key over from an older price."""
     params: Any = {
         "product": product_id,
-        "currency": "usd",
+        "currency": CURRENCY,
         "unit_amount": cents,
         "recurring": {"interval": interval},
         "lookup_key": lookup_key,
@@ -115,29 +143,34 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
     return call(ensure)
 
 
-def ensure_webhook_endpoint(url: str, events: Sequence[str], *, known: bool) -> str | None:
-    """An endpoint at `url` for exactly these events; its secret when it was made now.
+def create_webhook_endpoint(url: str, events: Sequence[str]) -> str:
+    """An endpoint for exactly these events in our SDK's version of the API; its secret.
 
-    Stripe tells a secret once, at creation. So where ours is not `known`, the endpoint is made
-    anew. Endpoints of other applications on the account are left alone.
+    Stripe tells the secret this once: https://docs.stripe.com/api/webhook_endpoints/object
     """
-    params: Any = {"enabled_events": list(events)}
 
-    def ensure(client: stripe.StripeClient) -> str | None:
+    def create(client: stripe.StripeClient) -> str:
         import stripe
 
-        endpoints = client.v1.webhook_endpoints
-        for found in endpoints.list({"limit": 100}).auto_paging_iter():
-            if found.url != url:
-                continue
-            if known:
-                endpoints.update(found.id, params)
-                return None
-            endpoints.delete(found.id)
-        made: Any = {**params, "url": url, "api_version": stripe.api_version}
-        return endpoints.create(made).secret
+        params: Any = {
+            "url": url,
+            "enabled_events": list(events),
+            "api_version": stripe.api_version,
+        }
+        return str(client.v1.webhook_endpoints.create(params).secret)
 
-    return call(ensure)
+    return call(create)
+
+
+def update_webhook_endpoint(endpoint_id: str, events: Sequence[str]) -> None:
+    """Deliver exactly these events there, and deliver again where it was switched off."""
+    params: Any = {"enabled_events": list(events), "disabled": False}
+    call(lambda client: client.v1.webhook_endpoints.update(endpoint_id, params))
+
+
+def delete_webhook_endpoint(endpoint_id: str) -> None:
+    """Deliver nothing there any more."""
+    call_unless_gone(lambda client: client.v1.webhook_endpoints.delete(given(endpoint_id)))
 
 
 def move_webhook_endpoints(path: str, url: str) -> None:
@@ -152,10 +185,14 @@ def move_webhook_endpoints(path: str, url: str) -> None:
 
 
 def _price(found: Any) -> Price:
+    recurring = found.recurring
+    is_plain = recurring and recurring.interval_count == 1 and recurring.usage_type == "licensed"
     return Price(
         id=found.id,
         product_id=found.product if isinstance(found.product, str) else found.product.id,
         lookup_key=found.lookup_key or "",
         cents=found.unit_amount or 0,
-        interval=found.recurring.interval if found.recurring else "",
+        interval=recurring.interval if is_plain else "",
+        currency=found.currency,
+        is_active=found.active,
     )

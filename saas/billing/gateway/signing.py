@@ -51,6 +51,13 @@ def verify(payload: bytes, signature: str | None) -> Event:
     return read_event(body)
 
 
+def signature(payload: str, secret: str) -> str:
+    """The header with which a request is signed as Stripe signs it, now."""
+    from stripe import WebhookSignature
+
+    return str(WebhookSignature.generate_signature_header(payload, secret))
+
+
 def _verify_signature(payload: bytes, signature: str) -> None:
     from stripe import SignatureVerificationError, WebhookSignature
 

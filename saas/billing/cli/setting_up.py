@@ -1,0 +1,95 @@
+"""`flask billing setup` and `doctor`: what must stand at Stripe, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask import current_app
+
+from saas import outside
+from saas.billing import bp, doctor, gateway
+from saas.billing import setup as setting_up
+from saas.billing.cli import showing
+from saas.billing.cli.comparing import json_option
+
+
+@bp.cli.command("setup")
+@click.option("--dry-run", is_flag=True, help="Show the plan and make nothing.")
+@click.option(
+    "--write",
+    "file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Put the variables into this file, such as .env; printed otherwise.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask before a live account is changed.")
+@outside.needed
+def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
+    """Make at Stripe what saas/plans.py sells: products, prices, portal, webhook endpoint.
+
+    Shows a plan first. What exists is adopted, and a second run changes nothing. Then come the
+    variables that the application needs; the webhook secret among them only when it is new.
+    """
+    if not current_app.config["STRIPE_API_KEY"]:
+        raise click.ClickException(
+            "STRIPE_API_KEY is not set. Set a key of https://dashboard.stripe.com/apikeys, "
+            "or run flask seed to use the sandbox."
+        )
+    steps = setting_up.plan()
+    for step in steps:
+        showing.note(f"  {step.verb:<7} {step.what}")
+    if dry_run:
+        return
+    is_change = any(step.verb in ("make", "change", "remove") for step in steps)
+    if is_change and gateway.is_live() and not yes:
+        click.confirm("This is a live account. Go on?", abort=True, err=True)
+    _hand_out(setting_up.set_up(prefix=_prefix()), file)
+
+
+def _prefix() -> str:
+    """In the sandbox the variables are its own, so that a real key simply replaces them."""
+    return "SANDBOX_" if current_app.config["STRIPE_IS_SANDBOX"] else ""
+
+
+def _hand_out(variables: dict[str, str], file: Path | None) -> None:
+    if file is None:
+        for name, value in variables.items():
+            click.echo(f"{name}={value}")
+        return
+    try:
+        setting_up.write_env(file, variables)
+    except (OSError, UnicodeDecodeError) as error:
+        for name, value in variables.items():
+            click.echo(f"{name}={value}")
+        raise click.ClickException(
+            f"{file} could not be written ({error}). The variables stand above: the webhook "
+            "secret is not told twice."
+        ) from None
+    showing.note(f"Wrote {', '.join(variables)} to {file}.")
+
+
+@bp.cli.command("doctor")
+@json_option
+@outside.needed
+def examine(as_json: bool) -> None:
+    """Look for every way in which a Stripe set-up goes wrong, and say what mends it.
+
+    Changes nothing. Exit code 1 when there is a problem.
+    """
+    problems = 0
+    for finding in doctor.examine():
+        problems += finding.is_problem
+        if as_json:
+            showing.line(
+                check=finding.check,
+                problem=finding.is_problem,
+                said=finding.said,
+                mend=finding.mend or None,
+            )
+        else:
+            click.echo(f"{'PROBLEM' if finding.is_problem else 'ok':<8} {finding.said}")
+            if finding.is_problem:
+                click.echo(f"{'':<8} -> {finding.mend}")
+    if problems:
+        raise SystemExit(1)

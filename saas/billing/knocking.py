@@ -1,0 +1,53 @@
+"""Knock at our own webhook: does the running application accept what this configuration signs?"""
+
+from __future__ import annotations
+
+import enum
+import json
+import time
+import uuid
+
+import requests
+from flask import current_app
+
+from saas.billing import gateway, setup
+
+_TIMEOUT = (2, 5)  # seconds
+
+
+class Answer(enum.Enum):
+    """What came of it. REFUSED: somebody is there, and does not know our secret."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    NOBODY = "nobody"
+
+
+def knock() -> Answer:
+    """Send a signed event of a type that nobody handles: it is answered, and nothing is written."""
+    secrets = current_app.config["STRIPE_WEBHOOK_SECRETS"]
+    if not secrets:
+        return Answer.REFUSED
+    payload = json.dumps(
+        {
+            "id": f"evt_knock_{uuid.uuid4().hex}",
+            "object": "event",
+            "type": "saas.doctor",
+            "created": int(time.time()),
+            "livemode": gateway.is_live(),
+            "data": {"object": {"object": "knock"}},
+        }
+    )
+    headers = {
+        "Content-Type": "application/json",
+        "Stripe-Signature": gateway.signature(payload, secrets[0]),
+    }
+    try:
+        answer = requests.post(
+            setup.webhook_url(), payload, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+        )
+    except requests.RequestException:
+        return Answer.NOBODY
+    if answer.ok:
+        return Answer.ACCEPTED
+    return Answer.REFUSED if answer.status_code == 400 else Answer.NOBODY
