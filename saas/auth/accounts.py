@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from saas import database
-from saas.auth.models import User
+from saas.auth.models import Identity, Passkey, Session, StartedSignIn, User
 from saas.database import db
 
 NAME_LENGTH = (3, 32)
@@ -82,6 +82,22 @@ def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
     return person
 
 
+def arrive(email: str) -> User:
+    """The account of an address whose owner has just proven that it is theirs, made now if new.
+
+    Whoever else got into an account before its owner came loses every way back into it: otherwise
+    somebody could prepare an account for an address and wait for its owner to move in.
+    """
+    with database.writing():
+        person = sign_up(email)
+        if person.verified_at is None:
+            _lock_out(person)
+            verified = {"verified_at": database.now()}
+            database.execute(update(User).where(User.id == person.id).values(verified))
+            db.session.refresh(person)
+    return person
+
+
 def rename(person: User, name: str) -> None:
     """Change how a person is called; the form has checked the length."""
     with database.writing():
@@ -127,6 +143,11 @@ def everybody() -> Iterator[User]:
 def count() -> int:
     """How many accounts there are."""
     return db.session.scalar(select(func.count()).select_from(User)) or 0
+
+
+def _lock_out(person: User) -> None:
+    for way_in in (Session, Identity, Passkey, StartedSignIn):
+        database.execute(delete(way_in).where(way_in.user_id == person.id))
 
 
 def _set_role(person: User, role: str) -> None:

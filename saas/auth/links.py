@@ -79,7 +79,7 @@ def redeem(token: str) -> tuple[User, str]:
             .where(SignInLink.email == link.email, SignInLink.used_at.is_(None))
             .values(used_at=now())
         )
-        person = accounts.sign_up(link.email)
+        person = accounts.arrive(link.email)
         if person.disabled_at or person.is_closing:
             raise BadLink("disabled", link.email)
     return person, link.next_path

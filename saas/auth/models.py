@@ -1,4 +1,4 @@
-"""People, the sessions they are signed in with, and the links that sign them in."""
+"""People, the ways in which they sign in, and the sessions that they are signed in with."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from datetime import datetime
 from typing import cast
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ForeignKey, Index
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from saas.database import Key, Model, UTCDateTime, now
 from saas.subscriber import Subscriber
 
 
 class User(Subscriber, UserMixin, Model):
-    """A person. The address is the one that was validated: lower case, ASCII, unique."""
+    """A person. The address is the one that was validated: lower case, ASCII, unique.
+
+    `verified_at` is when its owner first proved that it is theirs: accounts can be made for others.
+    """
 
     __tablename__ = "users"
 
@@ -24,10 +27,14 @@ class User(Subscriber, UserMixin, Model):
     name: Mapped[str | None]
     role: Mapped[str] = mapped_column(default="user", server_default="user")
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    verified_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     disabled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     closing_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
 
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
+
+    identities: Mapped[list[Identity]] = relationship(viewonly=True, order_by="Identity.created_at")
+    passkeys: Mapped[list[Passkey]] = relationship(viewonly=True, order_by="Passkey.created_at")
 
     # Not columns: the row of `sessions` that this request came with, and the secret that names it.
     session_id = cast("uuid.UUID | None", None)
@@ -82,3 +89,62 @@ class SignInLink(Model):
         Index("ix_sign_in_links_email", "email"),
         Index("ix_sign_in_links_expires_at", "expires_at"),
     )
+
+
+class Identity(Model):
+    """Somebody at Google or GitHub who is this person. What names them is (issuer, subject).
+
+    The address is what the provider said at the last sign-in, to be shown and never to be looked
+    up: addresses change hands.
+    """
+
+    __tablename__ = "identities"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    provider: Mapped[str]
+    issuer: Mapped[str]
+    subject: Mapped[str]
+    email: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    last_used_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+
+class Passkey(Model):
+    """A key pair of which we hold the public half."""
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    credential_id: Mapped[bytes] = mapped_column(unique=True)
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class StartedSignIn(Model):
+    """A sign-in that is under way elsewhere: at a provider, or in the browser's authenticator.
+
+    Its state, nonce and challenge are derived from its id, so no row yields one. Whoever deletes
+    the row finishes it, so that it is finished once. `user_id` is who was signed in then.
+    """
+
+    __tablename__ = "started_sign_ins"
+
+    id: Mapped[Key]
+    way: Mapped[str]
+    purpose: Mapped[str]
+    user_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    next_path: Mapped[str]
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
