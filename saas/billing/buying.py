@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from functools import partial
 
 from flask import current_app
@@ -91,8 +92,20 @@ def ensure_customer(person: User) -> str:
         )
         stored = session.get(User, person.id, populate_existing=True)
     if stored is None or stored.stripe_customer_id is None:
+        _take_back(person.id, created)
         raise CannotSubscribe("This account is being closed.")
     return stored.stripe_customer_id
+
+
+def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
+    """The account began to close while its customer was made: leave no address at Stripe."""
+    gateway.delete_customer(customer_id)
+    with database.writing():  # if the closing is called off, the next customer is a new one
+        database.execute(
+            update(User)
+            .where(User.id == person_id, User.stripe_customer_id.is_(None))
+            .values(stripe_customer_epoch=User.stripe_customer_epoch + 1)
+        )
 
 
 def price_for(plan_id: str, interval: str) -> str:

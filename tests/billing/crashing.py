@@ -97,7 +97,8 @@ class Mortal:
             steps.step("the answer")
         finally:
             _steps.reset(token)
-        start_response(status, [*headers, ("X-Steps", "; ".join(steps.passed))])
+        headers += [("X-Steps", "; ".join(steps.passed)), ("X-Process", str(os.getpid()))]
+        start_response(status, headers)
         return [body]
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:

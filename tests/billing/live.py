@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -61,6 +62,19 @@ class Gate:
             yield
         finally:
             self.instead = None
+
+    @contextmanager
+    def gathering(self, number: int) -> Iterator[None]:
+        """Within this, the first so many calls are answered when all of them have arrived."""
+        barrier, order = threading.Barrier(number), itertools.count(1)
+
+        def gather(environ: dict[str, Any], start_response: Any) -> Any:
+            if next(order) <= number:
+                barrier.wait(20)
+            return self.app(environ, start_response)
+
+        with self.answering(gather):
+            yield
 
     @contextmanager
     def holding(self) -> Iterator[threading.Event]:

@@ -1,0 +1,256 @@
+"""Two processes of ten threads against each other: in the end our columns equal Stripe's.
+
+How often Stripe is asked is bounded: a sync whose answer came too late asks once more, and when
+that is too late as well, somebody began to ask after it was called, and has written. So an event
+asks for the subscriptions at most twice, however many arrive at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, text
+
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import subscriptions
+from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
+from saas.database import db
+from tests.billing import stripe_side
+from tests.billing.live import THREADS, WORKERS, LiveShop, tell
+
+AT_ONCE = WORKERS * THREADS
+ASKED_AT_MOST = 2  # times for each event
+_numbers = itertools.count(1)
+
+
+def email() -> str:
+    return f"racer-{next(_numbers)}@example.com"
+
+
+def subject_of(person: User, subscription: str) -> dict[str, Any]:
+    return {"id": subscription, "object": "subscription", "customer": person.stripe_customer_id}
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """Call everything at the same time; the answers, in the order of the calls."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [done.result() for done in [pool.submit(call) for call in calls]]
+
+
+def telling(shop: LiveShop, person: User, subscription: str, event: str = "") -> Callable[[], Any]:
+    event = event or f"evt_{uuid.uuid4().hex}"
+    return lambda: tell(shop, subject_of(person, subscription), id=event)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_deadlocks(live: LiveShop) -> Any:
+    yield
+    with live.app.app_context():
+        if db.engine.dialect.name == "postgresql":
+            known = text(
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            )
+            assert db.session.scalar(known) == 0
+
+
+def is_true(shop: LiveShop, person: User) -> None:
+    """The copy equals Stripe's state, and the history tells how it came about without a gap."""
+    with shop.app.app_context():
+        assert subscriptions.differences(accounts.get(person.email)) == {}
+        changes = db.session.scalars(
+            select(SubscriptionChange)
+            .where(SubscriptionChange.user_id == person.id)
+            .order_by(SubscriptionChange.counter)
+        ).all()
+        assert all(a.after == b.before for a, b in itertools.pairwise(changes))
+        left = select(StripeEvent.id).where(
+            StripeEvent.processed_at.is_(None),
+            StripeEvent.customer_id == person.stripe_customer_id,
+        )
+        assert db.session.scalars(left).all() == []
+
+
+def history(shop: LiveShop, person: User) -> list[str]:
+    with shop.app.app_context():
+        causes = select(SubscriptionChange.cause).where(SubscriptionChange.user_id == person.id)
+        return list(db.session.scalars(causes))
+
+
+def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> None:
+    ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+    event = f"evt_{subscription}"
+
+    live.gate.calls.clear()
+    with live.gate.gathering(THREADS):  # nobody writes before ten have asked
+        answers = at_once(*[telling(live, ann, subscription, event)] * AT_ONCE)
+
+    assert [answer.status_code for answer in answers] == [200] * AT_ONCE
+    assert history(live, ann) == [event]
+    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
+    assert set(live.gate.calls) == {"GET /v1/subscriptions"}
+    is_true(live, ann)
+
+
+def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop) -> None:
+    ann, subscription = stripe_side.subscriber(live, email())
+    at_stripe = stripe_side.client(live).v1
+    item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
+
+    def change_and_tell(number: int) -> Any:
+        price = live.price["business" if number % 2 else "pro", "monthly"]
+        at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
+        return telling(live, ann, subscription)()
+
+    live.gate.calls.clear()
+    answers = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["X-Process"] for answer in answers}) == WORKERS
+    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(answers)
+    is_true(live, ann)
+    truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
+    assert stripe_side.person(live, ann.email).stripe_price_id == truth
+
+
+def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
+    dice = random.Random(3)
+    people = [stripe_side.subscriber(live, email(), synced=False) for _ in range(8)]
+    events = [telling(live, *one) for one in people for _ in range(4)] * 3
+    dice.shuffle(events)
+
+    live.gate.calls.clear()
+    answers = at_once(*events)
+
+    assert {answer.status_code for answer in answers} == {200}
+    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
+    for person, _ in people:
+        is_true(live, person)
+        assert len(history(live, person)) == 1
+
+
+def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
+    ann, subscription = stripe_side.subscriber(live, email())
+    at_stripe = stripe_side.client(live).v1
+    browser, _ = live.signed_in(ann)
+
+    def sync() -> int:
+        return live.app.test_cli_runner().invoke(args=["billing", "sync", ann.email]).exit_code
+
+    def come_back() -> int:
+        answer = live.ask("GET", "/billing/return", 0, headers={"Cookie": cookie})
+        return answer.status_code if answer is not None else 0
+
+    def cancel_and_resume(when: bool) -> int:
+        at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": when})
+        return int(telling(live, ann, subscription)().status_code)
+
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    answers = at_once(
+        *[lambda n=n: cancel_and_resume(n % 2 == 0) for n in range(12)],
+        *[come_back] * 6,
+        *[sync] * 6,
+    )
+    browser.close()
+
+    assert answers == [200] * 12 + [303] * 6 + [0] * 6
+    is_true(live, ann)
+
+
+def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: LiveShop) -> None:
+    ann, first = stripe_side.subscriber(live, email(), synced=False)
+    at_stripe = stripe_side.client(live).v1
+    marks = at_stripe.subscriptions.retrieve(first).metadata
+    second = at_stripe.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": live.price["pro", "monthly"]}],
+            "metadata": dict(marks.to_dict()),
+        }
+    ).id
+    before = len(at_stripe.refunds.list({"limit": 100}).data)
+
+    answers = at_once(*[telling(live, ann, each) for each in (first, second) * 5])
+
+    assert {answer.status_code for answer in answers} <= {200, 503}  # 503: it comes again
+    telling(live, ann, second)()
+    statuses = [at_stripe.subscriptions.retrieve(each).status for each in (first, second)]
+    assert sorted(map(str, statuses)) == ["active", "canceled"]
+    assert len(at_stripe.refunds.list({"limit": 100}).data) == before + 1
+
+
+def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None:
+    ann, subscription = stripe_side.subscriber(live, email())
+    browser, header = live.signed_in(ann)
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    browser.close()
+    headers = {**header, "Cookie": cookie, "Origin": live.url}
+
+    def ask(method: str, path: str, **data: str) -> Callable[[], Any]:
+        return lambda: live.ask(method, path, 0, headers=dict(headers), data=data)
+
+    def sync() -> Any:
+        with live.app.app_context():
+            subscriptions.sync(ann.id, cause="a race")
+
+    answers = at_once(
+        *[telling(live, ann, subscription) for _ in range(6)],
+        *[ask("DELETE", "/api/user")] * 2,
+        *[ask("POST", "/billing/checkout", plan="business", interval="yearly")] * 4,
+        *[ask("GET", "/billing/return")] * 3,
+        *[telling(live, ann, subscription) for _ in range(6)],
+        *[sync] * 2,
+    )  # fmt: skip
+
+    events, pages = [*answers[:6], *answers[15:21]], answers[6:15]
+    assert {answer.status_code for answer in events} == {200}
+    assert {answer.status_code for answer in pages} <= {200, 303, 401, 503}  # never 500
+    assert 200 in {answer.status_code for answer in answers[6:8]}  # the account was closed
+    nobody_is_charged(live, ann)
+
+
+def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None:
+    """Somebody without a subscription closes the account while pages are opened to buy one."""
+    with live.app.app_context():
+        ann = accounts.sign_up(email())
+    browser, header = live.signed_in(ann)
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    browser.close()
+    headers = {**header, "Cookie": cookie, "Origin": live.url}
+
+    def buy(number: int) -> Any:
+        data = {"plan": "pro", "interval": "monthly", "nonce": f"{number:x}"}
+        return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
+
+    answers = at_once(
+        *[lambda n=n: buy(n) for n in range(6)],
+        lambda: live.ask("DELETE", "/api/user", 0, headers=dict(headers)),
+        *[lambda n=n: buy(n) for n in range(6, 12)],
+    )
+
+    # 503 to one whose customer was deleted between two steps: nothing was changed, it says.
+    assert {answer.status_code for answer in answers} <= {200, 303, 401, 503}
+    assert answers[6].status_code == 200
+    nobody_is_charged(live, ann)
+
+
+def nobody_is_charged(shop: LiveShop, person: User) -> None:
+    """The account is gone, and of its customers none has anything to pay or a page to pay on."""
+    at_stripe = stripe_side.client(shop).v1
+    with shop.app.app_context():
+        assert db.session.get(User, person.id) is None
+        buried = select(func.count()).where(ClosedAccount.person_id == person.id)
+        assert db.session.scalar(buried) == 1
+    everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
+    assert person.email not in [customer.email for customer in everybody]
+    for session in at_stripe.checkout.sessions.list({"limit": 100}).auto_paging_iter():
+        if session.client_reference_id == str(person.id):
+            assert session.status == "expired"
+    for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
+        assert found.metadata.to_dict().get("person") != str(person.id)
