@@ -25,6 +25,9 @@ from saas.database import Model, UTCDateTime, db, now
 # A person mistypes and retries; a script does not stop at ten.
 SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
 SIGN_IN_BY_IP = "30 per 15 minutes"
+# Codes are few: whoever asks for mails to somebody else's address could guess some of each. With
+# twenty a day that takes a hundred years; the link in the mail goes on working.
+CODES_BY_ADDRESS = "20 per day"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
 CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from flask_wtf import FlaskForm
-from wtforms import EmailField, HiddenField
-from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
+from wtforms import EmailField, HiddenField, StringField
+from wtforms.validators import DataRequired, Length, Regexp, StopValidation, ValidationError
 
 from saas.auth import accounts
 
@@ -35,5 +37,27 @@ class LoginForm(FlaskForm):
             ) from None
 
 
+class CodeForm(FlaskForm):
+    """The six digits of the mail, with whatever spaces were pasted along."""
+
+    code = StringField(
+        "Code from the mail",
+        filters=[lambda typed: re.sub(r"[\s-]", "", typed or "")],
+        validators=[Regexp(r"^[0-9]{6}$", message="Enter the six digits from the mail.")],
+    )
+
+
 class ConfirmForm(FlaskForm):
     """A button and its CSRF token, nothing else."""
+
+
+class ResendForm(FlaskForm):
+    """Another mail; with the token of one that was mailed, to the same address."""
+
+    token = HiddenField()
+
+
+class SwitchForm(FlaskForm):
+    """Sign in here; `switch` names who is signed out by it, so that nobody is by accident."""
+
+    switch = HiddenField()

@@ -1,93 +1,179 @@
-"""Sign-in links: asked for with an address, good once, for ten minutes.
+"""Sign-in mails: asked for with an address, good once, for ten minutes, by link or by code.
 
-The token is an HMAC of the row's id under the secret key. A copy of the database alone yields
-nothing that signs anybody in, and a queued mail carries an id only.
+The link works in any browser. The code, six digits that one can type, works in the browser alone
+that asked, and five tries end it. Token and code are derived from the row's id (`tokens`).
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
 
-from flask import current_app
 from sqlalchemy import delete, select, update
 
 from saas import database, jobs, mail
-from saas.auth import accounts
+from saas.auth import accounts, tokens
 from saas.auth.models import SignInLink, User
 from saas.database import db, now
 
 LIFETIME = timedelta(minutes=10)
+WAIT = timedelta(seconds=30)  # between two mails that one browser asks for
+TRIES = 5
 _KEPT = timedelta(days=1)  # so that a late click is told "used" or "expired", not "unknown"
-_MAC_BYTES = 24
+_LINK, _CODE = "sign-in-link", "sign-in-code"
 
 
 class BadLink(Exception):
-    """The link signs nobody in. `reason` is unknown, used, expired or disabled."""
+    """The link signs nobody in. `reason` is unknown, used, replaced, expired or disabled."""
 
-    def __init__(self, reason: str, email: str | None = None) -> None:
+    def __init__(self, reason: str, link: SignInLink | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.email = email
+        self.link = link
 
 
-def send(email: str, next_path: str) -> None:
-    """Promise a mail with a link; `email` is cleaned, `next_path` is a path of ours.
+class BadCode(Exception):
+    """The code signs nobody in; the message says why, for a person."""
 
-    The same is done for every address, and the mail goes out in a worker, so that neither the
-    answer nor its timing tells whether somebody has an account.
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def send(email: str, next_path: str, browser: str | None = None) -> None:
+    """Promise a mail with a link and a code; `email` is cleaned, `next_path` is a path of ours.
+
+    `browser` is the secret of the browser that asks; a newer mail replaces its older ones, and
+    nobody else's. The same is done for every address, and the mail goes out in a worker, so that
+    neither the answer nor its timing tells whether somebody has an account.
     """
     with database.writing() as session:
+        if browser:
+            _end(SignInLink.browser_hash == _hash(browser), replaced_at=now())
         link = SignInLink(
-            id=database.uuid7(), email=email, next_path=next_path, expires_at=now() + LIFETIME
+            id=database.uuid7(),
+            email=email,
+            next_path=next_path,
+            expires_at=now() + LIFETIME,
+            browser_hash=_hash(browser) if browser else None,
         )
         session.add(link)
         session.flush()
         mail.promise("sign_in", link.id)
 
 
+def asked_by(browser: str) -> SignInLink | None:
+    """The newest mail that a browser asked for, whatever became of it."""
+    return db.session.scalar(
+        select(SignInLink)
+        .where(SignInLink.browser_hash == _hash(browser))
+        .order_by(SignInLink.id.desc())
+        .limit(1)
+    )
+
+
+def mailed(token: str) -> SignInLink | None:
+    """The mail that a token came with, whatever became of it: who has it may have another."""
+    link_id = tokens.row_of(_LINK, token)
+    return db.session.get(SignInLink, link_id) if link_id else None
+
+
+def seconds_to_wait(link: SignInLink) -> int:
+    """How long the browser waits before it may ask for another mail; 0 when it may."""
+    return max(0, ceil((link.created_at + WAIT - now()).total_seconds()))
+
+
+# --- answering ----------------------------------------------------------------------------------
+
+
 def read(token: str) -> SignInLink:
     """The link that a token stands for, still good; raises `BadLink`. Changes nothing."""
     link = _find(token)
-    if link.used_at is not None:
-        raise BadLink("used", link.email)
-    if link.expires_at <= now():
-        raise BadLink("expired", link.email)
+    for reason, is_so in (
+        ("used", link.used_at is not None),
+        ("replaced", link.replaced_at is not None),
+        ("expired", link.expires_at <= now()),
+    ):
+        if is_so:
+            raise BadLink(reason, link)
     return link
 
 
 def redeem(token: str) -> tuple[User, str]:
-    """Use a link up: the person it signs in, made now if new, and where they were going.
+    """Use a link up: the person it signs in, made now if new, and where they were going."""
+    return _use(read(token))
 
-    Exactly one of many simultaneous tries succeeds, and it ends every other link of the address.
-    """
-    link = read(token)
-    with database.writing():
-        used = database.execute(
-            update(SignInLink)
-            .where(SignInLink.id == link.id, SignInLink.used_at.is_(None))
-            .values(used_at=now())
+
+def redeem_code(browser: str, code: str) -> tuple[User, str]:
+    """Use a mail up by its code, typed in the browser that asked; raises `BadCode`, `BadLink`."""
+    link = asked_by(browser)
+    if link is None or link.used_at or link.expires_at <= now():
+        raise BadCode("This code has expired. Ask for another mail.")
+    if not _count_try(link.id):
+        raise BadCode(
+            "Too many codes were tried. The link in the mail still works, or ask for another mail."
         )
-        if not used:
-            raise BadLink("used", link.email)
-        database.execute(
-            update(SignInLink)
-            .where(SignInLink.email == link.email, SignInLink.used_at.is_(None))
-            .values(used_at=now())
+    if not tokens.is_code(_CODE, link.id, code):
+        left = TRIES - link.tries - 1
+        raise BadCode(
+            "This is not the code in the newest mail. "
+            + (f"You can try {left} more time{'s'[: left != 1]}." if left else "It has ended now.")
         )
-        person = accounts.arrive(link.email)
-        if person.disabled_at or person.is_closing:
-            raise BadLink("disabled", link.email)
-    return person, link.next_path
+    return _use(link)
 
 
 def token_for(link_id: uuid.UUID) -> str:
-    """What the mail carries: the id and its proof, as 54 characters that fit an address."""
-    return _encode(link_id, current_app.config["SECRET_KEY"])
+    """What the address in the mail carries."""
+    return tokens.token_for(_LINK, link_id)
+
+
+def code_for(link_id: uuid.UUID) -> str:
+    """The six digits in the mail."""
+    return tokens.code_for(_CODE, link_id)
+
+
+def _find(token: str) -> SignInLink:
+    if tokens.row_of(_LINK, token) is None:
+        raise BadLink("unknown")
+    link = mailed(token)
+    if link is None:
+        raise BadLink("expired")  # so long ago that it was forgotten
+    return link
+
+
+def _use(link: SignInLink) -> tuple[User, str]:
+    """Exactly one of many simultaneous tries succeeds, and it ends every mail of the address."""
+    with database.writing():
+        if not _end(SignInLink.id == link.id, used_at=now()):
+            raise BadLink("used", link)
+        _end(SignInLink.email == link.email, used_at=now())
+        person = accounts.arrive(link.email)
+        if person.disabled_at or person.is_closing:
+            raise BadLink("disabled", link)
+    return person, link.next_path
+
+
+def _count_try(link_id: uuid.UUID) -> bool:
+    """Take one of the tries; False when there is none left, however many take at once."""
+    with database.writing():
+        return bool(
+            database.execute(
+                update(SignInLink)
+                .where(SignInLink.id == link_id, SignInLink.tries < TRIES)
+                .values(tries=SignInLink.tries + 1)
+            )
+        )
+
+
+def _end(which: Any, **how: datetime) -> int:
+    still_good = (SignInLink.used_at.is_(None), SignInLink.replaced_at.is_(None))
+    return database.execute(update(SignInLink).where(which, *still_good).values(**how))
+
+
+def _hash(browser: str) -> bytes:
+    return hashlib.sha256(browser.encode()).digest()
 
 
 @jobs.sweep(minutes=60)
@@ -95,23 +181,3 @@ def forget_old_links() -> None:
     """An address that only ever asked for a link is not kept."""
     with database.writing():
         database.execute(delete(SignInLink).where(SignInLink.expires_at < now() - _KEPT))
-
-
-def _find(token: str) -> SignInLink:
-    try:
-        raw = base64.urlsafe_b64decode(token.encode("ascii") + b"==")
-        link_id = uuid.UUID(bytes=raw[:16])
-    except (ValueError, binascii.Error):
-        raise BadLink("unknown") from None
-    keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
-    if not any(hmac.compare_digest(_encode(link_id, key), token) for key in keys):
-        raise BadLink("unknown")
-    link = db.session.scalar(select(SignInLink).where(SignInLink.id == link_id))
-    if link is None:
-        raise BadLink("expired")
-    return link
-
-
-def _encode(link_id: uuid.UUID, key: str) -> str:
-    proof = hmac.new(key.encode(), b"sign-in-link:" + link_id.bytes, hashlib.sha256).digest()
-    return base64.urlsafe_b64encode(link_id.bytes + proof[:_MAC_BYTES]).rstrip(b"=").decode()

@@ -36,9 +36,11 @@ class User(Subscriber, UserMixin, Model):
     identities: Mapped[list[Identity]] = relationship(viewonly=True, order_by="Identity.created_at")
     passkeys: Mapped[list[Passkey]] = relationship(viewonly=True, order_by="Passkey.created_at")
 
-    # Not columns: the row of `sessions` that this request came with, and the secret that names it.
+    # Not columns: the row of `sessions` that this request came with, the secret that names it, and
+    # when it began.
     session_id = cast("uuid.UUID | None", None)
     session_token = ""
+    signed_in_at = cast("datetime | None", None)
 
     def get_id(self) -> str:
         """What flask-login keeps in the cookie: the session's secret, not the person's id."""
@@ -74,7 +76,7 @@ class Session(Model):
 
 
 class SignInLink(Model):
-    """A link that was asked for. The token is derived from its id, so no row yields one."""
+    """A mail that was asked for. Token and code are derived from its id, so no row yields one."""
 
     __tablename__ = "sign_in_links"
 
@@ -84,9 +86,13 @@ class SignInLink(Model):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    replaced_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by a newer mail
+    browser_hash: Mapped[bytes | None]  # of the browser that asked: only there the code is good
+    tries: Mapped[int] = mapped_column(default=0, server_default="0")  # of the code
 
     __table_args__ = (
         Index("ix_sign_in_links_email", "email"),
+        Index("ix_sign_in_links_browser_hash", "browser_hash"),
         Index("ix_sign_in_links_expires_at", "expires_at"),
     )
 

@@ -54,6 +54,7 @@ def start(person: User) -> None:
     security.new_session()
     session.permanent = True
     person.session_id, person.session_token = row.id, token
+    person.signed_in_at = row.created_at
     login_user(person)
 
 
@@ -81,7 +82,7 @@ def forget_old_sessions() -> None:
 def _load(token: str) -> User | None:
     at = now()
     found = db.session.execute(
-        select(User, Session.id, Session.last_seen_at)
+        select(User, Session.id, Session.last_seen_at, Session.created_at)
         .join(Session, User.id == Session.user_id)
         .where(
             Session.token_hash == _hash(token),
@@ -94,6 +95,7 @@ def _load(token: str) -> User | None:
         return None
     person: User = found[0]
     person.session_id, person.session_token = found.id, token
+    person.signed_in_at = found.created_at
     if found.last_seen_at < at - _SEEN_EVERY:
         _note_seen(found.id)
     return person

@@ -1,17 +1,24 @@
-"""Sign-in: one field, one mail, one button."""
+"""Sign-in: one field, one mail, one button or six digits."""
 
 from __future__ import annotations
+
+import secrets
 
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas import limits, security
-from saas.auth import accounts, bp, links, sessions
-from saas.auth.forms import ConfirmForm, LoginForm
-from saas.auth.links import BadLink
+from saas.auth import accounts, bp, fresh, links, sessions
+from saas.auth.forms import CodeForm, ConfirmForm, LoginForm, ResendForm, SwitchForm
+from saas.auth.links import BadCode, BadLink
+from saas.auth.models import SignInLink, User
+from saas.database import now
 
 Answer = str | Response | tuple[str, int]
+
+
+# --- asking for a mail --------------------------------------------------------------------------
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -33,42 +40,125 @@ def _ask_for_address(template: str) -> Answer:
     if not form.validate():
         return render_template(template, form=form), 422
 
-    email = form.email.data or ""
-    _limit_mails_to(email)
-    links.send(email, security.safe_path(form.next.data, "/dashboard"))
-    session["asked_for"] = email
+    return _send(form.email.data or "", security.safe_path(form.next.data, "/dashboard"))
+
+
+@bp.route("/auth/confirm", methods=["GET", "POST"])
+@login_required
+def confirm() -> Answer:
+    """Sign in once more as oneself, before something that cannot be undone."""
+    next_path = security.safe_path(request.values.get("next"), "/dashboard")
+    if fresh.is_fresh():
+        return redirect(next_path, code=303)
+    form = ConfirmForm()
+    if not form.validate_on_submit():
+        return render_template("auth/confirm.html", form=form, next=next_path)
+
+    return _send(current_user.email, next_path)
+
+
+@bp.post("/auth/resend")
+def resend() -> Answer:
+    """Another mail: to the address this browser asked for, or that of a link that was mailed."""
+    form = ResendForm()
+    before = links.mailed(form.token.data) if form.token.data else _asked_here()
+    if before is None or not form.validate_on_submit():
+        return redirect(url_for("auth.login"), code=303)
+
+    mine = _asked_here()
+    if mine and (wait := links.seconds_to_wait(mine)):
+        flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
+        return redirect(url_for("auth.check_inbox"), code=303)
+    flash("Another mail is on its way. The older ones from here do not work any more.", "success")
+    return _send(before.email, before.next_path)
+
+
+def _send(email: str, next_path: str) -> Response:
+    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
+    session.setdefault("browser", secrets.token_urlsafe(16))
+    links.send(email, next_path, session["browser"])
     return redirect(url_for("auth.check_inbox"), code=303)
 
 
-def _limit_mails_to(email: str) -> None:
-    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
-    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
+def _asked_here() -> SignInLink | None:
+    return links.asked_by(session["browser"]) if "browser" in session else None
+
+
+# --- answering it -------------------------------------------------------------------------------
 
 
 @bp.get("/auth/check-inbox")
 def check_inbox() -> Answer:
-    email = session.get("asked_for")
-    if email is None:
+    return _inbox(CodeForm(formdata=None))
+
+
+@bp.post("/auth/code")
+def code() -> Answer:
+    asked = _asked_here()
+    if asked is None:
+        flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
-    return render_template("auth/check_inbox.html", email=email)
+    form = CodeForm()
+    if not form.validate_on_submit():
+        return _inbox(form, 422)
+
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.fold(asked.email))
+    try:
+        person, next_path = links.redeem_code(session["browser"], form.code.data or "")
+    except BadCode as error:
+        form.code.errors = [str(error)]
+        return _inbox(form, 422)
+    return _enter(person, next_path)
+
+
+def _inbox(form: CodeForm, status: int = 200) -> Answer:
+    asked = _asked_here()
+    if asked is None or asked.used_at:
+        return redirect(url_for("auth.login"), code=303)
+    page = render_template(
+        "auth/check_inbox.html",
+        form=form,
+        resend_form=ResendForm(formdata=None),
+        email=asked.email,
+        is_over=asked.expires_at <= now(),
+        wait=links.seconds_to_wait(asked),
+    )
+    return page, status
 
 
 @bp.get("/auth/link/<token>")
 def link(token: str) -> Answer:
-    found = links.read(token)
-    page = render_template(
-        "auth/link.html",
-        email=found.email,
-        new=accounts.find(found.email) is None,
-        form=ConfirmForm(),
-    )
-    return Response(page, mimetype="text/html", headers=[("Referrer-Policy", "strict-origin")])
+    return _link_page(links.read(token))
 
 
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
-    person, next_path = links.redeem(token)
+    found, form = links.read(token), SwitchForm()
+    if _is_somebody_else(found) and form.switch.data != str(current_user.id):
+        return _link_page(found, 409)  # another tab has signed somebody else in meanwhile
+    return _enter(*links.redeem(token))
+
+
+def _link_page(found: SignInLink, status: int = 200) -> Response:
+    page = render_template(
+        "auth/link.html",
+        email=found.email,
+        new=accounts.find(found.email) is None,
+        somebody_else=_is_somebody_else(found),
+        form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
+    )
+    policy = {"Referrer-Policy": "strict-origin"}  # the address holds the token
+    return Response(page, status, policy, mimetype="text/html")
+
+
+def _is_somebody_else(found: SignInLink) -> bool:
+    return bool(current_user.is_authenticated and current_user.email != found.email)
+
+
+def _enter(person: User, next_path: str) -> Response:
     sessions.start(person)
     return redirect(security.safe_path(next_path, "/dashboard"), code=303)
 
@@ -76,7 +166,14 @@ def redeem(token: str) -> Answer:
 @bp.errorhandler(BadLink)
 def explain_bad_link(error: BadLink) -> Answer:
     status = 404 if error.reason == "unknown" else 410
-    return render_template("auth/link_invalid.html", reason=error.reason), status
+    page = render_template(
+        "auth/link_invalid.html",
+        reason=error.reason,
+        link=error.link,
+        token=(request.view_args or {}).get("token", ""),
+        form=ResendForm(formdata=None),
+    )
+    return page, status
 
 
 @bp.post("/logout")

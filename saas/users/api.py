@@ -8,6 +8,7 @@ from flask_login import current_user
 
 from saas import security
 from saas.auth import sessions
+from saas.auth.fresh import fresh_sign_in_required
 from saas.errors import Problem
 from saas.users import bp, closing
 from saas.users.schemas import UserSchema
@@ -21,6 +22,7 @@ def show() -> dict[str, Any]:
 
 @bp.delete("/api/user")
 @security.api_login_required
+@fresh_sign_in_required
 def delete() -> dict[str, Any]:
     try:
         closing.close_account(current_user)

@@ -7,6 +7,7 @@ from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas.auth import accounts, sessions
+from saas.auth.fresh import fresh_sign_in_required
 from saas.billing import access
 from saas.users import bp, closing
 from saas.users.forms import DeleteForm, NameForm
@@ -40,6 +41,7 @@ def update_name() -> Answer:
 
 @bp.post("/dashboard/settings/delete")
 @login_required
+@fresh_sign_in_required
 def delete_account() -> Answer:
     form = DeleteForm()
     if not form.validate_on_submit():

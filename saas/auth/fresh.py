@@ -1,0 +1,51 @@
+"""A fresh sign-in: what cannot be undone is asked of somebody who has just shown who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from flask import redirect, request, url_for
+from flask_login import current_user
+
+from saas import errors, security
+from saas.database import now
+from saas.errors import Problem
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+LASTS = timedelta(minutes=10)
+
+
+def is_fresh() -> bool:
+    """Whether this session was begun within the last ten minutes."""
+    began = current_user.signed_in_at if current_user.is_authenticated else None
+    return began is not None and began > now() - LASTS
+
+
+def fresh_sign_in_required(view: View) -> View:
+    """Ask to confirm who one is before the view; put it below `login_required`.
+
+    People come back to the page with the form; programs get 403 `sign_in_again`.
+    """
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        if is_fresh():
+            return view(*args, **kwargs)
+        if errors.wants_json():
+            raise Problem(403, "sign_in_again", "Sign in again; then this is possible for a while.")
+        return redirect(url_for("auth.confirm", next=_page_of_the_form()), code=303)
+
+    return guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+
+def _page_of_the_form() -> str:
+    """The page that was seen: this one, or the one that its form was sent from."""
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    sent_from = urlsplit(request.referrer or "")
+    return security.safe_path(sent_from.path, url_for("users.settings"))

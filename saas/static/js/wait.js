@@ -1,0 +1,17 @@
+// Counts down to the moment at which another mail can be asked for. Without this the button works
+// all the time, and the server says how long to wait.
+for (const form of document.querySelectorAll("form[data-wait]")) {
+  const shown = form.querySelector("[data-seconds]");
+  if (!shown) continue;
+  const button = form.querySelector("button");
+  const ends = Date.now() + Number(form.dataset.wait) * 1000;
+  button.disabled = true;
+  const timer = setInterval(() => {
+    const left = Math.ceil((ends - Date.now()) / 1000);
+    shown.textContent = Math.max(left, 0);
+    if (left > 0) return;
+    clearInterval(timer);
+    button.disabled = false;
+    shown.parentElement.textContent = "You can ask for another mail now.";
+  }, 250);
+}
