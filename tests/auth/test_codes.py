@@ -1,0 +1,240 @@
+"""Signing in by the six digits of the mail, and asking for another one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from flask import Flask
+
+from saas.auth import links
+from saas.database import now
+from tests.conftest import Shop, both_databases
+from tests.visitor import Page, Visitor
+
+
+def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login") -> str:
+    """Ask for a mail; the code in it."""
+    visitor.visit(start)
+    visitor.submit("/login", email=email)
+    assert visitor.page.path == "/auth/check-inbox"
+    visitor.link_from_mail(email)  # once it is there
+    return code_in_mail(visitor, email)
+
+
+def code_in_mail(visitor: Visitor, email: str = "ann@example.com") -> str:
+    found = re.search(r"\b([0-9]{6})\b", visitor.mails_to(email)[0]["text"])
+    assert found
+    return found[1]
+
+
+def wrong(code: str) -> str:
+    return f"{(int(code) + 1) % 1_000_000:06}"
+
+
+def type_code(visitor: Visitor, code: str) -> Page:
+    return visitor.submit("/auth/code", code=code)
+
+
+@pytest.mark.parametrize("spelled", ["{}{}", "{} {}", " {}-{} "])
+def test_the_code_signs_in_where_it_was_asked_for(visitor: Visitor, spelled: str) -> None:
+    code = ask(visitor)
+
+    page = type_code(visitor, spelled.format(code[:3], code[3:]))
+
+    assert page.path == "/dashboard"
+
+
+def test_a_code_leads_on_to_where_one_was_going(visitor: Visitor) -> None:
+    code = ask(visitor, start="/login?next=/dashboard/settings")
+
+    assert type_code(visitor, code).path == "/dashboard/settings"
+
+
+def test_a_code_is_worth_nothing_in_another_browser(shop: Shop, visitor: Visitor) -> None:
+    code = ask(visitor)
+    thief = shop.visitor()
+    ask(thief)  # asks for the same address, and gets a mail of their own that only Ann can read
+
+    page = type_code(thief, code)
+
+    assert page.status == 422
+    assert "not the code in the newest mail" in page.text
+    assert type_code(visitor, code).path == "/dashboard"
+
+
+def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Visitor) -> None:
+    ask(visitor)
+    other = shop.visitor()
+    token = other.visit("/login").form("/login").fields["csrf_token"]
+
+    answer = other.request("POST", "/auth/code", data={"code": "123456", "csrf_token": token})
+
+    assert answer.headers["Location"] == "/login"
+    assert "code works only where it was asked for" in other.visit("/login").text
+
+
+def test_five_wrong_codes_end_the_code_and_not_the_link(visitor: Visitor) -> None:
+    code = ask(visitor)
+
+    for left in ("4 more times", "3 more times", "2 more times", "1 more time.", "has ended now"):
+        page = type_code(visitor, wrong(code))
+        assert (page.status, left in page.text) == (422, True), page.text
+
+    page = type_code(visitor, code)
+    assert page.status == 422
+    assert "Too many codes" in page.text
+    link = visitor.link_from_mail("ann@example.com")
+    visitor.visit(link)
+    assert visitor.submit(urlsplit(link).path).path == "/dashboard"
+
+
+@both_databases
+def test_twenty_guesses_at_once_are_five(shop: Shop, visitor: Visitor) -> None:
+    code = ask(visitor)
+    form = visitor.page.form("/auth/code")
+
+    def guess(_: int) -> str:
+        answer = visitor.request(
+            "POST",
+            "/auth/code",
+            data={"code": wrong(code), "csrf_token": form.fields["csrf_token"]},
+        )
+        return "tried" if "not the code" in answer.text else "refused"
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(guess, range(20)))
+
+    assert answers.count("tried") == 5
+
+
+def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
+    code = ask(visitor)
+
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        assert "expired" in type_code(visitor, code).text
+        assert "The mail has expired" in visitor.visit("/auth/check-inbox").text
+
+
+def test_a_code_and_its_link_work_once_together(shop: Shop, visitor: Visitor) -> None:
+    code = ask(visitor)
+    link = visitor.link_from_mail("ann@example.com")
+    type_code(visitor, code)
+
+    assert shop.visitor().visit(link).status == 410
+
+
+@pytest.mark.parametrize("typed", ["", "12345", "1234567", "abcdef", "１２３４５６", "12 34"])
+def test_what_is_no_code_is_told_so_and_costs_no_try(visitor: Visitor, typed: str) -> None:
+    code = ask(visitor)
+
+    for _ in range(6):
+        assert "Enter the six digits" in type_code(visitor, typed).text
+
+    assert type_code(visitor, code).path == "/dashboard"
+
+
+def test_another_mail_replaces_the_first_one_after_a_visible_wait(visitor: Visitor) -> None:
+    first = ask(visitor)
+    old_link = visitor.link_from_mail("ann@example.com")
+    assert "another mail in 30 seconds" in visitor.page.text
+    assert "Another mail can be sent in" in visitor.submit("/auth/resend").text
+    assert len(visitor.mails_to("ann@example.com")) == 1
+
+    with time_machine.travel(now() + timedelta(seconds=31)):
+        page = visitor.submit("/auth/resend")
+
+        assert "Another mail is on its way" in page.text
+        assert len(visitor.mails_to("ann@example.com")) == 2
+        assert "There is a newer mail" in visitor.visit(old_link).text
+        visitor.visit("/auth/check-inbox")
+        assert type_code(visitor, first).status == 422
+        assert type_code(visitor, code_in_mail(visitor)).path == "/dashboard"
+
+
+def test_nobody_voids_another_s_mail_by_asking_again_and_again(
+    shop: Shop, visitor: Visitor
+) -> None:
+    code = ask(visitor)
+    annoying = shop.visitor()
+    for _ in range(3):
+        annoying.visit("/login")
+        annoying.submit("/login", email="ann@example.com")
+
+    assert type_code(visitor, code).path == "/dashboard"
+
+
+def test_using_any_mail_ends_all_of_the_address(shop: Shop, visitor: Visitor) -> None:
+    code = ask(visitor)
+    other = shop.visitor()
+    ask(other)
+    link = visitor.link_from_mail("ann@example.com")
+
+    other.visit(link)
+    other.submit(urlsplit(link).path)
+
+    assert visitor.visit("/auth/check-inbox").path == "/login"
+    assert code
+
+
+def test_a_page_of_a_dead_link_has_a_button_for_another_mail(shop: Shop, visitor: Visitor) -> None:
+    ask(visitor, start="/login?next=/dashboard/settings")
+    link = visitor.link_from_mail("ann@example.com")
+    elsewhere = shop.visitor()
+
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        elsewhere.visit(link)
+        page = elsewhere.submit("/auth/resend")
+
+        assert page.path == "/auth/check-inbox"
+        assert "ann@example.com" in page.text
+        assert type_code(elsewhere, code_in_mail(elsewhere)).path == "/dashboard/settings"
+
+
+def test_a_link_signs_nobody_out_who_has_not_said_so(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("bob@example.com")
+    ask(shop.visitor())
+    link = visitor.link_from_mail("ann@example.com")
+
+    page = visitor.visit(link)
+    assert "You are signed in as bob@example.com" in page.text
+    assert visitor.visit("/dashboard").path == "/dashboard"
+    visitor.visit(link)
+    page = visitor.submit(urlsplit(link).path)
+
+    assert page.path == "/dashboard"
+    assert "ann@example.com" in visitor.visit("/dashboard/settings").text
+
+
+def test_a_link_page_from_before_somebody_signed_in_switches_nobody(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ask(shop.visitor())
+    link = visitor.link_from_mail("ann@example.com")
+    visitor.sign_in("bob@example.com")
+    token = visitor.visit(link).form(urlsplit(link).path).fields["csrf_token"]
+
+    answer = visitor.request("POST", link, data={"csrf_token": token})
+
+    assert answer.status_code == 409
+    assert "bob@example.com" in visitor.visit("/dashboard/settings").text
+
+
+def test_a_code_from_before_the_secret_key_was_changed_still_works(
+    make_app: Callable[..., Flask],
+) -> None:
+    before = make_app(SECRET_KEY="the-old-secret-of-more-than-32-characters")
+    after = make_app(SECRET_KEY_FALLBACKS="the-old-secret-of-more-than-32-characters")
+    with before.app_context():
+        links.send("ann@example.com", "/dashboard", "a browser")
+        asked = links.asked_by("a browser")
+        assert asked
+        code = links.code_for(asked.id)
+
+    with after.app_context():
+        assert links.redeem_code("a browser", code)[0].email == "ann@example.com"

@@ -1,0 +1,84 @@
+"""What cannot be undone asks for a sign-in of the last ten minutes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from urllib.parse import quote, urlsplit
+
+import pytest
+import time_machine
+
+from saas.database import now
+from tests.auth.test_codes import code_in_mail
+from tests.conftest import Shop
+from tests.visitor import Visitor
+
+LATER = timedelta(minutes=11)
+
+
+@pytest.fixture
+def ann(visitor: Visitor) -> Visitor:
+    visitor.sign_in("ann@example.com")
+    return visitor
+
+
+def test_deleting_right_after_signing_in_needs_no_confirmation(ann: Visitor) -> None:
+    ann.visit("/dashboard/settings")
+
+    page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    assert "Your account is deleted" in page.text
+
+
+def test_deleting_later_asks_to_confirm_and_comes_back(ann: Visitor) -> None:
+    with time_machine.travel(now() + LATER):
+        ann.visit("/dashboard/settings")
+        page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+        assert page.path == "/auth/confirm"
+        assert "Nothing was changed" in page.text
+
+        ann.submit("/auth/confirm")
+        before = ann.cookie
+        page = ann.submit("/auth/code", code=code_in_mail(ann))
+        assert page.path == "/dashboard/settings"
+        assert ann.cookie != before  # a new session
+        page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    assert "Your account is deleted" in page.text
+
+
+def test_the_link_confirms_as_well(ann: Visitor) -> None:
+    with time_machine.travel(now() + LATER):
+        ann.visit("/auth/confirm?next=/dashboard/settings")
+        ann.submit("/auth/confirm")
+        link = ann.link_from_mail("ann@example.com")
+        ann.visit(link)
+
+        assert ann.submit(urlsplit(link).path).path == "/dashboard/settings"
+        assert ann.visit("/auth/confirm").path == "/dashboard"  # nothing to confirm
+
+
+def test_the_mail_goes_to_oneself_whatever_is_sent(ann: Visitor) -> None:
+    with time_machine.travel(now() + LATER):
+        token = ann.visit("/auth/confirm").form("/auth/confirm").fields["csrf_token"]
+        ann.request("POST", "/auth/confirm", data={"csrf_token": token, "email": "eve@example.com"})
+
+    assert ann.mails_to("eve@example.com") == []
+
+
+def test_a_program_is_told_to_sign_in_again(ann: Visitor) -> None:
+    with time_machine.travel(now() + LATER):
+        token = ann.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
+        answer = ann.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "sign_in_again"
+
+
+@pytest.mark.parametrize("target", ["//evil.com", "https://evil.com/", "/no-such-page"])
+def test_one_is_led_back_to_a_page_of_ours_only(ann: Visitor, target: str) -> None:
+    assert ann.visit(f"/auth/confirm?next={quote(target)}").path == "/dashboard"
+
+
+def test_a_stranger_has_nothing_to_confirm(shop: Shop, visitor: Visitor) -> None:
+    assert visitor.visit("/auth/confirm").path == "/login"
