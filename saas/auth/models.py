@@ -10,6 +10,7 @@ from flask_login import UserMixin
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from saas.auth import devices
 from saas.database import Key, Model, UTCDateTime, now
 from saas.subscriber import Subscriber
 
@@ -73,6 +74,11 @@ class Session(Model):
     last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     user_agent: Mapped[str] = mapped_column(default="")
+
+    @property
+    def device(self) -> str:
+        """The browser and its system, such as "Firefox on Linux"."""
+        return devices.described(self.user_agent)
 
 
 class SignInLink(Model):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 from flask import Flask, request, session, url_for
 from flask_login import current_user, login_user, logout_user
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from werkzeug.exceptions import Unauthorized
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -71,12 +72,32 @@ def forget() -> None:
     security.new_session()
 
 
+def of(person: User) -> Sequence[Session]:
+    """The browsers in which a person is signed in, the one of this request first."""
+    alive = select(Session).where(Session.user_id == person.id, _is_alive(now()))
+    rows = db.session.scalars(alive.order_by(Session.last_seen_at.desc())).all()
+    return sorted(rows, key=lambda row: row.id != person.session_id)
+
+
+def revoke(person: User, session_id: uuid.UUID) -> bool:
+    """Sign another browser of this person out; False when there is no such session of theirs."""
+    mine = (Session.user_id == person.id, Session.id != person.session_id)
+    with database.writing():
+        return bool(database.execute(delete(Session).where(Session.id == session_id, *mine)))
+
+
+def revoke_others(person: User) -> int:
+    """Sign every other browser of this person out; how many there were."""
+    mine = (Session.user_id == person.id, Session.id != person.session_id)
+    with database.writing():
+        return database.execute(delete(Session).where(*mine))
+
+
 @jobs.sweep(minutes=60)
 def forget_old_sessions() -> None:
     """Sessions that nobody can use any more."""
     with database.writing():
-        over = (Session.expires_at <= now()) | (Session.last_seen_at <= now() - IDLE)
-        database.execute(delete(Session).where(over))
+        database.execute(delete(Session).where(~_is_alive(now())))
 
 
 def _load(token: str) -> User | None:
@@ -84,12 +105,7 @@ def _load(token: str) -> User | None:
     found = db.session.execute(
         select(User, Session.id, Session.last_seen_at, Session.created_at)
         .join(Session, User.id == Session.user_id)
-        .where(
-            Session.token_hash == _hash(token),
-            Session.expires_at > at,
-            Session.last_seen_at > at - IDLE,
-            User.disabled_at.is_(None),
-        )
+        .where(Session.token_hash == _hash(token), _is_alive(at), User.disabled_at.is_(None))
     ).one_or_none()
     if found is None:
         return None
@@ -99,6 +115,10 @@ def _load(token: str) -> User | None:
     if found.last_seen_at < at - _SEEN_EVERY:
         _note_seen(found.id)
     return person
+
+
+def _is_alive(at: datetime) -> ColumnElement[bool]:
+    return (Session.expires_at > at) & (Session.last_seen_at > at - IDLE)
 
 
 def _note_seen(session_id: uuid.UUID) -> None:

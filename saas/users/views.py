@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, url_for
+from uuid import UUID
+
+from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
@@ -39,6 +41,23 @@ def update_name() -> Answer:
     return redirect(url_for("users.settings"), code=303)
 
 
+@bp.post("/dashboard/settings/sessions/<uuid:session_id>/revoke")
+@login_required
+def revoke_session(session_id: UUID) -> Answer:
+    if not sessions.revoke(current_user, session_id):
+        abort(404)
+    flash("That browser is signed out.", "success")
+    return redirect(url_for("users.settings", _anchor="sessions"), code=303)
+
+
+@bp.post("/dashboard/settings/sessions/revoke-others")
+@login_required
+def revoke_other_sessions() -> Answer:
+    count = sessions.revoke_others(current_user)
+    flash(f"{count} other browser{'s are' if count != 1 else ' is'} signed out.", "success")
+    return redirect(url_for("users.settings", _anchor="sessions"), code=303)
+
+
 @bp.post("/dashboard/settings/delete")
 @login_required
 @fresh_sign_in_required
@@ -58,4 +77,9 @@ def delete_account() -> Answer:
 
 
 def _settings(name_form: NameForm, delete_form: DeleteForm) -> str:
-    return render_template("users/settings.html", name_form=name_form, delete_form=delete_form)
+    return render_template(
+        "users/settings.html",
+        name_form=name_form,
+        delete_form=delete_form,
+        sessions=sessions.of(current_user),
+    )
