@@ -40,6 +40,7 @@ def _migrate(connection, sqlite: bool) -> None:
             transactional_ddl=True,
             compare_server_default=True,
             render_item=_render_item,
+            include_name=_is_ours,
         )
         with context.begin_transaction():
             context.run_migrations()
@@ -47,6 +48,11 @@ def _migrate(connection, sqlite: bool) -> None:
             raise RuntimeError(
                 f"the migration would leave rows without their parents: {broken[:5]}"
             )
+
+
+def _is_ours(name, kind, _parents):
+    """The queue makes its own tables where it is kept in this database."""
+    return kind != "table" or not name.startswith("huey_")
 
 
 def _render_item(kind, item, _context):

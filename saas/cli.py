@@ -199,5 +199,10 @@ def worker(workers: int) -> None:
     if current_app.config["JOBS_URL"] == "inline:":
         raise click.ClickException("JOBS_URL is inline: nothing is queued.")
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
+    try:
+        application.extensions["queue"].reach()
+    except Exception as error:  # each storage has its own kinds
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise click.ClickException(f"JOBS_URL: the queue does not answer: {reason}") from None
     click.echo(f"Worker {os.getpid()} is ready.", err=True)
     jobs.work(application, workers)

@@ -171,7 +171,14 @@ class EnvironmentSchema(Schema):
     DATABASE_URL = _optional(_database_url)
     REDIS_URL = _optional(_starts_with("redis://", "rediss://"))
     JOBS_URL = _optional(
-        _starts_with("sqlite:///", "postgresql://", "redis://", "rediss://", "inline:")
+        _starts_with(
+            "sqlite:///",
+            "postgresql://",
+            "postgresql+psycopg://",
+            "redis://",
+            "rediss://",
+            "inline:",
+        )
     )
     SANDBOX_URL = _optional(_origin)
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))

@@ -7,7 +7,9 @@ A room registers what it can do with `@jobs.task` and what must be looked after 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -16,7 +18,8 @@ from typing import Any, Generic, ParamSpec
 
 from flask import Flask, current_app
 from huey import Huey, MemoryHuey, crontab
-from sqlalchemy import or_, update
+from sqlalchemy import make_url, or_, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas import database
@@ -24,6 +27,8 @@ from saas.database import Model, UTCDateTime, now
 
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
+
+_HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
 
 _tasks: dict[str, Callable[..., None]] = {}
 _sweeps: list[tuple[Callable[[], None], timedelta]] = []
@@ -91,8 +96,12 @@ class Queue:
     def huey(self) -> Huey:
         huey = _huey(self.app.config["JOBS_URL"], Path(self.app.instance_path))
         self.run = huey.task()(self._run_task)
-        huey.periodic_task(crontab(minute="*"))(self._run_sweeps)
+        self.sweep = huey.periodic_task(crontab(minute="*"))(self._run_sweeps)
         return huey
+
+    def reach(self) -> None:
+        """See that the queue is there; raises whatever its storage raises when it is not."""
+        self.huey.storage.queue_size()
 
     def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Hand a job to whichever worker is free."""
@@ -109,14 +118,19 @@ class Queue:
 
 
 def work(app: Flask, workers: int = 2) -> None:
-    """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish."""
-    consumer = app.extensions["queue"].huey.create_consumer(
+    """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish.
+
+    It begins with the sweeps that are due: what another worker has left behind waits for no clock.
+    """
+    queue = app.extensions["queue"]
+    consumer = queue.huey.create_consumer(
         workers=workers,
         worker_type="thread",
         initial_delay=0.05,
         max_delay=0.5,
         graceful_signal="TERM",
     )
+    queue.sweep()
     consumer.run()
 
 
@@ -126,7 +140,8 @@ def sweep_all(*, now_even_if_not_due: bool = False) -> None:
         if not _take_turn(function.__name__, every) and not now_even_if_not_due:
             continue
         try:
-            function()
+            with _holding_turn(function.__name__):
+                function()
         except Exception:
             log.exception("a sweep failed", extra={"job": function.__name__})
 
@@ -139,6 +154,39 @@ def _take_turn(name: str, every: timedelta) -> bool:
         due = or_(SweepTurn.due_at <= at, SweepTurn.due_at > at + 2 * every)
         claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
+
+
+@contextmanager
+def _holding_turn(name: str) -> Iterator[None]:
+    """While a sweep runs it is nobody else's turn, however long it takes.
+
+    The turn is held a little ahead of the present, so that after our death it is soon due again.
+    """
+    app = current_app._get_current_object()  # type: ignore[attr-defined]  # for another thread
+    done = threading.Event()
+
+    def hold() -> None:
+        while not done.wait(_HOLD.total_seconds() / 3):
+            with app.app_context():
+                _hold_on(name)
+
+    thread = threading.Thread(target=hold, daemon=True, name=f"turn of {name}")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _hold_on(name: str) -> None:
+    until = now() + _HOLD
+    held = update(SweepTurn).where(SweepTurn.name == name, SweepTurn.due_at < until)
+    try:
+        with database.writing():
+            database.execute(held.values(due_at=until))
+    except SQLAlchemyError:
+        log.warning("a sweep's turn could not be held", extra={"job": name})
 
 
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -161,7 +209,9 @@ def _huey(url: str, instance: Path) -> Huey:
     if url.startswith("postgresql"):
         from huey import PostgresHuey
 
-        return PostgresHuey("saas", dsn=url.replace("+psycopg", "", 1), results=False)
+        # SQLAlchemy's name of the driver, as in postgresql+psycopg://, is none of libpq's.
+        dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+        return PostgresHuey("saas", dsn=dsn, results=False)
     from huey import RedisHuey
 
     return RedisHuey("saas", url=url, results=False)

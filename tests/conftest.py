@@ -97,6 +97,8 @@ def close(app: Flask) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
+    if queue := vars(app.extensions["queue"]).get("huey"):  # made when it was first needed
+        queue.storage.close()
     for client in app.extensions.get("stripe", {}).values():
         client._requestor._client.close()
 

@@ -1,0 +1,258 @@
+"""Workers are killed in the middle of what they do: no mail and no event is lost."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from saas import database, jobs
+from saas.auth import links
+from saas.billing.models import StripeEvent
+from saas.config import PRICE_VARIABLES, ROOT
+from saas.database import db
+from saas.mail.models import OutboxMessage
+from saas.sandbox import create_sandbox
+from tests.billing import stripe_side
+from tests.conftest import SECRET, Shop, both_databases, free_port, open_shop, serving
+from tests.jobs.gate import Gate
+from tests.visitor import Visitor, eventually
+
+PEOPLE = [f"person{number}@example.com" for number in range(8)]
+A_WHILE = timedelta(minutes=10)
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """A real Redis that keeps nothing on disk."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("Redis is not installed: apt-get install redis-server")
+    port = free_port()
+    program = str(shutil.which("redis-server"))
+    options = [
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--dir",
+        str(tmp_path),
+    ]
+    with open(os.devnull, "wb") as nothing:
+        server = subprocess.Popen([program, *options], stdout=nothing, stderr=nothing)
+    try:
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def gate() -> Iterator[tuple[Gate, str]]:
+    """A sandbox of this test's own behind a gate, and its address."""
+    stand_in = create_sandbox()
+    gate = Gate(stand_in, "/resend/emails")
+    with serving(gate) as url:
+        try:
+            yield gate, url
+        finally:
+            gate.open()
+    stand_in.extensions["sandbox"].close()
+
+
+class Workers:
+    """Real `flask worker` processes."""
+
+    def __init__(self, **env: str) -> None:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        self.env = {**kept, "SECRET_KEY": SECRET, **env}
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, count: int = 1) -> None:
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "worker", "--workers", "1"]
+        for _ in range(count):
+            self.running.append(subprocess.Popen(command, cwd=ROOT, env=self.env))
+
+    def kill(self) -> None:
+        """At once, and without a word: SIGKILL."""
+        for worker in self.running:
+            worker.kill()
+            worker.wait()
+        self.running.clear()
+
+    def stop(self) -> list[int]:
+        """As an operator does: SIGTERM, and their exit codes."""
+        for worker in self.running:
+            worker.send_signal(signal.SIGTERM)
+        codes = [worker.wait(timeout=30) for worker in self.running]
+        self.running.clear()
+        return codes
+
+
+@contextmanager
+def workers(**env: str) -> Iterator[Workers]:
+    crew = Workers(**env)
+    try:
+        yield crew
+    finally:
+        crew.kill()
+
+
+def let_time_pass(app: Flask) -> None:
+    """Leases run out and sweeps are due, as after some minutes."""
+    with app.app_context(), database.writing():
+        for column in (OutboxMessage.due_at, jobs.SweepTurn.due_at, StripeEvent.received_at):
+            model = column.class_
+            rows = db.session.execute(select(*model.__table__.primary_key.columns, column)).all()
+            for *key, at in rows:
+                if at is not None:
+                    (name,) = model.__table__.primary_key.columns
+                    earlier = {column.key: at - A_WHILE}
+                    database.execute(update(model).where(name == key[0]).values(**earlier))
+
+
+def handed_over(app: Flask) -> int:
+    with app.app_context():
+        mails = db.session.scalars(select(OutboxMessage)).all()
+        return sum(mail.handed_over_at is not None for mail in mails)
+
+
+def queues(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    if name == "redis":
+        return str(request.getfixturevalue("redis"))
+    if name == "postgres":
+        url = str(request.getfixturevalue("database_url"))
+        return url.replace("postgresql://", "postgresql+psycopg://")
+    return f"sqlite:///{tmp_path}/jobs.db"
+
+
+@pytest.mark.parametrize(
+    ("database_url", "queue", "after"),
+    [
+        ("sqlite", "sqlite", False),
+        ("sqlite", "sqlite", True),
+        pytest.param("postgres", "postgres", False, marks=pytest.mark.postgres),
+        pytest.param("postgres", "postgres", True, marks=pytest.mark.postgres),
+        ("sqlite", "redis", False),
+    ],
+    indirect=["database_url"],
+)
+def test_workers_killed_while_they_hand_over_lose_no_mail(
+    queue: str, after: bool, request: pytest.FixtureRequest, tmp_path: Path,
+    make_app: Callable[..., Flask], gate: tuple[Gate, str], database_url: str,
+) -> None:  # fmt: skip
+    """Killed before the mail server has accepted, or after it has and we have not noted it."""
+    door, url = gate
+    door.after = after
+    jobs_url = queues(queue, tmp_path, request)
+    app = make_app(JOBS_URL=jobs_url, SANDBOX_URL=url, SAAS_ENV="development")
+    with app.app_context():
+        for email in PEOPLE:
+            links.send(email, "/dashboard")
+    with workers(DATABASE_URL=database_url, JOBS_URL=jobs_url, SANDBOX_URL=url) as crew:
+        door.shut()
+        crew.start(2)
+        eventually(lambda: len(door.waiting) == 2, 40)  # each has a mail in its hands
+        crew.kill()
+        door.open()
+        assert handed_over(app) == 0
+
+        let_time_pass(app)
+        crew.start()
+        eventually(lambda: handed_over(app) == len(PEOPLE), 40)
+        assert crew.stop() == [0]
+
+    reader = Visitor("http://localhost:5000", url)
+    for email in PEOPLE:
+        assert len(reader.mails_to(email)) == 1  # the mailbox knows a mail that comes again
+    reader.close()
+
+
+@both_databases
+def test_workers_killed_while_they_apply_events_lose_none(
+    tmp_path: Path, make_app: Callable[..., Flask], gate: tuple[Gate, str], database_url: str
+) -> None:
+    door, url = gate
+    door.path = "/stripe/v1/subscriptions"
+    with contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop:
+        _receive_without_stripe(make_app, shop)
+        env = _settings(shop, DATABASE_URL=database_url, JOBS_URL=f"sqlite:///{tmp_path}/jobs.db")
+        let_time_pass(shop.app)
+        with workers(**env) as crew:
+            door.shut()
+            crew.start(2)
+            eventually(lambda: door.waiting, 40)  # one is asking Stripe, and only one sweeps
+            assert len(door.waiting) == 1
+            crew.kill()
+            door.open()
+            assert _unprocessed(shop.app) == 4
+
+            let_time_pass(shop.app)
+            crew.start()
+            eventually(lambda: _unprocessed(shop.app) == 0, 40)
+            assert crew.stop() == [0]
+        for email in PEOPLE[:4]:
+            assert stripe_side.person(shop, email).stripe_subscription_status == "active"
+
+
+def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
+    """Events of four people arrive while Stripe cannot be asked: noted, and not applied."""
+    at_stripe = stripe_side.client(shop).v1
+    for endpoint in at_stripe.webhook_endpoints.list().data:
+        at_stripe.webhook_endpoints.delete(endpoint.id)
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key,
+        SANDBOX_STRIPE_WEBHOOK_SECRET=shop.app.config["STRIPE_WEBHOOK_SECRET"],
+        SANDBOX_URL=f"http://localhost:{free_port()}",
+    )
+    with serving(cut_off) as url:
+        for number, email in enumerate(PEOPLE[:4]):
+            person, subscription = stripe_side.subscriber(shop, email, synced=False)
+            subject: dict[str, Any] = {"id": subscription, "object": "subscription"}
+            subject["customer"] = person.stripe_customer_id
+            kind = "customer.subscription.created"
+            answer = stripe_side.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
+            assert answer.status_code == 503
+
+
+def _settings(shop: Shop, **env: str) -> dict[str, str]:
+    prices = {f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in shop.price.items()}
+    return {
+        **prices, **env, "SANDBOX_URL": shop.sandbox, "APP_URL": shop.url,
+        "SANDBOX_STRIPE_API_KEY": shop.key,
+    }  # fmt: skip
+
+
+def _unprocessed(app: Flask) -> int:
+    with app.app_context():
+        events = db.session.scalars(select(StripeEvent)).all()
+        return sum(event.processed_at is None for event in events)
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://nobody@127.0.0.1:1/nothing", "redis://127.0.0.1:1/0"]
+)
+def test_a_queue_that_is_away_is_told_in_a_sentence(
+    url: str, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(JOBS_URL=url)
+
+    result = app.test_cli_runner().invoke(args=["worker"])
+
+    assert result.exit_code == 1
+    assert "Error: JOBS_URL: the queue does not answer: " in result.output
+    assert "Traceback" not in result.output
