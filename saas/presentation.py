@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ def init_app(app: Flask) -> None:
     """Register the filters, and a hash in the address of every static file."""
     app.add_template_filter(money)
     app.add_template_filter(date)
+    app.add_template_filter(amount)
     hashes: dict[str, str] = {}
 
     @app.url_defaults
@@ -36,10 +38,36 @@ def money(cents: int) -> str:
     return f"${dollars:,}" + (f".{rest:02d}" if rest else "")
 
 
+# https://docs.stripe.com/currencies#zero-decimal and, below, three-decimal currencies
+_WITHOUT_DECIMALS = frozenset(
+    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+     "xof", "xpf")
+)  # fmt: skip
+_THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
+_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def amount(units: int, currency: str) -> str:
+    """An amount in the smallest unit of its currency as people write it: $15.00, ¥1,500, CHF 9.50.
+
+    To the last decimal, unlike a price: it is what an invoice says.
+    """
+    code = currency.lower()
+    places = 0 if code in _WITHOUT_DECIMALS else 3 if code in _THREE_DECIMALS else 2
+    value = Decimal(abs(units)).scaleb(-places)
+    sign = "-" if units < 0 else ""
+    return f"{sign}{_SIGNS.get(code, code.upper() + chr(160))}{value:,.{places}f}"
+
+
+def day(at: datetime) -> str:
+    """A day, in UTC, for where no script can put it into the reader's time zone."""
+    return f"{at:%-d %B %Y}"
+
+
 def date(at: datetime) -> Markup:
     """A day, in UTC; a script puts it into the reader's time zone."""
     return Markup('<time datetime="{}">{}</time>').format(  # noqa: S704 - format escapes
-        at.isoformat(timespec="seconds"), escape(f"{at:%-d %B %Y}")
+        at.isoformat(timespec="seconds"), escape(day(at))
     )
 
 

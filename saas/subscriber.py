@@ -23,6 +23,7 @@ SYNCED = (
     "stripe_current_period_end",
     "stripe_cancel_at",
     "stripe_past_due_since",
+    "stripe_action_required",
 )
 
 
@@ -34,6 +35,7 @@ class Subscriber:
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_subscription_status: Mapped[str | None]
     stripe_price_id: Mapped[str | None]
+    stripe_action_required: Mapped[bool | None]  # while past due: the bank wants a confirmation
     stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
 
     @declared_attr
@@ -50,6 +52,16 @@ class Subscriber:
 
     @declared_attr
     def stripe_synced_at(cls) -> Mapped[datetime | None]:
+        return mapped_column(UTCDateTime)
+
+    @declared_attr
+    def stripe_address_due_at(cls) -> Mapped[datetime | None]:
+        """Since when Stripe's customer has an older address than we do; None when it has ours."""
+        return mapped_column(UTCDateTime, index=True)
+
+    @declared_attr
+    def trial_used_at(cls) -> Mapped[datetime | None]:
+        """When the one trial of this account began, whatever became of it."""
         return mapped_column(UTCDateTime)
 
     @property
@@ -80,6 +92,14 @@ class Subscriber:
     @property
     def is_past_due(self) -> bool:
         return self.stripe_subscription_status in ("past_due", "unpaid")
+
+    @property
+    def access_ends_at(self) -> datetime | None:
+        """While a payment is past due: the end of the grace, which may be over."""
+        if self.stripe_subscription_status != "past_due" or not self.stripe_past_due_since:
+            return None
+        grace = timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"])
+        return self.stripe_past_due_since + grace
 
     @property
     def is_trialing(self) -> bool:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from saas import plans
-from saas.billing.gateway import Subscription
+from saas.billing.gateway import Overdue, Subscription
 from saas.subscriber import LIVE_STATUSES, SYNCED
 
 log = logging.getLogger("saas.billing")
@@ -17,22 +15,31 @@ NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
 
 
 def columns_for(
-    found: list[Subscription], prices: plans.Prices, unpaid_since: Callable[[str], datetime]
+    found: list[Subscription], prices: plans.Prices, overdue: Overdue | None = None
 ) -> dict[str, Any]:
-    """The columns that a customer's subscriptions give, by the written rank."""
-    if not found:
+    """The columns that a customer's subscriptions give, by the written rank.
+
+    `overdue` is what the chosen one owes; it counts where that is past due.
+    """
+    chosen = choose(found, prices)
+    if chosen is None:
         return dict(NOTHING)
-    chosen = max(found, key=lambda each: rank(each, prices))
     price = _plan_price(chosen, prices)
-    past_due = chosen.status == "past_due"
+    owed = (overdue or Overdue()) if chosen.status == "past_due" else None
     return {
         "stripe_subscription_id": chosen.id,
         "stripe_subscription_status": chosen.status,
         "stripe_price_id": price,
         "stripe_current_period_end": chosen.period_end(price),
         "stripe_cancel_at": chosen.cancel_at,
-        "stripe_past_due_since": unpaid_since(chosen.id) if past_due else None,
+        "stripe_past_due_since": owed.since if owed else None,
+        "stripe_action_required": owed.action_required if owed else None,
     }
+
+
+def choose(found: list[Subscription], prices: plans.Prices) -> Subscription | None:
+    """The one of several subscriptions that counts."""
+    return max(found, key=lambda each: rank(each, prices), default=None)
 
 
 def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:

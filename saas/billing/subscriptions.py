@@ -11,8 +11,8 @@ import random
 import time
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import Any
 
 from flask import current_app
@@ -20,8 +20,8 @@ from sqlalchemy import update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import gateway, ledger, ownership, ranking
-from saas.billing.gateway import Subscription
+from saas.billing import gateway, ledger, letters, ownership, ranking
+from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import SubscriptionChange
 from saas.database import db, now
 from saas.subscriber import SYNCED
@@ -29,6 +29,14 @@ from saas.subscriber import SYNCED
 log = logging.getLogger("saas.billing")
 
 _TRIES = 10
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What Stripe said about a person: all that the columns and the mails follow from."""
+
+    found: list[Subscription]
+    overdue: Overdue | None = None  # what the chosen one owes, while it is past due
 
 
 class _SomebodyElseDidIt(Exception):
@@ -60,11 +68,11 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
             if event_id:
                 ledger.finish(event_id)
             return person
-        found = _fetch(person)
-        if found and _end_second_ones(found):
-            found = _fetch(person)
+        answer = _fetch(person)
+        if answer and _end_second_ones(answer.found):
+            answer = _fetch(person)
         try:
-            if _write(person, _columns(person, found), cause, event_id):
+            if _write(person, _columns(person, answer), cause, event_id, answer):
                 return _read(person_id)
         except _SomebodyElseDidIt:
             return _read(person_id)
@@ -86,14 +94,27 @@ def _read(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _fetch(person: User) -> list[Subscription] | None:
+def _fetch(person: User) -> Answer | None:
     """All subscriptions of the person's customer; None when Stripe has no such customer."""
     if not person.stripe_customer_id:
-        return []
+        return Answer([])
     try:
-        return gateway.subscriptions_of(person.stripe_customer_id)
+        found = gateway.subscriptions_of(person.stripe_customer_id)
     except gateway.Gone:
         return None
+    chosen = ranking.choose(found, current_app.config["STRIPE_PRICES"])
+    if chosen is None or chosen.status != "past_due":
+        return Answer(found)
+    return Answer(found, _overdue(person, chosen.id))
+
+
+def _overdue(person: User, subscription_id: str) -> Overdue:
+    """What is owed; the grace begins with the oldest open invoice.
+
+    Without one it has begun when we first knew, or now.
+    """
+    owed = gateway.overdue(subscription_id)
+    return replace(owed, since=owed.since or person.stripe_past_due_since or now())
 
 
 def _end_second_ones(found: list[Subscription]) -> bool:
@@ -118,26 +139,31 @@ def _end_second_ones(found: list[Subscription]) -> bool:
     return bool(second)
 
 
-def _columns(person: User, found: list[Subscription] | None) -> dict[str, Any]:
+def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
     """The columns as they should be, from Stripe's answer."""
-    if found is None:
+    if answer is None:
         # The customer was deleted at Stripe: access ends, and the next checkout makes a new one.
         return {
             **ranking.NOTHING,
             "stripe_customer_id": None,
             "stripe_customer_epoch": person.stripe_customer_epoch + 1,
         }
-    since = partial(_unpaid_since, person)
-    return ranking.columns_for(found, current_app.config["STRIPE_PRICES"], since)
+    prices = current_app.config["STRIPE_PRICES"]
+    columns = ranking.columns_for(answer.found, prices, answer.overdue)
+    trials = [each.created for each in answer.found if each.had_trial]
+    if trials and person.trial_used_at is None:
+        columns["trial_used_at"] = min(trials)  # stays, whatever becomes of the customer
+    return columns
 
 
-def _unpaid_since(person: User, subscription_id: str) -> datetime:
-    """The start of the grace; without an open invoice what we knew, or this moment."""
-    return gateway.unpaid_since(subscription_id) or person.stripe_past_due_since or now()
-
-
-def _write(person: User, columns: Mapping[str, Any], cause: str, event_id: str | None) -> bool:
-    """Swap the columns in if nobody else did meanwhile, with the history, in one transaction."""
+def _write(
+    person: User,
+    columns: Mapping[str, Any],
+    cause: str,
+    event_id: str | None,
+    answer: Answer | None = None,
+) -> bool:
+    """Swap the columns in if nobody else did meanwhile; history and mails in one transaction."""
     with database.writing() as session:
         swapped = database.execute(
             update(User)
@@ -162,6 +188,9 @@ def _write(person: User, columns: Mapping[str, Any], cause: str, event_id: str |
                     after=_as_json(after),
                 )
             )
+        letters.follow(person, before, after, person.stripe_sync_counter + 1)
+        if answer:
+            letters.tell(person, after, answer.found, answer.overdue, event_id)
         if event_id and not ledger.finish(event_id):
             raise _SomebodyElseDidIt
     return True

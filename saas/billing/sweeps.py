@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import or_, select
 
 from saas import jobs
 from saas.auth.models import User
 from saas.billing import gateway, handling, subscriptions
+from saas.billing.letters import TRIAL_NOTICE
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -19,6 +22,7 @@ log = logging.getLogger("saas.billing")
 _WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
 _GIVE_UP_AFTER = 50  # attempts; `flask billing sync` mends what is left
 _ASK_AGAIN = timedelta(hours=1)
+_A_DAY = timedelta(days=1)
 _AT_ONCE = 200
 
 
@@ -51,8 +55,24 @@ def look_after_ended_periods() -> None:
         or_(User.stripe_current_period_end < at, User.stripe_cancel_at < at),
         or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _ASK_AGAIN),
     )
-    for person_id in db.session.scalars(silent.limit(_AT_ONCE)).all():
+    _sync(db.session.scalars(silent.limit(_AT_ONCE)).all(), cause="period end")
+
+
+@jobs.sweep(minutes=60)
+def look_after_trials() -> None:
+    """Ask about trials that end soon, so that nobody is charged without having been told."""
+    at = now()
+    ending = select(User.id).where(
+        User.stripe_subscription_status == "trialing",
+        User.stripe_current_period_end.between(at, at + TRIAL_NOTICE),
+        or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _A_DAY),
+    )
+    _sync(db.session.scalars(ending.limit(_AT_ONCE)).all(), cause="trial end")
+
+
+def _sync(people: Sequence[UUID], cause: str) -> None:
+    for person_id in people:
         try:
-            subscriptions.sync(person_id, cause="period end")
+            subscriptions.sync(person_id, cause=cause)
         except gateway.StripeError as error:
             log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})

@@ -174,7 +174,7 @@ def _agrees(person: User, found: list[Subscription]) -> bool:
         )
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not
-    return ranking.columns_for(found, prices, lambda _: _LONG_AGO) == person.synced_columns
+    return ranking.columns_for(found, prices) == person.synced_columns
 
 
 def _as_known(person: User) -> Subscription | None:

@@ -33,7 +33,11 @@ Sample = Callable[[], Letter]
 _composers: dict[str, Composer] = {}
 _samples: dict[str, Sample] = {}
 
-__all__ = ["Letter", "deliver", "flush", "hand_over_due", "letter", "promise", "sample", "samples"]
+__all__ = ["Letter", "NotYet", "deliver", "flush", "letter", "promise", "sample"]
+
+
+class NotYet(Exception):
+    """For a composer to raise while it cannot be known what is to be said; it is asked again."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,14 @@ def hand_over_due() -> Handed:
     return Handed(*(found.count(what) for what in ("sent", "lapsed", "refused")))
 
 
+def was_sent(key: str) -> bool:
+    """Whether the mail that was promised under this key has been handed over."""
+    sent = select(OutboxMessage.id).where(
+        OutboxMessage.key == key, OutboxMessage.handed_over_at.isnot(None)
+    )
+    return db.session.scalar(sent) is not None
+
+
 def waiting() -> int:
     """How many mails wait for their turn, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
@@ -198,13 +210,19 @@ def _put_off(message: OutboxMessage, error: Exception) -> None:
         **({"to_address": None} if failed_for_good else {}),
     )
     log.log(
-        logging.ERROR if failed_for_good else logging.WARNING,
+        _severity(error, failed_for_good),
         "mail %s of kind %s was not handed over (attempt %s): %s",
         message.id,
         message.kind,
         message.attempts,
         type(error).__name__,
     )
+
+
+def _severity(error: Exception, failed_for_good: bool) -> int:
+    if failed_for_good:
+        return logging.ERROR
+    return logging.INFO if isinstance(error, NotYet) else logging.WARNING
 
 
 def _note(message: OutboxMessage, **values: object) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from saas import database, jobs, patience
+from saas import database, jobs, mail, patience
 from saas.auth import accounts
 from saas.auth.models import SignInLink, User
 from saas.billing import gateway
@@ -131,8 +131,15 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
             ClosedAccount,
             id=database.uuid7(),
             person_id=person.id,
-            stripe_customer_id=person.stripe_customer_id,
+            # A webhook may have noticed already that the customer is gone, and cleared our column.
+            stripe_customer_id=customer_id or person.stripe_customer_id,
             closed_at=now(),
+        )
+        mail.promise(
+            "account_closed",
+            person.id,
+            about={"was_customer": bool(customer_id or person.stripe_customer_id)},
+            to=person.email,
         )
         database.execute(delete(SignInLink).where(SignInLink.email == person.email))
         database.execute(delete(User).where(User.id == person.id))

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from tests import postgres
+from tests.billing import stripe_side
 from tests.billing.live import LiveShop, open_live_shop
+from tests.conftest import Shop, open_shop
+
+
+@pytest.fixture
+def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
+    """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
+    for shop in open_shop(make_app, sandbox):
+        at_stripe = stripe_side.client(shop).v1
+        for endpoint in at_stripe.webhook_endpoints.list().data:
+            at_stripe.webhook_endpoints.delete(endpoint.id)
+        yield shop
 
 
 @pytest.fixture(scope="session")

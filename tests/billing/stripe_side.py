@@ -22,7 +22,13 @@ def client(shop: Shop) -> stripe.StripeClient:
 
 
 def subscriber(
-    shop: Shop, email: str, plan: str = "pro", interval: str = "monthly", *, synced: bool = True
+    shop: Shop,
+    email: str,
+    plan: str = "pro",
+    interval: str = "monthly",
+    *,
+    synced: bool = True,
+    trial_days: int = 0,
 ) -> tuple[User, str]:
     """A person with a subscription at Stripe: the person and the subscription's id."""
     with shop.app.app_context():
@@ -38,6 +44,7 @@ def subscriber(
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
                 "metadata": ownership.metadata_of(person),
+                "trial_period_days": trial_days,
             }
         )
         if synced:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 from saas import database, plans
 from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, ranking, subscriptions
-from saas.billing.gateway import Subscription
+from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
-from tests.conftest import Shop, both_databases, open_shop
+from tests.conftest import Shop, both_databases
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PRICES: plans.Prices = {
@@ -26,16 +26,6 @@ PRICES: plans.Prices = {
     ("pro", "yearly"): ("price_py",),
     ("business", "monthly"): ("price_bm",),
 }
-
-
-@pytest.fixture
-def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
-    """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
-    for shop in open_shop(make_app, sandbox):
-        at_stripe = stripe_side.client(shop).v1
-        for endpoint in at_stripe.webhook_endpoints.list().data:
-            at_stripe.webhook_endpoints.delete(endpoint.id)
-        yield shop
 
 
 def columns(person: User) -> dict[str, Any]:
@@ -294,7 +284,7 @@ def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> 
 
 
 def chosen(*found: Subscription) -> dict[str, Any]:
-    return ranking.columns_for(list(found), PRICES, lambda _: NOW - timedelta(days=1))
+    return ranking.columns_for(list(found), PRICES, Overdue(NOW - timedelta(days=1)))
 
 
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:

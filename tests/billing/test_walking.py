@@ -126,6 +126,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
         "stripe_current_period_end": ann.created_at,
         "stripe_cancel_at": ann.created_at,
         "stripe_past_due_since": ann.created_at,
+        "stripe_action_required": True,
     }
     assert set(wrong) == set(SYNCED)
 

@@ -39,6 +39,7 @@ from saas.billing.gateway.examining import (
     product,
     seconds_ahead,
 )
+from saas.billing.gateway.invoices import Invoice, InvoicePage, invoice, invoices_of
 from saas.billing.gateway.listing import (
     TYPES_AT_ONCE,
     EventPage,
@@ -62,25 +63,29 @@ from saas.billing.gateway.pages import (
 )
 from saas.billing.gateway.signing import BadEvent, BadSignature, Event, signature, verify
 from saas.billing.gateway.subscriptions import (
+    Overdue,
     Subscription,
     cancel,
     end_and_refund,
+    overdue,
     subscribe,
     subscriptions_of,
-    unpaid_since,
 )
 
 __all__ = [
-    "CURRENCY",
     "BadEvent",
     "BadSignature",
+    "CURRENCY",
     "Endpoint",
     "Event",
     "EventPage",
     "Gone",
+    "Invoice",
+    "InvoicePage",
     "KeyRefused",
     "Listed",
     "NotConfigured",
+    "Overdue",
     "Overloaded",
     "PER_SECOND",
     "Pacer",
@@ -111,11 +116,14 @@ __all__ = [
     "event_page",
     "expire_checkout",
     "give_lookup_key",
+    "invoice",
+    "invoices_of",
     "is_live",
     "metadata_of_customer",
     "missing_for_tax",
     "move_webhook_endpoints",
     "open_portal",
+    "overdue",
     "paced",
     "portals",
     "price",

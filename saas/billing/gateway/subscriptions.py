@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
+_SECOND = "second subscription, ended and refunded"
+
 
 @dataclass(frozen=True)
 class Subscription:
@@ -35,6 +37,9 @@ class Subscription:
     period_ends: Mapping[str, datetime]  # by price
     cancel_at: datetime | None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    had_trial: bool = False
+    ended_at: datetime | None = None
+    was_second: bool = False  # ended and refunded by `end_and_refund`
 
     def period_end(self, price_id: str | None) -> datetime | None:
         """When the paid period of this price ends, or the latest of all where it is not there."""
@@ -69,16 +74,39 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
     return call(fetch)
 
 
-def unpaid_since(subscription_id: str) -> datetime | None:
-    """When the oldest open invoice of a subscription was made; None when nothing is open."""
+@dataclass(frozen=True)
+class Overdue:
+    """What a subscription owes: since when, and the newest invoice that could not be collected."""
 
-    def fetch(client: stripe.StripeClient) -> datetime | None:
+    since: datetime | None = None
+    invoice_id: str | None = None
+    action_required: bool = False  # the bank wants its owner to confirm the payment
+
+
+def overdue(subscription_id: str) -> Overdue:
+    """The open invoices of a subscription, summed up; empty when nothing is open."""
+
+    def fetch(client: stripe.StripeClient) -> Overdue:
         page = client.v1.invoices.list(
             {"subscription": given(subscription_id), "status": "open", "limit": 100}
         )
-        return min((when(invoice.created) for invoice in page.auto_paging_iter()), default=None)
+        open_ones = list(page.auto_paging_iter())
+        since = min((when(invoice.created) for invoice in open_ones), default=None)
+        attempted = [invoice.id for invoice in open_ones if invoice.attempted]  # newest first
+        if not attempted:
+            return Overdue(since)
+        return Overdue(since, attempted[0], _waits_for_its_owner(client, str(attempted[0])))
 
     return call(fetch)
+
+
+def _waits_for_its_owner(client: stripe.StripeClient, invoice_id: str) -> bool:
+    check_deadline()
+    page = client.v1.invoice_payments.list(
+        {"invoice": invoice_id, "status": "open", "expand": ["data.payment.payment_intent"]}
+    )
+    intents = [paid.payment.payment_intent for paid in page.data]
+    return any(getattr(intent, "status", "") == "requires_action" for intent in intents)
 
 
 def read_subscription(found: Any) -> Subscription:
@@ -103,7 +131,15 @@ def read_subscription(found: Any) -> Subscription:
         period_ends=ends,
         cancel_at=when(cancel_at) if cancel_at is not None else None,
         metadata=dict(found.metadata.to_dict()) if found.metadata else {},
+        had_trial=bool(getattr(found, "trial_end", None)),
+        ended_at=when(found.ended_at) if getattr(found, "ended_at", None) else None,
+        was_second=_comment_on_end(found) == _SECOND,
     )
+
+
+def _comment_on_end(found: Any) -> str | None:
+    details = getattr(found, "cancellation_details", None)
+    return details.comment if details else None
 
 
 def cancel(subscription_id: str) -> None:
@@ -119,7 +155,9 @@ def end_and_refund(subscription_id: str) -> None:
     """
     if intent := _last_payment(subscription_id):
         _refund(intent, key=f"second:{subscription_id}")
-    cancel(subscription_id)
+    # The comment is set with the cancelling, so that whoever looks later knows why it ended.
+    why: Any = {"cancellation_details": {"comment": _SECOND}}
+    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), why))
 
 
 def _last_payment(subscription_id: str) -> str | None:

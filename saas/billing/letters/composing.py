@@ -1,0 +1,126 @@
+"""What the mails of billing say, when they are handed over.
+
+A mail is composed from what is true then: one that has lost its sense meanwhile (paid again before
+the failure was told, resumed before the end was confirmed) is not sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from flask import current_app
+
+from saas import mail, plans
+from saas.auth.models import User
+from saas.billing import gateway
+from saas.billing.letters import wording
+from saas.database import db
+from saas.mail import outbox
+
+FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
+
+
+@mail.letter("welcome")
+def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Letter | None:
+    """The plan begins, perhaps with a trial."""
+    person = _reader(person_id)
+    if person is None or person.stripe_subscription_id != subscription or not person.is_paid:
+        return None
+    trial_ends = person.stripe_current_period_end if person.is_trialing else None
+    return wording.welcome(person.email, *_sold(person), trial_ends)
+
+
+@mail.letter(FAILED)
+def payment_failed(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Letter | None:
+    """A payment failed: where to pay, and until when the plan stays."""
+    return _about_open_invoice(FAILED, person_id, invoice, subscription)
+
+
+@mail.letter(ACTION_REQUIRED)
+def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Letter | None:
+    """The bank wants its owner to confirm a payment: where, and until when the plan stays."""
+    return _about_open_invoice(ACTION_REQUIRED, person_id, invoice, subscription)
+
+
+@mail.letter("recovered")
+def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
+    """The payment came after all. Only for who was told that it had failed."""
+    person = _reader(person_id)
+    told = any(outbox.was_sent(f"{kind}:{invoice}") for kind in (FAILED, ACTION_REQUIRED))
+    if person is None or not told or not person.is_paid:
+        return None
+    paid = gateway.invoice(invoice)
+    if paid.status != "paid":
+        return None  # written off by us, not paid
+    return wording.recovered(person.email, _sold(person)[0], paid.total, paid.currency)
+
+
+@mail.letter("cancellation")
+def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Letter | None:
+    """The end of the plan is set."""
+    person, when = _reader(person_id), datetime.fromisoformat(ends)
+    if person is None or not person.is_canceling or person.stripe_cancel_at != when:
+        return None
+    if person.stripe_subscription_id != subscription:
+        return None
+    return wording.cancellation(person.email, _sold(person)[0], when)
+
+
+@mail.letter("ended")
+def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Letter | None:
+    """The plan is over; nothing to say to who has one again."""
+    person = _reader(person_id)
+    if person is None or person.is_paid:
+        return None
+    sold = plans.sold_as(price, current_app.config["STRIPE_PRICES"])
+    return wording.ended(person.email, sold[0] if sold else None, status)
+
+
+@mail.letter("trial_ending")
+def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Letter | None:
+    """The trial ends soon, and is paid for from then on."""
+    person, when = _reader(person_id), datetime.fromisoformat(ends)
+    if person is None or not person.is_trialing or person.is_canceling:
+        return None
+    if (person.stripe_subscription_id, person.stripe_current_period_end) != (subscription, when):
+        return None
+    return wording.trial_ending(person.email, *_sold(person), when)
+
+
+@mail.letter("second_refunded")
+def second_refunded(person_id: uuid.UUID) -> mail.Letter | None:
+    """Two subscriptions were bought at once; one is ended, and its money goes back."""
+    person = _reader(person_id)
+    return wording.second_refunded(person.email) if person else None
+
+
+def _about_open_invoice(
+    kind: str, person_id: uuid.UUID, invoice_id: str, subscription: str
+) -> mail.Letter | None:
+    person = _reader(person_id)
+    if person is None or not person.is_past_due or person.stripe_subscription_id != subscription:
+        return None
+    invoice = gateway.invoice(invoice_id)
+    if invoice.status != "open" or not invoice.page:
+        return None
+    return wording.payment_problem(
+        person.email,
+        kind,
+        _sold(person)[0],
+        (invoice.amount_due, invoice.currency),
+        invoice.page,
+        person.access_ends_at if person.is_paid else None,
+    )
+
+
+def _reader(person_id: uuid.UUID) -> User | None:
+    """Whom the mail is to; None when they are gone."""
+    person = db.session.get(User, person_id, populate_existing=True)
+    if person is not None and person.is_closing:
+        raise mail.NotYet("the account is being closed")
+    return person
+
+
+def _sold(person: User) -> tuple[plans.Plan, plans.Interval]:
+    return person.subscribed_to or (person.plan, "monthly")

@@ -1,0 +1,138 @@
+"""Which mails follow from what a sync has found.
+
+They follow from differences and from Stripe's state, never from events: however many events and
+returns say the same, in whatever order, there is one mail for each recorded change. A state that
+came and went between two syncs gets none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from flask import current_app
+from sqlalchemy import select
+
+from saas import mail, plans
+from saas.auth.models import User
+from saas.billing.gateway import Overdue, Subscription
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from saas.mail.models import OutboxMessage
+
+Columns = Mapping[str, Any]
+
+TRIAL_NOTICE = timedelta(days=3)  # as Stripe's own trial_will_end
+_ENTITLING = ("active", "trialing", "past_due")
+_FAILURES = ("payment_failed", "action_required")
+_STILL_NEWS = timedelta(days=30)
+
+
+def follow(person: User, before: Columns, after: Columns, counter: int) -> None:
+    """Promise the mails that a recorded change leads to, in the transaction that records it."""
+    if before == after:
+        return
+    for kind, about in _changes(before, after).items():
+        mail.promise(kind, person.id, key=f"{person.id}:{counter}:{kind}", about=about)
+    if _has_recovered(before, after):
+        _promise_recovered(person, str(after["stripe_subscription_id"]))
+
+
+def tell(
+    person: User,
+    after: Columns,
+    found: Sequence[Subscription],
+    overdue: Overdue | None,
+    event_id: str | None,
+) -> None:
+    """Promise the mails about single objects at Stripe, each once by the key that names it."""
+    subscription = after["stripe_subscription_id"]
+    if overdue and overdue.invoice_id:
+        kind = "action_required" if overdue.action_required else "payment_failed"
+        about = {"invoice": overdue.invoice_id, "subscription": subscription}
+        mail.promise(kind, person.id, key=f"{kind}:{overdue.invoice_id}", about=about)
+    if _is_trial_ending(after, event_id):
+        ends = after["stripe_current_period_end"].isoformat()
+        about = {"subscription": subscription, "ends": ends}
+        mail.promise(
+            "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
+        )
+    for each in found:
+        if each.was_second and each.ended_at and each.ended_at > now() - _STILL_NEWS:
+            mail.promise("second_refunded", person.id, key=f"second_refunded:{each.id}")
+
+
+def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
+    """Kinds of mail, and what each is about."""
+    had, has = _plan(before), _plan(after)
+    found: dict[str, dict[str, Any]] = {}
+    if has and not had and before["stripe_subscription_status"] != "unpaid":
+        found["welcome"] = {"subscription": after["stripe_subscription_id"]}
+    if had and not has:
+        status = after["stripe_subscription_status"]
+        found["ended"] = {"price": before["stripe_price_id"], "status": status}
+    if has and _was_cancelled(before, after):
+        found["cancellation"] = {
+            "subscription": after["stripe_subscription_id"],
+            "ends": after["stripe_cancel_at"].isoformat(),
+        }
+    return found
+
+
+def _plan(columns: Columns) -> plans.Plan | None:
+    """The plan that these columns give, grace or no grace: a mail follows what Stripe says."""
+    if columns["stripe_subscription_status"] not in _ENTITLING:
+        return None
+    sold = plans.sold_as(columns["stripe_price_id"], current_app.config["STRIPE_PRICES"])
+    return sold[0] if sold else None
+
+
+def _was_cancelled(before: Columns, after: Columns) -> bool:
+    end = "stripe_subscription_id", "stripe_cancel_at"
+    is_new = [before[name] for name in end] != [after[name] for name in end]
+    return after["stripe_cancel_at"] is not None and is_new
+
+
+def _has_recovered(before: Columns, after: Columns) -> bool:
+    return (
+        before["stripe_subscription_id"] == after["stripe_subscription_id"]
+        and before["stripe_subscription_status"] in ("past_due", "unpaid")
+        and after["stripe_subscription_status"] in ("active", "trialing")
+    )
+
+
+def _promise_recovered(person: User, subscription: str) -> None:
+    """Only where a failure was told, and about the invoice that it was told of."""
+    told = db.session.scalars(
+        select(OutboxMessage)
+        .where(OutboxMessage.subject_id == person.id, OutboxMessage.kind.in_(_FAILURES))
+        .order_by(OutboxMessage.created_at.desc())
+    )
+    for notice in told:
+        about = notice.about or {}
+        if about.get("subscription") == subscription:
+            invoice = about["invoice"]
+            mail.promise(
+                "recovered", person.id, key=f"recovered:{invoice}", about={"invoice": invoice}
+            )
+            return
+
+
+def _is_trial_ending(after: Columns, event_id: str | None) -> bool:
+    """Three days before the end by our clock, or when Stripe's clock says so."""
+    if after["stripe_subscription_status"] != "trialing" or after["stripe_cancel_at"]:
+        return False
+    ends = after["stripe_current_period_end"]
+    if ends is None:
+        return False
+    return ends - now() <= TRIAL_NOTICE or _stripe_says_so(after, event_id)
+
+
+def _stripe_says_so(after: Columns, event_id: str | None) -> bool:
+    event = db.session.get(StripeEvent, event_id) if event_id else None
+    return (
+        event is not None
+        and event.type == "customer.subscription.trial_will_end"
+        and event.object_id == after["stripe_subscription_id"]
+    )

@@ -1,0 +1,114 @@
+"""The mails of billing in words: from plain values to HTML and text. Knows neither row nor Stripe.
+
+Amounts are in the smallest unit of their currency; days are told in UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from saas import mail, security
+from saas.mail.transports import compose
+from saas.plans import Interval, Plan
+from saas.presentation import amount, day, money
+
+
+def welcome(to: str, plan: Plan, interval: Interval, trial_ends: datetime | None) -> mail.Letter:
+    """The plan has begun."""
+    return compose(
+        to,
+        f"Your trial of {plan.name} has begun" if trial_ends else f"You are on {plan.name}",
+        "welcome",
+        plan=plan,
+        price=_price(plan, interval),
+        trial_ends=day(trial_ends) if trial_ends else None,
+        dashboard=security.public_url("users.dashboard"),
+        billing=_billing(),
+    )
+
+
+def payment_problem(
+    to: str, kind: str, plan: Plan, due: tuple[int, str], page: str, access_ends: datetime | None
+) -> mail.Letter:
+    """A payment failed, or waits for its owner (`kind`); `access_ends` is None once it is over."""
+    waits = kind == "action_required"
+    return compose(
+        to,
+        f"Confirm your payment for {plan.name}"
+        if waits
+        else f"Your payment for {plan.name} failed",
+        kind,
+        plan=plan,
+        amount=amount(*due),
+        page=page,
+        access_ends=day(access_ends) if access_ends else None,
+        billing=_billing(),
+    )
+
+
+def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Letter:
+    """The payment came after all."""
+    return compose(
+        to,
+        f"Your payment for {plan.name} has arrived",
+        "recovered",
+        plan=plan,
+        amount=amount(paid, currency),
+        billing=_billing(),
+    )
+
+
+def cancellation(to: str, plan: Plan, ends: datetime) -> mail.Letter:
+    """The end is set."""
+    return compose(
+        to,
+        f"{plan.name} is cancelled and ends on {day(ends)}",
+        "cancellation",
+        plan=plan,
+        ends=day(ends),
+        billing=_billing(),
+    )
+
+
+def ended(to: str, plan: Plan | None, status: str | None) -> mail.Letter:
+    """The plan is over: `status` is Stripe's, None where the customer was deleted."""
+    name = plan.name if plan else "Your plan"
+    is_paused = status == "paused"
+    return compose(
+        to,
+        f"{name} is paused" if is_paused else f"{name} has ended",
+        "ended",
+        name=name,
+        is_paused=is_paused,
+        is_unpaid=status == "unpaid",
+        pricing=security.public_url("site.pricing"),
+        billing=_billing(),
+    )
+
+
+def trial_ending(to: str, plan: Plan, interval: Interval, ends: datetime) -> mail.Letter:
+    """The trial ends soon."""
+    return compose(
+        to,
+        f"Your trial of {plan.name} ends on {day(ends)}",
+        "trial_ending",
+        plan=plan,
+        price=_price(plan, interval),
+        ends=day(ends),
+        billing=_billing(),
+    )
+
+
+def second_refunded(to: str) -> mail.Letter:
+    """One of two subscriptions was ended."""
+    return compose(
+        to, "A second subscription was ended and refunded", "second_refunded", billing=_billing()
+    )
+
+
+def _billing() -> str:
+    return security.public_url("billing.overview")
+
+
+def _price(plan: Plan, interval: Interval) -> str:
+    return f"{money(plan.price(interval))} a {'year' if interval == 'yearly' else 'month'}"

@@ -1,0 +1,33 @@
+"""The mail that follows the deletion of an account."""
+
+from __future__ import annotations
+
+import uuid
+from email.utils import parseaddr
+
+from flask import current_app
+
+from saas import mail
+from saas.mail.transports import compose
+
+
+@mail.letter("account_closed")
+def account_closed(_: uuid.UUID, *, to: str, was_customer: bool) -> mail.Letter:
+    """The last mail: the account is gone, and so is the address once this is handed over."""
+    return _account_closed(to, was_customer)
+
+
+@mail.sample("account_closed")
+def account_closed_sample() -> mail.Letter:
+    """To somebody who paid."""
+    return _account_closed("ada@example.com", was_customer=True)
+
+
+def _account_closed(to: str, was_customer: bool) -> mail.Letter:
+    return compose(
+        to,
+        f"Your account at {current_app.config['APP_NAME']} is closed",
+        "account_closed",
+        was_customer=was_customer,
+        contact=parseaddr(current_app.config["EMAIL_FROM"])[1],
+    )

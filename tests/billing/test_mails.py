@@ -1,0 +1,413 @@
+"""What people are told about their plan: once for each change, whoever noticed it, in any order."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+
+from saas import database, mail
+from saas.billing import ownership, subscriptions, sweeps
+from saas.database import db, now
+from saas.mail import outbox
+from saas.mail.models import OutboxMessage
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases, free_port
+from tests.visitor import Visitor, eventually
+
+CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
+ANN = "ann@example.com"
+
+
+def mails(shop: Shop, email: str = ANN) -> list[dict[str, Any]]:
+    """What is in the mailbox, the oldest first, without the mail that signs in."""
+    found = shop.visitor().mails_to(email)
+    return [each for each in reversed(found) if "Sign in" not in each["subject"]]
+
+
+def subjects(shop: Shop, email: str = ANN) -> list[str]:
+    return [each["subject"] for each in mails(shop, email)]
+
+
+def advance(shop: Shop, customer: str | None, step: str = "renewal") -> None:
+    answer = requests.post(
+        f"{shop.sandbox}/stripe/control/advance",
+        json={"customer": customer, "step": step},
+        headers={"Authorization": f"Bearer {shop.key}"},
+        timeout=30,
+    )
+    assert answer.ok, answer.text
+
+
+def use_card(shop: Shop, customer: str | None, kind: str) -> None:
+    at_stripe = stripe_side.client(shop).v1
+    card = at_stripe.payment_methods.attach(kind, {"customer": str(customer)})
+    at_stripe.customers.update(
+        str(customer), {"invoice_settings": {"default_payment_method": card.id}}
+    )
+
+
+def sync(shop: Shop, person: Any) -> None:
+    with shop.app.app_context():
+        subscriptions.sync(person.id, cause="test")
+
+
+def promised(shop: Shop) -> dict[str, str]:
+    """Key → kind of every mail that was promised."""
+    with shop.app.app_context():
+        return {each.key: each.kind for each in db.session.scalars(select(OutboxMessage))}
+
+
+@both_databases
+def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in(ANN)
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit(visitor.page.path, **CARD)
+
+    eventually(lambda: subjects(shop) == ["You are on Pro"])
+    for _ in range(3):
+        visitor.visit("/billing/return")
+
+    assert subjects(shop) == ["You are on Pro"]
+    (told,) = mails(shop)
+    assert "100 share cards a month" in told["text"]
+    assert f"{shop.url}/dashboard" in told["links"]
+
+
+@both_databases
+def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_is_its_end(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, subscription = stripe_side.subscriber(shop, ANN)
+    use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(shop, ann.stripe_customer_id)
+
+    eventually(lambda: "Your payment for Pro failed" in subjects(shop))
+    told = mails(shop)[-1]
+    since = stripe_side.person(shop, ANN).stripe_past_due_since
+    assert since is not None
+    assert f"until {since + timedelta(days=7):%-d %B %Y}" in told["text"]
+    page = next(link for link in told["links"] if "/stripe/invoices/in_" in link)
+
+    visitor.visit(page)
+    visitor.submit(visitor.page.path, **CARD)
+    eventually(lambda: subjects(shop)[-1] == "Your payment for Pro has arrived")
+
+    sync(shop, ann)
+    assert subjects(shop) == [
+        "You are on Pro",
+        "Your payment for Pro failed",
+        "Your payment for Pro has arrived",
+    ]
+    assert stripe_side.person(shop, ANN).stripe_subscription_id == subscription
+
+
+def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, ANN)
+    use_card(shop, ann.stripe_customer_id, "pm_card_authenticationRequired")
+    visitor.sign_in(ANN)
+    advance(shop, ann.stripe_customer_id)
+
+    eventually(lambda: "Confirm your payment for Pro" in subjects(shop))
+    assert "Your payment for Pro failed" not in subjects(shop)
+    assert "confirm the payment" in visitor.visit("/dashboard").text.lower()
+
+
+@both_databases
+def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
+    quiet_shop: Shop,
+) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    for _ in range(3):
+        sync(quiet_shop, ann)
+        advance(quiet_shop, ann.stripe_customer_id, "week")
+
+    assert sorted(promised(quiet_shop).values()).count("payment_failed") == 1
+
+
+@both_databases
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_every_order_of_events_gives_the_same_mails(
+    order: tuple[int, ...], quiet_shop: Shop
+) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, ANN, synced=False)
+    events = [
+        ("customer.subscription.created", {"id": subscription, "object": "subscription"}),
+        ("invoice.paid", {"id": "in_1", "object": "invoice"}),
+        ("checkout.session.completed", {"id": "cs_1", "object": "checkout.session"}),
+    ]
+
+    def tell(number: int) -> None:
+        kind, subject = events[number]
+        body = {**subject, "customer": ann.stripe_customer_id}
+        stripe_side.send_event(quiet_shop, kind, body, id=f"evt_{number}")
+
+    for number in order:
+        tell(number)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(tell, [*order, *order]))
+
+    assert list(promised(quiet_shop).values()) == ["welcome"]
+    assert subjects(quiet_shop) == ["You are on Pro"]
+
+
+def test_a_lost_event_gives_its_mail_at_the_next_sync(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    assert subjects(quiet_shop) == ["You are on Pro"]
+
+    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", ANN])
+
+    assert subjects(quiet_shop) == ["You are on Pro", "Your payment for Pro failed"]
+
+
+def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+
+    sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop) == ["You are on Pro"]
+
+
+def pay_open_invoices(shop: Shop, customer: str | None) -> None:
+    at_stripe = stripe_side.client(shop).v1
+    for invoice in at_stripe.invoices.list({"customer": str(customer), "status": "open"}).data:
+        at_stripe.invoices.pay(invoice.id)
+
+
+def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
+    make_app: Callable[..., Flask], quiet_shop: Shop
+) -> None:
+    """The mail server was away meanwhile; neither the failure nor the recovery is news now."""
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    without_mail = make_app(
+        SMTP_URL=f"smtp://127.0.0.1:{free_port()}", **stripe_settings(quiet_shop)
+    )
+    with without_mail.app_context():
+        subscriptions.sync(ann.id, cause="test")
+        use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+        pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+        subscriptions.sync(ann.id, cause="test")
+    assert {"payment_failed", "recovered"} < set(promised(quiet_shop).values())
+
+    with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(hours=1)):
+        handed = outbox.hand_over_due()
+
+    assert (handed.sent, handed.lapsed, handed.refused) == (0, 1, 0)
+    assert subjects(quiet_shop) == ["You are on Pro"]
+
+
+def stripe_settings(shop: Shop) -> dict[str, str]:
+    return {
+        "SANDBOX_STRIPE_API_KEY": shop.key,
+        **{
+            f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
+            for (plan, interval), price in shop.price.items()
+        },
+    }
+
+
+def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    (owed,) = at_stripe.invoices.list(
+        {"customer": str(ann.stripe_customer_id), "status": "open"}
+    ).data
+    at_stripe.invoices.mark_uncollectible(owed.id)
+
+    sync(quiet_shop, ann)
+
+    assert "Your payment for Pro has arrived" not in subjects(quiet_shop)
+
+
+@both_databases
+def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, ANN)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": True})
+    for _ in range(2):
+        sync(quiet_shop, ann)
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    confirmed = f"Pro is cancelled and ends on {ends:%-d %B %Y}"
+    assert subjects(quiet_shop) == ["You are on Pro", confirmed]
+
+    advance(quiet_shop, ann.stripe_customer_id)
+    for _ in range(2):
+        sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop) == ["You are on Pro", confirmed, "Pro has ended"]
+
+
+def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, ANN)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    for cancels in (True, False, True):
+        at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": cancels})
+        sync(quiet_shop, ann)
+
+    assert [kind for kind in promised(quiet_shop).values() if kind == "cancellation"] == [
+        "cancellation"
+    ] * 2
+
+
+def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) -> None:
+    requests.post(
+        f"{quiet_shop.sandbox}/stripe/control/settings",
+        json={"after_retries": "unpaid"},
+        headers={"Authorization": f"Bearer {quiet_shop.key}"},
+        timeout=30,
+    )
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    for _ in range(3):
+        advance(quiet_shop, ann.stripe_customer_id, "week")
+    sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop)[-1] == "Pro has ended"
+    assert "The payment did not come" in mails(quiet_shop)[-1]["text"]
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    assert subjects(quiet_shop).count("You are on Pro") == 1
+
+
+@both_databases
+def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
+    quiet_shop: Shop,
+) -> None:
+    ann, first = stripe_side.subscriber(quiet_shop, ANN)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    with quiet_shop.app.app_context():
+        marks = ownership.metadata_of(ann)
+        second = at_stripe.subscriptions.create(
+            {
+                "customer": str(ann.stripe_customer_id),
+                "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+                "metadata": marks,
+            }
+        ).id
+        answer = subscriptions._fetch(ann)
+        assert answer is not None
+        subscriptions._end_second_ones(answer.found)  # and here the process dies
+    assert "second_refunded" not in promised(quiet_shop).values()
+
+    for _ in range(3):
+        sync(quiet_shop, ann)
+
+    kept = stripe_side.person(quiet_shop, ANN).stripe_subscription_id
+    (ended,) = {first, second} - {kept}
+    assert [key for key in promised(quiet_shop) if "second" in key] == [f"second_refunded:{ended}"]
+    assert subjects(quiet_shop).count("A second subscription was ended and refunded") == 1
+
+
+def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(
+    shop: Shop, visitor: Visitor
+) -> None:
+    address = f"{uuid.uuid4().hex}@example.com"  # the last mail is found by its address alone
+    stripe_side.subscriber(shop, address)
+    visitor.sign_in(address)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation=address)
+
+    def told() -> list[str]:
+        answer = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
+        return [each["subject"] for each in answer.json()["messages"]]
+
+    eventually(lambda: told()[0] == "Your account at Plinth is closed")
+    assert "Pro has ended" not in told()
+    with shop.app.app_context():
+        rows = db.session.scalars(select(OutboxMessage)).all()
+        assert all(address not in str(vars(row)) for row in rows)
+
+
+def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
+    with app.app_context():
+        with database.writing():
+            mail.promise("account_closed", database.uuid7(), about={"was_customer": False}, to=ANN)
+        row = db.session.scalars(select(OutboxMessage)).one()
+        assert row.to_address == ANN
+        for days in range(outbox.GIVE_UP_AFTER):
+            with time_machine.travel(now() + timedelta(days=days + 1)):
+                outbox.flush()
+
+        row = db.session.scalars(
+            select(OutboxMessage).execution_options(populate_existing=True)
+        ).one()
+        assert (row.is_waiting, row.to_address, row.handed_over_at) == (False, None, None)
+
+
+@both_databases
+def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, ANN, trial_days=14)
+    eventually(lambda: subjects(shop) == ["Your trial of Pro has begun"])
+
+    advance(shop, ann.stripe_customer_id, "week")
+    for _ in range(5):
+        advance(shop, ann.stripe_customer_id, "day")
+
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    announced = f"Your trial of Pro ends on {ends:%-d %B %Y}"
+    eventually(lambda: announced in subjects(shop))
+    for _ in range(3):
+        sync(shop, ann)
+    assert subjects(shop).count(announced) == 1
+
+
+def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN, trial_days=14)
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    with quiet_shop.app.app_context():
+        for moment in (timedelta(days=10), timedelta(days=11, hours=1), timedelta(days=12)):
+            with time_machine.travel(now() + moment, tick=True):
+                sweeps.look_after_trials()
+
+    assert subjects(quiet_shop) == [
+        "Your trial of Pro has begun",
+        f"Your trial of Pro ends on {ends:%-d %B %Y}",
+    ]
+
+
+def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(quiet_shop, ANN, trial_days=14)
+    stripe_side.client(quiet_shop).v1.subscriptions.update(
+        subscription, {"cancel_at_period_end": True}
+    )
+
+    with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(days=12), tick=True):
+        subscriptions.sync(ann.id, cause="test")
+
+    assert not any("trial of Pro ends" in each for each in subjects(quiet_shop))
