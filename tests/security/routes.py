@@ -1,0 +1,64 @@
+"""Who may do what: every route, with the answer that each of three people gets.
+
+A new route has a line here, or `test_authorization` fails and says so. The answers are those to a
+request with a valid CSRF token and nothing else: 422 is a form that was sent empty, 404 an id of
+nobody, LOGIN the redirect of an anonymous person to the sign-in page.
+"""
+
+from __future__ import annotations
+
+LOGIN = "303 /login"
+CONFIRM = "303 /auth/confirm"
+
+ANYBODY = (200, 200, 200)
+MEMBERS = (LOGIN, 200, 200)
+
+# (anonymous, user, admin); a redirect is told with its target.
+ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
+    # pages for everybody
+    "GET /": ANYBODY,
+    "GET /pricing": ANYBODY,
+    "GET /terms": ANYBODY,
+    "GET /privacy": ANYBODY,
+    "GET /robots.txt": ANYBODY,
+    "GET /sitemap.xml": ANYBODY,
+    "GET /site.webmanifest": ANYBODY,
+    "GET /favicon.ico": ANYBODY,
+    "GET /healthz": ANYBODY,
+    "GET /readyz": ANYBODY,
+    "GET /static/<path:filename>": (404, 404, 404),
+    "GET /api/og": (400, 400, 400),
+    # signing in
+    "GET /login": (200, "303 /dashboard", "303 /dashboard"),
+    "POST /login": (422, "303 /dashboard", "303 /dashboard"),
+    "GET /register": (200, "303 /dashboard", "303 /dashboard"),
+    "POST /register": (422, "303 /dashboard", "303 /dashboard"),
+    "GET /auth/check-inbox": (LOGIN, LOGIN, LOGIN),
+    "POST /auth/code": (LOGIN, LOGIN, LOGIN),
+    "POST /auth/resend": (LOGIN, LOGIN, LOGIN),
+    "GET /auth/link/<token>": (404, 404, 404),
+    "POST /auth/link/<token>": (404, 404, 404),
+    "GET /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
+    "POST /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
+    "POST /logout": (LOGIN, "303 /", "303 /"),
+    # one's own account
+    "GET /dashboard": MEMBERS,
+    "GET /dashboard/settings": MEMBERS,
+    "POST /dashboard/settings/name": (LOGIN, 422, 422),
+    "POST /dashboard/settings/sessions/<uuid:session_id>/revoke": (LOGIN, 404, 404),
+    "POST /dashboard/settings/sessions/revoke-others": (
+        LOGIN, "303 /dashboard/settings", "303 /dashboard/settings",
+    ),
+    "POST /dashboard/settings/delete": (LOGIN, 422, 422),
+    "GET /api/user": (401, 200, 200),
+    "DELETE /api/user": (401, 200, 409),  # the only administrator stays
+    # billing
+    "GET /dashboard/billing": MEMBERS,
+    "POST /billing/checkout": (LOGIN, "303 /pricing", "303 /pricing"),
+    "POST /billing/portal": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
+    "GET /billing/return": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
+    "POST /api/webhooks/stripe": (400, 400, 400),
+    # the product
+    "GET /dashboard/cards": (LOGIN, 403, 403),  # asks for a plan
+    "POST /dashboard/cards": (LOGIN, 403, 403),
+}  # fmt: skip

@@ -1,0 +1,55 @@
+"""Every route × (anonymous, user, administrator) × method, as written in `routes.py`."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from tests.security.people import METHODS, PEOPLE, client_of, csrf_of, path_of, routes, said
+from tests.security.routes import ROUTES
+
+
+def test_every_route_is_listed_with_who_may_use_it(app: Flask) -> None:
+    there = {name for name, _ in routes(app)}
+
+    assert there == set(ROUTES), (
+        "List each new route in tests/security/routes.py, with the answers that nobody, a user and "
+        f"an administrator get. Not listed: {sorted(there - set(ROUTES))}. "
+        f"Listed, and not there: {sorted(set(ROUTES) - there)}."
+    )
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> None:
+    wrong = {}
+    for name, rule in routes(app):
+        client = client_of(app, who)
+        headers = {"X-CSRFToken": csrf_of(client)}
+        answer = client.open(
+            path_of(app, rule), method=name.split()[0], headers=headers, buffered=True
+        )
+        expected = ROUTES[name][PEOPLE.index(who)]
+        if said(answer) != expected:
+            wrong[name] = f"{said(answer)} instead of {expected}"
+
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_route_answers_a_method_that_it_does_not_have(app: Flask, who: str) -> None:
+    client = client_of(app, who)
+    headers = {"X-CSRFToken": csrf_of(client)}
+    has: dict[str, set[str]] = {}
+    for name, rule in routes(app):
+        has.setdefault(path_of(app, rule), set()).add(name.split()[0])
+
+    answered = {}
+    for path, there in has.items():
+        for method in set(METHODS) - there:
+            answer = client.open(
+                path.replace("<", "").replace(">", ""), method=method, headers=headers
+            )
+            if answer.status_code not in (404, 405):
+                answered[f"{method} {path}"] = answer.status_code
+
+    assert answered == {}

@@ -1,0 +1,120 @@
+"""Every route that may change something × every way to forge the proof that we sent the form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from saas.database import db
+from tests.security.people import SAFE, client_of, csrf_of, path_of, routes
+
+# What proves its caller another way: a signature.
+EXEMPT = {"POST /api/webhooks/stripe"}
+
+Forgery = Callable[[Flask, str], dict[str, Any]]
+
+
+def _of_somebody_else(app: Flask, who: str) -> dict[str, Any]:
+    other = "admin" if who == "user" else "user"
+    return {"data": {"csrf_token": csrf_of(client_of(app, other))}}
+
+
+def _of_before_sign_in(app: Flask, who: str) -> dict[str, Any]:
+    return {"data": {"csrf_token": csrf_of(app.test_client())}}
+
+
+NO_PROOF: dict[str, Forgery] = {
+    "nothing at all": lambda app, who: {},
+    "an empty token": lambda app, who: {"data": {"csrf_token": ""}},
+    "a made-up token": lambda app, who: {"data": {"csrf_token": "a.b.c"}},
+    "a made-up header": lambda app, who: {"headers": {"X-CSRFToken": "a.b.c"}},
+    "the token of somebody else": _of_somebody_else,
+    "a token from before the sign-in": _of_before_sign_in,
+    "JSON": lambda app, who: {"json": {"csrf_token": "x"}},
+    "plain text": lambda app, who: {"data": "csrf_token=x", "content_type": "text/plain"},
+    "a method in a header": lambda app, who: {"headers": {"X-HTTP-Method-Override": "GET"}},
+    "a method in a field": lambda app, who: {"data": {"_method": "GET"}},
+}
+FOREIGN: dict[str, dict[str, str]] = {
+    "another origin": {"Origin": "https://evil.example"},
+    "another port of ours": {"Origin": "http://localhost:1"},
+    "an opaque origin": {"Origin": "null"},
+    "another site, says the browser": {"Sec-Fetch-Site": "cross-site"},
+    "a neighbouring site, says the browser": {"Sec-Fetch-Site": "same-site"},
+}
+
+
+@pytest.mark.parametrize("who", ["user", "admin", "anonymous"])
+@pytest.mark.parametrize("forgery", NO_PROOF)
+def test_nothing_is_changed_without_proof(app: Flask, forgery: str, who: str) -> None:
+    if who == "anonymous" and "sign-in" in forgery:
+        pytest.skip("an anonymous person's token is their own")
+    client = client_of(app, who)
+    sent = NO_PROOF[forgery](app, who)
+    before = everything(app)
+
+    assert _answers(app, client, **sent) == {}
+    assert everything(app) == before
+
+
+@pytest.mark.parametrize("who", ["user", "admin", "anonymous"])
+@pytest.mark.parametrize("origin", FOREIGN)
+def test_nothing_is_changed_from_elsewhere_even_with_a_valid_token(
+    app: Flask, origin: str, who: str
+) -> None:
+    client = client_of(app, who)
+    token = csrf_of(client)
+    before = everything(app)
+
+    assert _answers(app, client, data={"csrf_token": token}, headers=FOREIGN[origin]) == {}
+    assert everything(app) == before
+
+
+def test_reading_changes_nothing_whatever_it_claims_to_be(app: Flask) -> None:
+    client = client_of(app, "user")
+    before = everything(app)
+
+    for name, rule in routes(app):
+        if name.startswith("POST"):
+            client.get(
+                path_of(app, rule) + "?_method=POST", headers={"X-HTTP-Method-Override": "POST"}
+            )
+
+    assert everything(app) == before
+
+
+def test_only_what_is_signed_is_exempt(app: Flask) -> None:
+    marked = {
+        name
+        for name, rule in routes(app)
+        if getattr(app.view_functions[rule.endpoint], "csrf_exempt", False)
+    }
+
+    assert marked == EXEMPT
+
+
+def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
+    """The routes that did not refuse, with their answers."""
+    passed = {}
+    for name, rule in routes(app):
+        method = name.split()[0]
+        if method in SAFE or name in EXEMPT:
+            continue
+        answer = client.open(path_of(app, rule), method=method, buffered=True, **sent)
+        if answer.status_code not in (400, 401, 403):
+            passed[name] = answer.status_code
+    return passed
+
+
+def everything(app: Flask) -> dict[str, list[Any]]:
+    """Every row of every table."""
+    with app.app_context():
+        return {
+            table.name: sorted(map(repr, db.session.execute(table.select()).all()))
+            for table in db.metadata.sorted_tables
+            if table.name != "rate_limits"
+        }
