@@ -35,6 +35,10 @@ STRIPE_VARIABLES = (
     "STRIPE_PORTAL_CONFIGURATION_ID",
     *PRICE_VARIABLES.values(),
 )
+SIGN_IN_VARIABLES = {
+    provider: (f"{provider.upper()}_CLIENT_ID", f"{provider.upper()}_CLIENT_SECRET")
+    for provider in ("google", "github")
+}
 
 
 class ConfigError(Exception):
@@ -191,6 +195,10 @@ class EnvironmentSchema(Schema):
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
+    GOOGLE_CLIENT_ID = _optional()
+    GOOGLE_CLIENT_SECRET = _optional()
+    GITHUB_CLIENT_ID = _optional()
+    GITHUB_CLIENT_SECRET = _optional()
     RESEND_API_KEY = _optional(_starts_with("re_"))
     SMTP_URL = _optional(_smtp_url)
     EMAIL_FROM = _optional(_sender)
@@ -268,6 +276,13 @@ def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
             refuse(name, "is missing beside STRIPE_API_KEY: see docs/operations.md.")
 
 
+def _refuse_half_a_provider(settings: Mapping[str, Any], refuse: Any) -> None:
+    for pair in SIGN_IN_VARIABLES.values():
+        for missing, other in (pair, pair[::-1]):
+            if settings[other] and not settings[missing]:
+                refuse(missing, f"is missing beside {other}.")
+
+
 def _refuse_one_price_for_two_plans(settings: Mapping[str, Any], refuse: Any) -> None:
     owners: dict[str, str] = {}
     for name in PRICE_VARIABLES.values():
@@ -316,6 +331,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "STRIPE_API_BASE": f"{settings['SANDBOX_URL']}/stripe"
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",
+        "SIGN_IN_PROVIDERS": _providers(settings),
         "EMAIL_FROM": settings["EMAIL_FROM"] or f"{settings['APP_NAME']} <hello@{host}>",
         "JOBS_URL": settings["JOBS_URL"]
         or settings["REDIS_URL"]
@@ -339,3 +355,26 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "TEMPLATES_AUTO_RELOAD": settings["SAAS_ENV"] == "development",
         "TESTING": settings["SAAS_ENV"] == "test",
     }
+
+
+_REAL_PROVIDERS = {
+    # https://accounts.google.com/.well-known/openid-configuration
+    "google": {"issuer": "https://accounts.google.com"},
+    # https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
+    "github": {"issuer": "https://github.com", "api": "https://api.github.com/"},
+}
+
+
+def _providers(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Whom one can sign in with: those with keys; the sandbox plays the others in development."""
+    sandbox = settings["SANDBOX_URL"]
+    providers = {}
+    for name, (client_id, client_secret) in SIGN_IN_VARIABLES.items():
+        if settings[client_id]:
+            keys = {"client_id": settings[client_id], "client_secret": settings[client_secret]}
+            providers[name] = {**_REAL_PROVIDERS[name], **keys}
+        elif sandbox:
+            issuer = f"{sandbox}/identity/{name}"
+            keys = {"client_id": "development", "client_secret": "known-to-everybody"}
+            providers[name] = {"issuer": issuer, "api": f"{issuer}/api/", **keys}
+    return providers

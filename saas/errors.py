@@ -65,7 +65,7 @@ def init_app(app: Flask) -> None:
 
 def wants_json() -> bool:
     """Whether the reader is a program."""
-    return request.path.startswith("/api/")
+    return request.path.startswith("/api/") or request.mimetype == "application/json"
 
 
 def _database_away(error: OperationalError) -> BaseResponse:

@@ -29,6 +29,7 @@ SIGN_IN_BY_IP = "30 per 15 minutes"
 # twenty a day that takes a hundred years; the link in the mail goes on working.
 CODES_BY_ADDRESS = "20 per day"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
+OTHER_WAYS_BY_IP = "60 per 15 minutes"  # each half of a sign-in with a provider or a passkey
 CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 
 

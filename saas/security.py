@@ -104,11 +104,12 @@ class PrivateSessions(SecureCookieSessionInterface):
 
 def _headers(app: Flask) -> dict[str, str]:
     stripe = app.config["SANDBOX_URL"] if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
+    pages = " ".join(dict.fromkeys((*stripe.split(), *_identity_pages(app))))
     headers = {
         # Chromium blocks a form whose answer redirects to an origin that form-action lacks.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
         "font-src 'self'; connect-src 'self'; manifest-src 'self'; img-src 'self' data:; "
-        f"base-uri 'none'; frame-ancestors 'none'; form-action 'self' {stripe}",
+        f"base-uri 'none'; frame-ancestors 'none'; form-action 'self' {pages}",
         "X-Content-Type-Options": "nosniff",
         # Flask-WTF and the Origin check need a referrer on our own forms, so not no-referrer.
         "Referrer-Policy": "strict-origin-when-cross-origin",
@@ -118,6 +119,11 @@ def _headers(app: Flask) -> dict[str, str]:
     if app.config["SAAS_ENV"] == "production":
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
     return headers
+
+
+def _identity_pages(app: Flask) -> list[str]:
+    issuers = (urlsplit(each["issuer"]) for each in app.config["SIGN_IN_PROVIDERS"].values())
+    return [f"{issuer.scheme}://{issuer.netloc}" for issuer in issuers]
 
 
 def _harden(response: Response, headers: dict[str, str]) -> Response:

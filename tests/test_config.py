@@ -157,3 +157,27 @@ def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
     assert both["STRIPE_API_BASE"] == "https://api.stripe.com"
     assert "price_sandbox" not in str(both["STRIPE_PRICES"])
     assert both["SANDBOX_URL"] == "http://localhost:5001"  # the mailbox is still played
+
+
+def test_half_a_provider_is_refused() -> None:
+    for given, missing in (("ID", "SECRET"), ("SECRET", "ID")):
+        for provider in ("GOOGLE", "GITHUB"):
+            said = problems({**PRODUCTION, f"{provider}_CLIENT_{given}": "x"})
+
+            assert list(said) == [f"{provider}_CLIENT_{missing}"]
+
+
+def test_production_has_the_providers_that_have_keys_and_no_others() -> None:
+    keys = {"GITHUB_CLIENT_ID": "id", "GITHUB_CLIENT_SECRET": "secret"}
+
+    assert from_env(PRODUCTION)["SIGN_IN_PROVIDERS"] == {}
+    assert list(from_env({**PRODUCTION, **keys})["SIGN_IN_PROVIDERS"]) == ["github"]
+
+
+def test_a_real_key_replaces_that_provider_of_the_sandbox_alone() -> None:
+    keys = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret", "SECRET_KEY": SECRET}
+
+    providers = from_env(keys)["SIGN_IN_PROVIDERS"]
+
+    assert providers["google"]["issuer"] == "https://accounts.google.com"
+    assert providers["github"]["issuer"] == "http://localhost:5001/identity/github"

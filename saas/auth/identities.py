@@ -1,0 +1,139 @@
+"""Signing in with somebody else's word for who you are, and linking it to an account.
+
+What names an identity is (issuer, subject), never its address: addresses change hands. An address
+matters once, when an unknown identity arrives, and then both sides must have verified it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select, update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import Identity, User
+from saas.auth.refusals import Refused
+from saas.database import db, now
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Whom a provider says somebody is. `email` is cleaned; `is_verified` its word for that."""
+
+    provider: str
+    issuer: str
+    subject: str
+    email: str | None
+    is_verified: bool
+
+
+def sign_in(claim: Claim) -> User:
+    """The person that an identity signs in, made now if new; raises `Refused`."""
+    with database.writing():
+        identity = _find(claim)
+        person = db.session.get(User, identity.user_id) if identity else _by_address(claim)
+        if person is None:
+            raise Refused("untrusted", claim.provider)
+        refuse_closed(person, claim.provider)
+        _note(claim, person)
+    return person
+
+
+def confirm(person: User, claim: Claim) -> None:
+    """Make sure that it is the signed-in person who came back; raises `Refused`."""
+    with database.writing():
+        identity = _find(claim)
+        if identity is None or identity.user_id != person.id:
+            raise Refused("other_person", claim.provider)
+        _note(claim, person)
+
+
+def link(person: User, claim: Claim) -> None:
+    """Let an identity sign this person in from now on; raises `Refused`.
+
+    Its address does not matter: the person is signed in on both sides.
+    """
+    with database.writing():
+        if any(
+            each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
+        ):
+            raise Refused("linked", claim.provider)
+        _note(claim, person)
+
+
+def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
+    """Take a way in away; None when this person has no such identity. Raises `Refused`.
+
+    The last way in stays. Mail is a way in for everybody whose address is verified, so that only an
+    account whose address nobody has proven can have a last one.
+    """
+    with database.writing():
+        identity = db.session.scalar(
+            select(Identity).where(Identity.id == identity_id, Identity.user_id == person.id)
+        )
+        if identity is None:
+            return None
+        if person.verified_at is None and len(_of(person)) + len(person.passkeys) == 1:
+            raise Refused("last", identity.provider)
+        database.execute(delete(Identity).where(Identity.id == identity.id))
+    return identity
+
+
+def refuse_closed(person: User, provider: str) -> None:
+    """Nobody signs in to an account that is disabled or being deleted, by whatever way."""
+    if person.disabled_at:
+        raise Refused("disabled", provider)
+    if person.is_closing:
+        raise Refused("closing", provider)
+
+
+def _by_address(claim: Claim) -> User:
+    """The account for an identity that is new here: by the address that both sides have verified.
+
+    One that its owner never proved is emptied of other ways in, because the owner is here now.
+    """
+    if claim.email is None:
+        raise Refused("no_address", claim.provider)
+    if not claim.is_verified:
+        raise Refused("unverified", claim.provider)
+    person = accounts.find(claim.email)
+    if person:
+        refuse_closed(person, claim.provider)
+    return accounts.arrive(claim.email)
+
+
+def _find(claim: Claim) -> Identity | None:
+    return db.session.scalar(
+        select(Identity).where(Identity.issuer == claim.issuer, Identity.subject == claim.subject)
+    )
+
+
+def _of(person: User) -> list[Identity]:
+    return list(db.session.scalars(select(Identity).where(Identity.user_id == person.id)))
+
+
+def _note(claim: Claim, person: User) -> None:
+    """The identity is this person's and was used now; raises `Refused` when it is another's."""
+    database.insert_if_new(
+        Identity,
+        id=database.uuid7(),
+        user_id=person.id,
+        provider=claim.provider,
+        issuer=claim.issuer,
+        subject=claim.subject,
+        created_at=now(),
+        last_used_at=now(),
+    )
+    noted = database.execute(
+        update(Identity)
+        .where(
+            Identity.issuer == claim.issuer,
+            Identity.subject == claim.subject,
+            Identity.user_id == person.id,
+        )
+        .values(last_used_at=now(), email=claim.email)
+    )
+    if not noted:
+        raise Refused("taken", claim.provider)

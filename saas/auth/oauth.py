@@ -1,0 +1,188 @@
+"""Google and GitHub, through Authlib: the only module that imports it.
+
+Google speaks OpenID Connect Core 1.0 (code flow, PKCE S256, nonce, signed id_token), GitHub plain
+OAuth 2, where the person's profile has to be asked for. What Authlib 1.9 leaves to its user is done
+here: a time limit, an id_token that is really there, its audience, RFC 9207's `iss`, and
+`email_verified` as a boolean. Import this where it is used: Authlib takes a third of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.flask_client import OAuth
+from authlib.integrations.flask_client.apps import FlaskOAuth2App
+from authlib.integrations.requests_client import OAuth2Session
+from flask import current_app
+from joserfc.errors import JoseError
+
+from saas import database, patience
+from saas.auth import accounts
+from saas.auth.identities import Claim
+from saas.auth.refusals import Refused
+from saas.auth.started import Started
+
+_PATIENCE = 8.0  # seconds for all that a provider is asked while a person waits
+_ONE_ANSWER = 4.0
+_UNTRUSTED = (
+    OAuthError, JoseError, ValueError, TypeError, LookupError, AttributeError, RuntimeError,
+)  # fmt: skip
+
+
+def address_of(started: Started, back: str) -> str:
+    """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
+    with patience.deadline(_PATIENCE), _Explaining(started.way):
+        client = _client(started.way)
+        made = client.create_authorization_url(
+            back,
+            state=started.state,
+            code_verifier=started.verifier,
+            **({"nonce": started.nonce} if _is_openid(started.way) else {}),
+        )
+        return str(made["url"])
+
+
+def redeem(started: Started, back: str, answer: Mapping[str, str]) -> Claim:
+    """Who came back, from the parameters of the answer; raises `Refused`."""
+    if error := answer.get("error"):
+        reason = "cancelled" if error == "access_denied" else "provider_error"
+        raise Refused(reason, started.way)
+    with patience.deadline(_PATIENCE), _Explaining(started.way):
+        client = _client(started.way)
+        _check_issuer(client, started.way, answer.get("iss"))
+        token = client.fetch_access_token(
+            back, code=answer["code"], state=started.state, code_verifier=started.verifier
+        )
+        read = _read_google if _is_openid(started.way) else _read_github
+        return read(client, token, started)
+
+
+def _check_issuer(client: Any, provider: str, named: str | None) -> None:
+    """RFC 9207: an answer that names another issuer was meant for a request to that one."""
+    if not _is_openid(provider):
+        return
+    metadata = client.load_server_metadata()
+    if metadata.get("issuer") != _issuer(provider):
+        raise ValueError("the discovery document is another issuer's")
+    required = metadata.get("authorization_response_iss_parameter_supported") is True
+    if (required or named is not None) and named != _issuer(provider):
+        raise ValueError("the answer names another issuer")
+
+
+def _read_google(client: Any, token: Mapping[str, Any], started: Started) -> Claim:
+    if "id_token" not in token:
+        raise ValueError("there is no id_token")
+    must_be = {"iss": [_issuer(started.way)], "aud": [client.client_id]}
+    said = client.parse_id_token(
+        token,
+        nonce=started.nonce,
+        claims_options={
+            name: {"essential": True, "values": values} for name, values in must_be.items()
+        },
+    )
+    return _claim(started.way, said["sub"], said.get("email"), said.get("email_verified"))
+
+
+def _read_github(client: Any, token: Mapping[str, Any], started: Started) -> Claim:
+    """GitHub's `email` in the profile is what somebody shows to the world, verified or not."""
+    number = _get(client, "user", token)["id"]
+    if not isinstance(number, int):
+        raise TypeError("an account is known by a number")
+    listed = _get(client, "user/emails", token)
+    primary: Mapping[str, Any] = next((each for each in listed if each["primary"] is True), {})
+    return _claim(started.way, str(number), primary.get("email"), primary.get("verified"))
+
+
+def _get(client: Any, path: str, token: Mapping[str, Any]) -> Any:
+    answer = client.get(path, token=token)
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _claim(provider: str, subject: object, email: object, verified: object) -> Claim:
+    if not isinstance(subject, str) or not 0 < len(subject) <= 255:
+        raise ValueError("the subject is missing or unusable")
+    return Claim(provider, _issuer(provider), subject, _address(email), verified is True)
+
+
+def _address(email: object) -> str | None:
+    try:
+        return accounts.clean_address(email) if isinstance(email, str) else None
+    except ValueError:
+        return None
+
+
+def _is_openid(provider: str) -> bool:
+    return provider == "google"
+
+
+def _issuer(provider: str) -> str:
+    return str(current_app.config["SIGN_IN_PROVIDERS"][provider]["issuer"])
+
+
+def _client(provider: str) -> Any:
+    """Made once for an application: it remembers the discovery document and the keys."""
+    if "sign_in_providers" not in current_app.extensions:
+        current_app.extensions["sign_in_providers"] = _register_all()
+    return current_app.extensions["sign_in_providers"].create_client(provider)
+
+
+def _register_all() -> OAuth:
+    oauth = OAuth(current_app)
+    for provider, settings in current_app.config["SIGN_IN_PROVIDERS"].items():
+        issuer = settings["issuer"]
+        places: dict[str, str] = {
+            "server_metadata_url": f"{issuer}/.well-known/openid-configuration"
+        }
+        if not _is_openid(provider):
+            places = {
+                "authorize_url": f"{issuer}/login/oauth/authorize",
+                "access_token_url": f"{issuer}/login/oauth/access_token",
+                "api_base_url": settings["api"],
+            }
+        oauth.register(
+            provider,
+            client_id=settings["client_id"],
+            client_secret=settings["client_secret"],
+            client_cls=_Client,
+            client_kwargs={
+                "scope": "openid email" if _is_openid(provider) else "user:email",
+                "code_challenge_method": "S256",
+            },
+            **places,
+        )
+    return oauth
+
+
+class _Hurried(OAuth2Session):  # type: ignore[misc]  # Authlib has no types
+    """Without a limit of its own a request would wait for ever."""
+
+    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+        left = patience.left(otherwise=_ONE_ANSWER)
+        if left <= 0:
+            raise requests.Timeout("the time for this sign-in is up")
+        options["timeout"] = min(left, _ONE_ANSWER)
+        return super().request(method, url, *arguments, **options)
+
+
+class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types
+    client_cls = _Hurried
+
+
+class _Explaining:
+    """Turns what goes wrong inside into `Refused`; what a provider said is never shown."""
+
+    def __init__(self, provider: str) -> None:
+        self.provider = provider
+
+    def __enter__(self) -> None:
+        database.end_reading()  # nobody outside is asked while a connection is held
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, requests.RequestException):
+            raise Refused("down", self.provider, type(error).__name__) from None
+        if isinstance(error, _UNTRUSTED):
+            raise Refused("untrusted", self.provider, type(error).__name__) from None

@@ -1,0 +1,117 @@
+"""Signing in with Google or GitHub: off to the provider, and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import abort, current_app, redirect, render_template, request, session, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from saas import limits, security
+from saas.auth import bp, identities, sessions, started
+from saas.auth.identities import Claim
+from saas.auth.refusals import NAMES, WORDS, Refused
+from saas.auth.started import Started
+
+log = logging.getLogger("saas.auth")
+
+
+@bp.post("/auth/oauth/<provider>")
+def begin_oauth(provider: str) -> Response:
+    """Somebody who is signed in already is asked to confirm that they still are who they were."""
+    purpose = "confirm" if current_user.is_authenticated else "sign_in"
+    return send_to(provider, purpose, security.safe_path(request.form.get("next"), "/dashboard"))
+
+
+def send_to(provider: str, purpose: str, next_path: str) -> Response:
+    """Off to a provider's page; `purpose` is sign_in, confirm or link."""
+    from saas.auth import oauth  # here: Authlib takes a third of a second to import
+
+    _must_be_enabled(provider)
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    person = current_user if current_user.is_authenticated else None
+    start = started.begin(provider, purpose, next_path, person)
+    remember(start)
+    return redirect(oauth.address_of(start, _back(provider)), code=303)
+
+
+@bp.get("/auth/oauth/<provider>/callback")
+def finish_oauth(provider: str) -> Response:
+    from saas.auth import oauth
+
+    _must_be_enabled(provider)
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    start = started.finish(provider, request.args.get("state", ""), begun_here())
+    if start is None:
+        raise Refused("state", provider)
+    _must_be_the_same_person(start)
+
+    claim = oauth.redeem(start, _back(provider), request.args)
+    _FINISH[start.purpose](claim)
+    return redirect(security.safe_path(start.next_path, "/dashboard"), code=303)
+
+
+def remember(start: Started) -> None:
+    """This browser keeps what it began: the newest few, so that its cookie stays small."""
+    session["begun"] = [*begun_here(), start.id.hex][-started.KEPT :]
+
+
+def begun_here() -> list[str]:
+    """What this browser began, the newest last."""
+    return list(session.get("begun", []))
+
+
+def _must_be_enabled(provider: str) -> None:
+    if provider not in current_app.config["SIGN_IN_PROVIDERS"]:
+        abort(404)
+
+
+def _must_be_the_same_person(start: Started) -> None:
+    """Who was signed in at the start is signed in now; a sign-in switches nobody silently."""
+    signed_in = current_user.id if current_user.is_authenticated else None
+    if start.user_id is None and signed_in:
+        raise Refused("signed_in", start.way)
+    if start.user_id != signed_in:
+        raise Refused("other_person" if signed_in else "state", start.way)
+
+
+def _sign_in(claim: Claim) -> None:
+    sessions.start(identities.sign_in(claim))
+
+
+def _confirm(claim: Claim) -> None:
+    identities.confirm(current_user, claim)
+    sessions.start(current_user._get_current_object())
+
+
+def _link(claim: Claim) -> None:
+    identities.link(current_user, claim)
+
+
+_FINISH: dict[str, Callable[[Claim], None]] = {
+    "sign_in": _sign_in,
+    "confirm": _confirm,
+    "link": _link,
+}
+
+
+def _back(provider: str) -> str:
+    return security.public_url("auth.finish_oauth", provider=provider)
+
+
+@bp.app_errorhandler(Refused)
+def explain_refusal(error: Refused) -> tuple[str, int]:
+    log.info("%s", error)
+    words = WORDS[error.reason]
+    name = NAMES.get(error.provider, "The provider")
+    page = render_template(
+        "auth/refused.html",
+        reason=error.reason,
+        provider=error.provider,
+        title=words.title.format(provider=name),
+        advice=words.advice.format(provider=name),
+        again=url_for("users.settings" if current_user.is_authenticated else "auth.login"),
+    )
+    return page, words.status

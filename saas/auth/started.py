@@ -1,0 +1,127 @@
+"""Sign-ins that are under way elsewhere, and are finished once, in the browser that began them.
+
+The browser keeps ids alone, a few of them, so that no number of attempts makes its cookie too large
+to be sent. What a provider or an authenticator gets to see is an HMAC of the id under the secret
+key: a copy of the database finishes nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import delete, select
+
+from saas import database, jobs
+from saas.auth.models import StartedSignIn, User
+from saas.database import db, now
+
+LIFETIME = timedelta(minutes=10)
+KEPT = 5  # by a browser: several tabs, not twenty
+
+
+@dataclass(frozen=True)
+class Started:
+    """What stands in a row, and what is derived from its id.
+
+    `state` and `nonce` are sent out and come back; `verifier` is PKCE's; `challenge` is 32 bytes.
+    """
+
+    id: uuid.UUID
+    way: str
+    purpose: str
+    user_id: uuid.UUID | None
+    next_path: str
+    key: str
+
+    @property
+    def state(self) -> str:
+        return _text(self._secret("state"))
+
+    @property
+    def nonce(self) -> str:
+        return _text(self._secret("nonce"))
+
+    @property
+    def verifier(self) -> str:
+        return _text(self._secret("verifier"))
+
+    @property
+    def challenge(self) -> bytes:
+        return self._secret("challenge")
+
+    def _secret(self, purpose: str) -> bytes:
+        message = f"started-sign-in:{purpose}:".encode() + self.id.bytes
+        return hmac.new(self.key.encode(), message, hashlib.sha256).digest()
+
+
+def begin(way: str, purpose: str, next_path: str, person: User | None = None) -> Started:
+    """Note that somebody goes off to sign in: `way` is google, github or passkey.
+
+    `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
+    """
+    with database.writing() as session:
+        row = StartedSignIn(
+            way=way,
+            purpose=purpose,
+            user_id=person.id if person else None,
+            next_path=next_path,
+            expires_at=now() + LIFETIME,
+        )
+        session.add(row)
+    return _read(row, current_app.config["SECRET_KEY"])
+
+
+def finish(way: str, state: str, ids: Sequence[str]) -> Started | None:
+    """The sign-in of this browser that `state` belongs to, which is used up by this.
+
+    `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
+    of many at once exactly one gets it.
+    """
+    for started in filter(None, map(_find, ids)):
+        if started.way == way and hmac.compare_digest(started.state.encode(), state.encode()):
+            return started if _use_up(started.id) else None
+    return None
+
+
+def finish_newest(way: str, ids: Sequence[str]) -> Started | None:
+    """The same, where nothing but what was asked last can be meant: a passkey's challenge."""
+    found = [started for started in filter(None, map(_find, ids)) if started.way == way]
+    return found[-1] if found and _use_up(found[-1].id) else None
+
+
+@jobs.sweep(minutes=60)
+def forget_old_starts() -> None:
+    """Nobody came back in time."""
+    with database.writing():
+        database.execute(delete(StartedSignIn).where(StartedSignIn.expires_at <= now()))
+
+
+def _find(text: str) -> Started | None:
+    try:
+        start_id = uuid.UUID(text)
+    except ValueError:
+        return None
+    row = db.session.scalar(
+        select(StartedSignIn).where(StartedSignIn.id == start_id, StartedSignIn.expires_at > now())
+    )
+    return _read(row, current_app.config["SECRET_KEY"]) if row else None
+
+
+def _read(row: StartedSignIn, key: str) -> Started:
+    return Started(row.id, row.way, row.purpose, row.user_id, row.next_path, key)
+
+
+def _use_up(start_id: uuid.UUID) -> bool:
+    with database.writing():
+        return database.execute(delete(StartedSignIn).where(StartedSignIn.id == start_id)) == 1
+
+
+def _text(secret: bytes) -> str:
+    return base64.urlsafe_b64encode(secret).rstrip(b"=").decode()
