@@ -261,6 +261,7 @@ def _refuse_what_does_not_fit(settings: Mapping[str, Any]) -> None:
         refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
         refuse("JOBS_URL", "may be inline: in tests only.")
+    _refuse_half_a_provider(settings, refuse)
     _refuse_one_price_for_two_plans(settings, refuse)
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
