@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check prove lint types migrations css bench bench-og lock base dev
+.PHONY: help run serve test check prove lint types migrations css bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,9 @@ bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 
 bench-og: dev ## cards, beside @vercel/og and takumi-js where Node is there
 	@bench/og/run.sh
+
+bench-verify: dev ## comparing 100,000 subscribers with Stripe: time, memory, calls (ten minutes)
+	@$(BIN)/python bench/verify.py
 
 lock: ## renew the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

@@ -123,7 +123,7 @@ def _existing_price(key: tuple[str, str]) -> Price | None:
     found = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
     if found and found.is_sold_as(*terms):
         return found
-    for price_id in current_app.config["STRIPE_PRICES"].get(key, ())[:1]:
+    for price_id in current_app.config["STRIPE_PRICES"].get(key, ()):
         try:
             configured = gateway.price(price_id)
         except gateway.Gone:

@@ -202,3 +202,20 @@ def test_with_a_key_alone_the_application_starts_and_setup_can_run() -> None:
 
     assert settings["STRIPE_PRICES"] == {}
     assert settings["STRIPE_API_BASE"] == "https://api.stripe.com"
+
+
+def test_going_back_to_an_older_price_sells_that_one_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = shop.price["pro", "monthly"]
+    cheap, dearer = plans.BY_ID, dataclasses.replace(plans.PRO, monthly=1900)
+    with shop.app.app_context():
+        monkeypatch.setattr(plans, "BY_ID", {**cheap, "pro": dearer})
+        raised = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"].split(",")
+        prices = {**shop.app.config["STRIPE_PRICES"], ("pro", "monthly"): tuple(raised)}
+        shop.app.config["STRIPE_PRICES"] = prices
+        monkeypatch.setattr(plans, "BY_ID", cheap)
+
+        back = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"]
+
+    assert back == f"{old},{raised[0]}"

@@ -39,7 +39,7 @@ def run(shop: Shop, *args: str) -> Result:
 
 
 def calls(result: Result) -> int:
-    found = re.search(r"in (\d+) calls", result.output)
+    found = re.search(r"in (\d+) calls?", result.output)
     assert found, result.output
     return int(found[1])
 

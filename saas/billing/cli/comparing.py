@@ -42,7 +42,7 @@ class _Count:
     failed: int = 0
 
 
-@bp.cli.command("verify")
+@bp.cli.command("verify", short_help="Compare everybody with Stripe.")
 @after_option
 @rate_option
 @json_option
@@ -59,8 +59,9 @@ def verify(after: str | None, per_second: int, as_json: bool) -> None:
         _show(drift, as_json=as_json, first=count.drifts == 1)
 
     calls = _walk("verify", after, per_second, count, show)
+    times = "1 call" if calls == 1 else f"{calls} calls"
     showing.note(
-        f"Compared with {count.subscriptions} subscriptions at Stripe in {calls} calls: "
+        f"Compared with {count.subscriptions} subscriptions at Stripe in {times}: "
         f"{_people(count.drifts)}."
     )
     if count.drifts:
@@ -68,7 +69,7 @@ def verify(after: str | None, per_second: int, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@bp.cli.command("sync")
+@bp.cli.command("sync", short_help="Copy the state at Stripe into our columns.")
 @click.argument("email", required=False)
 @click.option("--all", "everybody", is_flag=True, help="Everybody whose columns differ.")
 @click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
@@ -127,8 +128,8 @@ def _sync_everybody(after: str | None, per_second: int, *, dry_run: bool, as_jso
     _walk("sync --all" + (" --dry-run" if dry_run else ""), after, per_second, count, mend)
     done = "Would mend" if dry_run else "Mended"
     showing.note(
-        f"{done} {count.drifts - count.failed} people, of {count.subscriptions} subscriptions at "
-        "Stripe."
+        f"{done} {_counted(count.drifts - count.failed)}, of {count.subscriptions} subscriptions "
+        "at Stripe."
     )
     if count.failed:
         raise SystemExit(1)
@@ -220,6 +221,8 @@ def _row(person: str, column: str, ours: str, theirs: str) -> str:
 
 
 def _people(count: int) -> str:
-    if not count:
-        return "everybody's columns agree"
-    return "1 person drifted" if count == 1 else f"{count} people drifted"
+    return f"{_counted(count)} drifted" if count else "everybody's columns agree"
+
+
+def _counted(people: int) -> str:
+    return "1 person" if people == 1 else f"{people} people"

@@ -39,7 +39,7 @@ class Since(click.ParamType[datetime]):
         return moment
 
 
-@bp.cli.command("events")
+@bp.cli.command("events", short_help="What arrived, and what became of it.")
 @click.option("--failed", is_flag=True, help="Only those that have not been applied.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
@@ -59,7 +59,7 @@ def events(failed: bool, limit: int, as_json: bool) -> None:
         click.echo(_as_row(row))
 
 
-@bp.cli.command("replay")
+@bp.cli.command("replay", short_help="Apply events again.")
 @click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID...")
 @json_option
 @outside.needed
@@ -77,7 +77,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
         raise SystemExit(1)
 
 
-@bp.cli.command("catch-up")
+@bp.cli.command("catch-up", short_help="Apply events that never arrived.")
 @click.option("--since", type=Since(), default="30d", show_default=True, metavar="30d|12h|DATE")
 @click.option("--dry-run", is_flag=True, help="Show what was missed and apply nothing.")
 @rate_option

@@ -14,7 +14,7 @@ from saas.billing.cli import showing
 from saas.billing.cli.comparing import json_option
 
 
-@bp.cli.command("setup")
+@bp.cli.command("setup", short_help="Make products, prices, portal, webhook endpoint.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and make nothing.")
 @click.option(
     "--write",
@@ -62,14 +62,15 @@ def _hand_out(variables: dict[str, str], file: Path | None) -> None:
     except (OSError, UnicodeDecodeError) as error:
         for name, value in variables.items():
             click.echo(f"{name}={value}")
+        reason = getattr(error, "strerror", None) or "it is no text file"
         raise click.ClickException(
-            f"{file} could not be written ({error}). The variables stand above: the webhook "
+            f"{file} could not be written ({reason}). The variables stand above: the webhook "
             "secret is not told twice."
         ) from None
     showing.note(f"Wrote {', '.join(variables)} to {file}.")
 
 
-@bp.cli.command("doctor")
+@bp.cli.command("doctor", short_help="What is wrong at Stripe, and what mends it.")
 @json_option
 @outside.needed
 def examine(as_json: bool) -> None:
@@ -88,8 +89,9 @@ def examine(as_json: bool) -> None:
                 mend=finding.mend or None,
             )
         else:
-            click.echo(f"{'PROBLEM' if finding.is_problem else 'ok':<8} {finding.said}")
+            state = "PROBLEM" if finding.is_problem else "ok"
+            click.echo(f"{state:<8} {finding.check:<11} {finding.said}")
             if finding.is_problem:
-                click.echo(f"{'':<8} -> {finding.mend}")
+                click.echo(f"{'':<20} -> {finding.mend}")
     if problems:
         raise SystemExit(1)
