@@ -18,7 +18,11 @@ UNLIMITED = None
 
 @dataclass(frozen=True)
 class Plan:
-    """Something to subscribe to. Prices are in US cents; `quotas` count uses a calendar month."""
+    """Something to subscribe to. Prices are in US cents; `quotas` count uses a calendar month.
+
+    With `trial_days` (up to 730) the first subscription of an account begins with so many free
+    days, with a card and once, whatever becomes of the subscription.
+    """
 
     id: str
     name: str
@@ -27,6 +31,7 @@ class Plan:
     features: tuple[str, ...]
     monthly: int = 0
     yearly: int = 0
+    trial_days: int = 0
     quotas: Mapping[str, int | None] = field(default_factory=dict)
 
     @property

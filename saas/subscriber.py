@@ -101,6 +101,10 @@ class Subscriber:
         grace = timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"])
         return self.stripe_past_due_since + grace
 
+    def trial_days(self, plan: plans.Plan) -> int:
+        """How many free days this person would begin `plan` with: none after the one trial."""
+        return plan.trial_days if self.trial_used_at is None else 0
+
     @property
     def is_trialing(self) -> bool:
         return self.stripe_subscription_status == "trialing"

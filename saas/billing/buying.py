@@ -9,9 +9,9 @@ from functools import partial
 from flask import current_app
 from sqlalchemy import update
 
-from saas import database, security
+from saas import database, plans, security
 from saas.auth.models import User
-from saas.billing import gateway, ownership, subscriptions
+from saas.billing import addressing, gateway, ownership, subscriptions
 
 log = logging.getLogger("saas.billing")
 
@@ -33,10 +33,11 @@ def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
         return manage(person, price)
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
-    return _checkout(person, price, f"{nonce}:{price}", back)
+    trial = person.trial_days(plans.BY_ID[plan_id])
+    return _checkout(person, price, trial, f"{nonce}:{price}:{trial}", back)
 
 
-def _checkout(person: User, price: str, nonce: str, back: str) -> str:
+def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) -> str:
     """A page to pay on: the open one of this form if there is one, and no other stays open."""
     customer_id = ensure_customer(person)
     used_up = 0  # pages of this form that were paid or closed, as after the back button
@@ -49,6 +50,7 @@ def _checkout(person: User, price: str, nonce: str, back: str) -> str:
     return gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,
+        trial_days=trial_days,
         metadata={**ownership.metadata_of(person), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
@@ -81,8 +83,9 @@ def ensure_customer(person: User) -> str:
     """The person's customer at Stripe, created once however many ask at the same time."""
     if person.stripe_customer_id:
         return person.stripe_customer_id
+    told = person.email
     key = f"customer:{ownership.installation_key()}:{person.id}:{person.stripe_customer_epoch}"
-    created = gateway.create_customer(person.email, person.name, ownership.metadata_of(person), key)
+    created = gateway.create_customer(told, person.name, ownership.metadata_of(person), key)
     with database.writing() as session:
         database.execute(
             update(User)
@@ -94,6 +97,8 @@ def ensure_customer(person: User) -> str:
     if stored is None or stored.stripe_customer_id is None:
         _take_back(person.id, created)
         raise CannotSubscribe("This account is being closed.")
+    if stored.email != told:  # it was changed while Stripe was being asked
+        addressing.note(stored)
     return stored.stripe_customer_id
 
 

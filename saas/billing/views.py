@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas import patience
 from saas.billing import bp, buying, gateway, subscriptions, words
+from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
 from saas.billing.buying import CannotSubscribe
 from saas.billing.forms import CheckoutForm
@@ -30,6 +31,20 @@ def overview() -> Answer:
         status_words=words.status(current_user),
         history=words.history(current_user.id),
     )
+
+
+@bp.get("/dashboard/billing/invoices")
+@login_required
+def invoices() -> Answer:
+    """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
+    before, after = request.args.get("before", ""), request.args.get("after", "")
+    try:
+        with patience.deadline(_PATIENCE):
+            found = invoicing.page(current_user, before=before, after=after)
+    except gateway.StripeError as error:
+        current_app.logger.warning("invoices: %s: %s", type(error).__name__, error)
+        return render_template("billing/invoices.html", page=None), 503
+    return render_template("billing/invoices.html", page=found, statuses=invoicing.STATUSES)
 
 
 @bp.post("/billing/checkout")
@@ -85,7 +100,5 @@ def explain(error: CannotSubscribe) -> Answer:
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
     """Stripe is away or said no: nothing was changed here, and trying again may help."""
-    from flask import current_app
-
     current_app.logger.warning("billing page failed: %s: %s", type(error).__name__, error)
     return render_template("billing/unavailable.html"), 503

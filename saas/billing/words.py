@@ -27,6 +27,24 @@ _STATUS = {
 }
 
 
+# What happened, by the status that it led to; {} is what was bought.
+_NEW_STATUS = {
+    "trialing": "Trial of {} began",
+    "past_due": "A payment failed",
+    "unpaid": "The payment never came: {} is on hold",
+    "paused": "The trial ended without a payment method: {} is paused",
+    "incomplete": "Chose {}, and the first payment is on its way",
+    "incomplete_expired": "The first payment never came",
+}
+# The same for what became active, by the status before.
+_BACK_TO_ACTIVE = {
+    "past_due": "Payment received",
+    "unpaid": "Payment received",
+    "trialing": "The trial is over, and {} goes on",
+    "paused": "{} goes on after its pause",
+}
+
+
 @dataclass(frozen=True)
 class Line:
     """A line of the history."""
@@ -56,33 +74,35 @@ def history(person_id: UUID, limit: int = 20) -> list[Line]:
 
 def change(before: dict[str, Any], after: dict[str, Any]) -> str:
     """One change, told by the first rule that fits."""
-    old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
     bought = _name(after["stripe_price_id"])
-    if old != new:
-        return _status_change(old, new, bought, before, after)
+    if before["stripe_subscription_status"] != after["stripe_subscription_status"]:
+        return _status_change(bought, before, after)
     if before["stripe_price_id"] != after["stripe_price_id"]:
         return f"Changed to {bought}"
-    if after["stripe_cancel_at"] and not before["stripe_cancel_at"]:
-        return f"Cancelled, with access until {_day(after['stripe_cancel_at'])}"
-    if before["stripe_cancel_at"] and not after["stripe_cancel_at"]:
-        return "Resumed: it renews as before"
+    if after.get("stripe_action_required") and not before.get("stripe_action_required"):
+        return "Your bank asked you to confirm a payment"
+    if before["stripe_cancel_at"] != after["stripe_cancel_at"]:
+        return _cancel_change(before["stripe_cancel_at"], after["stripe_cancel_at"])
     if before["stripe_current_period_end"] != after["stripe_current_period_end"]:
         return f"Renewed until {_day(after['stripe_current_period_end'])}"
     return "Updated"
 
 
-def _status_change(
-    old: str | None, new: str | None, bought: str, before: dict[str, Any], after: dict[str, Any]
-) -> str:
+def _cancel_change(old: str | None, new: str | None) -> str:
+    if new is None:
+        return "Resumed: it renews as before"
+    return f"The end moved to {_day(new)}" if old else f"Cancelled, with access until {_day(new)}"
+
+
+def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
     if new is None or new == "canceled":
         return f"{_name(before['stripe_price_id'])} ended"
     if new == "active":
-        return "Payment received" if old in ("past_due", "unpaid") else f"Subscribed to {bought}"
-    if new == "trialing":
-        return f"Trial of {bought} began"
-    if new == "past_due":
-        return "A payment failed"
-    return _STATUS.get(new, f"Status {new}")
+        return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)
+    if new == "past_due" and after.get("stripe_action_required"):
+        return "Your bank asked you to confirm a payment"
+    return _NEW_STATUS.get(str(new), f"The payment provider calls {{}} {new}").format(bought)
 
 
 def _name(price_id: str | None) -> str:

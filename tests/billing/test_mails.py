@@ -38,10 +38,10 @@ def subjects(shop: Shop, email: str = ANN) -> list[str]:
     return [each["subject"] for each in mails(shop, email)]
 
 
-def advance(shop: Shop, customer: str | None, step: str = "renewal") -> None:
+def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
     answer = requests.post(
         f"{shop.sandbox}/stripe/control/advance",
-        json={"customer": customer, "step": step},
+        json={"customer": customer, "step": step, "count": count},
         headers={"Authorization": f"Bearer {shop.key}"},
         timeout=30,
     )

@@ -53,6 +53,7 @@ from saas.billing.gateway.pacing import PER_SECOND, Pacer, paced
 from saas.billing.gateway.pages import (
     Page,
     attach_card,
+    change_address,
     create_customer,
     delete_customer,
     expire_checkout,
@@ -103,6 +104,7 @@ __all__ = [
     "attach_card",
     "can_charge",
     "cancel",
+    "change_address",
     "create_customer",
     "create_price",
     "create_webhook_endpoint",

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     import stripe
 
 _A_DAY_AND_MORE = 26 * 3600  # seconds
+# Where the buyer is decides about the tax, so the page asks, and the customer keeps the answer:
+# https://docs.stripe.com/tax/checkout#existing-customers
+_COLLECTED_FOR_TAX: dict[str, Any] = {
+    "automatic_tax": {"enabled": True},
+    "billing_address_collection": "required",
+    "tax_id_collection": {"enabled": True},
+    "customer_update": {"address": "auto", "name": "auto"},
+}
 
 log = logging.getLogger("saas.billing")
 
@@ -29,6 +37,13 @@ def create_customer(email: str, name: str | None, metadata: Mapping[str, str], k
         params["name"] = name
         key = f"{key}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     return call(lambda client: client.v1.customers.create(params, {"idempotency_key": key}).id)
+
+
+def change_address(customer_id: str, email: str) -> None:
+    """Tell Stripe's customer the address that receipts go to. One that is gone stays gone."""
+    call_unless_gone(
+        lambda client: client.v1.customers.update(given(customer_id), {"email": email})
+    )
 
 
 def metadata_of_customer(customer_id: str) -> dict[str, str]:
@@ -109,8 +124,9 @@ def start_checkout(
     key: str,
     success_url: str,
     cancel_url: str,
+    trial_days: int = 0,
 ) -> Page:
-    """A hosted page that sells one subscription to one customer."""
+    """A hosted page that sells one subscription to one customer, after a trial of so many days."""
     params: Any = {
         "mode": "subscription",
         "customer": customer_id,
@@ -124,9 +140,10 @@ def start_checkout(
         "success_url": success_url,
         "cancel_url": cancel_url,
     }
+    if trial_days:
+        params["subscription_data"]["trial_period_days"] = trial_days
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
-        params["automatic_tax"] = {"enabled": True}
-        params["customer_update"] = {"address": "auto", "name": "auto"}
+        params |= _COLLECTED_FOR_TAX
     created = call(
         lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key})
     )

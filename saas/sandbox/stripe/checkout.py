@@ -49,9 +49,12 @@ def complete(
     *,
     email: str | None = None,
     name: str | None = None,
+    address: dict[str, str | None] | None = None,
+    tax_id: str | None = None,
 ) -> Outcome:
     """The buyer pressed the button. Raises the bank's refusal, and then nothing has happened."""
     customer = _customer(account, session, email, name)
+    _keep_what_was_collected(account, session, customer, name, address)
     if method:
         method["billing_details"] |= {"email": customer["email"], "name": name}
         payment_methods.attach_stored(account, method, customer)
@@ -62,7 +65,7 @@ def complete(
         "status": "complete",
         "payment_status": "no_payment_required" if free else "paid" if paid else "unpaid",
         "customer": customer["id"],
-        "customer_details": _details(customer),
+        "customer_details": {**_details(customer), "tax_ids": _tax_ids(session, tax_id)},
         "url": None,
     }
     session["_"]["due"] = None
@@ -202,6 +205,27 @@ def _customer(account: Account, session: Resource, email: str | None, name: str 
     customer |= {"email": session["customer_email"] or email, "name": name}
     customer["_"] = {"lookup": customer["email"]}
     return account.add(customer, "customer.created")
+
+
+def _keep_what_was_collected(
+    account: Account,
+    session: Resource,
+    customer: Resource,
+    name: str | None,
+    address: dict[str, str | None] | None,
+) -> None:
+    """ "Describes whether Checkout saves the billing address onto `customer.address`." """
+    may = session["_"].get("customer_update", {})
+    given = {"address": address, "name": name}
+    wanted = {field: value for field, value in given.items() if value and may.get(field) == "auto"}
+    if wanted:
+        customer |= wanted
+        account.change(customer, "customer.updated")
+
+
+def _tax_ids(session: Resource, tax_id: str | None) -> list[dict[str, str]]:
+    collects = (session.get("tax_id_collection") or {}).get("enabled")
+    return [{"type": "unknown", "value": tax_id}] if tax_id and collects else []
 
 
 def _redeem(

@@ -39,6 +39,8 @@ def pay(id: str) -> Page:
                 method,
                 email=form.get("email", "").strip() or None,
                 name=form.get("name", "").strip() or None,
+                address=_address(session),
+                tax_id=form.get("tax_id", "").strip() or None,
             )
             return redirect(success_url(session), 303)
     except StripeError as error:
@@ -148,6 +150,14 @@ def _method(account: Account, session: Resource) -> Resource | None:
     if method["type"] not in session["payment_method_types"]:
         raise StripeError("This payment method is not accepted here.")
     return method
+
+
+def _address(session: Resource) -> dict[str, str | None] | None:
+    """The billing address, where the page asks for one."""
+    if session["billing_address_collection"] != "required":
+        return None
+    fields = ("line1", "line2", "city", "state", "postal_code", "country")
+    return {name: request.form.get(name, "").strip()[:200] or None for name in fields}
 
 
 def _must_be_open(account: Account, session: Resource) -> None:

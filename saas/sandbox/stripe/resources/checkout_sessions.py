@@ -40,6 +40,7 @@ def create(account: Account, params: Params) -> Resource:
         "due": session["expires_at"],
         "subscription_data": _subscription_data(account, params, mode),
         "trial_end": _has_trial(params),
+        "customer_update": _customer_update(params, customer),
     }
     session["discounts"] = _discounts(account, params)
     if wanted:
@@ -94,7 +95,6 @@ def _customer(account: Account, params: Params) -> Resource | None:
     if "customer" in params and "customer_email" in params:
         raise invalid("You may only specify one of these parameters: customer, customer_email.")
     params.get("customer_creation")
-    params.get("customer_update")
     given = params.get("customer")
     return account.live("customer", given, "customer") if given else None
 
@@ -170,6 +170,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         shipping_options=[],
         status="open",
         submit_type=params.get("submit_type"),
+        **_tax_id_collection(params),
         success_url=_url(params, "success_url"),
         ui_mode="hosted_page",
         url=f"{account.address}/stripe/checkout/{id}",
@@ -187,6 +188,26 @@ def _automatic_tax(params: Params) -> dict[str, Any]:
         "provider": "stripe" if enabled else None,
         "status": "complete" if enabled else None,
     }
+
+
+def _tax_id_collection(params: Params) -> dict[str, Any]:
+    given = plain(params.section("tax_id_collection"))
+    return {"tax_id_collection": {"required": "never", **given}} if given else {}
+
+
+def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
+    """What the page may write into a customer that was there before: nothing unless `auto`."""
+    given = plain(params.section("customer_update"))
+    if given and customer is None:
+        raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
+    wants_tax_id = params.section("tax_id_collection").get("enabled", False)
+    if customer and wants_tax_id and given.get("name") != "auto":
+        raise invalid(
+            "Tax ID collection requires updating business name on the customer. To enable tax ID "
+            "collection for an existing customer, please set `customer_update[name]` to `auto`.",
+            "customer_update[name]",
+        )
+    return {"address": "never", "name": "never", "shipping": "never", **given}
 
 
 def _custom_text(params: Params) -> dict[str, Any]:

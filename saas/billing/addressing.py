@@ -1,0 +1,60 @@
+"""A new sign-in address reaches Stripe's customer, to whom receipts go.
+
+A mark in the row is written in the transaction of the change and taken away once Stripe knows, so
+that neither a lost job nor a Stripe that is away loses it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from sqlalchemy import select, update
+
+from saas import database, jobs
+from saas.auth.models import User
+from saas.billing import gateway
+from saas.database import db, now
+
+log = logging.getLogger("saas.billing")
+
+_AT_ONCE = 200
+
+
+def note(person: User) -> None:
+    """The person's address is another now: tell Stripe, soon and until it has worked."""
+    with database.writing():
+        database.execute(
+            update(User).where(User.id == person.id).values(stripe_address_due_at=now())
+        )
+        tell_stripe.enqueue(str(person.id))
+
+
+@jobs.task
+def tell_stripe(person_id: str) -> None:
+    """Give Stripe's customer the address that the person has now."""
+    person = db.session.get(User, uuid.UUID(person_id), populate_existing=True)
+    if person is None or person.stripe_address_due_at is None:
+        return
+    due, email = person.stripe_address_due_at, person.email
+    try:
+        if person.stripe_customer_id:
+            gateway.change_address(person.stripe_customer_id, email)
+    except gateway.StripeError as error:
+        log.warning("Stripe has an old address: %s", error, extra={"person_id": person.id})
+        return
+    with database.writing():
+        # Only this change is done: the address may have been changed again meanwhile.
+        database.execute(
+            update(User)
+            .where(User.id == person.id, User.stripe_address_due_at == due)
+            .values(stripe_address_due_at=None)
+        )
+
+
+@jobs.sweep(minutes=10)
+def tell_stripe_what_is_left() -> None:
+    """Addresses that could not be told: Stripe was away, or the job was lost."""
+    left = select(User.id).where(User.stripe_address_due_at.isnot(None))
+    for person_id in db.session.scalars(left.limit(_AT_ONCE)).all():
+        tell_stripe(str(person_id))

@@ -1,0 +1,30 @@
+"""A person's invoices. They stand at Stripe, and are asked for each time somebody looks."""
+
+from __future__ import annotations
+
+from saas.auth.models import User
+from saas.billing import gateway
+
+# Stripe's status → ours, and the look of its badge.
+STATUSES = {
+    "open": ("To pay", "warning"),
+    "paid": ("Paid", "success"),
+    "void": ("Void", "secondary"),
+    "uncollectible": ("Written off", "secondary"),
+}
+
+
+def page(person: User, *, before: str = "", after: str = "") -> gateway.InvoicePage:
+    """Invoices of the person's own customer, newest first: the newest, or those beside another.
+
+    Empty where there is no customer, or none any more; the first page for an invoice that is not
+    there. Raises `gateway.Unavailable`.
+    """
+    if not person.stripe_customer_id:
+        return gateway.InvoicePage([])
+    try:
+        return gateway.invoices_of(
+            person.stripe_customer_id, before=before or None, after=after or None
+        )
+    except (gateway.Gone, gateway.Refused):
+        return page(person) if before or after else gateway.InvoicePage([])

@@ -1,0 +1,238 @@
+"""Billing as people see it: banners, invoices, trials, codes, tax, and the address for receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import update
+
+from saas import database, plans
+from saas.auth.models import User
+from saas.billing import addressing, subscriptions
+from saas.database import now
+from tests.billing import stripe_side
+from tests.billing.test_mails import ANN, CARD, advance, stripe_settings, sync, use_card
+from tests.conftest import Shop, both_databases, free_port, open_shop, serving
+from tests.visitor import Visitor, eventually
+
+
+@pytest.fixture
+def trials() -> Iterator[None]:
+    """The catalogue of somebody who offers fourteen free days of Pro."""
+    object.__setattr__(plans.PRO, "trial_days", 14)
+    yield
+    object.__setattr__(plans.PRO, "trial_days", 0)
+
+
+def buy(visitor: Visitor, plan: str = "pro", **fields: str) -> None:
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": plan, "interval": "monthly"})
+    visitor.submit(visitor.page.path, **{**CARD, **fields})
+
+
+def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
+    quiet_shop: Shop, visitor_of_quiet_shop: Visitor
+) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    with quiet_shop.app.app_context(), database.writing():  # Stripe's clock is a month ahead
+        database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=1)))
+    visitor = visitor_of_quiet_shop
+    visitor.sign_in(ANN)
+    ends = now() + timedelta(days=6)
+
+    said = visitor.visit("/dashboard").text
+    assert "Your last payment failed." in said
+    assert f"Pro stays until {ends:%-d %B %Y}" in " ".join(said.split())
+    assert "/stripe/portal/" in visitor.submit("/billing/portal").url
+
+    with quiet_shop.app.app_context(), database.writing():
+        database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=8)))
+    said = visitor.visit("/dashboard/billing").text
+    assert "Pro is on hold since" in said
+
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+    at_stripe = stripe_side.client(quiet_shop).v1
+    for owed in at_stripe.invoices.list({"status": "open"}).data:
+        at_stripe.invoices.pay(owed.id)
+    sync(quiet_shop, ann)
+    said = visitor.visit("/dashboard").text
+    assert "payment failed" not in said
+    assert "on hold" not in said
+
+
+@pytest.fixture
+def visitor_of_quiet_shop(quiet_shop: Shop) -> Visitor:
+    return quiet_shop.visitor()
+
+
+def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> None:
+    ann, _ = stripe_side.subscriber(shop, ANN)
+    visitor.sign_in(ANN)
+    advance(shop, ann.stripe_customer_id)
+
+    page = visitor.visit("/dashboard/billing/invoices")
+
+    listed = stripe_side.client(shop).v1.invoices.list().data
+    assert len(listed) == 2
+    for invoice in listed:
+        assert str(invoice.number) in page.text
+        assert invoice.hosted_invoice_url in page.links
+    assert page.text.count("$15.00") == 2
+    assert page.text.count("Paid") == 2
+
+
+def test_without_invoices_the_page_says_so(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in(ANN)
+
+    assert "No invoices yet" in visitor.visit("/dashboard/billing/invoices").text
+
+
+def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, ANN)
+    visitor.sign_in(ANN)
+    advance(shop, ann.stripe_customer_id, "month", count=101)
+
+    def all_of_them() -> list[str | None]:
+        found = stripe_side.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()
+        return [each.number for each in found if each.status == "paid"]
+
+    everything = eventually(lambda: found if len(found := all_of_them()) > 100 else [], 60)
+
+    page, seen, pages = visitor.visit("/dashboard/billing/invoices"), 0, 0
+    while True:
+        pages += 1
+        seen += sum(str(number) in page.text for number in everything)
+        older = [link for link in page.links if "before=" in link]
+        if not older:
+            break
+        page = visitor.visit(older[0])
+    newer = [link for link in page.links if "after=" in link]
+
+    assert seen == len(everything)
+    assert pages == -(-len(everything) // 25)
+    assert visitor.visit(newer[0]).status == 200
+
+
+def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor: Visitor) -> None:
+    stripe_side.subscriber(shop, "bob@example.com")
+    (his,) = stripe_side.client(shop).v1.invoices.list().data
+    stripe_side.subscriber(shop, ANN)
+    visitor.sign_in(ANN)
+
+    for query in (f"before={his.id}", f"after={his.id}", "before=in_unheard_of", "after=%00"):
+        page = visitor.visit(f"/dashboard/billing/invoices?{query}")
+        assert page.status == 200
+        assert str(his.number) not in page.text
+
+
+def test_with_stripe_down_the_invoices_say_so(
+    make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
+) -> None:
+    stripe_side.subscriber(shop, ANN)
+    visitor.sign_in(ANN)
+    settings = {**stripe_settings(shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
+    with serving(make_app(**settings)) as url:
+        visitor.base = url
+        page = visitor.visit("/dashboard/billing/invoices")
+        visitor.base = shop.url
+
+    assert page.status == 503
+    assert "does not answer" in page.text
+
+
+@both_databases
+def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
+    shop: Shop, visitor: Visitor, trials: None
+) -> None:
+    assert "14 days free" in visitor.visit("/pricing").text
+    visitor.sign_in(ANN)
+    buy(visitor)
+    eventually(lambda: stripe_side.person(shop, ANN).is_trialing)
+    assert "Trial of Pro, monthly began" in visitor.visit("/dashboard/billing").text
+    ann = stripe_side.person(shop, ANN)
+    stripe_side.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
+    eventually(lambda: stripe_side.person(shop, ANN).stripe_customer_id is None)
+
+    assert "days free" not in visitor.visit("/pricing").text
+    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+
+    assert "days free" not in visitor.page.text
+    visitor.submit(visitor.page.path, **CARD)
+    eventually(lambda: stripe_side.person(shop, ANN).stripe_subscription_status == "active")
+
+
+def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> None:
+    at_stripe = stripe_side.client(shop).v1
+    coupon = at_stripe.coupons.create({"percent_off": 20, "duration": "forever"})
+    at_stripe.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "FRIENDS"}
+    )
+    visitor.sign_in(ANN)
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit(f"{visitor.page.path}/code", code="friends")
+
+    assert "$12" in visitor.page.text
+    visitor.submit(visitor.page.path, **CARD)
+    assert "$12.00" in visitor.visit("/dashboard/billing/invoices").text
+
+
+def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
+    make_app: Callable[..., Flask], sandbox: str
+) -> None:
+    for shop in open_shop(make_app, sandbox, STRIPE_AUTOMATIC_TAX="true"):
+        visitor = shop.visitor()
+        visitor.sign_in(ANN)
+        buy(
+            visitor, line1="1 Main Street", city="Berlin", postal_code="10115", country="DE",
+            name="Ann Ltd", tax_id="DE123456789",
+        )  # fmt: skip
+        at_stripe = stripe_side.client(shop).v1
+        (session,) = at_stripe.checkout.sessions.list().data
+        ann = stripe_side.person(shop, ANN)
+        customer = at_stripe.customers.retrieve(str(ann.stripe_customer_id))
+
+        assert session.automatic_tax.enabled
+        assert session.customer_details
+        assert [each.value for each in session.customer_details.tax_ids or []] == ["DE123456789"]
+        assert customer.address
+        assert (customer.address.country, customer.name) == ("DE", "Ann Ltd")
+
+
+@both_databases
+def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
+    make_app: Callable[..., Flask], quiet_shop: Shop
+) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    at_stripe = stripe_side.client(quiet_shop).v1
+    settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
+    with make_app(**settings).app_context(), database.writing():
+        database.execute(update(User).values(email="new@example.com"))
+        addressing.note(ann)
+    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == ANN
+
+    with quiet_shop.app.app_context():
+        addressing.tell_stripe_what_is_left()
+
+    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == "new@example.com"
+    assert stripe_side.person(quiet_shop, "new@example.com").stripe_address_due_at is None
+
+
+def test_an_address_that_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, ANN)
+    stripe_side.client(shop).v1.customers.update(
+        str(ann.stripe_customer_id), {"email": "elsewhere@example.com"}
+    )
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=1), tick=True):
+        subscriptions.sync(ann.id, cause="test")
+
+    assert stripe_side.person(shop, ANN).email == ANN
