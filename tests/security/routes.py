@@ -54,6 +54,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "DELETE /api/user": (401, 200, 409),  # the only administrator stays
     # billing
     "GET /dashboard/billing": MEMBERS,
+    "GET /dashboard/billing/invoices": MEMBERS,
     "POST /billing/checkout": (LOGIN, "303 /pricing", "303 /pricing"),
     "POST /billing/portal": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "GET /billing/return": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
