@@ -40,6 +40,8 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /auth/link/<token>": (404, 404, 404),
     "GET /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
     "POST /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
+    "POST /auth/oauth/<provider>": (404, 404, 404),  # of a provider that there is not
+    "GET /auth/oauth/<provider>/callback": (404, 404, 404),
     "POST /logout": (LOGIN, "303 /", "303 /"),
     # one's own account
     "GET /dashboard": MEMBERS,

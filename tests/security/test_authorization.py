@@ -28,7 +28,7 @@ def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> No
         answer = client.open(
             path_of(app, rule), method=name.split()[0], headers=headers, buffered=True
         )
-        expected = ROUTES[name][PEOPLE.index(who)]
+        expected = ROUTES.get(name, ("no line",) * len(PEOPLE))[PEOPLE.index(who)]
         if said(answer) != expected:
             wrong[name] = f"{said(answer)} instead of {expected}"
 
