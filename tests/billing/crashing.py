@@ -7,7 +7,8 @@ and the audit hooks of Python. So a new step of the product is a new step here, 
 between two steps leaves nothing behind, so dying just before each of them is dying everywhere.
 
 `X-Die-At: 3` in a request kills the process (SIGKILL) just before the third step of that request;
-the answer of one that lived on tells its steps in `X-Steps`.
+with `X-Fail-At: 3` that step fails instead, as with a full disk or a cut cable. The answer of one
+that lived on tells its steps in `X-Steps`.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import OperationalError
 
 from saas import create_app
 from saas.config import from_env
@@ -39,12 +41,15 @@ class Steps:
     """The steps of one request."""
 
     die_at: int
+    fail_at: int
     passed: list[str] = field(default_factory=list)
 
     def step(self, name: str) -> None:
         self.passed.append(name)
         if len(self.passed) == self.die_at:
             os.kill(os.getpid(), signal.SIGKILL)
+        if len(self.passed) == self.fail_at:
+            raise OperationalError(name, None, OSError("failed by a test"))
 
 
 _steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
@@ -53,6 +58,13 @@ _steps: ContextVar[Steps | None] = ContextVar("steps", default=None)
 def _step(name: str) -> None:
     if (steps := _steps.get()) is not None:
         steps.step(name)
+
+
+def _step_outside(name: str) -> None:
+    try:
+        _step(name)
+    except OperationalError as error:
+        raise ConnectionResetError(str(error)) from None
 
 
 @event.listens_for(Engine, "before_cursor_execute")
@@ -76,11 +88,11 @@ def _hear_rollback(connection: Any) -> None:
 def _hear_audit(name: str, arguments: tuple[Any, ...]) -> None:
     if name == "http.client.send" and (found := _REQUEST.match(bytes(arguments[1]))):
         path = _ID.sub(r"/<\1>", found[2].decode().partition("?")[0])
-        _step(f"{found[1].decode()} {path}")
+        _step_outside(f"{found[1].decode()} {path}")
     elif name == "smtplib.send":
         text = arguments[1] if isinstance(arguments[1], bytes) else arguments[1].encode()
         found = _SMTP.match(text)
-        _step(f"SMTP {found[1].decode().upper() if found else 'the mail'}")
+        _step_outside(f"SMTP {found[1].decode().upper() if found else 'the mail'}")
 
 
 class Mortal:
@@ -90,10 +102,12 @@ class Mortal:
         self.app = app
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        steps = Steps(int(environ.get("HTTP_X_DIE_AT", "0")))
+        die_at, fail_at = (int(environ.get(f"HTTP_X_{name}_AT", "0")) for name in ("DIE", "FAIL"))
+        steps = Steps(die_at, fail_at)
         token = _steps.set(steps)
         try:
             status, headers, body = self._answer(environ)
+            steps.fail_at = 0
             steps.step("the answer")
         finally:
             _steps.reset(token)

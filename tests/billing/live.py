@@ -258,7 +258,7 @@ def _set_up(env: dict[str, str]) -> dict[str, str]:
 
 def tell(
     shop: LiveShop, subject: dict[str, Any], *, id: str,
-    kind: str = "customer.subscription.updated", die_at: int = 0,
+    kind: str = "customer.subscription.updated", die_at: int = 0, fail_at: int = 0,
 ) -> requests.Response | None:  # fmt: skip
     """Deliver an event as Stripe would; None when the server died over it."""
     body = {
@@ -268,6 +268,5 @@ def tell(
     payload = json.dumps(body)
     secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
     signature = stripe.WebhookSignature.generate_signature_header(payload, secret)
-    return shop.post(
-        "/api/webhooks/stripe", die_at, data=payload, headers={"Stripe-Signature": signature}
-    )
+    headers = {"Stripe-Signature": signature, "X-Fail-At": str(fail_at)}
+    return shop.post("/api/webhooks/stripe", die_at, data=payload, headers=headers)

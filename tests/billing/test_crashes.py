@@ -32,6 +32,7 @@ from saas.mail import outbox
 from saas.mail.models import OutboxMessage
 from saas.users import closing
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.billing.live import WORKERS, LiveShop, kill_a_worker, tell
 from tests.visitor import Page, eventually
 
@@ -58,6 +59,7 @@ def every_step(answers: list[requests.Response | None], *landmarks: str) -> Iter
 
 
 @pytest.mark.parametrize("mended_by", ["stripe", "the sweep"])
+@case(5, "kill -9 at each step")
 def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
     answers: list[requests.Response | None] = []
     for die_at in every_step(
@@ -79,6 +81,25 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
             assert again.status_code == 200
         is_applied_once(live, ann, event)
         assert tell(live, subject, id=event).json() == {"outcome": "seen"}  # type: ignore[union-attr]
+        is_applied_once(live, ann, event)
+
+
+@case(5, "failure at each step")
+def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
+    for fail_at in itertools.count(1):
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+        event = f"evt_{subscription}"
+
+        answer = tell(live, subject, id=event, fail_at=fail_at)
+
+        assert answer is not None
+        if answer.status_code == 200:
+            assert fail_at > 7
+            break
+        assert answer.status_code == 503
+        assert stripe_side.person(live, ann.email).stripe_sync_counter == ann.stripe_sync_counter
+        assert tell(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
         is_applied_once(live, ann, event)
 
 
@@ -163,6 +184,7 @@ def refunds_of(shop: LiveShop, person: User) -> list[str]:
 
 
 @pytest.mark.parametrize("mended_by", ["the person", "the sweep"])
+@case(26, "killed half-way")
 def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
     answers: list[requests.Response | None] = []
     for die_at in every_step(
@@ -232,6 +254,7 @@ def is_closed_once(shop: LiveShop, person: User, subscription: str) -> None:
     assert answer.status_code == 200
 
 
+@case(5, "mails once")
 def test_a_mail_arrives_at_whatever_step_we_died(live: LiveShop) -> None:
     answers: list[requests.Response | None] = []
     twice: list[int] = []

@@ -27,6 +27,7 @@ from saas.auth.models import User
 from saas.billing import sweeps
 from saas.database import db, now
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.billing.live import LiveShop, tell
 
 STRIPE_WAITS = 10.0  # seconds; a promise, so it may be asserted
@@ -101,6 +102,7 @@ def rubbish(_: dict[str, Any], start_response: Any) -> Any:
     return [b"<h1>Welcome to nginx!</h1>"]
 
 
+@case(6, "Stripe down", "429", "timeout", "401")
 def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: LiveShop) -> None:
     shop, weather = live_on_sqlite, Weather(live_on_sqlite)
     kinds = {
@@ -157,6 +159,7 @@ def in_a_while() -> datetime:
     return now() + timedelta(minutes=6)
 
 
+@case(6, "database down")
 def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: LiveShop) -> None:
     shop = live_on_sqlite
     ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
@@ -172,6 +175,7 @@ def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: L
     assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
 
 
+@case(6, "database down")
 def test_a_database_that_refuses_us_is_503_and_comes_back(live_on_postgres: LiveShop) -> None:
     shop = live_on_postgres
     ann, subscription = stripe_side.subscriber(shop, email(), synced=False)

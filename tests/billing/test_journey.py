@@ -13,6 +13,7 @@ from saas.billing import buying, gateway, ownership
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
 from tests.visitor import Page, Visitor, eventually
 
@@ -97,6 +98,7 @@ def test_the_way_back_from_checkout_leads_to_the_plan(visitor: Visitor) -> None:
     assert status(visitor)["plan"] == "starter"
 
 
+@case(14, "double click")
 def test_a_double_click_opens_one_checkout(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
@@ -145,6 +147,7 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
     assert status(visitor)["plan"] == "pro"
 
 
+@case(14, "two tabs")
 def test_a_second_choice_closes_the_first_checkout(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     first = choose(visitor, "pro").url
@@ -173,6 +176,7 @@ def test_the_same_page_used_again_after_its_checkout_expired_opens_a_new_one(
     assert pay(visitor).path == "/dashboard/billing"
 
 
+@case(14, "already subscribed")
 def test_who_subscribes_is_led_to_the_portal_at_that_change(shop: Shop, visitor: Visitor) -> None:
     stripe_side.subscriber(shop, "ann@example.com", "pro", "monthly")
     visitor.sign_in("ann@example.com")
@@ -300,6 +304,7 @@ def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
     assert pay(visitor).path == "/dashboard/billing"
 
 
+@case(13, "a forged or foreign session_id")
 def test_a_foreign_or_forged_session_id_grants_nothing(shop: Shop, visitor: Visitor) -> None:
     bob = shop.visitor()
     bob.sign_in("bob@example.com")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.billing.cases import case
 from tests.billing.lives import world
 from tests.billing.lives.life import Life
 from tests.billing.lives.recording import Recording, record
@@ -97,6 +98,7 @@ def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("name", STANDARD)
+@case(3)
 def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) -> None:
     before, then = STANDARD[name]
     recording = record(in_memory, before, *then)

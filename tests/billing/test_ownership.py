@@ -17,6 +17,7 @@ from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import closing
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
@@ -32,6 +33,7 @@ def silent_shop(shop: Shop) -> Shop:
 
 
 @both_databases
+@case(11, "unknown customer with metadata")
 def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(silent_shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
     forget_customer(silent_shop)
@@ -59,6 +61,7 @@ def test_a_person_who_has_a_customer_takes_no_second_one(
     assert stripe_side.client(silent_shop).v1.subscriptions.retrieve(other).status == "active"
 
 
+@case(11, "metadata of another person")
 def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     silent_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -88,6 +91,7 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     ],
     ids=["none", "other installation", "no person", "no id", "unknown person", "other product"],
 )
+@case(11, "unknown customer without metadata")
 def test_what_another_product_sells_to_the_same_address_is_left_alone(
     silent_shop: Shop, marks: dict[str, str]
 ) -> None:
@@ -134,6 +138,7 @@ def test_a_reference_that_a_buyer_can_choose_proves_nothing(silent_shop: Shop) -
 
 
 @both_databases
+@case(11, "a live subscription of a tombstone")
 def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
     silent_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 from sqlalchemy import func, select, text
 
 from saas.auth import accounts
@@ -23,6 +24,7 @@ from saas.billing import subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.billing.live import THREADS, WORKERS, LiveShop, tell
 
 AT_ONCE = WORKERS * THREADS
@@ -83,6 +85,7 @@ def history(shop: LiveShop, person: User) -> list[str]:
         return list(db.session.scalars(causes))
 
 
+@case(1, "in parallel, from two processes")
 def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> None:
     ann, subscription = stripe_side.subscriber(live, email(), synced=False)
     event = f"evt_{subscription}"
@@ -98,6 +101,7 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
     is_true(live, ann)
 
 
+@case(2)
 def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop) -> None:
     ann, subscription = stripe_side.subscriber(live, email())
     at_stripe = stripe_side.client(live).v1
@@ -135,29 +139,28 @@ def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live:
         assert len(history(live, person)) == 1
 
 
+@case(27, "running it during webhooks")
 def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
     ann, subscription = stripe_side.subscriber(live, email())
     at_stripe = stripe_side.client(live).v1
-    browser, _ = live.signed_in(ann)
+    headers = as_a_browser(live, ann)
 
     def sync() -> int:
         return live.app.test_cli_runner().invoke(args=["billing", "sync", ann.email]).exit_code
 
     def come_back() -> int:
-        answer = live.ask("GET", "/billing/return", 0, headers={"Cookie": cookie})
+        answer = live.ask("GET", "/billing/return", 0, headers=dict(headers))
         return answer.status_code if answer is not None else 0
 
     def cancel_and_resume(when: bool) -> int:
         at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": when})
         return int(telling(live, ann, subscription)().status_code)
 
-    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     answers = at_once(
         *[lambda n=n: cancel_and_resume(n % 2 == 0) for n in range(12)],
         *[come_back] * 6,
         *[sync] * 6,
     )
-    browser.close()
 
     assert answers == [200] * 12 + [303] * 6 + [0] * 6
     is_true(live, ann)
@@ -185,12 +188,10 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
     assert len(at_stripe.refunds.list({"limit": 100}).data) == before + 1
 
 
+@case(26, "twice", "racing a webhook")
 def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None:
     ann, subscription = stripe_side.subscriber(live, email())
-    browser, header = live.signed_in(ann)
-    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    browser.close()
-    headers = {**header, "Cookie": cookie, "Origin": live.url}
+    headers = as_a_browser(live, ann)
 
     def ask(method: str, path: str, **data: str) -> Callable[[], Any]:
         return lambda: live.ask(method, path, 0, headers=dict(headers), data=data)
@@ -219,10 +220,7 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
     """Somebody without a subscription closes the account while pages are opened to buy one."""
     with live.app.app_context():
         ann = accounts.sign_up(email())
-    browser, header = live.signed_in(ann)
-    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-    browser.close()
-    headers = {**header, "Cookie": cookie, "Origin": live.url}
+    headers = as_a_browser(live, ann)
 
     def buy(number: int) -> Any:
         data = {"plan": "pro", "interval": "monthly", "nonce": f"{number:x}"}
@@ -240,7 +238,36 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
     nobody_is_charged(live, ann)
 
 
-def nobody_is_charged(shop: LiveShop, person: User) -> None:
+@case(26, "racing an open checkout that is paid afterwards")
+def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live: LiveShop) -> None:
+    with live.app.app_context():
+        ann = accounts.sign_up(email())
+    headers = as_a_browser(live, ann)
+    data = {"plan": "pro", "interval": "monthly"}
+    page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
+    assert page is not None
+    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
+
+    with ThreadPoolExecutor(1) as pool, live.gate.holding() as arrived:
+        closed = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
+        assert arrived.wait(10)  # it is about to ask which pages are open
+        requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
+    answer = closed.result()
+
+    assert answer is not None
+    assert answer.status_code == 200
+    nobody_is_charged(live, ann, pages="complete")
+
+
+def as_a_browser(shop: LiveShop, person: User) -> dict[str, str]:
+    """The headers of somebody who is signed in, for many requests at once."""
+    browser, header = shop.signed_in(person)
+    cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    browser.close()
+    return {**header, "Cookie": cookie, "Origin": shop.url}
+
+
+def nobody_is_charged(shop: LiveShop, person: User, pages: str = "expired") -> None:
     """The account is gone, and of its customers none has anything to pay or a page to pay on."""
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
@@ -251,6 +278,6 @@ def nobody_is_charged(shop: LiveShop, person: User) -> None:
     assert person.email not in [customer.email for customer in everybody]
     for session in at_stripe.checkout.sessions.list({"limit": 100}).auto_paging_iter():
         if session.client_reference_id == str(person.id):
-            assert session.status == "expired"
+            assert session.status == pages
     for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
         assert found.metadata.to_dict().get("person") != str(person.id)

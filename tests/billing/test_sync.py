@@ -18,6 +18,7 @@ from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -49,6 +50,7 @@ def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
 
 
 @both_databases
+@case(11, "metadata absent")
 def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
     lie = {
@@ -155,6 +157,7 @@ def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
         assert len(db.session.scalars(select(SubscriptionChange)).all()) == 1
 
 
+@case(12, "deleted: true", "the next checkout makes a new one")
 def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_new_one(
     quiet_shop: Shop,
 ) -> None:
@@ -186,6 +189,7 @@ def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> 
     assert columns(stripe_side.person(quiet_shop, "ann@example.com")) == before
 
 
+@case(6, "Stripe down")
 def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
@@ -217,6 +221,7 @@ def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
 
 
 @both_databases
+@case(14, "two customers created at once")
 def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
     from saas.auth import accounts
 

@@ -20,6 +20,7 @@ from saas.auth.models import User
 from saas.billing import gateway, ownership, walking
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, open_shop
 
 
@@ -73,6 +74,7 @@ def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
 
 
 @both_databases
+@case(27, "verify shows the drift", "sync --all mends it")
 def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop) -> None:
     _, canceled = stripe_side.subscriber(quiet_shop, "ann@example.com")
     stripe_side.subscriber(quiet_shop, "ben@example.com", synced=False)

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from saas.billing.models import StripeEvent
 from saas.database import db
+from tests.billing.cases import case
 
 SECRETS = ("whsec_old_secret_for_tests", "whsec_new_secret_for_tests")
 PATH = "/api/webhooks/stripe"
@@ -61,6 +62,7 @@ def ledger(app: Flask) -> list[str]:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
+@case(8, "two secrets")
 def test_either_of_two_secrets_is_accepted_while_rotating(
     secret: str, client: FlaskClient, app: Flask
 ) -> None:
@@ -71,6 +73,7 @@ def test_either_of_two_secrets_is_accepted_while_rotating(
     assert ledger(app) == ["evt_1"]
 
 
+@case(8, "two v1")
 def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
     payload = json.dumps(event()).encode()
     real = sign(payload)
@@ -90,6 +93,7 @@ def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
         ("t=äöü,v1=ß", "not ASCII"),
     ],
 )
+@case(7, "bad signature", "non-ASCII")
 def test_what_is_not_signed_is_400_and_writes_nothing(
     signature: str, said: str, client: FlaskClient, app: Flask
 ) -> None:
@@ -103,10 +107,12 @@ def test_what_is_not_signed_is_400_and_writes_nothing(
     assert ledger(app) == []
 
 
+@case(7, "no signature")
 def test_no_signature_at_all_is_400(client: FlaskClient) -> None:
     assert client.post(PATH, json=event()).status_code == 400
 
 
+@case(7, "wrong secret", "v0 only", "too old", "in the future")
 def test_the_wrong_secret_a_v0_only_an_old_and_a_future_signature_are_400(
     client: FlaskClient, app: Flask
 ) -> None:
@@ -151,6 +157,8 @@ def test_a_body_that_was_changed_after_signing_is_400(client: FlaskClient) -> No
         b"\xff\xfe\xfa",
     ],
 )
+@case(9, "non-UTF-8", "not JSON", "JSON that is no object", "no id")
+@case(9, "no data", "nested 100k deep", "thin event")
 def test_a_signed_body_that_is_no_event_is_400_and_never_500(
     payload: bytes, client: FlaskClient, app: Flask
 ) -> None:
@@ -170,6 +178,7 @@ def _sign_bytes(payload: bytes) -> str:
     return f"t={at},v1={proof}"
 
 
+@case(9, "10 MB")
 def test_ten_megabytes_are_413_before_any_work(client: FlaskClient) -> None:
     payload = b"x" * 10_000_000
 
@@ -183,6 +192,7 @@ def test_ten_megabytes_are_413_before_any_work(client: FlaskClient) -> None:
     "changes",
     [{"type": "balance.available"}, {"livemode": True}, {"account": "acct_connected"}],
 )
+@case(10, "unknown type", "other livemode", "a Connect account's event")
 def test_what_is_not_for_us_is_200_and_not_noted(
     changes: dict[str, Any], client: FlaskClient, app: Flask
 ) -> None:
@@ -193,6 +203,7 @@ def test_what_is_not_for_us_is_200_and_not_noted(
     assert ledger(app) == []
 
 
+@case(1, "the same event twice")
 def test_the_same_event_again_is_200_and_has_no_second_effect(
     client: FlaskClient, app: Flask
 ) -> None:

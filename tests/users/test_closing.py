@@ -23,6 +23,7 @@ from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import closing
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
 from tests.visitor import Visitor
 
@@ -37,6 +38,7 @@ def status_at_stripe(shop: Shop, subscription: str) -> str:
 
 
 @both_databases
+@case(26, "closed while subscribed")
 def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     shop: Shop, visitor: Visitor
 ) -> None:
@@ -87,6 +89,7 @@ def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
     assert rows(shop, User) == 0
 
 
+@case(26, "with Stripe down")
 def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
@@ -223,6 +226,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
         assert [person.email for person in accounts.everybody()] == ["ann@example.com"]
 
 
+@case(11, "person deleted")
 def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
