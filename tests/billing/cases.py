@@ -54,9 +54,10 @@ ROWS: dict[int, tuple[str, ...]] = {
         "a second, older price", "unknown price", "several items", "more than 10 subscriptions",
         "no items", "quantity 0 or none", "items with different periods",
     ),
-    21: ("recovery restores",),
+    21: ("payment failed", "action required", "recovery restores"),
     22: ("invoice.created", "invoice without subscription", "invoice.upcoming without id"),
     23: ("refund", "dispute"),
+    24: ("trial_will_end twice",),
     25: ("email changed at Stripe",),
     26: (
         "closed while subscribed", "with Stripe down", "twice", "racing a webhook",

@@ -97,15 +97,18 @@ class Postbox:
     """An SMTP server that remembers every copy it was handed, by Message-ID."""
 
     def __init__(self) -> None:
-        self.copies: list[tuple[str, str]] = []  # recipient, Message-ID
+        self.copies: list[tuple[str, str, str]] = []  # recipient, Message-ID, subject
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        message_id = str(message_from_bytes(envelope.content)["Message-ID"])
-        self.copies += [(recipient, message_id) for recipient in envelope.rcpt_tos]
+        mail = message_from_bytes(envelope.content)
+        told = str(mail["Message-ID"]), str(mail["Subject"])
+        self.copies += [(recipient, *told) for recipient in envelope.rcpt_tos]
         return "250 accepted"
 
-    def to(self, recipient: str) -> list[str]:
-        return [message_id for found, message_id in self.copies if found == recipient]
+    def to(self, recipient: str, about: str = "") -> list[str]:
+        """The Message-IDs of what came for somebody, with these words in the subject."""
+        mine = [copy for copy in self.copies if copy[0] == recipient]
+        return [message_id for _, message_id, subject in mine if about in subject]
 
 
 class LiveShop(Shop):

@@ -163,6 +163,7 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
         is_applied_once(live, ann, event)
         assert sorted(status_of(live, each) for each in (first, second)) == ["active", "canceled"]
         assert len(refunds_of(live, ann)) == 1
+        assert len(set(live.postbox.to(ann.email, "refunded"))) == 1
 
 
 def subscribe_again(shop: LiveShop, person: User) -> str:
@@ -210,6 +211,9 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
             assert again is not None
             assert again.status_code in (200, 401), again.text  # 401: it was closed already
         is_closed_once(live, ann, subscription)
+        farewell = live.postbox.to(ann.email, "is closed")
+        assert len(set(farewell)) == 1
+        assert len(farewell) <= 2
         browser.close()
 
 
@@ -243,6 +247,7 @@ def status_of(shop: LiveShop, subscription: str) -> str:
 
 
 def is_closed_once(shop: LiveShop, person: User, subscription: str) -> None:
+    sweep(shop)  # the mail, if it was not handed over
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, person.id) is None

@@ -21,6 +21,7 @@ from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port
 from tests.visitor import Visitor, eventually
 
@@ -87,6 +88,7 @@ def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
 
 
 @both_databases
+@case(21, "payment failed", "recovery restores")
 def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_is_its_end(
     shop: Shop, visitor: Visitor
 ) -> None:
@@ -114,6 +116,7 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
     assert stripe_side.person(shop, ANN).stripe_subscription_id == subscription
 
 
+@case(21, "action required")
 def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
     shop: Shop, visitor: Visitor
 ) -> None:
@@ -369,6 +372,7 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
 
 
 @both_databases
+@case(24)
 def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(shop, ANN, trial_days=14)
     eventually(lambda: subjects(shop) == ["Your trial of Pro has begun"])
