@@ -4,4 +4,4 @@ from flask import Blueprint
 
 bp = Blueprint("auth", __name__)
 
-from saas.auth import letters, provider_views, views  # noqa: E402, F401 - they register on bp
+from saas.auth import letters, passkey_views, provider_views, views  # noqa: E402, F401 - on bp

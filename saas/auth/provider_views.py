@@ -6,14 +6,16 @@ import logging
 from collections.abc import Callable
 
 from flask import abort, current_app, redirect, render_template, request, session, url_for
+from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas import limits, security
+from saas import errors, limits, security
 from saas.auth import bp, identities, sessions, started
 from saas.auth.identities import Claim
 from saas.auth.refusals import NAMES, WORDS, Refused
 from saas.auth.started import Started
+from saas.errors import Problem
 
 log = logging.getLogger("saas.auth")
 
@@ -102,16 +104,19 @@ def _back(provider: str) -> str:
 
 
 @bp.app_errorhandler(Refused)
-def explain_refusal(error: Refused) -> tuple[str, int]:
+def explain_refusal(error: Refused) -> ResponseReturnValue:
     log.info("%s", error)
     words = WORDS[error.reason]
-    name = NAMES.get(error.provider, "The provider")
+    name = NAMES.get(error.provider, "the provider")
+    title, advice = words.title.format(provider=name), words.advice.format(provider=name)
+    if errors.wants_json():
+        problem = Problem(words.status, error.reason, f"{title}. {advice}")
+        return current_app.handle_http_exception(problem)
     page = render_template(
         "auth/refused.html",
         reason=error.reason,
-        provider=error.provider,
-        title=words.title.format(provider=name),
-        advice=words.advice.format(provider=name),
+        title=title,
+        advice=advice,
         again=url_for("users.settings" if current_user.is_authenticated else "auth.login"),
     )
     return page, words.status

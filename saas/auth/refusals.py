@@ -25,7 +25,7 @@ class Words(NamedTuple):
     advice: str
 
 
-NAMES = {"google": "Google", "github": "GitHub", "passkey": "Your passkey"}
+NAMES = {"google": "Google", "github": "GitHub", "passkey": "your passkey"}
 
 WORDS = {
     "state": Words(
@@ -101,6 +101,19 @@ WORDS = {
         409,
         "A {provider} account is linked already",
         "Unlink it first if you want to use another one.",
+    ),
+    "unknown": Words(
+        403,
+        "This passkey opens nothing here",
+        "It was removed from its account, or the account is gone. Sign in another way.",
+    ),
+    "registered": Words(
+        409, "This passkey is registered already", "Make a new one, or use the one you have."
+    ),
+    "enough": Words(
+        409,
+        "You have enough passkeys",
+        "Twenty fit an account. Remove one that you do not use any more first.",
     ),
     "last": Words(
         409,

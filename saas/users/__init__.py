@@ -4,4 +4,4 @@ from flask import Blueprint
 
 bp = Blueprint("users", __name__)
 
-from saas.users import api, cli, letters, views  # noqa: E402, F401 - they register themselves
+from saas.users import api, cli, letters, views, ways_in  # noqa: E402, F401 - they register

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask_login import current_user
 from flask_wtf import FlaskForm
 from wtforms import StringField
-from wtforms.validators import ValidationError
+from wtforms.validators import DataRequired, Length, ValidationError
 
-from saas.auth import accounts
+from saas.auth import accounts, passkeys
 
 
 class NameForm(FlaskForm):
@@ -30,3 +30,16 @@ class DeleteForm(FlaskForm):
     def validate_confirmation(self, field: StringField) -> None:
         if (field.data or "").strip().lower() != current_user.email:
             raise ValidationError(f"Type {current_user.email} to confirm.")
+
+
+class PasskeyForm(FlaskForm):
+    """What a passkey is called, for its owner."""
+
+    name = StringField(
+        "Name",
+        filters=[lambda typed: " ".join((typed or "").split())],
+        validators=[
+            DataRequired("Enter a name for the passkey."),
+            Length(max=passkeys.NAME_LENGTH, message="Enter at most 40 characters."),
+        ],
+    )

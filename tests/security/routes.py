@@ -42,6 +42,8 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
     "POST /auth/oauth/<provider>": (404, 404, 404),  # of a provider that there is not
     "GET /auth/oauth/<provider>/callback": (404, 404, 404),
+    "POST /auth/passkey/options": (415, 415, 415),  # JSON alone
+    "POST /auth/passkey": (415, 415, 415),
     "POST /logout": (LOGIN, "303 /", "303 /"),
     # one's own account
     "GET /dashboard": MEMBERS,
@@ -51,6 +53,15 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /dashboard/settings/sessions/revoke-others": (
         LOGIN, "303 /dashboard/settings", "303 /dashboard/settings",
     ),
+    "POST /dashboard/settings/identities/<provider>/link": (LOGIN, 404, 404),
+    "POST /dashboard/settings/identities/<uuid:identity_id>/unlink": (LOGIN, 404, 404),
+    "GET /dashboard/settings/passkeys/new": MEMBERS,
+    "POST /dashboard/settings/passkeys/options": (LOGIN, 200, 200),
+    "POST /dashboard/settings/passkeys": (LOGIN, 415, 415),
+    "POST /dashboard/settings/passkeys/<uuid:passkey_id>/name": (
+        LOGIN, "303 /dashboard/settings", "303 /dashboard/settings",
+    ),
+    "POST /dashboard/settings/passkeys/<uuid:passkey_id>/remove": (LOGIN, 404, 404),
     "POST /dashboard/settings/delete": (LOGIN, 422, 422),
     "GET /api/user": (401, 200, 200),
     "DELETE /api/user": (401, 200, 409),  # the only administrator stays

@@ -1,0 +1,85 @@
+"""Signing in with a passkey: a challenge, and the browser's answer to it, as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request, url_for
+from flask_login import current_user
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+
+from saas import limits, security
+from saas.auth import bp, passkeys, sessions, started
+from saas.auth.provider_views import begun_here, remember
+from saas.auth.refusals import Refused
+from saas.errors import Problem
+
+
+class AskSchema(Schema):
+    """Where to go once signed in."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    next = fields.String(load_default="")
+
+
+class AnswerSchema(Schema):
+    """A PublicKeyCredential as `toJSON()` gives it, and for a new one its name."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    credential = fields.Dict(keys=fields.String(), required=True)
+    name = fields.String(load_default="", validate=validate.Length(max=passkeys.NAME_LENGTH))
+
+
+@bp.post("/auth/passkey/options")
+def passkey_options() -> dict[str, Any]:
+    asked = read_json(AskSchema())
+    _limit()
+    purpose = "confirm" if current_user.is_authenticated else "sign_in"
+    wanted = security.safe_path(asked["next"], url_for("users.dashboard"))
+    start = started.begin("passkey", purpose, wanted, _person())
+    remember(start)
+    return {"options": passkeys.options_to_sign_in(start.challenge)}
+
+
+@bp.post("/auth/passkey")
+def sign_in_with_passkey() -> dict[str, Any]:
+    """Signs in; somebody who is signed in already confirms that it is still them."""
+    answer = read_json(AnswerSchema())
+    _limit()
+    start = finish_passkey("sign_in", "confirm")
+    person = passkeys.sign_in(start.challenge, answer["credential"])
+    if start.user_id and start.user_id != person.id:
+        raise Refused("other_person", "passkey")
+    sessions.start(person)
+    return {"next": security.safe_path(start.next_path, url_for("users.dashboard"))}
+
+
+def finish_passkey(*purposes: str) -> started.Started:
+    """What this browser asked for last, used up by this; raises `Refused`."""
+    start = started.finish_newest("passkey", begun_here())
+    person = _person()
+    if start is None or start.purpose not in purposes:
+        raise Refused("state", "passkey")
+    if start.user_id != (person.id if person else None):
+        raise Refused("state", "passkey")
+    return start
+
+
+def read_json(schema: Schema) -> dict[str, Any]:
+    """The body as a schema has it; raises 400 for what is none, however deep it is nested."""
+    try:
+        return dict(schema.load(request.get_json()))
+    except (ValidationError, RecursionError):
+        raise Problem(400, "bad_request", "That request was not understood.") from None
+
+
+def _limit() -> None:
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+
+
+def _person() -> Any:
+    return current_user._get_current_object() if current_user.is_authenticated else None

@@ -1,0 +1,172 @@
+"""Passkeys: signing in with a key pair that the browser holds, through py_webauthn.
+
+The keys are resident and the authenticator checks its user, so that one needs no address and a
+passkey alone is two factors (WebAuthn Level 3, https://www.w3.org/TR/webauthn-3/).
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import current_app
+from sqlalchemy import delete, select, update
+
+from saas import database
+from saas.auth.identities import refuse_closed
+from saas.auth.models import Passkey, User
+from saas.auth.refusals import Refused
+from saas.database import db, now
+
+MOST = 20
+NAME_LENGTH = 40
+_LIBRARY_SAYS_NO = (ValueError, TypeError, LookupError, AttributeError)
+
+
+def options_to_register(person: User, challenge: bytes) -> dict[str, Any]:
+    """What the browser's `navigator.credentials.create` needs, as JSON."""
+    import webauthn
+    from webauthn.helpers import structs
+
+    options = webauthn.generate_registration_options(
+        rp_id=_rp_id(),
+        rp_name=current_app.config["APP_NAME"],
+        user_id=person.id.bytes,
+        user_name=person.email,
+        user_display_name=person.display_name,
+        challenge=challenge,
+        authenticator_selection=structs.AuthenticatorSelectionCriteria(
+            resident_key=structs.ResidentKeyRequirement.REQUIRED,
+            user_verification=structs.UserVerificationRequirement.REQUIRED,
+        ),
+        exclude_credentials=[
+            structs.PublicKeyCredentialDescriptor(id=key) for key in _keys_of(person)
+        ],
+    )
+    return dict(json.loads(webauthn.options_to_json(options)))
+
+
+def register(person: User, challenge: bytes, credential: Mapping[str, Any], name: str) -> None:
+    """Keep the public half of a new passkey; raises `Refused`."""
+    import webauthn
+    from webauthn.helpers.exceptions import WebAuthnException
+
+    try:
+        made = webauthn.verify_registration_response(
+            credential=dict(credential),
+            expected_challenge=challenge,
+            expected_rp_id=_rp_id(),
+            expected_origin=current_app.config["APP_URL"],
+            require_user_verification=True,
+        )
+    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+        raise Refused("untrusted", "passkey", type(error).__name__) from None
+    with database.writing():
+        if len(_keys_of(person)) >= MOST:
+            raise Refused("enough", "passkey")
+        is_new = database.insert_if_new(
+            Passkey,
+            id=database.uuid7(),
+            user_id=person.id,
+            name=name,
+            credential_id=made.credential_id,
+            public_key=made.credential_public_key,
+            sign_count=made.sign_count,
+            created_at=now(),
+        )
+        if not is_new:
+            raise Refused("registered", "passkey")
+
+
+def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
+    """What `navigator.credentials.get` needs, as JSON: any passkey for this site will do."""
+    import webauthn
+    from webauthn.helpers.structs import UserVerificationRequirement
+
+    options = webauthn.generate_authentication_options(
+        rp_id=_rp_id(),
+        challenge=challenge,
+        user_verification=UserVerificationRequirement.REQUIRED,
+    )
+    return dict(json.loads(webauthn.options_to_json(options)))
+
+
+def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
+    """The person whose passkey signed the challenge; raises `Refused`."""
+    passkey = _find(credential)
+    count = _verified_count(passkey, challenge, credential)
+    with database.writing():
+        person = db.session.get(User, passkey.user_id, populate_existing=True)
+        if person is None:
+            raise Refused("unknown", "passkey")
+        refuse_closed(person, "passkey")
+        # Two answers with one count come from two copies of the key: the second is not believed.
+        used = database.execute(
+            update(Passkey)
+            .where(Passkey.id == passkey.id, Passkey.sign_count == passkey.sign_count)
+            .values(sign_count=count, last_used_at=now())
+        )
+        if not used:
+            raise Refused("untrusted", "passkey", "count")
+    return person
+
+
+def rename(person: User, passkey_id: uuid.UUID, name: str) -> bool:
+    """Call a passkey something else; False when this person has no such passkey."""
+    with database.writing():
+        mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
+        return database.execute(update(Passkey).where(mine).values(name=name)) == 1
+
+
+def remove(person: User, passkey_id: uuid.UUID) -> bool:
+    """Believe a passkey no more; False when this person has no such passkey.
+
+    A passkey is never the last way in: only somebody who was signed in another way could add it.
+    """
+    with database.writing():
+        mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
+        return database.execute(delete(Passkey).where(mine)) == 1
+
+
+def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str, Any]) -> int:
+    import webauthn
+    from webauthn.helpers.exceptions import WebAuthnException
+
+    try:
+        return webauthn.verify_authentication_response(
+            credential=dict(credential),
+            expected_challenge=challenge,
+            expected_rp_id=_rp_id(),
+            expected_origin=current_app.config["APP_URL"],
+            credential_public_key=passkey.public_key,
+            credential_current_sign_count=passkey.sign_count,
+            require_user_verification=True,
+        ).new_sign_count
+    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+        raise Refused("untrusted", "passkey", type(error).__name__) from None
+
+
+def _find(credential: Mapping[str, Any]) -> Passkey:
+    import webauthn
+
+    try:
+        credential_id = webauthn.base64url_to_bytes(credential["rawId"])
+    except _LIBRARY_SAYS_NO:
+        raise Refused("untrusted", "passkey") from None
+    passkey = db.session.scalar(select(Passkey).where(Passkey.credential_id == credential_id))
+    if passkey is None:
+        raise Refused("unknown", "passkey")
+    return passkey
+
+
+def _keys_of(person: User) -> list[bytes]:
+    mine = select(Passkey.credential_id).where(Passkey.user_id == person.id)
+    return list(db.session.scalars(mine))
+
+
+def _rp_id() -> str:
+    """The domain that passkeys are bound to: that of `APP_URL`, never of a request."""
+    return urlsplit(current_app.config["APP_URL"]).hostname or ""

@@ -1,0 +1,96 @@
+"""The ways in which somebody signs in, beside mail: linking, unlinking, passkeys."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import abort, flash, redirect, render_template, url_for
+from flask_login import current_user, login_required
+from werkzeug.wrappers import Response
+
+from saas import limits
+from saas.auth import identities, passkeys, provider_views, started
+from saas.auth.fresh import fresh_sign_in_required
+from saas.auth.passkey_views import AnswerSchema, finish_passkey, read_json
+from saas.auth.refusals import NAMES
+from saas.users import bp
+from saas.users.forms import PasskeyForm
+
+Answer = str | Response | tuple[str, int]
+
+
+@bp.post("/dashboard/settings/identities/<provider>/link")
+@login_required
+@fresh_sign_in_required
+def link_identity(provider: str) -> Answer:
+    return provider_views.send_to(provider, "link", url_for("users.settings", _anchor="ways-in"))
+
+
+@bp.post("/dashboard/settings/identities/<uuid:identity_id>/unlink")
+@login_required
+@fresh_sign_in_required
+def unlink_identity(identity_id: UUID) -> Answer:
+    identity = identities.unlink(current_user, identity_id)
+    if identity is None:
+        abort(404)
+    flash(f"{NAMES[identity.provider]} does not sign you in any more.", "success")
+    return _back()
+
+
+@bp.get("/dashboard/settings/passkeys/new")
+@login_required
+@fresh_sign_in_required
+def new_passkey() -> Answer:
+    return render_template("users/new_passkey.html", form=PasskeyForm(formdata=None))
+
+
+@bp.post("/dashboard/settings/passkeys/options")
+@login_required
+@fresh_sign_in_required
+def new_passkey_options() -> dict[str, Any]:
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    person = current_user._get_current_object()
+    start = started.begin("passkey", "register", url_for("users.settings"), person)
+    provider_views.remember(start)
+    return {"options": passkeys.options_to_register(person, start.challenge)}
+
+
+@bp.post("/dashboard/settings/passkeys")
+@login_required
+@fresh_sign_in_required
+def add_passkey() -> dict[str, Any]:
+    answer = read_json(AnswerSchema())
+    start = finish_passkey("register")
+    name = " ".join(answer["name"].split()) or "Passkey"
+    passkeys.register(current_user, start.challenge, answer["credential"], name)
+    flash(f"The passkey \u201c{name}\u201d signs you in from now on.", "success")
+    return {"next": url_for("users.settings", _anchor="ways-in")}
+
+
+@bp.post("/dashboard/settings/passkeys/<uuid:passkey_id>/name")
+@login_required
+def rename_passkey(passkey_id: UUID) -> Answer:
+    form = PasskeyForm()
+    if not form.validate_on_submit():
+        flash(" ".join(said for each in form.errors.values() for said in each), "error")
+        return _back()
+
+    if not passkeys.rename(current_user, passkey_id, form.name.data or ""):
+        abort(404)
+    flash("The passkey has its new name.", "success")
+    return _back()
+
+
+@bp.post("/dashboard/settings/passkeys/<uuid:passkey_id>/remove")
+@login_required
+@fresh_sign_in_required
+def remove_passkey(passkey_id: UUID) -> Answer:
+    if not passkeys.remove(current_user, passkey_id):
+        abort(404)
+    flash("The passkey is removed. Delete it in your device as well.", "success")
+    return _back()
+
+
+def _back() -> Response:
+    return redirect(url_for("users.settings", _anchor="ways-in"), code=303)

@@ -1,0 +1,291 @@
+"""Passkeys, in a real browser with a virtual authenticator, and at the doors by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from playwright.sync_api import Browser, CDPSession, Page, expect
+from sqlalchemy import select, update
+
+from saas import database
+from saas.auth.models import Passkey, Session, User
+from saas.database import db, now
+from tests.conftest import Shop
+
+pytestmark = pytest.mark.browser
+
+
+class Key:
+    """A browser with an authenticator in it, and somebody who is signed in."""
+
+    def __init__(self, page: Page, shop: Shop) -> None:
+        self.page, self.shop = page, shop
+        self.wire: CDPSession = page.context.new_cdp_session(page)
+        self.wire.send("WebAuthn.enable")
+        self.authenticator = self.plug_in()
+
+    def plug_in(self, **changes: Any) -> str:
+        options = {
+            "protocol": "ctap2",
+            "transport": "internal",
+            "hasResidentKey": True,
+            "hasUserVerification": True,
+            "isUserVerified": True,
+            "automaticPresenceSimulation": True,
+            **changes,
+        }
+        return self.wire.send("WebAuthn.addVirtualAuthenticator", {"options": options})[
+            "authenticatorId"
+        ]
+
+    def plug_out(self) -> None:
+        self.wire.send(
+            "WebAuthn.removeVirtualAuthenticator", {"authenticatorId": self.authenticator}
+        )
+
+    def credentials(self) -> list[dict[str, Any]]:
+        answer = self.wire.send("WebAuthn.getCredentials", {"authenticatorId": self.authenticator})
+        return list(answer["credentials"])
+
+    def sign_in_by_mail(self, email: str) -> None:
+        visitor = self.shop.visitor()
+        visitor.sign_in(email)
+        self.page.context.add_cookies(
+            [{"name": "session", "value": visitor.cookie, "url": self.shop.url}]
+        )
+
+    def add(self, name: str) -> None:
+        self.page.goto(f"{self.shop.url}/dashboard/settings")
+        self.page.get_by_role("link", name="Add a passkey").click()
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_role("button", name="Create the passkey").click()
+
+    def use(self, start: str = "/login") -> None:
+        self.page.goto(self.shop.url + start)
+        self.page.get_by_role("button", name="Use a passkey").click()
+
+    def sign_out(self) -> None:
+        self.page.context.clear_cookies()
+
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """A request of the page's own script."""
+        told = self.page.evaluate(
+            """async ([path, body]) => {
+              const token = document.querySelector('[name=csrf_token]').value;
+              const answer = await fetch(path, {method: 'POST', body,
+                headers: {'Content-Type': 'application/json', 'X-CSRFToken': token}});
+              return [answer.status, await answer.text()];
+            }""",
+            [path, body if isinstance(body, str) else json.dumps(body)],
+        )
+        return told[0], json.loads(told[1])
+
+    def sign_challenge(self, options: dict[str, Any]) -> Any:
+        return self.page.evaluate(
+            """async (options) => (await navigator.credentials.get({publicKey:
+              PublicKeyCredential.parseRequestOptionsFromJSON(options)})).toJSON()""",
+            options,
+        )
+
+
+@pytest.fixture
+def key(chromium: Browser, shop: Shop) -> Iterator[Key]:
+    context = chromium.new_context()
+    context.set_default_timeout(15_000)
+    yield Key(context.new_page(), shop)
+    context.close()
+
+
+@pytest.fixture
+def ann(key: Key) -> Key:
+    """Ann, who has a passkey."""
+    key.sign_in_by_mail("ann@example.com")
+    key.add("My laptop")
+    expect(key.page.get_by_text("My laptop", exact=True)).to_be_visible()
+    return key
+
+
+def rows(shop: Shop, model: Any) -> list[Any]:
+    with shop.app.app_context():
+        return list(db.session.scalars(select(model)))
+
+
+def test_a_passkey_signs_in_without_typing_an_address(ann: Key, shop: Shop) -> None:
+    ann.sign_out()
+
+    ann.use("/login?next=/dashboard/billing")
+
+    ann.page.wait_for_url(f"{shop.url}/dashboard/billing")
+    (passkey,) = rows(shop, Passkey)
+    assert passkey.last_used_at
+    assert passkey.sign_count == ann.credentials()[0]["signCount"] > 0
+    assert len(rows(shop, Session)) == 2
+
+
+def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) -> None:
+    ann.plug_out()
+    ann.authenticator = ann.plug_in()
+    ann.add("My phone")
+    expect(ann.page.get_by_text("My phone", exact=True)).to_be_visible()
+
+    row = ann.page.locator("li", has_text="My phone")
+    row.get_by_text("Rename").click()
+    row.get_by_role("textbox").fill("  Old   phone ")
+    row.get_by_role("button", name="Save").click()
+    expect(ann.page.get_by_text("Old phone", exact=True)).to_be_visible()
+    ann.page.locator("li", has_text="My laptop").get_by_role("button", name="Remove").click()
+
+    expect(ann.page.get_by_text("The passkey is removed")).to_be_visible()
+    assert [passkey.name for passkey in rows(shop, Passkey)] == ["Old phone"]
+
+
+def test_a_removed_passkey_opens_nothing(ann: Key, shop: Shop) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(Passkey.__table__.delete())  # type: ignore[attr-defined]
+    ann.sign_out()
+
+    ann.use()
+
+    expect(ann.page.get_by_text("This passkey opens nothing here")).to_be_visible()
+
+
+def test_one_device_has_one_passkey_of_a_person(ann: Key) -> None:
+    ann.add("Again")
+
+    expect(ann.page.get_by_text("has a passkey of yours already")).to_be_visible()
+
+
+def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed(
+    ann: Key, shop: Shop
+) -> None:
+    ann.sign_out()
+    ann.wire.send(
+        "WebAuthn.setUserVerified",
+        {"authenticatorId": ann.authenticator, "isUserVerified": False},
+    )
+
+    ann.use()
+
+    expect(ann.page.get_by_text("the passkey was not used")).to_be_visible()
+    assert len(rows(shop, Session)) == 1
+
+
+@pytest.mark.parametrize("column", ["disabled_at", "closing_at"])
+def test_a_closed_account_is_not_opened_by_a_passkey(column: str, ann: Key, shop: Shop) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).values({column: now()}))
+    ann.sign_out()
+
+    ann.use()
+
+    expect(ann.page.get_by_role("alert")).to_contain_text("This account is")
+    assert len(rows(shop, Session)) == 1
+
+
+def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) -> None:
+    ann.sign_out()
+    ann.page.goto(f"{shop.url}/login")
+    _, first = ann.post("/auth/passkey/options", {})
+    old = {"credential": ann.sign_challenge(first["options"])}
+    ann.post("/auth/passkey/options", {})
+
+    status, said = ann.post("/auth/passkey", old)
+    assert (status, said["error"]["code"]) == (502, "untrusted")
+
+    ann.page.context.clear_cookies()
+    ann.page.goto(f"{shop.url}/login")
+    _, asked = ann.post("/auth/passkey/options", {})
+    good = {"credential": ann.sign_challenge(asked["options"])}
+    cookies = ann.page.context.cookies()
+    assert ann.post("/auth/passkey", good)[0] == 200
+    ann.page.context.clear_cookies()
+    ann.page.context.add_cookies(cookies)
+    status, said = ann.post("/auth/passkey", good)
+    assert (status, said["error"]["code"]) == (400, "state")
+    assert len(rows(shop, Session)) == 2
+
+
+def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: Shop) -> None:
+    ann.sign_out()
+    ann.page.goto(f"{shop.url}/login")
+    _, asked = ann.post("/auth/passkey/options", {})
+    answer = {"credential": ann.sign_challenge(asked["options"])}
+    mine = ann.page.context.cookies()
+
+    ann.page.context.clear_cookies()
+    ann.page.goto(f"{shop.url}/login")
+    assert ann.post("/auth/passkey", answer)[0] == 400
+
+    ann.page.context.clear_cookies()
+    ann.page.context.add_cookies(mine)
+    ann.page.goto(f"{shop.url}/login")
+    with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
+        assert ann.post("/auth/passkey", answer)[0] == 400
+    assert len(rows(shop, Session)) == 1
+
+
+def test_a_copied_key_is_found_out_by_its_count(ann: Key, shop: Shop) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(update(Passkey).values(sign_count=1000))
+    ann.sign_out()
+
+    ann.use()
+
+    expect(ann.page.get_by_role("alert")).to_contain_text("could not be trusted")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[]",
+        "{}",
+        "null",
+        '{"credential": 1}',
+        '{"credential": {}}',
+        '{"credential": {"rawId": "\\ud800"}}',
+        '{"credential": {"rawId": 5, "id": []}}',
+        '{"credential": {"rawId": "AAAA", "id": "AAAA", "type": "x", "response": {}}}',
+        '{"a":' * 100_000,
+        "[" * 100_000,
+    ],
+    ids=range(10),
+)
+def test_rubbish_is_refused_in_json(body: str, key: Key, shop: Shop) -> None:
+    key.page.goto(f"{shop.url}/login")
+    key.post("/auth/passkey/options", {})
+
+    status, said = key.post("/auth/passkey", body)
+
+    assert 400 <= status < 500 or (status, said["error"]["code"]) == (502, "untrusted")
+    assert rows(shop, Session) == []
+
+
+def test_adding_a_passkey_asks_for_a_fresh_sign_in_which_a_passkey_gives(
+    ann: Key, shop: Shop
+) -> None:
+    with shop.app.app_context(), database.writing():
+        database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
+
+    ann.page.goto(f"{shop.url}/dashboard/settings")
+    ann.page.get_by_role("link", name="Add a passkey").click()
+    ann.page.wait_for_url("**/auth/confirm**")
+    ann.page.get_by_role("button", name="Use a passkey").click()
+
+    ann.page.wait_for_url(f"{shop.url}/dashboard/settings/passkeys/new")
+    assert len(rows(shop, Session)) == 1
+
+
+def test_a_browser_without_passkeys_shows_no_button(chromium: Browser, shop: Shop) -> None:
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+
+    page.goto(f"{shop.url}/login")
+
+    expect(page.get_by_role("button", name="Continue with Google")).to_be_visible()
+    expect(page.get_by_role("button", name="Use a passkey")).to_have_count(0)
+    context.close()
