@@ -1,50 +1,22 @@
-"""Every way in which a Stripe set-up goes wrong, each with what mends it. Reads only.
-
-What cannot be known is not claimed. Stripe never tells a webhook secret, so whether ours is the
-right one shows only in deliveries: an event of Stripe's that the ledger has not; and in whether the
-running application accepts what is signed with the secret of this command's configuration.
-"""
+"""Every way in which a Stripe set-up goes wrong, each with what mends it. Reads only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from urllib.parse import urlsplit
+from collections.abc import Callable
 
 from flask import current_app
 from sqlalchemy import func, select
 
 from saas import plans
 from saas.auth.models import User
-from saas.billing import catching_up, gateway, knocking, setup, webhooks
-from saas.billing.gateway import Endpoint, Price
-from saas.billing.models import StripeEvent
+from saas.billing import deliveries, gateway, setup
+from saas.billing.findings import SETUP, Finding, Findings
+from saas.billing.gateway import Price
 from saas.config import PRICE_VARIABLES
-from saas.database import db, now
+from saas.database import db
 from saas.subscriber import LIVE_STATUSES
 
 _CLOCK_TOLERANCE = 60  # seconds; a signature is refused beyond 300
-_ON_ITS_WAY = timedelta(minutes=2)  # a delivery may take that long
-_LOOK_BACK = timedelta(days=3)  # so long Stripe tries to deliver
-_SETUP = "flask billing setup"
-_CATCH_UP = "flask billing catch-up"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a check found. `mend` is what to do about a problem; empty where all is well."""
-
-    check: str
-    said: str
-    mend: str = ""
-
-    @property
-    def is_problem(self) -> bool:
-        return bool(self.mend)
-
-
-Findings = Iterator[Finding]
 
 
 def examine() -> Findings:
@@ -119,13 +91,13 @@ def _prices() -> Findings:
     configured = current_app.config["STRIPE_PRICES"]
     for key, name in PRICE_VARIABLES.items():
         if not configured.get(key):
-            yield Finding("prices", f"{name} is missing: nobody can buy it.", _SETUP)
+            yield Finding("prices", f"{name} is missing: nobody can buy it.", SETUP)
         for number, price_id in enumerate(configured.get(key, ())):
             found = _price(name, price_id)
             if isinstance(found, Finding):
                 yield found
             elif number == 0 and (odd := _odd(key, found)):
-                yield Finding("prices", f"{name}: {price_id} {odd}", _SETUP)
+                yield Finding("prices", f"{name}: {price_id} {odd}", SETUP)
     yield from _unknown_prices()
 
 
@@ -138,7 +110,7 @@ def _price(name: str, price_id: str) -> Price | Finding:
             said = f"{name}: {price_id} is a price of {other} mode, and the key is a {ours} key."
         else:
             said = f"{name}: this account of Stripe's has no price {price_id}."
-        return Finding("prices", said, _SETUP)
+        return Finding("prices", said, SETUP)
 
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
@@ -174,108 +146,6 @@ def _unknown_prices() -> Findings:
         )
 
 
-def _endpoint() -> Findings:
-    if setup.is_out_of_reach():
-        yield from _listener()
-        return
-    found = setup.our_endpoints()
-    if not found:
-        yield _no_endpoint()
-        return
-    if len(found) > 1:
-        yield Finding(
-            "webhook", f"{len(found)} endpoints deliver to {found[0].url}: one is enough.", _SETUP
-        )
-    for each in found:
-        yield from _faults_of(each)
-    yield from _deliveries(max(each.created for each in found))
-
-
-def _listener() -> Findings:
-    if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
-        yield Finding(
-            "webhook",
-            f"Stripe cannot deliver to {setup.webhook_url()}.",
-            f"stripe listen --forward-to {setup.webhook_url()}, and put the secret that it "
-            "prints into STRIPE_WEBHOOK_SECRET.",
-        )
-
-
-def _no_endpoint() -> Finding:
-    path = urlsplit(setup.webhook_url()).path
-    others = [each.url for each in gateway.endpoints() if urlsplit(each.url).path == path]
-    elsewhere = f"; there is one for {', '.join(others)}" if others else ""
-    return Finding(
-        "webhook",
-        f"Stripe has no endpoint that delivers to {setup.webhook_url()}{elsewhere}.",
-        f"{_SETUP}, or correct APP_URL." if others else _SETUP,
-    )
-
-
-def _faults_of(endpoint: Endpoint) -> Findings:
-    if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
-        yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", _SETUP)
-    if not endpoint.is_enabled:
-        yield Finding("webhook", f"{endpoint.id} is switched off at Stripe.", _SETUP)
-    missing = set(webhooks.HANDLED) - endpoint.events
-    if missing and "*" not in endpoint.events:
-        yield Finding("webhook", f"{endpoint.id} lacks {', '.join(sorted(missing))}.", _SETUP)
-    if endpoint.api_version != gateway.api_version():
-        said = endpoint.api_version or "the account's own version"
-        yield Finding(
-            "webhook",
-            f"{endpoint.id} sends {said} of Stripe's API, and we speak {gateway.api_version()}.",
-            _SETUP,
-        )
-
-
-def _deliveries(endpoint_made: datetime) -> Findings:
-    """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
-    answer = knocking.knock()
-    if answer is not knocking.Answer.ACCEPTED:
-        yield _not_at_home(answer)
-        return
-    since = max(now() - _LOOK_BACK, endpoint_made)
-    sent, lost = 0, []
-    for stretch in catching_up.missing(since):
-        sent += stretch.looked_at
-        lost += [each.created for each in stretch.missing if each.created < now() - _ON_ITS_WAY]
-    if lost:
-        yield _why_lost(lost, sent)
-    elif sent:
-        yield Finding("deliveries", f"All of Stripe's last {sent} events arrived.")
-    else:
-        yield Finding("deliveries", "Nothing has happened yet, so the webhook secret is untried.")
-
-
-def _not_at_home(answer: knocking.Answer) -> Finding:
-    if answer is knocking.Answer.NOBODY:
-        said = f"Nobody accepts webhooks at {setup.webhook_url()}."
-        return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
-    return Finding(
-        "deliveries",
-        f"The application at {setup.webhook_url()} runs with another STRIPE_WEBHOOK_SECRET than "
-        "this command.",
-        "Restart it with this configuration.",
-    )
-
-
-def _why_lost(lost: list[datetime], sent: int) -> Finding:
-    """Single events were missed, or everything since a moment, which has another reason."""
-    last = db.session.scalar(select(func.max(StripeEvent.created)))
-    if last is not None and min(lost) <= last:
-        said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
-        return Finding("deliveries", said, _CATCH_UP)
-    return Finding(
-        "deliveries",
-        f"None of Stripe's last {len(lost)} events arrived, though the application accepts what is "
-        "signed with STRIPE_WEBHOOK_SECRET: it is not the secret of Stripe's endpoint, or Stripe "
-        "cannot reach it.",
-        "Compare both at https://dashboard.stripe.com/webhooks, or unset it and run "
-        f"{_SETUP}. Then: {_CATCH_UP}",
-    )
-
-
 def _portal() -> Findings:
     wanted = current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]
     portals = gateway.portals()
@@ -284,14 +154,14 @@ def _portal() -> Findings:
         used = next((each for each in portals if each.is_default), None)
     if used is None or not used.is_active:
         said = f"{wanted} is not there" if wanted else "there is no configuration of the portal"
-        yield Finding("portal", f"Nobody can open the portal: {said}.", _SETUP)
+        yield Finding("portal", f"Nobody can open the portal: {said}.", SETUP)
         return
     sold = {ids[0] for ids in current_app.config["STRIPE_PRICES"].values()}
     if not used.switches:
-        yield Finding("portal", f"Nobody can change plans in the portal {used.id}.", _SETUP)
+        yield Finding("portal", f"Nobody can change plans in the portal {used.id}.", SETUP)
     elif lacking := sold - used.prices:
         said = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
-        yield Finding("portal", said, _SETUP)
+        yield Finding("portal", said, SETUP)
 
 
 def _tax() -> Findings:
@@ -310,7 +180,7 @@ def _tax() -> Findings:
 _CHECKS: dict[str, Callable[[], Findings]] = {
     "account": _account,
     "prices": _prices,
-    "webhook": _endpoint,
+    "webhook": deliveries.examine,
     "portal": _portal,
     "tax": _tax,
 }

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +22,15 @@ from sqlalchemy import update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import gateway, ownership, walking
+from saas.billing import ownership, walking
+from saas.config import PRICE_VARIABLES, ROOT
+from saas.sandbox import create_sandbox
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
 from tests.billing.cases import case
-from tests.conftest import Shop, both_databases, free_port, open_shop
+from tests.conftest import SECRET, Shop, both_databases, free_port, open_shop, serving
+from tests.jobs.gate import Gate
+from tests.visitor import eventually
 
 
 @pytest.fixture
@@ -210,32 +219,52 @@ def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> N
 
 
 def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
-    quiet_shop: Shop, monkeypatch: pytest.MonkeyPatch
+    make_app: Callable[..., Flask],
 ) -> None:
-    price = quiet_shop.price["pro", "monthly"]
-    crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 250)
-    crowd.copy_into_columns(quiet_shop.app)
-    change(quiet_shop, "person240@example.com", stripe_subscription_status="past_due")
-    ask, asked = gateway.subscription_page, []
+    stand_in = create_sandbox()
+    gate = Gate(stand_in, "/stripe/v1/subscriptions")
+    with serving(gate) as url, contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop:
+        crowd.fill(url, shop.key, shop.price["pro", "monthly"], 250)
+        crowd.copy_into_columns(shop.app)
+        change(shop, "person240@example.com", stripe_subscription_status="past_due")
+        env = {
+            "SECRET_KEY": SECRET, "PATH": os.environ["PATH"], "SANDBOX_URL": url,
+            "DATABASE_URL": str(shop.app.config["SQLALCHEMY_DATABASE_URI"]),
+            "SANDBOX_STRIPE_API_KEY": shop.key,
+            **{f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in shop.price.items()},
+        }  # fmt: skip
+        command = [sys.executable, "-m", "flask", "--app", "wsgi", "billing"]
+        gate.let_through = 1
+        gate.shut()
+        process = subprocess.Popen(
+            [*command, "verify"], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            eventually(lambda: gate.waiting, 40)  # it waits for the second page
+            process.send_signal(signal.SIGINT)  # as Ctrl-C does
+            _, said = process.communicate(timeout=30)
+        finally:
+            process.kill()
+            gate.open()
 
-    def interrupted(after: str | None = None) -> gateway.SubscriptionPage:
-        asked.append(after)
-        if len(asked) == 2:
-            raise KeyboardInterrupt  # as Ctrl-C does
-        return ask(after)
+        assert process.returncode == 130
+        advice = re.fullmatch(
+            r"Stopped. To go on: flask billing (verify --after (sub_\w+))\n", said
+        )
+        assert advice, said
+        notes = ROOT / "instance" / "walks" / advice[2]
+        assert notes.exists()
 
-    monkeypatch.setattr(gateway, "subscription_page", interrupted)
-    stopped = run(quiet_shop, "verify")
-
-    assert stopped.exit_code == 130
-    advice = re.search(r"flask billing (verify --after sub_\w+)", stopped.output)
-    assert advice, stopped.output
-
-    went_on = run(quiet_shop, *advice[1].split())
-
-    assert went_on.exit_code == 1
-    assert "1 person drifted" in went_on.output
-    assert calls(went_on) == 2 + 1  # the pages that were left, and the one who differs
+        went_on = subprocess.run(
+            [*command, *advice[1].split()], cwd=ROOT, env=env, capture_output=True, text=True,
+            timeout=60,
+        )  # fmt: skip
+        assert went_on.returncode == 1
+        # The pages that were left, and the one who differs; the first page is not forgotten.
+        assert "with 150 subscriptions at Stripe in 3 calls: 1 person drifted" in went_on.stderr
+        assert "person240@example.com" in went_on.stdout
+        assert not notes.exists()
+    stand_in.extensions["sandbox"].close()
 
 
 def test_a_stripe_that_is_overloaded_is_waited_for(quiet_shop: Shop) -> None:

@@ -18,9 +18,9 @@ class Gate:
     app: Any
     path: str
     after: bool = False
+    let_through: int = 0  # so many pass before the others are held
     is_shut: bool = False
     waiting: list[int] = field(default_factory=list)
-    ids: list[tuple[str, str]] = field(default_factory=list)  # mails: Idempotency-Key, Message-ID
     _open: threading.Event = field(default_factory=threading.Event)
 
     def shut(self) -> None:
@@ -33,13 +33,19 @@ class Gate:
         self._open.set()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        held = self.is_shut and environ["PATH_INFO"].startswith(self.path)
+        held = self._is_held(environ["PATH_INFO"])
         if held and not self.after:
             self._hold(environ)
         answer: Iterable[bytes] = self.app(environ, start_response)
         if held and self.after:
             self._hold(environ)
         return answer
+
+    def _is_held(self, path: str) -> bool:
+        if not self.is_shut or not path.startswith(self.path):
+            return False
+        self.let_through -= 1
+        return self.let_through < 0
 
     def _hold(self, environ: dict[str, Any]) -> None:
         self.waiting.append(int(environ["REMOTE_PORT"]))

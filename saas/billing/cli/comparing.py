@@ -169,6 +169,8 @@ def _walk(
     except gateway.StripeError as error:
         _say_how_to_go_on(command, seen, cursor)
         raise click.ClickException(f"Stripe did not answer: {error}.") from None
+    if after:
+        _notes(after).unlink(missing_ok=True)
     return pacer.calls
 
 

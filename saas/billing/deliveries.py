@@ -1,0 +1,126 @@
+"""Does what Stripe sends arrive? The doctor's checks of the webhook.
+
+What cannot be known is not claimed. Stripe never tells a webhook secret, so whether ours is the
+right one shows only in deliveries: an event of Stripe's that the ledger has not; and in whether the
+running application accepts what is signed with the secret of this command's configuration.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
+
+from flask import current_app
+from sqlalchemy import func, select
+
+from saas.billing import catching_up, gateway, knocking, setup, webhooks
+from saas.billing.findings import CATCH_UP, SETUP, Finding, Findings
+from saas.billing.gateway import Endpoint
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+
+_ON_ITS_WAY = timedelta(minutes=2)  # a delivery may take that long
+_LOOK_BACK = timedelta(days=3)  # so long Stripe tries to deliver
+
+
+def examine() -> Findings:
+    """The endpoint at Stripe, and whether what is sent there arrives."""
+    if setup.is_out_of_reach():
+        yield from _listener()
+        return
+    found = setup.our_endpoints()
+    if not found:
+        yield _no_endpoint()
+        return
+    if len(found) > 1:
+        yield Finding(
+            "webhook", f"{len(found)} endpoints deliver to {found[0].url}: one is enough.", SETUP
+        )
+    for each in found:
+        yield from _faults_of(each)
+    yield from _deliveries(max(each.created for each in found))
+
+
+def _listener() -> Findings:
+    if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
+        yield Finding(
+            "webhook",
+            f"Stripe cannot deliver to {setup.webhook_url()}.",
+            f"stripe listen --forward-to {setup.webhook_url()}, and put the secret that it "
+            "prints into STRIPE_WEBHOOK_SECRET.",
+        )
+
+
+def _no_endpoint() -> Finding:
+    path = urlsplit(setup.webhook_url()).path
+    others = [each.url for each in gateway.endpoints() if urlsplit(each.url).path == path]
+    elsewhere = f"; there is one for {', '.join(others)}" if others else ""
+    return Finding(
+        "webhook",
+        f"Stripe has no endpoint that delivers to {setup.webhook_url()}{elsewhere}.",
+        f"{SETUP}, or correct APP_URL." if others else SETUP,
+    )
+
+
+def _faults_of(endpoint: Endpoint) -> Findings:
+    if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
+        yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", SETUP)
+    if not endpoint.is_enabled:
+        yield Finding("webhook", f"{endpoint.id} is switched off at Stripe.", SETUP)
+    missing = set(webhooks.HANDLED) - endpoint.events
+    if missing and "*" not in endpoint.events:
+        yield Finding("webhook", f"{endpoint.id} lacks {', '.join(sorted(missing))}.", SETUP)
+    if endpoint.api_version != gateway.api_version():
+        said = endpoint.api_version or "the account's own version"
+        yield Finding(
+            "webhook",
+            f"{endpoint.id} sends {said} of Stripe's API, and we speak {gateway.api_version()}.",
+            SETUP,
+        )
+
+
+def _deliveries(endpoint_made: datetime) -> Findings:
+    """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
+    answer = knocking.knock()
+    if answer is not knocking.Answer.ACCEPTED:
+        yield _not_at_home(answer)
+        return
+    since = max(now() - _LOOK_BACK, endpoint_made)
+    sent, lost = 0, []
+    for stretch in catching_up.missing(since):
+        sent += stretch.looked_at
+        lost += [each.created for each in stretch.missing if each.created < now() - _ON_ITS_WAY]
+    if lost:
+        yield _why_lost(lost, sent)
+    elif sent:
+        yield Finding("deliveries", f"All of Stripe's last {sent} events arrived.")
+    else:
+        yield Finding("deliveries", "Nothing has happened yet, so the webhook secret is untried.")
+
+
+def _not_at_home(answer: knocking.Answer) -> Finding:
+    if answer is knocking.Answer.NOBODY:
+        said = f"Nobody accepts webhooks at {setup.webhook_url()}."
+        return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
+    return Finding(
+        "deliveries",
+        f"The application at {setup.webhook_url()} runs with another STRIPE_WEBHOOK_SECRET than "
+        "this command.",
+        "Restart it with this configuration.",
+    )
+
+
+def _why_lost(lost: list[datetime], sent: int) -> Finding:
+    """Single events were missed, or everything since a moment, which has another reason."""
+    last = db.session.scalar(select(func.max(StripeEvent.created)))
+    if last is not None and min(lost) <= last:
+        said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
+        return Finding("deliveries", said, CATCH_UP)
+    return Finding(
+        "deliveries",
+        f"None of Stripe's last {len(lost)} events arrived, though the application accepts what is "
+        "signed with STRIPE_WEBHOOK_SECRET: it is not the secret of Stripe's endpoint, or Stripe "
+        "cannot reach it.",
+        "Compare both at https://dashboard.stripe.com/webhooks, or unset it and run "
+        f"{SETUP}. Then: {CATCH_UP}",
+    )
