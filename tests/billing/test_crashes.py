@@ -17,12 +17,14 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import chain
+from typing import Any
 
 import pytest
 import requests
 import time_machine
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
+from saas import database
 from saas.auth import accounts
 from saas.auth.models import SignInLink, User
 from saas.billing import gateway, ownership, subscriptions, sweeps
@@ -177,6 +179,59 @@ def subscribe_again(shop: LiveShop, person: User) -> str:
         }
     )
     return made.id
+
+
+def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveShop) -> None:
+    live = live_on_postgres
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "GET /stripe/v1/customers/<cus>", "UPDATE users", "COMMIT",
+        "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
+    ):  # fmt: skip
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        with live.app.app_context(), database.writing():  # as a restored backup does
+            database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
+        subject = marked(live, subscription)
+
+        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+
+        tell(live, subject, id=f"evt_{subscription}")
+        is_applied_once(live, ann, f"evt_{subscription}")
+        assert stripe_side.person(live, ann.email).stripe_customer_id == ann.stripe_customer_id
+
+
+def marked(shop: LiveShop, subscription: str) -> dict[str, Any]:
+    """The subscription as an event carries it, with our marks."""
+    found = stripe_side.client(shop).v1.subscriptions.retrieve(subscription)
+    told: dict[str, Any] = found.to_dict(for_json=True)
+    return told
+
+
+def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
+    live_on_sqlite: LiveShop,
+) -> None:
+    live = live_on_sqlite
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "POST /stripe/v1/refunds",
+        "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the answer",
+    ):  # fmt: skip
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        with live.app.app_context():
+            with database.writing():  # the account does not know of its customer when it closes
+                database.execute(
+                    update(User).where(User.id == ann.id).values(stripe_customer_id=None)
+                )
+            closing.close_account(accounts.get(ann.email))
+        subject = marked(live, subscription)
+
+        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+
+        tell(live, subject, id=f"evt_{subscription}")
+        assert status_of(live, subscription) == "canceled"
+        assert len(refunds_of(live, ann)) == 1
 
 
 def refunds_of(shop: LiveShop, person: User) -> list[str]:
