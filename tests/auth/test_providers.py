@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -17,8 +21,8 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import Identity, Passkey, Session, User
 from saas.database import db, now
-from tests.conftest import Shop, both_databases, serving
-from tests.visitor import Page, Visitor
+from tests.conftest import Shop, both_databases, free_port, serving
+from tests.visitor import Page, Visitor, eventually
 
 both_providers = pytest.mark.parametrize("provider", ["google", "github"])
 
@@ -458,3 +462,135 @@ def test_the_doors_are_limited_by_where_somebody_comes_from(visitor: Visitor) ->
 
     assert statuses[:60] == [400] * 60
     assert statuses[60] == 429
+
+
+# --- in the settings
+
+
+def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/github/link", follow=False)
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "alan"}))
+    assert page.path == "/dashboard/settings"
+
+    other = shop.visitor()
+    assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
+    assert [person.email for person in rows(shop, User)] == ["ann@example.com"]
+
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    other.visit("/dashboard/settings")
+    assert "GitHub does not sign you in any more" in other.submit(path).text
+    assert rows(shop, Identity) == []
+    refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "is not verified at GitHub")
+
+
+def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    visitor.sign_in("eve@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/google/link", follow=False)
+
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "ada"}))
+
+    refused(page, 409, "That Google account is in use")
+    owners = {person.id: person.email for person in rows(shop, User)}
+    assert owners[identity_of(shop).user_id] == "ada@example.com"
+
+
+def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: Visitor) -> None:
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    visitor.sign_in("eve@example.com")
+    token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
+
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    answer = visitor.request("POST", path, data={"csrf_token": token})
+
+    assert answer.status_code == 404
+    assert identity_of(shop)
+
+
+@pytest.mark.parametrize(("as_", "path"), [("ada", "/dashboard/settings"), ("grace", None)])
+def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
+    as_: str, path: str | None, shop: Shop, visitor: Visitor
+) -> None:
+    come_in(shop.visitor(), "google", **{"as": "grace"})
+    come_in(visitor, "google", **{"as": "ada"})
+    before = visitor.cookie
+    with shop.app.app_context(), database.writing():
+        database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/github/link")
+    assert visitor.page.path == "/auth/confirm"
+
+    visitor.submit("/auth/oauth/google", follow=False)
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": as_}))
+
+    if path:
+        assert page.path == path
+        assert visitor.cookie != before
+    else:
+        refused(page, 403, "That is somebody else")
+        assert visitor.visit("/dashboard/settings").text.count("ada@example.com") > 0
+
+
+def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    ann = shop.visitor()
+    ann.sign_in("ann@example.com")
+    # One browser: it began the one sign-in and finished the other.
+    with shop.app.test_request_context():
+        serializer = shop.app.session_interface.get_signing_serializer(shop.app)
+    mixed = serializer.loads(visitor.cookie) | serializer.loads(ann.cookie)
+    visitor.browser.cookies.clear()
+
+    page = Page(
+        visitor.request("GET", back, headers={"Cookie": f"session={serializer.dumps(mixed)}"})
+    )
+
+    refused(page, 409, "You are signed in already")
+    assert rows(shop, Identity) == []
+
+
+# --- another provider of OpenID Connect, which nobody here wrote
+
+
+@pytest.fixture
+def foreign_provider() -> Iterator[str]:
+    """oidc-provider-mock, in a process of its own: it uses what Authlib calls deprecated."""
+    port = free_port()
+    zoe = json.dumps({"sub": "zoe", "email": "zoe@example.com", "email_verified": True})
+    started = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port),
+         "--require-nonce", "true", "--user-claims", zoe],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        eventually(lambda: is_up(port), seconds=30)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        started.terminate()
+        started.wait(timeout=10)
+
+
+def is_up(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_provider_that_we_did_not_write_signs_somebody_in(
+    foreign_provider: str, make_app: Callable[..., Flask], sandbox: str
+) -> None:
+    port = free_port()
+    app = make_app(APP_URL=f"http://localhost:{port}")
+    app.config["SIGN_IN_PROVIDERS"]["google"]["issuer"] = foreign_provider
+
+    with serving(app, port) as url:
+        visitor = Visitor(url, sandbox)
+        asked = begin(visitor, "google")
+        answer = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
+        page = visitor.visit(answer.headers["Location"])
+        visitor.close()
+
+    assert page.path == "/dashboard", page.text
+    assert "zoe@example.com" in page.text
