@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 import uuid
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from email import policy
 from email.message import EmailMessage
@@ -72,29 +73,46 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
             "Authorization": f"Bearer {key or 're_sandbox'}",
             "Idempotency-Key": str(message_id),
         },
-        timeout=_TIMEOUT,
+        timeout=_timeout(),
     )
+    if answer.status_code == 409 and _name_of(answer) == "invalid_idempotent_request":
+        return  # accepted before, though we never heard of it; the words have changed since
     if not answer.ok:
         raise NotHandedOver(f"the mail service answered {answer.status_code}")
 
 
+def _name_of(answer: requests.Response) -> object:
+    """Resend's name of an error: https://resend.com/docs/api-reference/errors."""
+    try:
+        body = answer.json()
+    except ValueError:
+        return None
+    return body.get("name") if isinstance(body, dict) else None
+
+
+def _timeout() -> float:
+    return float(current_app.config.get("MAIL_TIMEOUT") or _TIMEOUT)  # shorter in tests
+
+
 def _send_by_smtp(letter: Letter, message_id: uuid.UUID, url: str) -> None:
     parts = urlsplit(url)
-    with _connect(parts.scheme, parts.hostname or "localhost", parts.port) as server:
+    with closing(_connect(parts.scheme, parts.hostname or "localhost", parts.port)) as server:
         if parts.username:
             server.login(unquote(parts.username), unquote(parts.password or ""))
         sender = parseaddr(current_app.config["EMAIL_FROM"])[1]
         # Exactly one explicit recipient: send_message would parse the To header again, and an
         # address with a comma in it would reach two people.
         server.sendmail(sender, [letter.to], _as_mime(letter, message_id).as_bytes())
+        with suppress(smtplib.SMTPException):
+            server.quit()  # it has been accepted, whatever the server says now
 
 
 def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     if scheme == "smtps":
         context = ssl.create_default_context()
-        return smtplib.SMTP_SSL(host, port or 465, timeout=_TIMEOUT, context=context)
+        return smtplib.SMTP_SSL(host, port or 465, timeout=_timeout(), context=context)
     server = smtplib.SMTP(
-        host, port or (587 if scheme == "smtp+starttls" else 25), timeout=_TIMEOUT
+        host, port or (587 if scheme == "smtp+starttls" else 25), timeout=_timeout()
     )
     if scheme == "smtp+starttls":
         server.starttls(context=ssl.create_default_context())

@@ -26,16 +26,20 @@ from tests.conftest import Shop, both_databases, free_port
 from tests.visitor import Visitor, eventually
 
 CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
-ANN = "ann@example.com"
 
 
-def mails(shop: Shop, email: str = ANN) -> list[dict[str, Any]]:
+def address(shop: Shop) -> str:
+    """An address of this test's own: the mailbox is shared by all of them."""
+    return f"ann-{shop.key[-12:]}@example.com"
+
+
+def mails(shop: Shop, email: str = "") -> list[dict[str, Any]]:
     """What is in the mailbox, the oldest first, without the mail that signs in."""
-    found = shop.visitor().mails_to(email)
+    found = shop.visitor().mails_to(email or address(shop))
     return [each for each in reversed(found) if "Sign in" not in each["subject"]]
 
 
-def subjects(shop: Shop, email: str = ANN) -> list[str]:
+def subjects(shop: Shop, email: str = "") -> list[str]:
     return [each["subject"] for each in mails(shop, email)]
 
 
@@ -72,7 +76,7 @@ def promised(shop: Shop) -> dict[str, str]:
 def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
     shop: Shop, visitor: Visitor
 ) -> None:
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(shop))
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
     visitor.submit(visitor.page.path, **CARD)
@@ -92,13 +96,13 @@ def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
 def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_is_its_end(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, subscription = stripe_side.subscriber(shop, ANN)
+    ann, subscription = stripe_side.subscriber(shop, address(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Your payment for Pro failed" in subjects(shop))
     told = mails(shop)[-1]
-    since = stripe_side.person(shop, ANN).stripe_past_due_since
+    since = stripe_side.person(shop, address(shop)).stripe_past_due_since
     assert since is not None
     assert f"until {since + timedelta(days=7):%-d %B %Y}" in told["text"]
     page = next(link for link in told["links"] if "/stripe/invoices/in_" in link)
@@ -113,16 +117,16 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
         "Your payment for Pro failed",
         "Your payment for Pro has arrived",
     ]
-    assert stripe_side.person(shop, ANN).stripe_subscription_id == subscription
+    assert stripe_side.person(shop, address(shop)).stripe_subscription_id == subscription
 
 
 @case(21, "action required")
 def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, ANN)
+    ann, _ = stripe_side.subscriber(shop, address(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_authenticationRequired")
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Confirm your payment for Pro" in subjects(shop))
@@ -134,7 +138,7 @@ def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
 def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
     quiet_shop: Shop,
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     for _ in range(3):
@@ -149,7 +153,7 @@ def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
 def test_every_order_of_events_gives_the_same_mails(
     order: tuple[int, ...], quiet_shop: Shop
 ) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, ANN, synced=False)
+    ann, subscription = stripe_side.subscriber(quiet_shop, address(quiet_shop), synced=False)
     events = [
         ("customer.subscription.created", {"id": subscription, "object": "subscription"}),
         ("invoice.paid", {"id": "in_1", "object": "invoice"}),
@@ -171,18 +175,18 @@ def test_every_order_of_events_gives_the_same_mails(
 
 
 def test_a_lost_event_gives_its_mail_at_the_next_sync(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     assert subjects(quiet_shop) == ["You are on Pro"]
 
-    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", ANN])
+    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", address(quiet_shop)])
 
     assert subjects(quiet_shop) == ["You are on Pro", "Your payment for Pro failed"]
 
 
 def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
@@ -203,7 +207,7 @@ def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
     """The mail server was away meanwhile; neither the failure nor the recovery is news now."""
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     without_mail = make_app(
@@ -234,7 +238,7 @@ def stripe_settings(shop: Shop) -> dict[str, str]:
 
 
 def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -251,7 +255,7 @@ def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) ->
 
 @both_databases
 def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, ANN)
+    ann, subscription = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": True})
     for _ in range(2):
@@ -269,7 +273,7 @@ def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: S
 
 
 def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, ANN)
+    ann, subscription = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     for cancels in (True, False, True):
         at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": cancels})
@@ -287,7 +291,7 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
         headers={"Authorization": f"Bearer {quiet_shop.key}"},
         timeout=30,
     )
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -307,7 +311,7 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
 def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
     quiet_shop: Shop,
 ) -> None:
-    ann, first = stripe_side.subscriber(quiet_shop, ANN)
+    ann, first = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     with quiet_shop.app.app_context():
         marks = ownership.metadata_of(ann)
@@ -326,7 +330,7 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
     for _ in range(3):
         sync(quiet_shop, ann)
 
-    kept = stripe_side.person(quiet_shop, ANN).stripe_subscription_id
+    kept = stripe_side.person(quiet_shop, address(quiet_shop)).stripe_subscription_id
     (ended,) = {first, second} - {kept}
     assert [key for key in promised(quiet_shop) if "second" in key] == [f"second_refunded:{ended}"]
     assert subjects(quiet_shop).count("A second subscription was ended and refunded") == 1
@@ -358,9 +362,14 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
     app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with app.app_context():
         with database.writing():
-            mail.promise("account_closed", database.uuid7(), about={"was_customer": False}, to=ANN)
+            mail.promise(
+                "account_closed",
+                database.uuid7(),
+                about={"was_customer": False},
+                to="ann@example.com",
+            )
         row = db.session.scalars(select(OutboxMessage)).one()
-        assert row.to_address == ANN
+        assert row.to_address == "ann@example.com"
         for days in range(outbox.GIVE_UP_AFTER):
             with time_machine.travel(now() + timedelta(days=days + 1)):
                 outbox.flush()
@@ -374,7 +383,7 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
 @both_databases
 @case(24)
 def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, ANN, trial_days=14)
+    ann, _ = stripe_side.subscriber(shop, address(shop), trial_days=14)
     eventually(lambda: subjects(shop) == ["Your trial of Pro has begun"])
 
     advance(shop, ann.stripe_customer_id, "week")
@@ -391,7 +400,7 @@ def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
 
 
 def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN, trial_days=14)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
     ends = ann.stripe_current_period_end
     assert ends is not None
     with quiet_shop.app.app_context():
@@ -406,7 +415,7 @@ def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> 
 
 
 def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, ANN, trial_days=14)
+    ann, subscription = stripe_side.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
     stripe_side.client(quiet_shop).v1.subscriptions.update(
         subscription, {"cancel_at_period_end": True}
     )

@@ -15,7 +15,7 @@ from saas.auth.models import User
 from saas.billing import addressing, subscriptions
 from saas.database import now
 from tests.billing import stripe_side
-from tests.billing.test_mails import ANN, CARD, advance, stripe_settings, sync, use_card
+from tests.billing.test_mails import CARD, address, advance, stripe_settings, sync, use_card
 from tests.conftest import Shop, both_databases, free_port, open_shop, serving
 from tests.visitor import Visitor, eventually
 
@@ -37,14 +37,14 @@ def buy(visitor: Visitor, plan: str = "pro", **fields: str) -> None:
 def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
     with quiet_shop.app.app_context(), database.writing():  # Stripe's clock is a month ahead
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=1)))
     visitor = visitor_of_quiet_shop
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(quiet_shop))
     ends = now() + timedelta(days=6)
 
     said = visitor.visit("/dashboard").text
@@ -73,8 +73,8 @@ def visitor_of_quiet_shop(quiet_shop: Shop) -> Visitor:
 
 
 def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> None:
-    ann, _ = stripe_side.subscriber(shop, ANN)
-    visitor.sign_in(ANN)
+    ann, _ = stripe_side.subscriber(shop, address(shop))
+    visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id)
 
     page = visitor.visit("/dashboard/billing/invoices")
@@ -89,7 +89,7 @@ def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> N
 
 
 def test_without_invoices_the_page_says_so(shop: Shop, visitor: Visitor) -> None:
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(shop))
 
     assert "No invoices yet" in visitor.visit("/dashboard/billing/invoices").text
 
@@ -97,8 +97,8 @@ def test_without_invoices_the_page_says_so(shop: Shop, visitor: Visitor) -> None
 def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, ANN)
-    visitor.sign_in(ANN)
+    ann, _ = stripe_side.subscriber(shop, address(shop))
+    visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id, "month", count=101)
 
     def all_of_them() -> list[str | None]:
@@ -125,8 +125,8 @@ def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
 def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor: Visitor) -> None:
     stripe_side.subscriber(shop, "bob@example.com")
     (his,) = stripe_side.client(shop).v1.invoices.list().data
-    stripe_side.subscriber(shop, ANN)
-    visitor.sign_in(ANN)
+    stripe_side.subscriber(shop, address(shop))
+    visitor.sign_in(address(shop))
 
     for query in (f"before={his.id}", f"after={his.id}", "before=in_unheard_of", "after=%00"):
         page = visitor.visit(f"/dashboard/billing/invoices?{query}")
@@ -137,8 +137,8 @@ def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor
 def test_with_stripe_down_the_invoices_say_so(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
-    stripe_side.subscriber(shop, ANN)
-    visitor.sign_in(ANN)
+    stripe_side.subscriber(shop, address(shop))
+    visitor.sign_in(address(shop))
     settings = {**stripe_settings(shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with serving(make_app(**settings)) as url:
         visitor.base = url
@@ -154,20 +154,22 @@ def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
     shop: Shop, visitor: Visitor, trials: None
 ) -> None:
     assert "14 days free" in visitor.visit("/pricing").text
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(shop))
     buy(visitor)
-    eventually(lambda: stripe_side.person(shop, ANN).is_trialing)
+    eventually(lambda: stripe_side.person(shop, address(shop)).is_trialing)
     assert "Trial of Pro, monthly began" in visitor.visit("/dashboard/billing").text
-    ann = stripe_side.person(shop, ANN)
+    ann = stripe_side.person(shop, address(shop))
     stripe_side.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
-    eventually(lambda: stripe_side.person(shop, ANN).stripe_customer_id is None)
+    eventually(lambda: stripe_side.person(shop, address(shop)).stripe_customer_id is None)
 
     assert "days free" not in visitor.visit("/pricing").text
     visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
 
     assert "days free" not in visitor.page.text
     visitor.submit(visitor.page.path, **CARD)
-    eventually(lambda: stripe_side.person(shop, ANN).stripe_subscription_status == "active")
+    eventually(
+        lambda: stripe_side.person(shop, address(shop)).stripe_subscription_status == "active"
+    )
 
 
 def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> None:
@@ -176,7 +178,7 @@ def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> 
     at_stripe.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "FRIENDS"}
     )
-    visitor.sign_in(ANN)
+    visitor.sign_in(address(shop))
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
     visitor.submit(f"{visitor.page.path}/code", code="friends")
@@ -191,14 +193,14 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
 ) -> None:
     for shop in open_shop(make_app, sandbox, STRIPE_AUTOMATIC_TAX="true"):
         visitor = shop.visitor()
-        visitor.sign_in(ANN)
+        visitor.sign_in(address(shop))
         buy(
             visitor, line1="1 Main Street", city="Berlin", postal_code="10115", country="DE",
             name="Ann Ltd", tax_id="DE123456789",
         )  # fmt: skip
         at_stripe = stripe_side.client(shop).v1
         (session,) = at_stripe.checkout.sessions.list().data
-        ann = stripe_side.person(shop, ANN)
+        ann = stripe_side.person(shop, address(shop))
         customer = at_stripe.customers.retrieve(str(ann.stripe_customer_id))
 
         assert session.automatic_tax.enabled
@@ -212,13 +214,13 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
 def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, ANN)
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with make_app(**settings).app_context(), database.writing():
         database.execute(update(User).values(email="new@example.com"))
         addressing.note(ann)
-    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == ANN
+    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == address(quiet_shop)
 
     with quiet_shop.app.app_context():
         addressing.tell_stripe_what_is_left()
@@ -228,11 +230,11 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
 
 
 def test_an_address_that_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, ANN)
+    ann, _ = stripe_side.subscriber(shop, address(shop))
     stripe_side.client(shop).v1.customers.update(
         str(ann.stripe_customer_id), {"email": "elsewhere@example.com"}
     )
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=1), tick=True):
         subscriptions.sync(ann.id, cause="test")
 
-    assert stripe_side.person(shop, ANN).email == ANN
+    assert stripe_side.person(shop, address(shop)).email == address(shop)

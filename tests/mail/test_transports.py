@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
 import time_machine
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from flask import Flask
 from pytest_httpserver import HTTPServer
 from sqlalchemy import select
@@ -181,3 +191,183 @@ def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
         assert len(promised(app)) == 1
         with pytest.raises(ValueError, match="no letter"), database.writing():
             mail.promise("unheard_of", subject)
+
+
+@contextmanager
+def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
+    """A server that says these lines, one to each that it hears, and then hangs up or hangs."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    done = threading.Event()
+
+    def serve() -> None:
+        with suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                for line in lines:
+                    connection.sendall(line)
+                    connection.recv(4096)
+                if then_waits:
+                    done.wait(20)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        done.set()
+        listener.close()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("lines", "then_waits", "said"),
+    [
+        ((), True, "SMTPServerDisconnected"),  # says nothing at all
+        ((b"220 here\r\n",), True, "SMTPServerDisconnected"),  # stops in the middle
+        ((b"220 here\r\n", b"250 ok\r\n"), False, "SMTPServerDisconnected"),  # hangs up
+        ((b"554 not today\r\n",), False, "SMTPConnectError"),
+        ((b"220 here\r\n", b"250 ok\r\n", b"550 no such sender\r\n"), False, "SMTP"),
+    ],
+)
+def test_a_mail_server_that_hangs_or_drops_loses_no_mail(
+    lines: tuple[bytes, ...], then_waits: bool, said: str, make_app: Callable[..., Flask]
+) -> None:
+    with speaking(*lines, then_waits=then_waits) as port:
+        app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
+        app.config["MAIL_TIMEOUT"] = 0.3
+        with app.app_context():
+            links.send("ann@example.com", "/dashboard")
+
+    (message,) = promised(app)
+    assert message.is_waiting
+    assert str(message.last_error).startswith(said)
+
+
+def test_a_server_that_accepts_and_then_forgets_its_manners_got_the_mail_once(
+    make_app: Callable[..., Flask],
+) -> None:
+    polite = (b"220 here\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n")
+    with speaking(*polite, b"250 taken\r\n", b"500 what?\r\n") as port:
+        app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
+        with app.app_context():
+            links.send("ann@example.com", "/dashboard")
+
+    assert promised(app)[0].handed_over_at
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, made for this test and known to nobody."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now() - timedelta(days=1))
+        .not_valid_after(now() + timedelta(days=1))
+        .add_extension(address, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    path = tmp_path / "server.pem"
+    path.write_bytes(made.public_bytes(pem) + private)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["smtp+starttls", "smtps"])
+@pytest.mark.parametrize("is_trusted", [True, False])
+def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
+    scheme: str,
+    is_trusted: bool,
+    make_app: Callable[..., Flask],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    box, asked = Postbox(), []
+
+    def authenticate(_server: Any, _s: Any, _e: Any, _m: Any, data: Any) -> AuthResult:
+        asked.append(data.login)
+        return AuthResult(success=data.password == b"p@ss")
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    wrap = {"ssl_context": context} if scheme == "smtps" else {"tls_context": context}
+    server = Controller(
+        box, hostname="127.0.0.1", port=free_port(), authenticator=authenticate,
+        auth_require_tls=scheme != "smtps", **wrap,
+    )  # fmt: skip
+    if is_trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    server.start()
+    try:
+        app = make_app(SMTP_URL=f"{scheme}://me:p%40ss@127.0.0.1:{server.port}")
+        with app.app_context():
+            links.send("ann@example.com", "/dashboard")
+    finally:
+        server.stop()
+
+    (message,) = promised(app)
+    if is_trusted:
+        assert len(box.mails) == 1
+        assert message.handed_over_at
+    else:
+        assert (asked, box.mails) == ([], [])
+        assert message.last_error == "SSLCertVerificationError"
+
+
+@pytest.mark.parametrize("status", [401, 422, 429, 500])
+def test_what_resend_refuses_is_tried_again_under_the_same_key(
+    status: int, make_app: Callable[..., Flask], httpserver: HTTPServer
+) -> None:
+    refuse = httpserver.expect_ordered_request("/resend/emails", method="POST")
+    refuse.respond_with_json({"name": "x", "message": "no"}, status=status)
+    accept = httpserver.expect_ordered_request("/resend/emails", method="POST")
+    accept.respond_with_json({"id": "1"})
+    app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
+
+    with app.app_context():
+        links.send("ann@example.com", "/dashboard")
+        (message,) = promised(app)
+        assert (message.last_error, message.handed_over_at) == ("NotHandedOver", None)
+        with time_machine.travel(now() + timedelta(minutes=1)):
+            outbox.flush()
+
+    first, second = (request for request, _ in httpserver.log)
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+    assert first.json == second.json
+    assert promised(app)[0].handed_over_at
+
+
+def test_a_mail_that_resend_has_already_under_its_key_is_handed_over(
+    make_app: Callable[..., Flask], httpserver: HTTPServer
+) -> None:
+    """The answer to the first attempt was lost, and the words have changed since."""
+    httpserver.expect_request("/resend/emails").respond_with_json(
+        {"name": "invalid_idempotent_request", "message": "used with another body"}, status=409
+    )
+    app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
+
+    with app.app_context():
+        links.send("ann@example.com", "/dashboard")
+
+    assert promised(app)[0].handed_over_at
+
+
+def test_a_mail_service_that_hangs_loses_no_mail(make_app: Callable[..., Flask]) -> None:
+    with speaking(then_waits=True) as port:
+        app = make_app(SANDBOX_URL=f"http://127.0.0.1:{port}")
+        app.config["MAIL_TIMEOUT"] = 0.3
+        with app.app_context():
+            links.send("ann@example.com", "/dashboard")
+
+    (message,) = promised(app)
+    assert message.is_waiting
+    assert message.last_error == "ReadTimeout"

@@ -1,0 +1,75 @@
+"""`flask mail`: what waits is handed over, and every mail can be looked at without sending one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select
+
+from saas.auth import links
+from saas.database import db, now
+from saas.mail import outbox
+from saas.mail.models import OutboxMessage
+from tests.conftest import free_port
+
+
+def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) -> None:
+    listed = runner.invoke(args=["mail", "preview"]).output
+    kinds = outbox.kinds()
+    assert [line.split()[0] for line in listed.splitlines()] == kinds
+
+    for kind in kinds:
+        file = tmp_path / f"{kind}.html"
+        written = runner.invoke(args=["mail", "preview", kind, "--out", str(file)])
+        text = runner.invoke(args=["mail", "preview", kind, "--text"]).output
+        assert written.output == f"Wrote {file}.\n"
+        html = file.read_text()
+        assert "<img" not in html  # it reads as well with images off
+        assert "http" not in html.partition("<body")[0]  # nothing is loaded
+        assert "<" not in text
+        assert app.config["APP_NAME"] in text
+    with app.app_context():
+        assert db.session.scalar(select(func.count()).select_from(OutboxMessage)) == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["nope"], 1, "There is no mail 'nope'. There are: account_closed,"),
+        (["--text"], 2, "Say which KIND."),
+        (["welcome", "--out", "/no/such/folder/x.html"], 1, "cannot be written: No such file"),
+    ],
+)
+def test_preview_explains_wrong_arguments(
+    args: list[str], code: int, said: str, runner: Any
+) -> None:
+    result = runner.invoke(args=["mail", "preview", *args])
+
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., Flask]) -> None:
+    away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
+    with away.app_context():
+        links.send("ann@example.com", "/dashboard")
+        links.send("ben@example.com", "/dashboard")
+    app = make_app()
+    later = now() + timedelta(minutes=5)
+
+    early = app.test_cli_runner().invoke(args=["mail", "flush"])
+    with time_machine.travel(later, tick=True):
+        failed = away.test_cli_runner().invoke(args=["mail", "flush"])
+        assert "2 could not be handed over. 2 wait for another try." in failed.output
+    with time_machine.travel(later + timedelta(minutes=2), tick=True):
+        done = app.test_cli_runner().invoke(args=["mail", "flush"])
+
+    assert (early.exit_code, early.output) == (0, "Handed over 0. 2 wait for another try.\n")
+    assert failed.exit_code == 1
+    assert (done.exit_code, done.output) == (0, "Handed over 2.\n")
