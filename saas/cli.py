@@ -115,7 +115,8 @@ def _stripe_problems() -> list[str]:
         return ["The sandbox is not set up yet. Run: flask seed"]
     if not settings["STRIPE_WEBHOOK_SECRETS"]:
         missing.append("STRIPE_WEBHOOK_SECRET")
-    return [f"{name} is missing." for name in missing]
+    advice = "flask seed" if settings["STRIPE_IS_SANDBOX"] else "flask billing setup"
+    return [f"{name} is missing. Run: {advice}" for name in missing]
 
 
 @click.command("seed")
