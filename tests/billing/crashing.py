@@ -23,6 +23,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+import css_inline  # noqa: F401 - these two are slow to load: once, and not after each death
+import stripe  # noqa: F401
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
