@@ -1,4 +1,4 @@
-"""Accounts: making them, naming them, and who may administer."""
+"""Accounts: making them, naming them, finding them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, func, select, update
 
 from saas import database
+from saas.auth import audit
 from saas.auth.models import Identity, Passkey, Session, StartedSignIn, User
 from saas.database import db
 
@@ -82,6 +83,16 @@ def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
     return person
 
 
+def create(email: str, *, name: str | None, role: str, by: str) -> User:
+    """Make an account for somebody else; raises `NotPossible` when the address has one."""
+    with database.writing():
+        if find(email):
+            raise NotPossible(f"{email} has an account already.")
+        person = sign_up(email, name=name, role=role)
+        audit.record("create" if role == "user" else f"create as {role}", person.id, by=by)
+    return person
+
+
 def arrive(email: str) -> User:
     """The account of an address whose owner has just proven that it is theirs, made now if new.
 
@@ -105,31 +116,6 @@ def rename(person: User, name: str) -> None:
     db.session.refresh(person)
 
 
-def promote(person: User) -> None:
-    """Make somebody an administrator."""
-    _set_role(person, "admin")
-
-
-def demote(person: User) -> None:
-    """Make an administrator a user again; the last one stays, however many try at once."""
-    with database.writing() as session:
-        if is_last_admin(person):
-            raise NotPossible(f"{person.email} is the last administrator. Promote another first.")
-        _set_role(person, "user")
-        session.flush()
-
-
-def is_last_admin(person: User) -> bool:
-    """Whether nobody else could administer. Inside `writing()` the answer holds until its end."""
-    # Locking the rows makes two demotions at once wait for each other on PostgreSQL too.
-    admins = db.session.scalars(
-        select(User.id)
-        .where(User.role == "admin", User.disabled_at.is_(None), User.closing_at.is_(None))
-        .with_for_update()
-    ).all()
-    return list(admins) == [person.id]
-
-
 def everybody() -> Iterator[User]:
     """All people by address, a page of the database at a time."""
     last = ""
@@ -148,9 +134,3 @@ def count() -> int:
 def _lock_out(person: User) -> None:
     for way_in in (Session, Identity, Passkey, StartedSignIn):
         database.execute(delete(way_in).where(way_in.user_id == person.id))
-
-
-def _set_role(person: User, role: str) -> None:
-    with database.writing():
-        database.execute(update(User).where(User.id == person.id).values(role=role))
-        db.session.refresh(person)

@@ -160,3 +160,35 @@ class StartedSignIn(Model):
     )
     next_path: Mapped[str]
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+
+class EmailChange(Model):
+    """A change of address that was asked for, and for a while who may take it back.
+
+    Tokens are derived from its id, one for the new address and one for the old.
+    """
+
+    __tablename__ = "email_changes"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    old_email: Mapped[str]
+    new_email: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # replaced, or taken back
+
+
+class AuditEntry(Model):
+    """What an administrator or operator did to an account. No foreign key: it outlives both."""
+
+    __tablename__ = "audit_entries"
+
+    id: Mapped[Key]
+    at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    actor: Mapped[str]  # "operator", or a person's id
+    action: Mapped[str]
+    subject_id: Mapped[uuid.UUID] = mapped_column(index=True)

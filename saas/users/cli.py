@@ -3,86 +3,135 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
 
 import click
 
 from saas import outside
-from saas.auth import accounts
+from saas.auth import accounts, audit, roles
+from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.users import bp, closing
-from saas.users.schemas import UserSchema
+from saas.users.schemas import AuditEntrySchema, UserSchema
 
-bp.cli.short_help = "People: make, list, promote, demote, delete."
+bp.cli.short_help = "People: make, list, promote, demote, disable, delete, export."
+
+Args = ParamSpec("Args")
 
 
-def _get(email: str) -> User:
-    try:
-        return accounts.get(email)
-    except accounts.NotPossible as error:
-        raise click.ClickException(str(error)) from None
+def explained(command: Callable[Args, None]) -> Callable[Args, None]:
+    """One sentence and exit code 1 for what cannot be done."""
+
+    @wraps(command)
+    def answered(*args: Args.args, **kwargs: Args.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except (accounts.NotPossible, closing.CannotClose, ValueError) as error:
+            raise click.ClickException(str(error)) from None
+
+    return answered
 
 
 @bp.cli.command("create")
 @click.argument("email")
 @click.option("--name", help="3 to 32 characters.")
 @click.option("--admin", is_flag=True, help="As an administrator.")
+@explained
 def create(email: str, name: str | None, admin: bool) -> None:
     """Make an account for EMAIL; its owner signs in with a mailed link as everybody does."""
-    try:
-        address = accounts.clean_address(email)
-        name = accounts.clean_name(name) if name is not None else None
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
-    if accounts.find(address):
-        raise click.ClickException(f"{address} has an account already.")
-    accounts.sign_up(address, name=name, role="admin" if admin else "user")
+    address = accounts.clean_address(email)
+    name = accounts.clean_name(name) if name is not None else None
+    accounts.create(address, name=name, role="admin" if admin else "user", by=OPERATOR)
     click.echo(f"Created {address}{' as an administrator' if admin else ''}.")
 
 
 @bp.cli.command("promote")
 @click.argument("email")
+@explained
 def promote(email: str) -> None:
-    """Make EMAIL an administrator."""
-    person = _get(email)
-    accounts.promote(person)
+    """Make EMAIL an administrator. Only here: nobody raises their own role."""
+    person = accounts.get(email)
+    roles.promote(person, by=OPERATOR)
     click.echo(f"{person.email} is an administrator.")
 
 
 @bp.cli.command("demote")
 @click.argument("email")
+@explained
 def demote(email: str) -> None:
     """Make EMAIL a user again. The last administrator stays one."""
-    person = _get(email)
-    try:
-        accounts.demote(person)
-    except accounts.NotPossible as error:
-        raise click.ClickException(str(error)) from None
+    person = accounts.get(email)
+    roles.demote(person, by=OPERATOR)
     click.echo(f"{person.email} is a user.")
+
+
+@bp.cli.command("disable")
+@click.argument("email")
+@explained
+def disable(email: str) -> None:
+    """Sign EMAIL out everywhere and let them in no more, by any way.
+
+    Nothing is deleted, and a subscription goes on: end it at Stripe. The last administrator who
+    can sign in cannot be disabled.
+    """
+    person = accounts.get(email)
+    roles.disable(person, by=OPERATOR)
+    click.echo(f"{person.email} is disabled and signed out everywhere.")
+    if person.is_subscribed:
+        click.echo("Their subscription goes on; cancel it at Stripe if it shall not.")
+
+
+@bp.cli.command("enable")
+@click.argument("email")
+@explained
+def enable(email: str) -> None:
+    """Let a disabled EMAIL sign in again."""
+    person = accounts.get(email)
+    roles.enable(person, by=OPERATOR)
+    click.echo(f"{person.email} can sign in again.")
 
 
 @bp.cli.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_people(as_json: bool) -> None:
-    """Everybody, by address: role, plan, status."""
+    """Everybody, by address: role, plan, status, and who is disabled."""
     for person in accounts.everybody():
+        click.echo(json.dumps(UserSchema().dump(person)) if as_json else _line(person))
+
+
+@bp.cli.command("history")
+@click.argument("email")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@explained
+def history(email: str, as_json: bool) -> None:
+    """What administrators and operators did to EMAIL: when, who, what."""
+    for entry in audit.history(accounts.get(email).id):
         if as_json:
-            click.echo(json.dumps(UserSchema().dump(person)))
+            click.echo(json.dumps(AuditEntrySchema().dump(entry)))
         else:
-            status = person.stripe_subscription_status or "-"
-            click.echo(f"{person.email:<40} {person.role:<6} {person.plan.name:<10} {status}")
+            click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {audit.name_of(entry):<40} {entry.action}")
 
 
 @bp.cli.command("delete")
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @outside.needed
+@explained
 def delete(email: str, yes: bool) -> None:
-    """Close the account of EMAIL: cancel at Stripe first, then delete every row of theirs."""
-    person = _get(email)
+    """Close the account of EMAIL: cancel at Stripe first, then delete every row of theirs.
+
+    The last administrator cannot be deleted.
+    """
+    person = accounts.get(email)
     if not yes:
         click.confirm(f"Delete {person.email} and cancel what they pay for?", abort=True)
-    try:
-        closing.close_account(person)
-    except closing.CannotClose as error:
-        raise click.ClickException(str(error)) from None
+    closing.close_account(person, by=OPERATOR)
     click.echo(f"Deleted {person.email}.")
+
+
+def _line(person: User) -> str:
+    status = person.stripe_subscription_status or "-"
+    disabled = "  disabled" if person.disabled_at else ""
+    return f"{person.email:<40} {person.role:<6} {person.plan.name:<10} {status}{disabled}"

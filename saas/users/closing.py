@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import delete, select, update
 
 from saas import database, jobs, mail, patience
-from saas.auth import accounts
+from saas.auth import audit, roles
 from saas.auth.models import SignInLink, User
 from saas.billing import gateway
 from saas.billing.models import ClosedAccount
@@ -34,9 +34,12 @@ class CannotClose(Exception):
         self.code = code
 
 
-def close_account(person: User) -> None:
-    """Cancel everything at Stripe, then delete the person; raises `CannotClose`."""
-    _mark(person)
+def close_account(person: User, *, by: str | None = None) -> None:
+    """Cancel everything at Stripe, then delete the person; raises `CannotClose`.
+
+    `by` says who orders it, for the record, when it is not the person.
+    """
+    _mark(person, by)
     try:
         with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
@@ -73,15 +76,18 @@ def finish_closing() -> None:
             log.warning("account still half closed: %s", error, extra={"person_id": person_id})
 
 
-def _mark(person: User) -> None:
+def _mark(person: User, by: str | None) -> None:
     """From here on no checkout begins. The last administrator stays."""
     with database.writing():
-        if person.is_admin and accounts.is_last_admin(person):
+        if roles.is_last_admin(person):
             raise CannotClose(
                 "last_admin",
-                "You are the last administrator. Promote somebody else first; nothing was deleted.",
+                f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
+                "first; nothing was deleted.",
             )
         database.execute(update(User).where(User.id == person.id).values(closing_at=now()))
+        if by:
+            audit.record("delete", person.id, by=by)
 
 
 def _unmark(person_id: uuid.UUID) -> None:

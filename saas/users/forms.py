@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import StringField
-from wtforms.validators import DataRequired, Length, ValidationError
+from wtforms import HiddenField, StringField
+from wtforms.validators import AnyOf, DataRequired, Length, ValidationError
 
 from saas.auth import accounts, passkeys
 
@@ -20,6 +20,15 @@ class NameForm(FlaskForm):
             field.data = accounts.clean_name(field.data or "")
         except ValueError as error:
             raise ValidationError(str(error)) from None
+
+
+class RoleForm(FlaskForm):
+    """Stepping down: the only role that one can give oneself is the lower one."""
+
+    role = HiddenField(
+        default="user",
+        validators=[AnyOf(["user"], message="Nobody can give themselves a higher role.")],
+    )
 
 
 class DeleteForm(FlaskForm):

@@ -26,3 +26,12 @@ class UserSchema(Schema):
     role = fields.String()
     created_at = fields.AwareDateTime()
     subscription = fields.Function(lambda person: SubscriptionSchema().dump(person))
+
+
+class AuditEntrySchema(Schema):
+    """What was done to an account, in ids and words."""
+
+    at = fields.AwareDateTime()
+    actor = fields.String()
+    action = fields.String()
+    subject_id = fields.UUID()

@@ -6,13 +6,15 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
+from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
-from saas.auth import accounts, sessions
+from saas.auth import accounts, roles, sessions
 from saas.auth.fresh import fresh_sign_in_required
+from saas.auth.roles import admin_required
 from saas.billing import access
 from saas.users import bp, closing
-from saas.users.forms import DeleteForm, NameForm
+from saas.users.forms import DeleteForm, NameForm, RoleForm
 
 Answer = str | Response | tuple[str, int]
 
@@ -26,7 +28,7 @@ def dashboard() -> Answer:
 @bp.get("/dashboard/settings")
 @login_required
 def settings() -> Answer:
-    return _settings(NameForm(obj=current_user), DeleteForm(formdata=None))
+    return _settings()
 
 
 @bp.post("/dashboard/settings/name")
@@ -34,7 +36,7 @@ def settings() -> Answer:
 def update_name() -> Answer:
     form = NameForm()
     if not form.validate_on_submit():
-        return _settings(form, DeleteForm(formdata=None)), 422
+        return _settings(name_form=form), 422
 
     accounts.rename(current_user, form.name.data or "")
     flash("Your name is saved.", "success")
@@ -58,28 +60,47 @@ def revoke_other_sessions() -> Answer:
     return redirect(url_for("users.settings", _anchor="sessions"), code=303)
 
 
+@bp.post("/dashboard/settings/role")
+@admin_required
+@fresh_sign_in_required
+def update_role() -> Answer:
+    form = RoleForm()
+    if not form.validate_on_submit():
+        return _settings(role_form=form), 422
+
+    try:
+        roles.step_down(current_user)
+    except accounts.NotPossible as error:
+        flash(str(error), "error")
+        return _settings(role_form=form), 409
+    flash("You are a user like everybody now.", "success")
+    return redirect(url_for("users.settings"), code=303)
+
+
 @bp.post("/dashboard/settings/delete")
 @login_required
 @fresh_sign_in_required
 def delete_account() -> Answer:
     form = DeleteForm()
     if not form.validate_on_submit():
-        return _settings(NameForm(formdata=None, obj=current_user), form), 422
+        return _settings(delete_form=form), 422
 
     try:
         closing.close_account(current_user)
     except closing.CannotClose as error:
         flash(str(error), "error")
-        return _settings(NameForm(formdata=None, obj=current_user), form), 409
+        return _settings(delete_form=form), 409
     sessions.forget()
     flash("Your account is deleted, and nothing will be charged any more.", "success")
     return redirect(url_for("site.home"), code=303)
 
 
-def _settings(name_form: NameForm, delete_form: DeleteForm) -> str:
-    return render_template(
-        "users/settings.html",
-        name_form=name_form,
-        delete_form=delete_form,
-        sessions=sessions.of(current_user),
-    )
+def _settings(**tried: FlaskForm) -> str:
+    """The page; `tried` are the forms that were sent and not accepted, under their names."""
+    forms = {
+        "name_form": NameForm(formdata=None, obj=current_user),
+        "role_form": RoleForm(formdata=None),
+        "delete_form": DeleteForm(formdata=None),
+        **tried,
+    }
+    return render_template("users/settings.html", sessions=sessions.of(current_user), **forms)

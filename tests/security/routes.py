@@ -62,6 +62,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
         LOGIN, "303 /dashboard/settings", "303 /dashboard/settings",
     ),
     "POST /dashboard/settings/passkeys/<uuid:passkey_id>/remove": (LOGIN, 404, 404),
+    "POST /dashboard/settings/role": (LOGIN, 403, 422),
     "POST /dashboard/settings/delete": (LOGIN, 422, 422),
     "GET /api/user": (401, 200, 200),
     "DELETE /api/user": (401, 200, 409),  # the only administrator stays

@@ -39,6 +39,9 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
         (["promote", "nobody@example.com"], "Nobody has the address nobody@example.com"),
         (["demote", "not an address"], "is not an address"),
         (["delete", "nobody@example.com", "--yes"], "Nobody has the address"),
+        (["disable", "nobody@example.com"], "Nobody has the address"),
+        (["enable", ""], "is not an address"),
+        (["history", "nobody@example.com"], "Nobody has the address"),
     ],
 )
 def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(
@@ -64,10 +67,13 @@ def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
     runner.invoke(args=["users", "create", "ann@example.com", "--admin"])
 
     demoted = runner.invoke(args=["users", "demote", "ann@example.com"])
+    disabled = runner.invoke(args=["users", "disable", "ann@example.com"])
     deleted = runner.invoke(args=["users", "delete", "ann@example.com", "--yes"])
 
     assert demoted.exit_code == 1
     assert "last administrator" in demoted.output
+    assert disabled.exit_code == 1
+    assert "last administrator" in disabled.output
     assert deleted.exit_code == 1
     assert "last administrator" in deleted.output
     with app.app_context():

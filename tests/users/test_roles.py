@@ -1,0 +1,180 @@
+"""Roles and disabled accounts: nobody rises by themselves, and the last administrator stays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+
+from saas.auth import accounts, roles
+from saas.auth.audit import OPERATOR
+from saas.users import closing
+from tests.conftest import Shop, both_databases
+from tests.visitor import Visitor
+
+PAIR = ("ann@example.com", "bob@example.com")
+
+
+@pytest.fixture
+def admins(shop: Shop) -> Shop:
+    with shop.app.app_context():
+        for email in PAIR:
+            accounts.sign_up(email, role="admin")
+    return shop
+
+
+def role_of(visitor: Visitor) -> str:
+    return str(visitor.request("GET", "/api/user").json()["user"]["role"])
+
+
+def test_an_administrator_steps_down(admins: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/role")
+
+    assert "You are a user like everybody now." in page.text
+    assert role_of(visitor) == "user"
+    assert "Step down" not in page.text
+
+
+def test_the_last_administrator_cannot_step_down(shop: Shop, visitor: Visitor) -> None:
+    with shop.app.app_context():
+        accounts.sign_up("ann@example.com", role="admin")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/role")
+
+    assert page.status == 409
+    assert "last administrator" in page.text
+    assert role_of(visitor) == "admin"
+
+
+def test_nobody_raises_their_own_role(admins: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("eve@example.com")
+    visitor.visit("/dashboard/settings")
+    token = visitor.page.forms[0].fields["csrf_token"]
+
+    answer = visitor.request(
+        "POST", "/dashboard/settings/role", data={"role": "admin", "csrf_token": token}
+    )
+
+    assert answer.status_code == 403
+    assert "That is not allowed" in answer.text
+    assert role_of(visitor) == "user"
+
+
+def test_a_role_that_is_not_lower_is_refused(admins: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/role", role="owner")
+
+    assert page.status == 422
+    assert "higher role" in page.text
+    assert role_of(visitor) == "admin"
+
+
+LEAVING: dict[str, Callable[[Any], None]] = {
+    "step down": roles.step_down,
+    "demote": lambda person: roles.demote(person, by=OPERATOR),
+    "disable": lambda person: roles.disable(person, by=OPERATOR),
+    "delete": closing.close_account,
+}
+TOGETHER = [("step down", "step down"), ("demote", "disable"), ("delete", "step down")]
+
+
+@both_databases
+@pytest.mark.parametrize("ways", TOGETHER, ids=" and ".join)
+def test_of_two_administrators_who_go_at_once_one_stays(
+    ways: tuple[str, str], admins: Shop
+) -> None:
+    together = Barrier(2)
+
+    def go(email: str, way: str) -> bool:
+        with admins.app.app_context():
+            person = accounts.get(email)
+            together.wait()
+            try:
+                LEAVING[way](person)
+            except (accounts.NotPossible, closing.CannotClose):
+                return False
+        return True
+
+    for _ in range(5):
+        with ThreadPoolExecutor(2) as pool:
+            gone = list(pool.map(go, PAIR, ways))
+
+        assert sorted(gone) == [False, True]
+        with admins.app.app_context():
+            for email in PAIR:
+                person = accounts.sign_up(email)
+                if person.disabled_at:
+                    roles.enable(person, by=OPERATOR)
+                roles.promote(person, by=OPERATOR)
+
+
+@both_databases
+def test_a_disabled_person_is_signed_out_everywhere_at_once_and_stays_out(
+    shop: Shop, visitor: Visitor, make_app: Callable[..., Flask]
+) -> None:
+    visitor.sign_in("ann@example.com")
+    shop_runner = make_app().test_cli_runner()  # another process than the one that serves
+
+    result = shop_runner.invoke(args=["users", "disable", "ann@example.com"])
+
+    assert result.output.startswith("ann@example.com is disabled")
+    assert visitor.request("GET", "/dashboard").status_code == 303
+    before = len(visitor.mails_to("ann@example.com"))
+    visitor.visit("/login")
+    assert visitor.submit("/login", email="ann@example.com").path == "/auth/check-inbox"
+    assert len(visitor.mails_to("ann@example.com")) == before
+
+    assert shop_runner.invoke(args=["users", "enable", "ann@example.com"]).exit_code == 0
+    assert visitor.sign_in("ann@example.com").path == "/dashboard"
+
+
+def test_a_mail_that_was_sent_before_signs_nobody_in_once_disabled(
+    shop: Shop, visitor: Visitor
+) -> None:
+    with shop.app.app_context():
+        accounts.sign_up("ann@example.com")
+    visitor.visit("/login")
+    visitor.submit("/login", email="ann@example.com")
+    link = visitor.link_from_mail("ann@example.com")
+    visitor.visit(link)
+    shop.app.test_cli_runner().invoke(args=["users", "disable", "ann@example.com"])
+
+    page = visitor.submit(urlsplit(link).path)
+
+    assert page.status == 410
+    assert "This account is disabled" in page.text
+    assert visitor.request("GET", "/dashboard").status_code == 303
+
+
+def test_what_was_done_to_somebody_is_told_with_who_and_when(
+    admins: Shop, visitor: Visitor
+) -> None:
+    run = admins.app.test_cli_runner().invoke
+    for command in ("disable", "enable", "demote", "promote"):
+        assert run(args=["users", command, "bob@example.com"]).exit_code == 0
+    visitor.sign_in("bob@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/role")
+
+    told = run(args=["users", "history", "bob@example.com", "--json"]).output.splitlines()
+    in_words = run(args=["users", "history", "bob@example.com"]).output.splitlines()
+
+    entries = [json.loads(line) for line in told]
+    did = [entry["action"] for entry in entries]
+    assert did == ["disable", "enable", "demote", "promote", "step down"]
+    assert [entry["actor"] for entry in entries[:4]] == [OPERATOR] * 4
+    assert entries[4]["actor"] == entries[4]["subject_id"]
+    assert in_words[4].split()[2:] == ["bob@example.com", "step", "down"]
