@@ -26,7 +26,6 @@ class RoleForm(FlaskForm):
     """Stepping down: the only role that one can give oneself is the lower one."""
 
     role = HiddenField(
-        default="user",
         validators=[AnyOf(["user"], message="Nobody can give themselves a higher role.")],
     )
 

@@ -99,7 +99,7 @@ def _settings(**tried: FlaskForm) -> str:
     """The page; `tried` are the forms that were sent and not accepted, under their names."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),
-        "role_form": RoleForm(formdata=None),
+        "role_form": RoleForm(formdata=None, role="user"),
         "delete_form": DeleteForm(formdata=None),
         **tried,
     }
