@@ -24,7 +24,7 @@ _QUESTIONS = (
     ),
     (
         "What happens when a payment fails?",
-        "You keep your plan for some days, and a banner says what to do.",
+        "You keep your plan for some days; a mail and a banner say until when, and what to do.",
     ),
     (
         "Can I delete my account?",
