@@ -270,19 +270,17 @@ def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
 
 
 class Veil:
-    """In front of the sandbox: another answer about a price."""
+    """In front of the sandbox: errors that it does not play, for paths that end so."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
-        self.price = ""
-        self.message = ""
+        self.errors: dict[str, tuple[str, dict[str, str]]] = {}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if self.price and environ["PATH_INFO"].endswith(f"/prices/{self.price}"):
-            error = {"code": "resource_missing", "type": "invalid_request_error"}
-            body = json.dumps({"error": {**error, "message": self.message}}).encode()
-            start_response("404 Not Found", [("Content-Type", "application/json")])
-            return [body]
+        for ending, (status, error) in self.errors.items():
+            if environ["PATH_INFO"].endswith(ending):
+                start_response(status, [("Content-Type", "application/json")])
+                return [json.dumps({"error": error}).encode()]
         return self.app(environ, start_response)
 
 
@@ -312,19 +310,32 @@ def test_a_clock_that_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_price_of_the_other_mode(veiled: tuple[Shop, Veil]) -> None:
     shop, veil = veiled
-    veil.price = shop.price["pro", "yearly"]
-    veil.message = (
-        f"No such price: '{veil.price}'; a similar object exists in live mode, but a test mode "
-        "key was used to make this request."
+    price = shop.price["pro", "yearly"]
+    message = (
+        f"No such price: '{price}'; a similar object exists in live mode, but a test mode key was "
+        "used to make this request."
     )
+    error = {"code": "resource_missing", "type": "invalid_request_error", "message": message}
+    veil.errors[f"/prices/{price}"] = ("404 Not Found", error)
 
     said, mend = only(shop.app)
 
     assert said == (
-        f"STRIPE_PRO_YEARLY_PRICE_ID: {veil.price} is a price of live mode, and the key is a "
-        "test key."
+        f"STRIPE_PRO_YEARLY_PRICE_ID: {price} is a price of live mode, and the key is a test key."
     )
     assert mend == "flask billing setup"
+
+
+def test_a_restricted_key_that_may_not_look(veiled: tuple[Shop, Veil]) -> None:
+    shop, veil = veiled
+    message = "Having the 'rak_webhook_read' permission would allow this request to continue."
+    error = {"type": "invalid_request_error", "message": message}
+    veil.errors["/webhook_endpoints"] = ("403 Forbidden", error)
+
+    said, mend = only(shop.app)
+
+    assert said == f"STRIPE_API_KEY may not look at this (PermissionError 403: {message})."
+    assert mend.startswith("Give the restricted key the permission that is named")
 
 
 def test_modes_that_do_not_fit_the_environment(make_app: Callable[..., Flask], shop: Shop) -> None:
