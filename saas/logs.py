@@ -13,7 +13,7 @@ from flask import Flask, Response, g, has_request_context, request
 
 _EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
-_TOKEN = re.compile(r"(/auth/link/)[^\s?\"]+")
+_TOKEN = re.compile(r"(/auth/(?:link/|email/(?:undo/)?))[^\s?\"]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 

@@ -4,4 +4,10 @@ from flask import Blueprint
 
 bp = Blueprint("auth", __name__)
 
-from saas.auth import letters, passkey_views, provider_views, views  # noqa: E402, F401 - on bp
+from saas.auth import (  # noqa: E402, F401 - they register on bp
+    address_views,
+    letters,
+    passkey_views,
+    provider_views,
+    views,
+)

@@ -11,8 +11,8 @@ from wtforms.validators import DataRequired, Length, Regexp, StopValidation, Val
 from saas.auth import accounts
 
 
-class LoginForm(FlaskForm):
-    """One address, and where to go afterwards."""
+class AddressForm(FlaskForm):
+    """One address, cleaned."""
 
     email = EmailField(
         "Email address",
@@ -21,7 +21,6 @@ class LoginForm(FlaskForm):
             Length(max=254, message="An email address has at most 254 characters."),
         ],
     )
-    next = HiddenField()
 
     def validate_email(self, field: EmailField) -> None:
         """Replace what was typed by the one form of it that we use."""
@@ -35,6 +34,12 @@ class LoginForm(FlaskForm):
                 "This is not an email address that can receive mail. "
                 "It looks like name@example.com."
             ) from None
+
+
+class LoginForm(AddressForm):
+    """One address, and where to go afterwards."""
+
+    next = HiddenField()
 
 
 class CodeForm(FlaskForm):

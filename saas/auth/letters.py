@@ -7,10 +7,12 @@ import uuid
 from flask import current_app
 
 from saas import mail, security
-from saas.auth import accounts, links
-from saas.auth.models import SignInLink
+from saas.auth import accounts, addresses, links
+from saas.auth.models import EmailChange, SignInLink
 from saas.database import db, now
 from saas.mail.transports import compose
+
+_NO_TOKEN = "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA"  # noqa: S105 - as long as a real one, and none
 
 
 @mail.letter("sign_in")
@@ -28,9 +30,7 @@ def sign_in(link_id: uuid.UUID) -> mail.Letter | None:
 @mail.sample("sign_in")
 def sign_in_sample() -> mail.Letter:
     """A link and a code that sign nobody in."""
-    return _sign_in(
-        "ada@example.com", "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA", "402718"
-    )
+    return _sign_in("ada@example.com", _NO_TOKEN, "402718")
 
 
 def _sign_in(to: str, token: str, code: str) -> mail.Letter:
@@ -43,3 +43,59 @@ def _sign_in(to: str, token: str, code: str) -> mail.Letter:
         code=code,
         minutes=int(links.LIFETIME.total_seconds() // 60),
     )
+
+
+@mail.letter("email_change")
+def email_change(change_id: uuid.UUID) -> mail.Letter | None:
+    """To an address that somebody wants to have; another text when it has an account already."""
+    change = db.session.get(EmailChange, change_id)
+    if change is None or change.confirmed_at or change.ended_at or change.expires_at <= now():
+        return None
+    if accounts.find(change.new_email):
+        return _email_taken(change.new_email)
+    return _email_change(change.new_email, addresses.confirm_token(change.id))
+
+
+@mail.letter("email_changed")
+def email_changed(change_id: uuid.UUID) -> mail.Letter | None:
+    """To the old address, with the way back."""
+    change = db.session.get(EmailChange, change_id)
+    if change is None or change.ended_at or change.expires_at <= now():
+        return None
+    return _email_changed(change.old_email, addresses.undo_token(change.id))
+
+
+@mail.sample("email_change")
+def email_change_sample() -> mail.Letter:
+    """A link that confirms nothing."""
+    return _email_change("ada@example.com", _NO_TOKEN)
+
+
+@mail.sample("email_taken")
+def email_taken_sample() -> mail.Letter:
+    """What the owner of a taken address reads."""
+    return _email_taken("ada@example.com")
+
+
+@mail.sample("email_changed")
+def email_changed_sample() -> mail.Letter:
+    """A link that takes nothing back."""
+    return _email_changed("ada@example.com", _NO_TOKEN)
+
+
+def _email_change(to: str, token: str) -> mail.Letter:
+    url = security.public_url("auth.email_change", token=token)
+    return compose(to, f"Confirm your new address at {_name()}", "email_change", url=url)
+
+
+def _email_taken(to: str) -> mail.Letter:
+    return compose(to, f"This address has an account at {_name()}", "email_taken")
+
+
+def _email_changed(to: str, token: str) -> mail.Letter:
+    url = security.public_url("auth.email_undo", token=token)
+    return compose(to, f"Your address at {_name()} was changed", "email_changed", url=url)
+
+
+def _name() -> str:
+    return str(current_app.config["APP_NAME"])

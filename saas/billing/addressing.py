@@ -12,6 +12,7 @@ import uuid
 from sqlalchemy import select, update
 
 from saas import database, jobs
+from saas.auth import addresses
 from saas.auth.models import User
 from saas.billing import gateway
 from saas.database import db, now
@@ -19,6 +20,14 @@ from saas.database import db, now
 log = logging.getLogger("saas.billing")
 
 _AT_ONCE = 200
+
+
+@addresses.changed
+def follow(person_id: uuid.UUID) -> None:
+    """Somebody changed their address: the mark is written in the same transaction."""
+    person = db.session.get(User, person_id)
+    if person:
+        note(person)
 
 
 def note(person: User) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from wtforms import HiddenField, StringField
+from wtforms import EmailField, HiddenField, StringField
 from wtforms.validators import AnyOf, DataRequired, Length, ValidationError
 
 from saas.auth import accounts, passkeys
+from saas.auth.forms import AddressForm
 
 
 class NameForm(FlaskForm):
@@ -20,6 +21,15 @@ class NameForm(FlaskForm):
             field.data = accounts.clean_name(field.data or "")
         except ValueError as error:
             raise ValidationError(str(error)) from None
+
+
+class EmailForm(AddressForm):
+    """Another address to sign in with."""
+
+    def validate_email(self, field: EmailField) -> None:
+        super().validate_email(field)
+        if field.data == current_user.email:
+            raise ValidationError("This is your address already.")
 
 
 class RoleForm(FlaskForm):

@@ -9,12 +9,13 @@ from flask_login import current_user, login_required
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
-from saas.auth import accounts, roles, sessions
+from saas import limits
+from saas.auth import accounts, addresses, roles, sessions
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
 from saas.billing import access
 from saas.users import bp, closing
-from saas.users.forms import DeleteForm, NameForm, RoleForm
+from saas.users.forms import DeleteForm, EmailForm, NameForm, RoleForm
 
 Answer = str | Response | tuple[str, int]
 
@@ -60,6 +61,22 @@ def revoke_other_sessions() -> Answer:
     return redirect(url_for("users.settings", _anchor="sessions"), code=303)
 
 
+@bp.post("/dashboard/settings/email")
+@login_required
+@fresh_sign_in_required
+def update_email() -> Answer:
+    form = EmailForm()
+    if not form.validate_on_submit():
+        return _settings(email_form=form), 422
+
+    email = form.email.data or ""
+    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
+    addresses.ask(current_user, email)
+    flash(f"A mail is on its way to {email}. Nothing changes until you follow its link.", "success")
+    return redirect(url_for("users.settings"), code=303)
+
+
 @bp.post("/dashboard/settings/role")
 @admin_required
 @fresh_sign_in_required
@@ -99,6 +116,7 @@ def _settings(**tried: FlaskForm) -> str:
     """The page; `tried` are the forms that were sent and not accepted, under their names."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),
+        "email_form": EmailForm(formdata=None),
         "role_form": RoleForm(formdata=None, role="user"),
         "delete_form": DeleteForm(formdata=None),
         **tried,

@@ -1,0 +1,58 @@
+"""The links of the two mails about a change of address."""
+
+from __future__ import annotations
+
+from flask import Response, flash, redirect, render_template, url_for
+from flask_login import current_user, login_required
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas import limits
+from saas.auth import addresses, bp, sessions
+from saas.auth.addresses import BadChange
+from saas.auth.forms import ConfirmForm
+
+
+@bp.get("/auth/email/<token>")
+@login_required
+def email_change(token: str) -> Response:
+    """The page of the mail to the new address; changes nothing."""
+    change = addresses.read(token, current_user)
+    return _page("auth/email_change.html", new_email=change.new_email)
+
+
+@bp.post("/auth/email/<token>")
+@login_required
+def confirm_email_change(token: str) -> BaseResponse:
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    email = addresses.confirm(token, current_user)
+    flash(f"Your address is {email} now. We told the old one.", "success")
+    return redirect(url_for("users.settings"), code=303)
+
+
+@bp.get("/auth/email/undo/<token>")
+def email_undo(token: str) -> Response:
+    """The page of the mail to the old address; changes nothing."""
+    change = addresses.read_undo(token)
+    return _page("auth/email_undo.html", old_email=change.old_email)
+
+
+@bp.post("/auth/email/undo/<token>")
+def undo_email_change(token: str) -> BaseResponse:
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    mine = current_user.is_authenticated and current_user.id
+    if addresses.undo(token) == mine:
+        sessions.forget()
+    flash("Your address is back, and every browser is signed out. Sign in with it.", "success")
+    return redirect(url_for("auth.login"), code=303)
+
+
+@bp.errorhandler(BadChange)
+def explain_bad_change(error: BadChange) -> Response:
+    status = {"unknown": 404, "other_person": 403, "taken": 409}.get(error.reason, 410)
+    return _page("auth/email_invalid.html", status, reason=error.reason)
+
+
+def _page(template: str, status: int = 200, **values: str) -> Response:
+    policy = {"Referrer-Policy": "strict-origin"}  # the address holds the token
+    page = render_template(template, form=ConfirmForm(formdata=None), **values)
+    return Response(page, status, policy, mimetype="text/html")

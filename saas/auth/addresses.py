@@ -1,0 +1,213 @@
+"""A person's address changes: confirmed at the new one, announced at the old one, which undoes it.
+
+The mail to the old address carries a link that takes it back for a week, so that whoever gets into
+an account for a moment cannot walk away with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+
+from saas import database, jobs, mail
+from saas.auth import accounts, tokens
+from saas.auth.models import (
+    EmailChange,
+    Identity,
+    Passkey,
+    Session,
+    SignInLink,
+    StartedSignIn,
+    User,
+)
+from saas.database import db, now
+
+log = logging.getLogger("saas.auth")
+
+LIFETIME = timedelta(hours=1)  # long enough to find the other mailbox
+UNDO = timedelta(days=7)
+_KEPT = timedelta(days=1)  # so that a late click is told "expired", not "unknown"
+_CONFIRM, _UNDO = "email-change", "email-undo"
+
+Listener = Callable[[uuid.UUID], None]
+_listeners: list[Listener] = []
+
+
+class BadChange(Exception):
+    """Nothing was changed. `reason` is unknown, used, expired, taken or other_person."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def changed(listener: Listener) -> Listener:
+    """Register a function that follows a change of address.
+
+    It is called with the person's id, inside the transaction that changes it.
+    """
+    _listeners.append(listener)
+    return listener
+
+
+# --- asking and confirming ----------------------------------------------------------------------
+
+
+def ask(person: User, email: str) -> None:
+    """Promise a mail to the new address, already cleaned; an older request ends.
+
+    The same is done for an address that somebody else has: what the mail says is decided when it
+    is composed, so that neither the answer nor its timing tells who has an account.
+    """
+    with database.writing() as session:
+        _end(EmailChange.user_id == person.id, EmailChange.confirmed_at.is_(None))
+        change = EmailChange(
+            id=database.uuid7(),
+            user_id=person.id,
+            old_email=person.email,
+            new_email=email,
+            expires_at=now() + LIFETIME,
+        )
+        session.add(change)
+        session.flush()
+        mail.promise("email_change", change.id)
+
+
+def read(token: str, person: User) -> EmailChange:
+    """The change that a token confirms, still open, of this person; raises `BadChange`."""
+    change = _find(_CONFIRM, token)
+    if change.user_id != person.id:
+        raise BadChange("other_person")
+    if change.confirmed_at or change.ended_at:
+        raise BadChange("used")
+    if change.expires_at <= now():
+        raise BadChange("expired")
+    return change
+
+
+def confirm(token: str, person: User) -> str:
+    """Give the person their new address, once; raises `BadChange`. The new address.
+
+    Mails that were asked for with the old address sign nobody in any more.
+    """
+    change = read(token, person)
+    with database.writing():
+        if not _mark(change, EmailChange.confirmed_at.is_(None), confirmed_at=now()):
+            raise BadChange("used")
+        _move(person.id, change.old_email, change.new_email)
+        mail.promise("email_changed", change.id)
+    db.session.refresh(person)
+    log.info("address changed", extra={"person_id": person.id})
+    return change.new_email
+
+
+# --- taking it back -----------------------------------------------------------------------------
+
+
+def read_undo(token: str) -> EmailChange:
+    """The change that a token takes back, still within its week; raises `BadChange`."""
+    change = _find(_UNDO, token)
+    if change.ended_at or change.confirmed_at is None:
+        raise BadChange("used")
+    if change.expires_at <= now():
+        raise BadChange("expired")
+    return change
+
+
+def undo(token: str) -> uuid.UUID:
+    """Give the person their old address back, once; raises `BadChange`. The person's id.
+
+    Every session ends, and so does every way in and every change of address that was added since:
+    they may be those of whoever changed it.
+    """
+    change = read_undo(token)
+    with database.writing():
+        if not _mark(change, EmailChange.confirmed_at.isnot(None), ended_at=now()):
+            raise BadChange("used")
+        person = db.session.get(User, change.user_id, populate_existing=True)
+        if person is None:
+            raise BadChange("expired")
+        _move(person.id, person.email, change.old_email)
+        _end(EmailChange.user_id == person.id, EmailChange.id > change.id)
+        _forget_ways_in(person.id, since=change.created_at)
+    log.info("change of address taken back", extra={"person_id": change.user_id})
+    return change.user_id
+
+
+def _forget_ways_in(person_id: uuid.UUID, since: datetime) -> None:
+    for begun in (Session, StartedSignIn):
+        database.execute(delete(begun).where(begun.user_id == person_id))
+    for added in (Identity, Passkey):
+        database.execute(delete(added).where(added.user_id == person_id, added.created_at >= since))
+
+
+# --- both ---------------------------------------------------------------------------------------
+
+
+def confirm_token(change_id: uuid.UUID) -> str:
+    """What the mail to the new address carries."""
+    return tokens.token_for(_CONFIRM, change_id)
+
+
+def undo_token(change_id: uuid.UUID) -> str:
+    """What the mail to the old address carries."""
+    return tokens.token_for(_UNDO, change_id)
+
+
+def _find(purpose: str, token: str) -> EmailChange:
+    change_id = tokens.row_of(purpose, token)
+    if change_id is None:
+        raise BadChange("unknown")
+    change = db.session.scalar(select(EmailChange).where(EmailChange.id == change_id))
+    if change is None:
+        raise BadChange("expired")  # forgotten, or its person is gone
+    return change
+
+
+def _mark(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
+    """Use the change up; True for exactly one of many at once. A confirmed one can be undone."""
+    until = {"expires_at": now() + UNDO} if "confirmed_at" in values else {}
+    still_open = (EmailChange.ended_at.is_(None), EmailChange.expires_at > now())
+    return bool(
+        database.execute(
+            update(EmailChange)
+            .where(EmailChange.id == change.id, *still_open, *conditions)
+            .values(**values, **until)
+        )
+    )
+
+
+def _move(person_id: uuid.UUID, old: str, new: str) -> None:
+    """Write the address, end the mails of the old one, and tell whoever follows."""
+    other = accounts.find(new)
+    if other is not None and other.id != person_id:
+        raise BadChange("taken")
+    try:
+        database.execute(
+            update(User).where(User.id == person_id).values(email=new, verified_at=now())
+        )
+    except IntegrityError:  # somebody signed up with it in this very moment
+        raise BadChange("taken") from None
+    open_mails = (SignInLink.email == old, SignInLink.used_at.is_(None))
+    database.execute(update(SignInLink).where(*open_mails).values(used_at=now()))
+    for listener in _listeners:
+        listener(person_id)
+
+
+def _end(*which: Any) -> None:
+    database.execute(
+        update(EmailChange).where(*which, EmailChange.ended_at.is_(None)).values(ended_at=now())
+    )
+
+
+@jobs.sweep(minutes=60)
+def forget_old_changes() -> None:
+    """Addresses that nobody can take back any more are not kept."""
+    with database.writing():
+        database.execute(delete(EmailChange).where(EmailChange.expires_at < now() - _KEPT))

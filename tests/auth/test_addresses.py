@@ -1,0 +1,310 @@
+"""A change of address: confirmed at the new one, announced at the old one, which can undo it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+
+from saas.auth import accounts, addresses
+from saas.database import now
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases
+from tests.visitor import Visitor, eventually
+
+OLD, NEW = "ann@example.com", "ann@example.org"
+
+
+@pytest.fixture
+def ann(visitor: Visitor) -> Visitor:
+    visitor.sign_in(OLD)
+    return visitor
+
+
+def ask(who: Visitor, email: str = NEW) -> str:
+    """Ask for another address on the settings page; what the page says."""
+    who.visit("/dashboard/settings")
+    return who.submit("/dashboard/settings/email", email=email).text
+
+
+def link_to(who: Visitor, email: str, kind: str = "/auth/email/") -> str:
+    """The path of the newest link of this kind in the mails to an address."""
+
+    def newest() -> str | None:
+        links = (link for mail in who.mails_to(email) for link in mail["links"])
+        return next((urlsplit(link).path for link in links if kind in link), None)
+
+    return str(eventually(newest))
+
+
+def change(who: Visitor, email: str = NEW) -> None:
+    """The whole way to a new address."""
+    ask(who, email)
+    path = link_to(who, email)
+    who.visit(path)
+    who.submit(path)
+
+
+def address_of(who: Visitor) -> str:
+    return str(who.request("GET", "/api/user").json()["user"]["email"])
+
+
+def test_a_new_address_holds_once_it_is_confirmed(ann: Visitor, shop: Shop) -> None:
+    assert f"A mail is on its way to {NEW}" in ask(ann)
+    assert address_of(ann) == OLD
+
+    path = link_to(ann, NEW)
+    page = ann.visit(path)
+    assert NEW in page.text
+    assert page.answer.headers["Referrer-Policy"] == "strict-origin"
+    assert address_of(ann) == OLD  # looking changes nothing
+    page = ann.submit(path)
+
+    assert page.path == "/dashboard/settings"
+    assert f"Your address is {NEW} now" in page.text
+    assert address_of(ann) == NEW
+    other = shop.visitor()
+    assert other.sign_in(NEW).path == "/dashboard"
+    assert address_of(other) == NEW
+
+
+def test_the_link_works_once(ann: Visitor) -> None:
+    change(ann)
+
+    page = ann.visit(link_to(ann, NEW))
+
+    assert page.status == 410
+    assert "used or replaced" in page.text
+
+
+def test_a_newer_request_ends_the_older_one(ann: Visitor) -> None:
+    ask(ann, "first@example.org")
+    first = link_to(ann, "first@example.org")
+    ask(ann)
+
+    assert ann.visit(first).status == 410
+    assert ann.visit(link_to(ann, NEW)).status == 200
+
+
+def test_the_link_lasts_an_hour(ann: Visitor) -> None:
+    ask(ann)
+    path = link_to(ann, NEW)
+
+    with time_machine.travel(now() + timedelta(minutes=61)):
+        page = ann.visit(path)
+
+    assert page.status == 410
+    assert "expired" in page.text
+    assert address_of(ann) == OLD
+
+
+def test_only_who_asked_can_confirm(ann: Visitor, shop: Shop) -> None:
+    ask(ann)
+    path = link_to(ann, NEW)
+    stranger = shop.visitor()
+
+    assert stranger.request("GET", path).headers["Location"].startswith("/login")
+    stranger.sign_in("eve@example.com")
+    page = stranger.visit(path)
+
+    assert page.status == 403
+    assert "for somebody else" in page.text
+    assert address_of(ann) == OLD
+
+
+@pytest.mark.parametrize("path", ["/auth/email/nonsense", "/auth/email/undo/nonsense"])
+def test_a_token_that_we_did_not_make_is_404(path: str, ann: Visitor) -> None:
+    assert ann.visit(path).status == 404
+
+
+def test_a_token_for_one_mail_is_none_for_the_other(ann: Visitor) -> None:
+    ask(ann)
+    token = link_to(ann, NEW).rpartition("/")[2]
+
+    assert ann.visit(f"/auth/email/undo/{token}").status == 404
+    assert ann.visit(f"/auth/link/{token}").status == 404
+
+
+def test_asking_for_an_address_that_has_an_account_looks_the_same(ann: Visitor, shop: Shop) -> None:
+    with shop.app.app_context():
+        accounts.sign_up("bob@example.com")
+
+    taken, free = ask(ann, "bob@example.com"), ask(ann, "bot@example.com")
+
+    assert taken.replace("bob@", "bot@") == free
+    (mail,) = eventually(lambda: taken_mails(ann))
+    assert "nothing was changed" in mail["text"]
+    assert "/auth/email/" not in mail["text"]
+
+
+def taken_mails(who: Visitor) -> list[dict[str, str]]:
+    """The mailbox is shared and this mail has no link: the newest one is this test's."""
+    box = f"{who.sandbox}/mail.json"
+    answer = who.browser.get(box, params={"to": "bob@example.com"}, timeout=30)
+    return [mail for mail in answer.json()["messages"] if "has an account" in mail["subject"]][:1]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [("", "Enter your email"), ("ann", "can receive mail"), ("Ann@Example.com ", "already")],
+)
+def test_what_cannot_be_an_address_is_explained(typed: str, said: str, ann: Visitor) -> None:
+    text = ask(ann, typed)
+
+    assert ann.page.status == 422
+    assert said in text
+
+
+def test_asking_needs_a_fresh_sign_in(ann: Visitor) -> None:
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        ask(ann)
+
+    assert ann.page.path == "/auth/confirm"
+    assert ann.mails_to(NEW) == []
+
+
+def test_mails_that_the_old_address_asked_for_sign_nobody_in_afterwards(
+    ann: Visitor, shop: Shop
+) -> None:
+    other = shop.visitor()
+    other.visit("/login")
+    other.submit("/login", email=OLD)
+    link = urlsplit(other.link_from_mail(OLD)).path
+    other.visit(link)
+    change(ann)
+
+    page = other.submit(link)
+
+    assert page.status == 410
+    assert other.request("GET", "/dashboard").status_code == 303
+
+
+def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop: Shop) -> None:
+    change(ann)
+    path = link_to(ann, OLD, "/auth/email/undo/")
+    owner = shop.visitor()
+
+    assert OLD in owner.visit(path).text
+    assert address_of(ann) == NEW  # looking changes nothing
+    page = owner.submit(path)
+
+    assert page.path == "/login"
+    assert "Your address is back" in page.text
+    assert ann.request("GET", "/dashboard").status_code == 303
+    assert owner.visit(path).status == 410
+    owner.sign_in(OLD)
+    assert address_of(owner) == OLD
+
+
+def test_the_first_address_wins_over_whoever_changed_it_again(ann: Visitor, shop: Shop) -> None:
+    change(ann)
+    change(ann, "ann@example.net")
+    theirs = link_to(ann, NEW, "/auth/email/undo/")
+    owner = shop.visitor()
+    path = link_to(ann, OLD, "/auth/email/undo/")
+    owner.visit(path)
+    owner.submit(path)
+
+    assert owner.visit(theirs).status == 410
+    owner.sign_in(OLD)
+    assert address_of(owner) == OLD
+
+
+def test_after_a_week_it_cannot_be_taken_back(ann: Visitor) -> None:
+    change(ann)
+    path = link_to(ann, OLD, "/auth/email/undo/")
+
+    with time_machine.travel(now() + timedelta(days=6, hours=23)):
+        assert ann.visit(path).status == 200
+    with time_machine.travel(now() + timedelta(days=7, minutes=1)):
+        assert ann.visit(path).status == 410
+
+
+def test_an_old_address_that_has_a_new_account_is_not_taken_from_it(
+    ann: Visitor, shop: Shop
+) -> None:
+    change(ann)
+    newcomer = shop.visitor()
+    newcomer.sign_in(OLD)
+    path = link_to(ann, OLD, "/auth/email/undo/")
+    newcomer.visit(path)
+
+    page = newcomer.submit(path)
+
+    assert page.status == 409
+    assert "has an account" in page.text
+    assert (address_of(ann), address_of(newcomer)) == (NEW, OLD)
+
+
+def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, shop: Shop) -> None:
+    change(ann)
+
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(days=9)):
+        addresses.forget_old_changes()
+
+    assert ann.visit(link_to(ann, OLD, "/auth/email/undo/")).status == 410
+
+
+def test_stripe_learns_the_new_address(visitor: Visitor, shop: Shop) -> None:
+    person, _ = stripe_side.subscriber(shop, OLD)
+    visitor.sign_in(OLD)
+
+    change(visitor)
+
+    at_stripe = stripe_side.client(shop).v1.customers.retrieve(str(person.stripe_customer_id))
+    assert at_stripe.email == NEW
+
+
+@both_databases
+def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) -> None:
+    ask(ann)
+    token = link_to(ann, NEW).rpartition("/")[2]
+    together = Barrier(8)
+
+    def confirm(_: int) -> str:
+        with shop.app.app_context():
+            person = accounts.get(OLD)
+            together.wait()
+            try:
+                return addresses.confirm(token, person)
+            except addresses.BadChange as error:
+                return error.reason
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = sorted(pool.map(confirm, range(8)))
+
+    assert answers == [NEW, *["used"] * 7]
+
+
+@both_databases
+def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Shop) -> None:
+    bob = shop.visitor()
+    bob.sign_in("bob@example.com")
+    ask(ann)
+    first = link_to(ann, NEW)
+    ask(bob)
+    tokens = [first, eventually(lambda: newer(bob, first))]
+    together = Barrier(2)
+
+    def confirm(email: str, path: str) -> str:
+        with shop.app.app_context():
+            person = accounts.get(email)
+            together.wait()
+            try:
+                return addresses.confirm(path.rpartition("/")[2], person)
+            except addresses.BadChange as error:
+                return error.reason
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = sorted(pool.map(confirm, (OLD, "bob@example.com"), tokens))
+
+    assert answers == [NEW, "taken"]
+
+
+def newer(who: Visitor, older: str) -> str | None:
+    path = link_to(who, NEW)
+    return path if path != older else None
