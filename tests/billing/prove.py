@@ -46,7 +46,7 @@ def main() -> int:
     left = [piece for piece in pieces(given_.lives, given_.orders) if str(piece) not in notes]
     print(f"{len(notes)} pieces are proven, {len(left)} are left.", flush=True)
     began, failed = time.monotonic(), False
-    with multiprocessing.get_context("spawn").Pool(given_.jobs) as pool:
+    with multiprocessing.get_context("spawn").Pool(given_.jobs, maxtasksperchild=10) as pool:
         for number, (piece, trouble) in enumerate(pool.imap_unordered(prove, left), start=1):
             if trouble:
                 failed = True

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.billing.cases import case
-from tests.billing.lives import world
+from tests.billing.lives import mails, world
 from tests.billing.lives.life import Life
 from tests.billing.lives.recording import Recording, record
 from tests.billing.lives.world import World
@@ -144,3 +144,4 @@ def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
     said = [f"{number} {recording.moments[number].type}" for number in order]
     assert played == recording.end, said
     assert recording.unprocessed() == [], said
+    mails.follow_the_history(recording.life)

@@ -12,6 +12,7 @@ from saas.auth.models import User
 from saas.billing import subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
+from tests.billing.lives import mails
 from tests.billing.lives.life import Life
 
 
@@ -40,6 +41,7 @@ def holds_in_the_end(life: Life) -> None:
     _is_as_at_stripe(life)
     unprocessed = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
     assert db.session.scalars(unprocessed).all() == []
+    mails.follow_the_history(life)
 
 
 def changes_of(life: Life) -> Sequence[SubscriptionChange]:
