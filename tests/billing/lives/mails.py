@@ -21,7 +21,12 @@ NOTICES = ("payment_failed", "action_required")
 
 
 def follow_the_history(life: Life) -> None:
-    """Each recorded change has its mails exactly once, and there are no others."""
+    """Each recorded change has its mails exactly once, and there are no others.
+
+    The history goes with its person; what was promised before stays in the outbox.
+    """
+    if life.person() is None:
+        return
     history = db.session.scalars(
         select(SubscriptionChange).where(SubscriptionChange.user_id == life.id)
     ).all()
