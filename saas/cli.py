@@ -70,10 +70,13 @@ def _advice(error: SQLAlchemyError) -> str:
 def check() -> None:
     """Look over settings, migrations, secrets and price ids.
 
-    Prints a line for each problem, never a secret, and exits with 1 when there is one. (With
-    settings that cannot be used the application does not start, and says the same.)
+    Prints a line for each problem, never a secret, and exits with 1 when there is one; what is
+    merely doubtful is a warning. (With settings that cannot be used the application does not
+    start, and says the same.)
     """
-    problems = [*_settings_problems(), *_database_problems(), *_stripe_problems()]
+    for doubt in _doubts():
+        click.echo(f"Warning: {doubt}", err=True)
+    problems = [*_database_problems(), *_stripe_problems()]
     for problem in problems:
         click.echo(problem, err=True)
     if problems:
@@ -81,13 +84,14 @@ def check() -> None:
     click.echo("Everything is in order.")
 
 
-def _settings_problems() -> list[str]:
+def _doubts() -> list[str]:
+    """What can be used, and is perhaps not meant."""
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         try:
             config.from_env(config.environment())
-        except config.ConfigError as error:
-            return [f"{name}: {' '.join(said)}" for name, said in error.problems.items()]
+        except config.ConfigError as error:  # changed since the application has started
+            raise click.ClickException(str(error)) from None
     return [str(doubt.message) for doubt in doubts]
 
 

@@ -68,12 +68,24 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
     doubtful, such as a test key in production, comes as a warning.
     """
-    try:
-        settings: dict[str, Any] = EnvironmentSchema().load(dict(env))
-    except ValidationError as error:
-        raise ConfigError(cast("dict[str, list[str]]", error.messages)) from None
-    _refuse_what_does_not_fit(settings)
+    settings, problems = _load(dict(env))
+    for name, said in _what_does_not_fit(settings).items():
+        problems.setdefault(name, said)
+    if problems:
+        raise ConfigError(problems)
     return {**settings, **_derived(settings)}
+
+
+def _load(env: dict[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The settings, and what is wrong with single variables; those count as given, as they are."""
+    try:
+        return EnvironmentSchema().load(env), {}
+    except ValidationError as error:
+        problems = cast("dict[str, list[str]]", error.messages)
+    as_given = {name: env.get(name, "") for name in problems}
+    rest = {name: value for name, value in env.items() if name not in problems}
+    settings = EnvironmentSchema(partial=("SECRET_KEY",)).load(rest)
+    return {**settings, **as_given}, problems
 
 
 def _origin(value: str) -> None:
@@ -144,6 +156,14 @@ def _split(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def _long_enough(value: str) -> None:
+    if any(len(part) < _SECRET_LENGTH for part in _split(value)):
+        raise ValidationError(f"must have at least {_SECRET_LENGTH} characters each.")
+
+
+_SECRET_LENGTH = 32
+
+
 def _optional(*checks: Any) -> fields.String:
     return fields.String(load_default="", validate=list(checks))
 
@@ -165,13 +185,15 @@ class EnvironmentSchema(Schema):
     APP_NAME = fields.String(load_default="Plinth", validate=validate.Length(1, 40))
     SECRET_KEY = fields.String(
         required=True,
-        validate=validate.Length(min=32, error="must have at least 32 characters."),
+        validate=validate.Length(
+            min=_SECRET_LENGTH, error=f"must have at least {_SECRET_LENGTH} characters."
+        ),
         error_messages={
             "required": "is missing. `make run` writes one to instance/.env; on a server set a "
             "long random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'."
         },
     )
-    SECRET_KEY_FALLBACKS = _optional()
+    SECRET_KEY_FALLBACKS = _optional(_long_enough)
     DATABASE_URL = _optional(_database_url)
     REDIS_URL = _optional(_starts_with("redis://", "rediss://"))
     JOBS_URL = _optional(
@@ -250,7 +272,7 @@ def _needs_sandbox(settings: Mapping[str, Any]) -> bool:
     return bool(settings["STRIPE_IS_SANDBOX"]) or not has_mail
 
 
-def _refuse_what_does_not_fit(settings: Mapping[str, Any]) -> None:
+def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     """What no single variable shows: halves of a whole, and what production must not be."""
     problems: dict[str, list[str]] = {}
 
@@ -266,8 +288,15 @@ def _refuse_what_does_not_fit(settings: Mapping[str, Any]) -> None:
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
         _refuse_half_a_stripe(settings, refuse)
-    if problems:
-        raise ConfigError(problems)
+        _refuse_regular_secrets(settings, refuse)
+    return problems
+
+
+def _refuse_regular_secrets(settings: Mapping[str, Any], refuse: Any) -> None:
+    for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
+        keys = _split(settings[name]) if name.endswith("S") else (settings[name],)
+        if any(len(set(key)) < 12 for key in keys):
+            refuse(name, "is too regular to be random.")
 
 
 def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
@@ -302,8 +331,6 @@ def _refuse_half_a_production(settings: Mapping[str, Any], refuse: Any) -> None:
         refuse("SANDBOX_URL", "must not be set in production: the sandbox is for development.")
     if not settings["SMTP_URL"] and not settings["RESEND_API_KEY"]:
         refuse("SMTP_URL", "or RESEND_API_KEY is missing: nobody could sign in.")
-    if len(set(settings["SECRET_KEY"])) < 12:
-        refuse("SECRET_KEY", "is too regular to be random.")
     if "_test_" in settings["STRIPE_API_KEY"]:
         warnings.warn("STRIPE_API_KEY is a test key: nobody can pay.", stacklevel=4)
 

@@ -41,6 +41,33 @@ def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
     ]
 
 
+def test_a_half_configured_production_starts_nothing_and_prints_no_value() -> None:
+    half = {name: value for name, value in PRODUCTION.items() if name != "STRIPE_WEBHOOK_SECRET"}
+    changed = {"APP_URL": "http://hidden.example", "GOOGLE_CLIENT_ID": "hidden-client"}
+
+    for command in (("check",), ("users", "list")):
+        done = flask(*command, **{**half, **changed, "SECRET_KEY": "hidden"})
+        assert done.returncode == 1
+        assert [line.partition(":")[0] for line in done.stderr.splitlines()[1:]] == [
+            "APP_URL", "GOOGLE_CLIENT_SECRET", "SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
+        ]  # fmt: skip
+        assert "hidden" not in done.stderr + done.stdout
+        assert "Traceback" not in done.stderr
+
+
+def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/app.db"
+    production = {**PRODUCTION, "STRIPE_API_KEY": "sk_test_hidden", "DATABASE_URL": url}
+    flask("db", "upgrade", **production)
+
+    done = flask("check", **production)
+
+    assert done.stdout == "Everything is in order.\n"
+    assert done.returncode == 0
+    assert "Warning: STRIPE_API_KEY is a test key: nobody can pay." in done.stderr.splitlines()
+    assert "hidden" not in done.stderr
+
+
 def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     result = shop.app.test_cli_runner().invoke(args=["check"])

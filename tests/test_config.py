@@ -77,6 +77,34 @@ def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> N
     assert "must start with price_" in str(caught.value)
 
 
+def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
+    said = problems(
+        {
+            **PRODUCTION,
+            "APP_URL": "http://app.example.com",
+            "SECRET_KEY": "short",
+            "SECRET_KEY_FALLBACKS": "shorter",
+            "STRIPE_API_KEY": "pk_live_published",
+            "STRIPE_WEBHOOK_SECRET": "",
+            "GITHUB_CLIENT_ID": "half",
+            "SANDBOX_URL": "http://localhost:5001",
+            "EMAIL_FROM": "",
+            "SMTP_URL": "mail.example.com",
+        }
+    )
+
+    assert set(said) == {
+        "APP_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
+        "GITHUB_CLIENT_SECRET", "SANDBOX_URL", "EMAIL_FROM", "SMTP_URL",
+    }  # fmt: skip
+    assert said["SECRET_KEY"] == ["must have at least 32 characters."]
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_FALLBACKS"])
+def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
+    assert list(problems({**PRODUCTION, name: "secret" * 8})) == [name]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
