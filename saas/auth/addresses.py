@@ -184,7 +184,7 @@ def _mark(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
 
 
 def _move(person_id: uuid.UUID, old: str, new: str) -> None:
-    """Write the address, end the mails of the old one, and tell whoever follows."""
+    """Write the address, forget the mails of the old one, and tell whoever follows."""
     other = accounts.find(new)
     if other is not None and other.id != person_id:
         raise BadChange("taken")
@@ -194,8 +194,7 @@ def _move(person_id: uuid.UUID, old: str, new: str) -> None:
         )
     except IntegrityError:  # somebody signed up with it in this very moment
         raise BadChange("taken") from None
-    open_mails = (SignInLink.email == old, SignInLink.used_at.is_(None))
-    database.execute(update(SignInLink).where(*open_mails).values(used_at=now()))
+    database.execute(delete(SignInLink).where(SignInLink.email == old))
     for listener in _listeners:
         listener(person_id)
 

@@ -27,6 +27,12 @@ def record(action: str, subject_id: uuid.UUID, *, by: str) -> None:
     db.session.add(AuditEntry(action=action, subject_id=subject_id, actor=by))
 
 
+def note(action: str, subject_id: uuid.UUID, *, by: str) -> None:
+    """Note what was done where nothing else is written: somebody has looked."""
+    with database.writing():
+        record(action, subject_id, by=by)
+
+
 def history(subject_id: uuid.UUID) -> Sequence[AuditEntry]:
     """What was done to somebody, the oldest first."""
     found = select(AuditEntry).where(AuditEntry.subject_id == subject_id)

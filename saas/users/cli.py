@@ -14,6 +14,7 @@ from saas.auth import accounts, audit, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.users import bp, closing
+from saas.users.export import everything_about
 from saas.users.schemas import AuditEntrySchema, UserSchema
 
 bp.cli.short_help = "People: make, list, promote, demote, disable, delete, export."
@@ -112,6 +113,20 @@ def history(email: str, as_json: bool) -> None:
             click.echo(json.dumps(AuditEntrySchema().dump(entry)))
         else:
             click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {audit.name_of(entry):<40} {entry.action}")
+
+
+@bp.cli.command("export")
+@click.argument("email")
+@explained
+def export(email: str) -> None:
+    """Write everything that we hold about EMAIL to standard output, as JSON without secrets.
+
+    The same as the download in the settings. What Stripe holds is with Stripe.
+    """
+    person = accounts.get(email)
+    everything = everything_about(person)
+    audit.note("export", person.id, by=OPERATOR)
+    click.echo(json.dumps(everything, indent=2, ensure_ascii=False))
 
 
 @bp.cli.command("delete")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, url_for
@@ -15,6 +16,7 @@ from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
 from saas.billing import access
 from saas.users import bp, closing
+from saas.users.export import everything_about
 from saas.users.forms import DeleteForm, EmailForm, NameForm, RoleForm
 
 Answer = str | Response | tuple[str, int]
@@ -92,6 +94,14 @@ def update_role() -> Answer:
         return _settings(role_form=form), 409
     flash("You are a user like everybody now.", "success")
     return redirect(url_for("users.settings"), code=303)
+
+
+@bp.get("/dashboard/settings/export")
+@login_required
+def export() -> Answer:
+    everything = json.dumps(everything_about(current_user), indent=2, ensure_ascii=False)
+    attached = {"Content-Disposition": 'attachment; filename="account.json"'}
+    return Response(everything, headers=attached, mimetype="application/json")
 
 
 @bp.post("/dashboard/settings/delete")

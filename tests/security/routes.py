@@ -67,6 +67,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /auth/email/<token>": (LOGIN, 404, 404),
     "GET /auth/email/undo/<token>": (404, 404, 404),
     "POST /auth/email/undo/<token>": (404, 404, 404),
+    "GET /dashboard/settings/export": MEMBERS,
     "POST /dashboard/settings/role": (LOGIN, 403, 422),
     "POST /dashboard/settings/delete": (LOGIN, 422, 422),
     "GET /api/user": (401, 200, 200),

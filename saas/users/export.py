@@ -1,0 +1,90 @@
+"""Everything that we hold about a person, as plain values for JSON. No secret is among them.
+
+What is derived from rows, such as the tokens of mails, is not held; what Stripe holds is there.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, select
+
+from saas.auth.models import (
+    AuditEntry,
+    EmailChange,
+    Identity,
+    Passkey,
+    Session,
+    SignInLink,
+    StartedSignIn,
+    User,
+)
+from saas.billing.access import FeatureUse
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import Model, db, now
+from saas.mail.models import OutboxMessage
+
+# What proves something to us stays with us: even its hash is nobody's to have.
+SECRET = {Session.token_hash, SignInLink.browser_hash}
+
+# Every table that refers to people. A new one has a line here, or a test fails and says so.
+OWNED: tuple[Any, ...] = (
+    Session,
+    Identity,
+    Passkey,
+    StartedSignIn,
+    EmailChange,
+    SubscriptionChange,
+    FeatureUse,
+)
+
+_NOTE = (
+    "Cards, invoices and payments are with Stripe, under the customer id below. "
+    "Times are in UTC; binary values in base64."
+)
+
+
+def everything_about(person: User) -> dict[str, Any]:
+    """The account, and the rows of every table that concern it, under the tables' names."""
+    return {
+        "exported_at": now().isoformat(),
+        "note": _NOTE,
+        "account": _read(person),
+        **{each.__tablename__: _rows(each, each.user_id == person.id) for each in OWNED},
+        **{model.__tablename__: _rows(model, of) for model, of in _others(person)},
+    }
+
+
+def _others(person: User) -> list[tuple[Any, ColumnElement[bool]]]:
+    """Rows that concern a person without a foreign key."""
+    return [
+        (SignInLink, SignInLink.email == person.email),
+        (OutboxMessage, OutboxMessage.subject_id == person.id),
+        (AuditEntry, AuditEntry.subject_id == person.id),
+        (StripeEvent, StripeEvent.customer_id == person.stripe_customer_id),
+    ]
+
+
+def _rows(model: type[Model], of: ColumnElement[bool]) -> list[dict[str, Any]]:
+    keys = model.__table__.primary_key
+    found = db.session.scalars(select(model).where(of).order_by(*keys)).all()
+    return [_read(row) for row in found]
+
+
+def _read(row: Any) -> dict[str, Any]:
+    secret = {column.key for column in SECRET if column.class_ is type(row)}
+    columns = (column.key for column in row.__table__.columns if column.key not in secret)
+    return {name: _plain(getattr(row, name)) for name in columns}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value

@@ -1,0 +1,69 @@
+"""Somebody who used everything: a row of theirs in every table that can have one."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from saas import database
+from saas.auth import accounts, roles, started
+from saas.auth.audit import OPERATOR
+from saas.auth.models import Identity, Passkey, User
+from saas.billing import access
+from tests.billing import stripe_side
+from tests.conftest import Shop
+from tests.visitor import Visitor, eventually
+
+EMAIL, NAME = "quentin.unusual@example.com", "Quentin Unusual"
+FORMER = "quentin.former@example.com"
+AT_PROVIDER = "quentin.elsewhere@example.com"
+KEY_NAME = "Quentin's phone"
+MARKS = ("quentin", "unusual")
+
+
+def use_everything(shop: Shop, visitor: Visitor) -> User:
+    """Sign in, subscribe, change name and address, add ways in, be promoted and demoted."""
+    stripe_side.subscriber(shop, FORMER, plan="pro")
+    visitor.sign_in(FORMER)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/name", name=NAME)
+    _change_address(visitor)
+    with shop.app.app_context():
+        person = accounts.get(EMAIL)
+        _add_ways_in(person)
+        access.use(person, "cards")
+        accounts.sign_up("admin@example.com", role="admin")
+        roles.promote(person, by=OPERATOR)
+        roles.demote(person, by=OPERATOR)
+        started.begin("google", "link", "/dashboard", person)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email="quentin.third@example.com")
+    other = shop.visitor()
+    other.visit("/login")
+    other.submit("/login", email=EMAIL)
+    return stripe_side.person(shop, EMAIL)
+
+
+def _change_address(visitor: Visitor) -> None:
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email=EMAIL)
+    links = eventually(lambda: [each for mail in visitor.mails_to(EMAIL) for each in mail["links"]])
+    path = urlsplit(links[0]).path
+    visitor.visit(path)
+    visitor.submit(path)
+
+
+def _add_ways_in(person: User) -> None:
+    """As the provider's and the authenticator's answers would: those have tests of their own."""
+    with database.writing() as session:
+        session.add(
+            Identity(
+                user_id=person.id, provider="google", issuer="https://accounts.example",
+                subject="1234", email=AT_PROVIDER,
+            )
+        )  # fmt: skip
+        session.add(
+            Passkey(
+                user_id=person.id, name=KEY_NAME, credential_id=b"credential",
+                public_key=b"public", sign_count=0,
+            )
+        )  # fmt: skip

@@ -1,0 +1,113 @@
+"""Everything we hold about a person can be downloaded, and after the deletion nothing is left."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import Table, select
+
+from saas.auth.models import Session, SignInLink
+from saas.database import db
+from saas.users import export
+from tests.conftest import Shop, both_databases
+from tests.users.everything import AT_PROVIDER, EMAIL, MARKS, NAME, use_everything
+from tests.visitor import Visitor
+
+
+def owned_by_people() -> set[str]:
+    """Every table with a foreign key to `users`."""
+    return {
+        table.name
+        for table in db.metadata.tables.values()
+        if any(key.column.table.name == "users" for key in table.foreign_keys)
+    }
+
+
+def test_every_table_that_refers_to_people_is_exported(app: Flask) -> None:
+    listed = {each.__tablename__ for each in export.OWNED}
+
+    assert owned_by_people() == listed, "List each new table in OWNED of saas/users/export.py."
+
+
+def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> None:
+    use_everything(shop, visitor)
+
+    answer = visitor.request("GET", "/dashboard/settings/export")
+
+    assert answer.headers["Content-Type"] == "application/json"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert answer.headers["Cache-Control"] == "no-store"
+    told = answer.json()
+    assert (told["account"]["email"], told["account"]["name"]) == (EMAIL, NAME)
+    assert told["identities"][0]["email"] == AT_PROVIDER
+    empty = [name for name, rows in told.items() if rows == []]
+    assert empty == []
+    assert owned_by_people() < set(told)
+
+
+def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
+    use_everything(shop, visitor)
+
+    answer = visitor.request("GET", "/dashboard/settings/export")
+
+    names = {name for rows in answer.json().values() if isinstance(rows, list) for row in rows
+             for name in row}  # fmt: skip
+    assert [name for name in names if "hash" in name] == []
+    with shop.app.app_context():
+        hashes = [
+            *db.session.scalars(select(Session.token_hash)),
+            *db.session.scalars(select(SignInLink.browser_hash)),
+        ]
+        assert not any(export._plain(each) in answer.text for each in hashes if each)
+
+
+def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    run = shop.app.test_cli_runner().invoke
+    downloaded = visitor.request("GET", "/dashboard/settings/export").json()
+
+    exported = json.loads(run(args=["users", "export", "ann@example.com"]).output)
+
+    assert {**exported, "exported_at": ""} == {**downloaded, "exported_at": ""}
+    assert "export" in run(args=["users", "history", "ann@example.com"]).output
+    nobody = run(args=["users", "export", "nobody@example.com"])
+    assert (nobody.exit_code, "Nobody has the address" in nobody.output) == (1, True)
+
+
+def everywhere(table: Table) -> list[tuple[str, Any]]:
+    """Every value of every column of a table."""
+    return [
+        (f"{table.name}.{column.name}", value)
+        for column in table.columns
+        for value in db.session.scalars(select(column))
+    ]
+
+
+@both_databases
+def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
+    shop: Shop, visitor: Visitor
+) -> None:
+    use_everything(shop, visitor)
+    visitor.visit("/dashboard/settings")
+
+    page = visitor.submit("/dashboard/settings/delete", confirmation=EMAIL)
+
+    assert "Your account is deleted" in page.text
+    with shop.app.app_context():
+        left = [
+            (place, value)
+            for table in db.metadata.sorted_tables
+            for place, value in everywhere(table)
+            if any(mark in _text(value) for mark in MARKS)
+        ]
+        rows = {table: db.session.execute(db.metadata.tables[table].select()).all()
+                for table in owned_by_people()}  # fmt: skip
+    assert left == []
+    assert rows == dict.fromkeys(owned_by_people(), [])
+
+
+def _text(value: Any) -> str:
+    text = value.decode(errors="replace") if isinstance(value, bytes) else repr(value)
+    return text.lower()
