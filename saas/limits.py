@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, current_app, request
-from limits import parse
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
 from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 from sqlalchemy import case, delete, select
@@ -21,6 +23,10 @@ from werkzeug.exceptions import TooManyRequests
 
 from saas import jobs
 from saas.database import Model, UTCDateTime, db, now
+
+log = logging.getLogger("saas.limits")
+
+_REDIS_PATIENCE = 2.0  # seconds
 
 # A person mistypes and retries; a script does not stop at ten.
 SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
@@ -44,19 +50,37 @@ class RateLimit(Model):
 
 
 def init_app(app: Flask) -> None:
-    """Count in Redis when it is configured, in our database otherwise."""
-    storage = storage_from_string(app.config["REDIS_URL"] or "saas+database://")
-    app.extensions["limits"] = FixedWindowRateLimiter(storage)
+    """Count in Redis when it is configured, in our database otherwise, or while Redis is away."""
+    ours = FixedWindowRateLimiter(storage_from_string("saas+database://"))
+    url = app.config["REDIS_URL"]
+    app.extensions["limits"] = _in_redis(url) if url else ours
+    app.extensions["limits_in_database"] = ours
+
+
+def _in_redis(url: str) -> FixedWindowRateLimiter:
+    patience = {"socket_connect_timeout": _REDIS_PATIENCE, "socket_timeout": _REDIS_PATIENCE}
+    return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **patience))
 
 
 def count(limit: str, scope: str, key: str) -> None:
     """Count a try of `key`; raises 429 with the seconds to wait once `limit` is passed."""
     item, key = parse(limit), _opaque(key)
-    limiter: FixedWindowRateLimiter = current_app.extensions["limits"]
+    try:
+        wait = _hit(current_app.extensions["limits"], item, scope, key)
+    except StorageError as error:
+        # Neither without limits nor without sign-in: the other place to count is as good.
+        log.warning("Redis does not answer, limits are counted in the database: %s", error)
+        wait = _hit(current_app.extensions["limits_in_database"], item, scope, key)
+    if wait:
+        raise TooManyRequests(retry_after=wait)
+
+
+def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, scope: str, key: str) -> int:
+    """The seconds to wait; 0 while the limit is not passed."""
     if limiter.hit(item, scope, key):
-        return
+        return 0
     reset, _ = limiter.get_window_stats(item, scope, key)
-    raise TooManyRequests(retry_after=max(1, round(reset - now().timestamp())))
+    return max(1, round(reset - now().timestamp()))
 
 
 def _opaque(key: str) -> str:

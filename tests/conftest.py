@@ -6,6 +6,7 @@ import random
 import secrets
 import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -99,6 +100,8 @@ def close(app: Flask) -> None:
             engine.dispose()
     if queue := vars(app.extensions["queue"]).get("huey"):  # made when it was first needed
         queue.storage.close()
+    if app.config["REDIS_URL"]:
+        app.extensions["limits"].storage.storage.close()
     for client in app.extensions.get("stripe", {}).values():
         client._requestor._client.close()
 
@@ -181,6 +184,22 @@ def make_app(database_url: str, sandbox: str) -> Iterator[Callable[..., Flask]]:
 def app(make_app: Callable[..., Flask]) -> Flask:
     """An application without Stripe."""
     return make_app()
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    """A real Redis that keeps nothing on disk."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("Redis is not installed: apt-get install redis-server")
+    port = free_port()
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path)]
+    forgetting = ["--save", "", "--appendonly", "no"]
+    with subprocess.Popen([program, *options, *forgetting], stdout=subprocess.DEVNULL) as server:
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            server.kill()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,34 +30,6 @@ from tests.visitor import Visitor, eventually
 
 PEOPLE = [f"person{number}@example.com" for number in range(8)]
 A_WHILE = timedelta(minutes=10)
-
-
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    """A real Redis that keeps nothing on disk."""
-    if shutil.which("redis-server") is None:
-        pytest.skip("Redis is not installed: apt-get install redis-server")
-    port = free_port()
-    program = str(shutil.which("redis-server"))
-    options = [
-        "--bind",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-        "--dir",
-        str(tmp_path),
-    ]
-    with open(os.devnull, "wb") as nothing:
-        server = subprocess.Popen([program, *options], stdout=nothing, stderr=nothing)
-    try:
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.kill()
-        server.wait()
 
 
 @pytest.fixture

@@ -1,0 +1,95 @@
+"""Limits: counted in Redis or in our database, and nothing that a caller says gets around them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from saas.database import db
+from saas.limits import RateLimit
+from tests.conftest import free_port
+from tests.security.people import csrf_of
+from tests.visitor import eventually
+
+
+def ask(client: FlaskClient, email: str, **options: Any) -> TestResponse:
+    data = {"email": email, "csrf_token": csrf_of(client)}
+    return client.post("/login", data=data, **options)
+
+
+def until_refused(app: Flask, email: str = "ann@example.com") -> TestResponse:
+    """The answer to one sign-in too many for an address."""
+    client = app.test_client()
+    for _ in range(5):
+        assert ask(client, email).status_code == 303
+    return ask(client, email)
+
+
+def counted_in_database(app: Flask) -> int:
+    with app.app_context():
+        return db.session.scalar(select(func.count()).select_from(RateLimit)) or 0
+
+
+def is_up(url: str) -> bool:
+    address = urlsplit(url)
+    with socket.socket() as probe:
+        return probe.connect_ex((address.hostname or "", address.port or 0)) == 0
+
+
+def test_with_redis_all_processes_count_there(make_app: Callable[..., Flask], redis: str) -> None:
+    eventually(lambda: is_up(redis))
+    one, other = make_app(REDIS_URL=redis), make_app(REDIS_URL=redis)
+
+    refused = until_refused(one)
+
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
+    assert "Too many tries" in refused.text
+    assert ask(other.test_client(), "a.nn+x@example.com").status_code == 429
+    assert ask(other.test_client(), "bob@example.com").status_code == 303
+    assert counted_in_database(one) == 0
+
+
+def test_while_redis_is_away_the_database_counts(make_app: Callable[..., Flask]) -> None:
+    app = make_app(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+
+    refused = until_refused(app)
+
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 0
+    assert counted_in_database(app) > 0
+
+
+@pytest.mark.parametrize(("proxies", "last"), [("0", 429), ("1", 303)])
+def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(
+    proxies: str, last: int, make_app: Callable[..., Flask]
+) -> None:
+    client = make_app(TRUSTED_PROXIES=proxies).test_client()
+
+    answers = [
+        ask(client, f"a{each}@example.com", headers={"X-Forwarded-For": f"10.0.0.{each}"})
+        for each in range(31)
+    ]
+
+    assert answers[-1].status_code == last
+
+
+def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
+    make_app: Callable[..., Flask],
+) -> None:
+    client = make_app(TRUSTED_PROXIES="1").test_client()
+
+    answers = [
+        ask(client, f"a{each}@example.com", headers={"X-Forwarded-For": f"10.0.0.{each}, 1.2.3.4"})
+        for each in range(31)
+    ]
+
+    assert answers[-1].status_code == 429
