@@ -4,7 +4,25 @@ gunicorn alone stops answering under a hundred slow connections; behind nginx it
 """
 
 import os
+from typing import Any
 
+from gunicorn.glogging import Logger
+
+from saas.logs import without_secrets
+
+
+class DiscreetLogger(Logger):
+    """An access log, where one is wanted, that nobody can sign in with."""
+
+    def atoms(self, *args: Any) -> dict[str, Any]:
+        atoms = super().atoms(*args)
+        return {
+            name: without_secrets(said) if isinstance(said, str) else said
+            for name, said in atoms.items()
+        }
+
+
+logger_class = DiscreetLogger
 bind = os.environ.get("BIND", f"127.0.0.1:{os.environ.get('PORT', '5000')}")
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gthread"

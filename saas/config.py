@@ -365,7 +365,12 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),
         "SQLALCHEMY_DATABASE_URI": database,
-        "SQLALCHEMY_ENGINE_OPTIONS": {"pool_size": 20, "pool_pre_ping": postgres},
+        # No address of anybody in the trace of a statement that failed.
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_size": 20,
+            "pool_pre_ping": postgres,
+            "hide_parameters": True,
+        },
         "SESSION_COOKIE_NAME": "__Host-session" if production else "session",
         "SESSION_COOKIE_SECURE": production,
         "SESSION_COOKIE_HTTPONLY": True,

@@ -8,7 +8,14 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
-from werkzeug.exceptions import BadRequest, HTTPException, InternalServerError, ServiceUnavailable
+from werkzeug.exceptions import (
+    BadHost,
+    BadRequest,
+    HTTPException,
+    InternalServerError,
+    SecurityError,
+    ServiceUnavailable,
+)
 from werkzeug.wrappers import Response as BaseResponse
 
 from saas import logs
@@ -85,7 +92,8 @@ def _unexpected(error: Exception) -> BaseResponse:
 
 
 def _log(error: Exception) -> None:
-    current_app.logger.error("%s at %s", type(error).__name__, request.path, exc_info=error)
+    where = logs.without_secrets(request.path)
+    current_app.logger.error("%s at %s", type(error).__name__, where, exc_info=error)
 
 
 def _answer(error: HTTPException) -> BaseResponse:
@@ -119,6 +127,9 @@ def _slug(error: HTTPException) -> str:
 
 def _as_page(error: HTTPException) -> Response:
     title, message = _words(error)
+    if isinstance(request.routing_exception, (BadHost, SecurityError)):
+        # Sent to a host that we are not: no address of ours can be built for its page.
+        return Response(f"{title}. {message}\n", error.code or 400, mimetype="text/plain")
     # Not render_template: its context asks who is signed in, and so the database, which may be
     # just what is broken.
     page = current_app.jinja_env.get_template("errors/error.html").render(

@@ -13,7 +13,8 @@ from flask import Flask, Response, g, has_request_context, request
 
 _EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
-_TOKEN = re.compile(r"(/auth/(?:link/|email/(?:undo/)?))[^\s?\"]+")
+# What signs somebody in: the token of a mailed link, and what providers send browsers back with.
+_SECRET = re.compile(r"(/auth/(?:link/|email/(?:undo/)?)|[?&](?:code|state)=)[^\s?&\"]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -33,9 +34,14 @@ def init_app(app: Flask) -> None:
 
 def _quiet(record: logging.LogRecord) -> bool:
     """What the development server says of requests, without static files and secrets of links."""
-    record.msg = _TOKEN.sub(r"\1…", record.getMessage())
+    record.msg = without_secrets(record.getMessage())
     record.args = ()
     return not _NOISE.search(record.msg)
+
+
+def without_secrets(text: str) -> str:
+    """An address, or a line that holds one, without what would sign somebody in."""
+    return _SECRET.sub(r"\1…", text)
 
 
 def request_id() -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import Flask, Request, Response, abort, current_app, request, session
+from flask import Flask, Response, abort, current_app, request, session
+from flask import Request as FlaskRequest
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
+from flask_wtf import FlaskForm
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -27,6 +30,7 @@ _STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
 def init_app(app: Flask) -> None:
     """Put the protections around every request."""
     csrf.init_app(app)
+    app.request_class = Request
     app.session_interface = PrivateSessions()
     app.before_request(protect_from_forgery)
     app.after_request(partial(_harden, headers=_headers(app)))
@@ -59,7 +63,7 @@ def protect_from_forgery() -> None:
     csrf.protect()
 
 
-def _refuse_other_origins(sent: Request) -> None:
+def _refuse_other_origins(sent: FlaskRequest) -> None:
     """Browsers say where a request comes from; where they do, it must be from here."""
     if sent.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         abort(403)
@@ -87,6 +91,30 @@ def safe_path(target: str | None, default: str) -> str:
     except HTTPException:
         return default
     return target
+
+
+class Request(FlaskRequest):
+    """Requests whose JSON is an object that can be looked at and stored; anything else is 400."""
+
+    def get_json(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            value = super().get_json(*args, **kwargs)
+            # Half a surrogate pair is valid JSON, and no database stores it.
+            json.dumps(value, ensure_ascii=False).encode()
+        except (RecursionError, UnicodeEncodeError):  # nested 100,000 deep
+            abort(400)
+        return value if value is None or isinstance(value, dict) else abort(400)
+
+
+class Form(FlaskForm):
+    """What every form of ours derives from: it reads the fields of a form and nothing else.
+
+    Flask-WTF's own reads JSON as well, whose values are of any type and would be errors of ours.
+    """
+
+    class Meta(FlaskForm.Meta):
+        def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
+            return None if request.is_json else super().wrap_formdata(form, formdata)
 
 
 class PrivateSessions(SecureCookieSessionInterface):

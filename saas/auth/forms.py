@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, StringField
 from wtforms.validators import DataRequired, Length, Regexp, StopValidation, ValidationError
 
 from saas.auth import accounts
+from saas.security import Form
 
 
-class AddressForm(FlaskForm):
+class AddressForm(Form):
     """One address, cleaned."""
 
     email = EmailField(
@@ -42,7 +42,7 @@ class LoginForm(AddressForm):
     next = HiddenField()
 
 
-class CodeForm(FlaskForm):
+class CodeForm(Form):
     """The six digits of the mail, with whatever spaces were pasted along."""
 
     code = StringField(
@@ -52,17 +52,17 @@ class CodeForm(FlaskForm):
     )
 
 
-class ConfirmForm(FlaskForm):
+class ConfirmForm(Form):
     """A button and its CSRF token, nothing else."""
 
 
-class ResendForm(FlaskForm):
+class ResendForm(Form):
     """Another mail; with the token of one that was mailed, to the same address."""
 
     token = HiddenField()
 
 
-class SwitchForm(FlaskForm):
+class SwitchForm(Form):
     """Sign in here; `switch` names who is signed out by it, so that nobody is by accident."""
 
     switch = HiddenField()

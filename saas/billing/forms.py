@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from flask_wtf import FlaskForm
 from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
 from wtforms.validators import Regexp
 
 from saas import plans
+from saas.security import Form
 
 
-class CheckoutForm(FlaskForm):
+class CheckoutForm(Form):
     """A plan of the catalogue. The nonce names the page, so that a double click buys once."""
 
     plan = SelectField(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from flask_wtf import FlaskForm
 from wtforms import RadioField, StringField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
 from wtforms.validators import DataRequired, Length
 
+from saas.security import Form
 
-class CardForm(FlaskForm):
+
+class CardForm(Form):
     """A heading, the kind of page, light or dark."""
 
     heading = StringField(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from flask_login import current_user
-from flask_wtf import FlaskForm
 from wtforms import EmailField, HiddenField, StringField
 from wtforms.validators import AnyOf, DataRequired, Length, ValidationError
 
 from saas.auth import accounts, passkeys
 from saas.auth.forms import AddressForm
+from saas.security import Form
 
 
-class NameForm(FlaskForm):
+class NameForm(Form):
     """How one is called: 3 to 32 characters, counted after trimming."""
 
     name = StringField("Name")
@@ -32,7 +32,7 @@ class EmailForm(AddressForm):
             raise ValidationError("This is your address already.")
 
 
-class RoleForm(FlaskForm):
+class RoleForm(Form):
     """Stepping down: the only role that one can give oneself is the lower one."""
 
     role = HiddenField(
@@ -40,7 +40,7 @@ class RoleForm(FlaskForm):
     )
 
 
-class DeleteForm(FlaskForm):
+class DeleteForm(Form):
     """Closing an account: the address typed out, so that no click does it by itself."""
 
     confirmation = StringField("Type your email address to confirm")
@@ -50,7 +50,7 @@ class DeleteForm(FlaskForm):
             raise ValidationError(f"Type {current_user.email} to confirm.")
 
 
-class PasskeyForm(FlaskForm):
+class PasskeyForm(Form):
     """What a passkey is called, for its owner."""
 
     name = StringField(

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
-from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 
 from saas import limits
@@ -15,6 +14,7 @@ from saas.auth import accounts, addresses, roles, sessions
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
 from saas.billing import access
+from saas.security import Form
 from saas.users import bp, closing
 from saas.users.export import everything_about
 from saas.users.forms import DeleteForm, EmailForm, NameForm, RoleForm
@@ -122,7 +122,7 @@ def delete_account() -> Answer:
     return redirect(url_for("site.home"), code=303)
 
 
-def _settings(**tried: FlaskForm) -> str:
+def _settings(**tried: Form) -> str:
     """The page; `tried` are the forms that were sent and not accepted, under their names."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),

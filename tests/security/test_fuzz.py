@@ -1,0 +1,249 @@
+"""Whatever is sent to any route, with any fields, no answer is a server error.
+
+Routes come from the URL map and fields from the forms and links on the pages, so what is new is
+fuzzed by itself. Derandomised: the same inputs every time, so that a failure can be repeated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qs, quote, quote_from_bytes, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from werkzeug.routing import RequestRedirect
+from werkzeug.test import TestResponse
+
+from tests.conftest import Shop
+from tests.security.people import PEOPLE, SAFE, client_of, csrf_of, path_of, routes
+from tests.visitor import _Reader
+
+EXAMPLES = 12
+thorough = settings(
+    max_examples=EXAMPLES, derandomize=True, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+NASTY = [
+    b"", b" ", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\r\nSet-Cookie: a=b", b"%", b"../../../../x",
+    b"////evil.example", b"http:evil.example", b"https:/evil.example", b"\x19//evil.example",
+    b"<script>alert(1)</script>", b"{{7*7}}", b"'; DROP TABLE users; --", b"-1", b"NaN",
+    b"9" * 400, b"a" * 60_000, b"null", b"[]", b"a@b.test,c@evil.test", b"pro", b"monthly",
+    "\N{FULLWIDTH FULL STOP}\N{KELVIN SIGN}\N{RIGHT-TO-LEFT OVERRIDE}".encode(),
+    "b@evil\N{FULLWIDTH FULL STOP}com".encode(),
+    b"person@example.com", b"/dashboard", b"123456", b"00000000-0000-0000-0000-000000000000",
+]  # fmt: skip
+VALUES = st.one_of(
+    st.sampled_from(NASTY),
+    st.binary(max_size=40),
+    st.text(max_size=40).map(str.encode),
+    st.text(st.characters(categories=["Cs", "Cc", "Cf", "Lo"]), max_size=10).map(
+        lambda text: text.encode("utf-8", "surrogatepass")
+    ),
+)
+NAMES = {
+    "next",
+    "email",
+    "interval",
+    "plan",
+    "code",
+    "state",
+    "error",
+    "iss",
+    "csrf_token",
+    "token",
+}
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.just("\ud800"),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+_callers = itertools.count(1)
+
+
+@dataclass
+class Doors:
+    """The application, with the names of the fields that its pages show."""
+
+    app: Flask
+    fields: set[str] = field(default_factory=lambda: set(NAMES))
+
+    def look_around(self) -> None:
+        for who in PEOPLE:
+            client = client_of(self.app, who)
+            for name, rule in routes(self.app):
+                if name.startswith("GET"):
+                    with client.get(path_of(self.app, rule)) as answer:
+                        self._read(answer)
+
+    def _read(self, answer: TestResponse) -> None:
+        if "html" not in answer.headers.get("Content-Type", ""):
+            return
+        page = _Reader()
+        page.feed(answer.text)
+        for form in page.forms:
+            self.fields |= set(form.fields) | {name for name, _ in form.buttons}
+        for link in page.links:
+            self.fields |= set(parse_qs(urlsplit(link).query))
+
+
+@pytest.fixture
+def doors(shop: Shop) -> Doors:
+    found = Doors(shop.app)
+    # Errors become answers, as they do in production, and not exceptions of the test client.
+    shop.app.config["PROPAGATE_EXCEPTIONS"] = False
+    found.look_around()
+    return found
+
+
+class Person:
+    """A browser that signs in again when it was signed out, from an address of its own each time.
+
+    (Otherwise the limits would answer 429 to nearly everything.)
+    """
+
+    def __init__(self, app: Flask, who: str) -> None:
+        self.app, self.who = app, who
+        self._enter()
+
+    def _enter(self) -> None:
+        self.client: FlaskClient = client_of(self.app, self.who)
+        self.token = csrf_of(self.client)
+
+    def send(self, path: str, method: str, **sent: Any) -> TestResponse:
+        caller = next(_callers)
+        answer = self.client.open(
+            path,
+            method=method,
+            environ_base={"REMOTE_ADDR": f"10.{caller >> 16}.{caller >> 8 & 255}.{caller & 255}"},
+            headers={"X-CSRFToken": self.token, **sent.pop("headers", {})},
+            buffered=True,
+            **sent,
+        )
+        if "Set-Cookie" in answer.headers:
+            self._enter()
+        return answer
+
+
+def pairs(names: set[str]) -> st.SearchStrategy[list[tuple[str, bytes]]]:
+    known = st.sampled_from(sorted(names - {"csrf_token"}))
+    return st.lists(st.tuples(known | st.text(max_size=10), VALUES), max_size=6)
+
+
+def encoded(sent: list[tuple[str, bytes]]) -> str:
+    return "&".join(
+        f"{quote(name, errors='surrogatepass')}={quote_from_bytes(value)}" for name, value in sent
+    )
+
+
+def unsafe(app: Flask) -> Iterator[tuple[str, str]]:
+    for name, rule in routes(app):
+        if name.split()[0] not in SAFE:
+            yield name.split()[0], path_of(app, rule)
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_form_gives_a_server_error(who: str, doors: Doors) -> None:
+    person = Person(doors.app, who)
+
+    for method, path in list(unsafe(doors.app)):
+        send = partial(person.send, path, method, content_type="application/x-www-form-urlencoded")
+        fuzz(pairs(doors.fields).map(encoded), lambda body, send=send: send(data=body), path)
+
+
+def test_no_body_gives_a_server_error(doors: Doors) -> None:
+    kinds = st.sampled_from(
+        ["application/json", "multipart/form-data; boundary=x", "text/plain", "", "a/b; charset=x"]
+    )
+    bodies = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200) | VALUES
+    person = Person(doors.app, "user")
+
+    for method, path in list(unsafe(doors.app)):
+        send = partial(person.send, path, method)
+        fuzz(
+            st.tuples(bodies, kinds),
+            lambda sent, send=send: send(data=sent[0], content_type=sent[1]),
+            path,
+        )
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_no_query_gives_a_server_error(who: str, doors: Doors) -> None:
+    person = Person(doors.app, who)
+
+    for path in [path_of(doors.app, rule) for name, rule in routes(doors.app) if name[:3] == "GET"]:
+        ask = partial(person.send, path, "GET")
+        fuzz(pairs(doors.fields).map(encoded), lambda query, ask=ask: ask(query_string=query), path)
+
+
+def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], what: str) -> None:
+    """Send many inputs; each answer must be fine."""
+
+    @thorough
+    @given(inputs)
+    def one(given: Any) -> None:
+        is_fine(send(given), what)
+
+    one()
+
+
+def test_no_address_gives_a_server_error(doors: Doors) -> None:
+    person = Person(doors.app, "user")
+    begins = st.sampled_from(
+        sorted({rule.rule.partition("<")[0] for _, rule in routes(doors.app)}) + ["/%2e%2e/"]
+    )
+
+    @settings(thorough, max_examples=300)
+    @given(begin=begins, rest=VALUES, method=st.sampled_from(["GET", "POST", "DELETE"]))
+    def knock(begin: str, rest: bytes, method: str) -> None:
+        path = begin + quote_from_bytes(rest, safe="/")
+        try:
+            answer = person.send(path, method)
+        except RequestRedirect:
+            return
+        is_fine(answer, path[:100])
+
+    knock()
+
+
+def test_no_header_gives_a_server_error(doors: Doors) -> None:
+    person = Person(doors.app, "user")
+    names = st.sampled_from([
+        "Cookie", "Accept", "Accept-Language", "Accept-Encoding", "If-None-Match", "Range",
+        "Origin", "If-Modified-Since", "User-Agent", "Referer", "X-Request-Id", "X-Forwarded-For",
+        "Host", "X-Forwarded-Host", "X-Forwarded-Proto", "Sec-Fetch-Site", "Authorization",
+        "Forwarded",
+        "Content-Type", "X-CSRFToken", "Stripe-Signature", "X-HTTP-Method-Override",
+    ])  # fmt: skip
+    values = VALUES.map(lambda raw: raw.decode("latin-1").translate({10: None, 13: None, 0: None}))
+    paths = st.sampled_from(["/", "/login", "/dashboard", "/api/user", "/static/css/app.css"])
+
+    @settings(thorough, max_examples=300)
+    @given(name=names, value=values, path=paths, method=st.sampled_from(["GET", "POST"]))
+    def knock(name: str, value: str, path: str, method: str) -> None:
+        is_fine(person.send(path, method, headers={name: value}), f"{method} {path} {name}")
+
+    knock()
+
+
+def is_fine(answer: TestResponse, what: str) -> None:
+    """Not our fault, and never the way to another site."""
+    assert answer.status_code < 500, f"{what}: {answer.status_code}"
+    assert "Traceback" not in answer.text if "text" in answer.content_type else True
+    to = urlsplit(answer.headers.get("Location", ""))
+    assert to.hostname in (None, "localhost"), f"{what} leads to {to.geturl()}"
