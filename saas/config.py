@@ -382,7 +382,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_CSRF_SSL_STRICT": False,
         "MAX_CONTENT_LENGTH": 1024 * 1024,
-        "MAX_FORM_MEMORY_SIZE": 256 * 1024,
+        "MAX_FORM_MEMORY_SIZE": 64 * 1024,
         "MAX_FORM_PARTS": 100,
         # In development a template, a stylesheet and a public page are as fresh as their files.
         "TEMPLATES_AUTO_RELOAD": settings["SAAS_ENV"] == "development",
