@@ -33,6 +33,16 @@ class Served:
         family = [self.process, *self.process.children(recursive=True)]
         return sum(process.memory_full_info().uss for process in family)
 
+    def conversations(self) -> int:
+        """How many connections its processes have accepted and not ended."""
+        port = int(self.url.rpartition(":")[2])
+        return len({
+            talk.raddr
+            for worker in self.process.children()
+            for talk in worker.net_connections("tcp")
+            if talk.status == psutil.CONN_ESTABLISHED and talk.laddr.port == port
+        })  # fmt: skip
+
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
