@@ -1,0 +1,68 @@
+"""PostgreSQL that has stopped answering is given up in time, while somebody waits for a page.
+
+Its own timeouts do not help there: they are kept by the very server that hangs, and the kernel
+goes on acknowledging what we send. Commands and jobs, for which nobody waits, wait as they always
+did.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, TypeVar
+
+import psycopg
+from flask import Flask, g, has_app_context
+from psycopg.abc import PQGen
+from sqlalchemy import Engine, event
+
+from saas import patience
+
+T = TypeVar("T")
+
+# An answer is promised within 10 s. What is begun late is still given a moment; the least that
+# libpq gives a connection is 2 s.
+_ANSWER = 7.0
+_MOMENT = 1.0
+
+
+def init_app(app: Flask) -> None:
+    """Note when each request came."""
+    app.before_request(_arrive)
+
+
+def bound(engine: Engine) -> None:
+    """Let nobody wait for this engine's server longer than for an answer of ours."""
+    event.listen(engine, "do_connect", _connect)
+
+
+def _arrive() -> None:
+    g.arrived = time.monotonic()
+
+
+def _left() -> float | None:
+    """The seconds that a server may take; None where nobody waits."""
+    arrived: float | None = g.get("arrived") if has_app_context() else None
+    if arrived is None:
+        return patience.left(otherwise=0) + _MOMENT if patience.is_limited() else None
+    ours = arrived + _ANSWER - time.monotonic()
+    return max(_MOMENT, min(ours, patience.left(otherwise=ours)))
+
+
+def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
+    left = _left()
+    if left is not None:
+        options = {"connect_timeout": max(2, int(left)), **options}
+    return Connection.connect(*arguments, **options)
+
+
+class Connection(psycopg.Connection[Any]):
+    """A connection that is closed when its server takes longer than we may."""
+
+    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
+        """As psycopg's own, with the time that is left as the timeout."""
+        try:
+            return super().wait(gen, interval, _left() if timeout is None else timeout)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+                self.pgconn.finish()  # an answer may still come, and it would be to no question
+            raise
