@@ -15,7 +15,7 @@ from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.users import bp, closing
 from saas.users.export import everything_about
-from saas.users.schemas import AuditEntrySchema, UserSchema
+from saas.users.schemas import AuditEntrySchema, OperatorsUserSchema
 
 bp.cli.short_help = "People: make, list, promote, demote, disable, delete, export."
 
@@ -99,7 +99,7 @@ def enable(email: str) -> None:
 def list_people(as_json: bool) -> None:
     """Everybody, by address: role, plan, status, and who is disabled."""
     for person in accounts.everybody():
-        click.echo(json.dumps(UserSchema().dump(person)) if as_json else _line(person))
+        click.echo(json.dumps(OperatorsUserSchema().dump(person)) if as_json else _line(person))
 
 
 @bp.cli.command("history")

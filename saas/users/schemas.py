@@ -28,6 +28,12 @@ class UserSchema(Schema):
     subscription = fields.Function(lambda person: SubscriptionSchema().dump(person))
 
 
+class OperatorsUserSchema(UserSchema):
+    """The same for operators, who also see who is disabled."""
+
+    disabled_at = fields.AwareDateTime(allow_none=True)
+
+
 class AuditEntrySchema(Schema):
     """What was done to an account, in ids and words."""
 

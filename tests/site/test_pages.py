@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.robotparser import RobotFileParser
 
 import pytest
 from flask import Flask
@@ -28,6 +29,22 @@ def test_public_pages_are_the_same_for_everybody_and_can_be_shared(path: str, ap
     assert "public" in page.headers["Cache-Control"]
     assert "<form" not in page.text
     assert again.status_code == 304
+
+
+def test_every_address_of_the_sitemap_is_there_and_open_to_robots(app: Flask) -> None:
+    client = app.test_client()
+    robots = RobotFileParser()
+    robots.parse(client.get("/robots.txt").text.splitlines())
+    places = re.findall("<loc>([^<]+)</loc>", client.get("/sitemap.xml").text)
+
+    assert len(places) > 3
+    for place in places:
+        assert place.startswith(app.config["APP_URL"])
+        assert robots.can_fetch("*", place)
+        assert client.get(place.removeprefix(app.config["APP_URL"])).status_code == 200
+    for private in ("/dashboard/settings", "/auth/link/x", "/billing/return"):
+        assert not robots.can_fetch("*", app.config["APP_URL"] + private)
+    assert robots.site_maps() == [f"{app.config['APP_URL']}/sitemap.xml"]
 
 
 def test_prices_are_those_of_the_catalogue(visitor: Visitor) -> None:

@@ -82,6 +82,17 @@ def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
         assert not person.is_closing
 
 
+def test_the_list_says_who_is_disabled(runner: Any) -> None:
+    runner.invoke(args=["users", "create", "ann@example.com"])
+    runner.invoke(args=["users", "disable", "ann@example.com"])
+
+    (line,) = runner.invoke(args=["users", "list"]).output.splitlines()
+    (as_json,) = runner.invoke(args=["users", "list", "--json"]).output.splitlines()
+
+    assert line.endswith("disabled")
+    assert json.loads(as_json)["disabled_at"]
+
+
 def test_deleting_asks_first(runner: Any, app: Flask) -> None:
     runner.invoke(args=["users", "create", "ann@example.com"])
 
