@@ -29,6 +29,8 @@ class Life:
         self.foreign: set[str] = set()
         self.pages: list[str] = []
         self._known: set[str] = set()
+        self._fetched: list[stripe.Subscription] = []
+        self._fetched_at = -1
         self.seen: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
         world.heap.clear()
         world.weather.clear()
@@ -190,6 +192,11 @@ class Life:
 
     def at_stripe(self) -> list[stripe.Subscription]:
         """Every subscription of every customer that was ever made for this person."""
+        if self._fetched_at != self.world.writes:
+            self._fetched, self._fetched_at = self._fetch(), self.world.writes
+        return self._fetched
+
+    def _fetch(self) -> list[stripe.Subscription]:
         subscriptions_of = self.world.at_stripe.subscriptions.list
         return [
             found

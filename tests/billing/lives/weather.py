@@ -28,6 +28,7 @@ class Weather(stripe.HTTPClient):
     def __init__(self, way: stripe.HTTPClient) -> None:
         super().__init__()
         self._way = way
+        self.writes = 0  # how often something may have been changed at Stripe
         self.clear()
 
     def change_way(self, way: stripe.HTTPClient) -> None:
@@ -51,6 +52,7 @@ class Weather(stripe.HTTPClient):
             return body, status, {}
         if how == "unreachable":
             raise stripe.APIConnectionError("no route to Stripe")
+        self.writes += args[0] != "get"
         answer: Answer = self._way.request(*args, **kwargs)
         if how == "lost":
             raise stripe.APIConnectionError("the answer was lost")
