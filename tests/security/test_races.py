@@ -1,0 +1,73 @@
+"""Many at once, at a server of two processes, on both databases: once is once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from saas.auth.models import Session, User
+from saas.database import db
+from tests.auth.test_codes import code_in_mail, wrong
+from tests.conftest import both_databases
+from tests.security.server import Served, served
+from tests.visitor import Visitor
+
+CROWD = 50
+
+
+@pytest.fixture
+def server(tmp_path: Path, database_url: str, sandbox: str) -> Iterator[Served]:
+    with served(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as made:
+        yield made
+
+
+def visitor(server: Served, sandbox: str) -> Visitor:
+    return Visitor(server.url, sandbox)
+
+
+@both_databases
+def test_fifty_who_press_the_button_of_one_link_make_one_session(
+    server: Served, sandbox: str, make_app: Callable[..., Flask]
+) -> None:
+    asking = visitor(server, sandbox)
+    asking.visit("/login")
+    asking.submit("/login", email="crowd@example.com")
+    link = asking.link_from_mail("crowd@example.com")
+    crowd = [visitor(server, sandbox) for _ in range(CROWD)]
+    for each in crowd:
+        each.visit(link)
+
+    with ThreadPoolExecutor(CROWD) as pool:
+        pages = list(pool.map(lambda each: each.submit(urlsplit(link).path, follow=False), crowd))
+
+    assert Counter(page.status for page in pages) == {303: 1, 410: CROWD - 1}
+    with make_app().app_context():
+        assert len(db.session.scalars(select(User.id)).all()) == 1
+        assert len(db.session.scalars(select(Session.id)).all()) == 1
+    for each in [asking, *crowd]:
+        each.close()
+
+
+@both_databases
+def test_fifty_guesses_at_once_are_five(server: Served, sandbox: str) -> None:
+    guesser = visitor(server, sandbox)
+    guesser.visit("/login")
+    guesser.submit("/login", email="guessed@example.com")
+    guesser.link_from_mail("guessed@example.com")
+    code = code_in_mail(guesser, "guessed@example.com")
+    token = guesser.page.form("/auth/code").fields["csrf_token"]
+
+    def guess(number: int) -> bool:
+        data = {"code": f"{(int(wrong(code)) + number) % 1_000_000:06}", "csrf_token": token}
+        return "not the code" in guesser.request("POST", "/auth/code", data=data).text
+
+    with ThreadPoolExecutor(20) as pool:
+        assert sum(pool.map(guess, range(20))) == 5
+    guesser.close()
