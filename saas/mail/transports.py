@@ -44,6 +44,10 @@ def compose(to: str, subject: str, template: str, **context: object) -> Letter:
 
 def send(letter: Letter, message_id: uuid.UUID) -> None:
     """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
+    if parseaddr(letter.to)[1] != letter.to:
+        # Forms refuse such addresses. What parses this one again might reach somebody else:
+        # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two.
+        raise NotHandedOver("its recipient is not one plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
         _send_by_smtp(letter, message_id, smtp_url)
     else:
