@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import time_machine
 
+from saas import database
 from saas.auth import accounts, addresses
+from saas.auth.models import Passkey
 from saas.database import now
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases
@@ -198,6 +200,30 @@ def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop
     assert owner.visit(path).status == 410
     owner.sign_in(OLD)
     assert address_of(owner) == OLD
+
+
+def test_taking_it_back_removes_the_passkeys_that_were_added_since(
+    ann: Visitor, shop: Shop
+) -> None:
+    _add_passkey(shop, OLD, "mine")
+    change(ann)
+    _add_passkey(shop, NEW, "theirs")
+    path = link_to(ann, OLD, "/auth/email/undo/")
+    owner = shop.visitor()
+    owner.visit(path)
+    owner.submit(path)
+
+    with shop.app.app_context():
+        assert [each.name for each in accounts.get(OLD).passkeys] == ["mine"]
+
+
+def _add_passkey(shop: Shop, email: str, name: str) -> None:
+    with shop.app.app_context(), database.writing() as session:
+        person = accounts.get(email)
+        key = Passkey(
+            user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0
+        )
+        session.add(key)
 
 
 def test_the_first_address_wins_over_whoever_changed_it_again(ann: Visitor, shop: Shop) -> None:

@@ -11,11 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
+from saas import database
 from saas.auth import accounts, roles
 from saas.auth.audit import OPERATOR
+from saas.auth.models import User
+from saas.database import now
 from saas.users import closing
 from tests.conftest import Shop, both_databases
+from tests.security.people import client_of
 from tests.visitor import Visitor
 
 PAIR = ("ann@example.com", "bob@example.com")
@@ -139,6 +144,17 @@ def test_a_disabled_person_is_signed_out_everywhere_at_once_and_stays_out(
 
     assert shop_runner.invoke(args=["users", "enable", "ann@example.com"]).exit_code == 0
     assert visitor.sign_in("ann@example.com").path == "/dashboard"
+
+
+def test_a_session_that_begins_while_somebody_is_disabled_lets_nobody_in(app: Flask) -> None:
+    client = client_of(app, "user")
+    assert client.get("/dashboard").status_code == 200
+
+    with app.app_context(), database.writing():
+        # The session's row stays: it was written after the others were deleted.
+        database.execute(update(User).values(disabled_at=now()))
+
+    assert client.get("/dashboard").status_code == 303
 
 
 def test_a_mail_that_was_sent_before_signs_nobody_in_once_disabled(
