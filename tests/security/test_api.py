@@ -1,0 +1,61 @@
+"""Programs get the answers that are written in `openapi.yaml`, whatever they send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.conftest import Shop
+from tests.security.people import routes
+
+LISTED = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.yaml")))
+OPERATIONS = [found.ok() for found in LISTED.get_all_operations()]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+thorough = settings(
+    max_examples=40, derandomize=True, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+
+
+def test_every_json_route_is_written_down(app: Flask) -> None:
+    there = {name for name, rule in routes(app) if rule.rule.startswith("/api/")}
+
+    missing = there - {f"{each.method.upper()} {each.path}" for each in OPERATIONS}
+
+    assert missing == set(), "Describe these routes in tests/security/openapi.yaml."
+
+
+@pytest.mark.parametrize("who", ["anonymous", "user"])
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.label)
+def test_programs_get_what_is_written_whatever_they_send(
+    operation: Any, who: str, shop: Shop
+) -> None:
+    visitor = shop.visitor()
+    if who == "user":
+        visitor.sign_in("ann@example.com")
+
+    @thorough
+    @given(case=operation.as_strategy())
+    def ask(case: Any) -> None:
+        answer = case.call(base_url=shop.url, session=visitor.browser, timeout=30)
+        case.validate_response(answer, checks=CHECKS)
+
+    ask()
+    assert requests.get(f"{shop.url}/healthz", timeout=10).ok
