@@ -7,7 +7,8 @@ from typing import Any
 
 from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import (
     BadHost,
     BadRequest,
@@ -65,7 +66,8 @@ class Problem(HTTPException):
 def init_app(app: Flask) -> None:
     """Answer every error in the form that its reader expects."""
     app.register_error_handler(HTTPException, _answer)
-    app.register_error_handler(OperationalError, _database_away)
+    for kind in (OperationalError, InterfaceError, NoConnectionLeft):
+        app.register_error_handler(kind, _database_away)
     app.register_error_handler(UnicodeDecodeError, _not_text)
     app.register_error_handler(Exception, _unexpected)
 
@@ -75,7 +77,7 @@ def wants_json() -> bool:
     return request.path.startswith("/api/") or request.mimetype == "application/json"
 
 
-def _database_away(error: OperationalError) -> BaseResponse:
+def _database_away(error: SQLAlchemyError) -> BaseResponse:
     """The database refused, hung or is full: 503, because trying again later will help."""
     _log(error)
     return _answer(ServiceUnavailable())

@@ -17,10 +17,13 @@ import pytest
 import requests
 from flask import Flask
 
+from saas import create_app
+from saas.database import db
 from saas.mail import outbox
 from tests import postgres
 from tests.billing.live import LiveShop, open_live_shop
-from tests.conftest import free_port
+from tests.conftest import close, free_port, settings
+from tests.security.people import client_of
 from tests.visitor import Visitor
 
 WE_ANSWER_WITHIN = 10.0  # seconds; a promise, so it may be asserted
@@ -166,6 +169,22 @@ def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveSho
     assert answer.status_code == 503
     assert seconds < WE_ANSWER_WITHIN
     assert asks(visitor, "unlocked@example.com")[0].status_code == 303
+
+
+def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sandbox: str) -> None:
+    given = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
+    given["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
+    app = create_app(given)
+    client = client_of(app, "user")
+    with app.app_context():
+        taken = db.engine.connect()
+
+    answer = client.get("/dashboard")
+    taken.close()
+
+    assert answer.status_code == 503
+    assert client.get("/dashboard").status_code == 200
+    close(app)
 
 
 def database_file(shop: LiveShop) -> Path:

@@ -1,0 +1,50 @@
+"""Tries are counted for all processes together, and go on being counted after a restart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import both_databases
+from tests.security.server import Served, served
+from tests.visitor import Visitor
+
+
+def asks(server: Served, email: str, **headers: str) -> int:
+    """The status of asking for a mail, with a connection and so perhaps a process of its own."""
+    visitor = Visitor(server.url)
+    token = visitor.visit("/login").form("/login").fields["csrf_token"]
+    data = {"email": email, "csrf_token": token}
+    answer = visitor.request("POST", "/login", data=data, headers=headers)
+    visitor.close()
+    if answer.status_code == 429:
+        assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60
+    return answer.status_code
+
+
+@both_databases
+def test_limits_hold_over_processes_and_restarts(
+    tmp_path: Path, database_url: str, sandbox: str
+) -> None:
+    env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox}
+    with served(tmp_path, **env) as server:
+        assert [asks(server, "ann@example.com") for _ in range(5)] == [303] * 5
+
+    with served(tmp_path, **env) as server:
+        assert asks(server, "ann@example.com") == 429
+        assert asks(server, "bob@example.com") == 303
+
+
+def test_behind_our_proxy_the_caller_is_who_the_proxy_saw(
+    tmp_path: Path, database_url: str, sandbox: str
+) -> None:
+    """What a browser claims stands to the left of what the proxy adds, and counts for nothing."""
+    env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, "TRUSTED_PROXIES": "1"}
+    with served(tmp_path, **env) as server:
+        forged = [
+            asks(server, f"a{n}@example.com", **{"X-Forwarded-For": f"10.0.0.{n}, 203.0.113.9"})
+            for n in range(31)
+        ]
+        neighbour = asks(server, "b@example.com", **{"X-Forwarded-For": "203.0.113.10"})
+
+    assert forged == [303] * 30 + [429]
+    assert neighbour == 303
