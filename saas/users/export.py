@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, select
 
 from saas.auth.models import (
     AuditEntry,
@@ -64,8 +64,13 @@ def _others(person: User) -> list[tuple[Any, ColumnElement[bool]]]:
         (SignInLink, SignInLink.email == person.email),
         (OutboxMessage, OutboxMessage.subject_id == person.id),
         (AuditEntry, AuditEntry.subject_id == person.id),
-        (StripeEvent, StripeEvent.customer_id == person.stripe_customer_id),
+        (StripeEvent, _is_customer(StripeEvent.customer_id, person)),
     ]
+
+
+def _is_customer(column: Any, person: User) -> ColumnElement[bool]:
+    """Comparing with None would find the events of nobody, such as a new price, for everybody."""
+    return and_(column.is_not(None), column == person.stripe_customer_id)
 
 
 def _rows(model: type[Model], of: ColumnElement[bool]) -> list[dict[str, Any]]:

@@ -8,8 +8,10 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import Table, select
 
+from saas import database
 from saas.auth.models import Session, SignInLink
-from saas.database import db
+from saas.billing.models import StripeEvent
+from saas.database import db, now
 from saas.users import export
 from tests.conftest import Shop, both_databases
 from tests.users.everything import AT_PROVIDER, EMAIL, MARKS, NAME, use_everything
@@ -61,6 +63,21 @@ def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
             *db.session.scalars(select(SignInLink.browser_hash)),
         ]
         assert not any(export._plain(each) in answer.text for each in hashes if each)
+
+
+def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ann@example.com")
+    with shop.app.app_context(), database.writing() as session:
+        session.add(
+            StripeEvent(id="evt_price", type="price.created", created=now(), livemode=False)
+        )
+
+    told = visitor.request("GET", "/dashboard/settings/export").json()
+
+    assert told["account"]["stripe_customer_id"] is None
+    assert told["stripe_events"] == []
 
 
 def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor) -> None:
