@@ -119,6 +119,12 @@ class Form(FlaskForm):
     Flask-WTF's own reads JSON as well, whose values are of any type and would be errors of ours.
     """
 
+    def __init__(self, *arguments: Any, **values: Any) -> None:
+        super().__init__(*arguments, **values)
+        if "csrf_token" in self:
+            # No id at all, for a page has several forms.
+            self["csrf_token"].id = False  # type: ignore[assignment]  # WTForms leaves it out
+
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
             return None if request.is_json else super().wrap_formdata(form, formdata)

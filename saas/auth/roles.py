@@ -66,7 +66,7 @@ def disable(person: User, *, by: str) -> None:
         _keep_the_last(person)
         for begun in (Session, StartedSignIn):
             database.execute(delete(begun).where(begun.user_id == person.id))
-        _change(person, "disable", by, disabled_at=now())
+        _change(person, "disable", by, disabled_at=person.disabled_at or now())
 
 
 def enable(person: User, *, by: str) -> None:
@@ -94,6 +94,10 @@ def _keep_the_last(person: User) -> None:
 
 
 def _change(person: User, action: str, by: str, **columns: Any) -> None:
+    """Change and record it, unless the person is like that already."""
+    _reread(person)
+    if all(getattr(person, name) == value for name, value in columns.items()):
+        return
     database.execute(update(User).where(User.id == person.id).values(**columns))
     audit.record(action, person.id, by=by)
     _reread(person)

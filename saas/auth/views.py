@@ -99,6 +99,9 @@ def code() -> Answer:
     if asked is None:
         flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
+    if _is_somebody_else(asked):
+        flash(f"You are signed in as {current_user.email}. Sign out first to sign in otherwise.")
+        return redirect(url_for("users.dashboard"), code=303)
     form = CodeForm()
     if not form.validate_on_submit():
         return _inbox(form, 422)

@@ -238,3 +238,25 @@ def test_a_code_from_before_the_secret_key_was_changed_still_works(
 
     with after.app_context():
         assert links.redeem_code("a browser", code)[0].email == "ann@example.com"
+
+
+def test_a_code_signs_nobody_out_who_has_not_said_so(visitor: Visitor) -> None:
+    visitor.sign_in("bob@example.com")
+    token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
+    ask_link = visitor_link_for_ann(visitor)
+    visitor.request("POST", "/auth/resend", data={"csrf_token": token, "token": ask_link})
+
+    answer = visitor.request(
+        "POST", "/auth/code", data={"csrf_token": token, "code": code_in_mail(visitor)}
+    )
+
+    assert answer.headers["Location"] == "/dashboard"
+    assert "bob@example.com" in visitor.visit("/dashboard/settings").text
+
+
+def visitor_link_for_ann(bob: Visitor) -> str:
+    """The token in a mail to Ann, whatever browser it was asked in."""
+    ann = Visitor(bob.base, bob.sandbox)
+    ask(ann)
+    ann.close()
+    return bob.link_from_mail("ann@example.com").rpartition("/")[2]

@@ -194,3 +194,18 @@ def test_what_was_done_to_somebody_is_told_with_who_and_when(
     assert [entry["actor"] for entry in entries[:4]] == [OPERATOR] * 4
     assert entries[4]["actor"] == entries[4]["subject_id"]
     assert in_words[4].split()[2:] == ["bob@example.com", "step", "down"]
+
+
+def test_what_is_so_already_is_not_done_and_recorded_again(runner: Any) -> None:
+    run = runner.invoke
+    run(args=["users", "create", "ann@example.com", "--admin"])
+    run(args=["users", "create", "bob@example.com"])
+    before = run(args=["users", "history", "bob@example.com"]).output
+
+    for command in ("demote", "enable"):
+        assert run(args=["users", command, "bob@example.com"]).exit_code == 0
+    assert run(args=["users", "history", "bob@example.com"]).output == before
+
+    for _ in range(2):
+        run(args=["users", "disable", "bob@example.com"])
+    assert run(args=["users", "history", "bob@example.com"]).output.count("disable") == 1
