@@ -21,7 +21,7 @@ from saas import create_app
 from saas.database import db
 from saas.mail import outbox
 from tests import postgres
-from tests.billing.live import LiveShop, open_live_shop
+from tests.billing.live import LiveShop, open_live_shop, tell
 from tests.conftest import close, free_port, settings
 from tests.security.people import client_of
 from tests.visitor import Visitor
@@ -146,15 +146,27 @@ def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
         answer, seconds = asks(visitor, f"meanwhile-{fault}@example.com")
         ready, looked = looks(visitor)
         public = visitor.request("GET", "/pricing")
+        webhook, told = tells(on_postgres, fault)
     finally:
         line.refuses = False
         line.flows.set()
 
     assert (answer.status_code, ready.status_code, public.status_code) == (503, 503, 200)
-    assert max(seconds, looked) < WE_ANSWER_WITHIN
+    assert webhook.status_code == 503  # so Stripe tells us again
+    assert max(seconds, looked, told) < WE_ANSWER_WITHIN
     assert "not available right now" in answer.text
     assert asks(visitor, f"after-{fault}@example.com")[0].status_code == 303
     assert looks(visitor)[0].status_code == 200
+    assert tells(on_postgres, fault)[0].status_code == 200
+
+
+def tells(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
+    """Deliver an event about somebody whom we do not know."""
+    subject = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_of_nobody"}
+    began = time.monotonic()
+    answer = tell(shop, subject, id=f"evt_while_it_{fault}")
+    assert answer is not None
+    return answer, time.monotonic() - began
 
 
 def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveShop) -> None:
