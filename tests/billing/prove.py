@@ -156,7 +156,7 @@ def _tell(number: int, of: int, seconds: float) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make prove", description=__doc__)
     parser.add_argument("--lives", type=int, default=20_000)
-    parser.add_argument("--orders", type=int, default=5_000, help="orders of longer lives")
+    parser.add_argument("--orders", type=int, default=1_000, help="orders of longer lives")
     parser.add_argument("--jobs", type=int, default=2)
     return parser.parse_args()
 
