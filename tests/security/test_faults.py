@@ -11,11 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 from flask import Flask
+from sqlalchemy import make_url
 
 from saas import create_app
 from saas.database import db
@@ -103,9 +104,9 @@ def on_postgres(
 ) -> Iterator[LiveShop]:
     """A shop of real processes whose way to its database is the line."""
     with postgres.database(postgres_server, migrated_postgres) as url:
-        parts = urlsplit(url)
-        through = parts._replace(netloc=parts.netloc.replace(str(parts.port), str(line.port)))
-        with open_live_shop(urlunsplit(through), tmp_path_factory.mktemp("live")) as shop:
+        through = make_url(url).set(host="127.0.0.1", port=line.port)
+        address = through.render_as_string(hide_password=False)
+        with open_live_shop(address, tmp_path_factory.mktemp("live")) as shop:
             yield shop
 
 
@@ -203,6 +204,7 @@ def database_file(shop: LiveShop) -> Path:
     return Path(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
 def test_a_full_disk_is_503_and_leaves_the_database_whole(on_sqlite: LiveShop) -> None:
     visitor = on_sqlite.visitor()
     assert asks(visitor, "before-full@example.com")[0].status_code == 303
