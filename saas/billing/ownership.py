@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from flask import current_app
 from sqlalchemy import select, update
 
-from saas import database
+from saas import database, plans
 from saas.auth.models import User
 from saas.billing import gateway
 from saas.billing.models import Installation
@@ -34,6 +34,14 @@ def person_named(metadata: Mapping[str, str]) -> uuid.UUID | None:
         return uuid.UUID(metadata.get("person", ""))
     except ValueError:
         return None
+
+
+def is_ours(subscription: gateway.Subscription) -> bool:
+    """Whether a subscription carries our marks or a price of the catalogue."""
+    if subscription.metadata.get("installation") == str(installation_key()):
+        return True
+    prices = current_app.config["STRIPE_PRICES"]
+    return any(plans.sold_as(price, prices) for price in subscription.price_ids)
 
 
 def adopt(customer_id: str) -> uuid.UUID | None:

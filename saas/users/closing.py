@@ -15,7 +15,7 @@ from sqlalchemy import delete, select, update
 from saas import database, jobs, mail, patience
 from saas.auth import audit, roles
 from saas.auth.models import SignInLink, User
-from saas.billing import gateway
+from saas.billing import gateway, ownership
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -101,7 +101,11 @@ def _customer_of(person_id: uuid.UUID) -> str | None:
 
 
 def _end_subscriptions(person_id: uuid.UUID) -> None:
-    """No page to pay on, and nothing that is paid for."""
+    """No page to pay on, and nothing of ours that is paid for.
+
+    What else this customer pays for ends with the customer: as long as the account may yet stay,
+    because Stripe stops answering, nothing is touched that is not ours.
+    """
     if not (customer_id := _customer_of(person_id)):
         return
     try:
@@ -109,7 +113,8 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
             if page.is_open:
                 gateway.expire_checkout(page.id)
         for subscription in gateway.subscriptions_of(customer_id):
-            if subscription.status in (*LIVE_STATUSES, "incomplete"):
+            is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
+            if is_live and ownership.is_ours(subscription):
                 gateway.cancel(subscription.id)
     except gateway.Gone:
         return

@@ -54,6 +54,14 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
         ("close",),
         ("pay_page", 0),
     ],
+    "Stripe goes away while an account with a foreign subscription is closed": [
+        ("buy", "pro", "yearly"),
+        ("deliver", 0, 1),
+        ("stripe_fails_once", 3, "500"),
+        ("change", "pro", "monthly"),
+        ("buy_something_foreign",),
+        ("close",),
+    ],
     "the answer to the cancelling is lost while the account is closed": [
         ("buy", "pro", "monthly"),
         ("sync",),
