@@ -21,8 +21,8 @@ from tests.conftest import free_port
 
 def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) -> None:
     listed = runner.invoke(args=["mail", "preview"]).output
-    kinds = outbox.kinds()
-    assert [line.split()[0] for line in listed.splitlines()] == kinds
+    kinds = [line.split()[0] for line in listed.splitlines()]
+    assert set(outbox.kinds()) <= set(kinds)
 
     for kind in kinds:
         file = tmp_path / f"{kind}.html"
