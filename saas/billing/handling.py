@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
 
 from saas.billing import gateway, ledger, ownership, subscriptions
 from saas.billing.models import ClosedAccount
@@ -23,11 +22,12 @@ def handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | No
     customer that we have not stored is somebody else's and Stripe is not asked about it; without
     any (None: the ledger keeps no payload) Stripe is asked.
 
-    Raises `gateway.StripeError` or `SQLAlchemyError`; the attempt is noted, nothing else written.
+    Raises `gateway.StripeError`, `SQLAlchemyError` or what else went wrong; the attempt is noted,
+    nothing else is written.
     """
     try:
         return _handle(event_id, customer_id, marks)
-    except (gateway.StripeError, SQLAlchemyError) as error:
+    except Exception as error:
         ledger.fail(event_id, error)
         raise
 

@@ -20,7 +20,7 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.billing")
 
 _WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
-_GIVE_UP_AFTER = 50  # attempts; `flask billing sync` mends what is left
+_GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
 _ASK_AGAIN = timedelta(hours=1)
 _A_DAY = timedelta(days=1)
 _AT_ONCE = 200
@@ -33,7 +33,7 @@ def apply_what_was_left() -> None:
         select(StripeEvent.id, StripeEvent.customer_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
-        .order_by(StripeEvent.received_at)
+        .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(_AT_ONCE)
     ).all()
     for event_id, customer_id in left:
@@ -41,6 +41,8 @@ def apply_what_was_left() -> None:
             handling.handle(event_id, customer_id)
         except gateway.StripeError as error:
             log.warning("event still not applied: %s", error, extra={"event_id": event_id})
+        except Exception:  # whatever is wrong with one, the others are applied
+            log.exception("event still not applied", extra={"event_id": event_id})
 
 
 @jobs.sweep(minutes=10)
@@ -76,3 +78,5 @@ def _sync(people: Sequence[UUID], cause: str) -> None:
             subscriptions.sync(person_id, cause=cause)
         except gateway.StripeError as error:
             log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})
+        except Exception:  # whatever is wrong with one, the others are looked after
+            log.exception("a sweep could not sync", extra={"person_id": person_id})

@@ -25,7 +25,7 @@ from saas.mail.transports import Letter
 log = logging.getLogger("saas.mail")
 
 LEASE = timedelta(minutes=2)  # how long a worker has before another may try
-GIVE_UP_AFTER = 12  # attempts, over about three days
+GIVE_UP_AFTER = 17  # attempts, over about three days
 _LONGEST_PAUSE = timedelta(hours=12)
 
 Composer = Callable[..., Letter | None]
@@ -201,6 +201,8 @@ def _finish(message: OutboxMessage, *, was_sent: bool) -> None:
 
 def _put_off(message: OutboxMessage, error: Exception) -> None:
     """Try again later, with a pause that doubles; after the last attempt leave it, and say so."""
+    if _was_taken_over(message):
+        return
     failed_for_good = message.attempts >= GIVE_UP_AFTER
     pause = min(timedelta(seconds=15) * 2**message.attempts, _LONGEST_PAUSE)
     _note(
@@ -223,6 +225,12 @@ def _severity(error: Exception, failed_for_good: bool) -> int:
     if failed_for_good:
         return logging.ERROR
     return logging.INFO if isinstance(error, NotYet) else logging.WARNING
+
+
+def _was_taken_over(message: OutboxMessage) -> bool:
+    """Whether our lease was over and somebody else has tried since: what they noted counts."""
+    tries = select(OutboxMessage.attempts).where(OutboxMessage.id == message.id)
+    return db.session.scalar(tries) != message.attempts
 
 
 def _note(message: OutboxMessage, **values: object) -> None:

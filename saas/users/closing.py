@@ -39,13 +39,19 @@ def close_account(person: User, *, by: str | None = None) -> None:
 
     `by` says who orders it, for the record, when it is not the person.
     """
-    _mark(person, by)
+    begins_now = _mark(person, by)
     try:
         with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
-        _unmark(person.id)
         log.warning("account not closed: %s", error, extra={"person_id": person.id})
+        if not begins_now:  # an earlier try has promised that it will be finished
+            raise CannotClose(
+                "closing",
+                "Your account is being deleted already. Our payment provider does not answer just "
+                "now; it will be finished in a few minutes without you.",
+            ) from None
+        _unmark(person.id)
         raise CannotClose(
             "stripe_unreachable",
             "We could not cancel your subscription, because our payment provider does not answer. "
@@ -74,10 +80,12 @@ def finish_closing() -> None:
             _forget_customer_and_delete(person_id)
         except gateway.StripeError as error:
             log.warning("account still half closed: %s", error, extra={"person_id": person_id})
+        except Exception:  # whatever is wrong with one, the others are closed
+            log.exception("account still half closed", extra={"person_id": person_id})
 
 
-def _mark(person: User, by: str | None) -> None:
-    """From here on no checkout begins. The last administrator stays."""
+def _mark(person: User, by: str | None) -> bool:
+    """From here on no checkout begins; whether that was not so before. The last admin stays."""
     with database.writing():
         if roles.is_last_admin(person):
             raise CannotClose(
@@ -85,9 +93,14 @@ def _mark(person: User, by: str | None) -> None:
                 f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
                 "first; nothing was deleted.",
             )
-        database.execute(update(User).where(User.id == person.id).values(closing_at=now()))
-        if by:
+        is_new = database.execute(
+            update(User)
+            .where(User.id == person.id, User.closing_at.is_(None))
+            .values(closing_at=now())
+        )
+        if by and is_new:
             audit.record("delete", person.id, by=by)
+    return bool(is_new)
 
 
 def _unmark(person_id: uuid.UUID) -> None:

@@ -48,6 +48,31 @@ def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
     assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "active"
 
 
+def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None:
+    """The oldest ones have failed often; a new one comes first and is applied."""
+    without_webhooks(shop)
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com", synced=False)
+    with shop.app.app_context():
+        with database.writing() as session:
+            for number in range(sweeps._AT_ONCE):
+                session.add(left_behind(f"evt_bad_{number}", "cus_nobody", days=2, attempts=9))
+            session.add(left_behind("evt_new", str(ann.stripe_customer_id), days=1))
+
+        sweeps.apply_what_was_left()
+
+        new = db.session.get(StripeEvent, "evt_new", populate_existing=True)
+        assert new
+        assert new.processed_at
+    assert stripe_side.person(shop, "ann@example.com").is_subscribed
+
+
+def left_behind(event: str, customer: str, *, days: int, attempts: int = 0) -> StripeEvent:
+    return StripeEvent(
+        id=event, type="customer.subscription.updated", livemode=False, created=now(),
+        received_at=now() - timedelta(days=days), customer_id=customer, attempts=attempts,
+    )  # fmt: skip
+
+
 def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
     without_webhooks(shop)
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")

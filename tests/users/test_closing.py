@@ -207,6 +207,28 @@ def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
     assert rows(shop, User) == 0
 
 
+def test_a_second_try_does_not_call_off_what_was_promised(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
+        half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
+        with half_way.app_context(), pytest.raises(closing.CannotClose):
+            closing.close_account(ann)
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
+    )
+
+    with cut_off.app_context(), pytest.raises(closing.CannotClose) as caught:
+        closing.close_account(ann)
+
+    assert caught.value.code == "closing"
+    assert "being deleted already" in str(caught.value)
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=5)):
+        closing.finish_closing()
+    assert rows(shop, User) == 0
+
+
 def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
