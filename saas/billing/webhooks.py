@@ -16,6 +16,8 @@ log = logging.getLogger("saas.billing")
 
 PATIENCE = 9.0  # seconds until we answer, whatever happens; Stripe gives up after some ten
 HANDLED = (
+    "charge.dispute.created",  # these two for the log: access follows the subscription
+    "charge.refunded",
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",

@@ -178,8 +178,11 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
     told = charge.to_dict(for_json=True)
     dispute = {"id": "dp_1", "object": "dispute", "charge": charge.id}
 
-    for kind, subject in (("charge.refunded", told), ("charge.dispute.created", dispute)):
-        assert outcome(tell(shop, subject, id=f"evt_case_{next(_numbers)}", kind=kind)) == "ignored"
+    for kind, subject, said in (
+        ("charge.refunded", told, "applied"),
+        ("charge.dispute.created", dispute, "not ours"),  # a dispute names no customer
+    ):
+        assert outcome(tell(shop, subject, id=f"evt_case_{next(_numbers)}", kind=kind)) == said
 
     assert plan(shop, ann) == "pro"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)

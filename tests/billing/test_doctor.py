@@ -153,7 +153,7 @@ def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> No
         endpoint(shop), {"disabled": False, "enabled_events": ["invoice.paid"]}
     )
     said, mend = only(shop.app)
-    assert said.startswith(f"{endpoint(shop)} lacks checkout.session.")
+    assert said.startswith(f"{endpoint(shop)} lacks charge.dispute.")
     assert mend == "flask billing setup"
 
     elsewhere = "https://old.example.com/api/webhooks/stripe"
