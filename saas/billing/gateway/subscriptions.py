@@ -154,7 +154,7 @@ def end_and_refund(subscription_id: str) -> None:
     the money.
     """
     if intent := _last_payment(subscription_id):
-        _refund(intent, key=f"second:{subscription_id}")
+        _refund(intent, key=f"second:{intent}")  # of the payment: a later one is another refund
     # The comment is set with the cancelling, so that whoever looks later knows why it ended.
     why: Any = {"cancellation_details": {"comment": _SECOND}}
     call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), why))

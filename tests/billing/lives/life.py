@@ -6,7 +6,7 @@ from collections import defaultdict
 from datetime import timedelta
 
 import stripe
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from saas import database
 from saas.auth import accounts
@@ -35,6 +35,8 @@ class Life:
         world.heap.clear()
         world.weather.clear()
         with world.app.app_context():
+            # What a life that went wrong has left lying would be told of this one.
+            db.session.execute(delete(StripeEvent))
             self.id = accounts.sign_up(self.email).id
 
     # --- what the person does ---------------------------------------------------------------
