@@ -82,7 +82,7 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
             )
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
     cookie = f"session={signer.dumps({'_user_id': token, '_fresh': True})}"
-    return {**os.environ, **own}, cookie
+    return {**os.environ, **own, "PYTHONPATH": str(ROOT)}, cookie
 
 
 def cost(
