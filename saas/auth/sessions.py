@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from flask import Flask, request, session, url_for
 from flask_login import current_user, login_user, logout_user
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import ColumnElement, bindparam, delete, select, update
 from werkzeug.exceptions import Unauthorized
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -27,6 +27,15 @@ from saas.extensions import login_manager
 IDLE = timedelta(days=30)
 ABSOLUTE = timedelta(days=90)
 _SEEN_EVERY = timedelta(minutes=5)  # how exact "last seen" is, and how seldom a GET writes
+
+
+# Every signed-in request asks this, so it is put together once.
+_WHO = (
+    select(User, Session.id, Session.last_seen_at, Session.created_at)
+    .join(Session, User.id == Session.user_id)
+    .where(Session.token_hash == bindparam("token_hash"), User.disabled_at.is_(None))
+    .where(Session.expires_at > bindparam("now"), Session.last_seen_at > bindparam("idle"))
+)
 
 
 def init_app(app: Flask) -> None:
@@ -102,11 +111,8 @@ def forget_old_sessions() -> None:
 
 def _load(token: str) -> User | None:
     at = now()
-    found = db.session.execute(
-        select(User, Session.id, Session.last_seen_at, Session.created_at)
-        .join(Session, User.id == Session.user_id)
-        .where(Session.token_hash == _hash(token), _is_alive(at), User.disabled_at.is_(None))
-    ).one_or_none()
+    which = {"token_hash": _hash(token), "now": at, "idle": at - IDLE}
+    found = db.session.execute(_WHO, which).one_or_none()
     if found is None:
         return None
     person: User = found[0]
