@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy import delete, select, update
 
-from saas import database
+from saas import database, mail
 from saas.auth import accounts
 from saas.auth.models import Identity, User
 from saas.auth.refusals import Refused
@@ -60,7 +61,8 @@ def link(person: User, claim: Claim) -> None:
             each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
         ):
             raise Refused("linked", claim.provider)
-        _note(claim, person)
+        if _note(claim, person):
+            announce(person, claim.provider, "added")
 
 
 def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
@@ -78,7 +80,14 @@ def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
         if person.verified_at is None and len(_of(person)) + len(person.passkeys) == 1:
             raise Refused("last", identity.provider)
         database.execute(delete(Identity).where(Identity.id == identity.id))
+        announce(person, identity.provider, "removed")
     return identity
+
+
+def announce(person: User, way: str, change: Literal["added", "removed"]) -> None:
+    """Promise the owner a mail about a way in, who may not be the one who changed it."""
+    about = {"way": way, "change": change}
+    mail.promise("way_in", person.id, key=f"way_in:{database.uuid7()}", about=about)
 
 
 def refuse_closed(person: User, provider: str) -> None:
@@ -101,6 +110,7 @@ def _by_address(claim: Claim) -> User:
     person = accounts.find(claim.email)
     if person:
         refuse_closed(person, claim.provider)
+        announce(person, claim.provider, "added")
     return accounts.arrive(claim.email)
 
 
@@ -114,9 +124,12 @@ def _of(person: User) -> list[Identity]:
     return list(db.session.scalars(select(Identity).where(Identity.user_id == person.id)))
 
 
-def _note(claim: Claim, person: User) -> None:
-    """The identity is this person's and was used now; raises `Refused` when it is another's."""
-    database.insert_if_new(
+def _note(claim: Claim, person: User) -> bool:
+    """The identity is this person's and was used now; whether it is new to us.
+
+    Raises `Refused` when it is another's.
+    """
+    is_new = database.insert_if_new(
         Identity,
         id=database.uuid7(),
         user_id=person.id,
@@ -137,3 +150,4 @@ def _note(claim: Claim, person: User) -> None:
     )
     if not noted:
         raise Refused("taken", claim.provider)
+    return is_new

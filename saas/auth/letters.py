@@ -8,7 +8,8 @@ from flask import current_app
 
 from saas import mail, security
 from saas.auth import accounts, addresses, links
-from saas.auth.models import EmailChange, SignInLink
+from saas.auth.models import EmailChange, SignInLink, User
+from saas.auth.refusals import NAMES
 from saas.database import db, now
 from saas.mail.transports import compose
 
@@ -65,6 +66,13 @@ def email_changed(change_id: uuid.UUID) -> mail.Letter | None:
     return _email_changed(change.old_email, addresses.undo_token(change.id))
 
 
+@mail.letter("way_in")
+def way_in(person_id: uuid.UUID, way: str, change: str) -> mail.Letter | None:
+    """To the owner of an account: something besides the mail signs in to it now, or no more."""
+    person = db.session.get(User, person_id)
+    return _way_in(person.email, way, change) if person else None
+
+
 @mail.sample("email_change")
 def email_change_sample() -> mail.Letter:
     """A link that confirms nothing."""
@@ -83,6 +91,18 @@ def email_changed_sample() -> mail.Letter:
     return _email_changed("ada@example.com", _NO_TOKEN)
 
 
+@mail.sample("way_in")
+def way_in_sample() -> mail.Letter:
+    """What the owner reads who has added a passkey."""
+    return _way_in("ada@example.com", "passkey", "added")
+
+
+@mail.sample("way_in_removed")
+def way_in_removed_sample() -> mail.Letter:
+    """What the owner reads who has unlinked Google."""
+    return _way_in("ada@example.com", "google", "removed")
+
+
 def _email_change(to: str, token: str) -> mail.Letter:
     url = security.public_url("auth.email_change", token=token)
     return compose(to, f"Confirm your new address at {_name()}", "email_change", url=url)
@@ -95,6 +115,17 @@ def _email_taken(to: str) -> mail.Letter:
 def _email_changed(to: str, token: str) -> mail.Letter:
     url = security.public_url("auth.email_undo", token=token)
     return compose(to, f"Your address at {_name()} was changed", "email_changed", url=url)
+
+
+def _way_in(to: str, way: str, change: str) -> mail.Letter:
+    called = "A passkey" if way == "passkey" else f"Your {NAMES[way]} account"
+    subject = {
+        "added": f"{called} can sign in to {_name()}",
+        "removed": f"{called} signs in to {_name()} no more",
+    }[change]
+    is_added = change == "added"
+    url = security.public_url("users.settings")
+    return compose(to, subject, "way_in", called=called, is_added=is_added, url=url)
 
 
 def _name() -> str:

@@ -16,7 +16,7 @@ from flask import current_app
 from sqlalchemy import delete, select, update
 
 from saas import database
-from saas.auth.identities import refuse_closed
+from saas.auth.identities import announce, refuse_closed
 from saas.auth.models import Passkey, User
 from saas.auth.refusals import Refused
 from saas.database import db, now
@@ -79,6 +79,7 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
         )
         if not is_new:
             raise Refused("registered", "passkey")
+        announce(person, "passkey", "added")
 
 
 def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
@@ -128,7 +129,10 @@ def remove(person: User, passkey_id: uuid.UUID) -> bool:
     """
     with database.writing():
         mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
-        return database.execute(delete(Passkey).where(mine)) == 1
+        removed = database.execute(delete(Passkey).where(mine)) == 1
+        if removed:
+            announce(person, "passkey", "removed")
+    return removed
 
 
 def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from saas import database
 from saas.auth.models import Passkey, Session, User
 from saas.database import db, now
 from tests.conftest import Shop
+from tests.visitor import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -142,6 +143,13 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) ->
 
     expect(ann.page.get_by_text("The passkey is removed")).to_be_visible()
     assert [passkey.name for passkey in rows(shop, Passkey)] == ["Old phone"]
+    reader = shop.visitor()
+    eventually(lambda: "no more" in reader.mails_to("ann@example.com")[0]["subject"])
+    assert [mail["subject"] for mail in reader.mails_to("ann@example.com")][:3] == [
+        "A passkey signs in to Plinth no more",
+        "A passkey can sign in to Plinth",
+        "A passkey can sign in to Plinth",
+    ]
 
 
 def test_a_removed_passkey_opens_nothing(ann: Key, shop: Shop) -> None:

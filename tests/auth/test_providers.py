@@ -21,6 +21,7 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import Identity, Passkey, Session, User
 from saas.database import db, now
+from saas.mail.models import OutboxMessage
 from tests.conftest import Shop, both_databases, free_port, serving
 from tests.visitor import Page, Visitor, eventually
 
@@ -483,6 +484,33 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     assert "GitHub does not sign you in any more" in other.submit(path).text
     assert rows(shop, Identity) == []
     refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "is not verified at GitHub")
+    eventually(lambda: subjects(visitor, "ann@example.com", "no more"))
+    assert subjects(visitor, "ann@example.com", "GitHub") == [
+        "Your GitHub account signs in to Plinth no more",
+        "Your GitHub account can sign in to Plinth",
+    ]
+
+
+def subjects(visitor: Visitor, email: str, about: str) -> list[str]:
+    """Of the mails about something, the newest first."""
+    mails = visitor.mails_to(email)
+    return [mail["subject"] for mail in mails if about in mail["subject"]]
+
+
+def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ada@example.com")
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    come_in(shop.visitor(), "google", **somebody("new@example.com"))
+
+    about = "Your Google account can sign in to Plinth"
+    eventually(lambda: subjects(visitor, "ada@example.com", about))
+    with shop.app.app_context():
+        told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "way_in")
+        (person_id,) = db.session.scalars(told)
+        assert db.session.get_one(User, person_id).email == "ada@example.com"
 
 
 def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
