@@ -14,12 +14,15 @@ mail = AppGroup("mail", short_help="Mails: hand over what is due, or look at a s
 
 
 @mail.command("flush")
+@click.option("--given-up", is_flag=True, help="Also those that were given up after three days.")
 @outside.needed
-def flush() -> None:
+def flush(given_up: bool) -> None:
     """Hand over the mails that are due now, as the worker does every minute.
 
     Exit code 1 when one of them was refused; it stays, and is tried again with growing pauses.
     """
+    if given_up:
+        outbox.revive()
     total = outbox.Handed()
     while (some := outbox.hand_over_due()) != outbox.Handed():
         total = total + some

@@ -145,6 +145,18 @@ def hand_over_due() -> Handed:
     return Handed(*(found.count(what) for what in ("sent", "lapsed", "refused")))
 
 
+def revive() -> int:
+    """Try again what was given up, as if it were new; how many there are.
+
+    For an operator whose mail server was away for longer than the tries last.
+    """
+    given_up = (OutboxMessage.due_at.is_(None), OutboxMessage.last_error.isnot(None))
+    with database.writing():
+        return database.execute(
+            update(OutboxMessage).where(*given_up).values(due_at=now(), attempts=0)
+        )
+
+
 def was_sent(key: str) -> bool:
     """Whether the mail that was promised under this key has been handed over."""
     sent = select(OutboxMessage.id).where(

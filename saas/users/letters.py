@@ -12,9 +12,14 @@ from saas.mail.transports import compose
 
 
 @mail.letter("account_closed")
-def account_closed(_: uuid.UUID, *, to: str, was_customer: bool) -> mail.Letter:
-    """The last mail: the account is gone, and so is the address once this is handed over."""
-    return _account_closed(to, was_customer)
+def account_closed(
+    _: uuid.UUID, *, was_customer: bool, to: str | None = None
+) -> mail.Letter | None:
+    """The last mail: the account is gone, and so is the address once this is handed over.
+
+    Nothing when it was given up, for then the address is forgotten too.
+    """
+    return _account_closed(to, was_customer) if to else None
 
 
 @mail.sample("account_closed")

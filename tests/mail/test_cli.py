@@ -12,7 +12,8 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select
 
-from saas.auth import links
+from saas import database, mail
+from saas.auth import accounts, identities, links
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
@@ -73,3 +74,33 @@ def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., 
     assert (early.exit_code, early.output) == (0, "Handed over 0. 2 wait for another try.\n")
     assert failed.exit_code == 1
     assert (done.exit_code, done.output) == (0, "Handed over 2.\n")
+
+
+def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
+    make_app: Callable[..., Flask],
+) -> None:
+    away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
+    with away.app_context():
+        person = accounts.sign_up("ann@example.com")
+        with database.writing():
+            identities.announce(person, "google", "added")
+            mail.promise(
+                "account_closed",
+                database.uuid7(),
+                about={"was_customer": False},
+                to="b@example.com",
+            )
+        for days in range(outbox.GIVE_UP_AFTER):
+            with time_machine.travel(now() + timedelta(days=days + 1)):
+                outbox.flush()
+        assert outbox.waiting() == 0
+
+    app = make_app().test_cli_runner()
+    as_ever = app.invoke(args=["mail", "flush"])
+    revived = app.invoke(args=["mail", "flush", "--given-up"])
+    again = app.invoke(args=["mail", "flush", "--given-up"])
+
+    assert as_ever.output == "Handed over 0.\n"
+    # Of somebody who is gone the address was forgotten when the mail was given up.
+    assert revived.output == "Handed over 1. 1 had lost their sense and were not sent.\n"
+    assert again.output == "Handed over 0.\n"
