@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 from saas import database
 from saas.auth.models import Passkey, Session, User
 from saas.database import db, now
-from tests.conftest import Shop
+from tests.conftest import Shop, both_databases
 from tests.visitor import eventually
 
 pytestmark = pytest.mark.browser
@@ -116,6 +116,7 @@ def rows(shop: Shop, model: Any) -> list[Any]:
         return list(db.session.scalars(select(model)))
 
 
+@both_databases
 def test_a_passkey_signs_in_without_typing_an_address(ann: Key, shop: Shop) -> None:
     ann.sign_out()
 
@@ -128,6 +129,7 @@ def test_a_passkey_signs_in_without_typing_an_address(ann: Key, shop: Shop) -> N
     assert len(rows(shop, Session)) == 2
 
 
+@both_databases
 def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) -> None:
     ann.plug_out()
     ann.authenticator = ann.plug_in()
@@ -237,6 +239,7 @@ def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: 
     assert len(rows(shop, Session)) == 1
 
 
+@both_databases
 def test_a_copied_key_is_found_out_by_its_count(ann: Key, shop: Shop) -> None:
     with shop.app.app_context(), database.writing():
         database.execute(update(Passkey).values(sign_count=1000))
