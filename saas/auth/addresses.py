@@ -208,5 +208,7 @@ def _end(*which: Any) -> None:
 @jobs.sweep(minutes=60)
 def forget_old_changes() -> None:
     """Addresses that nobody can take back any more are not kept."""
+    is_old = EmailChange.expires_at < now() - _KEPT
     with database.writing():
-        database.execute(delete(EmailChange).where(EmailChange.expires_at < now() - _KEPT))
+        mail.forget(select(EmailChange.id).where(is_old))
+        database.execute(delete(EmailChange).where(is_old))

@@ -179,5 +179,7 @@ def _hash(browser: str) -> bytes:
 @jobs.sweep(minutes=60)
 def forget_old_links() -> None:
     """An address that only ever asked for a link is not kept."""
+    is_old = SignInLink.expires_at < now() - _KEPT
     with database.writing():
-        database.execute(delete(SignInLink).where(SignInLink.expires_at < now() - _KEPT))
+        mail.forget(select(SignInLink.id).where(is_old))
+        database.execute(delete(SignInLink).where(is_old))

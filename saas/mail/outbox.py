@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Select, delete, func, select, update
 
 from saas import database, jobs
 from saas.database import db, now
@@ -33,7 +33,7 @@ Sample = Callable[[], Letter]
 _composers: dict[str, Composer] = {}
 _samples: dict[str, Sample] = {}
 
-__all__ = ["Letter", "NotYet", "deliver", "flush", "letter", "promise", "sample"]
+__all__ = ["Letter", "NotYet", "deliver", "flush", "forget", "letter", "promise", "sample"]
 
 
 class NotYet(Exception):
@@ -155,6 +155,11 @@ def revive() -> int:
         return database.execute(
             update(OutboxMessage).where(*given_up).values(due_at=now(), attempts=0)
         )
+
+
+def forget(subjects: Select[uuid.UUID]) -> None:
+    """Forget the mails about subjects that are being forgotten too. Call inside `writing()`."""
+    database.execute(delete(OutboxMessage).where(OutboxMessage.subject_id.in_(subjects)))
 
 
 def was_sent(key: str) -> bool:

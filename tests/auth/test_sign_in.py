@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
 import requests
 import time_machine
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from saas.auth import accounts, links
 from saas.auth.models import Session, SignInLink, User
 from saas.database import db, now
+from saas.mail.models import OutboxMessage
 from tests.conftest import Shop, both_databases
 from tests.visitor import Visitor
 
@@ -200,3 +202,19 @@ def test_both_doors_lead_to_the_same_mail(path: str, visitor: Visitor) -> None:
 
     assert page.path == "/auth/check-inbox"
     assert visitor.link_from_mail("ann@example.com")
+
+
+@both_databases
+def test_of_a_link_that_is_over_nothing_is_kept(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    with shop.app.app_context():
+        links.forget_old_links()
+        assert (count(SignInLink), count(OutboxMessage)) == (1, 1)  # a late click is told "used"
+        with time_machine.travel(now() + timedelta(days=2)):
+            links.forget_old_links()
+        assert (count(SignInLink), count(OutboxMessage)) == (0, 0)
+
+
+def count(model: Any) -> int:
+    return db.session.scalar(select(func.count()).select_from(model)) or 0
