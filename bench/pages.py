@@ -81,7 +81,9 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
                 )
             )
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
-    cookie = f"session={signer.dumps({'_user_id': token, '_fresh': True})}"
+    # As after a first page: with the form's token in it, a browser's cookie stays as it is.
+    seen = {"_user_id": token, "_fresh": True, "csrf_token": secrets.token_hex(20)}
+    cookie = f"session={signer.dumps(seen)}"
     return {**os.environ, **own, "PYTHONPATH": str(ROOT)}, cookie
 
 
