@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 from email_validator import EmailNotValidError, validate_email
+from flask.helpers import get_load_dotenv
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre_load, validate
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -50,10 +51,17 @@ class ConfigError(Exception):
         super().__init__("The configuration cannot be used.\n" + "\n".join(lines))
 
 
+_FILES = ("instance/sandbox.env", "instance/.env", ".env")  # the later counts
+
+
 def environment(root: Path = ROOT) -> dict[str, str]:
-    """The process environment over `.env` over what `make run` wrote in the instance folder."""
+    """The process environment over `.env` over what `make run` wrote in the instance folder.
+
+    With Flask's FLASK_SKIP_DOTENV the process environment alone:
+    https://flask.palletsprojects.com/en/stable/cli/#environment-variables-from-dotenv
+    """
     merged: dict[str, str] = {}
-    for name in ("instance/sandbox.env", "instance/.env", ".env"):
+    for name in _FILES if get_load_dotenv() else ():
         try:
             values = dotenv_values(root / name, interpolate=False)
         except UnicodeDecodeError:

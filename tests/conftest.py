@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import secrets
 import shutil
@@ -32,6 +33,7 @@ _QUIET = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+os.environ["FLASK_SKIP_DOTENV"] = "1"  # what `make run` and its user wrote is not for tests
 SECRET = "a-secret-for-tests-of-more-than-32-characters"
 
 
@@ -39,6 +41,12 @@ def settings(**changes: str) -> dict[str, Any]:
     """The configuration of a test application, from the environment that it would have."""
     env = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
     return from_env({**env, **changes})
+
+
+def own_env(**env: str) -> dict[str, str]:
+    """The environment of a process of ours: what it is given, and nothing of who runs the tests."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return {**kept, "FLASK_SKIP_DOTENV": "1", "SECRET_KEY": SECRET, **env}
 
 
 class Quiet(WSGIRequestHandler):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,16 +12,14 @@ import pytest
 from flask import Flask
 
 from saas.config import PRICE_VARIABLES, ROOT
-from tests.conftest import SECRET, Shop
+from tests.conftest import SECRET, Shop, own_env
 from tests.test_config import PRODUCTION
 
 
 def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
-        cwd=ROOT, env={**kept, "SECRET_KEY": SECRET, **env}, capture_output=True, text=True,
-        timeout=60,
+        cwd=ROOT, env=own_env(**env), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
 

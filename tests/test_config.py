@@ -125,7 +125,28 @@ def test_a_value_of_the_wrong_shape_is_named(name: str, value: str) -> None:
     assert list(problems({"SECRET_KEY": SECRET, name: value})) == [name]
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_files_are_read_under_the_process_environment_and_can_be_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "instance").mkdir()
+    (tmp_path / "instance" / ".env").write_text("SECRET_KEY=made\nAPP_NAME=made\nAPP_URL=made\n")
+    (tmp_path / ".env").write_text("APP_NAME=own\nAPP_URL=own\n")
+    monkeypatch.setenv("APP_URL", "process")
+
+    monkeypatch.delenv("FLASK_SKIP_DOTENV", raising=False)
+    found = environment(tmp_path)
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    alone = environment(tmp_path)
+
+    assert [found[name] for name in ("SECRET_KEY", "APP_NAME", "APP_URL")] == [
+        "made", "own", "process",
+    ]  # fmt: skip
+    assert alone["APP_URL"] == "process"
+    assert "SECRET_KEY" not in alone
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLASK_SKIP_DOTENV")
     (tmp_path / ".env").write_bytes(b"SECRET_KEY=\xff\xfe")
 
     with pytest.raises(ConfigError) as caught:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from saas.auth.models import Session
 from saas.config import ROOT
 from saas.database import db
 from tests import postgres
-from tests.conftest import SECRET, both_databases
+from tests.conftest import both_databases, own_env
 
 
 def _alembic(directory: Path = ROOT / "migrations") -> Config:
@@ -113,7 +112,7 @@ def test_two_migrations_at_once_wait_for_each_other(
         if kind == "postgres":
             server = request.getfixturevalue("postgres_server")
             url = stack.enter_context(postgres.database(server))
-        env = {**os.environ, "SAAS_ENV": "test", "SECRET_KEY": SECRET, "DATABASE_URL": url}
+        env = own_env(SAAS_ENV="test", DATABASE_URL=url)
         command_line = [sys.executable, "-m", "flask", "--app", "wsgi", "db", "upgrade"]
         both = [
             subprocess.Popen(command_line, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)

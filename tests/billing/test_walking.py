@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -28,7 +27,7 @@ from saas.sandbox import create_sandbox
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
 from tests.billing.cases import case
-from tests.conftest import SECRET, Shop, both_databases, free_port, open_shop, serving
+from tests.conftest import Shop, both_databases, free_port, open_shop, own_env, serving
 from tests.jobs.gate import Gate
 from tests.visitor import eventually
 
@@ -227,12 +226,12 @@ def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
         crowd.fill(url, shop.key, shop.price["pro", "monthly"], 250)
         crowd.copy_into_columns(shop.app)
         change(shop, "person240@example.com", stripe_subscription_status="past_due")
-        env = {
-            "SECRET_KEY": SECRET, "PATH": os.environ["PATH"], "SANDBOX_URL": url,
-            "DATABASE_URL": str(shop.app.config["SQLALCHEMY_DATABASE_URI"]),
-            "SANDBOX_STRIPE_API_KEY": shop.key,
+        env = own_env(
+            SANDBOX_URL=url,
+            DATABASE_URL=str(shop.app.config["SQLALCHEMY_DATABASE_URI"]),
+            SANDBOX_STRIPE_API_KEY=shop.key,
             **{f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in shop.price.items()},
-        }  # fmt: skip
+        )
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "billing"]
         gate.let_through = 1
         gate.shut()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from saas.database import db
 from saas.mail.models import OutboxMessage
 from saas.sandbox import create_sandbox
 from tests.billing import stripe_side
-from tests.conftest import SECRET, Shop, both_databases, free_port, open_shop, serving
+from tests.conftest import Shop, both_databases, free_port, open_shop, own_env, serving
 from tests.jobs.gate import Gate
 from tests.visitor import Visitor, eventually
 
@@ -49,8 +48,7 @@ class Workers:
     """Real `flask worker` processes."""
 
     def __init__(self, **env: str) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-        self.env = {**kept, "SECRET_KEY": SECRET, **env}
+        self.env = own_env(**env)
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, count: int = 1) -> None:
