@@ -21,7 +21,7 @@ def page(account: str, life: Life) -> str:
 
 def test_every_account_is_there(browser: Browser, account: str, life: Life) -> None:
     assert f'href="{account}"' in browser.get("/stripe/").text
-    assert "1 customers" in browser.get("/stripe/").text
+    assert "1 customer, 0 subscriptions, since" in browser.get("/stripe/").text
 
 
 def test_the_life_of_a_subscription_is_told_in_words(
@@ -67,6 +67,27 @@ def test_a_card_that_will_fail_is_given(
     assert "The next try is on 13 April 2026." in text
     assert "the payment is tried again" in text
     assert browser.post(f"{page}/card", card="gold").status_code == 400
+
+
+def test_the_card_that_pays_for_renewals_is_named(
+    api: stripe.StripeClient, browser: Browser, account: str, prices: Prices
+) -> None:
+    customer = api.v1.customers.create({"email": "ben@example.com"})
+    page = f"{account}/customers/{customer.id}"
+    method = api.v1.payment_methods.attach("pm_card_mastercard", {"customer": customer.id})
+    nothing_yet = browser.get(page).text
+
+    # As Checkout does: the card is the subscription's, not the customer's.
+    api.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": prices.pro}],
+            "default_payment_method": method.id,
+        }
+    )
+
+    assert "No card for renewals" in nothing_yet
+    assert "Pays with Mastercard" in browser.get(page).text
 
 
 def test_deliveries_show_their_answer_and_are_sent_again(

@@ -131,7 +131,7 @@ def _customer_page(account: Account, id: str, message: str | None = None) -> str
         now=moment(account.now(found.get("test_clock"))),
         share=time_travel.share(clock) if clock else 1,
         subscriptions=[_subscription(account, subscription) for subscription in living],
-        card=_card(account, found),
+        card=_card(account, found, living),
         events=_events(account, "customer = ?", id),
         message=message,
     )
@@ -176,9 +176,12 @@ def _retry(account: Account, subscription: Resource) -> list[tuple[int, str]]:
     return [(when, "retry")] if when else []
 
 
-def _card(account: Account, customer: Resource) -> str | None:
-    default = (customer.get("invoice_settings") or {}).get("default_payment_method")
-    return payment_methods.described(account.get("payment_method", default)) if default else None
+def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -> str | None:
+    """What pays for renewals: the card of the newest living subscription, else the customer's."""
+    own = [each["default_payment_method"] for each in subscriptions if not lifecycle.is_over(each)]
+    theirs = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    wanted = next(filter(None, own), theirs)
+    return payment_methods.described(account.get("payment_method", wanted)) if wanted else None
 
 
 def _events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:
