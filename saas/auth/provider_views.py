@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from flask import abort, current_app, redirect, render_template, request, session, url_for
+from flask import abort, current_app, flash, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -90,6 +90,7 @@ def _confirm(claim: Claim) -> None:
 
 def _link(claim: Claim) -> None:
     identities.link(current_user, claim)
+    flash(f"{NAMES[claim.provider]} signs you in from now on.", "success")
 
 
 _FINISH: dict[str, Callable[[Claim], None]] = {

@@ -474,6 +474,7 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     visitor.submit("/dashboard/settings/identities/github/link", follow=False)
     page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "alan"}))
     assert page.path == "/dashboard/settings"
+    assert "GitHub signs you in from now on" in page.text
 
     other = shop.visitor()
     assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
