@@ -50,7 +50,7 @@ bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 bench-og: dev ## cards, beside @vercel/og and takumi-js where Node is there
 	@bench/og/run.sh
 
-bench-verify: dev ## comparing 100,000 subscribers with Stripe: time, memory, calls (ten minutes)
+bench-verify: dev ## comparing and mending 100,000 subscribers: time, memory, calls (half an hour)
 	@$(BIN)/python bench/verify.py
 
 lock: ## renew the hash-pinned requirements (needs uv)

@@ -1,10 +1,9 @@
 """What it costs to compare everybody with Stripe. Run: python bench/verify.py [HOW_MANY]
 
 A sandbox with so many subscriptions (100,000), a database with a person for each, and `flask
-billing verify` as a process of its own: wall time, CPU time, peak memory, calls.
+billing verify` and `sync --all` as processes of their own: wall time, CPU time, peak memory, calls.
 """
 
-import os
 import resource
 import secrets
 import subprocess
@@ -17,11 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from flask_migrate import upgrade  # noqa: E402 - the project is found by the line above
+from sqlalchemy import select, update  # noqa: E402
 
-from saas import create_app, outside  # noqa: E402
+from saas import create_app, database, outside  # noqa: E402
+from saas.auth.models import User  # noqa: E402
 from saas.billing import setup  # noqa: E402
+from saas.database import db  # noqa: E402
 from tests.billing import crowd  # noqa: E402
-from tests.conftest import SECRET, close, free_port, settings  # noqa: E402
+from tests.conftest import close, free_port, own_env, settings  # noqa: E402
 
 
 def main(many: int) -> None:
@@ -36,16 +38,20 @@ def main(many: int) -> None:
             sandbox.wait()
 
 
-def measure(many: int, sandbox: str, database: str) -> None:
+def measure(many: int, sandbox: str, database_url: str) -> None:
     env = {
-        "DATABASE_URL": database,
+        "DATABASE_URL": database_url,
         "SANDBOX_URL": sandbox,
         "SANDBOX_STRIPE_API_KEY": f"sk_test_{secrets.token_hex(16)}",
     }
     env |= prepared(many, env)
     print(f"{many:,} subscriptions at Stripe, and a person for each", flush=True)
-    verify(env, "90")
-    verify(env, "20")
+    billing(env, "verify")
+    billing(env, "verify", "--per-second", "20")
+    billing(env, "sync", "--all")
+    some_drift(env, share=100)
+    billing(env, "sync", "--all")
+    billing(env, "verify")
 
 
 def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
@@ -69,18 +75,30 @@ def wait_for(url: str) -> None:
         time.sleep(0.05)
 
 
-def verify(env: dict[str, str], per_second: str) -> None:
-    command = ["-m", "flask", "--app", "wsgi", "billing", "verify", "--per-second", per_second]
+def some_drift(env: dict[str, str], share: int) -> None:
+    """One of so many people has columns that are not Stripe's, as after a lost night."""
+    app = create_app(settings(**env))
+    with app.app_context(), database.writing():
+        drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]
+        for each in drifting:
+            wrong = {"stripe_subscription_status": "canceled"}
+            database.execute(update(User).where(User.id == each).values(wrong))
+    close(app)
+    print(f"{len(drifting):,} of them have drifted", flush=True)
+
+
+def billing(env: dict[str, str], *arguments: str) -> None:
+    command = ["-m", "flask", "--app", "wsgi", "billing", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     done = subprocess.run(
-        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True,
-        env={"PATH": os.environ["PATH"], "SECRET_KEY": SECRET, **env},
-    )  # fmt: skip
+        [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, env=own_env(**env)
+    )
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"  at most {per_second} calls a second: {done.stderr.strip()}")
+    said = done.stderr.strip().splitlines()[-1:]
+    print(f"  {' '.join(arguments)}: {' '.join(said)}")
     print(f"  {wall:.0f} s, {cpu:.0f} s CPU, at most {after.ru_maxrss / 1024:.0f} MB", flush=True)
     if done.returncode:
         sys.exit(done.stdout[:1000])
