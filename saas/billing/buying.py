@@ -12,6 +12,7 @@ from sqlalchemy import update
 from saas import database, plans, security
 from saas.auth.models import User
 from saas.billing import addressing, gateway, ownership, subscriptions
+from saas.database import db
 
 log = logging.getLogger("saas.billing")
 
@@ -47,7 +48,7 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
         if page.is_open:
             gateway.expire_checkout(page.id)
         used_up += page.nonce == nonce
-    return gateway.start_checkout(
+    page = gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,
         trial_days=trial_days,
@@ -55,7 +56,17 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
         cancel_url=back,
-    ).url
+    )
+    _refuse_while_closing(person.id, page)
+    return page.url
+
+
+def _refuse_while_closing(person_id: uuid.UUID, page: gateway.Page) -> None:
+    """The account may have begun to close while the page was made: closing did not see it."""
+    person = db.session.get(User, person_id, populate_existing=True)
+    if person is None or person.is_closing:
+        gateway.expire_checkout(page.id)
+        raise CannotSubscribe("This account is being closed.")
 
 
 def manage(person: User, price: str | None = None) -> str:

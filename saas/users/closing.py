@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 
@@ -23,6 +23,7 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.users")
 
 _LEFT_BEHIND = timedelta(minutes=2)
+_AT_ONCE = timedelta(seconds=5)  # clocks differ, and Stripe's has whole seconds
 _PATIENCE = 9.0  # seconds for each of the two steps at Stripe
 
 
@@ -119,8 +120,10 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
     What else this customer pays for ends with the customer: as long as the account may yet stay,
     because Stripe stops answering, nothing is touched that is not ours.
     """
-    if not (customer_id := _customer_of(person_id)):
+    person = db.session.get(User, person_id, populate_existing=True)
+    if person is None or not person.stripe_customer_id:
         return
+    customer_id, since = person.stripe_customer_id, person.closing_at
     try:
         for page in gateway.recent_checkouts(customer_id):
             if page.is_open:
@@ -128,9 +131,21 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         for subscription in gateway.subscriptions_of(customer_id):
             is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
             if is_live and ownership.is_ours(subscription):
-                gateway.cancel(subscription.id)
+                _end(subscription, since)
     except gateway.Gone:
         return
+
+
+def _end(subscription: gateway.Subscription, closing_since: datetime | None) -> None:
+    """Cancel it; what was bought while the account was closing is refunded as well."""
+    if (
+        closing_since
+        and subscription.created > closing_since - _AT_ONCE
+        and not subscription.on_test_clock
+    ):
+        gateway.end_and_refund(subscription.id)
+    else:
+        gateway.cancel(subscription.id)
 
 
 def _forget_customer_and_delete(person_id: uuid.UUID) -> None:

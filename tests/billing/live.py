@@ -49,7 +49,7 @@ class Gate:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"].startswith("/stripe/v1/"):
-            self.calls.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'][7:]}")
+            self.calls.append(_call(environ))
             if self.instead:
                 return self.instead(environ, start_response)
         return self.app(environ, start_response)
@@ -77,13 +77,17 @@ class Gate:
             yield
 
     @contextmanager
-    def holding(self) -> Iterator[threading.Event]:
-        """Within this, calls arrive (which sets the event) and get their answers at its end."""
+    def holding(self, call: str = "") -> Iterator[threading.Event]:
+        """Within this, calls arrive (which sets the event) and get their answers at its end.
+
+        With `call`, as in "POST /v1/customers", only those.
+        """
         arrived, released = threading.Event(), threading.Event()
 
         def hold(environ: dict[str, Any], start_response: Any) -> Any:
-            arrived.set()
-            released.wait(30)
+            if call in ("", _call(environ)):
+                arrived.set()
+                released.wait(30)
             return self.app(environ, start_response)
 
         with self.answering(hold):
@@ -91,6 +95,10 @@ class Gate:
                 yield arrived
             finally:
                 released.set()
+
+
+def _call(environ: dict[str, Any]) -> str:
+    return f"{environ['REQUEST_METHOD']} {environ['PATH_INFO'].removeprefix('/stripe')}"
 
 
 class Postbox:

@@ -16,13 +16,15 @@ from typing import Any
 
 import pytest
 import requests
-from sqlalchemy import func, select, text
+import stripe
+from sqlalchemy import func, select, text, update
 
+from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
-from saas.database import db
+from saas.database import db, now
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import THREADS, WORKERS, LiveShop, tell
@@ -238,6 +240,28 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
     nobody_is_charged(live, ann)
 
 
+def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
+    live: LiveShop,
+) -> None:
+    with live.app.app_context():
+        ann = accounts.sign_up(email())
+    headers, data = as_a_browser(live, ann), {"plan": "pro", "interval": "monthly"}
+
+    with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
+        asked = pool.submit(
+            live.ask, "POST", "/billing/checkout", 0, headers=dict(headers), data=data
+        )
+        assert arrived.wait(10)
+        with live.app.app_context(), database.writing():
+            database.execute(update(User).where(User.id == ann.id).values(closing_at=now()))
+    answer = asked.result()
+
+    assert answer is not None
+    assert answer.headers["Location"] == "/dashboard/billing"
+    (page,) = pages_of(live, ann)
+    assert page.status == "expired"
+
+
 @case(26, "racing an open checkout that is paid afterwards")
 def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live: LiveShop) -> None:
     with live.app.app_context():
@@ -257,6 +281,15 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     assert answer is not None
     assert answer.status_code == 200
     nobody_is_charged(live, ann, pages="complete")
+    (paid,) = pages_of(live, ann)
+    (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
+    assert charge.refunded
+
+
+def pages_of(shop: LiveShop, person: User) -> list[stripe.checkout.Session]:
+    pages = stripe_side.client(shop).v1.checkout.sessions.list({"limit": 100})
+    mine = str(person.id)
+    return [page for page in pages.auto_paging_iter() if page.client_reference_id == mine]
 
 
 def as_a_browser(shop: LiveShop, person: User) -> dict[str, str]:
@@ -276,8 +309,6 @@ def nobody_is_charged(shop: LiveShop, person: User, pages: str = "expired") -> N
         assert db.session.scalar(buried) == 1
     everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
     assert person.email not in [customer.email for customer in everybody]
-    for session in at_stripe.checkout.sessions.list({"limit": 100}).auto_paging_iter():
-        if session.client_reference_id == str(person.id):
-            assert session.status == pages
+    assert {page.status for page in pages_of(shop, person)} <= {pages}
     for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
         assert found.metadata.to_dict().get("person") != str(person.id)

@@ -40,6 +40,7 @@ class Subscription:
     had_trial: bool = False
     ended_at: datetime | None = None
     was_second: bool = False  # ended and refunded by `end_and_refund`
+    on_test_clock: bool = False  # its times are not ours
 
     def period_end(self, price_id: str | None) -> datetime | None:
         """When the paid period of this price ends, or the latest of all where it is not there."""
@@ -134,6 +135,7 @@ def read_subscription(found: Any) -> Subscription:
         had_trial=bool(getattr(found, "trial_end", None)),
         ended_at=when(found.ended_at) if getattr(found, "ended_at", None) else None,
         was_second=_comment_on_end(found) == _SECOND,
+        on_test_clock=bool(getattr(found, "test_clock", None)),
     )
 
 
