@@ -135,7 +135,7 @@ def _end_second_ones(found: list[Subscription]) -> bool:
     ]
     for each in second:
         log.warning("a second subscription is ended and refunded: %s", each.id)
-        gateway.end_and_refund(each.id)
+        gateway.end_and_refund(each.id, gateway.SECOND)
     return bool(second)
 
 

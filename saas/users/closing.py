@@ -23,7 +23,6 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.users")
 
 _LEFT_BEHIND = timedelta(minutes=2)
-_AT_ONCE = timedelta(seconds=5)  # clocks differ, and Stripe's has whole seconds
 _PATIENCE = 9.0  # seconds for each of the two steps at Stripe
 
 
@@ -138,12 +137,10 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
 
 def _end(subscription: gateway.Subscription, closing_since: datetime | None) -> None:
     """Cancel it; what was bought while the account was closing is refunded as well."""
-    if (
-        closing_since
-        and subscription.created > closing_since - _AT_ONCE
-        and not subscription.on_test_clock
-    ):
-        gateway.end_and_refund(subscription.id)
+    # Stripe's times are whole seconds, and those of a test clock are not ours.
+    is_new = closing_since and subscription.created >= closing_since.replace(microsecond=0)
+    if is_new and not subscription.on_test_clock:
+        gateway.end_and_refund(subscription.id, gateway.CLOSED)
     else:
         gateway.cancel(subscription.id)
 

@@ -64,6 +64,8 @@ from saas.billing.gateway.pages import (
 )
 from saas.billing.gateway.signing import BadEvent, BadSignature, Event, signature, verify
 from saas.billing.gateway.subscriptions import (
+    CLOSED,
+    SECOND,
     Overdue,
     Subscription,
     cancel,
@@ -110,6 +112,8 @@ __all__ = [
     "create_webhook_endpoint",
     "delete_customer",
     "delete_webhook_endpoint",
+    "CLOSED",
+    "SECOND",
     "end_and_refund",
     "endpoints",
     "ensure_portal_configuration",

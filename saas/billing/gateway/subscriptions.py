@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
-_SECOND = "second subscription, ended and refunded"
+# Why `end_and_refund` ended something, for whoever looks at Stripe later.
+SECOND = "second subscription, ended and refunded"
+CLOSED = "subscription of a closed account, ended and refunded"
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Subscription:
     metadata: Mapping[str, str] = field(default_factory=dict)
     had_trial: bool = False
     ended_at: datetime | None = None
-    was_second: bool = False  # ended and refunded by `end_and_refund`
+    was_second: bool = False  # ended and refunded as `SECOND`
     on_test_clock: bool = False  # its times are not ours
 
     def period_end(self, price_id: str | None) -> datetime | None:
@@ -134,7 +136,7 @@ def read_subscription(found: Any) -> Subscription:
         metadata=dict(found.metadata.to_dict()) if found.metadata else {},
         had_trial=bool(getattr(found, "trial_end", None)),
         ended_at=when(found.ended_at) if getattr(found, "ended_at", None) else None,
-        was_second=_comment_on_end(found) == _SECOND,
+        was_second=_comment_on_end(found) == SECOND,
         on_test_clock=bool(getattr(found, "test_clock", None)),
     )
 
@@ -149,17 +151,18 @@ def cancel(subscription_id: str) -> None:
     call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id)))
 
 
-def end_and_refund(subscription_id: str) -> None:
+def end_and_refund(subscription_id: str, why: str) -> None:
     """Refund the last payment of a subscription and end it, once however often it is asked.
+
+    `why` is `SECOND` or `CLOSED`, and is kept at Stripe as the comment of the cancellation.
 
     In this order: one that has ended is not looked at again, and a crash in between would keep
     the money.
     """
     if intent := _last_payment(subscription_id):
-        _refund(intent, key=f"second:{intent}")  # of the payment: a later one is another refund
-    # The comment is set with the cancelling, so that whoever looks later knows why it ended.
-    why: Any = {"cancellation_details": {"comment": _SECOND}}
-    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), why))
+        _refund(intent, key=f"refund:{intent}")  # of the payment: a later one is another refund
+    told: Any = {"cancellation_details": {"comment": why}}
+    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), told))
 
 
 def _last_payment(subscription_id: str) -> str | None:
