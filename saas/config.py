@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Mapping
 from email.utils import parseaddr
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -23,12 +23,14 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from saas import plans
+
 ROOT = Path(__file__).resolve().parent.parent
 
-PRICE_VARIABLES = {
-    (plan, interval): f"STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID"
-    for plan in ("pro", "business")
-    for interval in ("monthly", "yearly")
+PRICE_VARIABLES: Mapping[tuple[str, str], str] = {
+    (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
+    for plan in plans.FOR_SALE
+    for interval in plans.INTERVALS
 }
 STRIPE_VARIABLES = (
     "STRIPE_API_KEY",
@@ -181,6 +183,9 @@ class EnvironmentSchema(Schema):
 
     class Meta:
         unknown = EXCLUDE
+        include: ClassVar = {
+            name: _optional(_starts_with("price_")) for name in PRICE_VARIABLES.values()
+        }
 
     SAAS_ENV = fields.String(
         load_default="development",
@@ -218,10 +223,6 @@ class EnvironmentSchema(Schema):
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
     STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
-    STRIPE_PRO_MONTHLY_PRICE_ID = _optional(_starts_with("price_"))
-    STRIPE_PRO_YEARLY_PRICE_ID = _optional(_starts_with("price_"))
-    STRIPE_BUSINESS_MONTHLY_PRICE_ID = _optional(_starts_with("price_"))
-    STRIPE_BUSINESS_YEARLY_PRICE_ID = _optional(_starts_with("price_"))
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from saas.config import ConfigError, environment, from_env
+from saas.config import ROOT, ConfigError, environment, from_env
+from tests.conftest import own_env
 
 SECRET = "a-long-enough-secret-of-40-characters-0123"
 PRODUCTION = {
@@ -153,6 +157,25 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         environment(tmp_path)
 
     assert caught.value.problems == {".env": ["is not a text file in UTF-8."]}
+
+
+def test_a_plan_is_added_in_one_place(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "saas", tmp_path / "saas", ignore=shutil.ignore_patterns("static"))
+    catalogue = tmp_path / "saas" / "plans.py"
+    team = 'TEAM = Plan(id="team", name="Team", summary="", rank=3, features=(), monthly=9900)'
+    before, after = catalogue.read_text().split("CATALOGUE: ")
+    catalogue.write_text(
+        f"{before}{team}\nCATALOGUE: {after.replace('BUSINESS)', 'BUSINESS, TEAM)')}"
+    )
+
+    env = own_env(STRIPE_TEAM_MONTHLY_PRICE_ID="price_1", STRIPE_TEAM_YEARLY_PRICE_ID="prod_1")
+    code = "import os; from saas.config import from_env; from_env(os.environ)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+
+    assert "STRIPE_TEAM_YEARLY_PRICE_ID: must start with price_." in done.stderr
+    assert "STRIPE_TEAM_MONTHLY_PRICE_ID" not in done.stderr
 
 
 def test_a_half_configured_production_is_refused_by_name() -> None:
