@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response, current_app, render_template, request, url_for
+from flask import Response, current_app, render_template, request
 from flask_login import current_user
 
 from saas import plans, security
 from saas.billing.forms import CheckoutForm
+from saas.presentation import static
 from saas.site import bp, pages
 
 _QUESTIONS = (
@@ -110,7 +111,7 @@ def sitemap() -> Response:
 @bp.get("/site.webmanifest")
 def manifest() -> Response:
     name = current_app.config["APP_NAME"]
-    icon = {"src": url_for("static", filename="icons/icon.svg"), "sizes": "any"}
+    icon = {"src": static("icons/icon.svg"), "sizes": "any"}
     about = {
         "name": name,
         "short_name": name,
