@@ -93,3 +93,25 @@ def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
     ]
 
     assert answers[-1].status_code == 429
+
+
+@pytest.mark.parametrize(
+    ("address", "last"),
+    [
+        ("2001:db8:1:2:{0:x}::{0:x}", 429),  # one household's /64
+        ("2001:db8:1:{0:x}::1", 303),
+        ("::ffff:10.0.0.{0}", 303),  # IPv4, as a socket of both kinds tells it
+        ("10.0.0.{0}:1234", 303),  # as some proxies spell it
+    ],
+)
+def test_of_ipv6_a_whole_network_is_one_caller(
+    address: str, last: int, make_app: Callable[..., Flask]
+) -> None:
+    client = make_app(TRUSTED_PROXIES="1").test_client()
+
+    answers = [
+        ask(client, f"a{n}@example.com", headers={"X-Forwarded-For": address.format(n + 1)})
+        for n in range(31)
+    ]
+
+    assert answers[-1].status_code == last
