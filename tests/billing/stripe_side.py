@@ -52,6 +52,16 @@ def subscriber(
         return accounts.get(email), made.id
 
 
+def refunds_of(shop: Shop, customer: str) -> list[str]:
+    """The ids of what was given back to this customer. Stripe lists refunds by charge only."""
+    at_stripe = client(shop).v1
+    return [
+        refund.id
+        for charge in at_stripe.charges.list({"customer": customer}).auto_paging_iter()
+        for refund in at_stripe.refunds.list({"charge": charge.id}).auto_paging_iter()
+    ]
+
+
 def person(shop: Shop, email: str) -> User:
     with shop.app.app_context():
         return accounts.get(email)
