@@ -1,0 +1,84 @@
+"""What a page that was paid, left or paid in days gives."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from tests.billing.cases import case
+from tests.billing.live import LiveShop, tell
+from tests.billing.states.telling import (
+    advance,
+    at_stripe,
+    new_email,
+    new_event,
+    outcome,
+    pay,
+    plan,
+    ring,
+    stored,
+    tell_of,
+)
+
+
+@case(13, "the return before the webhook", "the webhook never")
+def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop, ann: User) -> None:
+    browser, _ = shop.signed_in(ann)
+    with browser:
+        answer = shop.ask("GET", "/billing/return", 0, browser)
+
+    assert answer is not None
+    assert answer.status_code == 303
+    assert plan(shop, ann) == "pro"
+    assert ring(shop, ann) == "applied"  # the webhook after all
+    assert plan(shop, ann) == "pro"
+
+
+@case(16, "complete but unpaid", "async payment succeeded", "async payment failed")
+@pytest.mark.parametrize(
+    ("bank", "kind", "ends_with"),
+    [
+        ("000123456789", "checkout.session.async_payment_succeeded", "pro"),
+        ("000111111116", "checkout.session.async_payment_failed", "starter"),
+    ],
+)
+def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
+    shop: LiveShop, bank: str, kind: str, ends_with: str
+) -> None:
+    with shop.app.app_context():
+        bob = accounts.sign_up(new_email())
+    session = pay(shop, bob, number=bank)
+    bob = stored(shop, bob)
+    assert session.payment_status == "unpaid"
+    outcome(tell_of(shop, session, "checkout.session.completed"))
+    assert plan(shop, bob) == "starter"
+
+    advance(shop, bob, "week")
+    outcome(tell_of(shop, session, kind))
+
+    assert plan(shop, bob) == ends_with
+
+
+@case(16, "expired session", "mode payment or setup")
+@pytest.mark.parametrize("mode", ["payment", "setup", "subscription"])
+def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> None:
+    with shop.app.app_context():
+        bob = accounts.sign_up(new_email())
+        customer = at_stripe(shop).customers.create({"email": bob.email}).id
+        with database.writing():
+            database.execute(
+                update(User).where(User.id == bob.id).values(stripe_customer_id=customer)
+            )
+    session = {
+        "id": "cs_test_1", "object": "checkout.session", "customer": customer, "mode": mode,
+        "status": "expired" if mode == "subscription" else "complete", "payment_status": "paid",
+    }  # fmt: skip
+    kind = "checkout.session.expired" if mode == "subscription" else "checkout.session.completed"
+
+    answer = tell(shop, session, id=new_event(), kind=kind)
+
+    assert outcome(answer) in ("applied", "ignored")
+    assert plan(shop, bob) == "starter"

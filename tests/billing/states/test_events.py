@@ -1,0 +1,160 @@
+"""Events of every kind, and what they ring for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import stripe
+import time_machine
+from sqlalchemy import update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import subscriptions
+from saas.database import now
+from tests.billing.cases import case
+from tests.billing.live import LiveShop, tell
+from tests.billing.states.telling import (
+    at_stripe,
+    new_event,
+    outcome,
+    plan,
+    ring,
+    stored,
+    subscribe,
+    subscription_of,
+)
+
+
+@case(4)
+def test_of_two_events_in_the_same_second_the_newest_state_wins(shop: LiveShop, ann: User) -> None:
+    """Both carry the same second, and the later one arrives first."""
+    with time_machine.travel(now(), tick=False):
+        at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
+        ring(shop, ann, "customer.subscription.deleted")
+        ring(shop, ann, "customer.subscription.created")
+
+    assert stored(shop, ann).stripe_subscription_status == "canceled"
+
+
+@case(10, "another api_version")
+def test_an_event_of_another_version_of_the_api_is_a_doorbell_too(
+    shop: LiveShop, ann: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stripe, "api_version", "2019-02-11")  # what `tell` writes into the event
+    old = {"id": "sub_1", "object": "subscription", "customer": {"id": ann.stripe_customer_id}}
+
+    assert outcome(tell(shop, old, id=new_event())) == "applied"
+    assert plan(shop, ann) == "pro"
+
+
+@case(11, "same email at two people")
+def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, ann: User) -> None:
+    ring(shop, ann)
+    twin = at_stripe(shop).customers.create({"email": ann.email})
+    subject = {"id": "sub_1", "object": "subscription", "customer": twin.id}
+
+    assert outcome(tell(shop, subject, id=new_event())) == "not ours"
+    assert stored(shop, ann).stripe_customer_id == ann.stripe_customer_id
+    assert plan(shop, ann) == "pro"
+
+
+@case(22)
+@pytest.mark.parametrize(
+    ("kind", "subject"),
+    [
+        ("invoice.created", {"id": "in_1", "object": "invoice"}),
+        ("invoice.paid", {"id": "in_1", "object": "invoice", "parent": None}),
+        ("invoice.upcoming", {"object": "invoice"}),
+    ],
+)
+def test_invoices_of_every_kind_are_200(
+    shop: LiveShop, ann: User, kind: str, subject: dict[str, Any]
+) -> None:
+    """Stripe holds a draft back for days when invoice.created is not answered with 2xx."""
+    subject = {**subject, "customer": ann.stripe_customer_id}
+
+    assert outcome(tell(shop, subject, id=new_event(), kind=kind)) in (
+        "applied", "ignored",
+    )  # fmt: skip
+
+
+@case(23)
+def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop, ann: User) -> None:
+    ring(shop, ann)
+    (charge,) = at_stripe(shop).charges.list({"customer": ann.stripe_customer_id}).data
+    at_stripe(shop).refunds.create({"charge": charge.id})
+    told = charge.to_dict(for_json=True)
+    dispute = {"id": "dp_1", "object": "dispute", "charge": charge.id}
+
+    for kind, subject, said in (
+        ("charge.refunded", told, "applied"),
+        ("charge.dispute.created", dispute, "not ours"),  # a dispute names no customer
+    ):
+        assert outcome(tell(shop, subject, id=new_event(), kind=kind)) == said
+
+    assert plan(shop, ann) == "pro"
+    at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
+    ring(shop, ann)
+    assert plan(shop, ann) == "starter"
+
+
+@case(25)
+def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User) -> None:
+    changed = at_stripe(shop).customers.update(
+        str(ann.stripe_customer_id), {"email": "eve@example.com"}
+    )
+
+    subject = changed.to_dict(for_json=True)
+    tell(shop, subject, id=new_event(), kind="customer.updated")
+    ring(shop, ann)
+
+    assert stored(shop, ann).email == ann.email
+    with shop.app.app_context():
+        assert accounts.find("eve@example.com") is None
+
+
+@case(12, "404")
+def test_a_customer_that_stripe_does_not_know_is_forgotten(shop: LiveShop, ann: User) -> None:
+    ring(shop, ann)
+    with shop.app.app_context(), database.writing():
+        lost = f"cus_lost_{ann.id}"
+        database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=lost))
+    lost_ann = stored(shop, ann)
+
+    assert ring(shop, lost_ann) == "applied"
+
+    assert stored(shop, ann).stripe_customer_id is None
+    assert plan(shop, ann) == "starter"
+
+
+@case(15)
+def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop, ann: User) -> None:
+    old = subscription_of(shop, ann)
+    at_stripe(shop).subscriptions.cancel(old.id)
+    new = subscribe(shop, ann, shop.price["business", "monthly"])
+    ring(shop, ann, "customer.subscription.created")
+
+    ring(shop, ann, "customer.subscription.deleted")  # of the old one, and late
+
+    assert stored(shop, ann).stripe_subscription_id == new
+    assert plan(shop, ann) == "business"
+
+
+@case(28)
+@pytest.mark.parametrize("years", [1, -1])
+def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: int) -> None:
+    ring(shop, ann)
+    jump = now() + timedelta(days=365 * years)
+    with time_machine.travel(jump, tick=True), shop.app.app_context():
+        assert accounts.get(ann.email).plan.id == "pro"
+        subscriptions.sync(ann.id, cause="in another year")
+        assert accounts.get(ann.email).plan.id == "pro"
+    at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
+
+    ring(shop, ann)  # what was written in another year stands in nobody's way
+
+    assert plan(shop, ann) == "starter"

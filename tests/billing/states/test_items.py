@@ -1,0 +1,89 @@
+"""Prices, items and subscriptions in unusual numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import subscriptions
+from tests.billing.cases import case
+from tests.billing.live import LiveShop
+from tests.billing.states.telling import (
+    as_it_is,
+    at_stripe,
+    item,
+    items,
+    plan,
+    ring,
+    stored,
+    stripe_saying,
+    subscribe,
+    subscription_of,
+)
+
+
+@case(20, "a second, older price")
+def test_an_older_price_gives_its_plan_too(
+    shop: LiveShop, ann: User, make_app: Callable[..., Flask]
+) -> None:
+    ring(shop, ann)
+    sold = {**shop.env, "SANDBOX_URL": shop.sandbox}
+    sold["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"] = f"price_new,{shop.price['pro', 'monthly']}"
+    raised = make_app(**sold)
+
+    with raised.app_context():
+        subscriptions.sync(ann.id, cause="a raised price")
+        assert accounts.get(ann.email).plan.id == "pro"
+
+
+@case(20, "unknown price", "no items", "quantity 0 or none")
+@pytest.mark.parametrize(
+    ("price", "more", "given"),
+    [
+        ("price_of_nobody", {}, "starter"),
+        (None, {}, "starter"),
+        ("pro", {"quantity": 0}, "pro"),
+        ("pro", {"quantity": None}, "pro"),
+    ],
+    ids=["unknown price", "no items", "quantity 0", "no quantity"],
+)
+def test_unusual_items_give_what_is_known_and_crash_nothing(
+    shop: LiveShop, ann: User, price: str | None, more: dict[str, Any], given: str
+) -> None:
+    known = shop.price["pro", "monthly"]
+    found = [item(shop, ann, known if price == "pro" else price, **more)] if price else []
+
+    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(*found))):
+        assert ring(shop, ann) == "applied"
+
+    assert plan(shop, ann) == given
+
+
+@case(20, "several items", "items with different periods")
+def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User) -> None:
+    extra = item(shop, ann, "price_extra", days=3)
+    main = item(shop, ann, shop.price["business", "yearly"], days=365)
+
+    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(extra, main))):
+        ring(shop, ann)
+
+    person = stored(shop, ann)
+    assert plan(shop, ann) == "business"
+    assert person.stripe_current_period_end.timestamp() == main["current_period_end"]  # type: ignore[union-attr]
+
+
+@case(20, "more than 10 subscriptions")
+def test_the_living_one_is_found_among_many_that_have_ended(shop: LiveShop, ann: User) -> None:
+    at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
+    living = subscribe(shop, ann, shop.price["business", "monthly"])
+    for _ in range(12):
+        at_stripe(shop).subscriptions.cancel(subscribe(shop, ann, shop.price["pro", "monthly"]))
+
+    ring(shop, ann)
+
+    assert stored(shop, ann).stripe_subscription_id == living

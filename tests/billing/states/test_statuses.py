@@ -1,0 +1,172 @@
+"""Each status and each change of a subscription, and the plan that it gives."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from saas.auth.models import User
+from saas.database import now
+from tests.billing import stripe_side
+from tests.billing.cases import case
+from tests.billing.live import LiveShop
+from tests.billing.states.telling import (
+    advance,
+    as_it_is,
+    at_stripe,
+    failing,
+    new_email,
+    plan,
+    ring,
+    stored,
+    stripe_saying,
+    subscription_of,
+)
+
+
+@case(17)
+@pytest.mark.parametrize(
+    ("said", "given"),
+    [
+        ({"status": "incomplete"}, "starter"),
+        ({"status": "incomplete_expired"}, "starter"),
+        ({"status": "trialing"}, "pro"),
+        ({"status": "past_due"}, "pro"),  # within the grace
+        ({"status": "unpaid"}, "starter"),
+        ({"status": "paused"}, "starter"),
+        ({"status": "active", "pause_collection": {"behavior": "void", "resumes_at": None}}, "pro"),
+        ({"status": "brand_new"}, "starter"),
+    ],
+    ids=lambda given: given.get("status") if isinstance(given, dict) else given,
+)
+def test_each_status_gives_or_takes_as_written(
+    shop: LiveShop, ann: User, said: dict[str, Any], given: str
+) -> None:
+    with stripe_saying(shop, ann, as_it_is(shop, ann, **said)):
+        assert ring(shop, ann) == "applied"
+
+        assert plan(shop, ann) == given
+        assert stored(shop, ann).stripe_subscription_status == said["status"]
+
+
+@case(18)
+def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: User) -> None:
+    found = subscription_of(shop, ann)
+    change = at_stripe(shop).subscriptions.update
+
+    change(found.id, {"cancel_at_period_end": True})
+    ring(shop, ann)
+    person = stored(shop, ann)
+    assert person.stripe_cancel_at == person.stripe_current_period_end
+    assert plan(shop, ann) == "pro"
+
+    change(found.id, {"cancel_at_period_end": False})
+    ring(shop, ann)
+    assert stored(shop, ann).stripe_cancel_at is None
+
+    day = int((now() + timedelta(days=9)).timestamp())
+    change(found.id, {"cancel_at": day})
+    ring(shop, ann)
+    assert stored(shop, ann).stripe_cancel_at.timestamp() == day  # type: ignore[union-attr]
+    assert plan(shop, ann) == "pro"
+
+    at_stripe(shop).subscriptions.cancel(found.id)
+    ring(shop, ann)
+    assert plan(shop, ann) == "starter"
+
+
+@case(19, "monthly to yearly with proration")
+def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
+    shop: LiveShop, ann: User
+) -> None:
+    found = subscription_of(shop, ann)
+    yearly = shop.price["pro", "yearly"]
+    item = found["items"].data[0].id
+    at_stripe(shop).subscriptions.update(
+        found.id,
+        {"items": [{"id": item, "price": yearly}], "proration_behavior": "always_invoice"},
+    )
+
+    ring(shop, ann)
+
+    newest = at_stripe(shop).invoices.list({"customer": ann.stripe_customer_id}).data[0]
+    assert len(newest.lines.data) > 1
+    assert stored(shop, ann).stripe_price_id == yearly
+    assert plan(shop, ann) == "pro"
+
+
+@case(19, "pending update")
+def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, ann: User) -> None:
+    found = subscription_of(shop, ann)
+    failing(shop, ann)
+    item = found["items"].data[0].id
+    waiting = at_stripe(shop).subscriptions.update(
+        found.id,
+        {
+            "items": [{"id": item, "price": shop.price["business", "yearly"]}],
+            "payment_behavior": "pending_if_incomplete",
+            "proration_behavior": "always_invoice",
+        },
+    )
+    assert waiting.pending_update
+
+    ring(shop, ann)
+
+    assert plan(shop, ann) == "pro"
+    assert stored(shop, ann).stripe_price_id == shop.price["pro", "monthly"]
+
+
+@case(19, "scheduled downgrade")
+def test_a_downgrade_that_is_planned_counts_from_its_day(shop: LiveShop) -> None:
+    email = new_email()
+    bob, subscription = stripe_side.subscriber(shop, email, "business", synced=False)
+    plan_a_downgrade(shop, subscription)
+    ring(shop, bob)
+    assert plan(shop, bob) == "business"
+
+    advance(shop, bob, "renewal")
+    ring(shop, bob)
+
+    assert plan(shop, bob) == "pro"
+
+
+def plan_a_downgrade(shop: LiveShop, subscription: str) -> None:
+    schedule = at_stripe(shop).subscription_schedules.create({"from_subscription": subscription})
+    (phase,) = schedule.phases
+    at_stripe(shop).subscription_schedules.update(
+        schedule.id,
+        {
+            "phases": [
+                {
+                    "items": [{"price": shop.price["business", "monthly"], "quantity": 1}],
+                    "start_date": phase.start_date, "end_date": phase.end_date,
+                },
+                {
+                    "items": [{"price": shop.price["pro", "monthly"], "quantity": 1}],
+                    "duration": {"interval": "month", "interval_count": 1},
+                    "proration_behavior": "none",
+                },
+            ]
+        },
+    )  # fmt: skip
+
+
+@case(21, "recovery restores")
+def test_what_failed_and_is_paid_is_as_before(shop: LiveShop, ann: User) -> None:
+    failing(shop, ann)
+    advance(shop, ann, "renewal")
+    ring(shop, ann, "invoice.payment_failed")
+    assert stored(shop, ann).stripe_subscription_status == "past_due"
+    assert stored(shop, ann).stripe_past_due_since is not None
+
+    failing(shop, ann, "pm_card_visa")  # a card that works again
+    open_ones = {"customer": ann.stripe_customer_id, "status": "open"}
+    for invoice in at_stripe(shop).invoices.list(open_ones).data:
+        at_stripe(shop).invoices.pay(invoice.id)
+    ring(shop, ann, "invoice.paid")
+
+    assert stored(shop, ann).stripe_subscription_status == "active"
+    assert stored(shop, ann).stripe_past_due_since is None
+    assert plan(shop, ann) == "pro"
