@@ -1,0 +1,98 @@
+"""Dying at every step, mending it as production does, and what must be true then."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from datetime import timedelta
+
+import requests
+import time_machine
+from sqlalchemy import select
+
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import subscriptions, sweeps
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import db, now
+from saas.mail import outbox
+from saas.mail.models import OutboxMessage
+from saas.users import closing
+from tests.billing import stripe_side
+from tests.billing.live import LiveShop
+from tests.visitor import Page
+
+A_MOMENT_LATER = timedelta(minutes=6)  # when leases are over and sweeps look again
+_numbers = itertools.count(1)
+
+
+def email() -> str:
+    """Somebody new: a test lives through as many people as there are steps."""
+    return f"mortal-{next(_numbers)}@example.com"
+
+
+def every_step(answers: list[requests.Response | None], *landmarks: str) -> Iterator[int]:
+    """Numbers of steps to die at, until one was answered; its steps must pass these landmarks."""
+    for number in itertools.count(1):
+        yield number
+        answer = answers[-1]
+        if answer is not None:
+            steps = iter(answer.headers["X-Steps"].split("; "))
+            missing = [each for each in landmarks if each not in steps]
+            assert not missing, (missing, answer.headers["X-Steps"])
+            assert number > len(landmarks)
+            return
+
+
+def sweep(shop: LiveShop) -> None:
+    """What the worker does every minute, when everything that was begun has been given up."""
+    with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
+        sweeps.apply_what_was_left()
+        closing.finish_closing()
+        outbox.flush()
+
+
+def is_applied_once(shop: LiveShop, person: User, event: str) -> None:
+    with shop.app.app_context():
+        stored = accounts.get(person.email)
+        assert subscriptions.differences(stored) == {}
+        assert stored.is_paid
+        row = db.session.get(StripeEvent, event)
+        assert row is not None
+        assert row.processed_at is not None
+        changes = select(SubscriptionChange).where(SubscriptionChange.user_id == person.id)
+        (change,) = db.session.scalars(changes)
+        assert change.cause == event
+    mails_are_there_once(shop, person)
+
+
+def mails_are_there_once(shop: LiveShop, person: User) -> None:
+    """Every promised mail was handed over; a second copy has the same Message-ID."""
+    sweep(shop)
+    with shop.app.app_context():
+        mine = select(OutboxMessage).where(OutboxMessage.subject_id == person.id)
+        promised = db.session.scalars(mine).all()
+    assert {message.kind for message in promised} >= {"welcome"}
+    assert len({message.kind for message in promised}) == len(promised)
+    assert all(message.handed_over_at for message in promised)
+    handed = shop.postbox.to(person.email)
+    assert len(set(handed)) == len(promised)
+    assert len(handed) <= len(promised) + 1
+
+
+def nobody_is_gone_and_still_charged(shop: LiveShop, person: User, subscription: str) -> None:
+    with shop.app.app_context():
+        if db.session.get(User, person.id) is None:
+            assert status_of(shop, subscription) == "canceled"
+
+
+def status_of(shop: LiveShop, subscription: str) -> str:
+    return str(stripe_side.client(shop).v1.subscriptions.retrieve(subscription).status)
+
+
+def ask_to_sign_in(shop: LiveShop, address: str, die_at: int) -> requests.Response | None:
+    with requests.Session() as browser:
+        form = Page(browser.get(f"{shop.url}/login", timeout=30)).form("/login")
+        network = {"X-Forwarded-For": f"10.0.0.{next(_numbers) % 250}", "Origin": shop.url}
+        data = {**form.fields, "email": address}
+        return shop.ask("POST", "/login", die_at, browser, data=data, headers=network)

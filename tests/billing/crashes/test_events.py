@@ -1,0 +1,160 @@
+"""Handling an event: applied once, refunded once, adopted once."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import requests
+from sqlalchemy import update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import ownership
+from saas.billing.models import StripeEvent
+from saas.database import db
+from saas.users import closing
+from tests.billing import stripe_side
+from tests.billing.cases import case
+from tests.billing.crashes.steps import email, every_step, is_applied_once, status_of, sweep
+from tests.billing.live import LiveShop, tell
+
+
+@pytest.mark.parametrize("mended_by", ["stripe", "the sweep"])
+@case(5, "kill -9 at each step")
+def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "UPDATE users",
+        "INSERT subscription_changes", "UPDATE stripe_events", "COMMIT", "the answer",
+    ):  # fmt: skip
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+        event = f"evt_{subscription}"
+
+        answers.append(tell(live, subject, id=event, die_at=die_at))
+
+        if answers[-1] is None and mended_by == "the sweep" and is_noted(live, event):
+            sweep(live)
+        else:
+            again = tell(live, subject, id=event)
+            assert again is not None
+            assert again.status_code == 200
+        is_applied_once(live, ann, event)
+        assert tell(live, subject, id=event).json() == {"outcome": "seen"}  # type: ignore[union-attr]
+        is_applied_once(live, ann, event)
+
+
+@case(5, "failure at each step")
+def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
+    for fail_at in itertools.count(1):
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+        event = f"evt_{subscription}"
+
+        answer = tell(live, subject, id=event, fail_at=fail_at)
+
+        assert answer is not None
+        if answer.status_code == 200:
+            assert fail_at > 7
+            break
+        assert answer.status_code == 503
+        assert stripe_side.person(live, ann.email).stripe_sync_counter == ann.stripe_sync_counter
+        assert tell(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
+        is_applied_once(live, ann, event)
+
+
+def is_noted(shop: LiveShop, event: str) -> bool:
+    with shop.app.app_context():
+        return db.session.get(StripeEvent, event) is not None
+
+
+def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: LiveShop) -> None:
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions",
+        "POST /stripe/v1/refunds", "DELETE /stripe/v1/subscriptions/<sub>",
+        "GET /stripe/v1/subscriptions", "UPDATE users", "COMMIT", "the answer",
+    ):  # fmt: skip
+        ann, first = stripe_side.subscriber(live, email(), synced=False)
+        second = subscribe_again(live, ann)
+        subject = {"id": second, "object": "subscription", "customer": ann.stripe_customer_id}
+        event = f"evt_{second}"
+
+        answers.append(tell(live, subject, id=event, die_at=die_at))
+
+        tell(live, subject, id=event)
+        is_applied_once(live, ann, event)
+        assert sorted(status_of(live, each) for each in (first, second)) == ["active", "canceled"]
+        assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+        assert len(set(live.postbox.to(ann.email, "refunded"))) == 1
+
+
+def subscribe_again(shop: LiveShop, person: User) -> str:
+    with shop.app.app_context():
+        marks = ownership.metadata_of(person)
+    made = stripe_side.client(shop).v1.subscriptions.create(
+        {
+            "customer": str(person.stripe_customer_id),
+            "items": [{"price": shop.price["pro", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    return made.id
+
+
+def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveShop) -> None:
+    live = live_on_postgres
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "GET /stripe/v1/customers/<cus>", "UPDATE users", "COMMIT",
+        "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
+    ):  # fmt: skip
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        with live.app.app_context(), database.writing():  # as a restored backup does
+            database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
+        subject = marked(live, subscription)
+
+        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+
+        tell(live, subject, id=f"evt_{subscription}")
+        is_applied_once(live, ann, f"evt_{subscription}")
+        assert stripe_side.person(live, ann.email).stripe_customer_id == ann.stripe_customer_id
+
+
+def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
+    live_on_sqlite: LiveShop,
+) -> None:
+    live = live_on_sqlite
+    answers: list[requests.Response | None] = []
+    for die_at in every_step(
+        answers,
+        "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "POST /stripe/v1/refunds",
+        "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the answer",
+    ):  # fmt: skip
+        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        with live.app.app_context():
+            with database.writing():  # the account does not know of its customer when it closes
+                database.execute(
+                    update(User).where(User.id == ann.id).values(stripe_customer_id=None)
+                )
+            closing.close_account(accounts.get(ann.email))
+        subject = marked(live, subscription)
+
+        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+
+        tell(live, subject, id=f"evt_{subscription}")
+        assert status_of(live, subscription) == "canceled"
+        assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+
+
+def marked(shop: LiveShop, subscription: str) -> dict[str, Any]:
+    """The subscription as an event carries it, with our marks."""
+    found = stripe_side.client(shop).v1.subscriptions.retrieve(subscription)
+    told: dict[str, Any] = found.to_dict(for_json=True)
+    return told

@@ -1,0 +1,137 @@
+"""Dying at any moment, while Stripe and people go on."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import chain
+
+import requests
+from sqlalchemy import func, select
+
+from saas.auth import accounts
+from saas.auth.models import SignInLink, User
+from saas.billing import subscriptions
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import db
+from tests.billing import stripe_side
+from tests.billing.crashes.steps import (
+    ask_to_sign_in,
+    email,
+    nobody_is_gone_and_still_charged,
+    status_of,
+    sweep,
+)
+from tests.billing.live import WORKERS, LiveShop, kill_a_worker
+from tests.visitor import eventually
+
+
+def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop) -> None:
+    """Webhooks that Stripe sends by itself, closings and sign-ins, while processes die."""
+    people = [stripe_side.subscriber(live, email()) for _ in range(6)]
+    leaving, staying = people[:2], people[2:]
+    addresses = [email() for _ in range(12)]
+    live.listen_to_stripe(True)
+
+    with dying_at_random(live), ThreadPoolExecutor(10) as pool:
+        work = [
+            pool.map(partial(change_plans, live), [subscription for _, subscription in staying]),
+            pool.map(partial(leave, live), [person for person, _ in leaving]),
+            pool.map(partial(sign_in, live), addresses),
+        ]
+    assert len(list(chain(*work))) == 18  # and none of them failed by itself
+    live.kill()  # and in the end everything at once
+    live.start()
+    eventually(lambda: not undelivered(live), seconds=60)
+    live.listen_to_stripe(False)
+    sweep(live)
+
+    everything_was_applied(live, [person for person, _ in staying])
+    for person, subscription in leaving:
+        nobody_is_gone_and_still_charged(live, person, subscription)
+        # Or we died before it was begun: then nothing at all has changed.
+        assert is_gone(live, person) or status_of(live, subscription) == "active"
+    for address in addresses:
+        handed = live.postbox.to(address)
+        assert len(set(handed)) == promised_to(live, address)
+        assert len(handed) <= len(set(handed)) + 1
+
+
+@contextmanager
+def dying_at_random(shop: LiveShop) -> Iterator[None]:
+    dice, over = random.Random(7), threading.Event()
+
+    def reap() -> None:
+        while not over.wait(dice.uniform(0, 0.3)):  # no waiting for anything: random is the point
+            kill_a_worker(shop, dice.randrange(WORKERS))
+
+    reaper = threading.Thread(target=reap)
+    reaper.start()
+    try:
+        yield
+    finally:
+        over.set()
+        reaper.join()
+
+
+def change_plans(shop: LiveShop, subscription: str) -> None:
+    at_stripe = stripe_side.client(shop).v1
+    item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
+    for plan in ("business", "pro") * 8:
+        at_stripe.subscriptions.update(
+            subscription, {"items": [{"id": item, "price": shop.price[plan, "monthly"]}]}
+        )
+
+
+def leave(shop: LiveShop, person: User) -> None:
+    browser, header = shop.signed_in(person)
+    with browser:
+        shop.ask("DELETE", "/api/user", 0, browser, headers=header)
+
+
+def sign_in(shop: LiveShop, address: str) -> None:
+    with suppress(requests.ConnectionError):
+        ask_to_sign_in(shop, address, 0)
+
+
+def everything_was_applied(shop: LiveShop, people: list[User]) -> None:
+    with shop.app.app_context():
+        left = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
+        assert db.session.scalars(left).all() == []
+        for person in people:
+            assert subscriptions.differences(accounts.get(person.email)) == {}
+            has_a_gapless_history(person)
+
+
+def undelivered(shop: LiveShop) -> int:
+    """Events that Stripe has not yet been able to deliver; it goes on trying."""
+    (row,) = shop.sandbox_store.rows("SELECT count(*) FROM deliveries WHERE state = 'pending'")
+    return int(row[0])
+
+
+def has_a_gapless_history(person: User) -> None:
+    """Each change begins where the one before ended, so none is missing and none is double."""
+    changes = db.session.scalars(
+        select(SubscriptionChange)
+        .where(SubscriptionChange.user_id == person.id)
+        .order_by(SubscriptionChange.counter)
+    ).all()
+    for earlier, later in itertools.pairwise(changes):
+        assert earlier.after == later.before
+        assert earlier.counter < later.counter
+
+
+def is_gone(shop: LiveShop, person: User) -> bool:
+    with shop.app.app_context():
+        return db.session.get(User, person.id) is None
+
+
+def promised_to(shop: LiveShop, address: str) -> int:
+    with shop.app.app_context():
+        asked = select(func.count()).select_from(SignInLink).where(SignInLink.email == address)
+        return db.session.scalar(asked) or 0
