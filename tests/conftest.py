@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -35,6 +36,15 @@ _QUIET = [
 ]  # fmt: skip
 os.environ["FLASK_SKIP_DOTENV"] = "1"  # what `make run` and its user wrote is not for tests
 SECRET = "a-secret-for-tests-of-more-than-32-characters"
+
+
+def pytest_configure() -> None:
+    """Let the commands under test hear Ctrl-C, also where the tests run in the background.
+
+    What a shell starts in the background ignores SIGINT, and so does everything that it starts.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def settings(**changes: str) -> dict[str, Any]:

@@ -235,16 +235,16 @@ def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
         command = [sys.executable, "-m", "flask", "--app", "wsgi", "billing"]
         gate.let_through = 1
         gate.shut()
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [*command, "verify"], cwd=ROOT, env=env, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            eventually(lambda: gate.waiting, 40)  # it waits for the second page
-            process.send_signal(signal.SIGINT)  # as Ctrl-C does
-            _, said = process.communicate(timeout=30)
-        finally:
-            process.kill()
-            gate.open()
+        ) as process:
+            try:
+                eventually(lambda: gate.waiting, 40)  # it waits for the second page
+                process.send_signal(signal.SIGINT)  # as Ctrl-C does
+                _, said = process.communicate(timeout=30)
+            finally:
+                process.kill()
+                gate.open()
 
         assert process.returncode == 130
         advice = re.fullmatch(
