@@ -1,0 +1,129 @@
+"""Adding and removing a provider in the settings."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from saas import database
+from saas.auth.models import Identity, Session, User
+from saas.database import db, now
+from saas.mail.models import OutboxMessage
+from tests.auth.providers.coming import begin, choose, come_in, identity_of, refused, rows, somebody
+from tests.conftest import Shop
+from tests.visitor import Page, Visitor, eventually
+
+
+def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/github/link", follow=False)
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "alan"}))
+    assert page.path == "/dashboard/settings"
+    assert "GitHub signs you in from now on" in page.text
+
+    other = shop.visitor()
+    assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
+    assert [person.email for person in rows(shop, User)] == ["ann@example.com"]
+
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    other.visit("/dashboard/settings")
+    assert "GitHub does not sign you in any more" in other.submit(path).text
+    assert rows(shop, Identity) == []
+    refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "is not verified at GitHub")
+    eventually(lambda: subjects(visitor, "ann@example.com", "no more"))
+    assert subjects(visitor, "ann@example.com", "GitHub") == [
+        "Your GitHub account signs in to Plinth no more",
+        "Your GitHub account can sign in to Plinth",
+    ]
+
+
+def subjects(visitor: Visitor, email: str, about: str) -> list[str]:
+    """Of the mails about something, the newest first."""
+    mails = visitor.mails_to(email)
+    return [mail["subject"] for mail in mails if about in mail["subject"]]
+
+
+def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ada@example.com")
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    come_in(shop.visitor(), "google", **somebody("new@example.com"))
+
+    about = "Your Google account can sign in to Plinth"
+    eventually(lambda: subjects(visitor, "ada@example.com", about))
+    with shop.app.app_context():
+        told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "way_in")
+        (person_id,) = db.session.scalars(told)
+        assert db.session.get_one(User, person_id).email == "ada@example.com"
+
+
+def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    visitor.sign_in("eve@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/google/link", follow=False)
+
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "ada"}))
+
+    refused(page, 409, "That Google account is in use")
+    owners = {person.id: person.email for person in rows(shop, User)}
+    assert owners[identity_of(shop).user_id] == "ada@example.com"
+
+
+def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: Visitor) -> None:
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+    visitor.sign_in("eve@example.com")
+    token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
+
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    answer = visitor.request("POST", path, data={"csrf_token": token})
+
+    assert answer.status_code == 404
+    assert identity_of(shop)
+
+
+@pytest.mark.parametrize(("as_", "path"), [("ada", "/dashboard/settings"), ("grace", None)])
+def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
+    as_: str, path: str | None, shop: Shop, visitor: Visitor
+) -> None:
+    come_in(shop.visitor(), "google", **{"as": "grace"})
+    come_in(visitor, "google", **{"as": "ada"})
+    before = visitor.cookie
+    with shop.app.app_context(), database.writing():
+        database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/identities/github/link")
+    assert visitor.page.path == "/auth/confirm"
+
+    visitor.submit("/auth/oauth/google", follow=False)
+    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": as_}))
+
+    if path:
+        assert page.path == path
+        assert visitor.cookie != before
+    else:
+        refused(page, 403, "That is somebody else")
+        assert visitor.visit("/dashboard/settings").text.count("ada@example.com") > 0
+
+
+def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    ann = shop.visitor()
+    ann.sign_in("ann@example.com")
+    # One browser: it began the one sign-in and finished the other.
+    with shop.app.test_request_context():
+        serializer = shop.app.session_interface.get_signing_serializer(shop.app)
+    mixed = serializer.loads(visitor.cookie) | serializer.loads(ann.cookie)
+    visitor.browser.cookies.clear()
+
+    page = Page(
+        visitor.request("GET", back, headers={"Cookie": f"session={serializer.dumps(mixed)}"})
+    )
+
+    refused(page, 409, "You are signed in already")
+    assert rows(shop, Identity) == []

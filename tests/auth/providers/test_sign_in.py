@@ -1,0 +1,188 @@
+"""Coming in, and finding one's own account and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+from flask import Flask
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import Identity, Passkey, Session, User
+from saas.database import now
+from tests.auth.providers.coming import begin, both_providers, come_in, identity_of, rows, somebody
+from tests.conftest import Shop, both_databases
+from tests.visitor import Visitor
+
+
+@both_databases
+@both_providers
+def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
+    provider: str, shop: Shop, visitor: Visitor
+) -> None:
+    assert come_in(visitor, provider, **{"as": "ada"}).path == "/dashboard"
+    again = shop.visitor()
+    assert come_in(again, provider, **{"as": "ada"}).path == "/dashboard"
+
+    (person,) = rows(shop, User)
+    assert person.email == "ada@example.com"
+    assert person.verified_at
+    identity = identity_of(shop)
+    assert identity.issuer == f"{shop.sandbox}/identity/{provider}"
+    assert len(rows(shop, Session)) == 2
+
+
+def test_one_comes_back_to_where_one_was_going(visitor: Visitor) -> None:
+    page = come_in(visitor, "google", "/login?next=/dashboard/settings%3Fa%3Db", **{"as": "ada"})
+
+    assert page.url.endswith("/dashboard/settings?a=b")
+
+
+def test_a_sign_in_leads_nowhere_else(visitor: Visitor) -> None:
+    page = come_in(visitor, "google", "/login?next=//evil.example/", **{"as": "ada"})
+
+    assert page.path == "/dashboard"
+
+
+def test_google_is_asked_with_pkce_nonce_and_our_exact_address(
+    shop: Shop, visitor: Visitor
+) -> None:
+    asked = dict(parse_qsl(urlsplit(begin(visitor, "google")).query))
+
+    assert asked["code_challenge_method"] == "S256"
+    assert len(asked["code_challenge"]) == 43
+    assert len(asked["state"]) == len(asked["nonce"]) == 43
+    assert asked["state"] != asked["nonce"]
+    assert asked["redirect_uri"] == f"{shop.url}/auth/oauth/google/callback"
+    assert asked["scope"] == "openid email"
+
+
+def test_the_address_that_one_comes_back_to_is_not_taken_from_the_host_header(
+    shop: Shop, visitor: Visitor
+) -> None:
+    token = visitor.visit("/login").form("/auth/oauth/google").fields["csrf_token"]
+
+    answer = visitor.request(
+        "POST",
+        "/auth/oauth/google",
+        data={"csrf_token": token},
+        headers={"Host": "evil.example", "Cookie": f"session={visitor.cookie}"},
+    )
+
+    assert urlencode({"redirect_uri": f"{shop.url}/auth/"}) in answer.headers["Location"]
+
+
+def test_an_account_is_known_by_its_number_when_its_address_has_changed(
+    shop: Shop, visitor: Visitor
+) -> None:
+    come_in(visitor, "google", **somebody("old@example.com"))
+
+    come_in(shop.visitor(), "google", **somebody("new@example.com", account="old@example.com"))
+
+    (person,) = rows(shop, User)
+    assert person.email == "old@example.com"
+    assert identity_of(shop).email == "new@example.com"
+
+
+def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_owner(
+    shop: Shop, visitor: Visitor
+) -> None:
+    come_in(visitor, "google", **somebody("first@example.com", account="number-one"))
+    come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-one"))
+
+    come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-two"))
+
+    people = {person.email: person.id for person in rows(shop, User)}
+    owners = {each.subject: each.user_id for each in rows(shop, Identity)}
+    assert set(people) == {"first@example.com", "moved@example.com"}
+    assert len(set(owners.values())) == 2
+
+
+@both_providers
+def test_a_verified_address_joins_the_account_that_has_verified_it_too(
+    provider: str, shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ada@example.com")
+
+    come_in(shop.visitor(), provider, **{"as": "ada"})
+
+    (person,) = rows(shop, User)
+    assert identity_of(shop).user_id == person.id
+
+
+def prepare_account(shop: Shop, email: str) -> None:
+    """An account whose address nobody proved, with ways in that somebody put there."""
+    with shop.app.app_context():
+        person = accounts.sign_up(email)
+        with database.writing() as session:
+            session.add(
+                Session(user_id=person.id, token_hash=b"theirs", expires_at=now() + timedelta(1))
+            )
+            session.add(
+                Identity(
+                    user_id=person.id, provider="github", issuer="https://github.example",
+                    subject="13", email="eve@evil.example",
+                )
+            )  # fmt: skip
+            session.add(
+                Passkey(
+                    user_id=person.id, name="Eve", credential_id=b"e", public_key=b"k", sign_count=0
+                )
+            )
+
+
+@pytest.mark.parametrize("way", ["google", "github", "mail"])
+def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
+    way: str, shop: Shop, visitor: Visitor
+) -> None:
+    prepare_account(shop, "ada@example.com")
+
+    if way == "mail":
+        visitor.sign_in("ada@example.com")
+    else:
+        come_in(visitor, way, **{"as": "ada"})
+
+    assert visitor.page.path == "/dashboard"
+    (person,) = rows(shop, User)
+    assert person.verified_at
+    assert [session.token_hash == b"theirs" for session in rows(shop, Session)] == [False]
+    assert rows(shop, Passkey) == []
+    assert all(identity.subject != "13" for identity in rows(shop, Identity))
+
+
+_STRIPE = {
+    "STRIPE_API_KEY": "sk_test_1",
+    "STRIPE_WEBHOOK_SECRET": "whsec_1",
+    "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1",
+    "STRIPE_PRO_YEARLY_PRICE_ID": "price_2",
+    "STRIPE_BUSINESS_MONTHLY_PRICE_ID": "price_3",
+    "STRIPE_BUSINESS_YEARLY_PRICE_ID": "price_4",
+}
+
+
+def test_a_provider_without_keys_is_not_there(make_app: Callable[..., Flask]) -> None:
+    keys = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret"}
+    app = make_app(SANDBOX_URL="", SMTP_URL="smtp://localhost", **_STRIPE, **keys)
+
+    client = app.test_client()
+
+    page = client.get("/login").text
+    assert "Continue with Google" in page
+    assert "GitHub" not in page
+    assert client.get("/auth/oauth/github/callback").status_code == 404
+    assert client.get("/auth/oauth/facebook/callback").status_code == 404
+    policy = client.get("/login").headers["Content-Security-Policy"]
+    assert "https://accounts.google.com" in policy
+    assert "https://github.com" not in policy
+
+
+def test_the_doors_are_limited_by_where_somebody_comes_from(visitor: Visitor) -> None:
+    statuses = [
+        visitor.visit("/auth/oauth/google/callback?state=x&code=x").status for _ in range(61)
+    ]
+
+    assert statuses[:60] == [400] * 60
+    assert statuses[60] == 429
