@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import uuid
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from saas import database, jobs
 from saas.auth import addresses
 from saas.auth.models import User
-from saas.billing import gateway
+from saas.billing import gateway, sweeping
 from saas.database import db, now
 
 log = logging.getLogger("saas.billing")
@@ -41,29 +41,34 @@ def note(person: User) -> None:
 
 @jobs.task
 def tell_stripe(person_id: str) -> None:
-    """Give Stripe's customer the address that the person has now."""
-    person = db.session.get(User, uuid.UUID(person_id), populate_existing=True)
-    if person is None or person.stripe_address_due_at is None:
-        return
-    due, email = person.stripe_address_due_at, person.email
+    """Give Stripe's customer the address that the person has now; the sweep does what fails."""
     try:
-        if person.stripe_customer_id:
-            gateway.change_address(person.stripe_customer_id, email)
+        _tell(uuid.UUID(person_id))
     except gateway.StripeError as error:
-        log.warning("Stripe has an old address: %s", error, extra={"person_id": person.id})
-        return
-    with database.writing():
-        # Only this change is done: the address may have been changed again meanwhile.
-        database.execute(
-            update(User)
-            .where(User.id == person.id, User.stripe_address_due_at == due)
-            .values(stripe_address_due_at=None)
-        )
+        log.warning("Stripe has an old address: %s", error, extra={"person_id": person_id})
 
 
 @jobs.sweep(minutes=10)
 def tell_stripe_what_is_left() -> None:
     """Addresses that could not be told: Stripe was away, or the job was lost."""
     left = select(User.id).where(User.stripe_address_due_at.isnot(None))
-    for person_id in db.session.scalars(left.limit(_AT_ONCE)).all():
-        tell_stripe(str(person_id))
+    some = db.session.scalars(left.order_by(func.random()).limit(_AT_ONCE)).all()
+    sweeping.one_by_one(some, _tell, about="new address of")
+
+
+def _tell(person_id: uuid.UUID) -> None:
+    person = db.session.get(User, person_id, populate_existing=True)
+    if person is None or person.stripe_address_due_at is None:
+        return
+    due, email = person.stripe_address_due_at, person.email
+    if person.stripe_customer_id:
+        gateway.change_address(person.stripe_customer_id, email)
+    with database.writing():
+        done = database.execute(
+            update(User)
+            .where(User.id == person.id, User.stripe_address_due_at == due)
+            .values(stripe_address_due_at=None)
+        )
+        if not done and (again := db.session.get(User, person_id, populate_existing=True)):
+            # It was changed again meanwhile, and what we told may have arrived after that.
+            note(again)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
 from datetime import timedelta
-from uuid import UUID
+from functools import partial
 
-from sqlalchemy import or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from saas import jobs
 from saas.auth.models import User
-from saas.billing import gateway, handling, subscriptions
+from saas.billing import handling, subscriptions, sweeping
 from saas.billing.letters import TRIAL_NOTICE
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
-
-log = logging.getLogger("saas.billing")
 
 _WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
 _GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
@@ -36,13 +32,7 @@ def apply_what_was_left() -> None:
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(_AT_ONCE)
     ).all()
-    for event_id, customer_id in left:
-        try:
-            handling.handle(event_id, customer_id)
-        except gateway.StripeError as error:
-            log.warning("event still not applied: %s", error, extra={"event_id": event_id})
-        except Exception:  # whatever is wrong with one, the others are applied
-            log.exception("event still not applied", extra={"event_id": event_id})
+    sweeping.one_by_one(left, lambda event: handling.handle(*event), about="event")
 
 
 @jobs.sweep(minutes=10)
@@ -52,31 +42,28 @@ def look_after_ended_periods() -> None:
     The clock takes nothing away by itself: Stripe says whether the period was renewed.
     """
     at = now()
-    silent = select(User.id).where(
+    silent = and_(
         User.stripe_subscription_status.in_(LIVE_STATUSES),
         or_(User.stripe_current_period_end < at, User.stripe_cancel_at < at),
         or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _ASK_AGAIN),
     )
-    _sync(db.session.scalars(silent.limit(_AT_ONCE)).all(), cause="period end")
+    _sync(silent, cause="period end")
 
 
 @jobs.sweep(minutes=60)
 def look_after_trials() -> None:
     """Ask about trials that end soon, so that nobody is charged without having been told."""
     at = now()
-    ending = select(User.id).where(
+    ending = and_(
         User.stripe_subscription_status == "trialing",
         User.stripe_current_period_end.between(at, at + TRIAL_NOTICE),
         or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _A_DAY),
     )
-    _sync(db.session.scalars(ending.limit(_AT_ONCE)).all(), cause="trial end")
+    _sync(ending, cause="trial end")
 
 
-def _sync(people: Sequence[UUID], cause: str) -> None:
-    for person_id in people:
-        try:
-            subscriptions.sync(person_id, cause=cause)
-        except gateway.StripeError as error:
-            log.warning("a sweep could not sync: %s", error, extra={"person_id": person_id})
-        except Exception:  # whatever is wrong with one, the others are looked after
-            log.exception("a sweep could not sync", extra={"person_id": person_id})
+def _sync(whom: ColumnElement[bool], cause: str) -> None:
+    """Sync some of these, in any order: nobody waits for ever behind those that fail."""
+    chosen = select(User.id).where(whom).order_by(func.random()).limit(_AT_ONCE)
+    people = db.session.scalars(chosen).all()
+    sweeping.one_by_one(people, partial(subscriptions.sync, cause=cause), about="person")

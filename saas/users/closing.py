@@ -10,12 +10,12 @@ import logging
 import uuid
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from saas import database, jobs, mail, patience
 from saas.auth import audit, roles
 from saas.auth.models import SignInLink, User
-from saas.billing import gateway, ownership
+from saas.billing import gateway, ownership, sweeping
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -73,15 +73,13 @@ def close_account(person: User, *, by: str | None = None) -> None:
 @jobs.sweep(minutes=5)
 def finish_closing() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
-    left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND)
-    for person_id in db.session.scalars(left).all():
-        try:
-            _end_subscriptions(person_id)
-            _forget_customer_and_delete(person_id)
-        except gateway.StripeError as error:
-            log.warning("account still half closed: %s", error, extra={"person_id": person_id})
-        except Exception:  # whatever is wrong with one, the others are closed
-            log.exception("account still half closed", extra={"person_id": person_id})
+    left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
+    sweeping.one_by_one(db.session.scalars(left).all(), _finish, about="account to close")
+
+
+def _finish(person_id: uuid.UUID) -> None:
+    _end_subscriptions(person_id)
+    _forget_customer_and_delete(person_id)
 
 
 def _mark(person: User, by: str | None) -> bool:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
+import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import select, update
 
 from saas import database, jobs
+from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import sweeps
+from saas.billing import addressing, sweeps
 from saas.billing.models import StripeEvent
 from saas.database import db, now
+from saas.users import closing
 from tests.billing import stripe_side
 from tests.conftest import Shop, free_port, serving
 
@@ -124,3 +128,46 @@ def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
             jobs._sweeps.pop()
 
     assert ran == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "sweep",
+    [
+        sweeps.apply_what_was_left,
+        sweeps.look_after_ended_periods,
+        closing.finish_closing,
+        addressing.tell_stripe_what_is_left,
+    ],
+)
+def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
+    sweep: Callable[[], None], make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    """Ten are waiting; after three questions without an answer the rest waits for the next turn."""
+    asked: list[str] = []
+
+    def away(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        asked.append(environ["PATH_INFO"])
+        start_response("503 Service Unavailable", [])
+        return [b"{}"]
+
+    with shop.app.app_context():
+        people = [accounts.sign_up(f"p{number}@example.com") for number in range(10)]
+        with database.writing() as session:
+            for number, person in enumerate(people):
+                session.add(left_behind(f"evt_{number}", f"cus_{number}", days=1))
+                mine = update(User).where(User.id == person.id)
+                database.execute(mine.values(stripe_customer_id=f"cus_{number}"))
+            database.execute(
+                update(User).values(
+                    stripe_subscription_status="active",
+                    stripe_current_period_end=now() - timedelta(hours=3),
+                    stripe_address_due_at=now(),
+                    closing_at=now() - timedelta(hours=1),
+                )
+            )
+    with serving(away) as url:
+        cut_off = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
+        with cut_off.app_context():
+            sweep()
+
+    assert len(asked) == 3
