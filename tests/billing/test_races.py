@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 import requests
 import stripe
+from flask import Flask
 from sqlalchemy import func, select, text, update
 
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import subscriptions
+from saas.billing import addressing, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
 from tests.billing import stripe_side
@@ -283,6 +284,30 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
+
+
+def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_arrive(
+    live: LiveShop,
+) -> None:
+    ann, _ = stripe_side.subscriber(live, email())
+    customer, last = str(ann.stripe_customer_id), email()
+    with (
+        ThreadPoolExecutor(1) as pool,
+        live.gate.holding(f"POST /v1/customers/{customer}") as arrived,
+    ):
+        slow = pool.submit(move_to, email(), live.app_behind_the_gate, ann)
+        assert arrived.wait(20)
+        move_to(last, live.app, ann)
+    slow.result()
+
+    assert stripe_side.client(live).v1.customers.retrieve(customer).email == last
+    assert stripe_side.person(live, last).stripe_address_due_at is None
+
+
+def move_to(address: str, app: Flask, person: User) -> None:
+    with app.app_context(), database.writing():
+        database.execute(update(User).where(User.id == person.id).values(email=address))
+        addressing.note(person)
 
 
 def pages_of(shop: LiveShop, person: User) -> list[stripe.checkout.Session]:
