@@ -54,7 +54,8 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
     what it was. A slow, stale answer can therefore never overwrite a newer one. The counter moves
     even when nothing changed, because the answer was newer all the same.
 
-    Raises `gateway.Unavailable` with nothing written.
+    Raises `gateway.StripeError` with the event not claimed. Nothing is written then, except where
+    Stripe refuses to end a second subscription: the plan is there all the same.
     """
     first: int | None = None
     for attempt in range(_TRIES):
@@ -68,9 +69,7 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
             if event_id:
                 ledger.finish(event_id)
             return person
-        answer = _fetch(person)
-        if answer and _end_second_ones(answer.found):
-            answer = _fetch(person)
+        answer = _end_second_ones(person, _fetch(person), cause)
         try:
             if _write(person, _columns(person, answer), cause, event_id, answer):
                 return _read(person_id)
@@ -117,26 +116,40 @@ def _overdue(person: User, subscription_id: str) -> Overdue:
     return replace(owed, since=owed.since or person.stripe_past_due_since or now())
 
 
-def _end_second_ones(found: list[Subscription]) -> bool:
+def _end_second_ones(person: User, answer: Answer | None, cause: str) -> Answer | None:
     """One person pays for one subscription: end every other one of ours, and give the money back.
 
-    It happens when two pages were paid in the same moment. Only what carries this installation's
-    mark is touched. Done before anything is written, so that a crash leaves it to the next sync.
+    What Stripe says then. It is done before the event is claimed, so that a crash leaves it to the
+    next sync; where Stripe refuses, the plan is there all the same.
+    """
+    second_ones = _second_ones(answer.found) if answer else []
+    if not second_ones:
+        return answer
+    try:
+        for each in second_ones:
+            log.warning("a second subscription is ended and refunded: %s", each.id)
+            gateway.end_and_refund(each.id, gateway.SECOND)
+    except gateway.StripeError:
+        _write(person, _columns(person, answer), cause, None, answer)
+        raise
+    return _fetch(person)
+
+
+def _second_ones(found: list[Subscription]) -> list[Subscription]:
+    """Every living one with this installation's mark but the one that counts.
+
+    There is one when two pages were paid in the same moment.
     """
     prices, ours = current_app.config["STRIPE_PRICES"], str(ownership.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
     kept = max(live, key=lambda each: ranking.rank(each, prices), default=None)
-    second = [
+    return [
         each
         for each in live
         if each is not kept
         and each.metadata.get("installation") == ours
         and any(plans.sold_as(price, prices) for price in each.price_ids)
     ]
-    for each in second:
-        log.warning("a second subscription is ended and refunded: %s", each.id)
-        gateway.end_and_refund(each.id, gateway.SECOND)
-    return bool(second)
 
 
 def _columns(person: User, answer: Answer | None) -> dict[str, Any]:

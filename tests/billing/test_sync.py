@@ -19,6 +19,7 @@ from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
 from tests.billing.cases import case
+from tests.billing.live import LiveShop, tell
 from tests.conftest import Shop, both_databases
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -275,6 +276,42 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     assert status[
         str(stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_id)
     ] == ("active")
+
+
+def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite: LiveShop) -> None:
+    """A restricted key may lack the right to refund: it is tried again until somebody grants it."""
+    live = live_on_sqlite
+    ann, first = stripe_side.subscriber(live, "twice@example.com", synced=False)
+    with live.app.app_context():
+        marks = ownership.metadata_of(ann)
+    second = stripe_side.client(live).v1.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": live.price["pro", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    subject = {"id": second.id, "object": "subscription", "customer": ann.stripe_customer_id}
+
+    def refuse_refunds(environ: dict[str, Any], start_response: Any) -> Any:
+        if not environ["PATH_INFO"].endswith("/refunds"):
+            return live.gate.app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "application/json")])
+        return [b'{"error": {"type": "invalid_request_error", "message": "no permission"}}']
+
+    with live.gate.answering(refuse_refunds):
+        refused = tell(live, subject, id="evt_refused")
+
+    assert refused is not None
+    assert refused.status_code == 503
+    assert stripe_side.person(live, ann.email).stripe_subscription_status == "active"
+    assert stripe_side.refunds_of(live, str(ann.stripe_customer_id)) == []
+
+    again = tell(live, subject, id="evt_refused")
+
+    assert again is not None
+    assert again.json() == {"outcome": "applied"}
+    assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
 
 # --- the rules, as they are written -------------------------------------------------------------
