@@ -23,6 +23,7 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.users")
 
 _LEFT_BEHIND = timedelta(minutes=2)
+_LEAST_STEP = timedelta(microseconds=1)  # of a timestamp, in both databases
 _PATIENCE = 9.0  # seconds for each of the two steps at Stripe
 
 
@@ -39,23 +40,22 @@ def close_account(person: User, *, by: str | None = None) -> None:
 
     `by` says who orders it, for the record, when it is not the person.
     """
-    begins_now = _mark(person, by)
+    is_new, mark = _mark(person, by)
     try:
         with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
         log.warning("account not closed: %s", error, extra={"person_id": person.id})
-        if not begins_now:  # an earlier try has promised that it will be finished
+        if is_new and _take_back(person.id, mark):
             raise CannotClose(
-                "closing",
-                "Your account is being deleted already. Our payment provider does not answer just "
-                "now; it will be finished in a few minutes without you.",
+                "stripe_unreachable",
+                "We could not cancel your subscription, because our payment provider does not "
+                "answer. Nothing was deleted. Please try again in a few minutes.",
             ) from None
-        _unmark(person.id)
-        raise CannotClose(
-            "stripe_unreachable",
-            "We could not cancel your subscription, because our payment provider does not answer. "
-            "Nothing was deleted. Please try again in a few minutes.",
+        raise CannotClose(  # as another try has promised
+            "closing",
+            "Your account is being deleted already. Our payment provider does not answer just "
+            "now; it will be finished in a few minutes without you.",
         ) from None
     try:
         with patience.deadline(_PATIENCE):
@@ -82,33 +82,33 @@ def _finish(person_id: uuid.UUID) -> None:
     _forget_customer_and_delete(person_id)
 
 
-def _mark(person: User, by: str | None) -> bool:
-    """From here on no checkout begins; whether that was not so before. The last admin stays."""
-    with database.writing():
+def _mark(person: User, by: str | None) -> tuple[bool, datetime]:
+    """From here on no checkout begins; whether that was not so before, and the mark.
+
+    Whoever finds the account marked moves the mark by the least step, so that it is not taken back
+    by whoever made it: both answer for the closing now. The last administrator stays.
+    """
+    with database.writing() as session:
         if roles.is_last_admin(person):
             raise CannotClose(
                 "last_admin",
                 f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
                 "first; nothing was deleted.",
             )
-        is_new = database.execute(
-            update(User)
-            .where(User.id == person.id, User.closing_at.is_(None))
-            .values(closing_at=now())
-        )
-        if by and is_new:
+        marked = select(User.closing_at).where(User.id == person.id).with_for_update()
+        before = session.scalar(marked)
+        mark = before + _LEAST_STEP if before else now()
+        database.execute(update(User).where(User.id == person.id).values(closing_at=mark))
+        if by and not before:
             audit.record("delete", person.id, by=by)
-    return bool(is_new)
+    return before is None, mark
 
 
-def _unmark(person_id: uuid.UUID) -> None:
+def _take_back(person_id: uuid.UUID, mark: datetime) -> bool:
+    """Call the closing off, unless somebody else has joined it."""
     with database.writing():
-        database.execute(update(User).where(User.id == person_id).values(closing_at=None))
-
-
-def _customer_of(person_id: uuid.UUID) -> str | None:
-    person = db.session.get(User, person_id, populate_existing=True)
-    return person.stripe_customer_id if person else None
+        ours = update(User).where(User.id == person_id, User.closing_at == mark)
+        return bool(database.execute(ours.values(closing_at=None)))
 
 
 def _end_subscriptions(person_id: uuid.UUID) -> None:
@@ -122,35 +122,59 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         return
     customer_id, since = person.stripe_customer_id, person.closing_at
     try:
-        for page in gateway.recent_checkouts(customer_id):
+        pages = gateway.recent_checkouts(customer_id)
+        for page in pages:
             if page.is_open:
                 gateway.expire_checkout(page.id)
-        for subscription in gateway.subscriptions_of(customer_id):
-            is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
-            if is_live and ownership.is_ours(subscription):
-                _end(subscription, since)
+        found = gateway.subscriptions_of(customer_id)
     except gateway.Gone:
         return
+    for subscription in found:
+        is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
+        if is_live and ownership.is_ours(subscription):
+            if _is_bought_since(subscription, since):
+                gateway.end_and_refund(subscription.id, gateway.CLOSED)
+            else:
+                gateway.cancel(subscription.id)
 
 
-def _end(subscription: gateway.Subscription, closing_since: datetime | None) -> None:
-    """Cancel it; what was bought while the account was closing is refunded as well."""
+def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | None) -> bool:
+    """Whether it was bought while the account was closing already: its money goes back."""
     # Stripe's times are whole seconds, and those of a test clock are not ours.
-    is_new = closing_since and subscription.created >= closing_since.replace(microsecond=0)
-    if is_new and not subscription.on_test_clock:
-        gateway.end_and_refund(subscription.id, gateway.CLOSED)
-    else:
-        gateway.cancel(subscription.id)
+    return (
+        closing_at is not None
+        and subscription.created >= closing_at.replace(microsecond=0)
+        and not subscription.on_test_clock
+    )
 
 
 def _forget_customer_and_delete(person_id: uuid.UUID) -> None:
     """Delete the customer at Stripe, which also bars new subscriptions, and then our rows."""
     while True:
-        customer_id = _customer_of(person_id)
-        if customer_id:
+        person = db.session.get(User, person_id, populate_existing=True)
+        customer_id = person.stripe_customer_id if person else None
+        if person and customer_id:
             gateway.delete_customer(customer_id)
+            _refund_what_was_paid_last(customer_id, person.closing_at)
         if _delete(person_id, customer_id):
             return
+
+
+def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None:
+    """A page whose payment was under way could not be expired, and had no subscription yet.
+
+    The deletion of the customer has ended it by now, and would have kept the money.
+    """
+    if since is None:
+        return
+    try:
+        found = gateway.subscriptions_since(customer_id, since)
+    except gateway.Gone:
+        return
+    for each in found:
+        is_refunded = each.comment_on_end == gateway.CLOSED
+        if ownership.is_ours(each) and _is_bought_since(each, since) and not is_refunded:
+            gateway.end_and_refund(each.id, gateway.CLOSED)
 
 
 def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:

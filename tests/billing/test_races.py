@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import itertools
 import random
+import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 import stripe
+import time_machine
 from flask import Flask
 from sqlalchemy import func, select, text, update
 
@@ -26,6 +29,7 @@ from saas.auth.models import User
 from saas.billing import addressing, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
+from saas.users import closing
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import THREADS, WORKERS, LiveShop, tell
@@ -284,6 +288,67 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
+
+
+@case(26, "racing an open checkout that is paid afterwards")
+def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
+    live: LiveShop,
+) -> None:
+    """It cannot be expired, and its subscription begins when all others have been listed."""
+    with live.app.app_context():
+        ann = accounts.sign_up(email())
+    headers = as_a_browser(live, ann)
+    data = {"plan": "pro", "interval": "monthly"}
+    page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
+    assert page is not None
+    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
+
+    def pay_late(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"].endswith("/expire"):
+            start_response("400 Bad Request", [("Content-Type", "application/json")])
+            return [b'{"error": {"type": "invalid_request_error", "message": "in payment"}}']
+        if environ["REQUEST_METHOD"] == "DELETE":
+            requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
+        return live.gate.app(environ, start_response)
+
+    with live.gate.answering(pay_late):
+        answer = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
+
+    assert answer is not None
+    assert answer.status_code == 200
+    nobody_is_charged(live, ann, pages="complete")
+    (paid,) = pages_of(live, ann)
+    (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
+    assert charge.refunded
+
+
+@case(26, "with Stripe down", "twice")
+def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveShop) -> None:
+    """Stripe goes away under both: who has read that it will be finished is right."""
+    ann, subscription = stripe_side.subscriber(live, email())
+    headers = as_a_browser(live, ann)
+    first_asks, second_is_told = threading.Event(), threading.Event()
+
+    def away(_: dict[str, Any], start_response: Any) -> Any:
+        if not first_asks.is_set():
+            first_asks.set()
+            second_is_told.wait(5)
+        start_response("503 Service Unavailable", [("Content-Type", "application/json")])
+        return [b"{}"]
+
+    with ThreadPoolExecutor(1) as pool, live.gate.answering(away):
+        first = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
+        assert first_asks.wait(10)
+        second = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
+        second_is_told.set()
+        answers = [first.result(), second]
+
+    said = [answer.json()["error"]["code"] for answer in answers if answer is not None]
+    assert said == ["closing", "closing"]
+    with live.app.app_context(), time_machine.travel(now() + timedelta(minutes=5), tick=True):
+        closing.finish_closing()
+    nobody_is_charged(live, ann)
+    assert stripe_side.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
 
 
 def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_arrive(

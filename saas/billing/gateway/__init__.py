@@ -73,6 +73,7 @@ from saas.billing.gateway.subscriptions import (
     overdue,
     subscribe,
     subscriptions_of,
+    subscriptions_since,
 )
 
 __all__ = [
@@ -142,7 +143,7 @@ __all__ = [
     "subscribe",
     "subscription_page",
     "subscriptions_of",
-    "unpaid_since",
+    "subscriptions_since",
     "update_webhook_endpoint",
     "verify",
 ]

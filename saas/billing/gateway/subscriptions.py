@@ -41,7 +41,7 @@ class Subscription:
     metadata: Mapping[str, str] = field(default_factory=dict)
     had_trial: bool = False
     ended_at: datetime | None = None
-    was_second: bool = False  # ended and refunded as `SECOND`
+    comment_on_end: str | None = None  # `SECOND` and `CLOSED` are ours
     on_test_clock: bool = False  # its times are not ours
 
     def period_end(self, price_id: str | None) -> datetime | None:
@@ -73,6 +73,23 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
             check_deadline()
             found.append(read_subscription(subscription))
         return found
+
+    return call(fetch)
+
+
+def subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
+    """The subscriptions that were created since then, of a deleted customer too."""
+
+    def fetch(client: stripe.StripeClient) -> list[Subscription]:
+        page = client.v1.subscriptions.list(
+            {
+                "customer": given(customer_id),
+                "status": "all",
+                "created": {"gte": int(since.timestamp())},
+                "limit": 100,
+            }
+        )
+        return [read_subscription(found) for found in page.auto_paging_iter()]
 
     return call(fetch)
 
@@ -136,7 +153,7 @@ def read_subscription(found: Any) -> Subscription:
         metadata=dict(found.metadata.to_dict()) if found.metadata else {},
         had_trial=bool(getattr(found, "trial_end", None)),
         ended_at=when(found.ended_at) if getattr(found, "ended_at", None) else None,
-        was_second=_comment_on_end(found) == SECOND,
+        comment_on_end=_comment_on_end(found),
         on_test_clock=bool(getattr(found, "test_clock", None)),
     )
 
@@ -159,7 +176,11 @@ def end_and_refund(subscription_id: str, why: str) -> None:
     In this order: one that has ended is not looked at again, and a crash in between would keep
     the money.
     """
-    if intent := _last_payment(subscription_id):
+    try:
+        intent = _last_payment(subscription_id)
+    except Gone:
+        return
+    if intent:
         _refund(intent, key=f"refund:{intent}")  # of the payment: a later one is another refund
     told: Any = {"cancellation_details": {"comment": why}}
     call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), told))

@@ -8,7 +8,7 @@ came and went between two syncs gets none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from saas import mail, plans
 from saas.auth.models import User
-from saas.billing.gateway import Overdue, Subscription
+from saas.billing.gateway import SECOND, Overdue, Subscription
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
@@ -59,8 +59,12 @@ def tell(
             "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
         )
     for each in found:
-        if each.was_second and each.ended_at and each.ended_at > now() - _STILL_NEWS:
+        if each.comment_on_end == SECOND and _is_news(each.ended_at):
             mail.promise("second_refunded", person.id, key=f"second_refunded:{each.id}")
+
+
+def _is_news(ended_at: datetime | None) -> bool:
+    return ended_at is not None and ended_at > now() - _STILL_NEWS
 
 
 def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
