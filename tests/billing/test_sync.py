@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,9 @@ from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, ranking, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.config import PRICE_VARIABLES
 from saas.database import db
+from saas.users import closing
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import LiveShop, tell
@@ -312,6 +315,32 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     assert again is not None
     assert again.json() == {"outcome": "applied"}
     assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+
+
+def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
+    make_app: Callable[..., Flask], quiet_shop: Shop
+) -> None:
+    """It knows none of our customers; taken at its word, everybody would lose what they pay for."""
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    names = {PRICE_VARIABLES[key]: price for key, price in quiet_shop.price.items()}
+    mistaken = make_app(
+        SANDBOX_URL=quiet_shop.sandbox,
+        SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(16)}",
+        **{f"SANDBOX_{name}": price for name, price in names.items()},
+    )
+
+    with mistaken.app_context():
+        with pytest.raises(gateway.Unavailable, match="of another account"):
+            subscriptions.sync(ann.id, cause="test")
+        with pytest.raises(closing.CannotClose, match="Nothing was deleted"):
+            closing.close_account(ann)
+
+    after = stripe_side.person(quiet_shop, ann.email)
+    assert after.stripe_subscription_status == "active"
+    assert after.stripe_customer_id == ann.stripe_customer_id
+    assert not after.is_closing
+    at_stripe = stripe_side.client(quiet_shop).v1
+    assert at_stripe.subscriptions.retrieve(subscription).status == "active"
 
 
 # --- the rules, as they are written -------------------------------------------------------------

@@ -61,6 +61,10 @@ class Gone(StripeError):
     """The thing does not exist at Stripe, or has been deleted there."""
 
 
+class Deleted(Gone):
+    """It existed, and Stripe says so."""
+
+
 class Refused(StripeError):
     """Stripe understood and said no; the message is Stripe's."""
 
@@ -154,6 +158,34 @@ def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:
         call(ask)
     except Gone:
         return
+
+
+def call_about_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
+    """`call`, where a customer that Stripe does not know is not easily taken for gone.
+
+    A key of another account, or of another mode, knows none of our customers: plans would end and
+    accounts close though everybody is still charged. Such a key knows none of our prices either.
+    """
+    try:
+        return call(ask)
+    except Deleted:
+        raise
+    except Gone:
+        prices = [each for sold in current_app.config["STRIPE_PRICES"].values() for each in sold]
+        if prices and not any(_is_known(price) for price in prices):
+            raise Unavailable(
+                "Stripe knows neither the customer nor any price of ours: "
+                "is STRIPE_API_KEY of another account, or of another mode?"
+            ) from None
+        raise
+
+
+def _is_known(price_id: str) -> bool:
+    try:
+        call(lambda client: client.v1.prices.retrieve(price_id))
+    except Gone:
+        return False
+    return True
 
 
 def _client() -> stripe.StripeClient:

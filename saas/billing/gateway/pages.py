@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
-from saas.billing.gateway.calling import Gone, Refused, call, call_unless_gone, given
+from saas.billing.gateway.calling import (
+    Gone,
+    Refused,
+    call,
+    call_about_customer,
+    call_unless_gone,
+    given,
+)
 
 if TYPE_CHECKING:
     import stripe
@@ -100,7 +107,7 @@ def recent_checkouts(customer_id: str) -> list[Page]:
         )
         return [_page(found) for found in page.auto_paging_iter()]
 
-    return call(fetch)
+    return call_about_customer(fetch)
 
 
 def _page(found: Any) -> Page:

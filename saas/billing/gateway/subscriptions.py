@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway.calling import (
+    Deleted,
     Gone,
     Refused,
     call,
+    call_about_customer,
     call_unless_gone,
     check_deadline,
     given,
@@ -67,14 +69,14 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
         if customer is None:
             customer = client.v1.customers.retrieve(customer_id)
         if getattr(customer, "deleted", False):
-            raise Gone(customer_id)
+            raise Deleted(customer_id)
         found = []
         for subscription in page.auto_paging_iter():
             check_deadline()
             found.append(read_subscription(subscription))
         return found
 
-    return call(fetch)
+    return call_about_customer(fetch)
 
 
 def subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
