@@ -43,16 +43,17 @@ def choose(found: list[Subscription], prices: plans.Prices) -> Subscription | No
 
 
 def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
-    """Which of several subscriptions counts: the highest.
+    """Which of several subscriptions of ours counts: the highest.
 
-    One with a price of ours before others, one that is paid before one in its grace, that before
-    one that gives no access, one that lives before one that has ended, then the newest.
+    One that is paid and gives a plan, one that gives it in its grace, one that lives, one with a
+    price of the catalogue, then the newest.
     """
+    is_sold = any(plans.sold_as(price, prices) for price in subscription.price_ids)
     return (
-        any(plans.sold_as(price, prices) for price in subscription.price_ids),
-        subscription.status in ("active", "trialing"),
-        subscription.status == "past_due",
+        is_sold and subscription.status in ("active", "trialing"),
+        is_sold and subscription.status == "past_due",
         subscription.status in LIVE_STATUSES,
+        is_sold,
         subscription.created,
         subscription.id,
     )

@@ -94,13 +94,14 @@ def _read(person_id: uuid.UUID) -> User | None:
 
 
 def _fetch(person: User) -> Answer | None:
-    """All subscriptions of the person's customer; None when Stripe has no such customer."""
+    """All that is ours of the person's customer; None when Stripe has no such customer."""
     if not person.stripe_customer_id:
         return Answer([])
     try:
-        found = gateway.subscriptions_of(person.stripe_customer_id)
+        listed = gateway.subscriptions_of(person.stripe_customer_id)
     except gateway.Gone:
         return None
+    found = [each for each in listed if ownership.is_ours(each)]
     chosen = ranking.choose(found, current_app.config["STRIPE_PRICES"])
     if chosen is None or chosen.status != "past_due":
         return Answer(found)

@@ -151,7 +151,7 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
 
 
 def _drift_of(person: User, listed: list[Listed], seen: Seen) -> Drift | None:
-    found = [each.subscription for each in listed]
+    found = [each.subscription for each in listed if ownership.is_ours(each.subscription)]
     if any(each.id == person.stripe_subscription_id for each in found):
         seen.add(person.id)
     if not any(each.customer_is_gone for each in listed) and _agrees(person, found):
@@ -169,8 +169,9 @@ def _agrees(person: User, found: list[Subscription]) -> bool:
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
         known = _as_known(person)
-        return known is not None and all(
-            ranking.rank(each, prices) < ranking.rank(known, prices) for each in found
+        return all(
+            known is not None and ranking.rank(each, prices) < ranking.rank(known, prices)
+            for each in found
         )
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import addressing, subscriptions
+from saas.billing import addressing, ownership, subscriptions
 from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.test_mails import CARD, address, advance, stripe_settings, sync, use_card
@@ -208,6 +208,64 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
         assert [each.value for each in session.customer_details.tax_ids or []] == ["DE123456789"]
         assert customer.address
         assert (customer.address.country, customer.name) == ("DE", "Ann Ltd")
+
+
+def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
+    """Somebody whose only subscription is of a price that the catalogue does not know."""
+    ann, first = stripe_side.subscriber(shop, address(shop))
+    at_stripe = stripe_side.client(shop).v1
+    at_stripe.subscriptions.cancel(first)
+    with shop.app.app_context():
+        marks = ownership.metadata_of(ann) if ours else {"product": "consulting"}
+    at_stripe.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "metadata": marks,
+            "items": [
+                {
+                    "price_data": {
+                        "currency": "usd",
+                        "product": at_stripe.products.create({"name": "Something else"}).id,
+                        "unit_amount": 90000,
+                        "recurring": {"interval": "month"},
+                    }
+                }
+            ],
+        }
+    )
+    sync(shop, ann)
+    return ann
+
+
+def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
+    quiet_shop: Shop, visitor_of_quiet_shop: Visitor
+) -> None:
+    ann, visitor = subscribe_to_something_else(quiet_shop, ours=True), visitor_of_quiet_shop
+    visitor.sign_in(ann.email)
+
+    said = visitor.visit("/dashboard/billing").text
+    visitor.visit("/pricing")
+    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+
+    assert "not offered any more" in said
+    assert "Nothing is charged" not in said
+    assert "/stripe/portal/" in page.url  # nobody is sold a second subscription
+
+
+def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
+    quiet_shop: Shop, visitor_of_quiet_shop: Visitor
+) -> None:
+    """The company sells consulting to the same customer, in the same account at Stripe."""
+    ann, visitor = subscribe_to_something_else(quiet_shop, ours=False), visitor_of_quiet_shop
+    visitor.sign_in(ann.email)
+
+    said = visitor.visit("/dashboard/billing").text
+    visitor.visit("/pricing")
+    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+
+    assert "Nothing is charged" in said
+    assert "/stripe/portal/" not in page.url
+    assert "Pay" in page.text
 
 
 @both_databases

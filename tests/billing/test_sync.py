@@ -380,6 +380,12 @@ def test_of_several_subscriptions_the_highest_rank_counts() -> None:
         == "sub_a"
     )
     assert (
+        chosen(subscription("sub_a", "no_longer_sold"), subscription("sub_b", status="canceled"))[
+            "stripe_subscription_id"
+        ]
+        == "sub_a"  # it is paid for: whoever has it shall not buy another
+    )
+    assert (
         chosen(subscription("sub_a", status="past_due"), subscription("sub_b", status="paused"))[
             "stripe_subscription_id"
         ]
