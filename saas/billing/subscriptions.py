@@ -36,7 +36,7 @@ class Answer:
     """What Stripe said about a person: all that the columns and the mails follow from."""
 
     found: list[Subscription]
-    overdue: Overdue | None = None  # what the chosen one owes, while it is past due
+    overdue: Overdue | None = None  # what the chosen one owes, past due or for its beginning
 
 
 class _SomebodyElseDidIt(Exception):
@@ -103,7 +103,7 @@ def _fetch(person: User) -> Answer | None:
         return None
     found = [each for each in listed if ownership.is_ours(each)]
     chosen = ranking.choose(found, current_app.config["STRIPE_PRICES"])
-    if chosen is None or chosen.status != "past_due":
+    if chosen is None or chosen.status not in ("past_due", "incomplete"):
         return Answer(found)
     return Answer(found, _overdue(person, chosen.id))
 

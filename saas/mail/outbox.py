@@ -170,6 +170,14 @@ def was_sent(key: str) -> bool:
     return db.session.scalar(sent) is not None
 
 
+def is_waiting(key: str) -> bool:
+    """Whether the mail that was promised under this key is due, or in somebody's hands."""
+    undone = select(OutboxMessage.id).where(
+        OutboxMessage.key == key, OutboxMessage.due_at.isnot(None)
+    )
+    return db.session.scalar(undone) is not None
+
+
 def waiting() -> int:
     """How many mails wait for their turn, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))

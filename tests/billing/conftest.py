@@ -25,6 +25,16 @@ def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
         yield shop
 
 
+@pytest.fixture
+def slow_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
+    """A quiet shop without a worker: its mails wait until the test hands them over."""
+    for shop in open_shop(make_app, sandbox, JOBS_URL=f"sqlite:///{tmp_path / 'jobs.db'}"):
+        at_stripe = stripe_side.client(shop).v1
+        for endpoint in at_stripe.webhook_endpoints.list().data:
+            at_stripe.webhook_endpoints.delete(endpoint.id)
+        yield shop
+
+
 @pytest.fixture(scope="session")
 def live_on_sqlite(
     migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory

@@ -229,7 +229,7 @@ def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
     with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(hours=1)):
         handed = outbox.hand_over_due()
 
-    assert (handed.sent, handed.lapsed, handed.refused) == (0, 1, 0)
+    assert (handed.sent, handed.lapsed, handed.refused) == (0, 2, 0)
     assert subjects(quiet_shop) == ["You are on Pro"]
 
 
@@ -330,7 +330,7 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
         ).id
         answer = subscriptions._fetch(ann)
         assert answer is not None
-        subscriptions._end_second_ones(answer.found)  # and here the process dies
+        subscriptions._end_second_ones(ann, answer, "test")  # and here the process dies
     assert "second_refunded" not in promised(quiet_shop).values()
 
     for _ in range(3):
@@ -340,6 +340,63 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
     (ended,) = {first, second} - {kept}
     assert [key for key in promised(quiet_shop) if "second" in key] == [f"second_refunded:{ended}"]
     assert subjects(quiet_shop).count("A second subscription was ended and refunded") == 1
+
+
+def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_shop: Shop) -> None:
+    """The welcome was promised for the one that is ended before anybody has composed it."""
+    ann, first = stripe_side.subscriber(slow_shop, address(slow_shop))
+    with slow_shop.app.app_context():
+        marks = ownership.metadata_of(ann)
+    created = stripe_side.client(slow_shop).v1.subscriptions.retrieve(first).created
+    eventually(lambda: now().timestamp() >= created + 1)  # so that the second is the newer one
+    stripe_side.client(slow_shop).v1.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": slow_shop.price["business", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    sync(slow_shop, ann)
+
+    with slow_shop.app.app_context():
+        outbox.hand_over_due()
+
+    assert sorted(subjects(slow_shop)) == [
+        "A second subscription was ended and refunded",
+        "You are on Business",
+    ]
+
+
+def test_a_recovery_is_told_to_who_may_have_been_told_of_the_failure_a_moment_ago(
+    slow_shop: Shop,
+) -> None:
+    """The failure is in a worker's hands: nobody knows yet whether it was sent."""
+    ann, _ = stripe_side.subscriber(slow_shop, address(slow_shop))
+    use_card(slow_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(slow_shop, ann.stripe_customer_id)
+    eventually(lambda: is_past_due(slow_shop, ann))
+    with slow_shop.app.app_context():
+        (failure,) = db.session.scalars(
+            select(OutboxMessage).where(OutboxMessage.kind == "payment_failed")
+        )
+        taken = outbox._claim(failure.id)
+    assert taken
+    use_card(slow_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(slow_shop, ann.stripe_customer_id)
+    sync(slow_shop, ann)
+
+    with slow_shop.app.app_context():
+        outbox.hand_over_due()
+        outbox._finish(taken, was_sent=True)
+        with time_machine.travel(now() + timedelta(minutes=2)):
+            outbox.hand_over_due()
+
+    assert subjects(slow_shop)[-1] == "Your payment for Pro has arrived"
+
+
+def is_past_due(shop: Shop, person: Any) -> bool:
+    sync(shop, person)
+    return stripe_side.person(shop, person.email).stripe_subscription_status == "past_due"
 
 
 def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(

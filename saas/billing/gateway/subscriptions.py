@@ -115,20 +115,21 @@ def overdue(subscription_id: str) -> Overdue:
         open_ones = list(page.auto_paging_iter())
         since = min((when(invoice.created) for invoice in open_ones), default=None)
         attempted = [invoice.id for invoice in open_ones if invoice.attempted]  # newest first
-        if not attempted:
+        statuses = _payments_of(client, str(attempted[0])) if attempted else set()
+        if not attempted or "processing" in statuses:  # a bank takes days
             return Overdue(since)
-        return Overdue(since, attempted[0], _waits_for_its_owner(client, str(attempted[0])))
+        return Overdue(since, attempted[0], "requires_action" in statuses)
 
     return call(fetch)
 
 
-def _waits_for_its_owner(client: stripe.StripeClient, invoice_id: str) -> bool:
+def _payments_of(client: stripe.StripeClient, invoice_id: str) -> set[str]:
+    """The statuses of the payments by which an open invoice is being paid."""
     check_deadline()
     page = client.v1.invoice_payments.list(
         {"invoice": invoice_id, "status": "open", "expand": ["data.payment.payment_intent"]}
     )
-    intents = [paid.payment.payment_intent for paid in page.data]
-    return any(getattr(intent, "status", "") == "requires_action" for intent in intents)
+    return {getattr(paid.payment.payment_intent, "status", "") for paid in page.data}
 
 
 def read_subscription(found: Any) -> Subscription:

@@ -10,6 +10,7 @@ import uuid
 from datetime import datetime
 
 from flask import current_app
+from sqlalchemy import select
 
 from saas import mail, plans
 from saas.auth.models import User
@@ -17,6 +18,7 @@ from saas.billing import gateway
 from saas.billing.letters import wording
 from saas.database import db
 from saas.mail import outbox
+from saas.mail.models import OutboxMessage
 
 FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
@@ -25,10 +27,23 @@ FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Letter | None:
     """The plan begins, perhaps with a trial."""
     person = _reader(person_id)
-    if person is None or person.stripe_subscription_id != subscription or not person.is_paid:
+    if person is None or not person.is_paid:
+        return None
+    if person.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(person):
         return None
     trial_ends = person.stripe_current_period_end if person.is_trialing else None
     return wording.welcome(person.email, *_sold(person), trial_ends)
+
+
+def _has_a_welcome_of_its_own(person: User) -> bool:
+    """Not where of two pages paid at once one is ended: then its welcome is all there is."""
+    welcomes = select(OutboxMessage.about).where(
+        OutboxMessage.subject_id == person.id, OutboxMessage.kind == "welcome"
+    )
+    current = person.stripe_subscription_id
+    return any(
+        (about or {}).get("subscription") == current for about in db.session.scalars(welcomes)
+    )
 
 
 @mail.letter(FAILED)
@@ -47,8 +62,12 @@ def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) ->
 def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
     """The payment came after all. Only for who was told that it had failed."""
     person = _reader(person_id)
-    told = any(outbox.was_sent(f"{kind}:{invoice}") for kind in (FAILED, ACTION_REQUIRED))
-    if person is None or not told or not person.is_paid:
+    if person is None or not person.is_paid:
+        return None
+    failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
+    if not any(map(outbox.was_sent, failures)):
+        if any(map(outbox.is_waiting, failures)):
+            raise mail.NotYet("it may have been told of the failure a moment ago")
         return None
     paid = gateway.invoice(invoice)
     if paid.status != "paid":
@@ -99,7 +118,10 @@ def _about_open_invoice(
     kind: str, person_id: uuid.UUID, invoice_id: str, subscription: str
 ) -> mail.Letter | None:
     person = _reader(person_id)
-    if person is None or not person.is_past_due or person.stripe_subscription_id != subscription:
+    if person is None or person.stripe_subscription_id != subscription:
+        return None
+    is_first = person.stripe_subscription_status == "incomplete"
+    if not person.is_past_due and not is_first:
         return None
     invoice = gateway.invoice(invoice_id)
     if invoice.status != "open" or not invoice.page:
@@ -111,6 +133,7 @@ def _about_open_invoice(
         (invoice.amount_due, invoice.currency),
         invoice.page,
         person.access_ends_at if person.is_paid else None,
+        is_first=is_first,
     )
 
 

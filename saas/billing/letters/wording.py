@@ -28,9 +28,19 @@ def welcome(to: str, plan: Plan, interval: Interval, trial_ends: datetime | None
 
 
 def payment_problem(
-    to: str, kind: str, plan: Plan, due: tuple[int, str], page: str, access_ends: datetime | None
+    to: str,
+    kind: str,
+    plan: Plan,
+    due: tuple[int, str],
+    page: str,
+    access_ends: datetime | None,
+    *,
+    is_first: bool = False,
 ) -> mail.Letter:
-    """A payment failed, or waits for its owner (`kind`); `access_ends` is None once it is over."""
+    """A payment failed, or waits for its owner (`kind`); `access_ends` is None once it is over.
+
+    `is_first`: the plan has not begun, and begins with this payment.
+    """
     waits = kind == "action_required"
     return compose(
         to,
@@ -42,6 +52,7 @@ def payment_problem(
         amount=amount(*due),
         page=page,
         access_ends=day(access_ends) if access_ends else None,
+        is_first=is_first,
         billing=_billing(),
     )
 

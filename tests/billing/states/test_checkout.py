@@ -39,14 +39,14 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
 
 @case(16, "complete but unpaid", "async payment succeeded", "async payment failed")
 @pytest.mark.parametrize(
-    ("bank", "kind", "ends_with"),
+    ("bank", "kind", "ends_with", "told"),
     [
-        ("000123456789", "checkout.session.async_payment_succeeded", "pro"),
-        ("000111111116", "checkout.session.async_payment_failed", "starter"),
+        ("000123456789", "checkout.session.async_payment_succeeded", "pro", "You are on Pro"),
+        ("000111111116", "checkout.session.async_payment_failed", "starter", "Pro failed"),
     ],
 )
 def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
-    shop: LiveShop, bank: str, kind: str, ends_with: str
+    shop: LiveShop, bank: str, kind: str, ends_with: str, told: str
 ) -> None:
     with shop.app.app_context():
         bob = accounts.sign_up(new_email())
@@ -55,11 +55,13 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     assert session.payment_status == "unpaid"
     outcome(tell_of(shop, session, "checkout.session.completed"))
     assert plan(shop, bob) == "starter"
+    assert shop.postbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
 
     advance(shop, bob, "week")
     outcome(tell_of(shop, session, kind))
 
     assert plan(shop, bob) == ends_with
+    assert len(shop.postbox.to(bob.email, told)) == 1
 
 
 @case(16, "expired session", "mode payment or setup")
