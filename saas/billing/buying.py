@@ -41,13 +41,15 @@ def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
 def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) -> str:
     """A page to pay on: the open one of this form if there is one, and no other stays open."""
     customer_id = ensure_customer(person)
-    used_up = 0  # pages of this form that were paid or closed, as after the back button
-    for page in gateway.recent_checkouts(customer_id):
-        if page.is_open and page.nonce == nonce:
-            return page.url
-        if page.is_open:
+    found = gateway.recent_checkouts(customer_id)
+    mine = next((page for page in found if page.is_open and page.nonce == nonce), None)
+    for page in found:
+        if page.is_open and page is not mine:
             gateway.expire_checkout(page.id)
-        used_up += page.nonce == nonce
+    if mine:
+        return mine.url
+    # Pages of this form that were paid or closed, as after the back button.
+    used_up = sum(page.nonce == nonce for page in found)
     page = gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,

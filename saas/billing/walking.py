@@ -195,7 +195,7 @@ def _as_known(person: User) -> Subscription | None:
 
 def _drift_of_lost(customer_id: str, listed: list[Listed]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
-    marks = next((each.subscription.metadata for each in listed if not each.customer_is_gone), {})
+    marks = next((each.customer_marks for each in listed if not each.customer_is_gone), {})
     named = ownership.person_named(marks)
     person = _read(named) if named else None
     if person is None or person.stripe_customer_id:

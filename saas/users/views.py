@@ -112,13 +112,15 @@ def delete_account() -> Answer:
     if not form.validate_on_submit():
         return _settings(delete_form=form), 422
 
+    was_customer = bool(current_user.stripe_customer_id)
     try:
         closing.close_account(current_user)
     except closing.CannotClose as error:
         flash(str(error), "error")
         return _settings(delete_form=form), 409
     sessions.forget()
-    flash("Your account is deleted, and nothing will be charged any more.", "success")
+    told = ", and nothing will be charged any more" if was_customer else ""
+    flash(f"Your account is deleted{told}.", "success")
     return redirect(url_for("site.home"), code=303)
 
 

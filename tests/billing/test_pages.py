@@ -11,10 +11,12 @@ from flask import Flask
 from sqlalchemy import update
 
 from saas import database, plans
+from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import addressing, ownership, subscriptions
+from saas.billing import addressing, buying, gateway, ownership, subscriptions
 from saas.database import now
 from tests.billing import stripe_side
+from tests.billing.cases import case
 from tests.billing.test_mails import CARD, address, advance, stripe_settings, sync, use_card
 from tests.conftest import Shop, both_databases, free_port, open_shop, serving
 from tests.visitor import Visitor, eventually
@@ -266,6 +268,27 @@ def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
     assert "Nothing is charged" in said
     assert "/stripe/portal/" not in page.url
     assert "Pay" in page.text
+
+
+@case(14, "two tabs")
+def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -> None:
+    """Another tab has opened its page in the same moment: neither has seen the other's."""
+    with quiet_shop.app.app_context():
+        ann = accounts.sign_up(address(quiet_shop))
+        first = buying.start(ann, "pro", "monthly", "aa")
+        gateway.start_checkout(
+            customer_id=str(accounts.get(ann.email).stripe_customer_id),
+            price_id=quiet_shop.price["business", "monthly"],
+            metadata=ownership.metadata_of(ann),
+            key="the other tab",
+            success_url=quiet_shop.url,
+            cancel_url=quiet_shop.url,
+        )
+        again = buying.start(accounts.get(ann.email), "pro", "monthly", "aa")
+
+    pages = stripe_side.client(quiet_shop).v1.checkout.sessions.list().data
+    assert again == first
+    assert [page.url for page in pages if page.status == "open"] == [first]
 
 
 @both_databases

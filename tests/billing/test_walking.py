@@ -189,6 +189,20 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     assert calls(result) == 2  # 122 subscriptions, a hundred a call
 
 
+def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
+    """Marks on a subscription alone do not say whose its customer is."""
+    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    stripe_side.client(quiet_shop).v1.customers.update(
+        str(ann.stripe_customer_id), {"metadata": {"installation": "", "person": ""}}
+    )
+    change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED)))
+
+    mended, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
+
+    assert "Mended" not in mended.output
+    assert (mended.exit_code, compared.exit_code) == (0, 0)
+
+
 def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
     """As after a backup was restored: Stripe's marks say whose the customer is."""
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ class Listed:
     subscription: Subscription
     customer_id: str
     customer_is_gone: bool
+    customer_marks: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def event(event_id: str) -> Event:
 def _listed(found: Any) -> Listed:
     customer = found.customer
     is_gone = bool(getattr(customer, "deleted", False))
-    return Listed(read_subscription(found), customer.id, is_gone)
+    metadata = getattr(customer, "metadata", None)
+    marks = dict(metadata.to_dict()) if metadata else {}
+    return Listed(read_subscription(found), customer.id, is_gone, marks)
 
 
 def _event(found: Any) -> Event:
