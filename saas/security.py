@@ -168,6 +168,8 @@ def _identity_pages(app: Flask) -> list[str]:
 
 
 def _harden(response: Response, headers: dict[str, str]) -> Response:
+    if "token" in (request.view_args or {}):  # the address is a secret, whatever the answer
+        response.headers["Referrer-Policy"] = "strict-origin"
     for name, value in headers.items():
         response.headers.setdefault(name, value)
     if not response.cache_control:

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select, update
 
 from saas import database
 from saas.auth import audit
-from saas.auth.models import Identity, Passkey, Session, StartedSignIn, User
+from saas.auth.models import Identity, Passkey, Session, SignInLink, StartedSignIn, User
 from saas.database import db
 
 NAME_LENGTH = (3, 32)
@@ -134,3 +134,6 @@ def count() -> int:
 def _lock_out(person: User) -> None:
     for way_in in (Session, Identity, Passkey, StartedSignIn):
         database.execute(delete(way_in).where(way_in.user_id == person.id))
+    # The mail that its owner follows now is used up already; others may be in somebody's hands.
+    others = (SignInLink.email == person.email, SignInLink.used_at.is_(None))
+    database.execute(update(SignInLink).where(*others).values(used_at=database.now()))

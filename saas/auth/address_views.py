@@ -53,6 +53,5 @@ def explain_bad_change(error: BadChange) -> Response:
 
 
 def _page(template: str, status: int = 200, **values: str) -> Response:
-    policy = {"Referrer-Policy": "strict-origin"}  # the address holds the token
     page = render_template(template, form=ConfirmForm(formdata=None), **values)
-    return Response(page, status, policy, mimetype="text/html")
+    return Response(page, status, mimetype="text/html")

@@ -13,8 +13,9 @@ from math import ceil
 from typing import Any
 
 from sqlalchemy import delete, select, update
+from werkzeug.exceptions import TooManyRequests
 
-from saas import database, jobs, mail
+from saas import database, jobs, limits, mail
 from saas.auth import accounts, tokens
 from saas.auth.models import SignInLink, User
 from saas.database import db, now
@@ -27,7 +28,10 @@ _LINK, _CODE = "sign-in-link", "sign-in-code"
 
 
 class BadLink(Exception):
-    """The link signs nobody in. `reason` is unknown, used, replaced, expired or disabled."""
+    """The link signs nobody in.
+
+    `reason` is unknown, used, replaced, expired, disabled or closing.
+    """
 
     def __init__(self, reason: str, link: SignInLink | None = None) -> None:
         super().__init__(reason)
@@ -115,6 +119,7 @@ def redeem_code(browser: str, code: str) -> tuple[User, str]:
         raise BadCode(
             "Too many codes were tried. The link in the mail still works, or ask for another mail."
         )
+    _count_for_the_address(link.email)
     if not tokens.is_code(_CODE, link.id, code):
         left = TRIES - link.tries - 1
         raise BadCode(
@@ -150,7 +155,9 @@ def _use(link: SignInLink) -> tuple[User, str]:
             raise BadLink("used", link)
         _end(SignInLink.email == link.email, used_at=now())
         person = accounts.arrive(link.email)
-        if person.disabled_at or person.is_closing:
+        if person.is_closing:
+            raise BadLink("closing", link)
+        if person.disabled_at:
             raise BadLink("disabled", link)
     return person, link.next_path
 
@@ -165,6 +172,16 @@ def _count_try(link_id: uuid.UUID) -> bool:
                 .values(tries=SignInLink.tries + 1)
             )
         )
+
+
+def _count_for_the_address(email: str) -> None:
+    """Whoever asks for mails to somebody else's address shall not guess a code some day."""
+    try:
+        limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.fold(email))
+    except TooManyRequests:
+        raise BadCode(
+            "Too many codes were tried for this address today. The link in the mail still works."
+        ) from None
 
 
 def _end(which: Any, **how: datetime) -> int:

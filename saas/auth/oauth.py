@@ -185,4 +185,6 @@ class _Explaining:
         if isinstance(error, requests.RequestException):
             raise Refused("down", self.provider, type(error).__name__) from None
         if isinstance(error, _UNTRUSTED):
+            # Perhaps one bad answer to the question for its document or keys, which are remembered.
+            current_app.extensions.pop("sign_in_providers", None)
             raise Refused("untrusted", self.provider, type(error).__name__) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import request, url_for
 from flask_login import current_user
-from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
 from saas import limits, security
 from saas.auth import bp, passkeys, sessions, started
@@ -31,7 +31,14 @@ class AnswerSchema(Schema):
         unknown = EXCLUDE
 
     credential = fields.Dict(keys=fields.String(), required=True)
-    name = fields.String(load_default="", validate=validate.Length(max=passkeys.NAME_LENGTH))
+    name = fields.String(load_default="")
+
+    @post_load
+    def _with_a_name(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:
+        try:
+            return {**answer, "name": passkeys.clean_name(answer["name"])}
+        except ValueError as error:
+            raise ValidationError(str(error), "name") from None
 
 
 @bp.post("/auth/passkey/options")

@@ -26,6 +26,16 @@ NAME_LENGTH = 40
 _LIBRARY_SAYS_NO = (ValueError, TypeError, LookupError, AttributeError)
 
 
+def clean_name(value: str) -> str:
+    """What a passkey may be called; raises ValueError with a message for a person."""
+    name = " ".join(value.split())
+    if len(name) > NAME_LENGTH:
+        raise ValueError(f"Enter at most {NAME_LENGTH} characters.")
+    if not name.isprintable():
+        raise ValueError("Use letters, digits, spaces and signs that can be seen.")
+    return name or "Passkey"
+
+
 def options_to_register(person: User, challenge: bytes) -> dict[str, Any]:
     """What the browser's `navigator.credentials.create` needs, as JSON."""
     import webauthn

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from flask import abort, current_app, flash, redirect, render_template, request, session, url_for
+from flask import abort, current_app, flash, g, redirect, render_template, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
@@ -48,6 +48,7 @@ def finish_oauth(provider: str) -> Response:
     start = started.finish(provider, request.args.get("state", ""), begun_here())
     if start is None:
         raise Refused("state", provider)
+    g.going_to = start.next_path  # also where this ends in a refusal
     _must_be_the_same_person(start)
 
     claim = oauth.redeem(start, _back(provider), request.args)
@@ -118,6 +119,8 @@ def explain_refusal(error: Refused) -> ResponseReturnValue:
         reason=error.reason,
         title=title,
         advice=advice,
-        again=url_for("users.settings" if current_user.is_authenticated else "auth.login"),
+        again=url_for("users.settings")
+        if current_user.is_authenticated
+        else url_for("auth.login", next=g.get("going_to")),
     )
     return page, words.status

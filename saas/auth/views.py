@@ -69,8 +69,9 @@ def resend() -> Answer:
     if mine and (wait := links.seconds_to_wait(mine)):
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
+    sent = _send(before.email, before.next_path)
     flash("Another mail is on its way. The older ones from here do not work any more.", "success")
-    return _send(before.email, before.next_path)
+    return sent
 
 
 def _send(email: str, next_path: str) -> Response:
@@ -107,7 +108,6 @@ def code() -> Answer:
         return _inbox(form, 422)
 
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
-    limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.fold(asked.email))
     try:
         person, next_path = links.redeem_code(session["browser"], form.code.data or "")
     except BadCode as error:
@@ -118,6 +118,8 @@ def code() -> Answer:
 
 def _inbox(form: CodeForm, status: int = 200) -> Answer:
     asked = _asked_here()
+    if asked and asked.used_at:
+        flash("That mail was used already. To sign in here, ask for another one.", "info")
     if asked is None or asked.used_at:
         return redirect(url_for("auth.login"), code=303)
     page = render_template(
@@ -153,8 +155,7 @@ def _link_page(found: SignInLink, status: int = 200) -> Response:
         somebody_else=_is_somebody_else(found),
         form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
     )
-    policy = {"Referrer-Policy": "strict-origin"}  # the address holds the token
-    return Response(page, status, policy, mimetype="text/html")
+    return Response(page, status, mimetype="text/html")
 
 
 def _is_somebody_else(found: SignInLink) -> bool:

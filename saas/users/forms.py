@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_login import current_user
 from wtforms import EmailField, HiddenField, StringField
-from wtforms.validators import AnyOf, DataRequired, Length, ValidationError
+from wtforms.validators import AnyOf, DataRequired, ValidationError
 
 from saas.auth import accounts, passkeys
 from saas.auth.forms import AddressForm
@@ -53,11 +53,10 @@ class DeleteForm(Form):
 class PasskeyForm(Form):
     """What a passkey is called, for its owner."""
 
-    name = StringField(
-        "Name",
-        filters=[lambda typed: " ".join((typed or "").split())],
-        validators=[
-            DataRequired("Enter a name for the passkey."),
-            Length(max=passkeys.NAME_LENGTH, message="Enter at most 40 characters."),
-        ],
-    )
+    name = StringField("Name", validators=[DataRequired("Enter a name for the passkey.")])
+
+    def validate_name(self, field: StringField) -> None:
+        try:
+            field.data = passkeys.clean_name(field.data or "")
+        except ValueError as error:
+            raise ValidationError(str(error)) from None

@@ -62,7 +62,7 @@ def new_passkey_options() -> dict[str, Any]:
 def add_passkey() -> dict[str, Any]:
     answer = read_json(AnswerSchema())
     start = finish_passkey("register")
-    name = " ".join(answer["name"].split()) or "Passkey"
+    name = answer["name"]
     passkeys.register(current_user, start.challenge, answer["credential"], name)
     flash(f"The passkey \u201c{name}\u201d signs you in from now on.", "success")
     return {"next": url_for("users.settings", _anchor="ways-in")}

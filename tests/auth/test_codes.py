@@ -113,6 +113,43 @@ def test_twenty_guesses_at_once_are_five(shop: Shop, visitor: Visitor) -> None:
     assert answers.count("tried") == 5
 
 
+def test_codes_for_one_address_are_few_in_a_day_and_the_link_goes_on_working(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """A stranger types wrong ones; those to a code that has ended already are not counted."""
+    stranger = shop.visitor()
+    guessed = [wrong(ask(stranger))] * 12
+    for code in guessed:
+        type_code(stranger, code)
+    assert type_code(visitor, ask(visitor)).path == "/dashboard"
+    visitor.submit("/logout")
+    with time_machine.travel(now() + timedelta(minutes=16)):
+        for _ in range(3):
+            again = wrong(ask(stranger))
+            for _ in range(5):
+                type_code(stranger, again)
+
+        page = type_code(visitor, ask(visitor))
+
+        assert page.status == 422
+        assert "The link in the mail still works" in page.text
+        link = visitor.link_from_mail("ann@example.com")
+        visitor.visit(link)
+        assert visitor.submit(urlsplit(link).path).path == "/dashboard"
+
+
+def test_another_mail_that_may_not_be_sent_is_not_announced(shop: Shop, visitor: Visitor) -> None:
+    ask(visitor)
+    for _ in range(4):  # five mails in fifteen minutes are enough for an address
+        ask(shop.visitor())
+    with time_machine.travel(now() + timedelta(seconds=31)):
+        visitor.visit("/auth/check-inbox")
+        page = visitor.submit("/auth/resend")
+
+        assert page.status == 429
+        assert "on its way" not in visitor.visit("/auth/check-inbox").text
+
+
 def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
     code = ask(visitor)
 
@@ -178,8 +215,9 @@ def test_using_any_mail_ends_all_of_the_address(shop: Shop, visitor: Visitor) ->
     other.visit(link)
     other.submit(urlsplit(link).path)
 
-    assert visitor.visit("/auth/check-inbox").path == "/login"
-    assert code
+    page = type_code(visitor, code)
+    assert page.path == "/login"
+    assert "That mail was used already" in page.text
 
 
 def test_a_page_of_a_dead_link_has_a_button_for_another_mail(shop: Shop, visitor: Visitor) -> None:

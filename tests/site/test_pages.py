@@ -124,9 +124,15 @@ def test_a_page_with_a_token_tells_its_address_to_nobody(visitor: Visitor) -> No
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
 
-    page = visitor.visit(visitor.link_from_mail("ann@example.com"))
+    link = visitor.link_from_mail("ann@example.com")
 
-    assert page.answer.headers["Referrer-Policy"] == "strict-origin"
+    unproven = visitor.request("POST", link)
+    page = visitor.visit(link)
+
+    assert page.status == 200
+    assert unproven.status_code == 400  # and the token is still good
+    for answer in (page.answer, unproven):
+        assert answer.headers["Referrer-Policy"] == "strict-origin"
     assert page.answer.headers["Cache-Control"] == "no-store"
 
 

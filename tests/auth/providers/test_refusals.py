@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -15,9 +17,10 @@ from sqlalchemy import update
 from saas import database
 from saas.auth.models import Identity, Session, User
 from saas.database import now
+from saas.sandbox import create_sandbox
 from tests.auth.providers.coming import begin, both_providers, choose, come_in, refused, rows
-from tests.conftest import Shop, serving
-from tests.visitor import Visitor
+from tests.conftest import Shop, open_shop, serving
+from tests.visitor import Page, Visitor
 
 
 def nothing_happened(shop: Shop) -> None:
@@ -100,6 +103,44 @@ def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
     refused(page, 503, "does not answer")
     assert page.answer.elapsed < timedelta(seconds=10)
     nothing_happened(shop)
+
+
+@pytest.mark.parametrize(
+    ("path", "nonsense"),
+    [("/openid-configuration", {}), ("/oauth2/v3/certs", {"keys": []})],
+    ids=["its document", "its keys"],
+)
+def test_one_bad_answer_of_a_provider_is_not_remembered(
+    path: str, nonsense: dict[str, Any], make_app: Callable[..., Flask]
+) -> None:
+    stand_in = create_sandbox()
+    answered: list[str] = []
+
+    def stumbling(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"].endswith(path) and not answered:
+            answered.append(path)
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(nonsense).encode()]
+        return stand_in(environ, start_response)
+
+    with (
+        serving(stumbling) as url,
+        contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop,
+    ):
+        visitor = shop.visitor()
+        refused(way_in(visitor), 502, "could not be trusted")
+        assert answered
+        assert way_in(visitor).path == "/dashboard"
+    stand_in.extensions["sandbox"].close()
+
+
+def way_in(visitor: Visitor) -> Page:
+    """With Google, wherever the way ends."""
+    visitor.visit("/login")
+    page = visitor.submit("/auth/oauth/google", follow=False)
+    if page.status != 303:
+        return page
+    return visitor.visit(choose(page.answer.headers["Location"], **{"as": "ada"}))
 
 
 def test_a_provider_that_is_not_there_is_explained_at_the_button(

@@ -153,6 +153,20 @@ def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
     assert all(identity.subject != "13" for identity in rows(shop, Identity))
 
 
+def test_when_its_owner_arrives_with_google_a_link_in_somebody_s_hands_is_worth_nothing(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """Somebody has got at a mail to the address, whose account nobody has verified."""
+    prepare_account(shop, "ada@example.com")
+    visitor.visit("/login")
+    visitor.submit("/login", email="ada@example.com")
+    link = visitor.link_from_mail("ada@example.com")
+
+    come_in(shop.visitor(), "google", **{"as": "ada"})
+
+    assert visitor.visit(link).status == 410
+
+
 _STRIPE = {
     "STRIPE_API_KEY": "sk_test_1",
     "STRIPE_WEBHOOK_SECRET": "whsec_1",
