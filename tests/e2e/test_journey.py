@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from tests.e2e.conftest import Running
 
@@ -171,6 +172,41 @@ def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
 
     page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.click()
     expect(page).to_have_url(f"{running.url}/dashboard")
+
+
+def test_a_double_click_signs_in_once_on_a_slow_network(page: Page, running: Running) -> None:
+    """The second click would use up what the first one has, and show its refusal."""
+    email = "double@example.com"
+    page.route(
+        "**/*",
+        lambda route: route.continue_() if route.request.method == "GET" else later(page, route),
+    )
+    page.goto(f"{running.url}/login")
+    page.get_by_label("Email address").fill(email)
+    click_twice(page, "mail|link|continue")
+    expect(page).to_have_url(re.compile("/auth/check-inbox"))
+    page.goto(_link_for(page, running, email))
+
+    click_twice(page, "sign in|create")
+
+    expect(page).to_have_url(re.compile("/dashboard"))
+    mails = page.request.get(f"{running.sandbox}/mail.json?to={email}").json()["messages"]
+    assert len(mails) == 1
+
+
+def later(page: Page, route: Route) -> None:
+    """The server has it at once, the browser its answer a little later."""
+    answer = route.fetch(max_redirects=0)
+    page.wait_for_timeout(300)
+    with suppress(Error):  # the browser has given this request up for another one
+        route.fulfill(response=answer)
+
+
+def click_twice(page: Page, words: str) -> None:
+    """As a hand does, without waiting for what the first click brings."""
+    box = page.get_by_role("button", name=re.compile(words, re.I)).first.bounding_box()
+    assert box
+    page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, delay=60)
 
 
 def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
