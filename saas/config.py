@@ -342,6 +342,12 @@ def _refuse_half_a_production(settings: Mapping[str, Any], refuse: Any) -> None:
         refuse("SMTP_URL", "or RESEND_API_KEY is missing: nobody could sign in.")
     if "_test_" in settings["STRIPE_API_KEY"]:
         warnings.warn("STRIPE_API_KEY is a test key: nobody can pay.", stacklevel=4)
+    if not settings["TRUSTED_PROXIES"]:
+        warnings.warn(
+            "TRUSTED_PROXIES is 0: behind a proxy everybody is one caller, and the whole site has "
+            "the sign-in mails of one. Set it to the number of proxies in front of the application.",
+            stacklevel=4,
+        )
 
 
 _MISSING_IN_PRODUCTION = {

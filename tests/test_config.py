@@ -26,6 +26,7 @@ PRODUCTION = {
     "STRIPE_BUSINESS_YEARLY_PRICE_ID": "price_4",
     "SMTP_URL": "smtps://user:pass@mail.example.com",
     "EMAIL_FROM": "App <hello@example.com>",
+    "TRUSTED_PROXIES": "1",
 }
 
 
@@ -179,7 +180,7 @@ def test_a_plan_is_added_in_one_place(tmp_path: Path) -> None:
 
 
 def test_a_half_configured_production_is_refused_by_name() -> None:
-    said = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40})
+    said = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40, "TRUSTED_PROXIES": "1"})
 
     assert set(said) == {
         "APP_URL",
@@ -208,9 +209,16 @@ def test_half_a_service_is_refused(change: dict[str, str], at_fault: str) -> Non
     assert at_fault in problems({**PRODUCTION, **change})
 
 
-def test_a_test_key_in_production_is_a_warning() -> None:
-    with pytest.warns(UserWarning, match="STRIPE_API_KEY is a test key"):
-        from_env({**PRODUCTION, "STRIPE_API_KEY": "sk_test_abc"})
+@pytest.mark.parametrize(
+    ("change", "doubt"),
+    [
+        ({"STRIPE_API_KEY": "sk_test_abc"}, "STRIPE_API_KEY is a test key"),
+        ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES is 0: behind a proxy everybody is one caller"),
+    ],
+)
+def test_what_is_doubtful_in_production_is_a_warning(change: dict[str, str], doubt: str) -> None:
+    with pytest.warns(UserWarning, match=doubt):
+        from_env({**PRODUCTION, **change})
 
 
 def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
