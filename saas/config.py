@@ -345,7 +345,7 @@ def _refuse_half_a_production(settings: Mapping[str, Any], refuse: Any) -> None:
     if not settings["TRUSTED_PROXIES"]:
         warnings.warn(
             "TRUSTED_PROXIES is 0: behind a proxy everybody is one caller, and the whole site has "
-            "the sign-in mails of one. Set it to the number of proxies in front of the application.",
+            "the sign-in mails of one. Set it to the number of proxies in front.",
             stacklevel=4,
         )
 

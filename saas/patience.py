@@ -6,10 +6,15 @@ outside, or waits for a turn at the database, looks here how long that may take.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
@@ -38,3 +43,25 @@ def left(otherwise: float) -> float:
 def is_over() -> bool:
     """Whether the time is up."""
     return left(otherwise=1.0) <= 0
+
+
+def in_time(ask: Callable[[], T], name: str) -> T:
+    """What `ask` answers; where somebody waits, from a thread that is left behind when time is up.
+
+    The timeouts of a socket bound neither a name that does not resolve, nor several addresses of
+    which none answers, nor an answer that comes byte by byte. `name` is the thread's.
+
+    Raises `TimeoutError`, and whatever `ask` raises.
+    """
+    if not is_limited():
+        return ask()
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(ask())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True, name=name).start()
+    return answer.result(timeout=left(otherwise=0))

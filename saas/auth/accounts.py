@@ -93,6 +93,15 @@ def create(email: str, *, name: str | None, role: str, by: str) -> User:
     return person
 
 
+def lock(person: User) -> User | None:
+    """The person as they are now, whom nobody else changes until this transaction ends.
+
+    None when they are gone. Call inside `writing()`.
+    """
+    locked = select(User).where(User.id == person.id).with_for_update()
+    return db.session.scalar(locked.execution_options(populate_existing=True))
+
+
 def arrive(email: str) -> User:
     """The account of an address whose owner has just proven that it is theirs, made now if new.
 

@@ -123,8 +123,8 @@ def read_undo(token: str) -> EmailChange:
 def undo(token: str) -> uuid.UUID:
     """Give the person their old address back, once; raises `BadChange`. The person's id.
 
-    Every session ends, and so does every way in and every change of address that was added since:
-    they may be those of whoever changed it.
+    Every session ends, and so does every way in that was added since, or in the week before, and
+    every change of address since: they may be those of whoever changed it.
     """
     change = read_undo(token)
     with database.writing():
@@ -135,7 +135,7 @@ def undo(token: str) -> uuid.UUID:
             raise BadChange("expired")
         _move(person.id, person.email, change.old_email)
         _end(EmailChange.user_id == person.id, EmailChange.id > change.id)
-        _forget_ways_in(person.id, since=change.created_at)
+        _forget_ways_in(person.id, since=change.created_at - UNDO)
     log.info("change of address taken back", extra={"person_id": change.user_id})
     return change.user_id
 

@@ -57,6 +57,7 @@ def link(person: User, claim: Claim) -> None:
     Its address does not matter: the person is signed in on both sides.
     """
     with database.writing():
+        accounts.lock(person)  # two at once would not see each other
         if any(
             each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
         ):
@@ -85,9 +86,12 @@ def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
 
 
 def announce(person: User, way: str, change: Literal["added", "removed"]) -> None:
-    """Promise the owner a mail about a way in, who may not be the one who changed it."""
-    about = {"way": way, "change": change}
-    mail.promise("way_in", person.id, key=f"way_in:{database.uuid7()}", about=about)
+    """Promise the owner a mail about a way in, who may not be the one who changed it.
+
+    It goes to the address that the account has now, whatever becomes of that until it leaves.
+    """
+    about, key = {"way": way, "change": change}, f"way_in:{database.uuid7()}"
+    mail.promise("way_in", person.id, key=key, about=about, to=person.email)
 
 
 def refuse_closed(person: User, provider: str) -> None:

@@ -67,10 +67,13 @@ def email_changed(change_id: uuid.UUID) -> mail.Letter | None:
 
 
 @mail.letter("way_in")
-def way_in(person_id: uuid.UUID, way: str, change: str) -> mail.Letter | None:
-    """To the owner of an account: something besides the mail signs in to it now, or no more."""
+def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Letter | None:
+    """To the owner of an account: something besides the mail signs in to it now, or no more.
+
+    `to` is forgotten where the mail was given up, and may be revived.
+    """
     person = db.session.get(User, person_id)
-    return _way_in(person.email, way, change) if person else None
+    return _way_in(to or person.email, way, change) if person else None
 
 
 @mail.sample("email_change")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
@@ -19,6 +20,8 @@ from saas import database, jobs, limits, mail
 from saas.auth import accounts, tokens
 from saas.auth.models import SignInLink, User
 from saas.database import db, now
+
+Enter = Callable[[User], None]
 
 LIFETIME = timedelta(minutes=10)
 WAIT = timedelta(seconds=30)  # between two mails that one browser asks for
@@ -97,7 +100,7 @@ def read(token: str) -> SignInLink:
     link = _find(token)
     for reason, is_so in (
         ("used", link.used_at is not None),
-        ("replaced", link.replaced_at is not None),
+        ("replaced", link.replaced_at is not None or _has_a_newer_one(link)),
         ("expired", link.expires_at <= now()),
     ):
         if is_so:
@@ -105,12 +108,15 @@ def read(token: str) -> SignInLink:
     return link
 
 
-def redeem(token: str) -> tuple[User, str]:
-    """Use a link up: the person it signs in, made now if new, and where they were going."""
-    return _use(read(token))
+def redeem(token: str, enter: Enter) -> str:
+    """Use a link up: signs in whom it proves, made now if new; where they were going.
+
+    `enter` is called with the person, in the same transaction. Raises `BadLink`.
+    """
+    return _use(read(token), enter)
 
 
-def redeem_code(browser: str, code: str) -> tuple[User, str]:
+def redeem_code(browser: str, code: str, enter: Enter) -> str:
     """Use a mail up by its code, typed in the browser that asked; raises `BadCode`, `BadLink`."""
     link = asked_by(browser)
     if link is None or link.used_at or link.expires_at <= now():
@@ -126,7 +132,7 @@ def redeem_code(browser: str, code: str) -> tuple[User, str]:
             "This is not the code in the newest mail. "
             + (f"You can try {left} more time{'s'[: left != 1]}." if left else "It has ended now.")
         )
-    return _use(link)
+    return _use(link, enter)
 
 
 def token_for(link_id: uuid.UUID) -> str:
@@ -148,9 +154,20 @@ def _find(token: str) -> SignInLink:
     return link
 
 
-def _use(link: SignInLink) -> tuple[User, str]:
+def _has_a_newer_one(link: SignInLink) -> bool:
+    """Whether its browser has asked for another one in the same moment: neither saw the other."""
+    newer = select(SignInLink.id).where(
+        SignInLink.browser_hash == link.browser_hash, SignInLink.id > link.id
+    )
+    return link.browser_hash is not None and db.session.scalar(newer.limit(1)) is not None
+
+
+def _use(link: SignInLink, enter: Enter) -> str:
     """Exactly one of many simultaneous tries succeeds, and it ends every mail of the address."""
-    with database.writing():
+    with database.writing() as session:
+        # In one order, or two links of one address would wait for each other.
+        all_of_it = select(SignInLink.id).where(SignInLink.email == link.email)
+        session.execute(all_of_it.order_by(SignInLink.id).with_for_update())
         if not _end(SignInLink.id == link.id, used_at=now()):
             raise BadLink("used", link)
         _end(SignInLink.email == link.email, used_at=now())
@@ -159,7 +176,8 @@ def _use(link: SignInLink) -> tuple[User, str]:
             raise BadLink("closing", link)
         if person.disabled_at:
             raise BadLink("disabled", link)
-    return person, link.next_path
+        enter(person)
+    return link.next_path
 
 
 def _count_try(link_id: uuid.UUID) -> bool:

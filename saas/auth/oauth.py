@@ -9,6 +9,7 @@ here: a time limit, an id_token that is really there, its audience, RFC 9207's `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import requests
@@ -165,7 +166,11 @@ class _Hurried(OAuth2Session):  # type: ignore[misc]  # Authlib has no types
         if left <= 0:
             raise requests.Timeout("the time for this sign-in is up")
         options["timeout"] = min(left, _ONE_ANSWER)
-        return super().request(method, url, *arguments, **options)
+        ask = partial(super().request, method, url, *arguments, **options)
+        try:
+            return patience.in_time(ask, name="sign-in")
+        except TimeoutError:
+            raise requests.Timeout("the answer came byte by byte") from None
 
 
 class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types

@@ -8,7 +8,7 @@ from flask import request, url_for
 from flask_login import current_user
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
-from saas import limits, security
+from saas import database, limits, security
 from saas.auth import bp, passkeys, sessions, started
 from saas.auth.provider_views import begun_here, remember
 from saas.auth.refusals import Refused
@@ -58,10 +58,11 @@ def sign_in_with_passkey() -> dict[str, Any]:
     answer = read_json(AnswerSchema())
     _limit()
     start = finish_passkey("sign_in", "confirm")
-    person = passkeys.sign_in(start.challenge, answer["credential"])
-    if start.user_id and start.user_id != person.id:
-        raise Refused("other_person", "passkey")
-    sessions.start(person)
+    with database.writing():
+        person = passkeys.sign_in(start.challenge, answer["credential"])
+        if start.user_id and start.user_id != person.id:
+            raise Refused("other_person", "passkey")
+        sessions.start(person)
     return {"next": security.safe_path(start.next_path, url_for("users.dashboard"))}
 
 

@@ -16,6 +16,7 @@ from flask import current_app
 from sqlalchemy import delete, select, update
 
 from saas import database
+from saas.auth import accounts
 from saas.auth.identities import announce, refuse_closed
 from saas.auth.models import Passkey, User
 from saas.auth.refusals import Refused
@@ -75,6 +76,7 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
         raise Refused("untrusted", "passkey", type(error).__name__) from None
     with database.writing():
+        accounts.lock(person)
         if len(_keys_of(person)) >= MOST:
             raise Refused("enough", "passkey")
         is_new = database.insert_if_new(

@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas import errors, limits, security
+from saas import database, errors, limits, security
 from saas.auth import bp, identities, sessions, started
 from saas.auth.identities import Claim
 from saas.auth.refusals import NAMES, WORDS, Refused
@@ -81,12 +81,14 @@ def _must_be_the_same_person(start: Started) -> None:
 
 
 def _sign_in(claim: Claim) -> None:
-    sessions.start(identities.sign_in(claim))
+    with database.writing():
+        sessions.start(identities.sign_in(claim))
 
 
 def _confirm(claim: Claim) -> None:
-    identities.confirm(current_user, claim)
-    sessions.start(current_user._get_current_object())
+    with database.writing():
+        identities.confirm(current_user, claim)
+        sessions.start(current_user._get_current_object())
 
 
 def _link(claim: Claim) -> None:

@@ -20,6 +20,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from saas import database, errors, jobs, security
+from saas.auth import accounts
 from saas.auth.models import Session, User
 from saas.database import db, now
 from saas.extensions import login_manager
@@ -49,11 +50,18 @@ def init_app(app: Flask) -> None:
 
 
 def start(person: User) -> None:
-    """Sign this browser in, with a session that is new in every respect."""
+    """Sign this browser in, with a session that is new in every respect.
+
+    Call it in the transaction that has found out who it is: what ends every session of a person
+    meanwhile, such as disabling, shall not be outlived by this one.
+    """
     if current_user.is_authenticated:
         end()
     token = secrets.token_urlsafe(32)
     with database.writing() as database_session:
+        locked = accounts.lock(person)
+        if locked is None or locked.disabled_at:
+            return
         row = Session(
             token_hash=_hash(token),
             user_id=person.id,

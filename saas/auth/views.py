@@ -12,7 +12,7 @@ from saas import limits, security
 from saas.auth import accounts, bp, fresh, links, sessions
 from saas.auth.forms import CodeForm, ConfirmForm, LoginForm, ResendForm, SwitchForm
 from saas.auth.links import BadCode, BadLink
-from saas.auth.models import SignInLink, User
+from saas.auth.models import SignInLink
 from saas.database import now
 
 Answer = str | Response | tuple[str, int]
@@ -109,11 +109,11 @@ def code() -> Answer:
 
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
     try:
-        person, next_path = links.redeem_code(session["browser"], form.code.data or "")
+        going_to = links.redeem_code(session["browser"], form.code.data or "", sessions.start)
     except BadCode as error:
         form.code.errors = [str(error)]
         return _inbox(form, 422)
-    return _enter(person, next_path)
+    return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 
 
 def _inbox(form: CodeForm, status: int = 200) -> Answer:
@@ -144,7 +144,8 @@ def redeem(token: str) -> Answer:
     found, form = links.read(token), SwitchForm()
     if _is_somebody_else(found) and form.switch.data != str(current_user.id):
         return _link_page(found, 409)  # another tab has signed somebody else in meanwhile
-    return _enter(*links.redeem(token))
+    going_to = links.redeem(token, sessions.start)
+    return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 
 
 def _link_page(found: SignInLink, status: int = 200) -> Response:
@@ -160,11 +161,6 @@ def _link_page(found: SignInLink, status: int = 200) -> Response:
 
 def _is_somebody_else(found: SignInLink) -> bool:
     return bool(current_user.is_authenticated and current_user.email != found.email)
-
-
-def _enter(person: User, next_path: str) -> Response:
-    sessions.start(person)
-    return redirect(security.safe_path(next_path, "/dashboard"), code=303)
 
 
 @bp.errorhandler(BadLink)

@@ -202,10 +202,12 @@ def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop
     assert address_of(owner) == OLD
 
 
-def test_taking_it_back_removes_the_passkeys_that_were_added_since(
+def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_week_before(
     ann: Visitor, shop: Shop
 ) -> None:
-    _add_passkey(shop, OLD, "mine")
+    """Whoever means to stay adds a passkey first, and changes the address then."""
+    _add_passkey(shop, OLD, "mine", days_ago=8)
+    _add_passkey(shop, OLD, "theirs, prepared")
     change(ann)
     _add_passkey(shop, NEW, "theirs")
     path = link_to(ann, OLD, "/auth/email/undo/")
@@ -217,12 +219,13 @@ def test_taking_it_back_removes_the_passkeys_that_were_added_since(
         assert [each.name for each in accounts.get(OLD).passkeys] == ["mine"]
 
 
-def _add_passkey(shop: Shop, email: str, name: str) -> None:
+def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
     with shop.app.app_context(), database.writing() as session:
         person = accounts.get(email)
         key = Passkey(
-            user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0
-        )
+            user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0,
+            created_at=now() - timedelta(days=days_ago),
+        )  # fmt: skip
         session.add(key)
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from threading import Barrier
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -174,24 +177,78 @@ def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
 def test_fifty_people_who_press_at_once_make_one_session(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
     with shop.app.app_context():
         links.send("ann@example.com", "/dashboard")
         token = links.token_for(db.session.scalars(select(SignInLink.id)).one())
 
-    def press(_: int) -> str:
-        with shop.app.app_context():
-            try:
-                return links.redeem(token)[0].email
-            except links.BadLink as error:
-                return error.reason
-
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(press, range(50)))
+        answers = list(pool.map(partial(press, shop), [token] * 50))
 
     assert sorted(answers) == ["ann@example.com"] + ["used"] * 49
     assert len(people(shop)) == 1
+
+
+def press(shop: Shop, token: str) -> str:
+    """Who came in by a link, or why nobody did."""
+    came: list[str] = []
+    with shop.app.app_context():
+        try:
+            links.redeem(token, lambda person: came.append(person.email))
+        except links.BadLink as error:
+            return error.reason
+    return came[0]
+
+
+@both_databases
+def test_two_links_of_one_address_are_followed_at_once(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    """One signs in, and neither waits for ever for the other."""
+    for number in range(5):
+        email = f"ann{number}@example.com"
+        with shop.app.app_context():
+            for browser in ("hers", "her phone's"):
+                links.send(email, "/dashboard", f"{browser} {number}")
+            ids = db.session.scalars(select(SignInLink.id).where(SignInLink.email == email)).all()
+            tokens = [links.token_for(each) for each in ids]
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(partial(press, shop), tokens))
+        assert sorted(answers) == [email, "used"]
+
+
+@both_databases
+def test_of_two_mails_that_a_browser_asks_for_at_once_one_works(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    together = Barrier(2)
+
+    def ask(_: int) -> None:
+        with shop.app.app_context():
+            together.wait()
+            links.send("ann@example.com", "/dashboard", "a browser")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(ask, range(2)))
+
+    with shop.app.app_context():
+        ids = db.session.scalars(select(SignInLink.id).order_by(SignInLink.id))
+        older, newer = (links.token_for(each) for each in ids)
+    assert [press(shop, older), press(shop, newer)] == ["replaced", "ann@example.com"]
+
+
+def test_a_link_is_not_used_up_where_its_session_does_not_begin(shop: Shop) -> None:
+    """Both are one transaction: what ends every session of somebody comes before or after."""
+    with shop.app.app_context():
+        links.send("ann@example.com", "/dashboard")
+        token = links.token_for(db.session.scalars(select(SignInLink.id)).one())
+
+        def fail(_: User) -> None:
+            raise RuntimeError("the power went out")
+
+        with pytest.raises(RuntimeError):
+            links.redeem(token, fail)
+
+    assert press(shop, token) == "ann@example.com"
 
 
 @pytest.mark.parametrize("path", ["/login", "/register"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -121,25 +119,9 @@ def _unavailable(error: stripe.StripeError) -> Unavailable:
 
 
 def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
-    """Ask; where somebody waits, in a thread that is left behind when the time is up.
-
-    The timeouts of a socket bound neither a name that does not resolve, nor several addresses of
-    which none answers, nor an answer that comes byte by byte.
-    """
     client = _client()
-    if not patience.is_limited():
-        return ask(client)
-    answer: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            answer.set_result(ask(client))
-        except BaseException as error:
-            answer.set_exception(error)
-
-    threading.Thread(target=copy_context().run, args=(run,), daemon=True, name="stripe").start()
     try:
-        return answer.result(timeout=patience.left(otherwise=0))
+        return patience.in_time(lambda: ask(client), name="stripe")
     except TimeoutError:
         raise Unavailable("out of time") from None
 

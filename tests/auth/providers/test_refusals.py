@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -103,6 +104,32 @@ def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
     refused(page, 503, "does not answer")
     assert page.answer.elapsed < timedelta(seconds=10)
     nothing_happened(shop)
+
+
+def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
+    make_app: Callable[..., Flask],
+) -> None:
+    """Each byte comes in time, and the whole of it never."""
+    over = threading.Event()
+
+    def dripping(_: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        while not over.wait(0.2):
+            yield b" "
+
+    with serving(dripping) as url:
+        try:
+            app = make_app(SANDBOX_URL=url)
+            with serving(app) as shop_url:
+                visitor = Visitor(shop_url)
+                visitor.visit("/login")
+                page = visitor.submit("/auth/oauth/google")
+                visitor.close()
+        finally:
+            over.set()
+
+    refused(page, 503, "Google does not answer")
+    assert page.answer.elapsed < timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(
