@@ -10,7 +10,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Select, delete, select, update
 
 from saas import database, mail
 from saas.auth import accounts
@@ -34,6 +34,8 @@ def sign_in(claim: Claim) -> User:
     """The person that an identity signs in, made now if new; raises `Refused`."""
     with database.writing():
         identity = _find(claim)
+        if identity and identity.unlinked_at:
+            raise Refused("unlinked", claim.provider)
         person = db.session.get(User, identity.user_id) if identity else _by_address(claim)
         if person is None:
             raise Refused("untrusted", claim.provider)
@@ -46,7 +48,7 @@ def confirm(person: User, claim: Claim) -> None:
     """Make sure that it is the signed-in person who came back; raises `Refused`."""
     with database.writing():
         identity = _find(claim)
-        if identity is None or identity.user_id != person.id:
+        if identity is None or identity.user_id != person.id or identity.unlinked_at:
             raise Refused("other_person", claim.provider)
         _note(claim, person)
 
@@ -62,6 +64,8 @@ def link(person: User, claim: Claim) -> None:
             each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
         ):
             raise Refused("linked", claim.provider)
+        if (unlinked := _find(claim)) and unlinked.unlinked_at:
+            database.execute(delete(Identity).where(Identity.id == unlinked.id))
         if _note(claim, person):
             announce(person, claim.provider, "added")
 
@@ -69,18 +73,20 @@ def link(person: User, claim: Claim) -> None:
 def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
     """Take a way in away; None when this person has no such identity. Raises `Refused`.
 
+    It is remembered as unlinked, or its verified address would join it to the account again; only
+    the settings link it once more.
+
     The last way in stays. Mail is a way in for everybody whose address is verified, so that only an
     account whose address nobody has proven can have a last one.
     """
     with database.writing():
-        identity = db.session.scalar(
-            select(Identity).where(Identity.id == identity_id, Identity.user_id == person.id)
-        )
+        identity = db.session.scalar(_linked_to(person).where(Identity.id == identity_id))
         if identity is None:
             return None
         if person.verified_at is None and len(_of(person)) + len(person.passkeys) == 1:
             raise Refused("last", identity.provider)
-        database.execute(delete(Identity).where(Identity.id == identity.id))
+        unlinked = update(Identity).where(Identity.id == identity.id)
+        database.execute(unlinked.values(unlinked_at=now(), email=None))
         announce(person, identity.provider, "removed")
     return identity
 
@@ -125,7 +131,11 @@ def _find(claim: Claim) -> Identity | None:
 
 
 def _of(person: User) -> list[Identity]:
-    return list(db.session.scalars(select(Identity).where(Identity.user_id == person.id)))
+    return list(db.session.scalars(_linked_to(person)))
+
+
+def _linked_to(person: User) -> Select[Identity]:
+    return select(Identity).where(Identity.user_id == person.id, Identity.unlinked_at.is_(None))
 
 
 def _note(claim: Claim, person: User) -> bool:

@@ -34,7 +34,11 @@ class User(Subscriber, UserMixin, Model):
 
     __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
 
-    identities: Mapped[list[Identity]] = relationship(viewonly=True, order_by="Identity.created_at")
+    identities: Mapped[list[Identity]] = relationship(
+        viewonly=True,
+        order_by="Identity.created_at",
+        primaryjoin="and_(Identity.user_id == User.id, Identity.unlinked_at.is_(None))",
+    )
     passkeys: Mapped[list[Passkey]] = relationship(viewonly=True, order_by="Passkey.created_at")
 
     # Not columns: the row of `sessions` that this request came with, the secret that names it, and
@@ -107,7 +111,8 @@ class Identity(Model):
     """Somebody at Google or GitHub who is this person. What names them is (issuer, subject).
 
     The address is what the provider said at the last sign-in, to be shown and never to be looked
-    up: addresses change hands.
+    up: addresses change hands. One that was unlinked stays, so that its address does not link it
+    again.
     """
 
     __tablename__ = "identities"
@@ -122,6 +127,7 @@ class Identity(Model):
     email: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     last_used_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    unlinked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
 

@@ -102,6 +102,12 @@ WORDS = {
         "A {provider} account is linked already",
         "Unlink it first if you want to use another one.",
     ),
+    "unlinked": Words(
+        403,
+        "That {provider} account was unlinked",
+        "It was taken off an account here, and does not sign in to it any more. Sign in with your "
+        "mail address; the settings link it again.",
+    ),
     "unknown": Words(
         403,
         "This passkey opens nothing here",

@@ -31,13 +31,47 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     other.visit("/dashboard/settings")
     assert "GitHub does not sign you in any more" in other.submit(path).text
-    assert rows(shop, Identity) == []
-    refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "is not verified at GitHub")
+    refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
     eventually(lambda: subjects(visitor, "ann@example.com", "no more"))
     assert subjects(visitor, "ann@example.com", "GitHub") == [
         "Your GitHub account signs in to Plinth no more",
         "Your GitHub account can sign in to Plinth",
     ]
+
+
+def test_what_was_unlinked_does_not_join_its_account_again_by_its_address(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """Its account at Google may be in other hands, and have the same verified address."""
+    come_in(visitor, "google", **{"as": "ada"})
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    page = visitor.visit("/dashboard/settings")
+    visitor.submit(path)
+    assert "Unlink" not in visitor.visit("/dashboard/settings").text
+    assert page.status == 200
+
+    refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "was unlinked")
+    begun = visitor.submit("/dashboard/settings/identities/google/link", follow=False)
+    visitor.visit(choose(begun.answer.headers["Location"], **{"as": "ada"}))
+
+    assert come_in(shop.visitor(), "google", **{"as": "ada"}).path == "/dashboard"
+
+
+def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor) -> None:
+    come_in(visitor, "google", **{"as": "ada"})
+    path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
+    visitor.visit("/dashboard/settings")
+    visitor.submit(path)
+    bob = shop.visitor()
+    bob.sign_in("bob@example.com")
+    bob.visit("/dashboard/settings")
+    begun = bob.submit("/dashboard/settings/identities/google/link", follow=False)
+
+    page = bob.visit(choose(begun.answer.headers["Location"], **{"as": "ada"}))
+
+    assert "Google signs you in from now on" in page.text
+    come_in(other := shop.visitor(), "google", **{"as": "ada"})
+    assert "bob@example.com" in other.visit("/dashboard/settings").text
 
 
 def subjects(visitor: Visitor, email: str, about: str) -> list[str]:
