@@ -97,7 +97,8 @@ def _cancel_change(old: str | None, new: str | None) -> str:
 def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
     old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
     if new is None or new == "canceled":
-        return f"{_name(before['stripe_price_id'])} ended"
+        ended = f"{_name(before['stripe_price_id'])} ended"
+        return ended[0].upper() + ended[1:]
     if new == "active":
         return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)
     if new == "past_due" and after.get("stripe_action_required"):
@@ -107,7 +108,7 @@ def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -
 
 def _name(price_id: str | None) -> str:
     sold = plans.sold_as(price_id, current_app.config["STRIPE_PRICES"])
-    return f"{sold[0].name}, {sold[1]}" if sold else "the subscription"
+    return f"{sold[0].name}, {sold[1]}" if sold else "another plan"
 
 
 def _day(value: str | None) -> str:
