@@ -250,7 +250,7 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
     page = visitor.submit("/billing/checkout", having={"plan": "pro"})
 
     assert "not offered any more" in said
-    assert "Subscribed to another plan" in said
+    assert "Changed to another plan" in said
     assert "Nothing is charged" not in said
     assert "/stripe/portal/" in page.url  # nobody is sold a second subscription
 
