@@ -98,7 +98,8 @@ def lock(person: User) -> User | None:
 
     None when they are gone. Call inside `writing()`.
     """
-    locked = select(User).where(User.id == person.id).with_for_update()
+    # Not in the way of rows that refer to this one, or two such writers would wait for each other.
+    locked = select(User).where(User.id == person.id).with_for_update(key_share=True)
     return db.session.scalar(locked.execution_options(populate_existing=True))
 
 
