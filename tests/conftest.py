@@ -65,11 +65,22 @@ class Quiet(WSGIRequestHandler):
     def log(self, type: str, message: str, *args: object) -> None:
         return
 
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        """A browser went away in the middle of a file, which Werkzeug may leave open then."""
+        close = getattr((environ or {}).get("tests.answer"), "close", None)
+        if close:
+            close()
+
 
 @contextmanager
 def serving(app: Any, port: int = 0) -> Iterator[str]:
     """An application as a real server on loopback; its address."""
-    server = make_server("127.0.0.1", port, app, threaded=True, request_handler=Quiet)
+
+    def kept(environ: dict[str, Any], start_response: Any) -> Any:
+        environ["tests.answer"] = answer = app(environ, start_response)
+        return answer
+
+    server = make_server("127.0.0.1", port, kept, threaded=True, request_handler=Quiet)
     server.daemon_threads = False  # type: ignore[attr-defined]  # wait for answers under way
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
