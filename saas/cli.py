@@ -182,13 +182,15 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None)
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     person = accounts.sign_up(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
-        customer = buying.ensure_customer(person)
+        customer, price = buying.ensure_customer(person), buying.price_for(*sold)
         gateway.attach_card(customer, "pm_card_visa")
+        # Another one when the last has ended, or is sold at another price now.
+        counter = accounts.get(email).stripe_sync_counter
         gateway.subscribe(
             customer,
-            buying.price_for(*sold),
+            price,
             ownership.metadata_of(person),
-            key=f"seed:{person.id}",
+            key=f"seed:{person.id}:{price}:{counter}",
         )
         person = subscriptions.sync(person.id, cause="flask seed") or person
     return person

@@ -6,7 +6,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import patience
+from saas import patience, plans
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
@@ -27,6 +27,7 @@ def overview() -> Answer:
         "billing/overview.html",
         plan=plan,
         interval=interval,
+        is_highest=plan.rank == max(each.rank for each in plans.FOR_SALE),
         price_cents=plan.price(interval) if interval else None,
         status_words=words.status(current_user),
         history=words.history(current_user.id),

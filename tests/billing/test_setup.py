@@ -13,8 +13,9 @@ import stripe
 from click.testing import Result
 from flask import Flask
 
-from saas import plans
-from saas.billing import setup
+from saas import cli, plans
+from saas.billing import setup, subscriptions
+from saas.config import PRICE_VARIABLES
 from tests.billing import stripe_side
 from tests.conftest import Shop
 
@@ -219,3 +220,36 @@ def test_going_back_to_an_older_price_sells_that_one_again(
         back = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"]
 
     assert back == f"{old},{raised[0]}"
+
+
+def test_demo_people_have_their_plan_again_when_it_has_ended_or_has_another_price(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    """Whoever tried out the end of a plan, or raised a price, starts again as before."""
+    at_stripe = stripe_side.client(shop).v1
+    pia = ("pia@example.com", "Pia Pro", "user", ("pro", "monthly"))
+    with shop.app.app_context():
+        first = cli._seed_person(*pia)
+        again = cli._seed_person(*pia)
+        assert again.stripe_subscription_id == first.stripe_subscription_id
+        at_stripe.subscriptions.cancel(str(first.stripe_subscription_id))
+        subscriptions.sync(first.id, cause="test")
+
+        second = cli._seed_person(*pia)
+
+        assert second.is_paid
+        at_stripe.subscriptions.cancel(str(second.stripe_subscription_id))
+        subscriptions.sync(second.id, cause="test")
+    raised = at_stripe.prices.create(
+        {
+            "product": str(at_stripe.prices.retrieve(shop.price["pro", "monthly"]).product),
+            "currency": "usd", "unit_amount": 1900, "recurring": {"interval": "month"},
+        }
+    ).id  # fmt: skip
+    names = {**shop.price, ("pro", "monthly"): raised}
+    dearer = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, APP_URL=shop.url,
+        **{f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in names.items()},
+    )  # fmt: skip
+    with dearer.app_context():
+        assert cli._seed_person(*pia).stripe_price_id == raised
