@@ -70,6 +70,8 @@ def subscriptions(app: Flask, life: Life, prices: Prices) -> None:
     life.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
     lever(app, "settings", tax_percent=19, after_retries="unpaid")
     life.pay_with("pm_card_chargeCustomerFail")
+    failed = life.subscribe(prices.business)
+    life.api.v1.invoices.pay(str(failed.latest_invoice), {"paid_out_of_band": True})
     life.subscribe(prices.business)
     life.api.v1.subscriptions.update(
         paid.id,
