@@ -46,14 +46,17 @@ def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
     """Which of several subscriptions of ours counts: the highest.
 
     One that is paid and gives a plan, one that gives it in its grace, one that lives, one with a
-    price of the catalogue, then the newest.
+    price of the catalogue, of those that live the higher plan, then the newest.
     """
-    is_sold = any(plans.sold_as(price, prices) for price in subscription.price_ids)
+    is_live = subscription.status in LIVE_STATUSES
+    sold = [plan for price in subscription.price_ids if (plan := plans.sold_as(price, prices))]
+    is_sold = bool(sold)
     return (
         is_sold and subscription.status in ("active", "trialing"),
         is_sold and subscription.status == "past_due",
-        subscription.status in LIVE_STATUSES,
+        is_live,
         is_sold,
+        max((plan.rank for plan, _ in sold), default=0) if is_live else 0,
         subscription.created,
         subscription.id,
     )

@@ -121,30 +121,32 @@ def _end_second_ones(person: User, answer: Answer | None, cause: str) -> Answer 
     """One person pays for one subscription: end every other one of ours, and give the money back.
 
     What Stripe says then. It is done before the event is claimed, so that a crash leaves it to the
-    next sync; where Stripe refuses, the plan is there all the same.
+    next sync; where Stripe gives no answer, the plan is there all the same.
     """
-    second_ones = _second_ones(answer.found) if answer else []
-    if not second_ones:
+    kept, second_ones = _second_ones(answer.found) if answer else (None, [])
+    if kept is None or not second_ones:
         return answer
     try:
         for each in second_ones:
             log.warning("a second subscription is ended and refunded: %s", each.id)
-            gateway.end_and_refund(each.id, gateway.SECOND)
+            # Both were there since the younger one was bought: the time after that was paid twice.
+            since = max(each.created, kept.created)
+            gateway.end_and_refund(each.id, gateway.SECOND, since)
     except gateway.StripeError:
         _write(person, _columns(person, answer), cause, None, answer)
         raise
     return _fetch(person)
 
 
-def _second_ones(found: list[Subscription]) -> list[Subscription]:
-    """Every living one with this installation's mark but the one that counts.
+def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[Subscription]]:
+    """The living one that counts, and every other one with this installation's metadata.
 
-    There is one when two pages were paid in the same moment.
+    There is one when two pages were paid: in the same moment, or in a tab that was left open.
     """
     prices, ours = current_app.config["STRIPE_PRICES"], str(ownership.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
     kept = max(live, key=lambda each: ranking.rank(each, prices), default=None)
-    return [
+    return kept, [
         each
         for each in live
         if each is not kept

@@ -11,7 +11,9 @@ from saas.billing.gateway.calling import (
     Refused,
     StripeError,
     Unavailable,
+    Unreadable,
     is_live,
+    is_refusal,
 )
 from saas.billing.gateway.catalogue import (
     CURRENCY,
@@ -61,15 +63,14 @@ from saas.billing.gateway.pages import (
     open_portal,
     recent_checkouts,
     start_checkout,
+    try_checkout,
 )
+from saas.billing.gateway.refunds import CLOSED, NOT_REFUNDED, SECOND, end_and_refund, refunded
 from saas.billing.gateway.signing import BadEvent, BadSignature, Event, signature, verify
 from saas.billing.gateway.subscriptions import (
-    CLOSED,
-    SECOND,
     Overdue,
     Subscription,
     cancel,
-    end_and_refund,
     overdue,
     subscribe,
     subscriptions_of,
@@ -88,6 +89,7 @@ __all__ = [
     "InvoicePage",
     "KeyRefused",
     "Listed",
+    "NOT_REFUNDED",
     "NotConfigured",
     "Overdue",
     "Overloaded",
@@ -103,6 +105,7 @@ __all__ = [
     "SubscriptionPage",
     "TYPES_AT_ONCE",
     "Unavailable",
+    "Unreadable",
     "api_version",
     "attach_card",
     "can_charge",
@@ -126,6 +129,7 @@ __all__ = [
     "invoice",
     "invoices_of",
     "is_live",
+    "is_refusal",
     "metadata_of_customer",
     "missing_for_tax",
     "move_webhook_endpoints",
@@ -137,6 +141,7 @@ __all__ = [
     "prices_by_lookup_key",
     "product",
     "recent_checkouts",
+    "refunded",
     "seconds_ahead",
     "signature",
     "start_checkout",
@@ -144,6 +149,7 @@ __all__ = [
     "subscription_page",
     "subscriptions_of",
     "subscriptions_since",
+    "try_checkout",
     "update_webhook_endpoint",
     "verify",
 ]
