@@ -49,7 +49,7 @@ def _explained(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return run(*args, **kwargs)
         except gateway.StripeError as error:
-            raise click.ClickException(f"Stripe did not do it: {error}.") from None
+            raise click.ClickException(f"{gateway.describe(error)}.") from None
         except SQLAlchemyError as error:
             raise click.ClickException(_advice(error)) from None
 

@@ -105,6 +105,17 @@ def _origin(value: str) -> None:
         raise ValidationError("must be an address without a path, such as https://example.com.")
 
 
+def _https_origins(value: str) -> None:
+    for part in _split(value):
+        try:
+            _origin(part)
+            is_https = part.lower().startswith("https://")
+        except ValidationError:
+            is_https = False
+        if not is_https:
+            raise ValidationError("must be https addresses without a path: https://pay.example.com")
+
+
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
 
 
@@ -153,7 +164,11 @@ _OTHER_IDS = {
 
 def _starts_with(*prefixes: str) -> Any:
     def check(value: str) -> None:
+        if value and not _split(value):
+            raise ValidationError("is empty.")
         for part in _split(value):
+            if part in prefixes:
+                raise ValidationError(f"is {part} alone: the rest is missing.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -223,6 +238,7 @@ class EnvironmentSchema(Schema):
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
     STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
+    STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
@@ -371,6 +387,10 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "STRIPE_PRICES": {
             key: _split(settings[name]) for key, name in PRICE_VARIABLES.items() if settings[name]
         },
+        "STRIPE_PAGES": tuple(
+            page.lower().rstrip("/").removesuffix(":443")
+            for page in _split(settings["STRIPE_PAGES"])
+        ),
         "STRIPE_API_BASE": f"{settings['SANDBOX_URL']}/stripe"
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",

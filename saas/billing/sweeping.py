@@ -28,8 +28,10 @@ def one_by_one(items: Iterable[T], work: Callable[[T], object], about: str) -> N
             with patience.deadline(_PATIENCE):
                 work(item)
         except gateway.Unavailable as error:
-            log.warning("not done: %s %s: %s", about, item, error)
+            log.warning("not done: %s %s: %s", about, item, gateway.describe(error))
             unanswered += 1
+        except gateway.StripeError as error:
+            log.error("not done: %s %s: %s", about, item, gateway.describe(error))
         except Exception:
             log.exception("not done: %s %s", about, item)
         if unanswered == _ENOUGH:

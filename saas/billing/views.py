@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import wraps
+
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
+from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
-from saas import patience, plans
+from saas import limits, patience, plans
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
@@ -16,6 +21,17 @@ from saas.billing.forms import CheckoutForm
 Answer = str | Response | tuple[str, int]
 
 _PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does not answer
+
+
+def asks_stripe(view: Callable[[], Answer]) -> Callable[[], Answer]:
+    """Limit how often one person makes us ask Stripe, in each of these views."""
+
+    @wraps(view)
+    def limited() -> Answer:
+        limits.count(limits.STRIPE_BY_PERSON, f"stripe-{view.__name__}", str(current_user.id))
+        return view()
+
+    return limited
 
 
 @bp.get("/dashboard/billing")
@@ -36,6 +52,7 @@ def overview() -> Answer:
 
 @bp.get("/dashboard/billing/invoices")
 @login_required
+@asks_stripe
 def invoices() -> Answer:
     """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
     before, after = request.args.get("before", ""), request.args.get("after", "")
@@ -43,13 +60,16 @@ def invoices() -> Answer:
         with patience.deadline(_PATIENCE):
             found = invoicing.page(current_user, before=before, after=after)
     except gateway.StripeError as error:
-        current_app.logger.warning("invoices: %s: %s", type(error).__name__, error)
+        if gateway.is_refusal(error):
+            raise
+        _log(error)
         return render_template("billing/invoices.html", page=None), 503
     return render_template("billing/invoices.html", page=found, statuses=invoicing.STATUSES)
 
 
 @bp.post("/billing/checkout")
 @login_required
+@asks_stripe
 def checkout() -> Answer:
     form = CheckoutForm()
     if not form.validate_on_submit():
@@ -64,6 +84,7 @@ def checkout() -> Answer:
 
 @bp.post("/billing/portal")
 @login_required
+@asks_stripe
 def portal() -> Answer:
     with patience.deadline(_PATIENCE):
         page = buying.manage(current_user)
@@ -72,19 +93,37 @@ def portal() -> Answer:
 
 @bp.get("/billing/return")
 @login_required
+@asks_stripe
 def returned() -> Answer:
     """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
     had = current_user.plan
     try:
         with patience.deadline(_PATIENCE):
             person = subscriptions.sync(current_user.id, cause="return")
-    except gateway.Unavailable:
-        return Response(render_template("billing/return.html"), status=200, mimetype="text/html")
+    except gateway.StripeError as error:
+        _log(error)
+        return _not_yet("refused" if gateway.is_refusal(error) else "away")
     if person and person.is_paid and person.plan != had:
         flash(f"You are on {person.plan.name} now. Thank you!", "success")
     elif person and not person.is_subscribed and request.args.get("session_id"):
         flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
+
+
+def _not_yet(why: str, status: int = 200) -> Response:
+    """The page of somebody who has paid and waits: the plan follows, whatever happens here."""
+    page = render_template("billing/return.html", why=why)
+    return Response(page, status=status, mimetype="text/html")
+
+
+@bp.errorhandler(TooManyRequests)
+def limited(error: TooManyRequests) -> Answer | TooManyRequests:
+    """Whoever comes back from a payment reads that the plan follows; others read how to go on."""
+    if request.endpoint != "billing.returned":
+        return error
+    page = _not_yet("limited", 429)
+    page.headers.extend(h for h in error.get_headers() if h[0] == "Retry-After")
+    return page
 
 
 @bp.app_errorhandler(QuotaExhausted)
@@ -100,6 +139,13 @@ def explain(error: CannotSubscribe) -> Answer:
 
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
-    """Stripe is away or said no: nothing was changed here, and trying again may help."""
-    current_app.logger.warning("billing page failed: %s: %s", type(error).__name__, error)
-    return render_template("billing/unavailable.html"), 503
+    """Stripe is away, and trying again helps; or it said no, and something else does."""
+    _log(error)
+    kind = "refused" if gateway.is_refusal(error) else "unavailable"
+    return render_template(f"billing/{kind}.html"), 503
+
+
+def _log(error: gateway.StripeError) -> None:
+    """The reason, for who runs this; a refusal needs somebody to act."""
+    level = logging.ERROR if gateway.is_refusal(error) else logging.WARNING
+    current_app.logger.log(level, "%s: %s", request.endpoint, gateway.describe(error))

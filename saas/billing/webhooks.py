@@ -64,7 +64,8 @@ def receive(event: Event) -> str:
                 return "seen"
             outcome = handling.handle(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
-        log.warning("event not applied: %s", error, extra=_said(event))
+        said = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
+        log.warning("event not applied: %s", said, extra=_said(event))
         raise Problem(503, "try_again", "The event could not be applied now.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome

@@ -139,7 +139,7 @@ def _mended(drift: Drift) -> bool:
     try:
         walking.mend(drift, cause="flask billing sync")
     except gateway.StripeError as error:
-        showing.note(f"{drift.email} was not synced: {error}.")
+        showing.note(f"{drift.email} was not synced: {gateway.describe(error)}.")
         return False
     return True
 
@@ -161,14 +161,15 @@ def _walk(
                     each(drift)
                 count.subscriptions += stretch.looked_at
                 cursor = stretch.cursor
-    except gateway.Gone:
-        raise click.ClickException(f"Stripe does not know {after}. Leave out --after.") from None
     except KeyboardInterrupt:
         _say_how_to_go_on(command, seen, cursor)
         raise SystemExit(130) from None
     except gateway.StripeError as error:
+        if after and cursor == after and isinstance(error, gateway.Gone):
+            said = f"Stripe does not know {after}. Leave out --after."
+            raise click.ClickException(said) from None
         _say_how_to_go_on(command, seen, cursor)
-        raise click.ClickException(f"Stripe did not answer: {error}.") from None
+        raise click.ClickException(f"{gateway.describe(error)}.") from None
     if after:
         _notes(after).unlink(missing_ok=True)
     return pacer.calls

@@ -12,6 +12,7 @@ from saas.billing.gateway.calling import (
     StripeError,
     Unavailable,
     Unreadable,
+    describe,
     is_live,
     is_refusal,
 )
@@ -118,6 +119,7 @@ __all__ = [
     "delete_webhook_endpoint",
     "CLOSED",
     "SECOND",
+    "describe",
     "end_and_refund",
     "endpoints",
     "ensure_portal_configuration",

@@ -92,6 +92,16 @@ def is_refusal(error: StripeError) -> bool:
     return not isinstance(error, Unavailable) or isinstance(error, KeyRefused | NotConfigured)
 
 
+def describe(error: StripeError) -> str:
+    """Return what happened, with Stripe's reason: a refusal, or an outage."""
+    reason = str(error).rstrip(".")
+    if isinstance(error, Unreadable | NotConfigured):
+        return reason
+    if is_refusal(error):
+        return f"Stripe refuses: {reason}"
+    return f"Stripe does not answer: {reason}"
+
+
 def is_live() -> bool:
     """Whether our key is a live one, so that events of the test mode are not ours."""
     return "_live_" in current_app.config["STRIPE_API_KEY"]

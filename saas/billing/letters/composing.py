@@ -69,8 +69,8 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
         if any(map(outbox.is_waiting, failures)):
             raise mail.NotYet("it may have been told of the failure a moment ago")
         return None
-    paid = gateway.invoice(invoice)
-    if paid.status != "paid":
+    paid = _invoice(invoice)
+    if paid is None or paid.status != "paid":
         return None  # written off by us, not paid
     return wording.recovered(person.email, _sold(person)[0], paid.total, paid.currency)
 
@@ -108,10 +108,21 @@ def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
 
 
 @mail.letter("second_refunded")
-def second_refunded(person_id: uuid.UUID) -> mail.Letter | None:
-    """Two subscriptions were bought at once; one is ended, and its money goes back."""
+def second_refunded(
+    person_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
+) -> mail.Letter | None:
+    """There were two subscriptions; one is ended, and what was paid twice goes back.
+
+    How much that is, Stripe says. A row of an older version does not name the subscription.
+    """
     person = _reader(person_id)
-    return wording.second_refunded(person.email) if person else None
+    if person is None:
+        return None
+    try:
+        given_back = gateway.refunded(subscription) if subscription and not is_refused else None
+    except gateway.Gone:
+        given_back = None
+    return wording.second_refunded(person.email, given_back, is_refused=is_refused)
 
 
 def _about_open_invoice(
@@ -123,8 +134,8 @@ def _about_open_invoice(
     is_first = person.stripe_subscription_status == "incomplete"
     if not person.is_past_due and not is_first:
         return None
-    invoice = gateway.invoice(invoice_id)
-    if invoice.status != "open" or not invoice.page:
+    invoice = _invoice(invoice_id)
+    if invoice is None or invoice.status != "open" or not invoice.page:
         return None
     return wording.payment_problem(
         person.email,
@@ -135,6 +146,14 @@ def _about_open_invoice(
         person.access_ends_at if person.is_paid else None,
         is_first=is_first,
     )
+
+
+def _invoice(invoice_id: str) -> gateway.Invoice | None:
+    """The invoice as it is now; None where it was deleted at Stripe."""
+    try:
+        return gateway.invoice(invoice_id)
+    except gateway.Gone:
+        return None
 
 
 def _reader(person_id: uuid.UUID) -> User | None:

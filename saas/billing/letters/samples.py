@@ -52,7 +52,7 @@ def trial_ending() -> mail.Letter:
 
 @mail.sample("second_refunded")
 def second_refunded() -> mail.Letter:
-    return wording.second_refunded(_TO)
+    return wording.second_refunded(_TO, (1500, "usd"))
 
 
 def _page() -> str:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from flask import current_app
+
 from saas import mail, security
 from saas.mail.transports import compose
 from saas.plans import Interval, Plan
@@ -110,10 +112,20 @@ def trial_ending(to: str, plan: Plan, interval: Interval, ends: datetime) -> mai
     )
 
 
-def second_refunded(to: str) -> mail.Letter:
-    """One of two subscriptions was ended."""
+def second_refunded(
+    to: str, given_back: tuple[int, str] | None, *, is_refused: bool = False
+) -> mail.Letter:
+    """One of two subscriptions was ended. `given_back` is an amount, which may be 0, if known."""
+    is_refunded = not is_refused and (given_back is None or given_back[0] > 0)
     return compose(
-        to, "A second subscription was ended and refunded", "second_refunded", billing=_billing()
+        to,
+        "A second subscription was ended" + (" and refunded" if is_refunded else ""),
+        "second_refunded",
+        amount=amount(*given_back) if given_back and is_refunded else None,
+        is_refunded=is_refunded,
+        is_refused=is_refused,
+        contact=current_app.config["EMAIL_FROM"],
+        billing=_billing(),
     )
 
 
