@@ -167,7 +167,7 @@ def _starts_with(*prefixes: str) -> Any:
         if value and not _split(value):
             raise ValidationError("is empty.")
         for part in _split(value):
-            if part in prefixes:
+            if part.endswith("_") and part in prefixes:
                 raise ValidationError(f"is {part} alone: the rest is missing.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])

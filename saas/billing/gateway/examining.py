@@ -139,7 +139,7 @@ def _portal(found: Any) -> Portal:
     features = reading.part(found, "features")
     update = reading.part(features, "subscription_update") if features else None
     allowed = reading.texts(update, "default_allowed_updates") if update else []
-    products = reading.entries(update, "products") if update else []
+    products = reading.optional_entries(update, "products") if update else []
     return Portal(
         id=reading.text(found, "id"),
         label=reading.metadata(found).get("saas"),

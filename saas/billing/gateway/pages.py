@@ -115,10 +115,12 @@ def recent_checkouts(customer_id: str) -> list[Page]:
 
 
 def _page(found: Any) -> Page:
+    """A page that is closed has no address."""
     status = reading.optional_text(found, "status")
+    url = reading.text(found, "url") if status == "open" else ""
     return Page(
         id=reading.text(found, "id"),
-        url=reading.optional_text(found, "url") or "",
+        url=url,
         created=reading.moment(found, "created"),
         is_open=status == "open",
         is_complete=status == "complete",

@@ -48,11 +48,11 @@ def optional_number(holder: Any, name: str) -> int | None:
 
 
 def flag(holder: Any, name: str) -> bool:
-    """Return a boolean; one that is missing is false."""
+    """Return a boolean that is always there."""
     value = _value(holder, name)
-    if value is not None and not isinstance(value, bool):
+    if not isinstance(value, bool):
         _fail(holder, name, "is neither true nor false")
-    return bool(value)
+    return value
 
 
 def moment(holder: Any, name: str) -> datetime:
@@ -81,19 +81,30 @@ def part(holder: Any, name: str) -> Any:
 def id_of(holder: Any, name: str) -> str | None:
     """Return the id in a field that holds an id, or the object itself where it was expanded."""
     value = part(holder, name)
-    return value or None if value is None or isinstance(value, str) else text(value, "id")
+    if not _is_object(value):
+        return value or None
+    id = optional_text(value, "id")
+    if id is None:
+        _fail(holder, name, "has no id")
+    return id
 
 
 def entries(holder: Any, name: str = "data") -> list[Any]:
-    """Return the objects of a list, or of the list object that a field holds; none if missing."""
+    """Return the objects of a list, or of the list object that a field holds.
+
+    One that is missing is no empty list: everybody would lose a plan by an answer cut short.
+    """
     value = _value(holder, name)
     if _is_object(value):
         value = _value(value, "data")
-    if value is None:
-        return []
     if not isinstance(value, list) or not all(map(_is_object, value)):
         _fail(holder, name, "is not a list of objects")
     return list(value)
+
+
+def optional_entries(holder: Any, name: str) -> list[Any]:
+    """Return the objects of a list; none where Stripe left it out."""
+    return [] if _value(holder, name) is None else entries(holder, name)
 
 
 def texts(holder: Any, name: str) -> list[str]:
@@ -115,7 +126,7 @@ def metadata(holder: Any) -> dict[str, str]:
 
 def is_deleted(holder: Any) -> bool:
     """Whether this stands for an object that was deleted at Stripe; an id alone does not."""
-    return _is_object(holder) and flag(holder, "deleted")
+    return _is_object(holder) and _value(holder, "deleted") is True
 
 
 def _value(holder: Any, name: str) -> Any:

@@ -95,7 +95,7 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
     """Return what of a payment falls on the time after `since`; all of it where that is unknown."""
     periods = [
         (reading.moment(period, "end"), reading.moment(period, "start"))
-        for line in reading.entries(invoice, "lines")
+        for line in reading.optional_entries(invoice, "lines")
         if (period := reading.part(line, "period"))
     ]
     if since is None or not periods:

@@ -60,6 +60,7 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
         customer: Any = reading.part(listed[0], "customer") if listed else None
         if customer is None:
             customer = client.v1.customers.retrieve(customer_id)
+            reading.text(customer, "id")
         if reading.is_deleted(customer):
             raise Deleted(customer_id)
         found = []
