@@ -98,8 +98,8 @@ def describe(error: StripeError) -> str:
     if isinstance(error, Unreadable | NotConfigured):
         return reason
     if is_refusal(error):
-        return f"Stripe refuses: {reason}"
-    return f"Stripe does not answer: {reason}"
+        return f"Stripe refused: {reason}"
+    return f"Stripe did not answer: {reason}"
 
 
 def is_live() -> bool:

@@ -1,0 +1,89 @@
+"""Two subscriptions of one person: the higher plan stays, and what was paid twice goes back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import ownership, subscriptions
+from saas.database import db
+from tests.billing import stripe_side
+from tests.billing.test_mails import CARD, address, advance, mails, sync
+from tests.conftest import Shop, both_databases
+from tests.visitor import eventually
+
+REFUND = "A second subscription was ended and refunded"
+
+
+def buys(shop: Shop, person: User, plan: str, interval: str = "monthly") -> str:
+    """Another subscription, as by a page that was paid in a tab left open; its id."""
+    with shop.app.app_context():
+        marks = ownership.metadata_of(person)
+    made = stripe_side.client(shop).v1.subscriptions.create(
+        {
+            "customer": str(person.stripe_customer_id),
+            "items": [{"price": shop.price[plan, interval]}],
+            "metadata": marks,
+        }
+    )
+    return made.id
+
+
+def refunded(shop: Shop, person: User) -> list[int]:
+    """The amounts that went back, by charge, the newest first."""
+    customer = str(person.stripe_customer_id)
+    found = stripe_side.client(shop).v1.charges.list({"customer": customer}).data
+    return [charge.amount_refunded for charge in found]
+
+
+def kept(shop: Shop, *found: str) -> list[bool]:
+    at_stripe = stripe_side.client(shop).v1
+    return [at_stripe.subscriptions.retrieve(each).status == "active" for each in found]
+
+
+@both_databases
+def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
+    ann, business = stripe_side.subscriber(
+        quiet_shop, address(quiet_shop), "business", "yearly"
+    )
+    pro = buys(quiet_shop, ann, "pro")
+
+    for _ in range(3):
+        sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, business, pro) == [True, False]
+    assert refunded(quiet_shop, ann) == [1500, 0]
+    after = stripe_side.person(quiet_shop, ann.email)
+    assert after.stripe_price_id == quiet_shop.price["business", "yearly"]
+    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
+    assert "We refunded $15.00" in told["text"]
+
+
+def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
+    """Half of the month of Pro was used when Business was bought beside it."""
+    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop), synced=False)
+    item = stripe_side.client(quiet_shop).v1.subscriptions.retrieve(pro)["items"].data[0]
+    half = (item.current_period_end - item.current_period_start) / 2
+    made = requests.post(
+        f"{quiet_shop.sandbox}/stripe/control/advance",
+        json={"customer": ann.stripe_customer_id, "seconds": half},
+        headers={"Authorization": f"Bearer {quiet_shop.key}"},
+        timeout=30,
+    )
+    if not made.ok:
+        pytest.skip(made.text)
+    business = buys(quiet_shop, ann, "business")
+
+    for _ in range(3):
+        sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, pro, business) == [False, True]
+    assert refunded(quiet_shop, ann) == [0, 750]
+    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
+    assert "We refunded $7.50" in told["text"]
