@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
-
-import pytest
-import requests
-from flask import Flask
+import time
 
 from saas import database
+from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import ownership, subscriptions
+from saas.billing import ownership
 from saas.database import db
 from tests.billing import stripe_side
-from tests.billing.test_mails import CARD, address, advance, mails, sync
+from tests.billing.test_mails import address, mails, sync
 from tests.conftest import Shop, both_databases
 from tests.visitor import eventually
 
@@ -49,9 +45,7 @@ def kept(shop: Shop, *found: str) -> list[bool]:
 
 @both_databases
 def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
-    ann, business = stripe_side.subscriber(
-        quiet_shop, address(quiet_shop), "business", "yearly"
-    )
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business", "yearly")
     pro = buys(quiet_shop, ann, "pro")
 
     for _ in range(3):
@@ -66,18 +60,16 @@ def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop)
 
 
 def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
-    """Half of the month of Pro was used when Business was bought beside it."""
-    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop), synced=False)
-    item = stripe_side.client(quiet_shop).v1.subscriptions.retrieve(pro)["items"].data[0]
-    half = (item.current_period_end - item.current_period_start) / 2
-    made = requests.post(
-        f"{quiet_shop.sandbox}/stripe/control/advance",
-        json={"customer": ann.stripe_customer_id, "seconds": half},
-        headers={"Authorization": f"Bearer {quiet_shop.key}"},
-        timeout=30,
+    """Half of the month of Pro was over when Business was bought beside it."""
+    ann, clock = somebody_on_a_clock(quiet_shop)
+    pro = buys(quiet_shop, ann, "pro")
+    at_stripe = stripe_side.client(quiet_shop).v1
+    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
+    half = (item.current_period_end - item.current_period_start) // 2
+    at_stripe.test_helpers.test_clocks.advance(
+        clock, {"frozen_time": item.current_period_start + half}
     )
-    if not made.ok:
-        pytest.skip(made.text)
+    eventually(lambda: at_stripe.test_helpers.test_clocks.retrieve(clock).status == "ready")
     business = buys(quiet_shop, ann, "business")
 
     for _ in range(3):
@@ -87,3 +79,61 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
     assert refunded(quiet_shop, ann) == [0, 750]
     (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
     assert "We refunded $7.50" in told["text"]
+
+
+def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business")
+    with quiet_shop.app.app_context():
+        marks = ownership.metadata_of(ann)
+    trial = stripe_side.client(quiet_shop).v1.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+            "metadata": marks,
+            "trial_period_days": 14,
+        }
+    )
+
+    sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, business, trial.id) == [True, False]
+    assert refunded(quiet_shop, ann) == [0]
+    (told,) = [each for each in mails(quiet_shop) if "was ended" in each["subject"]]
+    assert told["subject"] == "A second subscription was ended"
+    assert "There was nothing to refund" in told["text"]
+
+
+def test_a_link_to_a_change_keeps_the_seats_and_changes_our_item_alone(quiet_shop: Shop) -> None:
+    """Three seats of Pro and an add-on of the company, which stands first."""
+    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_side.client(quiet_shop).v1
+    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
+    at_stripe.subscriptions.update(pro, {"items": [{"id": item.id, "quantity": 3}]})
+    sync(quiet_shop, ann)
+    visitor = quiet_shop.visitor()
+    visitor.sign_in(address(quiet_shop))
+    visitor.visit("/pricing")
+
+    visitor.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
+    page = visitor.page
+    visitor.submit(page.path)
+
+    (changed,) = at_stripe.subscriptions.retrieve(pro)["items"].data
+    assert (changed.price.id, changed.quantity) == (quiet_shop.price["business", "monthly"], 3)
+
+
+def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
+    """A person whose customer at Stripe lives by a test clock, and the clock's id."""
+    at_stripe = stripe_side.client(shop).v1
+    clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
+    with shop.app.app_context():
+        ann = accounts.sign_up(address(shop))
+        marks = ownership.metadata_of(ann)
+        customer = at_stripe.customers.create(
+            {"email": ann.email, "metadata": marks, "test_clock": clock}
+        ).id
+        card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+        at_stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": card}})
+        with database.writing():
+            db.session.get_one(User, ann.id).stripe_customer_id = customer
+        return accounts.get(ann.email), clock

@@ -16,7 +16,7 @@ from saas.auth.models import User
 from saas.billing import addressing
 from saas.database import db, now
 from tests.billing import stripe_side
-from tests.billing.odd_answers import GatedShop, call_of, open_gated_shop, refusing
+from tests.billing.odd_answers import GatedShop, call_of, changing, open_gated_shop, refusing
 from tests.billing.test_mails import CARD, address, mails
 from tests.conftest import free_port
 from tests.visitor import Page, Visitor, eventually
@@ -163,9 +163,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
     assert "1 new email addresses have not reached Stripe" in checked.output
 
 
-def test_a_double_click_on_a_first_purchase_ends_on_checkout(
-    shop: GatedShop, ann: Visitor
-) -> None:
+def test_a_double_click_on_a_first_purchase_ends_on_checkout(shop: GatedShop, ann: Visitor) -> None:
     """The second of two requests with one key is 409 until the first has its answer."""
     seen = itertools.count()
 
@@ -252,3 +250,26 @@ def test_asking_too_often_has_a_limit_that_strands_nobody(shop: GatedShop, ann: 
     assert 0 < int(back.answer.headers["Retry-After"]) <= 60
     assert "your plan follows by itself" in back.text
     assert other.visit("/dashboard/billing/invoices").status == 200
+
+
+def test_a_domain_of_one_s_own_at_stripe_is_compared_with_what_browsers_allow(
+    make_app: Callable[..., Flask], tmp_path: Path, shop: GatedShop, ann: Visitor
+) -> None:
+    def on_own_domain(body: Any, _: list[str]) -> Any:
+        return {**body, "url": "https://pay.example.com/c/pay/cs_1"}
+
+    moved = changing(shop.gate, on_own_domain, "POST /v1/checkout/sessions")
+    with shop.gate.answering(moved):
+        blocked = run(shop, "doctor")
+    assert "Stripe's pages are at https://pay.example.com" in blocked.output
+    assert "-> Set STRIPE_PAGES=https://pay.example.com" in blocked.output
+    pages = stripe_side.client(shop).v1.checkout.sessions.list().data
+    assert [page.status for page in pages] == ["expired"]  # the doctor leaves nothing open
+
+    for told in open_gated_shop(make_app, tmp_path, STRIPE_PAGES="https://pay.example.com"):
+        with told.gate.answering(changing(told.gate, on_own_domain, "POST /v1/checkout")):
+            checked = run(told, "doctor")
+        policy = told.visitor().visit("/pricing").answer.headers["Content-Security-Policy"]
+
+        assert checked.exit_code == 0, checked.output
+        assert "https://pay.example.com" in policy.partition("form-action")[2]
