@@ -6,9 +6,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from flask import Flask
@@ -67,6 +68,19 @@ def changing(gate: Gate, change: Change, call: str = "") -> Answer:
         return [body]
 
     return answer
+
+
+def noting(shop: GatedShop, call: str, sent: list[dict[str, list[str]]]) -> Any:
+    """Note what the application sends to Stripe in one kind of call."""
+
+    def note(environ: dict[str, Any], start_response: Any) -> Any:
+        if call_of(environ) == call:
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            sent.append(parse_qs(body.decode()))
+            environ["wsgi.input"] = BytesIO(body)
+        return shop.gate.app(environ, start_response)
+
+    return shop.gate.answering(note)
 
 
 def call_of(environ: dict[str, Any]) -> str:

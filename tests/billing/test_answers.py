@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
 
 from tests.billing import stripe_side
 from tests.billing.odd_answers import (
     Change,
     GatedShop,
     changing,
-    open_gated_shop,
     without_nullable,
     without_optional,
 )
@@ -28,8 +24,8 @@ RUBBISH: dict[type, Any] = {
 
 
 @pytest.fixture
-def shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[GatedShop]:
-    yield from open_gated_shop(make_app, tmp_path)
+def shop(gated_shop: GatedShop) -> GatedShop:
+    return gated_shop
 
 
 def run(shop: GatedShop, command: str) -> Any:

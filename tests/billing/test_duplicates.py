@@ -103,25 +103,6 @@ def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Sh
     assert "There was nothing to refund" in told["text"]
 
 
-def test_a_link_to_a_change_keeps_the_seats_and_changes_our_item_alone(quiet_shop: Shop) -> None:
-    """Three seats of Pro and an add-on of the company, which stands first."""
-    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop))
-    at_stripe = stripe_side.client(quiet_shop).v1
-    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
-    at_stripe.subscriptions.update(pro, {"items": [{"id": item.id, "quantity": 3}]})
-    sync(quiet_shop, ann)
-    visitor = quiet_shop.visitor()
-    visitor.sign_in(address(quiet_shop))
-    visitor.visit("/pricing")
-
-    visitor.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
-    page = visitor.page
-    visitor.submit(page.path)
-
-    (changed,) = at_stripe.subscriptions.retrieve(pro)["items"].data
-    assert (changed.price.id, changed.quantity) == (quiet_shop.price["business", "monthly"], 3)
-
-
 def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
     """A person whose customer at Stripe lives by a test clock, and the clock's id."""
     at_stripe = stripe_side.client(shop).v1

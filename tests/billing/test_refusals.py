@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,8 @@ NO_HEAD_OFFICE = (
 
 
 @pytest.fixture
-def shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[GatedShop]:
-    yield from open_gated_shop(make_app, tmp_path)
+def shop(gated_shop: GatedShop) -> GatedShop:
+    return gated_shop
 
 
 @pytest.fixture
