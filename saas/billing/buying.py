@@ -45,29 +45,32 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
 
     Every request ends with a look at the list that shows one open page alone. So after requests
     that race each other, in any number of processes, there is one: that of the last to look. Of
-    pages that were opened at the same time the newest stays, by an order on which all agree.
+    pages that were opened at the same time the newest stays.
     """
     customer_id = ensure_customer(person)
     made: gateway.Page | None = None
     for _ in range(_TRIES):
         pages = gateway.recent_checkouts(customer_id)
-        opened = sorted((p for p in pages if p.is_open), key=lambda page: (page.created, page.id))
-        if made:
-            kept = opened[-1] if opened else None
-        else:
-            kept = next((page for page in opened if page.nonce == nonce), None)
-        if kept and opened == [kept]:
-            return _unless_bought(person, price, pages) or kept.url
+        kept = _page_to_keep(pages, None if made else nonce)
         if kept is None:
             # Pages of this form that were paid or closed, as after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
             made = _open_page(person, price, trial_days, nonce, used_up, back)
-        for page in opened if kept else ():
-            if page is not kept:
-                gateway.expire_checkout(page.id)
+            continue
+        others = [page for page in pages if page.is_open and page is not kept]
+        if not others:
+            return _unless_bought(person, price, pages) or kept.url
+        for page in others:
+            gateway.expire_checkout(page.id)
     if made is None:
         raise CannotSubscribe("Another page to pay was opened meanwhile. Please try again.")
     return made.url
+
+
+def _page_to_keep(pages: list[gateway.Page], nonce: str | None) -> gateway.Page | None:
+    """The newest open page, by an order on which all agree; with a nonce, that of a form."""
+    opened = [page for page in pages if page.is_open and nonce in (None, page.nonce)]
+    return max(opened, key=lambda page: (page.created, page.id), default=None)
 
 
 def _open_page(

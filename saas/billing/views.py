@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from functools import wraps
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
@@ -23,15 +21,9 @@ Answer = str | Response | tuple[str, int]
 _PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does not answer
 
 
-def asks_stripe(view: Callable[[], Answer]) -> Callable[[], Answer]:
-    """Limit how often one person makes us ask Stripe, in each of these views."""
-
-    @wraps(view)
-    def limited() -> Answer:
-        limits.count(limits.STRIPE_BY_PERSON, f"stripe-{view.__name__}", str(current_user.id))
-        return view()
-
-    return limited
+def _count_question() -> None:
+    """Limit how often one person makes us ask Stripe, for each page; raises 429."""
+    limits.count(limits.STRIPE_BY_PERSON, f"stripe-{request.endpoint}", str(current_user.id))
 
 
 @bp.get("/dashboard/billing")
@@ -52,9 +44,9 @@ def overview() -> Answer:
 
 @bp.get("/dashboard/billing/invoices")
 @login_required
-@asks_stripe
 def invoices() -> Answer:
     """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
+    _count_question()
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
         with patience.deadline(_PATIENCE):
@@ -69,8 +61,8 @@ def invoices() -> Answer:
 
 @bp.post("/billing/checkout")
 @login_required
-@asks_stripe
 def checkout() -> Answer:
+    _count_question()
     form = CheckoutForm()
     if not form.validate_on_submit():
         problems = [str(said) for told in form.errors.values() for said in told]
@@ -84,8 +76,8 @@ def checkout() -> Answer:
 
 @bp.post("/billing/portal")
 @login_required
-@asks_stripe
 def portal() -> Answer:
+    _count_question()
     with patience.deadline(_PATIENCE):
         page = buying.manage(current_user)
     return redirect(page, code=303)
@@ -93,13 +85,15 @@ def portal() -> Answer:
 
 @bp.get("/billing/return")
 @login_required
-@asks_stripe
 def returned() -> Answer:
     """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
     had = current_user.plan
     try:
+        _count_question()
         with patience.deadline(_PATIENCE):
             person = subscriptions.sync(current_user.id, cause="return")
+    except TooManyRequests as error:
+        return _not_yet("limited", 429, retry_after=error.retry_after)
     except gateway.StripeError as error:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
@@ -110,20 +104,11 @@ def returned() -> Answer:
     return redirect(url_for("billing.overview"), code=303)
 
 
-def _not_yet(why: str, status: int = 200) -> Response:
+def _not_yet(why: str, status: int = 200, retry_after: object = None) -> Response:
     """The page of somebody who has paid and waits: the plan follows, whatever happens here."""
     page = render_template("billing/return.html", why=why)
-    return Response(page, status=status, mimetype="text/html")
-
-
-@bp.errorhandler(TooManyRequests)
-def limited(error: TooManyRequests) -> Answer | TooManyRequests:
-    """Whoever comes back from a payment reads that the plan follows; others read how to go on."""
-    if request.endpoint != "billing.returned":
-        return error
-    page = _not_yet("limited", 429)
-    page.headers.extend(h for h in error.get_headers() if h[0] == "Retry-After")
-    return page
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    return Response(page, status=status, headers=headers, mimetype="text/html")
 
 
 @bp.app_errorhandler(QuotaExhausted)

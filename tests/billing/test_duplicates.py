@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from typing import Any
+
+import pytest
 
 from saas import database
 from saas.auth import accounts
@@ -10,6 +13,7 @@ from saas.auth.models import User
 from saas.billing import ownership
 from saas.database import db
 from tests.billing import stripe_side
+from tests.billing.odd_answers import GatedShop, changing
 from tests.billing.test_mails import address, mails, sync
 from tests.conftest import Shop, both_databases
 from tests.visitor import eventually
@@ -101,6 +105,30 @@ def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Sh
     (told,) = [each for each in mails(quiet_shop) if "was ended" in each["subject"]]
     assert told["subject"] == "A second subscription was ended"
     assert "There was nothing to refund" in told["text"]
+
+
+@pytest.mark.parametrize(("kind", "given_back"), [("charge", 1500), ("payment_record", 0)])
+def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
+    gated_shop: GatedShop, kind: str, given_back: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a charge without a payment intent; or outside of Stripe, where it cannot be refunded."""
+    ann, business = stripe_side.subscriber(gated_shop, address(gated_shop), "business")
+    pro = buys(gated_shop, ann, "pro")
+    at_stripe = stripe_side.client(gated_shop).v1
+    charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
+
+    def paid_otherwise(body: Any, _: list[str]) -> Any:
+        for each in body["data"]:
+            each["payment"] = {"type": kind, kind: charge if kind == "charge" else "pr_1"}
+        return body
+
+    gate = gated_shop.gate
+    with gate.answering(changing(gate, paid_otherwise, "GET /v1/invoice_payments")):
+        sync(gated_shop, ann)
+
+    assert kept(gated_shop, business, pro) == [True, False]
+    assert refunded(gated_shop, ann) == [given_back, 0]
+    assert ("was paid outside of Stripe" in caplog.text) == (kind == "payment_record")
 
 
 def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:

@@ -245,6 +245,7 @@ def test_asking_too_often_has_a_limit_that_strands_nobody(shop: GatedShop, ann: 
 
     assert [answer.status_code for answer in asked] == [200] * 30 + [429]
     assert 0 < int(limited.headers["Retry-After"]) <= 60
+    assert "Wait a little, then try again." in limited.text
     assert shop.gate.calls.count("GET /v1/invoices") == 0
     assert back.status == 429
     assert 0 < int(back.answer.headers["Retry-After"]) <= 60

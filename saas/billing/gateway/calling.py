@@ -24,7 +24,9 @@ _PATIENT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
 _PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
 _TRIES_WHILE_IN_USE = 12  # over about nine seconds
 # What reading an answer of an unexpected shape raises, in the SDK or here.
-_SHAPE_ERRORS = (AttributeError, LookupError, TypeError, ValueError, OverflowError, RecursionError)
+_SHAPE_ERRORS = (
+    AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
+)  # fmt: skip
 
 log = logging.getLogger("saas.billing")
 

@@ -48,7 +48,7 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     try:
         for payment in payments:
             _refund(payment, _share_of(payment.paid, invoice, since), why)
-    except Refused as error:
+    except (Refused, Gone) as error:
         log.error("subscription %s is ended and not refunded: %s", subscription_id, error)
         comment = NOT_REFUNDED
     told: Any = {"cancellation_details": {"comment": comment}}

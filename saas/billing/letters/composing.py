@@ -6,6 +6,7 @@ the failure was told, resumed before the end was confirmed) is not sent.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from saas.billing.letters import wording
 from saas.database import db
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
+
+log = logging.getLogger("saas.billing")
 
 FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
@@ -154,6 +157,9 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
         return gateway.invoice(invoice_id)
     except gateway.Gone:
         return None
+    except gateway.StripeError as error:
+        log.warning("a mail waits for invoice %s: %s", invoice_id, gateway.describe(error))
+        raise
 
 
 def _reader(person_id: uuid.UUID) -> User | None:
