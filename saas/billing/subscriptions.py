@@ -6,7 +6,6 @@ commands and the sweep all call it, and it always fetches the truth, so order ca
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 import uuid
@@ -25,8 +24,6 @@ from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import SubscriptionChange
 from saas.database import db, now
 from saas.subscriber import SYNCED
-
-log = logging.getLogger("saas.billing")
 
 _TRIES = 10
 
@@ -128,7 +125,6 @@ def _end_second_ones(person: User, answer: Answer | None, cause: str) -> Answer 
         return answer
     try:
         for each in second_ones:
-            log.warning("a second subscription is ended and refunded: %s", each.id)
             # Both were there since the younger one was bought: the time after that was paid twice.
             since = max(each.created, kept.created)
             gateway.end_and_refund(each.id, gateway.SECOND, since)

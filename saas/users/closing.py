@@ -52,8 +52,8 @@ def close_account(person: User, *, by: str | None = None) -> None:
             raise _cannot_cancel(error) from None
         raise CannotClose(  # as another try has promised
             "closing",
-            "Your account is being deleted already. Our payment provider does not answer just "
-            "now; it will be finished in a few minutes without you.",
+            "Your account is being deleted already. Our payment provider has not confirmed it "
+            "yet; it will be finished in a few minutes without you.",
         ) from None
     try:
         with patience.deadline(_PATIENCE):
@@ -64,8 +64,8 @@ def close_account(person: User, *, by: str | None = None) -> None:
         raise CannotClose(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
-            "stopped answering before your account was deleted; that will be finished in a few "
-            "minutes without you.",
+            "has not confirmed yet that your data there is deleted; that will be finished in a few "
+            "minutes without you, and then your account is deleted.",
         ) from None
 
 

@@ -51,6 +51,8 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     except (Refused, Gone) as error:
         log.error("subscription %s is ended and not refunded: %s", subscription_id, error)
         comment = NOT_REFUNDED
+    else:
+        log.warning("subscription %s: %s", subscription_id, why)
     told: Any = {"cancellation_details": {"comment": comment}}
     call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), told))
 
