@@ -8,8 +8,9 @@ from datetime import datetime
 import stripe
 from sqlalchemy import select
 
+from saas import plans
 from saas.auth.models import User
-from saas.billing import subscriptions
+from saas.billing import gateway, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.lives import mails
@@ -35,10 +36,12 @@ def holds_in_the_end(life: Life) -> None:
     life.stripe_comes_back()
     life.sweep()
     subscriptions.sync(life.id, cause="the end")
+    life.look()
     _is_as_at_stripe(life)
     while life.world.heap:
         life.deliver(0, 1)
     _is_as_at_stripe(life)
+    _the_higher_plan_stayed(life)
     unprocessed = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
     assert db.session.scalars(unprocessed).all() == []
     mails.follow_the_history(life)
@@ -67,6 +70,27 @@ def _is_as_at_stripe(life: Life) -> None:
         _copies(person, found)
     if not any(found.status in ("active", "trialing", "past_due") for found in ours):
         assert not person.is_paid
+
+
+def _the_higher_plan_stayed(life: Life) -> None:
+    """No duplicate that was paid for was ended for the sake of lower plans alone."""
+    ours = [found for found in life.at_stripe() if found.id not in life.foreign]
+    for ended in ours:
+        why = ended.cancellation_details.comment if ended.cancellation_details else None
+        statuses = {status for status, _ in life.seen[ended.id]} - {"canceled"}
+        if why != gateway.SECOND or not statuses <= {"active", "trialing"}:
+            continue
+        others = [_highest(life, other.id) for other in ours if other.id != ended.id]
+        assert max(others, default=0) >= _rank(life, ended["items"].data[0].price.id)
+
+
+def _highest(life: Life, subscription_id: str) -> int:
+    return max((_rank(life, price) for _, price in life.seen[subscription_id]), default=0)
+
+
+def _rank(life: Life, price_id: str) -> int:
+    sold = plans.sold_as(price_id, life.world.app.config["STRIPE_PRICES"])
+    return sold[0].rank if sold else 0
 
 
 def _copies(person: User, found: stripe.Subscription) -> None:
