@@ -68,9 +68,9 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
 
 
 def _page_to_keep(pages: list[gateway.Page], nonce: str | None) -> gateway.Page | None:
-    """The newest open page, by an order on which all agree; with a nonce, that of a form."""
-    opened = [page for page in pages if page.is_open and nonce in (None, page.nonce)]
-    return max(opened, key=lambda page: (page.created, page.id), default=None)
+    """The newest open page, by the order of Stripe's list; with a nonce, that of a form."""
+    opened = (page for page in pages if page.is_open and nonce in (None, page.nonce))
+    return next(opened, None)
 
 
 def _open_page(

@@ -127,7 +127,8 @@ def _replayed(event_id: str, as_json: bool) -> bool:
         showing.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
         return False
     except gateway.StripeError as error:
-        showing.note(f"{event_id}: {gateway.describe(error)}.")
+        said = gateway.describe(error) if gateway.is_refusal(error) else error
+        showing.note(f"{event_id}: {said}.")
         return False
     _tell(event_id, None, outcome, as_json=as_json)
     return True

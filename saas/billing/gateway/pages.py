@@ -6,7 +6,6 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
@@ -94,7 +93,6 @@ class Page:
 
     id: str
     url: str
-    created: datetime
     is_open: bool = True
     is_complete: bool = False
     nonce: str | None = None
@@ -121,7 +119,6 @@ def _page(found: Any) -> Page:
     return Page(
         id=reading.text(found, "id"),
         url=url,
-        created=reading.moment(found, "created"),
         is_open=status == "open",
         is_complete=status == "complete",
         nonce=reading.metadata(found).get("nonce"),
