@@ -7,13 +7,13 @@ from collections.abc import Callable
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas import plans
 from saas.auth.models import User
 from saas.billing import deliveries, gateway, setup
 from saas.billing.findings import SETUP, Finding, Findings
 from saas.billing.gateway import Price
 from saas.config import PRICE_VARIABLES
 from saas.database import db
+from saas.presentation import exact_amount
 from saas.subscriber import LIVE_STATUSES
 
 _CLOCK_TOLERANCE = 60  # seconds; a signature is refused beyond 300
@@ -115,15 +115,15 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
     """What is wrong with the price that is sold; an older one may cost what it did."""
-    cents, interval = plans.BY_ID[key[0]].price(key[1]), setup.STRIPE_INTERVAL[key[1]]
+    units, interval = setup.terms(key)
     if not price.is_active:
         return "is archived at Stripe: nobody can buy it."
     if price.interval != interval:
         return f"is not paid each {interval}."
-    if (price.cents, price.currency) != (cents, gateway.CURRENCY):
+    if (price.cents, price.currency) != (units, gateway.CURRENCY):
         return (
-            f"costs {price.cents / 100:.2f} {price.currency}, and the pricing page says "
-            f"{cents / 100:.2f} {gateway.CURRENCY}."
+            f"costs {exact_amount(price.cents, price.currency)}, and the pricing page says "
+            f"{exact_amount(units, gateway.CURRENCY)}."
         )
     return None
 

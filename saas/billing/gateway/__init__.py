@@ -3,6 +3,7 @@
 The sandbox is reached in exactly the same way: only the base address differs.
 """
 
+from saas.billing.gateway.amounts import UNKNOWN, Coupon, Discount, Item
 from saas.billing.gateway.calling import (
     Gone,
     KeyRefused,
@@ -14,7 +15,6 @@ from saas.billing.gateway.calling import (
     is_live,
 )
 from saas.billing.gateway.catalogue import (
-    CURRENCY,
     Price,
     create_price,
     create_webhook_endpoint,
@@ -70,22 +70,27 @@ from saas.billing.gateway.subscriptions import (
     Subscription,
     cancel,
     end_and_refund,
+    next_invoice,
     overdue,
     subscribe,
     subscriptions_of,
     subscriptions_since,
 )
+from saas.plans import CURRENCY
 
 __all__ = [
     "BadEvent",
     "BadSignature",
     "CURRENCY",
+    "Coupon",
+    "Discount",
     "Endpoint",
     "Event",
     "EventPage",
     "Gone",
     "Invoice",
     "InvoicePage",
+    "Item",
     "KeyRefused",
     "Listed",
     "NotConfigured",
@@ -102,6 +107,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPage",
     "TYPES_AT_ONCE",
+    "UNKNOWN",
     "Unavailable",
     "api_version",
     "attach_card",
@@ -129,6 +135,7 @@ __all__ = [
     "metadata_of_customer",
     "missing_for_tax",
     "move_webhook_endpoints",
+    "next_invoice",
     "open_portal",
     "overdue",
     "paced",

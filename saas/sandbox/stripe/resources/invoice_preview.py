@@ -5,9 +5,9 @@ https://docs.stripe.com/api/invoices/create_preview
 
 from copy import deepcopy
 
-from .. import changing, cycle, lifecycle
+from .. import changing, cycle, invoicing, lifecycle, lines
 from ..account import Account
-from ..errors import invalid, missing_param
+from ..errors import StripeError, missing_param
 from ..params import Params
 from ..resource import Resource
 from . import wanted
@@ -34,11 +34,7 @@ def _previewed(account: Account, params: Params) -> Resource:
 
     subscription = account.get("subscription", params["subscription"], "subscription")
     if lifecycle.is_over(subscription):
-        raise invalid(
-            "No upcoming invoices for a subscription that has ended.",
-            "subscription",
-            "invoice_upcoming_none",
-        )
+        raise _none(subscription)
     params.get("customer")
     changes = [
         wanted.change(account, item, f"subscription_details[items][{n}]")
@@ -81,16 +77,22 @@ def _next(account: Account, subscription: Resource) -> Resource:
     now = account.now(lifecycle.clock_of(subscription))
     latest = account.get("invoice", subscription["latest_invoice"])
     if latest["created"] == now and latest["billing_reason"] == "subscription_update":
-        return _upcoming(latest)
+        return _upcoming(account, latest)
+    ends = lifecycle.period_end(subscription)
+    goes_on = not _is_over_by(subscription, ends)
     items = [
-        {**item, "current_period_start": item["current_period_end"]}
+        {**item, "current_period_start": ends}
         for item in subscription["items"]["data"]
+        if goes_on and item["current_period_end"] == ends
     ]
+    if not items and not lines.pending(account, subscription):
+        raise _none(subscription)
     for item in items:
         cycle.turn(subscription, item)
-    period = (now, lifecycle.period_end(subscription))
+    period = (now, ends)
     reason = "subscription_cycle"
-    return _upcoming(cycle.bill(account, subscription, items, reason=reason, period=period))
+    bill = cycle.bill(account, subscription, items, reason=reason, period=period)
+    return _upcoming(account, bill)
 
 
 def _of_new(account: Account, params: Params, details: Params) -> Resource:
@@ -104,9 +106,26 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
         wanted.items(account, details.get("items") or []),
         trial_end=trial_end(details, now),
     )
-    return _upcoming(cycle.begin(account, subscription, customer))
+    return _upcoming(account, cycle.begin(account, subscription, customer))
 
 
-def _upcoming(invoice: Resource) -> Resource:
+def _is_over_by(subscription: Resource, moment: int) -> bool:
+    """Whether it ends instead of being renewed then."""
+    cancel_at = subscription["cancel_at"]
+    return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
+
+
+def _none(subscription: Resource) -> StripeError:
+    return StripeError(
+        f"No upcoming invoices for customer: {subscription['customer']}",
+        status=404,
+        code="invoice_upcoming_none",
+    )
+
+
+def _upcoming(account: Account, invoice: Resource) -> Resource:
+    if invoice["status"] == "draft":  # finalizing it would take the balance into account
+        invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
+        invoicing.total(invoice)
     invoice["id"] = "upcoming_" + invoice["id"]
     return invoice
