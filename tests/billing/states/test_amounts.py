@@ -22,7 +22,6 @@ from tests.billing.states.telling import (
     subscription_of,
 )
 
-
 MONTHLY = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
 
 
