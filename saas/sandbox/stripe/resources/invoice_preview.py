@@ -23,8 +23,9 @@ def after_change(account: Account, id: str, wanted: changing.Wanted, proration: 
     """What changing one item costs, billed now or with the next renewal."""
     with account.rehearsal():
         subscription = account.get("subscription", id)
+        before = subscription["latest_invoice"]
         _without_paying(account, subscription, [wanted], proration, None, False)
-        return deepcopy(_next(account, subscription))
+        return deepcopy(_next(account, subscription, before))
 
 
 def _previewed(account: Account, params: Params) -> Resource:
@@ -36,6 +37,7 @@ def _previewed(account: Account, params: Params) -> Resource:
     if lifecycle.is_over(subscription):
         raise _none(subscription)
     params.get("customer")
+    before = subscription["latest_invoice"]
     changes = [
         wanted.change(account, item, f"subscription_details[items][{n}]")
         for n, item in enumerate(details.get("items") or [])
@@ -49,7 +51,7 @@ def _previewed(account: Account, params: Params) -> Resource:
             details.get("proration_date"),
             details.get("billing_cycle_anchor") == "now",
         )
-    return _next(account, subscription)
+    return _next(account, subscription, before)
 
 
 def _without_paying(
@@ -72,12 +74,14 @@ def _without_paying(
     )
 
 
-def _next(account: Account, subscription: Resource) -> Resource:
-    """The invoice just made by the change, or the one that the next renewal would bring."""
+def _next(account: Account, subscription: Resource, before: str | None) -> Resource:
+    """The invoice just made by the change, or the one that the next renewal would bring.
+
+    `before` was the latest invoice before the change.
+    """
     now = account.now(lifecycle.clock_of(subscription))
-    latest = account.get("invoice", subscription["latest_invoice"])
-    if latest["created"] == now and latest["billing_reason"] == "subscription_update":
-        return _upcoming(account, latest)
+    if subscription["latest_invoice"] != before:
+        return _upcoming(account, account.get("invoice", subscription["latest_invoice"]))
     ends = lifecycle.period_end(subscription)
     goes_on = not _is_over_by(subscription, ends)
     items = [
