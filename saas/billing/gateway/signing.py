@@ -115,7 +115,7 @@ def read_event(body: object) -> Event:
 
 
 # What of a customer changes its next invoice. Our own writes, and a new card, do not.
-_CHARGED = {"balance", "currency", "discount", "invoice_credit_balance", "tax_exempt", "address"}
+_CHARGED = {"balance", "discount", "invoice_credit_balance", "tax_exempt", "address"}
 
 
 def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
