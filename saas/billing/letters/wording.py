@@ -13,7 +13,7 @@ from saas import mail, security
 from saas.charges import NextInvoice, Recurring
 from saas.mail.transports import compose
 from saas.plans import Plan
-from saas.presentation import amount, day_utc, discount, money, price
+from saas.presentation import amount, day, day_utc, discount, money, price
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Le
     """The end is set."""
     return compose(
         to,
-        f"{plan.name} is cancelled and ends on {day_utc(ends)}",
+        f"{plan.name} is cancelled and ends on {day(ends)}",
         "cancellation",
         plan=plan,
         charge=charge,
@@ -136,7 +136,7 @@ def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Le
     """The trial ends soon."""
     return compose(
         to,
-        f"Your trial of {plan.name} ends on {day_utc(ends)}",
+        f"Your trial of {plan.name} ends on {day(ends)}",
         "trial_ending",
         plan=plan,
         charge=charge,
