@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from saas import plans
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, ownership, setup
+from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.test_mails import CARD, address, advance, mails, sync
 from tests.conftest import Shop
@@ -251,6 +253,27 @@ def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
     assert f"Ends on {ends}" in billing(visitor, "/dashboard")
     (mail,) = mails(quiet_shop)[-1:]
     assert f"until {ends} (UTC)" in mail["text"]
+
+
+@pytest.mark.browser
+def test_a_reader_at_utc_plus_13_sees_that_day_too(
+    quiet_shop: Shop, ann: User, visitor: Visitor, chromium: Browser
+) -> None:
+    late = (now() + timedelta(days=9)).replace(hour=23, minute=30)
+    update(quiet_shop, ann, cancel_at=int(late.timestamp()))
+    sync(quiet_shop, ann)
+    cookie: Any = {"name": "session", "value": visitor.cookie, "url": quiet_shop.url}
+
+    with chromium.new_context(timezone_id="Pacific/Tongatapu") as reader:
+        reader.add_cookies([cookie])
+        page = reader.new_page()
+        page.goto(f"{quiet_shop.url}/dashboard/billing")
+        page.wait_for_selector("time[title]")
+        told = " ".join(page.inner_text("main").split())
+
+    ends = day(int(late.timestamp()))
+    assert f"Ends on {ends}" in told
+    assert f"until {ends}" in told
 
 
 def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann: User) -> None:
