@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRICE_VARIABLES: Mapping[tuple[str, str], str] = {
     (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
     for plan in plans.FOR_SALE
-    for interval in plans.INTERVALS
+    for interval in plan.intervals
 }
 STRIPE_VARIABLES = (
     "STRIPE_API_KEY",
@@ -78,6 +78,8 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
     doubtful, such as a test key in production, comes as a warning.
     """
+    if refused := plans.problems(plans.CATALOGUE):
+        raise ConfigError({"saas/plans.py": refused})
     settings, problems = _load(dict(env))
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)

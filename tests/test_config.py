@@ -163,7 +163,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_plan_is_added_in_one_place(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "saas", tmp_path / "saas", ignore=shutil.ignore_patterns("static"))
     catalogue = tmp_path / "saas" / "plans.py"
-    team = 'TEAM = Plan(id="team", name="Team", summary="", rank=3, features=(), monthly=9900)'
+    team = 'TEAM = Plan("team", "Team", "", rank=3, features=(), monthly=9900, yearly=99000)'
     before, after = catalogue.read_text().split("CATALOGUE: ")
     catalogue.write_text(
         f"{before}{team}\nCATALOGUE: {after.replace('BUSINESS)', 'BUSINESS, TEAM)')}"

@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas import plans, security
+from saas import security
 from saas.auth.models import User
 from saas.billing import deliveries, gateway, setup
 from saas.billing.findings import SETUP, Finding, Findings
 from saas.billing.gateway import Price
 from saas.config import PRICE_VARIABLES
 from saas.database import db, now
+from saas.presentation import exact_amount
 from saas.subscriber import LIVE_STATUSES
 
 _SOON = timedelta(hours=1)  # within which every sweep has tried several times
@@ -134,15 +135,15 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
     """What is wrong with the price that is sold; an older one may cost what it did."""
-    cents, interval = plans.BY_ID[key[0]].price(key[1]), setup.STRIPE_INTERVAL[key[1]]
+    units, interval = setup.terms(key)
     if not price.is_active:
         return "is archived at Stripe: nobody can buy it."
     if price.interval != interval:
         return f"is not paid each {interval}."
-    if (price.cents, price.currency) != (cents, gateway.CURRENCY):
+    if (price.cents, price.currency) != (units, gateway.CURRENCY):
         return (
-            f"costs {price.cents / 100:.2f} {price.currency}, and the pricing page says "
-            f"{cents / 100:.2f} {gateway.CURRENCY}."
+            f"costs {exact_amount(price.cents, price.currency)}, and the pricing page says "
+            f"{exact_amount(units, gateway.CURRENCY)}."
         )
     return None
 

@@ -6,10 +6,13 @@ import logging
 from typing import Any
 
 from saas import plans
+from saas.billing import recurring
 from saas.billing.gateway import Overdue, Subscription
 from saas.subscriber import LIVE_STATUSES, SYNCED
 
 log = logging.getLogger("saas.billing")
+
+_RECURRING = ("incomplete", *LIVE_STATUSES)  # what has ended recurs no more
 
 NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
 
@@ -25,6 +28,7 @@ def columns_for(
     if chosen is None:
         return dict(NOTHING)
     price = _plan_price(chosen, prices)
+    costs = recurring.of(chosen, price) if chosen.status in _RECURRING else None
     owed = (overdue or Overdue()) if chosen.status == "past_due" else None
     return {
         "stripe_subscription_id": chosen.id,
@@ -34,6 +38,7 @@ def columns_for(
         "stripe_cancel_at": chosen.cancel_at,
         "stripe_past_due_since": owed.since if owed else None,
         "stripe_action_required": owed.action_required if owed else None,
+        "stripe_recurring": costs.to_json() if costs else None,
     }
 
 

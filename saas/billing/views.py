@@ -29,14 +29,13 @@ def _count_question() -> None:
 @bp.get("/dashboard/billing")
 @login_required
 def overview() -> Answer:
-    sold = current_user.subscribed_to
-    plan, interval = sold if sold and current_user.is_subscribed else (current_user.plan, None)
+    sold = current_user.subscribed_to if current_user.is_subscribed else None
+    plan, interval = sold or (current_user.plan, None)
     return render_template(
         "billing/overview.html",
         plan=plan,
         interval=interval,
         is_highest=plan.rank == max(each.rank for each in plans.FOR_SALE),
-        price_cents=plan.price(interval) if interval else None,
         status_words=words.status(current_user),
         history=words.history(current_user.id),
     )

@@ -3,6 +3,7 @@
 The sandbox is reached in exactly the same way: only the base address differs.
 """
 
+from saas.billing.gateway.amounts import UNKNOWN, Coupon, Discount, Item
 from saas.billing.gateway.calling import (
     Gone,
     KeyRefused,
@@ -17,7 +18,6 @@ from saas.billing.gateway.calling import (
     is_refusal,
 )
 from saas.billing.gateway.catalogue import (
-    CURRENCY,
     Price,
     create_price,
     create_webhook_endpoint,
@@ -72,22 +72,27 @@ from saas.billing.gateway.subscriptions import (
     Overdue,
     Subscription,
     cancel,
+    next_invoice,
     overdue,
     subscribe,
     subscriptions_of,
     subscriptions_since,
 )
+from saas.plans import CURRENCY
 
 __all__ = [
     "BadEvent",
     "BadSignature",
     "CURRENCY",
+    "Coupon",
+    "Discount",
     "Endpoint",
     "Event",
     "EventPage",
     "Gone",
     "Invoice",
     "InvoicePage",
+    "Item",
     "KeyRefused",
     "Listed",
     "NOT_REFUNDED",
@@ -105,6 +110,7 @@ __all__ = [
     "Subscription",
     "SubscriptionPage",
     "TYPES_AT_ONCE",
+    "UNKNOWN",
     "Unavailable",
     "Unreadable",
     "api_version",
@@ -135,6 +141,7 @@ __all__ = [
     "metadata_of_customer",
     "missing_for_tax",
     "move_webhook_endpoints",
+    "next_invoice",
     "open_portal",
     "overdue",
     "paced",

@@ -10,12 +10,10 @@ from flask import current_app
 
 from saas.billing.gateway import reading
 from saas.billing.gateway.calling import call, call_unless_gone, given
+from saas.plans import CURRENCY
 
 if TYPE_CHECKING:
     import stripe
-
-
-CURRENCY = "usd"
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Price:
     lookup_key: str
     cents: int
     interval: str  # "month" or "year"; empty where it does not recur, or otherwise
-    currency: str = "usd"
+    currency: str = CURRENCY
     is_active: bool = True
 
     def is_sold_as(self, cents: int, interval: str) -> bool:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
+from saas.billing.gateway.amounts import with_coupons
 from saas.billing.gateway.calling import Unreadable, call, given
 from saas.billing.gateway.signing import BadEvent, Event, read_event
-from saas.billing.gateway.subscriptions import Subscription, read_subscription
+from saas.billing.gateway.subscriptions import DISCOUNTS, Subscription, read_subscription
 
 if TYPE_CHECKING:
     import stripe
@@ -47,7 +48,7 @@ class EventPage:
 
 def subscription_page(after: str | None = None) -> SubscriptionPage:
     """The account's subscriptions, ended ones too, newest first. Raises `Gone` for the cursor."""
-    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer"]}
+    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer", *DISCOUNTS]}
     if after:
         params["starting_after"] = after
 
@@ -55,7 +56,13 @@ def subscription_page(after: str | None = None) -> SubscriptionPage:
         page = client.v1.subscriptions.list(params)
         return SubscriptionPage([_listed(each) for each in reading.entries(page)], _cursor(page))
 
-    return call(fetch)
+    found = call(fetch)
+    subscriptions = with_coupons(each.subscription for each in found.listed)
+    listed = [
+        replace(each, subscription=subscription)
+        for each, subscription in zip(found.listed, subscriptions, strict=True)
+    ]
+    return replace(found, listed=listed)
 
 
 def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from saas.billing.gateway.calling import Unreadable, when
@@ -45,6 +46,15 @@ def optional_number(holder: Any, name: str) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         _fail(holder, name, "is not a whole number")
     return value
+
+
+def optional_decimal(holder: Any, name: str) -> Decimal | None:
+    """Return a decimal, which Stripe sends as a number or as text."""
+    value = _value(holder, name)
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation:
+        _fail(holder, name, "is not a number")
 
 
 def flag(holder: Any, name: str) -> bool:
@@ -105,6 +115,18 @@ def entries(holder: Any, name: str = "data") -> list[Any]:
 def optional_entries(holder: Any, name: str) -> list[Any]:
     """Return the objects of a list; none where Stripe left it out."""
     return [] if _value(holder, name) is None else entries(holder, name)
+
+
+def optional_ids(holder: Any, name: str) -> list[Any]:
+    """Return a list of ids, or of objects where they were expanded; none if missing."""
+    value = _value(holder, name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(
+        isinstance(each, str) or _is_object(each) for each in value
+    ):
+        _fail(holder, name, "is not a list of ids or objects")
+    return list(value)
 
 
 def texts(holder: Any, name: str) -> list[str]:

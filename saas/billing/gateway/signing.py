@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from flask import current_app
 
@@ -39,6 +40,7 @@ class Event:
     customer_id: str | None
     object_id: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)  # a hint, never the truth
+    is_echo: bool = False  # changes nothing that we copy, or another event tells of it
 
 
 def verify(payload: bytes, signature: str | None) -> Event:
@@ -109,7 +111,23 @@ def read_event(body: object) -> Event:
         customer_id=_customer_of(subject),
         object_id=_text(subject, "id"),
         metadata=_metadata_of(subject),
+        is_echo=_is_echo(body["type"], body["data"]),
     )
+
+
+# What of a customer changes its next invoice. Our own writes, and a new card, do not.
+_CHARGED = {"balance", "discount", "invoice_credit_balance", "tax_exempt", "address"}
+
+
+def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
+    """Of the events that come often, those without a meaning for what is charged.
+
+    A proration comes with the update of its subscription. In doubt it is no echo.
+    """
+    if kind == "customer.updated":
+        changed = data.get("previous_attributes")
+        return isinstance(changed, dict) and not _CHARGED & changed.keys()
+    return kind == "invoiceitem.created" and data["object"].get("proration") is True
 
 
 def _customer_of(subject: Mapping[str, object]) -> str | None:

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
+from saas.billing.gateway.amounts import (
+    Discount,
+    Item,
+    read_discounts,
+    read_items,
+    with_coupons,
+)
 from saas.billing.gateway.calling import (
     Deleted,
+    Gone,
+    KeyRefused,
+    Refused,
     call,
     call_about_customer,
     call_unless_gone,
     check_deadline,
     given,
 )
+from saas.charges import NextInvoice
 
 if TYPE_CHECKING:
     import stripe
+
+log = logging.getLogger("saas.billing")
+
+# What a list of subscriptions shows of discounts; four levels are the most that Stripe allows.
+DISCOUNTS = ["data.discounts.source.coupon", "data.items.data.discounts"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +53,10 @@ class Subscription:
     ended_at: datetime | None = None
     comment_on_end: str | None = None  # those of `refunds` are ours
     on_test_clock: bool = False  # its times are not ours
+    currency: str = ""
+    items: tuple[Item, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    is_collected: bool = True  # False while its owner has paused the collection
 
     def period_end(self, price_id: str | None) -> datetime | None:
         """When the paid period of this price ends, or the latest of all where it is not there."""
@@ -53,7 +74,8 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
                 "customer": given(customer_id),
                 "status": "all",
                 "limit": 100,
-                "expand": ["data.customer"],  # tells of a deletion without a second question
+                # The customer tells of a deletion without a second question.
+                "expand": ["data.customer", *DISCOUNTS],
             }
         )
         listed = reading.entries(page)
@@ -69,7 +91,31 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
             found.append(read_subscription(subscription))
         return found
 
-    return call_about_customer(fetch)
+    return with_coupons(call_about_customer(fetch))
+
+
+def next_invoice(subscription_id: str) -> NextInvoice | None:
+    """What the subscription will be charged next; None where nothing is, or Stripe will not say.
+
+    An outage is raised as everywhere.
+    """
+    params: Any = {"subscription": given(subscription_id)}
+
+    def preview(client: stripe.StripeClient) -> NextInvoice:
+        invoice = client.v1.invoices.create_preview(params)
+        return NextInvoice(
+            reading.number(invoice, "amount_due"),
+            reading.text(invoice, "currency"),
+            reading.moment(invoice, "period_end"),
+        )
+
+    try:
+        return call(preview)
+    except Gone:
+        return None
+    except (Refused, KeyRefused) as error:
+        log.warning("the next invoice of %s is not known: %s", subscription_id, error)
+        return None
 
 
 def subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
@@ -163,6 +209,10 @@ def read_subscription(found: Any) -> Subscription:
         ended_at=reading.optional_moment(found, "ended_at"),
         comment_on_end=_comment_on_end(found),
         on_test_clock=reading.id_of(found, "test_clock") is not None,
+        currency=reading.optional_text(found, "currency") or "",
+        items=read_items(found),
+        discounts=read_discounts(found),
+        is_collected=reading.part(found, "pause_collection") is None,
     )
 
 

@@ -35,7 +35,7 @@ def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Letter | None:
     if person.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(person):
         return None
     trial_ends = person.stripe_current_period_end if person.is_trialing else None
-    return wording.welcome(person.email, *_sold(person), trial_ends)
+    return wording.welcome(person.email, _sold(person), _charge(person), trial_ends)
 
 
 def _has_a_welcome_of_its_own(person: User) -> bool:
@@ -75,7 +75,7 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
         return None  # written off by us, not paid
-    return wording.recovered(person.email, _sold(person)[0], paid.total, paid.currency)
+    return wording.recovered(person.email, _sold(person), paid.total, paid.currency)
 
 
 @mail.letter("cancellation")
@@ -86,7 +86,7 @@ def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
         return None
     if person.stripe_subscription_id != subscription:
         return None
-    return wording.cancellation(person.email, _sold(person)[0], when)
+    return wording.cancellation(person.email, _sold(person), _charge(person), when)
 
 
 @mail.letter("ended")
@@ -107,7 +107,7 @@ def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
         return None
     if (person.stripe_subscription_id, person.stripe_current_period_end) != (subscription, when):
         return None
-    return wording.trial_ending(person.email, *_sold(person), when)
+    return wording.trial_ending(person.email, _sold(person), _charge(person), when)
 
 
 @mail.letter("second_refunded")
@@ -143,7 +143,7 @@ def _about_open_invoice(
     return wording.payment_problem(
         person.email,
         kind,
-        _sold(person)[0],
+        _sold(person),
         (invoice.amount_due, invoice.currency),
         invoice.page,
         person.access_ends_at if person.is_paid else None,
@@ -170,5 +170,10 @@ def _reader(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _sold(person: User) -> tuple[plans.Plan, plans.Interval]:
-    return person.subscribed_to or (person.plan, "monthly")
+def _sold(person: User) -> plans.Plan:
+    sold = person.subscribed_to
+    return sold[0] if sold else person.plan
+
+
+def _charge(person: User) -> wording.Charge:
+    return wording.Charge(person.recurring, person.next_invoice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import stripe
 from sqlalchemy import select
@@ -68,6 +69,7 @@ def _is_as_at_stripe(life: Life) -> None:
     assert len(entitled) <= 1, "somebody pays twice"
     for found in entitled:
         _copies(person, found)
+        _costs(life, person, found.id)
     if not any(found.status in ("active", "trialing", "past_due") for found in ours):
         assert not person.is_paid
 
@@ -101,6 +103,26 @@ def _copies(person: User, found: stripe.Subscription) -> None:
     assert _seconds(person.stripe_current_period_end) == _period_end(found)
     ends = _period_end(found) if found.cancel_at_period_end else None
     assert _seconds(person.stripe_cancel_at) == (found.cancel_at or ends)
+
+
+def _costs(life: Life, person: User, subscription_id: str) -> None:
+    """What is shown is what is charged, worked out a second time."""
+    at_stripe = life.world.at_stripe
+    found = at_stripe.subscriptions.retrieve(
+        subscription_id, {"expand": ["discounts.source.coupon"]}
+    )
+    full = sum((item.price.unit_amount or 0) * (item.quantity or 0) for item in found["items"].data)
+    amount = full
+    for each in found.discounts or []:
+        coupon: Any = each.source.coupon  # type: ignore[union-attr]
+        lasts = each.end is None or each.end > _period_end(found)  # type: ignore[union-attr]
+        if coupon.duration != "once" and lasts:
+            amount = round(amount * (100 - coupon.percent_off) / 100)
+    assert person.recurring
+    assert (person.recurring.full_amount, person.recurring.amount) == (full, amount)
+    if person.next_invoice:
+        upcoming = at_stripe.invoices.create_preview({"subscription": subscription_id})
+        assert person.next_invoice.amount_due == upcoming.amount_due
 
 
 def _period_end(found: stripe.Subscription) -> int:
