@@ -51,7 +51,8 @@ def test_whatever_is_optional_in_stripe_s_types_may_be_missing(
         for command in (*COMMANDS, f"sync {ann.email}"):
             result = run(shop, command)
             assert result.exception is None or isinstance(result.exception, SystemExit), command
-            assert result.exit_code == 0 or command == "doctor" or is_one_line(result), command
+            is_finding = command in ("doctor", "verify") and "Traceback" not in result.output
+            assert result.exit_code == 0 or is_finding or is_one_line(result), command
         told = stripe_side.send_event(
             shop, "customer.subscription.updated",
             {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
