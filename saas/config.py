@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRICE_VARIABLES: Mapping[tuple[str, str], str] = {
     (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
     for plan in plans.FOR_SALE
-    for interval in plans.INTERVALS
+    for interval in plan.intervals
 }
 STRIPE_VARIABLES = (
     "STRIPE_API_KEY",
@@ -78,6 +78,8 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
     doubtful, such as a test key in production, comes as a warning.
     """
+    if refused := plans.problems(plans.CATALOGUE):
+        raise ConfigError({"saas/plans.py": refused})
     settings, problems = _load(dict(env))
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)
@@ -103,6 +105,17 @@ def _origin(value: str) -> None:
     named = parts and parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
     if not parts or not named or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValidationError("must be an address without a path, such as https://example.com.")
+
+
+def _https_origins(value: str) -> None:
+    for part in _split(value):
+        try:
+            _origin(part)
+            is_https = part.lower().startswith("https://")
+        except ValidationError:
+            is_https = False
+        if not is_https:
+            raise ValidationError("must be https addresses without a path: https://pay.example.com")
 
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
@@ -153,7 +166,11 @@ _OTHER_IDS = {
 
 def _starts_with(*prefixes: str) -> Any:
     def check(value: str) -> None:
+        if value and not _split(value):
+            raise ValidationError("is empty.")
         for part in _split(value):
+            if part.endswith("_") and part in prefixes:
+                raise ValidationError(f"is {part} alone: the rest is missing.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -223,6 +240,7 @@ class EnvironmentSchema(Schema):
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
     STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
+    STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
@@ -371,6 +389,10 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "STRIPE_PRICES": {
             key: _split(settings[name]) for key, name in PRICE_VARIABLES.items() if settings[name]
         },
+        "STRIPE_PAGES": tuple(
+            page.lower().rstrip("/").removesuffix(":443")
+            for page in _split(settings["STRIPE_PAGES"])
+        ),
         "STRIPE_API_BASE": f"{settings['SANDBOX_URL']}/stripe"
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",

@@ -24,7 +24,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
 _WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
-_STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
+_STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 
 
 def init_app(app: Flask) -> None:
@@ -144,8 +144,7 @@ class PrivateSessions(SecureCookieSessionInterface):
 
 
 def _headers(app: Flask) -> dict[str, str]:
-    stripe = app.config["SANDBOX_URL"] if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
-    pages = " ".join(dict.fromkeys((*stripe.split(), *_identity_pages(app))))
+    pages = " ".join(dict.fromkeys((*stripe_pages(app), *_identity_pages(app))))
     headers = {
         # Chromium blocks a form whose answer redirects to an origin that form-action lacks.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -160,6 +159,16 @@ def _headers(app: Flask) -> dict[str, str]:
     if app.config["SAAS_ENV"] == "production":
         headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
     return headers
+
+
+def stripe_pages(app: Flask) -> tuple[str, ...]:
+    """The origins of Stripe's pages, to which our forms may redirect.
+
+    With a custom domain at Stripe they are on that one, which `STRIPE_PAGES` names.
+    """
+    sandbox = app.config["SANDBOX_URL"]
+    usual = (sandbox,) if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
+    return (*usual, *app.config["STRIPE_PAGES"])
 
 
 def _identity_pages(app: Flask) -> list[str]:

@@ -54,7 +54,8 @@ def _resolved(account: Account, holder: Resource, name: str, path: str, *, last:
         return _looked_up(account, value, path)
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return [_looked_up(account, entry, path) for entry in value]
-    if last and value is not None and not _is_object(value):
+    is_plain = value is not None and not _is_object(value)
+    if last and is_plain and not path.endswith("features.subscription_update.products"):
         raise _cannot(path)
     return value
 
