@@ -121,6 +121,10 @@ def _https_origins(value: str) -> None:
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
 
 
+def _no_prefix(_: str) -> None:
+    raise ValidationError("is not supported: the application is at the root of a host of its own.")
+
+
 def _split_address(value: str) -> SplitResult | None:
     """The parts of an address; None for what is none, such as a port that is no number."""
     try:
@@ -256,6 +260,11 @@ class EnvironmentSchema(Schema):
         validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
         error_messages={"invalid": "must be a whole number."},
     )
+    HSTS_INCLUDE_SUBDOMAINS = fields.Boolean(
+        load_default=False, error_messages={"invalid": "must be true or false."}
+    )
+    # gunicorn reads it too, and would build every link with it.
+    SCRIPT_NAME = _optional(_no_prefix)
     PAST_DUE_GRACE_DAYS = fields.Integer(
         load_default=7,
         validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
@@ -418,6 +427,8 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         # security.protect_from_forgery decides, so that /api can say 401 before it says 403.
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_CSRF_SSL_STRICT": False,
+        # The last one signs, all are accepted: https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
+        "WTF_CSRF_SECRET_KEY": [*_split(settings["SECRET_KEY_FALLBACKS"]), settings["SECRET_KEY"]],
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 64 * 1024,
         "MAX_FORM_PARTS": 100,

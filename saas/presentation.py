@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from babel.numbers import format_currency, get_currency_symbol
-from flask import Flask, current_app, request, url_for
+from flask import Flask, current_app, request
 from markupsafe import Markup, escape
 
 from saas import plans
@@ -39,7 +39,9 @@ def static(name: str, version: str | None = None) -> str:
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
         version = version or _hash(Path(current_app.static_folder or "") / name)
-        known[name] = url_for("static", filename=name, v=version)
+        # At the root, whatever a request says: it is kept for everybody.
+        root = current_app.url_map.bind("localhost")
+        known[name] = root.build("static", {"filename": name, "v": version})
     return known[name]
 
 
