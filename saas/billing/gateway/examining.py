@@ -96,7 +96,9 @@ def portals() -> list[Portal]:
     """Every configuration of the customer portal, the default one too."""
 
     def fetch(client: stripe.StripeClient) -> list[Portal]:
-        page = client.v1.billing_portal.configurations.list({"limit": 100})
+        page = client.v1.billing_portal.configurations.list(
+            {"limit": 100, "expand": ["data.features.subscription_update.products"]}
+        )
         return [_portal(found) for found in page.auto_paging_iter()]
 
     return call(fetch)

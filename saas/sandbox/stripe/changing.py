@@ -143,7 +143,6 @@ def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], 
             _changed(item, change)
     if not items:
         raise invalid("A subscription must have at least one active plan.", "items")
-    subscription["items"]["total_count"] = len(items)
 
 
 def _added(account: Account, subscription: Resource, change: Wanted, now: int) -> Resource:

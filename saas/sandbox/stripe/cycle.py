@@ -38,7 +38,6 @@ def new(
         "object": "list",
         "data": items,
         "has_more": False,
-        "total_count": len(items),
         "url": f"/v1/subscription_items?subscription={subscription['id']}",
     }
     subscription["_"] = {"due": None}
@@ -46,6 +45,12 @@ def new(
         customer["currency"] = subscription["currency"]
         account.change(customer, "customer.updated")
     return subscription
+
+
+def trial_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """What happens when a trial ends, with what was not said filled in."""
+    usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
+    return {"end_behavior": {**usual, **given.get("end_behavior", {})}}
 
 
 def new_item(
@@ -76,7 +81,7 @@ def new_item(
         subscription=subscription["id"],
         tax_rates=[],
     )
-    for name in ("livemode", "billed_until", "current_trial"):
+    for name in ("livemode", "billed_until"):
         del item[name]
     return item
 
@@ -262,11 +267,10 @@ def _blank(account: Account, customer: Resource, currency: str, now: int) -> Res
         billing_mode={
             "flexible": {"proration_discounts": "included"},
             "type": "flexible",
-            "updated_at": None,
         },
         billing_schedules=[],
         cancel_at_period_end=False,
-        cancellation_details=dict.fromkeys(("comment", "feedback", "reason")),
+        cancellation_details=dict.fromkeys(lifecycle.CANCELLATION_DETAILS),
         collection_method="charge_automatically",
         currency=currency,
         customer=customer["id"],
@@ -287,5 +291,5 @@ def _blank(account: Account, customer: Resource, currency: str, now: int) -> Res
         },
         start_date=now,
         test_clock=customer["test_clock"],
-        trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
+        trial_settings=trial_settings({}),
     )

@@ -40,6 +40,7 @@ def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
 
 def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
     """A page of rows that are in hand already, in their own order."""
+    rows = [visible(row) for row in rows]
     ids = [row["id"] for row in rows]
     after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)
     for name in (after, before):

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import stripe
 from stripe.params import checkout as shape
 
-from .. import checkout, expand, ids, lines, metadata, pages
+from .. import checkout, cycle, expand, ids, lines, metadata, pages
 from ..account import Account
 from ..errors import StripeError, invalid, missing_param
 from ..operations import operation
@@ -44,7 +44,7 @@ def create(account: Account, params: Params) -> Resource:
     }
     session["discounts"] = _discounts(account, params)
     if wanted:
-        session["currency"] = account.get("price", wanted[0]["price"])["currency"]
+        session["currency"] = _currency(account, params, wanted)
         checkout.price_up(account, session)
     if mode == "setup":
         session["setup_intent"] = new_setup_intent(account, customer)["id"]
@@ -120,6 +120,13 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
     return wanted
 
 
+def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) -> str:
+    own: str = account.get("price", wanted[0]["price"])["currency"]
+    if params.get("currency", own).lower() != own:
+        raise invalid("This sandbox charges a price in its own currency only.", "currency")
+    return own
+
+
 def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
     if "price_data" in entry:
         price = inline_price(account, entry["price_data"])
@@ -164,6 +171,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         if mode == "subscription"
         else None,
         payment_method_options=plain(params.section("payment_method_options")),
+        allowed_payment_method_types=params.get("allowed_payment_method_types"),
         payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
         payment_status="unpaid",
         phone_number_collection={"enabled": False},
@@ -259,9 +267,7 @@ def _subscription_data(account: Account, params: Params, mode: str) -> dict[str,
             "subscription_data",
         )
     trial_end(given, account.now())
-    ending = plain(given.section("trial_settings")) or {
-        "end_behavior": {"missing_payment_method": "create_invoice"}
-    }
+    ending = cycle.trial_settings(plain(given.section("trial_settings")))
     given.get("billing_mode")
     return {
         "description": given.get("description"),

@@ -63,6 +63,13 @@ def list_all(account: Account, params: Params) -> Resource:
 def _apply(account: Account, customer: Resource, params: Params) -> None:
     checked("email", params.get("email"))
     params.copy_to(customer, *COPIED)
+    customer["address"] = payment_methods.full_address(customer["address"])
+    if shipping := customer["shipping"]:
+        customer["shipping"] = {
+            "phone": None,
+            **shipping,
+            "address": payment_methods.full_address(shipping["address"]),
+        }
     metadata.merge(customer, params)
     customer.setdefault("_", {})["lookup"] = customer["email"]
 

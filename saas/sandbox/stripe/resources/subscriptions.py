@@ -204,7 +204,7 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
             subscription["payment_settings"], "save_default_payment_method", "payment_method_types"
         )
     if "trial_settings" in params:
-        subscription["trial_settings"] = plain(params["trial_settings"])
+        subscription["trial_settings"] = cycle.trial_settings(plain(params["trial_settings"]))
     if "automatic_tax" in params:
         enabled = params["automatic_tax"]["enabled"]
         subscription["automatic_tax"] = taxes.subscription_fields(enabled)
