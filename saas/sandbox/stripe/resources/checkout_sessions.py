@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import stripe
 from stripe.params import checkout as shape
 
-from .. import checkout, cycle, expand, ids, lines, metadata, pages
+from .. import checkout, cycle, expand, ids, lines, metadata, pages, taxes
 from ..account import Account
 from ..errors import StripeError, invalid, missing_param
 from ..operations import operation
@@ -20,6 +20,7 @@ from .subscriptions import trial_end
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
 DAY = 86400
+HALF_AN_HOUR = 1800
 METHODS = ("card", "us_bank_account")
 
 
@@ -157,7 +158,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         created=account.now(),
         adaptive_pricing={"enabled": False},
         allow_promotion_codes=params.get("allow_promotion_codes"),
-        automatic_tax=_automatic_tax(params),
+        automatic_tax=_automatic_tax(account, params),
         billing_address_collection=params.get("billing_address_collection"),
         cancel_url=_url(params, "cancel_url"),
         client_reference_id=_reference(params),
@@ -188,8 +189,9 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
     return session
 
 
-def _automatic_tax(params: Params) -> dict[str, Any]:
+def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
     enabled = params.section("automatic_tax").get("enabled", False)
+    taxes.check(account, enabled)
     return {
         "enabled": enabled,
         "liability": {"type": "self"} if enabled else None,
@@ -251,9 +253,15 @@ def _expiry(account: Account, params: Params) -> int:
     """ "It can be anywhere from 30 minutes to 24 hours after Checkout Session creation." """
     now = account.now()
     wanted: int = params.get("expires_at", now + DAY)
-    if not now + 1800 - 60 <= wanted <= now + DAY + 60:
+    if wanted < now + HALF_AN_HOUR:
         raise invalid(
-            "The `expires_at` timestamp must be from 30 minutes to 24 hours after creation.",
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session "
+            "creation.",
+            "expires_at",
+        )
+    if wanted > now + DAY:
+        raise invalid(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
             "expires_at",
         )
     return wanted

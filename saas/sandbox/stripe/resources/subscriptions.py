@@ -19,7 +19,7 @@ from .. import (
     taxes,
 )
 from ..account import Account
-from ..errors import invalid, missing_param
+from ..errors import invalid, missing, missing_param
 from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource
@@ -77,7 +77,7 @@ def list_all(account: Account, params: Params) -> Resource:
         where.append("json_extract(body, '$.collection_method') = ?")
         values.append(params["collection_method"])
     columns = {"customer": params.get("customer"), "price": params.get("price")}
-    columns["clock"] = params.get("test_clock")
+    columns["clock"] = _clock(params)
     return pages.page(
         account,
         "subscription",
@@ -86,6 +86,13 @@ def list_all(account: Account, params: Params) -> Resource:
         also=(" AND ".join(where), values),
         **columns,
     )
+
+
+def _clock(params: Params) -> str | None:
+    """ "The response will not include subscriptions with test clocks if this and the customer
+    parameter is not set."
+    """
+    return params.get("test_clock", None if "customer" in params else "")
 
 
 @operation("POST", "/subscriptions/<id>", shape.SubscriptionUpdateParams)
@@ -110,7 +117,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 def cancel(account: Account, params: Params, id: str) -> Resource:
     subscription = account.get("subscription", id)
     if lifecycle.is_over(subscription):
-        raise invalid(f"No such subscription: '{id}'", "id", "resource_missing")
+        raise missing("subscription", id, "id")
 
     details = params.section("cancellation_details")
     details.copy_to(subscription["cancellation_details"], "comment", "feedback")
@@ -207,6 +214,7 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
         subscription["trial_settings"] = cycle.trial_settings(plain(params["trial_settings"]))
     if "automatic_tax" in params:
         enabled = params["automatic_tax"]["enabled"]
+        taxes.check(account, enabled)
         subscription["automatic_tax"] = taxes.subscription_fields(enabled)
     if "pause_collection" in params:
         pause = plain(params["pause_collection"])
