@@ -76,7 +76,10 @@ def _apply(account: Account, customer: Resource, params: Params) -> None:
 
 
 def _set_default(
-    account: Account, customer: Resource, params: Params, attached: dict[str, str | None] | None = None
+    account: Account,
+    customer: Resource,
+    params: Params,
+    attached: dict[str, str | None] | None = None,
 ) -> None:
     """`attached` says which method a test id such as pm_card_visa became in the same request."""
     given = params.section("invoice_settings")

@@ -92,7 +92,8 @@ def _clock(params: Params) -> str | None:
     """ "The response will not include subscriptions with test clocks if this and the customer
     parameter is not set."
     """
-    return params.get("test_clock", None if "customer" in params else "")
+    clock: str | None = params.get("test_clock", None if "customer" in params else "")
+    return clock
 
 
 @operation("POST", "/subscriptions/<id>", shape.SubscriptionUpdateParams)
@@ -202,6 +203,7 @@ def _future(moment: int, now: int, param: str) -> int:
 def _settings(account: Account, subscription: Resource, customer: Resource, params: Params) -> None:
     """The fields that are simply set."""
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
+    _check_collection(subscription, params)
     metadata.merge(subscription, params)
     if method := params.get("default_payment_method"):
         param = "default_payment_method"
@@ -223,6 +225,21 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
         raise invalid("This sandbox plays the flexible billing mode only.", "billing_mode[type]")
     given = params.section("cancellation_details")
     given.copy_to(subscription["cancellation_details"], "comment", "feedback")
+
+
+def _check_collection(subscription: Resource, params: Params) -> None:
+    """ "Number of days a customer has to pay invoices": only where an invoice is sent."""
+    by_invoice = subscription["collection_method"] == "send_invoice"
+    if params.get("days_until_due") and not by_invoice:
+        raise invalid(
+            "`days_until_due` can only be set if `collection_method` is `send_invoice`.",
+            "days_until_due",
+        )
+    if by_invoice and not subscription["days_until_due"]:
+        raise invalid(
+            "If `collection_method` is set to `send_invoice`, you must specify `days_until_due`.",
+            "days_until_due",
+        )
 
 
 def _set_end(account: Account, subscription: Resource, params: Params) -> None:
