@@ -6,7 +6,7 @@ is imported here, and the product speaks to it as it would to the real services.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask
@@ -18,6 +18,7 @@ from .stripe import api, control, panel
 from .stripe.clock import Clockwork
 from .stripe.delivery import Courier, Post, over_http
 from .stripe.hosted import checkout, invoice, portal
+from .stripe.idempotency import InFlight
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,7 @@ class Sandbox:
     store: Store
     now: Callable[[], float]
     background: Background
+    in_flight: InFlight = field(default_factory=InFlight)
 
     def close(self) -> None:
         """Stop the clock and the deliveries, and close the file."""

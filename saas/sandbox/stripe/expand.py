@@ -27,14 +27,16 @@ class Place(NamedTuple):
 
 def expanded(account: Account, answer: Resource, paths: list[str]) -> Resource:
     for path in paths:
-        parts = path.split(".")
-        if len([part for part in parts if part != "data"]) > MAX_LEVELS:
-            raise invalid(
-                f"You cannot expand more than 4 levels of a property. Property: {path}",
-                param="expand",
-            )
-        answer = _along(account, answer, parts, path)
+        answer = _along(account, answer, path.split("."), path)
     return answer
+
+
+def check_depth(path: str) -> None:
+    if len([part for part in path.split(".") if part != "data"]) > MAX_LEVELS:
+        raise invalid(
+            f"You cannot expand more than 4 levels of a property. Property: {path[:200]}",
+            param="expand",
+        )
 
 
 def _along(

@@ -144,6 +144,8 @@ def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
     named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
     passed_over = {type(None), _UNSET} | ({str} if named else set())
 
+    if isinstance(value, dict):  # then the complaint of a hash says it best
+        hints = tuple(sorted(hints, key=_is_hash))
     complaint = invalid(f"Invalid value for {path}", param=path)
     for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _SAME_AGAIN):
         try:
@@ -151,6 +153,10 @@ def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
         except StripeError as error:
             complaint = error
     raise complaint
+
+
+def _is_hash(hint: Any) -> bool:
+    return typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint)
 
 
 def _choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:

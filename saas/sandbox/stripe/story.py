@@ -35,7 +35,7 @@ WEATHER = [
     ("drop", "Lose", "An event never arrives. Only asking Stripe again finds out."),
     ("delay", "Hold back", "An event arrives five seconds late."),
     ("reorder", "Overtake", "An event arrives after later ones. Old news must not win."),
-    ("slow", "Answer slowly", "An API call takes a second longer."),
+    ("slow", "Answer slowly", "An API call takes longer. Its idempotency key is in use."),
     ("too_many", "Refuse with 429", "An API call is refused as one too many. Nothing is done."),
     ("broken", "Fail with 500", "An API call fails at Stripe. Nothing is done."),
     ("cut", "Cut the answer", "The work is done, but the connection breaks before the answer."),

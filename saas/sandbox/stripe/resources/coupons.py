@@ -1,5 +1,6 @@
 """Coupons and the codes that stand for them. https://docs.stripe.com/api/coupons"""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,10 @@ from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource, note_of
 from ..shapes import shaped
+
+# "Valid characters are lower case letters (a-z), upper case letters (A-Z), digits (0-9), and
+# dashes (-)."
+CODE = re.compile(r"[A-Za-z0-9-]+")
 
 
 @operation("POST", "/coupons", shape.CouponCreateParams)
@@ -38,6 +43,7 @@ def create(account: Account, params: Params) -> Resource:
         valid=True,
     )
     _check(coupon)
+    _check_future(account, coupon["redeem_by"], "redeem_by")
     metadata.merge(coupon, params)
     coupon["_"] = {
         "due": coupon["redeem_by"],
@@ -79,6 +85,9 @@ def list_all(account: Account, params: Params) -> Resource:
 def create_code(account: Account, params: Params) -> Resource:
     coupon = account.live("coupon", _coupon_id(params), "promotion[coupon]")
     code = params.get("code") or ids.token(8).upper()
+    if not CODE.fullmatch(code):
+        raise invalid("Promotion codes can only have letters, digits and dashes.", "code")
+    _check_future(account, params.get("expires_at"), "expires_at")
     if account.select("promotion_code", "lookup = ? AND status = 'active'", code.lower()):
         raise invalid("An active promotion code with `code: " + code + "` already exists.", "code")
     if customer := params.get("customer"):
@@ -137,6 +146,11 @@ def _coupon_id(params: Params) -> str:
     if coupon is None:
         raise missing_param("promotion[coupon]")
     return coupon
+
+
+def _check_future(account: Account, moment: int | None, param: str) -> None:
+    if moment is not None and moment <= account.now():
+        raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param)
 
 
 def _check(coupon: Resource) -> None:
