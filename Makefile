@@ -12,10 +12,10 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 run: base ## start everything on this machine (PORT=8000 for another port)
-	@$(BIN)/python bin/start
+	@$(BIN)/python -E bin/start
 
 serve: base ## the same under gunicorn with two workers
-	@$(BIN)/python bin/start --serve
+	@$(BIN)/python -E bin/start --serve
 
 test: dev ## run the tests
 	@$(BIN)/python -m pytest -n 2
@@ -60,7 +60,7 @@ lock: ## renew the hash-pinned requirements (needs uv)
 	  --all-extras -q -o requirements/dev.txt -c requirements/base.txt setup.cfg
 
 base:
-	@$(PYTHON) bin/setup base
+	@$(PYTHON) -E bin/setup base
 
 dev:
-	@$(PYTHON) bin/setup dev
+	@$(PYTHON) -E bin/setup dev

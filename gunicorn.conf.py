@@ -1,4 +1,7 @@
-"""gunicorn: two processes of eight threads, on loopback; a buffering proxy stands in front.
+"""gunicorn: two processes of eight threads; a buffering proxy stands in front.
+
+Where a platform gives PORT, its proxy comes from another machine, so all interfaces are listened
+on; without PORT, or with BIND, it is loopback, or what BIND says.
 
 gunicorn alone stops answering under a hundred slow connections; behind nginx it does not.
 """
@@ -23,8 +26,9 @@ class DiscreetLogger(Logger):
 
 
 logger_class = DiscreetLogger
-bind = os.environ.get("BIND", f"127.0.0.1:{os.environ.get('PORT', '5000')}")
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+_port = os.environ.get("PORT", "")
+bind = os.environ.get("BIND") or (f"0.0.0.0:{_port}" if _port else "127.0.0.1:5000")  # noqa: S104
+workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
 worker_class = "gthread"
 threads = 8
 preload_app = True

@@ -15,7 +15,18 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
     app.config.from_mapping(config or configuration.from_env(configuration.environment()))
 
-    from saas import cli, database, errors, jobs, limits, logs, presentation, proxies, security
+    from saas import (
+        cli,
+        database,
+        errors,
+        jobs,
+        limits,
+        local_host,
+        logs,
+        presentation,
+        proxies,
+        security,
+    )
     from saas.auth import bp as auth
     from saas.auth import sessions
     from saas.billing import bp as billing
@@ -26,9 +37,12 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     from saas.users import bp as users
 
     logs.init_app(app)
+    local_host.init_app(app)
     errors.init_app(app)
     database.init_app(app)
-    migrate.init_app(app, database.db, directory=str(configuration.ROOT / "migrations"))
+    # Alembic keeps the path in an INI file, where a percent sign has to be doubled.
+    migrations = str(configuration.ROOT / "migrations").replace("%", "%%")
+    migrate.init_app(app, database.db, directory=migrations)
     jobs.init_app(app)
     sessions.init_app(app)
     proxies.init_app(app)

@@ -17,6 +17,8 @@ import click
 import requests
 from flask import current_app
 
+from saas import http
+
 Args = ParamSpec("Args")
 T = TypeVar("T")
 
@@ -53,14 +55,14 @@ def sandbox() -> Iterator[None]:
 def is_up(url: str) -> bool:
     """Whether a sandbox answers at this address."""
     try:
-        return requests.get(f"{url}/healthz", timeout=2).ok
+        return http.request("GET", f"{url}/healthz", timeout=2).ok
     except requests.RequestException:
         return False
 
 
 def _start(url: str) -> subprocess.Popen[bytes]:
     parts = urlsplit(url)
-    if parts.hostname not in ("localhost", "127.0.0.1"):
+    if not http.is_loopback(parts.hostname):
         raise click.ClickException(f"The sandbox at {url} does not answer.")
     data = Path(current_app.instance_path) / "sandbox.db"
     command = [sys.executable, "-m", "saas.sandbox"]

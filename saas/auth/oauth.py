@@ -20,7 +20,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from flask import current_app
 from joserfc.errors import JoseError
 
-from saas import database, patience
+from saas import database, http, patience
 from saas.auth import accounts
 from saas.auth.identities import Claim
 from saas.auth.refusals import Refused
@@ -158,10 +158,10 @@ def _register_all() -> OAuth:
     return oauth
 
 
-class _Hurried(OAuth2Session):  # type: ignore[misc]  # Authlib has no types
+class _Hurried(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib has no types
     """Without a limit of its own a request would wait for ever."""
 
-    def request(self, method: str, url: str, *arguments: Any, **options: Any) -> Any:
+    def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
         left = patience.left(otherwise=_ONE_ANSWER)
         if left <= 0:
             raise requests.Timeout("the time for this sign-in is up")

@@ -10,6 +10,7 @@ import uuid
 import requests
 from flask import current_app
 
+from saas import http
 from saas.billing import gateway, setup
 
 _TIMEOUT = (2, 5)  # seconds
@@ -43,8 +44,13 @@ def knock() -> Answer:
         "Stripe-Signature": gateway.signature(payload, secrets[0]),
     }
     try:
-        answer = requests.post(
-            setup.webhook_url(), payload, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+        answer = http.request(
+            "POST",
+            setup.webhook_url(),
+            data=payload,
+            headers=headers,
+            timeout=_TIMEOUT,
+            allow_redirects=False,
         )
     except requests.RequestException:
         return Answer.NOBODY

@@ -15,6 +15,8 @@ from urllib.parse import unquote, urlsplit
 import requests
 from flask import current_app, render_template
 
+from saas import http
+
 _TIMEOUT = 8  # seconds; a worker waits, no request does
 
 
@@ -63,7 +65,8 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
     """Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
     key = current_app.config["RESEND_API_KEY"]
     base = "https://api.resend.com" if key else f"{current_app.config['SANDBOX_URL']}/resend"
-    answer = requests.post(
+    answer = http.request(
+        "POST",
         f"{base}/emails",
         json={
             "from": current_app.config["EMAIL_FROM"],

@@ -6,10 +6,10 @@ from typing import Any
 
 import requests
 
-from saas import patience
+from saas import http, patience
 
 
-class Hasty(requests.Session):
+class Hasty(http.Session):
     """Connections on which no request may take longer than somebody waits for our answer."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:

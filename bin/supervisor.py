@@ -1,0 +1,120 @@
+"""Run several processes as one: when one ends, or we do, all end.
+
+Ours, because honcho keeps its queue in /dev/shm, which not every container has, and leaves its
+processes running when the terminal is closed or it is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+
+_GRACE = 5.0  # seconds between SIGTERM and SIGKILL
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Supervisor:
+    """Starts commands, each in a process group of its own, and prints what they say."""
+
+    def __init__(self, env: Mapping[str, str], lock: int) -> None:
+        self.env = env
+        self.lock = lock  # inherited by every process, so that a later run can tell they live
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.ended: queue.SimpleQueue[int] = queue.SimpleQueue()  # exit codes
+
+    def run(self, commands: Mapping[str, list[str]]) -> int:
+        """Run the commands until one ends or a signal arrives; return the exit code."""
+        for number in _SIGNALS:
+            if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._stop)
+        guard = self._start_guard()
+        width = max(map(len, commands))
+        for name, command in commands.items():
+            self._start(name.ljust(width), command, guard)
+        code = self.ended.get()
+        end_groups([process.pid for process in self.processes])
+        for process in self.processes:
+            process.wait()
+        return code
+
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
+        self.ended.put(128 + number)
+
+    def _start_guard(self) -> int:
+        """Start a process that ends the others if this one is killed; return its pipe."""
+        reader, writer = os.pipe()
+        # The pipe ends when we do, in whatever way.
+        subprocess.Popen(
+            [sys.executable, "-I", __file__],
+            stdin=reader,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        os.close(reader)
+        return writer
+
+    def _start(self, name: str, command: list[str], guard: int) -> None:
+        process = subprocess.Popen(
+            command,
+            env=dict(self.env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            pass_fds=(self.lock,),
+        )
+        self.processes.append(process)
+        os.write(guard, f"{process.pid}\n".encode())
+        os.write(self.lock, f" {process.pid}".encode())
+        threading.Thread(target=self._relay, args=(name, process), daemon=True).start()
+
+    def _relay(self, name: str, process: subprocess.Popen[bytes]) -> None:
+        """Print what a process says, then report that it has ended."""
+        try:
+            for line in process.stdout or ():
+                print(f"{name} | {line.decode(errors='replace').rstrip()}", flush=True)
+        except OSError:  # the reader of our own output is gone: a closed terminal, `| head`
+            self.ended.put(1)
+        code = process.wait()
+        self.ended.put(code if code >= 0 else 128 - code)
+
+
+def end_groups(pids: list[int]) -> None:
+    """End process groups: politely, then by force."""
+    _signal_all(pids, signal.SIGTERM)
+    give_up = time.monotonic() + _GRACE
+    while time.monotonic() < give_up and any(_lives(pid) for pid in pids):
+        time.sleep(0.05)
+    _signal_all(pids, signal.SIGKILL)
+
+
+def _signal_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, number)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.killpg(pid, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def guard() -> None:
+    """Wait for the end of the supervisor, and end what it has left running."""
+    end_groups([int(line) for line in sys.stdin])
+
+
+if __name__ == "__main__":
+    guard()

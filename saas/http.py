@@ -1,0 +1,46 @@
+"""HTTP to services outside: proxies and certificates of the environment count, `~/.netrc` never.
+
+requests would send what `~/.netrc` holds for a host, or for `default`, instead of our own keys.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+_WITH_ENVIRONMENT = requests.Session()  # asked for the settings of the environment, nothing else
+
+
+class Session(requests.Session):
+    """A session whose credentials are its own, and which never sends loopback through a proxy."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.trust_env = False
+
+    def merge_environment_settings(
+        self, url: str | bytes | None, proxies: Any, stream: Any, verify: Any, cert: Any
+    ) -> Any:
+        if not is_loopback(urlsplit(str(url)).hostname):
+            found = _WITH_ENVIRONMENT.merge_environment_settings(url, proxies, stream, verify, cert)
+            proxies, verify = found["proxies"], found["verify"]
+        return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host name or IP address means this machine."""
+    name = (host or "").rstrip(".").lower()
+    try:
+        ip = ipaddress.ip_address(name)
+        return ip.is_loopback or ip.is_unspecified
+    except ValueError:
+        return name == "localhost" or name.endswith(".localhost")
+
+
+def request(method: str, url: str, **options: Any) -> requests.Response:
+    """Send one request on a connection of its own."""
+    with Session() as session:
+        return session.request(method, url, **options)
