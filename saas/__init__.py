@@ -15,7 +15,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
     app.config.from_mapping(config or configuration.from_env(configuration.environment()))
 
-    from saas import cli, database, errors, jobs, limits, logs, presentation, security
+    from saas import cli, database, errors, jobs, limits, logs, presentation, proxies, security
     from saas.auth import bp as auth
     from saas.auth import sessions
     from saas.billing import bp as billing
@@ -31,6 +31,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     migrate.init_app(app, database.db, directory=str(configuration.ROOT / "migrations"))
     jobs.init_app(app)
     sessions.init_app(app)
+    proxies.init_app(app)
     security.init_app(app)
     limits.init_app(app)
     presentation.init_app(app)

@@ -10,6 +10,7 @@ import logging
 import uuid
 from datetime import datetime, timedelta
 
+from flask import current_app
 from sqlalchemy import delete, func, select, update
 
 from saas import database, jobs, mail, patience
@@ -45,29 +46,43 @@ def close_account(person: User, *, by: str | None = None) -> None:
         with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
-        log.warning("account not closed: %s", error, extra={"person_id": person.id})
+        said = gateway.describe(error)
+        log.warning("account not closed: %s", said, extra={"person_id": person.id})
         if is_new and _take_back(person.id, mark):
-            raise CannotClose(
-                "stripe_unreachable",
-                "We could not cancel your subscription, because our payment provider does not "
-                "answer. Nothing was deleted. Please try again in a few minutes.",
-            ) from None
+            raise _cannot_cancel(error) from None
         raise CannotClose(  # as another try has promised
             "closing",
-            "Your account is being deleted already. Our payment provider does not answer just "
-            "now; it will be finished in a few minutes without you.",
+            "Your account is being deleted already. Our payment provider has not confirmed it "
+            "yet; it will be finished in a few minutes without you.",
         ) from None
     try:
         with patience.deadline(_PATIENCE):
             _forget_customer_and_delete(person.id)
     except gateway.StripeError as error:
-        log.warning("account half closed: %s", error, extra={"person_id": person.id})
+        said = gateway.describe(error)
+        log.warning("account half closed: %s", said, extra={"person_id": person.id})
         raise CannotClose(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
-            "stopped answering before your account was deleted; that will be finished in a few "
-            "minutes without you.",
+            "has not confirmed yet that your data there is deleted; that will be finished in a few "
+            "minutes without you, and then your account is deleted.",
         ) from None
+
+
+def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
+    """An outage is over soon; a refusal needs somebody who reads our log."""
+    if gateway.is_refusal(error):
+        return CannotClose(
+            "stripe_refused",
+            "We could not cancel your subscription: our payment provider refused it. Nothing was "
+            f"deleted. Please write to {current_app.config['EMAIL_FROM']}, and we will close the "
+            "account.",
+        )
+    return CannotClose(
+        "stripe_unreachable",
+        "We could not cancel your subscription, because our payment provider does not answer. "
+        "Nothing was deleted. Please try again in a few minutes.",
+    )
 
 
 @jobs.sweep(minutes=5)

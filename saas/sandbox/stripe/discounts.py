@@ -87,7 +87,7 @@ def apply(
     for id in list(subscription["discounts"]) if subscription else []:
         discount = account.get("discount", id)
         coupon = discount["_"]["coupon"]
-        if discount["end"] and discount["end"] <= invoice["created"]:
+        if discount["end"] and discount["end"] <= max(invoice["created"], invoice["period_end"]):
             _end(account, subscription, discount)
             continue
         _take_off(invoice, discount, coupon)

@@ -128,6 +128,7 @@ def _await_authentication(account: Account, intent: Resource, outcome: Outcome) 
 
 def _await_bank(account: Account, intent: Resource, method: Resource, outcome: Outcome) -> Outcome:
     charge = _charge(account, intent, method, "pending")
+    account.change(charge, "charge.pending")
     intent |= {"status": "processing", "latest_charge": charge["id"], "next_action": None}
     intent["_"]["due"] = account.now(intent["_"]["clock"]) + BANK_TAKES
     account.change(intent, "payment_intent.processing")

@@ -71,6 +71,7 @@ def _subscription_changed(subscription: Resource) -> str:
 STORIES: dict[str, Callable[[Resource], str]] = {
     "charge.dispute.created": lambda d: f"The buyer's bank took {_amount(d)} back: a dispute.",
     "charge.failed": lambda c: f"A charge of {_amount(c)} failed: {c['failure_message']}",
+    "charge.pending": lambda c: f"{_amount(c)} was asked for; the bank answers in some days.",
     "charge.refunded": lambda c: "Money was given back to the card.",
     "charge.succeeded": lambda c: f"{_amount(c)} was taken.",
     "checkout.session.async_payment_failed": lambda s: "The bank refused the payment, days later.",
