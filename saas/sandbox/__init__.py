@@ -64,6 +64,8 @@ def create_sandbox(
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
+    # For tools that can be pointed at another host, but not at a path on it.
+    app.register_blueprint(api.bp, name="stripe_api_of_the_host", url_prefix="/v1")
     app.register_blueprint(control.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)

@@ -29,7 +29,7 @@ def answer(operation: Operation, **path: str) -> Response:
     version.check(request.headers.get("Stripe-Version"))
     values = _values()
     once = _once_key(operation)
-    mark = idempotency.mark_of(request.path, values)
+    mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
     with sandbox.in_flight.hold(key, once, mark):
         weather.linger(mishap)
         with sandbox.store.unit():

@@ -197,20 +197,24 @@ def lines_of(account: Account, subscription: Resource, items: list[Resource]) ->
 
 def end_trial(account: Account, subscription: Resource) -> None:
     """The trial is over: bill the first real period, or do what the settings say without a card."""
-    customer = account.get("customer", subscription["customer"])
-    if not _can_pay(subscription, customer):
-        behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-        if behaviour == "cancel":
-            lifecycle.cancel(account, subscription, reason="payment_failed")
-            return
-        if behaviour == "pause":
-            lifecycle.move(account, subscription, "paused")
-            lifecycle.keep(account, subscription)
-            events.emit(account, "customer.subscription.paused", subscription)
-            return
+    if not stopped_without_card(account, subscription):
+        lifecycle.move(account, subscription, "active")
+        renew(account, subscription)
 
-    lifecycle.move(account, subscription, "active")
-    renew(account, subscription)
+
+def stopped_without_card(account: Account, subscription: Resource) -> bool:
+    """Cancel or pause at the end of a trial that nobody can be charged for, if that was wished."""
+    if _can_pay(subscription, account.get("customer", subscription["customer"])):
+        return False
+
+    behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if behaviour == "cancel":
+        lifecycle.cancel(account, subscription, reason="payment_failed")
+    elif behaviour == "pause":
+        lifecycle.move(account, subscription, "paused")
+        lifecycle.keep(account, subscription)
+        events.emit(account, "customer.subscription.paused", subscription)
+    return bool(behaviour != "create_invoice")
 
 
 def start_over(subscription: Resource, now: int) -> None:
