@@ -11,11 +11,11 @@ import uuid
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 
-from saas import database, jobs, mail, patience
+from saas import database, jobs, mail, patience, used_trials
 from saas.auth import audit, roles
-from saas.auth.models import SignInLink, User
+from saas.auth.models import EmailChange, SignInLink, User
 from saas.billing import gateway, ownership, sweeping
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
@@ -214,8 +214,22 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
             about={"was_customer": bool(customer_id or person.stripe_customer_id)},
             to=person.email,
         )
-        database.execute(delete(SignInLink).where(SignInLink.email == person.email))
+        if person.trial_used_at:
+            used_trials.remember(person.email, person.trial_used_at)
+        _forget_address(person.email)
         database.execute(delete(User).where(User.id == person.id))
         session.expunge(person)
     log.info("account closed", extra={"person_id": person_id})
     return True
+
+
+def _forget_address(email: str) -> None:
+    """Forget the mails to an address, and what other accounts have asked for with it.
+
+    A change that was confirmed stays for its week: its account can still take the address back.
+    """
+    database.execute(delete(SignInLink).where(SignInLink.email == email))
+    is_its = or_(EmailChange.new_email == email, EmailChange.old_email == email)
+    is_open = or_(EmailChange.confirmed_at.is_(None), EmailChange.ended_at.isnot(None))
+    mail.forget(select(EmailChange.id).where(is_its, is_open))
+    database.execute(delete(EmailChange).where(is_its, is_open))
