@@ -24,7 +24,14 @@ class Base(DeclarativeBase):
     )
 
 
+class SessionLoginManager(LoginManager):
+    """Flask-Login without its `remember_token`: sessions are rows, and no such cookie is issued."""
+
+    def _load_user_from_remember_cookie(self, cookie: str) -> None:
+        return None
+
+
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate()
-login_manager = LoginManager()
+login_manager = SessionLoginManager()
 csrf = CSRFProtect()

@@ -14,7 +14,10 @@ from flask import Flask, Response, g, has_request_context, request
 _EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 # What signs somebody in: the token of a mailed link, and what providers send browsers back with.
-_SECRET = re.compile(r"(/auth/(?:link/|email/(?:undo/)?)|[?&](?:code|state)=)[^\s?&\"]+")
+_SECRET = re.compile(
+    r"(/+auth/+(?:link/+|email/+(?:undo/+)?)|[?&;](?:code|state)=)[^\s?&;\"]+", re.IGNORECASE
+)
+_ENCODED = re.compile(r"%(?:25)*(2f|3f|26|3d|3b)", re.IGNORECASE)  # / ? & = ; however often encoded
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -40,8 +43,12 @@ def _quiet(record: logging.LogRecord) -> bool:
 
 
 def without_secrets(text: str) -> str:
-    """An address, or a line that holds one, without what would sign somebody in."""
-    return _SECRET.sub(r"\1…", text)
+    """Return a URL, or a line that holds one, without what would sign somebody in.
+
+    Separators are decoded first: `next=%2Fauth%2Flink%2F…` leads to the link as well.
+    """
+    plain = _ENCODED.sub(lambda found: chr(int(found[1], 16)), text)
+    return _SECRET.sub(r"\1…", plain)
 
 
 def request_id() -> str:

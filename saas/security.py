@@ -23,6 +23,7 @@ from saas.extensions import csrf
 View = TypeVar("View", bound=Callable[..., Any])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+LONGEST_PATH = 1000  # characters of a path to go on to
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
 _WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
 _STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
@@ -88,9 +89,15 @@ def safe_path(target: str | None, default: str) -> str:
 
     Judged by the routes, not by what an address looks like: `////evil.com`, `http:evil.com` and
     control characters all pass naive checks, and Werkzeug's `redirect` turns them into addresses
-    of other sites.
+    of other sites. A very long one is refused: proxies answer 502 to long headers, and the link
+    that led here would be used up.
     """
-    if not target or not _PRINTABLE.fullmatch(target) or target.startswith("//"):
+    if (
+        not target
+        or len(target) > LONGEST_PATH
+        or not _PRINTABLE.fullmatch(target)
+        or target.startswith("//")
+    ):
         return default
     adapter = current_app.url_map.bind("localhost")
     try:

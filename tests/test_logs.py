@@ -8,7 +8,7 @@ import logging
 import pytest
 from flask import Flask
 
-from saas.logs import JSONFormatter
+from saas.logs import JSONFormatter, without_secrets
 
 
 def test_a_record_is_one_line_of_json_whatever_it_says() -> None:
@@ -23,6 +23,21 @@ def test_a_record_is_one_line_of_json_whatever_it_says() -> None:
     assert len(line.splitlines()) == 1
     assert json.loads(line)["message"] == "it\nbroke a\rb"
     assert "ValueError" in json.loads(line)["trace"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/auth//link/c2VjcmV0",
+        "/AUTH/link/c2VjcmV0",
+        "/login?next=%2Fauth%2Flink%2Fc2VjcmV0",
+        "/login?next=%252Fauth%252Femail%252Fundo%252Fc2VjcmV0",
+        "/auth/oauth/google/callback?a=1;code=c2VjcmV0",
+        "/login?next=%2Fauth%2Foauth%2Fgoogle%2Fcallback%3Fstate%3Dc2VjcmV0",
+    ],
+)
+def test_no_spelling_of_a_url_brings_a_secret_into_the_log(url: str) -> None:
+    assert "c2VjcmV0" not in without_secrets(f'"GET {url} HTTP/1.1" 200')
 
 
 def test_the_development_server_does_not_log_sign_in_links(

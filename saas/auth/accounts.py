@@ -23,8 +23,11 @@ def clean_address(value: str) -> str:
     """The one form of an address that is looked up, limited, stored and sent to.
 
     ASCII and lower case: a fullwidth dot or a Kelvin sign would otherwise make two addresses of
-    one mailbox, or one address of two. Raises ValueError with a message for a person.
+    one mailbox, or one address of two. Encoded words (RFC 2047) are refused: a mail header would
+    decode them into another address. Raises ValueError with a message for a person.
     """
+    if "=?" in value:
+        raise ValueError("An address must not hold encoded words, such as =?utf-8?q?…?=.")
     try:
         checked = validate_email(value.strip(), check_deliverability=False, allow_smtputf8=False)
     except EmailNotValidError as error:

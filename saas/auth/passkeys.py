@@ -65,6 +65,7 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
     import webauthn
     from webauthn.helpers.exceptions import WebAuthnException
 
+    _refuse_framed(credential)
     try:
         made = webauthn.verify_registration_response(
             credential=dict(credential),
@@ -151,6 +152,7 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
     import webauthn
     from webauthn.helpers.exceptions import WebAuthnException
 
+    _refuse_framed(credential)
     try:
         return webauthn.verify_authentication_response(
             credential=dict(credential),
@@ -163,6 +165,24 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
         ).new_sign_count
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
         raise Refused("untrusted", "passkey", type(error).__name__) from None
+
+
+def _refuse_framed(credential: Mapping[str, Any]) -> None:
+    """Refuse what was signed in a frame of another site, which the library lets pass.
+
+    https://www.w3.org/TR/webauthn-3/#dom-collectedclientdata-crossorigin
+    """
+    import webauthn
+    from webauthn.helpers import parse_client_data_json
+    from webauthn.helpers.exceptions import WebAuthnException
+
+    try:
+        signed = webauthn.base64url_to_bytes(credential["response"]["clientDataJSON"])
+        is_framed = parse_client_data_json(signed).cross_origin
+    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+        raise Refused("untrusted", "passkey", type(error).__name__) from None
+    if is_framed:
+        raise Refused("untrusted", "passkey", "crossOrigin")
 
 
 def _find(credential: Mapping[str, Any]) -> Passkey:

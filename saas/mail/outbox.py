@@ -228,12 +228,13 @@ def _put_off(message: OutboxMessage, error: Exception) -> None:
     """Try again later, with a pause that doubles; after the last attempt leave it, and say so."""
     if _was_taken_over(message):
         return
-    failed_for_good = message.attempts >= GIVE_UP_AFTER
+    is_hopeless = isinstance(error, transports.NotSendable)
+    failed_for_good = is_hopeless or message.attempts >= GIVE_UP_AFTER
     pause = min(timedelta(seconds=15) * 2**message.attempts, _LONGEST_PAUSE)
     _note(
         message,
         due_at=None if failed_for_good else now() + pause,
-        last_error=type(error).__name__,
+        last_error=transports.describe(error),
         **({"to_address": None} if failed_for_good else {}),
     )
     log.log(
@@ -242,7 +243,7 @@ def _put_off(message: OutboxMessage, error: Exception) -> None:
         message.id,
         message.kind,
         message.attempts,
-        type(error).__name__,
+        transports.describe(error),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import smtplib
 import ssl
 import uuid
@@ -18,6 +19,8 @@ from flask import current_app, render_template
 from saas import http
 
 _TIMEOUT = 8  # seconds; a worker waits, no request does
+_AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office answers, please
+_MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,10 @@ class NotHandedOver(Exception):
     """The mail server did not accept the message."""
 
 
+class NotSendable(NotHandedOver):
+    """The message can never be sent as it is: trying again does not help."""
+
+
 def compose(to: str, subject: str, template: str, **context: object) -> Letter:
     """A letter from `mail/<template>.html` and `.txt`, with its styles inlined for mail readers."""
     import css_inline
@@ -46,10 +53,11 @@ def compose(to: str, subject: str, template: str, **context: object) -> Letter:
 
 def send(letter: Letter, message_id: uuid.UUID) -> None:
     """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
-    if parseaddr(letter.to)[1] != letter.to:
+    if parseaddr(letter.to)[1] != letter.to or "=?" in letter.to:
         # Forms refuse such addresses. What parses this one again might reach somebody else:
-        # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two.
-        raise NotHandedOver("its recipient is not one plain address")
+        # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two; the email
+        # package decodes "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
+        raise NotSendable("its recipient is not one plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
         _send_by_smtp(letter, message_id, smtp_url)
     else:
@@ -74,7 +82,7 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
             "subject": letter.subject,
             "html": letter.html,
             "text": letter.text,
-            "headers": {"Message-ID": _message_id(message_id)},
+            "headers": {"Message-ID": _message_id(message_id), **_AUTOMATIC},
         },
         headers={
             "Authorization": f"Bearer {key or 're_sandbox'}",
@@ -82,19 +90,39 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
         },
         timeout=_timeout(),
     )
-    if answer.status_code == 409 and _name_of(answer) == "invalid_idempotent_request":
+    if answer.status_code == 409 and _error_of(answer).get("name") == "invalid_idempotent_request":
         return  # accepted before, though we never heard of it; the words have changed since
     if not answer.ok:
-        raise NotHandedOver(f"the mail service answered {answer.status_code}")
+        reason = _error_of(answer).get("message") or answer.reason
+        raise NotHandedOver(f"the mail service answered {answer.status_code}: {reason}")
 
 
-def _name_of(answer: requests.Response) -> object:
-    """Resend's name of an error: https://resend.com/docs/api-reference/errors."""
+def describe(error: Exception) -> str:
+    """Return why a mail was not handed over, in the server's own words, without any address."""
+    if isinstance(error, NotHandedOver):
+        reason = str(error)
+    elif isinstance(error, smtplib.SMTPRecipientsRefused):
+        reason = "; ".join(_reply(*reply) for reply in error.recipients.values())
+    elif isinstance(error, smtplib.SMTPResponseException):
+        reason = _reply(error.smtp_code, error.smtp_error)
+    else:
+        return type(error).__name__
+    said = " ".join(_MAILBOX.sub("…", reason).split())
+    return f"{type(error).__name__}: {said[:300]}"
+
+
+def _reply(code: int, text: bytes | str) -> str:
+    words = text.decode(errors="replace") if isinstance(text, bytes) else text
+    return f"the mail server answered {code}: {words}"
+
+
+def _error_of(answer: requests.Response) -> dict[str, object]:
+    """Resend's error, with `name` and `message`: https://resend.com/docs/api-reference/errors."""
     try:
         body = answer.json()
     except ValueError:
-        return None
-    return body.get("name") if isinstance(body, dict) else None
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
 def _timeout() -> float:
@@ -128,9 +156,14 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
 
 def _as_mime(letter: Letter, message_id: uuid.UUID) -> EmailMessage:
     mime = EmailMessage(policy=policy.SMTP)  # CRLF, and no line that a server would refuse
-    mime["From"] = current_app.config["EMAIL_FROM"]
-    mime["To"] = letter.to
-    mime["Subject"] = letter.subject
+    try:
+        mime["From"] = current_app.config["EMAIL_FROM"]
+        mime["To"] = letter.to
+        mime["Subject"] = letter.subject
+    except ValueError as error:  # a line break, which would begin another header
+        raise NotSendable(f"a header cannot be written ({error})") from None
+    for name, value in _AUTOMATIC.items():
+        mime[name] = value
     mime["Date"] = formatdate(usegmt=True)
     mime["Message-ID"] = _message_id(message_id)
     mime.set_content(letter.text)

@@ -32,6 +32,7 @@ from tests.visitor import Visitor
         ("ann\u0000@example.com", "This is not an email address"),
         ("a" * 300 + "@example.com", "at most 254 characters"),
         ("änn@example.com", "This is not an email address"),
+        ("=?utf-8?q?eve=40evil.example=2c?=@example.com", "This is not an email address"),
     ],
 )
 def test_what_is_no_address_is_explained_and_nothing_is_sent(

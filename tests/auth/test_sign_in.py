@@ -106,6 +106,12 @@ def test_a_person_who_is_signed_in_is_not_asked_again(visitor: Visitor) -> None:
     assert visitor.visit("/login?next=/pricing").path == "/pricing"
 
 
+def test_a_very_long_way_on_is_left_out_before_a_link_is_used_up(visitor: Visitor) -> None:
+    page = visitor.sign_in("ann@example.com", start="/login?next=/pricing?a=" + "a" * 3000)
+
+    assert page.path == "/dashboard"
+
+
 def test_signing_out_ends_the_session_for_a_copied_cookie_too(visitor: Visitor, shop: Shop) -> None:
     visitor.sign_in("ann@example.com")
     copied = visitor.cookie

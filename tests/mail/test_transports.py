@@ -87,6 +87,7 @@ def test_smtp_gets_one_recipient_and_both_parts(
     assert recipients == ["ann@example.com"]
     assert mail["From"] == "Plinth <hello@plinth.example>"
     assert mail["Message-ID"].endswith("@plinth.example>")
+    assert mail["Auto-Submitted"] == "auto-generated"
     text = mail.get_body(("plain",))
     html = mail.get_body(("html",))
     assert text
@@ -105,7 +106,7 @@ def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
         links.send("ann@example.com", "/dashboard")
     (message,) = promised(app)
     assert message.handed_over_at is None
-    assert message.last_error == "SMTPDataError"
+    assert str(message.last_error).startswith("SMTPDataError: the mail server answered 451")
 
     box.refuses = False
     with app.app_context():
@@ -165,6 +166,7 @@ def test_resend_is_asked_as_its_documentation_says(
     assert set(body) == {"from", "to", "subject", "html", "text", "headers"}
     assert request.headers["Authorization"].startswith("Bearer re_")
     assert request.headers["Idempotency-Key"] in body["headers"]["Message-ID"]
+    assert body["headers"]["Auto-Submitted"] == "auto-generated"
 
 
 def test_no_address_and_no_token_stays_behind_in_the_outbox(
@@ -328,7 +330,8 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     status: int, make_app: Callable[..., Flask], httpserver: HTTPServer
 ) -> None:
     refuse = httpserver.expect_ordered_request("/resend/emails", method="POST")
-    refuse.respond_with_json({"name": "x", "message": "no"}, status=status)
+    body = {"name": "x", "message": "hello@plinth.example is not verified"}
+    refuse.respond_with_json(body, status=status)
     accept = httpserver.expect_ordered_request("/resend/emails", method="POST")
     accept.respond_with_json({"id": "1"})
     app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
@@ -336,7 +339,8 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     with app.app_context():
         links.send("ann@example.com", "/dashboard")
         (message,) = promised(app)
-        assert (message.last_error, message.handed_over_at) == ("NotHandedOver", None)
+        said = f"NotHandedOver: the mail service answered {status}: … is not verified"
+        assert (message.last_error, message.handed_over_at) == (said, None)
         with time_machine.travel(now() + timedelta(minutes=1)):
             outbox.flush()
 

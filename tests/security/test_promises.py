@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask_login import encode_cookie
 from sqlalchemy import event, inspect, select, table, text, update
 
 from saas import database
@@ -111,7 +112,13 @@ def statements(app: Flask) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize(
     "to",
-    ["a@v.test,b@evil.test", "b@evil.test <a@v.test>", "a@v.test\r\nBcc: b@evil.test"],
+    [
+        "a@v.test,b@evil.test",
+        "b@evil.test <a@v.test>",
+        "a@v.test\r\nBcc: b@evil.test",
+        "=?utf-8?q?b=40evil.test=2c?=@v.test",
+        "=?utf-8?q?b=40evil.test=0d=0aBcc:_c=40evil.test?=@v.test",
+    ],
 )
 def test_an_address_that_is_two_reaches_nobody_else_even_if_it_got_so_far(
     to: str,
@@ -141,6 +148,19 @@ def test_what_somebody_calls_themselves_is_words_and_no_page(shop: Shop, visitor
 
 
 # --- sessions -----------------------------------------------------------------------------------
+
+
+def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> None:
+    """Signed by the right key, as another application that shares it might do."""
+    owner, stranger = shop.visitor(), shop.visitor()
+    owner.sign_in("ann@example.com")
+    with shop.app.test_request_context():
+        person = accounts.get("ann@example.com")
+        tokens = [encode_cookie(each) for each in (person.get_id(), str(person.id))]
+
+    for token in tokens:
+        stranger.browser.cookies.set("remember_token", token)
+        assert stranger.visit("/dashboard").path == "/login"
 
 
 def test_one_cookie_is_all_that_a_browser_gets(visitor: Visitor) -> None:
