@@ -68,6 +68,7 @@ def subscriptions(app: Flask, life: Life, prices: Prices) -> None:
     gone = life.subscribe(prices.pro)
     life.api.v1.subscriptions.update(gone.id, {"pause_collection": {"behavior": "void"}})
     life.api.v1.subscriptions.cancel(gone.id)
+    life.api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
     life.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
     lever(app, "settings", tax_percent=19, after_retries="unpaid")
     life.pay_with("pm_card_chargeCustomerFail")
