@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check prove lint types migrations css bench bench-og bench-verify lock base dev
+.PHONY: help run serve test check check-peers prove lint types migrations css bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,9 @@ test: dev ## run the tests
 
 check: dev lint types migrations css-current ## everything that CI checks
 	@$(BIN)/python -m pytest -n 2
+
+check-peers: dev ## the official CLI's `stripe trigger` against the sandbox (STRIPE_CLI, or on the PATH)
+	@$(BIN)/python -m tests.peers
 
 lint: dev ## ruff and the import contracts
 	@$(BIN)/ruff check .

@@ -34,3 +34,8 @@ threads = 8
 preload_app = True
 graceful_timeout = 30
 control_socket_disable = True
+# TRUSTED_PROXIES alone says which headers count. gunicorn of itself believes SCRIPT_NAME, PATH_INFO
+# and X-Forwarded-Proto of whoever connects from loopback, and proxies pass those on from anybody.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}

@@ -24,6 +24,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         local_host,
         logs,
         presentation,
+        proxies,
         security,
     )
     from saas.auth import bp as auth
@@ -44,6 +45,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     migrate.init_app(app, database.db, directory=migrations)
     jobs.init_app(app)
     sessions.init_app(app)
+    proxies.init_app(app)
     security.init_app(app)
     limits.init_app(app)
     presentation.init_app(app)

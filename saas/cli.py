@@ -49,7 +49,7 @@ def _explained(run: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return run(*args, **kwargs)
         except gateway.StripeError as error:
-            raise click.ClickException(f"Stripe did not do it: {error}.") from None
+            raise click.ClickException(f"{gateway.describe(error)}.") from None
         except SQLAlchemyError as error:
             raise click.ClickException(_advice(error)) from None
 
@@ -181,7 +181,8 @@ def _reload_settings() -> None:
 def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None) -> User:
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     person = accounts.sign_up(email, name=name, role=role)
-    if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
+    is_sold = sold in config.PRICE_VARIABLES  # in a catalogue of your own perhaps not
+    if sold and is_sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
         customer, price = buying.ensure_customer(person), buying.price_for(*sold)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.

@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PRICE_VARIABLES: Mapping[tuple[str, str], str] = {
     (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
     for plan in plans.FOR_SALE
-    for interval in plans.INTERVALS
+    for interval in plan.intervals
 }
 STRIPE_VARIABLES = (
     "STRIPE_API_KEY",
@@ -78,6 +78,8 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
     doubtful, such as a test key in production, comes as a warning.
     """
+    if refused := plans.problems(plans.CATALOGUE):
+        raise ConfigError({"saas/plans.py": refused})
     settings, problems = _load(dict(env))
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)
@@ -105,7 +107,22 @@ def _origin(value: str) -> None:
         raise ValidationError("must be an address without a path, such as https://example.com.")
 
 
+def _https_origins(value: str) -> None:
+    for part in _split(value):
+        try:
+            _origin(part)
+            is_https = part.lower().startswith("https://")
+        except ValidationError:
+            is_https = False
+        if not is_https:
+            raise ValidationError("must be https addresses without a path: https://pay.example.com")
+
+
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
+
+
+def _no_prefix(_: str) -> None:
+    raise ValidationError("is not supported: the application is at the root of a host of its own.")
 
 
 def _split_address(value: str) -> SplitResult | None:
@@ -153,7 +170,11 @@ _OTHER_IDS = {
 
 def _starts_with(*prefixes: str) -> Any:
     def check(value: str) -> None:
+        if value and not _split(value):
+            raise ValidationError("is empty.")
         for part in _split(value):
+            if part.endswith("_") and part in prefixes:
+                raise ValidationError(f"is {part} alone: the rest is missing.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -223,6 +244,7 @@ class EnvironmentSchema(Schema):
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
     STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
+    STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
@@ -238,6 +260,11 @@ class EnvironmentSchema(Schema):
         validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
         error_messages={"invalid": "must be a whole number."},
     )
+    HSTS_INCLUDE_SUBDOMAINS = fields.Boolean(
+        load_default=False, error_messages={"invalid": "must be true or false."}
+    )
+    # gunicorn reads it too, and would build every link with it.
+    SCRIPT_NAME = _optional(_no_prefix)
     PAST_DUE_GRACE_DAYS = fields.Integer(
         load_default=7,
         validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
@@ -371,6 +398,10 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "STRIPE_PRICES": {
             key: _split(settings[name]) for key, name in PRICE_VARIABLES.items() if settings[name]
         },
+        "STRIPE_PAGES": tuple(
+            page.lower().rstrip("/").removesuffix(":443")
+            for page in _split(settings["STRIPE_PAGES"])
+        ),
         "STRIPE_API_BASE": f"{settings['SANDBOX_URL']}/stripe"
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",
@@ -396,6 +427,8 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         # security.protect_from_forgery decides, so that /api can say 401 before it says 403.
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_CSRF_SSL_STRICT": False,
+        # The last one signs, all are accepted: https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
+        "WTF_CSRF_SECRET_KEY": [*_split(settings["SECRET_KEY_FALLBACKS"]), settings["SECRET_KEY"]],
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 64 * 1024,
         "MAX_FORM_PARTS": 100,

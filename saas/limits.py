@@ -9,10 +9,9 @@ import hashlib
 import hmac
 import logging
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any
 
-from flask import Flask, current_app, request
+from flask import Flask, current_app
 from limits import RateLimitItem, parse
 from limits.errors import StorageError
 from limits.storage import Storage, storage_from_string
@@ -22,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import TooManyRequests
 
-from saas import jobs
+from saas import jobs, proxies
 from saas.database import Model, UTCDateTime, db, now
 
 log = logging.getLogger("saas.limits")
@@ -37,6 +36,7 @@ SIGN_IN_BY_IP = "30 per 15 minutes"
 CODES_BY_ADDRESS = "20 per day"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
 OTHER_WAYS_BY_IP = "60 per 15 minutes"  # each half of a sign-in with a provider or a passkey
+STRIPE_BY_PERSON = "30 per minute"  # of each page that asks Stripe; the return reloads itself
 CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 
 
@@ -91,21 +91,8 @@ def _opaque(key: str) -> str:
 
 
 def caller() -> str:
-    """Who asks, as far as we can trust what we are told: the address behind our own proxies.
-
-    Of IPv6 it is the /64, for whoever has one has at least that (RFC 6177), and could be counted
-    under 2**64 addresses.
-    """
-    told = request.remote_addr or "unknown"
-    try:
-        address = ip_address(told)
-    except ValueError:  # a socket, or a proxy with a spelling of its own
-        return told
-    if isinstance(address, IPv6Address):
-        if mapped := address.ipv4_mapped:
-            return str(mapped)
-        return str(ip_network((address, 64), strict=False))
-    return str(address)
+    """Who asks, as far as we can trust what we are told: the address behind our own proxies."""
+    return proxies.client_ip()
 
 
 def fold(email: str) -> str:

@@ -11,9 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from flask import Flask, current_app, redirect, request
 from werkzeug.wrappers import Response
 
-from saas import http
-
-_HEALTH = ("/healthz", "/readyz")
+from saas import http, proxies
 
 
 def init_app(app: Flask) -> None:
@@ -23,7 +21,7 @@ def init_app(app: Flask) -> None:
 
 
 def _redirect_to_app_url() -> Response | None:
-    if request.method not in ("GET", "HEAD") or request.path in _HEALTH:
+    if request.method not in ("GET", "HEAD") or request.path in proxies.HEALTH:
         return None
     asked, ours = urlsplit(request.url), urlsplit(current_app.config["APP_URL"])
     if not _is_other_name(asked, ours):

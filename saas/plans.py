@@ -1,12 +1,15 @@
 """What is sold, and the pure rule by which a subscription's columns give a plan.
 
 Change this file to make the plans your own: names, prices as people read them, features, quotas.
-What is charged stands at Stripe; the ids of its prices come from the configuration.
+What is charged stands at Stripe; the ids of its prices come from the configuration. A catalogue
+that cannot be sold is refused at start: see `problems`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -14,11 +17,16 @@ from typing import Literal
 Interval = Literal["monthly", "yearly"]
 INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
 UNLIMITED = None
+CURRENCY = "usd"
+LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/create
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Something to subscribe to. Prices are in US cents; `quotas` count uses a calendar month.
+    """Something to subscribe to. Prices are in the currency's smallest unit, such as cents.
+
+    Only the intervals that have a price are sold. Exactly one plan is `free`, and has none.
+    `quotas` count uses a calendar month.
 
     With `trial_days` (up to 730) the first subscription of an account begins with so many free
     days, with a card and once, whatever becomes of the subscription.
@@ -29,18 +37,32 @@ class Plan:
     summary: str
     rank: int
     features: tuple[str, ...]
-    monthly: int = 0
-    yearly: int = 0
+    free: bool = False
+    monthly: int | None = None
+    yearly: int | None = None
     trial_days: int = 0
     quotas: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def is_free(self) -> bool:
-        return self.monthly == 0
+        return self.free
 
-    def price(self, interval: str) -> int:
-        """What one interval costs, in cents."""
-        return self.yearly if interval == "yearly" else self.monthly
+    @property
+    def prices(self) -> dict[str, int]:
+        """What is sold: the price of each interval that has one."""
+        named = {"monthly": self.monthly, "yearly": self.yearly}
+        return {interval: price for interval, price in named.items() if price is not None}
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        return tuple(interval for interval in INTERVALS if interval in self.prices)
+
+    @property
+    def yearly_saving(self) -> int:
+        """How much less a year costs than twelve months; 0 where there is nothing to compare."""
+        if self.monthly is None or self.yearly is None:
+            return 0
+        return max(self.monthly * 12 - self.yearly, 0)
 
     def quota(self, feature: str) -> int | None:
         """How often a month `feature` may be used: a number, 0 for never, None for no limit."""
@@ -56,6 +78,7 @@ STARTER = Plan(
     name="Starter",
     summary="Look around, free for as long as you like.",
     rank=0,
+    free=True,
     features=("Your own account", "Sign-in without a password", "Closed and deleted when you say"),
 )
 PRO = Plan(
@@ -82,6 +105,49 @@ BUSINESS = Plan(
 CATALOGUE: tuple[Plan, ...] = (STARTER, PRO, BUSINESS)
 BY_ID: Mapping[str, Plan] = {plan.id: plan for plan in CATALOGUE}
 FOR_SALE: tuple[Plan, ...] = tuple(plan for plan in CATALOGUE if not plan.is_free)
+FREE: Plan = next((plan for plan in CATALOGUE if plan.is_free), CATALOGUE[0])
+
+
+def problems(catalogue: Sequence[Plan]) -> list[str]:
+    """Why this catalogue cannot be sold, in sentences; empty when it can."""
+    found = [said for plan in catalogue for said in _problems_of(plan)]
+    counted = Counter(plan.id for plan in catalogue)
+    found += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
+    free = [plan.id for plan in catalogue if plan.free]
+    if len(free) != 1:
+        named = f" ({', '.join(free)})" if free else ""
+        found.append(f"Exactly one plan must have free=True, not {len(free)}{named}.")
+    return found
+
+
+_ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def _problems_of(plan: Plan) -> Iterator[str]:
+    if not isinstance(plan.id, str) or not _ID.fullmatch(plan.id) or len(plan.id) > 40:
+        yield (
+            f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
+            "becomes a part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
+        )
+    for name in INTERVALS:
+        price = getattr(plan, name)
+        if price is not None and not _is_positive(price):
+            yield (
+                f"The plan {plan.id!r} has {name}={price!r}: a price is a whole number above 0, in "
+                f"the smallest unit of the currency. Leave {name} out if it is not sold."
+            )
+    if plan.free and plan.prices:
+        yield f"The plan {plan.id!r} has free=True and a price: leave one of them out."
+    if not plan.free and not plan.prices:
+        yield f"The plan {plan.id!r} has no price: give it monthly or yearly, or free=True."
+    days = plan.trial_days
+    if type(days) is not int or not 0 <= days <= LONGEST_TRIAL:
+        yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
+
+
+def _is_positive(price: object) -> bool:
+    return type(price) is int and price > 0
+
 
 Prices = Mapping[tuple[str, str], tuple[str, ...]]
 
@@ -120,4 +186,4 @@ def granted(
     sold = sold_as(price_id, prices)
     if sold and gives_access(status, past_due_since, at=at, grace=grace):
         return sold[0]
-    return STARTER
+    return FREE

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, current_app, request, url_for
+from babel.numbers import format_currency, get_currency_symbol
+from flask import Flask, current_app, request
 from markupsafe import Markup, escape
+
+from saas import plans
+from saas.charges import Discount, Recurring
 
 
 def init_app(app: Flask) -> None:
@@ -17,6 +21,9 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(money)
     app.add_template_filter(date)
     app.add_template_filter(amount)
+    app.add_template_filter(price)
+    app.add_template_filter(every)
+    app.add_template_filter(discount)
     app.add_template_global(static)
     app.extensions["static"] = {}
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None
@@ -32,14 +39,10 @@ def static(name: str, version: str | None = None) -> str:
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
         version = version or _hash(Path(current_app.static_folder or "") / name)
-        known[name] = url_for("static", filename=name, v=version)
+        # At the root, whatever a request says: it is kept for everybody.
+        root = current_app.url_map.bind("localhost")
+        known[name] = root.build("static", {"filename": name, "v": version})
     return known[name]
-
-
-def money(cents: int) -> str:
-    """Cents of US dollars as people write them: $15, $12.50."""
-    dollars, rest = divmod(cents, 100)
-    return f"${dollars:,}" + (f".{rest:02d}" if rest else "")
 
 
 # https://docs.stripe.com/currencies#zero-decimal and, below, three-decimal currencies
@@ -48,31 +51,82 @@ _WITHOUT_DECIMALS = frozenset(
      "xof", "xpf")
 )  # fmt: skip
 _THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
-_SIGNS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def money(units: int, currency: str = plans.CURRENCY) -> str:
+    """A price as people write it: $15, $12.50, ¥1,500. `units` are the currency's smallest."""
+    value = _value(units, currency)
+    return _formatted(value, currency, 0 if value == value.to_integral_value() else None)
 
 
 def amount(units: int, currency: str) -> str:
-    """An amount in the smallest unit of its currency as people write it: $15.00, ¥1,500, CHF 9.50.
+    """An amount as an invoice says it, to the last decimal: $15.00, ¥1,500, KWD 9.500."""
+    return _formatted(_value(units, currency), currency)
 
-    To the last decimal, unlike a price: it is what an invoice says.
-    """
-    code = currency.lower()
-    places = 0 if code in _WITHOUT_DECIMALS else 3 if code in _THREE_DECIMALS else 2
-    value = Decimal(abs(units)).scaleb(-places)
-    sign = "-" if units < 0 else ""
-    return f"{sign}{_SIGNS.get(code, code.upper() + chr(160))}{value:,.{places}f}"
+
+def exact_amount(units: int, currency: str) -> str:
+    """An amount for operators, beside what Stripe's dashboard says: 15.00 usd."""
+    return f"{_value(units, currency)} {currency}"
+
+
+def price(recurring: Recurring | None) -> str:
+    """What recurs, such as `$12 a month`; empty where no one number tells it."""
+    if recurring is None or recurring.amount is None:
+        return ""
+    tax = " plus tax" if recurring.plus_tax and recurring.amount else ""
+    said = money(recurring.amount, recurring.currency)
+    return f"{said} {every(recurring, 'a')}{tax}"
+
+
+def every(recurring: Recurring, one: str = "every") -> str:
+    """How often: `every month`, `a month`, `every 3 months`."""
+    count, interval = recurring.interval_count, recurring.interval
+    return f"{one} {interval}" if count == 1 else f"every {count} {interval}s"
+
+
+def discount(found: Discount, currency: str) -> str:
+    """A discount without its end: `20% off`, `$5 off one invoice`."""
+    if found.percent_off is not None:
+        told = f"{found.percent_off}% off"
+    elif found.amount_off is not None:
+        told = f"{money(found.amount_off, currency)} off"
+    else:
+        told = "A discount"
+    return f"{told} one invoice" if found.once else told
 
 
 def day(at: datetime) -> str:
-    """A day, in UTC, for where no script can put it into the reader's time zone."""
-    return f"{at:%-d %B %Y}"
+    """A day, in UTC as everywhere, so that a page, a mail and the history name the same one."""
+    return f"{at.astimezone(UTC):%-d %B %Y}"
+
+
+def day_utc(at: datetime) -> str:
+    """The same where nothing around it says in which time zone."""
+    return f"{day(at)} (UTC)"
 
 
 def date(at: datetime) -> Markup:
-    """A day, in UTC; a script puts it into the reader's time zone."""
+    """A day, in UTC; a script adds the moment in the reader's time zone as a tooltip."""
     return Markup('<time datetime="{}">{}</time>').format(  # noqa: S704 - format escapes
         at.isoformat(timespec="seconds"), escape(day(at))
     )
+
+
+def _places(currency: str) -> int:
+    code = currency.lower()
+    return 0 if code in _WITHOUT_DECIMALS else 3 if code in _THREE_DECIMALS else 2
+
+
+def _value(units: int, currency: str) -> Decimal:
+    return Decimal(units).scaleb(-_places(currency))
+
+
+def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
+    """By Babel's signs, and Stripe's number of decimals, which differ for a few currencies."""
+    places = _places(currency) if places is None else places
+    gap = "\xa0" if get_currency_symbol(currency.upper(), "en_US")[-1:].isalpha() else ""
+    pattern = f"¤{gap}#,##0" + ("." + "0" * places if places else "")
+    return format_currency(value, currency.upper(), pattern, locale="en_US", currency_digits=False)
 
 
 def _hash(path: Path) -> str:

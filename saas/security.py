@@ -1,10 +1,11 @@
-"""Headers, safe redirects, proxies, and who may change something: safe as it comes."""
+"""Headers, safe redirects, and who may change something: safe as it comes."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -14,8 +15,8 @@ from flask import Request as FlaskRequest
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from flask_wtf import FlaskForm
+from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from saas.extensions import csrf
 
@@ -24,7 +25,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
 _WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
-_STRIPE_PAGES = "https://checkout.stripe.com https://billing.stripe.com"
+_STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 
 
 def init_app(app: Flask) -> None:
@@ -35,10 +36,6 @@ def init_app(app: Flask) -> None:
     app.before_request(_limit_form)
     app.before_request(protect_from_forgery)
     app.after_request(partial(_harden, headers=_headers(app)))
-    if proxies := app.config["TRUSTED_PROXIES"]:
-        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]  # Flask's documented way
-            app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
-        )
 
 
 def csrf_exempt(view: View) -> View:
@@ -72,9 +69,12 @@ def protect_from_forgery() -> None:
 
 def _refuse_other_origins(sent: FlaskRequest) -> None:
     """Browsers say where a request comes from; where they do, it must be from here."""
-    if sent.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    site = sent.headers.get("Sec-Fetch-Site")
+    if site not in (None, "same-origin", "none"):
         abort(403)
     origin = sent.headers.get("Origin")
+    if origin == "null" and site == "same-origin":
+        return  # a proxy added `Referrer-Policy: no-referrer`: the browser vouches another way
     if origin is not None and origin not in (sent.host_url.rstrip("/"), _app_origin()):
         abort(403)
 
@@ -130,12 +130,30 @@ class Form(FlaskForm):
             return None if request.is_json else super().wrap_formdata(form, formdata)
 
 
+class _AnyClock(TimestampSigner):
+    """Cookies that a host signed whose clock is ahead of ours count as signed now."""
+
+    def unsign(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().unsign(*args, **kwargs)
+        except SignatureExpired as error:
+            if error.date_signed is None or error.date_signed <= datetime.now(UTC):
+                raise
+            return error.payload, error.date_signed
+
+
 class PrivateSessions(SecureCookieSessionInterface):
-    """Flask's sessions, kept away from public answers.
+    """Flask's sessions, kept away from public answers, and read whatever another host's clock says.
 
     flask-login looks into the session after every response, which would put `Vary: Cookie` on
     pages that are the same for everybody and so keep caches from sharing them.
     """
+
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        serializer = super().get_signing_serializer(app)
+        if serializer is not None:
+            serializer.signer = _AnyClock
+        return serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         if response.cache_control.public and not session.modified:
@@ -144,8 +162,7 @@ class PrivateSessions(SecureCookieSessionInterface):
 
 
 def _headers(app: Flask) -> dict[str, str]:
-    stripe = app.config["SANDBOX_URL"] if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
-    pages = " ".join(dict.fromkeys((*stripe.split(), *_identity_pages(app))))
+    pages = " ".join(dict.fromkeys((*stripe_pages(app), *_identity_pages(app))))
     headers = {
         # Chromium blocks a form whose answer redirects to an origin that form-action lacks.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
@@ -156,10 +173,22 @@ def _headers(app: Flask) -> dict[str, str]:
         "Referrer-Policy": "strict-origin-when-cross-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Resource-Policy": "same-origin",
     }
     if app.config["SAAS_ENV"] == "production":
-        headers["Strict-Transport-Security"] = "max-age=63072000; includeSubDomains"
+        subdomains = "; includeSubDomains" if app.config["HSTS_INCLUDE_SUBDOMAINS"] else ""
+        headers["Strict-Transport-Security"] = f"max-age=63072000{subdomains}"
     return headers
+
+
+def stripe_pages(app: Flask) -> tuple[str, ...]:
+    """The origins of Stripe's pages, to which our forms may redirect.
+
+    With a custom domain at Stripe they are on that one, which `STRIPE_PAGES` names.
+    """
+    sandbox = app.config["SANDBOX_URL"]
+    usual = (sandbox,) if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
+    return (*usual, *app.config["STRIPE_PAGES"])
 
 
 def _identity_pages(app: Flask) -> list[str]:
@@ -170,6 +199,8 @@ def _identity_pages(app: Flask) -> list[str]:
 def _harden(response: Response, headers: dict[str, str]) -> Response:
     if "token" in (request.view_args or {}):  # the address is a secret, whatever the answer
         response.headers["Referrer-Policy"] = "strict-origin"
+    if request.endpoint == "og.card":  # made to be shown on other sites
+        response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     for name, value in headers.items():
         response.headers.setdefault(name, value)
     if not response.cache_control:

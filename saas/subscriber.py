@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
+from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from saas import plans
+from saas.charges import NextInvoice, Recurring
 from saas.database import UTCDateTime, now
 
 # Statuses of a subscription that exists and may be charged for: whoever has one changes it in
@@ -24,6 +26,7 @@ SYNCED = (
     "stripe_cancel_at",
     "stripe_past_due_since",
     "stripe_action_required",
+    "stripe_recurring",
 )
 
 
@@ -37,6 +40,16 @@ class Subscriber:
     stripe_price_id: Mapped[str | None]
     stripe_action_required: Mapped[bool | None]  # while past due: the bank wants a confirmation
     stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    @declared_attr
+    def stripe_recurring(cls) -> Mapped[dict[str, Any] | None]:
+        """`charges.Recurring`: what the subscription costs each time."""
+        return mapped_column(JSON(none_as_null=True))
+
+    @declared_attr
+    def stripe_next_invoice(cls) -> Mapped[dict[str, Any] | None]:
+        """`charges.NextInvoice`: what will be charged next, as Stripe has previewed it."""
+        return mapped_column(JSON(none_as_null=True))
 
     @declared_attr
     def stripe_current_period_end(cls) -> Mapped[datetime | None]:
@@ -118,6 +131,17 @@ class Subscriber:
     def interval(self) -> plans.Interval | None:
         sold = self.subscribed_to
         return sold[1] if sold and self.is_subscribed else None
+
+    @property
+    def recurring(self) -> Recurring | None:
+        """What the subscription costs each time; None where there is none, or nothing is known."""
+        stored = self.stripe_recurring
+        return Recurring.from_json(stored) if stored and self.is_subscribed else None
+
+    @property
+    def next_invoice(self) -> NextInvoice | None:
+        stored = self.stripe_next_invoice
+        return NextInvoice.from_json(stored) if stored and self.is_subscribed else None
 
     @property
     def synced_columns(self) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_plan_is_added_in_one_place(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "saas", tmp_path / "saas", ignore=shutil.ignore_patterns("static"))
     catalogue = tmp_path / "saas" / "plans.py"
-    team = 'TEAM = Plan(id="team", name="Team", summary="", rank=3, features=(), monthly=9900)'
+    team = 'TEAM = Plan("team", "Team", "", rank=3, features=(), monthly=9900, yearly=99000)'
     before, after = catalogue.read_text().split("CATALOGUE: ")
     catalogue.write_text(
         f"{before}{team}\nCATALOGUE: {after.replace('BUSINESS)', 'BUSINESS, TEAM)')}"
@@ -261,3 +261,27 @@ def test_a_real_key_replaces_that_provider_of_the_sandbox_alone() -> None:
 
     assert providers["google"]["issuer"] == "https://accounts.google.com"
     assert providers["github"]["issuer"] == "http://localhost:5001/identity/github"
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_a,whsec_", ","])
+def test_a_webhook_secret_that_everybody_knows_is_refused(secret: str) -> None:
+    assert "STRIPE_WEBHOOK_SECRET" in problems({**PRODUCTION, "STRIPE_WEBHOOK_SECRET": secret})
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        "http://pay.example.com", "pay.example.com", "https://pay.example.com/buy", "https://*.x.y",
+        "https://pay.example.com; script-src *", "https://pay.example.com https://b.example.com",
+    ],
+)  # fmt: skip
+def test_pages_of_stripe_that_are_no_origins_are_refused(pages: str) -> None:
+    assert "STRIPE_PAGES" in problems({**PRODUCTION, "STRIPE_PAGES": pages})
+
+
+def test_pages_of_stripe_are_kept_as_browsers_spell_them() -> None:
+    given = "https://Pay.Example.com/, https://b.example.com:443"
+
+    settings = from_env({**PRODUCTION, "STRIPE_PAGES": given})
+
+    assert settings["STRIPE_PAGES"] == ("https://pay.example.com", "https://b.example.com")

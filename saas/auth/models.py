@@ -10,6 +10,7 @@ from flask_login import UserMixin
 from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from saas import plans, used_trials
 from saas.auth import devices
 from saas.database import Key, Model, UTCDateTime, now
 from saas.subscriber import Subscriber
@@ -46,6 +47,11 @@ class User(Subscriber, UserMixin, Model):
     session_id = cast("uuid.UUID | None", None)
     session_token = ""
     signed_in_at = cast("datetime | None", None)
+
+    def trial_days(self, plan: plans.Plan) -> int:
+        """No second trial for a mailbox whose account was deleted after its first."""
+        days = super().trial_days(plan)
+        return 0 if days and used_trials.is_used(self.email) else days
 
     def get_id(self) -> str:
         """What flask-login keeps in the cookie: the session's secret, not the person's id."""

@@ -45,7 +45,8 @@ def tell_stripe(person_id: str) -> None:
     try:
         _tell(uuid.UUID(person_id))
     except gateway.StripeError as error:
-        log.warning("Stripe has an old address: %s", error, extra={"person_id": person_id})
+        said = gateway.describe(error)
+        log.warning("Stripe has an old address: %s", said, extra={"person_id": person_id})
 
 
 @jobs.sweep(minutes=10)

@@ -16,6 +16,8 @@ from saas.database import db
 
 log = logging.getLogger("saas.billing")
 
+_TRIES = 6
+
 
 class CannotSubscribe(Exception):
     """The person cannot start a subscription now; the message says why."""
@@ -39,17 +41,42 @@ def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
 
 
 def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) -> str:
-    """A page to pay on: the open one of this form if there is one, and no other stays open."""
+    """A page to pay on: the open one of this form if there is one, and no other stays open.
+
+    Every request ends with a look at the list that shows one open page alone. So after requests
+    that race each other, in any number of processes, there is one: that of the last to look. Of
+    pages that were opened at the same time the newest stays.
+    """
     customer_id = ensure_customer(person)
-    found = gateway.recent_checkouts(customer_id)
-    mine = next((page for page in found if page.is_open and page.nonce == nonce), None)
-    for page in found:
-        if page.is_open and page is not mine:
+    made: gateway.Page | None = None
+    for _ in range(_TRIES):
+        pages = gateway.recent_checkouts(customer_id)
+        kept = _page_to_keep(pages, None if made else nonce)
+        if kept is None:
+            # Pages of this form that were paid or closed, as after the back button.
+            used_up = sum(page.nonce == nonce for page in pages)
+            made = _open_page(person, price, trial_days, nonce, used_up, back)
+            continue
+        others = [page for page in pages if page.is_open and page is not kept]
+        if not others:
+            return _unless_bought(person, price, pages) or kept.url
+        for page in others:
             gateway.expire_checkout(page.id)
-    if mine:
-        return mine.url
-    # Pages of this form that were paid or closed, as after the back button.
-    used_up = sum(page.nonce == nonce for page in found)
+    if made is None:
+        raise CannotSubscribe("Another page to pay was opened meanwhile. Please try again.")
+    return made.url
+
+
+def _page_to_keep(pages: list[gateway.Page], nonce: str | None) -> gateway.Page | None:
+    """The newest open page, by the order of Stripe's list; with a nonce, that of a form."""
+    opened = (page for page in pages if page.is_open and nonce in (None, page.nonce))
+    return next(opened, None)
+
+
+def _open_page(
+    person: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
+) -> gateway.Page:
+    customer_id = ensure_customer(person)
     page = gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,
@@ -60,7 +87,23 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
         cancel_url=back,
     )
     _refuse_while_closing(person.id, page)
-    return page.url
+    return page
+
+
+def _unless_bought(person: User, price: str, pages: list[gateway.Page]) -> str | None:
+    """The portal, where one of the pages was paid since we looked: nothing is bought twice.
+
+    A trial that has begun on one is not offered again on another.
+    """
+    if not any(page.is_complete for page in pages):
+        return None
+    person = subscriptions.sync(person.id, cause="checkout") or person
+    if not person.is_subscribed:
+        return None
+    for page in pages:
+        if page.is_open:
+            gateway.expire_checkout(page.id)
+    return manage(person, price)
 
 
 def _refuse_while_closing(person_id: uuid.UUID, page: gateway.Page) -> None:

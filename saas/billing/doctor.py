@@ -1,21 +1,28 @@
-"""Every way in which a Stripe set-up goes wrong, each with what mends it. Reads only."""
+"""Every way in which a Stripe set-up goes wrong, each with what mends it.
+
+Reads only, but for a checkout page that is opened to see whether Stripe sells, and closed again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from urllib.parse import urlsplit
 
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas import plans
+from saas import security
 from saas.auth.models import User
 from saas.billing import deliveries, gateway, setup
 from saas.billing.findings import SETUP, Finding, Findings
 from saas.billing.gateway import Price
 from saas.config import PRICE_VARIABLES
-from saas.database import db
+from saas.database import db, now
+from saas.presentation import exact_amount
 from saas.subscriber import LIVE_STATUSES
 
+_SOON = timedelta(hours=1)  # within which every sweep has tried several times
 _CLOCK_TOLERANCE = 60  # seconds; a signature is refused beyond 300
 
 
@@ -35,7 +42,17 @@ def examine() -> Findings:
                 "Give the restricted key the permission that is named, or use a secret key.",
             )
         except gateway.Unavailable as error:
-            yield Finding(name, f"Stripe did not answer: {error}.", "Try again in a minute.")
+            yield _unanswered(name, error)
+        except gateway.StripeError as error:
+            mend = "Correct what Stripe names: https://dashboard.stripe.com"
+            yield Finding(name, f"{gateway.describe(error)}.", mend)
+
+
+def _unanswered(name: str, error: gateway.Unavailable) -> Finding:
+    if isinstance(error, gateway.Unreadable):
+        mend = "Update this application: it speaks another version of Stripe's API."
+        return Finding(name, f"{error}.", mend)
+    return Finding(name, f"Stripe did not answer: {error}.", "Try again in a minute.")
 
 
 def _key() -> Finding:
@@ -51,6 +68,9 @@ def _key() -> Finding:
     except gateway.Unavailable as error:
         mend = f"See whether this machine reaches {address}: curl -I {address}"
         return Finding("key", f"Stripe cannot be reached at {address} ({error}).", mend)
+    except gateway.StripeError as error:
+        mend = "Correct what Stripe names: https://dashboard.stripe.com"
+        return Finding("key", f"{gateway.describe(error)}.", mend)
     if abs(ahead) > _CLOCK_TOLERANCE:
         return _wrong_clock(ahead)
     mode = "live" if gateway.is_live() else "test"
@@ -115,15 +135,15 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
     """What is wrong with the price that is sold; an older one may cost what it did."""
-    cents, interval = plans.BY_ID[key[0]].price(key[1]), setup.STRIPE_INTERVAL[key[1]]
+    units, interval = setup.terms(key)
     if not price.is_active:
         return "is archived at Stripe: nobody can buy it."
     if price.interval != interval:
         return f"is not paid each {interval}."
-    if (price.cents, price.currency) != (cents, gateway.CURRENCY):
+    if (price.cents, price.currency) != (units, gateway.CURRENCY):
         return (
-            f"costs {price.cents / 100:.2f} {price.currency}, and the pricing page says "
-            f"{cents / 100:.2f} {gateway.CURRENCY}."
+            f"costs {exact_amount(price.cents, price.currency)}, and the pricing page says "
+            f"{exact_amount(units, gateway.CURRENCY)}."
         )
     return None
 
@@ -177,10 +197,48 @@ def _tax() -> Findings:
         )
 
 
+def _checkout() -> Findings:
+    """Does Stripe open a page to pay on, and may a browser go there from our form?"""
+    sold = [ids[0] for ids in current_app.config["STRIPE_PRICES"].values() if ids]
+    if not sold or _lacks_tax():
+        return  # which other checks tell
+    try:
+        url = gateway.try_checkout(sold[0], security.public_url("billing.overview"))
+    except (gateway.Refused, gateway.Gone) as error:
+        said = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
+        yield Finding("checkout", said, "Correct what Stripe names: nobody can buy meanwhile.")
+        return
+    parts = urlsplit(url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if origin not in security.stripe_pages(current_app):
+        said = f"Stripe's pages are at {origin}, where browsers do not follow from our forms."
+        others = ",".join(dict.fromkeys((*current_app.config["STRIPE_PAGES"], origin)))
+        yield Finding("checkout", said, f"Set STRIPE_PAGES={others}")
+
+
+def _lacks_tax() -> bool:
+    is_wanted = current_app.config["STRIPE_AUTOMATIC_TAX"]
+    return is_wanted and gateway.missing_for_tax() is not None
+
+
+def _emails() -> Findings:
+    """New sign-in addresses that Stripe does not take: receipts go to the old ones."""
+    stale = User.stripe_address_due_at < now() - _SOON
+    people = db.session.scalar(select(func.count()).select_from(User).where(stale))
+    if people:
+        yield Finding(
+            "emails",
+            f"{people} new email addresses have not reached Stripe: receipts go to the old ones.",
+            "Stripe's reason is in the log of the worker, after: new address of",
+        )
+
+
 _CHECKS: dict[str, Callable[[], Findings]] = {
     "account": _account,
     "prices": _prices,
     "webhook": deliveries.examine,
     "portal": _portal,
     "tax": _tax,
+    "checkout": _checkout,
+    "emails": _emails,
 }

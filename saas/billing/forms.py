@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
-from wtforms.validators import Regexp
+from wtforms.validators import Regexp, ValidationError
 
 from saas import plans
 from saas.security import Form
@@ -21,4 +21,12 @@ class CheckoutForm(Form):
     interval = SelectField(
         "Billed", choices=[SelectChoice(interval, interval) for interval in plans.INTERVALS]
     )
+
+    def validate_interval(self, field: SelectField) -> None:
+        """Only what the catalogue names is sold."""
+        plan = plans.BY_ID.get(self.plan.data)
+        if plan and field.data in plans.INTERVALS and field.data not in plan.prices:
+            sold = " or ".join(plan.prices)
+            raise ValidationError(f"{plan.name} is billed {sold} only.")
+
     nonce = HiddenField(default=lambda: uuid4().hex, validators=[Regexp(r"[0-9a-f]{0,32}\Z")])

@@ -62,7 +62,7 @@ def _end_what_outlived_its_account(customer_id: str) -> bool:
         return False
     outlived = [each for each in found if each.status in LIVE_STATUSES and _is_of_the_gone(each)]
     for subscription in outlived:
-        log.warning("a subscription of a closed account is ended and refunded: %s", subscription.id)
+        log.warning("a subscription of a closed account is ended: %s", subscription.id)
         gateway.end_and_refund(subscription.id, gateway.CLOSED)
     return bool(outlived)
 

@@ -18,7 +18,7 @@ def page(person: User, *, before: str = "", after: str = "") -> gateway.InvoiceP
     """Invoices of the person's own customer, newest first: the newest, or those beside another.
 
     Empty where there is no customer, or none any more; the first page for an invoice that is not
-    there. Raises `gateway.Unavailable`.
+    there. Raises `gateway.Unavailable` and `gateway.Refused`.
     """
     if not person.stripe_customer_id:
         return gateway.InvoicePage([])
@@ -26,5 +26,9 @@ def page(person: User, *, before: str = "", after: str = "") -> gateway.InvoiceP
         return gateway.invoices_of(
             person.stripe_customer_id, before=before or None, after=after or None
         )
-    except (gateway.Gone, gateway.Refused):
-        return page(person) if before or after else gateway.InvoicePage([])
+    except (gateway.Gone, gateway.Refused) as error:
+        if before or after:
+            return page(person)
+        if isinstance(error, gateway.Refused):
+            raise
+        return gateway.InvoicePage([])

@@ -6,10 +6,13 @@ import logging
 from typing import Any
 
 from saas import plans
+from saas.billing import recurring
 from saas.billing.gateway import Overdue, Subscription
 from saas.subscriber import LIVE_STATUSES, SYNCED
 
 log = logging.getLogger("saas.billing")
+
+_RECURRING = ("incomplete", *LIVE_STATUSES)  # what has ended recurs no more
 
 NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
 
@@ -25,6 +28,7 @@ def columns_for(
     if chosen is None:
         return dict(NOTHING)
     price = _plan_price(chosen, prices)
+    costs = recurring.of(chosen, price) if chosen.status in _RECURRING else None
     owed = (overdue or Overdue()) if chosen.status == "past_due" else None
     return {
         "stripe_subscription_id": chosen.id,
@@ -34,6 +38,7 @@ def columns_for(
         "stripe_cancel_at": chosen.cancel_at,
         "stripe_past_due_since": owed.since if owed else None,
         "stripe_action_required": owed.action_required if owed else None,
+        "stripe_recurring": costs.to_json() if costs else None,
     }
 
 
@@ -46,14 +51,17 @@ def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
     """Which of several subscriptions of ours counts: the highest.
 
     One that is paid and gives a plan, one that gives it in its grace, one that lives, one with a
-    price of the catalogue, then the newest.
+    price of the catalogue, of those that live the higher plan, then the newest.
     """
-    is_sold = any(plans.sold_as(price, prices) for price in subscription.price_ids)
+    is_live = subscription.status in LIVE_STATUSES
+    sold = [plan for price in subscription.price_ids if (plan := plans.sold_as(price, prices))]
+    is_sold = bool(sold)
     return (
         is_sold and subscription.status in ("active", "trialing"),
         is_sold and subscription.status == "past_due",
-        subscription.status in LIVE_STATUSES,
+        is_live,
         is_sold,
+        max((plan.rank for plan, _ in sold), default=0) if is_live else 0,
         subscription.created,
         subscription.id,
     )

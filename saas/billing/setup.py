@@ -22,6 +22,7 @@ from saas.billing import gateway, webhooks
 from saas.billing.gateway import Endpoint, Portal, Price
 from saas.config import PRICE_VARIABLES
 from saas.plans import Plan
+from saas.presentation import exact_amount
 
 PORTAL_LABEL = "portal"
 STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
@@ -129,16 +130,16 @@ def _existing_prices() -> dict[tuple[str, str], Price | None]:
 
 def _existing_price(key: tuple[str, str]) -> Price | None:
     """The price that sells this already: by the lookup key, or by the configuration's id."""
-    lookup_key, terms = _lookup_key(*key), _terms(key)
+    lookup_key, wanted = _lookup_key(*key), terms(key)
     found = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
-    if found and found.is_sold_as(*terms):
+    if found and found.is_sold_as(*wanted):
         return found
     for price_id in current_app.config["STRIPE_PRICES"].get(key, ()):
         try:
             configured = gateway.price(price_id)
         except gateway.Gone:
             continue
-        if configured.is_sold_as(*terms):
+        if configured.is_sold_as(*wanted):
             return configured
     return None
 
@@ -147,7 +148,7 @@ def _ensure_price(key: tuple[str, str], existing: Price | None) -> Price:
     lookup_key = _lookup_key(*key)
     if existing is None:
         product_id = _product_id(plans.BY_ID[key[0]])
-        return gateway.create_price(product_id, lookup_key, *_terms(key))
+        return gateway.create_price(product_id, lookup_key, *terms(key))
     if existing.lookup_key != lookup_key:
         return gateway.give_lookup_key(existing.id, lookup_key)
     return existing
@@ -209,8 +210,8 @@ def _product_step(plan: Plan) -> Step:
 
 
 def _price_step(key: tuple[str, str], price: Price | None) -> Step:
-    cents, interval = _terms(key)
-    what = f"price {_lookup_key(*key)}, {cents / 100:.2f} {gateway.CURRENCY} a {interval}"
+    units, interval = terms(key)
+    what = f"price {_lookup_key(*key)}, {exact_amount(units, gateway.CURRENCY)} a {interval}"
     if price is None:
         older = current_app.config["STRIPE_PRICES"].get(key, ())
         kept = f"; {', '.join(older)} goes on for who has it" if older else ""
@@ -245,10 +246,10 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
             yield Step("remove" if goes else "leave", f"webhook endpoint {each.id} ({why})")
 
 
-def _terms(key: tuple[str, str]) -> tuple[int, str]:
-    """What a plan costs: cents, and Stripe's word for the interval."""
+def terms(key: tuple[str, str]) -> tuple[int, str]:
+    """What a plan costs, in the currency's smallest unit, and Stripe's word for the interval."""
     plan_id, interval = key
-    return plans.BY_ID[plan_id].price(interval), STRIPE_INTERVAL[interval]
+    return plans.BY_ID[plan_id].prices[interval], STRIPE_INTERVAL[interval]
 
 
 def _product_id(plan: Plan) -> str:

@@ -6,7 +6,6 @@ commands and the sweep all call it, and it always fetches the truth, so order ca
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 import uuid
@@ -23,12 +22,12 @@ from saas.auth.models import User
 from saas.billing import gateway, ledger, letters, ownership, ranking
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import SubscriptionChange
+from saas.charges import NextInvoice
 from saas.database import db, now
 from saas.subscriber import SYNCED
 
-log = logging.getLogger("saas.billing")
-
 _TRIES = 10
+_INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Answer:
 
     found: list[Subscription]
     overdue: Overdue | None = None  # what the chosen one owes, past due or for its beginning
+    next_invoice: NextInvoice | None = None
 
 
 class _SomebodyElseDidIt(Exception):
@@ -70,8 +70,9 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
                 ledger.finish(event_id)
             return person
         answer = _end_second_ones(person, _fetch(person), cause)
+        answer = _with_next_invoice(answer)
         try:
-            if _write(person, _columns(person, answer), cause, event_id, answer):
+            if _write(person, _all_columns(person, answer), cause, event_id, answer):
                 return _read(person_id)
         except _SomebodyElseDidIt:
             return _read(person_id)
@@ -79,9 +80,16 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
     raise Busy("the columns kept changing")
 
 
-def differences(person: User) -> dict[str, tuple[Any, Any]]:
-    """What a sync would change: {column: (ours, Stripe's)}. Writes nothing."""
-    truth = _columns(person, _fetch(person))
+def differences(person: User, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
+    """What a sync would change: {column: (ours, Stripe's)}. Writes nothing.
+
+    The next invoice costs a call of its own, so it may be left out.
+    """
+    answer = _fetch(person)
+    if next_invoice:
+        truth = _all_columns(person, _with_next_invoice(answer))
+    else:
+        truth = _columns(person, answer)
     ours = {name: getattr(person, name) for name in truth}
     return {name: (ours[name], truth[name]) for name in truth if ours[name] != truth[name]}
 
@@ -108,6 +116,15 @@ def _fetch(person: User) -> Answer | None:
     return Answer(found, _overdue(person, chosen.id))
 
 
+def _with_next_invoice(answer: Answer | None) -> Answer | None:
+    chosen = ranking.choose(answer.found, current_app.config["STRIPE_PRICES"]) if answer else None
+    if answer is None or chosen is None or chosen.status not in _INVOICED:
+        return answer
+    if not chosen.is_collected:  # invoices are made, and not charged
+        return answer
+    return replace(answer, next_invoice=gateway.next_invoice(chosen.id))
+
+
 def _overdue(person: User, subscription_id: str) -> Overdue:
     """What is owed; the grace begins with the oldest open invoice.
 
@@ -121,36 +138,45 @@ def _end_second_ones(person: User, answer: Answer | None, cause: str) -> Answer 
     """One person pays for one subscription: end every other one of ours, and give the money back.
 
     What Stripe says then. It is done before the event is claimed, so that a crash leaves it to the
-    next sync; where Stripe refuses, the plan is there all the same.
+    next sync; where Stripe gives no answer, the plan is there all the same.
     """
-    second_ones = _second_ones(answer.found) if answer else []
-    if not second_ones:
+    kept, second_ones = _second_ones(answer.found) if answer else (None, [])
+    if kept is None or not second_ones:
         return answer
     try:
         for each in second_ones:
-            log.warning("a second subscription is ended and refunded: %s", each.id)
-            gateway.end_and_refund(each.id, gateway.SECOND)
+            # Both were there since the younger one was bought: the time after that was paid twice.
+            since = max(each.created, kept.created)
+            gateway.end_and_refund(each.id, gateway.SECOND, since)
     except gateway.StripeError:
         _write(person, _columns(person, answer), cause, None, answer)
         raise
     return _fetch(person)
 
 
-def _second_ones(found: list[Subscription]) -> list[Subscription]:
-    """Every living one with this installation's mark but the one that counts.
+def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[Subscription]]:
+    """The living one that counts, and every other one with this installation's metadata.
 
-    There is one when two pages were paid in the same moment.
+    There is one when two pages were paid: in the same moment, or in a tab that was left open.
     """
     prices, ours = current_app.config["STRIPE_PRICES"], str(ownership.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
     kept = max(live, key=lambda each: ranking.rank(each, prices), default=None)
-    return [
+    return kept, [
         each
         for each in live
         if each is not kept
         and each.metadata.get("installation") == ours
         and any(plans.sold_as(price, prices) for price in each.price_ids)
     ]
+
+
+def _all_columns(person: User, answer: Answer | None) -> dict[str, Any]:
+    found = answer.next_invoice if answer else None
+    return {
+        **_columns(person, answer),
+        "stripe_next_invoice": found.to_json() if found else None,
+    }
 
 
 def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
@@ -192,7 +218,7 @@ def _write(
             return False
         before = person.synced_columns
         after = {name: columns[name] for name in SYNCED}
-        if before != after:
+        if _is_news(before, after):
             session.add(
                 SubscriptionChange(
                     user_id=person.id,
@@ -208,6 +234,13 @@ def _write(
         if event_id and not ledger.finish(event_id):
             raise _SomebodyElseDidIt
     return True
+
+
+def _is_news(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether the history tells of it: not where an amount was merely not known before."""
+    if before["stripe_recurring"] is None:
+        before = {**before, "stripe_recurring": after["stripe_recurring"]}
+    return before != after
 
 
 def _as_json(columns: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,16 +22,20 @@ def one_by_one(items: Iterable[T], work: Callable[[T], object], about: str) -> N
     Where Stripe does not answer, the rest waits for the next sweep, so that a worker is soon free
     for the mails again. `about` says in the log what the items are.
     """
-    unanswered = 0
+    unanswered, why = 0, ""
     for item in items:
         try:
             with patience.deadline(_PATIENCE):
                 work(item)
         except gateway.Unavailable as error:
-            log.warning("not done: %s %s: %s", about, item, error)
+            log.warning("not done: %s %s: %s", about, item, gateway.describe(error))
             unanswered += 1
+            is_refused = gateway.is_refusal(error)
+            why = "Stripe refuses our key" if is_refused else "Stripe does not answer"
+        except gateway.StripeError as error:
+            log.error("not done: %s %s: %s", about, item, gateway.describe(error))
         except Exception:
             log.exception("not done: %s %s", about, item)
         if unanswered == _ENOUGH:
-            log.warning("Stripe does not answer: the rest of a sweep waits for the next")
+            log.warning("%s: the rest of a sweep waits for the next", why)
             return

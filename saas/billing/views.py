@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
+from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
-from saas import patience, plans
+from saas import limits, patience, plans
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
@@ -18,17 +21,21 @@ Answer = str | Response | tuple[str, int]
 _PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does not answer
 
 
+def _count_question() -> None:
+    """Limit how often one person makes us ask Stripe, for each page; raises 429."""
+    limits.count(limits.STRIPE_BY_PERSON, f"stripe-{request.endpoint}", str(current_user.id))
+
+
 @bp.get("/dashboard/billing")
 @login_required
 def overview() -> Answer:
-    sold = current_user.subscribed_to
-    plan, interval = sold if sold and current_user.is_subscribed else (current_user.plan, None)
+    sold = current_user.subscribed_to if current_user.is_subscribed else None
+    plan, interval = sold or (current_user.plan, None)
     return render_template(
         "billing/overview.html",
         plan=plan,
         interval=interval,
         is_highest=plan.rank == max(each.rank for each in plans.FOR_SALE),
-        price_cents=plan.price(interval) if interval else None,
         status_words=words.status(current_user),
         history=words.history(current_user.id),
     )
@@ -38,12 +45,15 @@ def overview() -> Answer:
 @login_required
 def invoices() -> Answer:
     """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
+    _count_question()
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
         with patience.deadline(_PATIENCE):
             found = invoicing.page(current_user, before=before, after=after)
     except gateway.StripeError as error:
-        current_app.logger.warning("invoices: %s: %s", type(error).__name__, error)
+        if gateway.is_refusal(error):
+            raise
+        _log(error)
         return render_template("billing/invoices.html", page=None), 503
     return render_template("billing/invoices.html", page=found, statuses=invoicing.STATUSES)
 
@@ -51,6 +61,7 @@ def invoices() -> Answer:
 @bp.post("/billing/checkout")
 @login_required
 def checkout() -> Answer:
+    _count_question()
     form = CheckoutForm()
     if not form.validate_on_submit():
         problems = [str(said) for told in form.errors.values() for said in told]
@@ -65,6 +76,7 @@ def checkout() -> Answer:
 @bp.post("/billing/portal")
 @login_required
 def portal() -> Answer:
+    _count_question()
     with patience.deadline(_PATIENCE):
         page = buying.manage(current_user)
     return redirect(page, code=303)
@@ -76,15 +88,26 @@ def returned() -> Answer:
     """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
     had = current_user.plan
     try:
+        _count_question()
         with patience.deadline(_PATIENCE):
             person = subscriptions.sync(current_user.id, cause="return")
-    except gateway.Unavailable:
-        return Response(render_template("billing/return.html"), status=200, mimetype="text/html")
+    except TooManyRequests as error:
+        return _not_yet("limited", 429, retry_after=error.retry_after)
+    except gateway.StripeError as error:
+        _log(error)
+        return _not_yet("refused" if gateway.is_refusal(error) else "away")
     if person and person.is_paid and person.plan != had:
         flash(f"You are on {person.plan.name} now. Thank you!", "success")
     elif person and not person.is_subscribed and request.args.get("session_id"):
         flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
+
+
+def _not_yet(why: str, status: int = 200, retry_after: object = None) -> Response:
+    """The page of somebody who has paid and waits: the plan follows, whatever happens here."""
+    page = render_template("billing/return.html", why=why)
+    headers = {"Retry-After": str(retry_after)} if retry_after else None
+    return Response(page, status=status, headers=headers, mimetype="text/html")
 
 
 @bp.app_errorhandler(QuotaExhausted)
@@ -100,6 +123,13 @@ def explain(error: CannotSubscribe) -> Answer:
 
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
-    """Stripe is away or said no: nothing was changed here, and trying again may help."""
-    current_app.logger.warning("billing page failed: %s: %s", type(error).__name__, error)
-    return render_template("billing/unavailable.html"), 503
+    """Stripe is away, and trying again helps; or it said no, and something else does."""
+    _log(error)
+    kind = "refused" if gateway.is_refusal(error) else "unavailable"
+    return render_template(f"billing/{kind}.html"), 503
+
+
+def _log(error: gateway.StripeError) -> None:
+    """The reason, for who runs this; a refusal needs somebody to act."""
+    level = logging.ERROR if gateway.is_refusal(error) else logging.WARNING
+    current_app.logger.log(level, "%s: %s", request.endpoint, gateway.describe(error))

@@ -80,15 +80,18 @@ class Seen:
         return seen
 
 
-def compare(seen: Seen, after: str | None = None) -> Iterator[Stretch]:
+def compare(
+    seen: Seen, after: str | None = None, *, next_invoice: bool = False
+) -> Iterator[Stretch]:
     """Everybody, in stretches: Stripe's list from a cursor on, then who was not in it.
 
+    With `next_invoice` that is compared too, which takes a call for each subscriber.
     Writes nothing. Raises `gateway.Gone` for a cursor that Stripe does not know.
     """
     cursor, has_more = after, True
     while has_more:
         page = gateway.subscription_page(cursor)
-        drifts = _drifts_on(page.listed, seen)
+        drifts = _drifts_on(page.listed, seen, next_invoice)
         cursor = page.listed[-1].subscription.id if page.listed else cursor
         has_more = page.next is not None
         yield Stretch(len(page.listed), drifts, cursor)
@@ -104,14 +107,14 @@ def mend(drift: Drift, cause: str) -> None:
     subscriptions.sync(drift.person_id, cause=cause)
 
 
-def differences(person_id: uuid.UUID) -> Drift | None:
+def differences(person_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
     """What a sync of one person would change; None when nothing, or when the person is gone."""
     for _ in range(3):
         person = _read(person_id)
         if person is None:
             return None
         counter, drift = person.stripe_sync_counter, None
-        if found := subscriptions.differences(person):
+        if found := subscriptions.differences(person, next_invoice=next_invoice):
             drift = Drift(person.id, person.email, found)
         again = _read(person_id)
         if drift is None or (again and again.stripe_sync_counter == counter):
@@ -125,7 +128,7 @@ def people_to_compare() -> int:
     return db.session.scalar(counted.select_from(User)) or 0
 
 
-def _drifts_on(listed: list[Listed], seen: Seen) -> list[Drift]:
+def _drifts_on(listed: list[Listed], seen: Seen, next_invoice: bool) -> list[Drift]:
     by_customer: dict[str, list[Listed]] = {}
     for each in listed:
         by_customer.setdefault(each.customer_id, []).append(each)
@@ -133,7 +136,10 @@ def _drifts_on(listed: list[Listed], seen: Seen) -> list[Drift]:
     drifts = []
     for customer_id, theirs in by_customer.items():
         person = people.get(customer_id)
-        drift = _drift_of(person, theirs, seen) if person else _drift_of_lost(customer_id, theirs)
+        if person:
+            drift = _drift_of(person, theirs, seen, next_invoice)
+        else:
+            drift = _drift_of_lost(customer_id, theirs)
         if drift:
             drifts.append(drift)
     return drifts
@@ -150,16 +156,17 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
     return {str(person.stripe_customer_id): person for person in found}
 
 
-def _drift_of(person: User, listed: list[Listed], seen: Seen) -> Drift | None:
+def _drift_of(person: User, listed: list[Listed], seen: Seen, next_invoice: bool) -> Drift | None:
     found = [each.subscription for each in listed if ownership.is_ours(each.subscription)]
     if any(each.id == person.stripe_subscription_id for each in found):
         seen.add(person.id)
-    if not any(each.customer_is_gone for each in listed) and _agrees(person, found):
+    is_clear = _agrees(person, found) and not (next_invoice and person.is_subscribed)
+    if is_clear and not any(each.customer_is_gone for each in listed):
         return None
     if person.id in seen.asked_about:
         return None
     seen.asked_about.add(person.id)
-    return differences(person.id)
+    return differences(person.id, next_invoice=next_invoice)
 
 
 def _agrees(person: User, found: list[Subscription]) -> bool:

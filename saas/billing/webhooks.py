@@ -22,6 +22,9 @@ HANDLED = (
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",
     "customer.deleted",
+    "customer.discount.created",  # these and the three below may change the next invoice alone
+    "customer.discount.deleted",
+    "customer.discount.updated",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",
@@ -30,11 +33,15 @@ HANDLED = (
     "customer.subscription.pending_update_applied",
     "customer.subscription.pending_update_expired",
     "customer.subscription.trial_will_end",
+    "customer.updated",  # its balance pays invoices
     "invoice.paid",
     "invoice.payment_failed",
     "invoice.payment_action_required",
     "invoice.voided",
     "invoice.marked_uncollectible",
+    "invoice.upcoming",
+    "invoiceitem.created",
+    "invoiceitem.deleted",
 )
 
 
@@ -64,7 +71,8 @@ def receive(event: Event) -> str:
                 return "seen"
             outcome = handling.handle(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
-        log.warning("event not applied: %s", error, extra=_said(event))
+        said = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
+        log.warning("event not applied: %s", said, extra=_said(event))
         raise Problem(503, "try_again", "The event could not be applied now.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome
@@ -77,6 +85,8 @@ def not_for_us(event: Event) -> str | None:
         return "of the other mode"
     if event.account is not None:
         return "of a connected account"
+    if event.is_echo:
+        return "a change that we do not copy"
     return None
 
 

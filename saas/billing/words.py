@@ -12,7 +12,9 @@ from sqlalchemy import select
 
 from saas import plans
 from saas.billing.models import SubscriptionChange
+from saas.charges import Recurring
 from saas.database import db
+from saas.presentation import day, discount, price
 from saas.subscriber import Subscriber
 
 _STATUS = {
@@ -83,6 +85,9 @@ def change(before: dict[str, Any], after: dict[str, Any]) -> str:
         return "Your bank asked you to confirm a payment"
     if before["stripe_cancel_at"] != after["stripe_cancel_at"]:
         return _cancel_change(before["stripe_cancel_at"], after["stripe_cancel_at"])
+    old, new = before.get("stripe_recurring"), after.get("stripe_recurring")
+    if old and new and old != new:
+        return _charge_change(Recurring.from_json(old), Recurring.from_json(new))
     if before["stripe_current_period_end"] != after["stripe_current_period_end"]:
         return f"Renewed until {_day(after['stripe_current_period_end'])}"
     return "Updated"
@@ -92,6 +97,17 @@ def _cancel_change(old: str | None, new: str | None) -> str:
     if new is None:
         return "Resumed: it renews as before"
     return f"The end moved to {_day(new)}" if old else f"Cancelled, with access until {_day(new)}"
+
+
+def _charge_change(old: Recurring, new: Recurring) -> str:
+    now = price(new)
+    if old.quantity != new.quantity and new.quantity is not None:
+        return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
+    if price(old) != now:
+        return f"The price changed to {now}" if now else "The price changed"
+    if added := [each for each in new.discounts if each not in old.discounts]:
+        return f"Discount: {discount(added[0], new.currency)}"
+    return "A discount ended" if old.discounts != new.discounts else "Updated"
 
 
 def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -112,4 +128,4 @@ def _name(price_id: str | None) -> str:
 
 
 def _day(value: str | None) -> str:
-    return f"{datetime.fromisoformat(value):%-d %B %Y}" if value else "its end"
+    return day(datetime.fromisoformat(value)) if value else "its end"

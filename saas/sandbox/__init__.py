@@ -6,7 +6,7 @@ is imported here, and the product speaks to it as it would to the real services.
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from flask import Flask
@@ -18,6 +18,7 @@ from .stripe import api, control, panel
 from .stripe.clock import Clockwork
 from .stripe.delivery import Courier, Post, over_http
 from .stripe.hosted import checkout, invoice, portal
+from .stripe.idempotency import InFlight
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +30,7 @@ class Sandbox:
     store: Store
     now: Callable[[], float]
     background: Background
+    in_flight: InFlight = field(default_factory=InFlight)
 
     def close(self) -> None:
         """Stop the clock and the deliveries, and close the file."""
@@ -62,6 +64,8 @@ def create_sandbox(
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
+    # For tools that can be pointed at another host, but not at a path on it.
+    app.register_blueprint(api.bp, name="stripe_api_of_the_host", url_prefix="/v1")
     app.register_blueprint(control.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)

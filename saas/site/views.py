@@ -43,7 +43,8 @@ def home() -> Response:
 def pricing() -> Response:
     own = current_user.interval if current_user.is_authenticated else None
     wanted_interval = request.args.get("interval", own)
-    interval = "yearly" if wanted_interval == "yearly" else "monthly"
+    sold = _intervals()
+    interval = wanted_interval if wanted_interval in sold else sold[0]
     wanted = request.args.get("plan")
     highlight = wanted if wanted in plans.BY_ID else None
     return pages.public(partial(_pricing, interval, highlight), "pricing", interval, highlight)
@@ -56,6 +57,7 @@ def _pricing(interval: str, highlight: str | None) -> str:
         comparison=_comparison(),
         questions=_QUESTIONS,
         interval=interval,
+        intervals=_intervals(),
         highlight=highlight,
         saving=_saving(),
         form=CheckoutForm(formdata=None) if pages.has_session() else None,
@@ -77,9 +79,22 @@ def _comparison() -> list[dict[str, Any]]:
     return [{"label": label, "values": values} for label, values in rows]
 
 
+def _intervals() -> tuple[str, ...]:
+    """The intervals that some plan is sold in; what the page can be switched between."""
+    sold = {interval for plan in plans.FOR_SALE for interval in plan.intervals}
+    return tuple(each for each in plans.INTERVALS if each in sold) or plans.INTERVALS[:1]
+
+
 def _saving() -> int:
-    """How many percent the year saves at the least, over the plans for sale; rounded down."""
-    return min(100 - -(-plan.yearly * 100 // (plan.monthly * 12)) for plan in plans.FOR_SALE)
+    """How many percent the year saves at the least, over the plans sold both ways; rounded down."""
+    return min(
+        (
+            plan.yearly_saving * 100 // (plan.monthly * 12)
+            for plan in plans.FOR_SALE
+            if plan.monthly and plan.yearly
+        ),
+        default=0,
+    )
 
 
 @bp.get("/terms")

@@ -10,11 +10,12 @@ import logging
 import uuid
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from flask import current_app
+from sqlalchemy import delete, func, or_, select, update
 
-from saas import database, jobs, mail, patience
+from saas import database, jobs, mail, patience, used_trials
 from saas.auth import audit, roles
-from saas.auth.models import SignInLink, User
+from saas.auth.models import EmailChange, SignInLink, User
 from saas.billing import gateway, ownership, sweeping
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
@@ -45,29 +46,43 @@ def close_account(person: User, *, by: str | None = None) -> None:
         with patience.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
-        log.warning("account not closed: %s", error, extra={"person_id": person.id})
+        said = gateway.describe(error)
+        log.warning("account not closed: %s", said, extra={"person_id": person.id})
         if is_new and _take_back(person.id, mark):
-            raise CannotClose(
-                "stripe_unreachable",
-                "We could not cancel your subscription, because our payment provider does not "
-                "answer. Nothing was deleted. Please try again in a few minutes.",
-            ) from None
+            raise _cannot_cancel(error) from None
         raise CannotClose(  # as another try has promised
             "closing",
-            "Your account is being deleted already. Our payment provider does not answer just "
-            "now; it will be finished in a few minutes without you.",
+            "Your account is being deleted already. Our payment provider has not confirmed it "
+            "yet; it will be finished in a few minutes without you.",
         ) from None
     try:
         with patience.deadline(_PATIENCE):
             _forget_customer_and_delete(person.id)
     except gateway.StripeError as error:
-        log.warning("account half closed: %s", error, extra={"person_id": person.id})
+        said = gateway.describe(error)
+        log.warning("account half closed: %s", said, extra={"person_id": person.id})
         raise CannotClose(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
-            "stopped answering before your account was deleted; that will be finished in a few "
-            "minutes without you.",
+            "has not confirmed yet that your data there is deleted; that will be finished in a few "
+            "minutes without you, and then your account is deleted.",
         ) from None
+
+
+def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
+    """An outage is over soon; a refusal needs somebody who reads our log."""
+    if gateway.is_refusal(error):
+        return CannotClose(
+            "stripe_refused",
+            "We could not cancel your subscription: our payment provider refused it. Nothing was "
+            f"deleted. Please write to {current_app.config['EMAIL_FROM']}, and we will close the "
+            "account.",
+        )
+    return CannotClose(
+        "stripe_unreachable",
+        "We could not cancel your subscription, because our payment provider does not answer. "
+        "Nothing was deleted. Please try again in a few minutes.",
+    )
 
 
 @jobs.sweep(minutes=5)
@@ -199,8 +214,22 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
             about={"was_customer": bool(customer_id or person.stripe_customer_id)},
             to=person.email,
         )
-        database.execute(delete(SignInLink).where(SignInLink.email == person.email))
+        if person.trial_used_at:
+            used_trials.remember(person.email, person.trial_used_at)
+        _forget_address(person.email)
         database.execute(delete(User).where(User.id == person.id))
         session.expunge(person)
     log.info("account closed", extra={"person_id": person_id})
     return True
+
+
+def _forget_address(email: str) -> None:
+    """Forget the mails to an address, and what other accounts have asked for with it.
+
+    A change that was confirmed stays for its week: its account can still take the address back.
+    """
+    database.execute(delete(SignInLink).where(SignInLink.email == email))
+    is_its = or_(EmailChange.new_email == email, EmailChange.old_email == email)
+    is_open = or_(EmailChange.confirmed_at.is_(None), EmailChange.ended_at.isnot(None))
+    mail.forget(select(EmailChange.id).where(is_its, is_open))
+    database.execute(delete(EmailChange).where(is_its, is_open))

@@ -12,6 +12,7 @@ from flask import Flask
 from tests import postgres
 from tests.billing import stripe_side
 from tests.billing.live import LiveShop, open_live_shop
+from tests.billing.odd_answers import GatedShop, open_gated_shop
 from tests.conftest import Shop, open_shop
 
 
@@ -23,6 +24,12 @@ def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
         for endpoint in at_stripe.webhook_endpoints.list().data:
             at_stripe.webhook_endpoints.delete(endpoint.id)
         yield shop
+
+
+@pytest.fixture
+def gated_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[GatedShop]:
+    """A shop with a gate between the application and Stripe, which changes answers."""
+    yield from open_gated_shop(make_app, tmp_path)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import gateway
+from saas.billing import gateway, recurring
 from saas.database import db
 
 ROWS_AT_ONCE = 1000
@@ -58,6 +58,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 def _row(listed: gateway.Listed, number: int) -> dict[str, Any]:
     subscription = listed.subscription
     (price,) = subscription.price_ids
+    costs = recurring.of(subscription, price)
     return {
         "id": database.uuid7(),
         "email": f"person{number}@example.com",
@@ -70,4 +71,5 @@ def _row(listed: gateway.Listed, number: int) -> dict[str, Any]:
         "stripe_subscription_status": subscription.status,
         "stripe_price_id": price,
         "stripe_current_period_end": subscription.period_end(price),
+        "stripe_recurring": costs.to_json() if costs else None,
     }

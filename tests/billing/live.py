@@ -270,12 +270,15 @@ def _set_up(env: dict[str, str]) -> dict[str, str]:
 def tell(
     shop: LiveShop, subject: dict[str, Any], *, id: str,
     kind: str = "customer.subscription.updated", die_at: int = 0, fail_at: int = 0,
+    previous_attributes: dict[str, Any] | None = None,
 ) -> requests.Response | None:  # fmt: skip
     """Deliver an event as Stripe would; None when the server died over it."""
-    body = {
+    body: dict[str, Any] = {
         "id": id, "object": "event", "type": kind, "created": int(time.time()),
         "livemode": False, "api_version": stripe.api_version, "data": {"object": subject},
     }  # fmt: skip
+    if previous_attributes is not None:
+        body["data"]["previous_attributes"] = previous_attributes
     payload = json.dumps(body)
     secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
     signature = stripe.WebhookSignature.generate_signature_header(payload, secret)

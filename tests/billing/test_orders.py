@@ -102,6 +102,8 @@ def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
 def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) -> None:
     before, then = STANDARD[name]
     recording = record(in_memory, before, *then)
+    # It changes nothing at Stripe, and would make five events six; the longer lives have it.
+    recording.moments = [each for each in recording.moments if each.type != "invoice.upcoming"]
     assert 3 <= len(recording.moments) <= 5, [each.type for each in recording.moments]
 
     for order in orders_of(len(recording.moments)):

@@ -45,6 +45,30 @@ def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(silent_shop
     assert found.stripe_subscription_id == subscription
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda marks: {"parent": {"subscription_details": {"metadata": marks}}},
+        lambda marks: {"subscription_details": {"metadata": marks}},  # before 2025-03-31
+        lambda marks: {"lines": {"data": [{"metadata": {}}, {"metadata": marks}]}},  # before 2023
+    ],
+)
+def test_an_invoice_names_its_person_in_every_version_of_the_api(
+    silent_shop: Shop, where: Callable[[dict[str, str]], dict[str, Any]]
+) -> None:
+    ann, subscription = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    forget_customer(silent_shop)
+    invoice = {"id": "in_1", "object": "invoice", "customer": ann.stripe_customer_id}
+
+    answer = stripe_side.send_event(
+        silent_shop, "invoice.paid", {**invoice, **where(marks_of(silent_shop, ann))}
+    )
+
+    assert answer.json() == {"outcome": "applied"}
+    found = stripe_side.person(silent_shop, "ann@example.com")
+    assert found.stripe_subscription_id == subscription
+
+
 def test_a_person_who_has_a_customer_takes_no_second_one(
     silent_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -196,6 +197,8 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
     for shop in open_shop(make_app, sandbox, STRIPE_AUTOMATIC_TAX="true"):
         visitor = shop.visitor()
         visitor.sign_in(address(shop))
+        office: Any = {"address": {"country": "DE"}}
+        stripe_side.client(shop).v1.tax.settings.update({"head_office": office})
         buy(
             visitor, line1="1 Main Street", city="Berlin", postal_code="10115", country="DE",
             name="Ann Ltd", tax_id="DE123456789",

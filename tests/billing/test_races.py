@@ -36,6 +36,7 @@ from tests.billing.live import THREADS, WORKERS, LiveShop, tell
 
 AT_ONCE = WORKERS * THREADS
 ASKED_AT_MOST = 2  # times for each event
+PREVIEW = "POST /v1/invoices/create_preview"
 _numbers = itertools.count(1)
 
 
@@ -104,7 +105,8 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
     assert [answer.status_code for answer in answers] == [200] * AT_ONCE
     assert history(live, ann) == [event]
     assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
-    assert set(live.gate.calls) == {"GET /v1/subscriptions"}
+    assert live.gate.calls.count(PREVIEW) <= ASKED_AT_MOST * AT_ONCE
+    assert set(live.gate.calls) == {"GET /v1/subscriptions", PREVIEW}
     is_true(live, ann)
 
 
@@ -192,6 +194,51 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
     statuses = [at_stripe.subscriptions.retrieve(each).status for each in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
     assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+
+
+@case(14, "two tabs", "double click")
+def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None:
+    """Whatever is chosen in however many tabs, in two processes: one page can be paid."""
+    for plans_of_tabs in (["pro"] * 6, ["pro", "business"] * 4):
+        with live.app.app_context():
+            ann = accounts.sign_up(email())
+        headers = as_a_browser(live, ann)
+
+        def buy(number: int, plan: str, headers: dict[str, str] = headers) -> Any:
+            data = {"plan": plan, "interval": "monthly", "nonce": f"{number:x}"}
+            return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
+
+        answers = at_once(*[lambda n=n, p=p: buy(n, p) for n, p in enumerate(plans_of_tabs)])
+
+        assert {answer.status_code for answer in answers} == {303}
+        opened = [page.url for page in pages_of(live, ann) if page.status == "open"]
+        assert len(opened) == 1
+        assert opened[0] in {answer.headers["Location"] for answer in answers}
+
+
+def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: LiveShop) -> None:
+    """The other request has seen no subscription yet, and would offer the trial again."""
+    with live.app.app_context():
+        ann = accounts.sign_up(email())
+    headers = as_a_browser(live, ann)
+    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
+
+    def buy(plan: str) -> Any:
+        data = {"plan": plan, "interval": "monthly", "nonce": uuid.uuid4().hex}
+        return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
+
+    page = buy("pro").headers["Location"]
+    with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
+        asked = pool.submit(buy, "business")
+        assert arrived.wait(10)
+        requests.post(page, data=card, timeout=30, allow_redirects=False)
+    answer = asked.result()
+
+    assert "/stripe/portal/" in answer.headers["Location"]
+    assert sorted(str(page.status) for page in pages_of(live, ann)) == ["complete", "expired"]
+    found = stripe_side.client(live).v1.subscriptions.list({"status": "all"}).data
+    customer = stripe_side.person(live, ann.email).stripe_customer_id
+    assert len([each for each in found if each.customer == customer]) == 1
 
 
 @case(26, "twice", "racing a webhook")

@@ -368,6 +368,12 @@ def test_of_several_subscriptions_the_highest_rank_counts() -> None:
         == "sub_b"
     )
     assert (
+        chosen(subscription("sub_a", "price_bm"), subscription("sub_b", created=later))[
+            "stripe_subscription_id"
+        ]
+        == "sub_a"  # the higher plan, though the other one is newer
+    )
+    assert (
         chosen(subscription("sub_a"), subscription("sub_b", status="canceled", created=later))[
             "stripe_subscription_id"
         ]

@@ -137,6 +137,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
         "stripe_cancel_at": ann.created_at,
         "stripe_past_due_since": ann.created_at,
         "stripe_action_required": True,
+        "stripe_recurring": {**(ann.stripe_recurring or {}), "amount": 1},
     }
     assert set(wrong) == set(SYNCED)
 

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from saas.billing.models import StripeEvent
 from saas.database import db
 from tests.billing.cases import case
+from tests.conftest import both_databases
 
 SECRETS = ("whsec_old_secret_for_tests", "whsec_new_secret_for_tests")
 PATH = "/api/webhooks/stripe"
@@ -226,3 +227,41 @@ def test_the_ledger_keeps_ids_and_no_content(client: FlaskClient, app: Flask) ->
     assert kept["customer_id"] == "cus_1"
     assert kept["object_id"] == "cus_1"
     assert "ann@example.com" not in str(kept)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "evt_\0"},
+        {"id": "evt_1\n"},
+        {"type": "customer.deleted\0"},
+        {"api_version": "2026-10-28\0"},
+        {"account": "acct_\0"},
+        {"data": {"object": {"id": "sub_\0", "object": "subscription"}}},
+        {"data": {"object": {"id": "cus_\0", "object": "customer"}}},
+        {"data": {"object": {"object": "subscription", "customer": "cus_\0"}}},
+        {"data": {"object": {"object": "subscription", "customer": {"id": "cus_\0"}}}},
+    ],
+)
+@both_databases
+def test_a_control_character_in_what_is_kept_of_an_event_is_400(
+    changes: dict[str, Any], client: FlaskClient, app: Flask
+) -> None:
+    """PostgreSQL stores no NUL: the event would be 503, and come again for ever."""
+    answer = post(client, event(**changes))
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["code"] == "bad_event"
+    assert ledger(app) == []
+
+
+def test_no_secret_or_an_empty_one_lets_nothing_in(make_app: Callable[..., Flask]) -> None:
+    """CVE-2026-41432: with an empty secret everybody can sign."""
+    for secret in ("", "whsec_"):
+        client = make_app(SANDBOX_STRIPE_API_KEY="sk_test_without_a_secret").test_client()
+
+        assert post(client, event(), signature=_sign(event(), secret)).status_code == 400
+
+
+def _sign(body: dict[str, Any], secret: str) -> str:
+    return stripe.WebhookSignature.generate_signature_header(json.dumps(body), secret)

@@ -18,6 +18,8 @@ from saas.sandbox.inprocess import BASE_ADDRESS, client
 from saas.sandbox.server import bound
 from saas.sandbox.stripe.delivery import Answer
 
+from .witness import Witness
+
 KEY = "sk_test_0123456789abcdef"
 DAY = 86400
 
@@ -72,9 +74,13 @@ def doorbell() -> Doorbell:
 
 @pytest.fixture
 def app(watch: Watch, doorbell: Doorbell) -> Iterator[Flask]:
+    """A sandbox. Whatever a test makes it say is held against what Stripe publishes."""
     stand_in = create_sandbox(post=doorbell, now=watch, inline=True)
+    witness = Witness(stand_in)
     yield stand_in
+    wrong = witness.looks_around()
     stand_in.extensions["sandbox"].close()
+    assert not wrong
 
 
 @pytest.fixture

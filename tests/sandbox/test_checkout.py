@@ -288,6 +288,7 @@ def test_tax_is_a_line_of_its_own_when_switched_on(
     customer: stripe.Customer,
 ) -> None:  # fmt: skip
     lever(app, "settings", tax_percent=20)
+    api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
     session = start(api, prices, customer, automatic_tax={"enabled": True})
 
     assert "Tax" in browser.get(url(session)).text

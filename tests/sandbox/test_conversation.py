@@ -273,7 +273,7 @@ def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
 def test_lists_are_expanded_through_data(life: Life, prices: Prices) -> None:
     life.subscribe(prices.pro)
 
-    found = life.api.v1.subscriptions.list({"expand": ["data.customer"]})
+    found = life.api.v1.subscriptions.list({"customer": life.customer, "expand": ["data.customer"]})
 
     assert isinstance(found.data[0].customer, stripe.Customer)
 

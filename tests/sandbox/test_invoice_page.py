@@ -24,7 +24,7 @@ def test_an_open_invoice_is_paid_on_its_page(
     browser.post(str(overdue.hosted_invoice_url), number="4242 4242 4242 4242")
 
     assert life.invoices()[-1].status == "paid"
-    assert life.api.v1.subscriptions.list().data[0].status == "active"
+    assert life.api.v1.subscriptions.list({"customer": life.customer}).data[0].status == "active"
     assert "Paid with Visa •••• 4242" in browser.get(str(overdue.hosted_invoice_url)).text
 
 

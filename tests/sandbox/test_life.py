@@ -244,6 +244,23 @@ def test_a_trial_without_a_card_ends_when_told_to(api: stripe.StripeClient, pric
     assert somebody.status(subscription.id) == "canceled"
 
 
+@pytest.mark.parametrize(("behavior", "status"), [("pause", "paused"), ("cancel", "canceled")])
+def test_a_trial_that_is_ended_at_once_without_a_card_stops_too(
+    api: stripe.StripeClient, prices: Prices, behavior: Any, status: str
+) -> None:
+    clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
+    somebody = Life(api, clock, api.v1.customers.create({"test_clock": clock}).id)
+    subscription = somebody.subscribe(
+        prices.pro,
+        trial_period_days=7,
+        trial_settings={"end_behavior": {"missing_payment_method": behavior}},
+    )
+
+    api.v1.subscriptions.update(subscription.id, {"trial_end": "now"})
+
+    assert somebody.status(subscription.id) == status
+
+
 def test_paused_collection_voids_what_comes_and_goes_on_by_itself(
     life: Life, prices: Prices
 ) -> None:

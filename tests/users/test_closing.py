@@ -15,9 +15,9 @@ import time_machine
 from flask import Flask, request
 from sqlalchemy import func, select, update
 
-from saas import database
+from saas import database, plans
 from saas.auth import accounts
-from saas.auth.models import Session, SignInLink, User
+from saas.auth.models import EmailChange, Session, SignInLink, User
 from saas.billing import ownership
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
@@ -305,3 +305,40 @@ def test_the_installation_s_id_is_one(shop: Shop) -> None:
         shop.app.extensions.pop("installation", None)
 
         assert ownership.installation_key() == first
+
+
+@both_databases
+def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
+    shop: Shop, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    visitor.sign_in("ann@example.com")
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).values(trial_used_at=now()))
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    with shop.app.app_context():
+        again = accounts.sign_up("a.nn+again@example.com")
+        assert again.trial_days(offer) == 0
+        assert accounts.sign_up("eve@example.com").trial_days(offer) == 14
+        key = shop.app.config["SECRET_KEY"]
+        monkeypatch.setitem(shop.app.config, "SECRET_KEY", "another" * 6)
+        assert again.trial_days(offer) == 14
+        monkeypatch.setitem(shop.app.config, "SECRET_KEY_FALLBACKS", [key])
+        assert again.trial_days(offer) == 0
+
+
+@both_databases
+def test_an_address_goes_from_what_another_account_asked_for(shop: Shop, visitor: Visitor) -> None:
+    eve = shop.visitor()
+    eve.sign_in("eve@example.com")
+    eve.visit("/dashboard/settings")
+    eve.submit("/dashboard/settings/email", email="ann@example.com")
+    visitor.sign_in("ann@example.com")
+    assert rows(shop, EmailChange) == 1
+
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    assert rows(shop, EmailChange) == 0

@@ -70,6 +70,8 @@ def test_the_profile_as_json(visitor: Visitor) -> None:
         "interval": None,
         "current_period_end": None,
         "cancel_at": None,
+        "recurring": None,
+        "next_invoice": None,
     }
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 from flask import current_app
@@ -22,6 +23,9 @@ after_option = click.option(
     "--after",
     metavar="SUBSCRIPTION",
     help="Go on behind this subscription of Stripe's, as an interrupted run has told.",
+)
+next_invoice_option = click.option(
+    "--next-invoice", is_flag=True, help="The next invoices too: one call more a subscriber."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 rate_option = click.option(
@@ -46,26 +50,30 @@ class _Count:
 @after_option
 @rate_option
 @json_option
+@next_invoice_option
 @outside.needed
-def verify(after: str | None, per_second: int, as_json: bool) -> None:
+def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool) -> None:
     """Compare everybody's columns with Stripe. Writes nothing.
 
     Walks Stripe's own list, a hundred subscriptions a call. Prints a line for each column that
-    differs. Exit code 1 when there is any.
+    differs. Exit code 1 when there is any. What is charged each time is compared; the next invoice
+    only with --next-invoice, which takes two calls for each subscriber.
     """
     count = _Count()
 
     def show(drift: Drift) -> None:
         _show(drift, as_json=as_json, first=count.drifts == 1)
 
-    calls = _walk("verify", after, per_second, count, show)
+    command = "verify --next-invoice" if next_invoice else "verify"
+    calls = _walk(command, after, per_second, count, show, next_invoice=next_invoice)
     times = "1 call" if calls == 1 else f"{calls} calls"
     showing.note(
         f"Compared with {count.subscriptions} subscriptions at Stripe in {times}: "
         f"{_people(count.drifts)}."
     )
     if count.drifts:
-        showing.note("To mend it: flask billing sync --all")
+        more = " --next-invoice" if next_invoice else ""
+        showing.note(f"To mend it: flask billing sync --all{more}")
         raise SystemExit(1)
 
 
@@ -76,6 +84,7 @@ def verify(after: str | None, per_second: int, as_json: bool) -> None:
 @after_option
 @rate_option
 @json_option
+@next_invoice_option
 @outside.needed
 def sync(
     email: str | None,
@@ -84,6 +93,7 @@ def sync(
     after: str | None,
     per_second: int,
     as_json: bool,
+    next_invoice: bool,
 ) -> None:
     """Copy the state at Stripe into our columns, for EMAIL or for everybody.
 
@@ -94,10 +104,14 @@ def sync(
         raise click.UsageError("Give an EMAIL, or --all.")
     if email and after:
         raise click.UsageError("--after belongs to --all.")
+    if email and next_invoice:
+        raise click.UsageError("--next-invoice belongs to --all: one person's is compared anyway.")
     if email:
         _sync_one(email, dry_run=dry_run, as_json=as_json)
     else:
-        _sync_everybody(after, per_second, dry_run=dry_run, as_json=as_json)
+        _sync_everybody(
+            after, per_second, dry_run=dry_run, as_json=as_json, next_invoice=next_invoice
+        )
 
 
 def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
@@ -108,7 +122,7 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     if not person.stripe_customer_id:
         showing.note(f"{person.email} has never been to Stripe.")
         return
-    drift = walking.differences(person.id)
+    drift = walking.differences(person.id, next_invoice=True)
     if drift:
         _show(drift, as_json=as_json, first=True)
     if not dry_run:
@@ -117,7 +131,9 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     showing.note(f"{len(drift.columns) if drift else 0} columns of {person.email} {done}.")
 
 
-def _sync_everybody(after: str | None, per_second: int, *, dry_run: bool, as_json: bool) -> None:
+def _sync_everybody(
+    after: str | None, per_second: int, *, dry_run: bool, as_json: bool, next_invoice: bool
+) -> None:
     count = _Count()
 
     def mend(drift: Drift) -> None:
@@ -125,7 +141,9 @@ def _sync_everybody(after: str | None, per_second: int, *, dry_run: bool, as_jso
         if not dry_run:
             count.failed += not _mended(drift)
 
-    _walk("sync --all" + (" --dry-run" if dry_run else ""), after, per_second, count, mend)
+    options = [" --dry-run"] * dry_run + [" --next-invoice"] * next_invoice
+    command = "sync --all" + "".join(options)
+    _walk(command, after, per_second, count, mend, next_invoice=next_invoice)
     done = "Would mend" if dry_run else "Mended"
     showing.note(
         f"{done} {_counted(count.drifts - count.failed)}, of {count.subscriptions} subscriptions "
@@ -139,13 +157,19 @@ def _mended(drift: Drift) -> bool:
     try:
         walking.mend(drift, cause="flask billing sync")
     except gateway.StripeError as error:
-        showing.note(f"{drift.email} was not synced: {error}.")
+        showing.note(f"{drift.email} was not synced: {gateway.describe(error)}.")
         return False
     return True
 
 
 def _walk(
-    command: str, after: str | None, per_second: int, count: _Count, each: Callable[[Drift], None]
+    command: str,
+    after: str | None,
+    per_second: int,
+    count: _Count,
+    each: Callable[[Drift], None],
+    *,
+    next_invoice: bool = False,
 ) -> int:
     """The whole way, or to where it is interrupted; how many calls it took."""
     if after and not _SUBSCRIPTION.fullmatch(after):
@@ -155,20 +179,21 @@ def _walk(
     seen, cursor = _seen_before(command, after), after
     try:
         with gateway.paced(per_second) as pacer:
-            for stretch in _shown(walking.compare(seen, after)):
+            for stretch in _shown(walking.compare(seen, after, next_invoice=next_invoice)):
                 for drift in stretch.drifts:
                     count.drifts += 1
                     each(drift)
                 count.subscriptions += stretch.looked_at
                 cursor = stretch.cursor
-    except gateway.Gone:
-        raise click.ClickException(f"Stripe does not know {after}. Leave out --after.") from None
     except KeyboardInterrupt:
         _say_how_to_go_on(command, seen, cursor)
         raise SystemExit(130) from None
     except gateway.StripeError as error:
+        if after and cursor == after and isinstance(error, gateway.Gone):
+            said = f"Stripe does not know {after}. Leave out --after."
+            raise click.ClickException(said) from None
         _say_how_to_go_on(command, seen, cursor)
-        raise click.ClickException(f"Stripe did not answer: {error}.") from None
+        raise click.ClickException(f"{gateway.describe(error)}.") from None
     if after:
         _notes(after).unlink(missing_ok=True)
     return pacer.calls
@@ -214,8 +239,18 @@ def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
     if first:
         click.echo(_row("PERSON", "COLUMN", "OURS", "STRIPE"))
     for name, (ours, theirs) in drift.columns.items():
-        column = name.removeprefix("stripe_")
-        click.echo(_row(drift.email, column, showing.short(ours), showing.short(theirs)))
+        for column, a, b in _parts(name.removeprefix("stripe_"), ours, theirs):
+            click.echo(_row(drift.email, column, showing.short(a), showing.short(b)))
+
+
+def _parts(column: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The column, or those parts of a JSON column that differ."""
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        yield column, ours, theirs
+        return
+    for name in sorted({*ours, *theirs}):
+        if ours.get(name) != theirs.get(name):
+            yield f"{column}.{name}", ours.get(name), theirs.get(name)
 
 
 def _row(person: str, column: str, ours: str, theirs: str) -> str:

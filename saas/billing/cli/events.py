@@ -114,7 +114,7 @@ def _caught_up(event: Event, *, dry_run: bool, as_json: bool) -> bool:
     try:
         outcome = catching_up.apply(event)
     except gateway.StripeError as error:
-        _tell(event.id, event.type, f"failed: {error}", as_json=as_json)
+        _tell(event.id, event.type, f"failed: {gateway.describe(error)}", as_json=as_json)
         return False
     _tell(event.id, event.type, outcome, as_json=as_json)
     return True
@@ -127,7 +127,8 @@ def _replayed(event_id: str, as_json: bool) -> bool:
         showing.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
         return False
     except gateway.StripeError as error:
-        showing.note(f"{event_id}: {error}.")
+        said = gateway.describe(error) if gateway.is_refusal(error) else error
+        showing.note(f"{event_id}: {said}.")
         return False
     _tell(event_id, None, outcome, as_json=as_json)
     return True

@@ -76,7 +76,8 @@ def _hand_out(variables: dict[str, str], file: Path | None) -> None:
 def examine(as_json: bool) -> None:
     """Look for every way in which a Stripe set-up goes wrong, and say what mends it.
 
-    Changes nothing. Exit code 1 when there is a problem.
+    Opens a checkout page and closes it again; changes nothing else. Exit code 1 when there is a
+    problem.
     """
     problems = 0
     for finding in doctor.examine():

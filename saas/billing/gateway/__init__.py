@@ -3,6 +3,7 @@
 The sandbox is reached in exactly the same way: only the base address differs.
 """
 
+from saas.billing.gateway.amounts import UNKNOWN, Coupon, Discount, Item
 from saas.billing.gateway.calling import (
     Gone,
     KeyRefused,
@@ -11,10 +12,12 @@ from saas.billing.gateway.calling import (
     Refused,
     StripeError,
     Unavailable,
+    Unreadable,
+    describe,
     is_live,
+    is_refusal,
 )
 from saas.billing.gateway.catalogue import (
-    CURRENCY,
     Price,
     create_price,
     create_webhook_endpoint,
@@ -61,33 +64,38 @@ from saas.billing.gateway.pages import (
     open_portal,
     recent_checkouts,
     start_checkout,
+    try_checkout,
 )
+from saas.billing.gateway.refunds import CLOSED, NOT_REFUNDED, SECOND, end_and_refund, refunded
 from saas.billing.gateway.signing import BadEvent, BadSignature, Event, signature, verify
 from saas.billing.gateway.subscriptions import (
-    CLOSED,
-    SECOND,
     Overdue,
     Subscription,
     cancel,
-    end_and_refund,
+    next_invoice,
     overdue,
     subscribe,
     subscriptions_of,
     subscriptions_since,
 )
+from saas.plans import CURRENCY
 
 __all__ = [
     "BadEvent",
     "BadSignature",
     "CURRENCY",
+    "Coupon",
+    "Discount",
     "Endpoint",
     "Event",
     "EventPage",
     "Gone",
     "Invoice",
     "InvoicePage",
+    "Item",
     "KeyRefused",
     "Listed",
+    "NOT_REFUNDED",
     "NotConfigured",
     "Overdue",
     "Overloaded",
@@ -102,7 +110,9 @@ __all__ = [
     "Subscription",
     "SubscriptionPage",
     "TYPES_AT_ONCE",
+    "UNKNOWN",
     "Unavailable",
+    "Unreadable",
     "api_version",
     "attach_card",
     "can_charge",
@@ -115,6 +125,7 @@ __all__ = [
     "delete_webhook_endpoint",
     "CLOSED",
     "SECOND",
+    "describe",
     "end_and_refund",
     "endpoints",
     "ensure_portal_configuration",
@@ -126,9 +137,11 @@ __all__ = [
     "invoice",
     "invoices_of",
     "is_live",
+    "is_refusal",
     "metadata_of_customer",
     "missing_for_tax",
     "move_webhook_endpoints",
+    "next_invoice",
     "open_portal",
     "overdue",
     "paced",
@@ -137,6 +150,7 @@ __all__ = [
     "prices_by_lookup_key",
     "product",
     "recent_checkouts",
+    "refunded",
     "seconds_ahead",
     "signature",
     "start_checkout",
@@ -144,6 +158,7 @@ __all__ = [
     "subscription_page",
     "subscriptions_of",
     "subscriptions_since",
+    "try_checkout",
     "update_webhook_endpoint",
     "verify",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +22,13 @@ T = TypeVar("T")
 
 _PATIENT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
 _PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
+_TRIES_WHILE_IN_USE = 12  # over about nine seconds
+# What reading an answer of an unexpected shape raises, in the SDK or here.
+_SHAPE_ERRORS = (
+    AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
+)  # fmt: skip
+
+log = logging.getLogger("saas.billing")
 
 
 class Pace(Protocol):
@@ -35,7 +45,7 @@ class StripeError(Exception):
 
 
 class Unavailable(StripeError):
-    """Stripe cannot be reached, is overloaded or refuses our key: trying again may help.
+    """Stripe gives no answer of use: unreachable, overloaded, our key refused. Try again later.
 
     `pause`: how many seconds Stripe asks us to wait, where it has said so.
     """
@@ -45,6 +55,14 @@ class Unavailable(StripeError):
 
 class Overloaded(Unavailable):
     """More calls than Stripe's rate limit allows: it will answer a moment later."""
+
+
+class InUse(Unavailable):
+    """Another request with the same key, or about the same object, is under way (HTTP 409)."""
+
+
+class Unreadable(Unavailable):
+    """Stripe's answer is not of the shape that its types promise; the message names the field."""
 
 
 class KeyRefused(Unavailable):
@@ -64,7 +82,26 @@ class Deleted(Gone):
 
 
 class Refused(StripeError):
-    """Stripe understood and said no; the message is Stripe's."""
+    """Stripe understood and said no (4xx); the message is Stripe's, and so is the `code`."""
+
+    def __init__(self, message: str, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def is_refusal(error: StripeError) -> bool:
+    """Whether Stripe, or our configuration, says no: asking again in a minute will not help."""
+    return not isinstance(error, Unavailable) or isinstance(error, KeyRefused | NotConfigured)
+
+
+def describe(error: StripeError) -> str:
+    """Return what happened, with Stripe's reason: a refusal, or an outage."""
+    reason = str(error).rstrip(".")
+    if isinstance(error, Unreadable | NotConfigured):
+        return reason
+    if is_refusal(error):
+        return f"Stripe refused: {reason}"
+    return f"Stripe did not answer: {reason}"
 
 
 def is_live() -> bool:
@@ -93,25 +130,62 @@ def calls_through(pace: Pace) -> Iterator[None]:
 
 
 def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
+    database.end_reading()
+    for attempt in range(1, _TRIES_WHILE_IN_USE):
+        try:
+            return _call_once(ask)
+        except InUse:
+            _wait(attempt)
+    return _call_once(ask)
+
+
+def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
     import stripe
 
-    database.end_reading()
     check_deadline()
     try:
         return _in_time(ask)
-    except stripe.InvalidRequestError as error:
-        if error.code == "resource_missing" or error.http_status == 404:
-            raise Gone(str(error.user_message or error)) from None
-        raise Refused(str(error.user_message or error)) from None
-    except stripe.CardError as error:
-        raise Refused(str(error.user_message or error)) from None
     except stripe.StripeError as error:
-        raise _unavailable(error) from error
+        raise _as_ours(error) from error
+    except _SHAPE_ERRORS as error:
+        said = f"{type(error).__name__}: {error}"
+        raise Unreadable(f"Stripe's answer could not be read ({said})") from error
 
 
-def _unavailable(error: stripe.StripeError) -> Unavailable:
-    kinds = {401: KeyRefused, 403: KeyRefused, 429: Overloaded}
-    kind = kinds.get(error.http_status or 0, Unavailable)
+def _wait(attempt: int) -> None:
+    """Let the other request end; its key then replays the same answer."""
+    pause = min(0.1 * 2**attempt, 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
+    time.sleep(min(pause, patience.left(otherwise=pause)))
+
+
+def _as_ours(error: stripe.StripeError) -> StripeError:
+    """An outage, a refusal, or something that is not there."""
+    import stripe
+
+    status, code, reason = error.http_status or 0, _code(error), str(error.user_message or error)
+    if code == "lock_timeout" or status == 409:
+        return _unavailable(error, InUse)
+    if code == "resource_missing" or status == 404:
+        return Gone(reason)
+    if status in (401, 403):
+        return _unavailable(error, KeyRefused)
+    if status == 429 or isinstance(error, stripe.RateLimitError):
+        return _unavailable(error, Overloaded)
+    if 400 <= status < 500 and status != 408:
+        return Refused(reason, code)
+    return _unavailable(error, Unavailable)
+
+
+def _code(error: stripe.StripeError) -> str:
+    """Stripe's code; the SDK itself fills it for some statuses only."""
+    body = error.json_body if isinstance(error.json_body, dict) else {}
+    details = body.get("error")
+    code = error.code or (details.get("code") if isinstance(details, dict) else None)
+    is_reused = type(error).__name__ == "IdempotencyError"
+    return str(code or ("idempotency_error" if is_reused else ""))
+
+
+def _unavailable(error: stripe.StripeError, kind: type[Unavailable]) -> Unavailable:
     said = kind(_words(error))
     asked = str((error.headers or {}).get("retry-after", ""))
     said.pause = float(asked) if asked.isdigit() else None

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from saas.billing.gateway import reading
 from saas.billing.gateway.calling import call, call_unless_gone, given
+from saas.plans import CURRENCY
 
 if TYPE_CHECKING:
     import stripe
-
-
-CURRENCY = "usd"
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Price:
     lookup_key: str
     cents: int
     interval: str  # "month" or "year"; empty where it does not recur, or otherwise
-    currency: str = "usd"
+    currency: str = CURRENCY
     is_active: bool = True
 
     def is_sold_as(self, cents: int, interval: str) -> bool:
@@ -72,11 +71,12 @@ def ensure_product(product_id: str, name: str, description: str) -> str:
             if error.code != "resource_missing":
                 raise
             made: Any = {"id": product_id, **params}
-            return client.v1.products.create(made).id
-        if (found.name, found.description or "", found.active) != (name, description, True):
+            return reading.text(client.v1.products.create(made), "id")
+        said = reading.text(found, "name"), reading.optional_text(found, "description") or ""
+        if said != (name, description) or not reading.flag(found, "active"):
             changed: Any = {**params, "active": True}
             client.v1.products.update(product_id, changed)
-        return found.id
+        return reading.text(found, "id")
 
     return call(ensure)
 
@@ -91,7 +91,7 @@ def create_price(product_id: str, lookup_key: str, cents: int, interval: str) ->
         "lookup_key": lookup_key,
         "transfer_lookup_key": True,
     }
-    return _price(call(lambda client: client.v1.prices.create(params)))
+    return call(lambda client: _price(client.v1.prices.create(params)))
 
 
 _REASONS = [
@@ -136,9 +136,10 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
         configurations = client.v1.billing_portal.configurations
         page = configurations.list({"active": True, "limit": 100})
         for found in page.auto_paging_iter():
-            if found.metadata and found.metadata.to_dict().get("saas") == label:
-                return configurations.update(found.id, params).id
-        return configurations.create(params).id
+            if reading.metadata(found).get("saas") == label:
+                changed = configurations.update(reading.text(found, "id"), params)
+                return reading.text(changed, "id")
+        return reading.text(configurations.create(params), "id")
 
     return call(ensure)
 
@@ -157,7 +158,7 @@ def create_webhook_endpoint(url: str, events: Sequence[str]) -> str:
             "enabled_events": list(events),
             "api_version": stripe.api_version,
         }
-        return str(client.v1.webhook_endpoints.create(params).secret)
+        return reading.text(client.v1.webhook_endpoints.create(params), "secret")
 
     return call(create)
 
@@ -178,21 +179,25 @@ def move_webhook_endpoints(path: str, url: str) -> None:
 
     def move(client: stripe.StripeClient) -> None:
         for found in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter():
-            if found.url.endswith(path) and found.url != url:
-                client.v1.webhook_endpoints.update(found.id, {"url": url})
+            known = reading.text(found, "url")
+            if known.endswith(path) and known != url:
+                client.v1.webhook_endpoints.update(reading.text(found, "id"), {"url": url})
 
     call(move)
 
 
 def _price(found: Any) -> Price:
-    recurring = found.recurring
-    is_plain = recurring and recurring.interval_count == 1 and recurring.usage_type == "licensed"
+    recurring = reading.part(found, "recurring")
+    is_plain = recurring and (
+        reading.number(recurring, "interval_count") == 1
+        and reading.text(recurring, "usage_type") == "licensed"
+    )
     return Price(
-        id=found.id,
-        product_id=found.product if isinstance(found.product, str) else found.product.id,
-        lookup_key=found.lookup_key or "",
-        cents=found.unit_amount or 0,
-        interval=recurring.interval if is_plain else "",
-        currency=found.currency,
-        is_active=found.active,
+        id=reading.text(found, "id"),
+        product_id=reading.id_of(found, "product") or reading.text(found, "product"),
+        lookup_key=reading.optional_text(found, "lookup_key") or "",
+        cents=reading.optional_number(found, "unit_amount") or 0,
+        interval=reading.text(recurring, "interval") if is_plain else "",
+        currency=reading.text(found, "currency"),
+        is_active=reading.flag(found, "active"),
     )

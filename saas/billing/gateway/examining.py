@@ -8,7 +8,8 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from saas.billing.gateway.calling import call, given, when
+from saas.billing.gateway import reading
+from saas.billing.gateway.calling import call, given
 
 if TYPE_CHECKING:
     import stripe
@@ -58,7 +59,7 @@ def seconds_ahead() -> float:
 
     def ask(client: stripe.StripeClient) -> float:
         answer: Any = client.v1.prices.list({"limit": 1}).last_response
-        said = answer.headers.get("Date") if answer else None
+        said = answer.headers.get("Date") if answer else None  # a proxy may leave it out
         return time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
 
     return call(ask)
@@ -66,7 +67,9 @@ def seconds_ahead() -> float:
 
 def can_charge() -> bool:
     """Whether Stripe lets the account take payments. A restricted key may not be told."""
-    return call(lambda client: bool(client.v1.accounts.retrieve_current().charges_enabled))
+    return call(
+        lambda client: reading.flag(client.v1.accounts.retrieve_current(), "charges_enabled")
+    )
 
 
 def missing_for_tax() -> list[str] | None:
@@ -74,10 +77,11 @@ def missing_for_tax() -> list[str] | None:
 
     def ask(client: stripe.StripeClient) -> list[str] | None:
         settings = client.v1.tax.settings.retrieve()
-        if settings.status == "active":
+        if reading.text(settings, "status") == "active":
             return None
-        pending = settings.status_details.pending
-        return list(pending.missing_fields or []) if pending else []
+        details = reading.part(settings, "status_details")
+        pending = reading.part(details, "pending") if details else None
+        return reading.texts(pending, "missing_fields") if pending else []
 
     return call(ask)
 
@@ -96,7 +100,9 @@ def portals() -> list[Portal]:
     """Every configuration of the customer portal, the default one too."""
 
     def fetch(client: stripe.StripeClient) -> list[Portal]:
-        page = client.v1.billing_portal.configurations.list({"limit": 100})
+        page = client.v1.billing_portal.configurations.list(
+            {"limit": 100, "expand": ["data.features.subscription_update.products"]}
+        )
         return [_portal(found) for found in page.auto_paging_iter()]
 
     return call(fetch)
@@ -107,30 +113,40 @@ def product(product_id: str) -> Product:
 
     def fetch(client: stripe.StripeClient) -> Product:
         found = client.v1.products.retrieve(given(product_id))
-        return Product(found.id, found.name, found.description or "", found.active)
+        return Product(
+            id=reading.text(found, "id"),
+            name=reading.text(found, "name"),
+            description=reading.optional_text(found, "description") or "",
+            is_active=reading.flag(found, "active"),
+        )
 
     return call(fetch)
 
 
 def _endpoint(found: Any) -> Endpoint:
     return Endpoint(
-        id=found.id,
-        url=found.url,
-        is_enabled=found.status == "enabled",
-        events=frozenset(found.enabled_events),
-        api_version=found.api_version,
-        created=when(found.created),
+        id=reading.text(found, "id"),
+        url=reading.text(found, "url"),
+        is_enabled=reading.text(found, "status") == "enabled",
+        events=frozenset(reading.texts(found, "enabled_events")),
+        api_version=reading.optional_text(found, "api_version"),
+        created=reading.moment(found, "created"),
     )
 
 
 def _portal(found: Any) -> Portal:
-    update = found.features.subscription_update
-    products = update.products or []
+    """A configuration whose products were asked for: Stripe leaves them out otherwise."""
+    features = reading.part(found, "features")
+    update = reading.part(features, "subscription_update") if features else None
+    allowed = reading.texts(update, "default_allowed_updates") if update else []
+    products = reading.optional_entries(update, "products") if update else []
     return Portal(
-        id=found.id,
-        label=(found.metadata.to_dict() if found.metadata else {}).get("saas"),
-        is_active=found.active,
-        is_default=found.is_default,
-        switches=update.enabled and "price" in (update.default_allowed_updates or []),
-        prices=frozenset(price for product in products for price in product.prices),
+        id=reading.text(found, "id"),
+        label=reading.metadata(found).get("saas"),
+        is_active=reading.flag(found, "active"),
+        is_default=reading.flag(found, "is_default"),
+        switches=bool(update) and reading.flag(update, "enabled") and "price" in allowed,
+        prices=frozenset(
+            price for product in products for price in reading.texts(product, "prices")
+        ),
     )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from saas.billing.gateway.calling import call, given, when
+from saas.billing.gateway import reading
+from saas.billing.gateway.calling import call, given
 
 if TYPE_CHECKING:
     import stripe
@@ -57,12 +58,14 @@ def invoices_of(
 
     def fetch(client: stripe.StripeClient) -> InvoicePage:
         page = client.v1.invoices.list(params)
-        shown = [_invoice(each) for each in page.data if each.status != "draft"]
+        found = [_invoice(each) for each in reading.entries(page)]
+        shown = [each for each in found if each.status != "draft"]
+        has_more = reading.flag(page, "has_more")
         backwards = bool(after and not before)
         return InvoicePage(
             shown,
-            has_older=backwards or page.has_more,
-            has_newer=bool(before) or (backwards and page.has_more),
+            has_older=backwards or has_more,
+            has_newer=bool(before) or (backwards and has_more),
         )
 
     return call(fetch)
@@ -70,13 +73,19 @@ def invoices_of(
 
 def _invoice(found: Any) -> Invoice:
     return Invoice(
-        id=found.id,
-        number=found.number,
-        created=when(found.created),
-        status=found.status or "",
-        total=found.total,
-        amount_due=found.amount_remaining,
-        currency=found.currency,
-        page=found.hosted_invoice_url,
-        pdf=found.invoice_pdf,
+        id=reading.text(found, "id"),
+        number=reading.optional_text(found, "number"),
+        created=reading.moment(found, "created"),
+        status=reading.optional_text(found, "status") or "",
+        total=reading.number(found, "total"),
+        amount_due=reading.number(found, "amount_remaining"),
+        currency=reading.text(found, "currency"),
+        page=_web_address(found, "hosted_invoice_url"),
+        pdf=_web_address(found, "invoice_pdf"),
     )
+
+
+def _web_address(found: Any, name: str) -> str | None:
+    """Return an address that can stand in a link of ours."""
+    url = reading.optional_text(found, name)
+    return url if url and url.startswith(("https://", "http://")) else None

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from saas.billing.gateway.calling import call, given
-from saas.billing.gateway.signing import Event, read_event
-from saas.billing.gateway.subscriptions import Subscription, read_subscription
+from saas.billing.gateway import reading
+from saas.billing.gateway.amounts import with_coupons
+from saas.billing.gateway.calling import Unreadable, call, given
+from saas.billing.gateway.signing import BadEvent, Event, read_event
+from saas.billing.gateway.subscriptions import DISCOUNTS, Subscription, read_subscription
 
 if TYPE_CHECKING:
     import stripe
@@ -46,15 +48,21 @@ class EventPage:
 
 def subscription_page(after: str | None = None) -> SubscriptionPage:
     """The account's subscriptions, ended ones too, newest first. Raises `Gone` for the cursor."""
-    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer"]}
+    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer", *DISCOUNTS]}
     if after:
         params["starting_after"] = after
 
     def fetch(client: stripe.StripeClient) -> SubscriptionPage:
         page = client.v1.subscriptions.list(params)
-        return SubscriptionPage([_listed(each) for each in page.data], _cursor(page))
+        return SubscriptionPage([_listed(each) for each in reading.entries(page)], _cursor(page))
 
-    return call(fetch)
+    found = call(fetch)
+    subscriptions = with_coupons(each.subscription for each in found.listed)
+    listed = [
+        replace(each, subscription=subscription)
+        for each, subscription in zip(found.listed, subscriptions, strict=True)
+    ]
+    return replace(found, listed=listed)
 
 
 def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:
@@ -69,7 +77,7 @@ def event_page(types: Sequence[str], since: datetime, after: str | None = None) 
 
     def fetch(client: stripe.StripeClient) -> EventPage:
         page = client.v1.events.list(params)
-        return EventPage([_event(each) for each in page.data], _cursor(page))
+        return EventPage([_event(each) for each in reading.entries(page)], _cursor(page))
 
     return call(fetch)
 
@@ -80,16 +88,23 @@ def event(event_id: str) -> Event:
 
 
 def _listed(found: Any) -> Listed:
-    customer = found.customer
-    is_gone = bool(getattr(customer, "deleted", False))
-    metadata = getattr(customer, "metadata", None)
-    marks = dict(metadata.to_dict()) if metadata else {}
-    return Listed(read_subscription(found), customer.id, is_gone, marks)
+    customer = reading.part(found, "customer")
+    is_expanded = customer is not None and not isinstance(customer, str)
+    return Listed(
+        subscription=read_subscription(found),
+        customer_id=reading.id_of(found, "customer") or reading.text(found, "customer"),
+        customer_is_gone=reading.is_deleted(customer),
+        customer_marks=reading.metadata(customer) if is_expanded else {},
+    )
 
 
 def _event(found: Any) -> Event:
-    return read_event(found.to_dict(for_json=True))
+    try:
+        return read_event(found.to_dict(for_json=True))
+    except BadEvent as error:
+        raise Unreadable(f"Stripe's answer could not be read: event: {error}") from None
 
 
 def _cursor(page: Any) -> str | None:
-    return str(page.data[-1].id) if page.has_more and page.data else None
+    listed = reading.entries(page)
+    return reading.text(listed[-1], "id") if reading.flag(page, "has_more") and listed else None

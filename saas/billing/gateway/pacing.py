@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from saas.billing.gateway.calling import KeyRefused, Overloaded, Unavailable, calls_through
+from saas.billing.gateway.calling import (
+    Overloaded,
+    Unavailable,
+    Unreadable,
+    calls_through,
+    is_refusal,
+)
 
 T = TypeVar("T")
 
@@ -35,9 +41,9 @@ class Pacer:
             self._take_turn()
             try:
                 return ask()
-            except KeyRefused:
-                raise
             except Unavailable as error:
+                if is_refusal(error) or isinstance(error, Unreadable):
+                    raise
                 most = _TRIES if isinstance(error, Overloaded) else _TRIES_OTHERWISE
                 if attempt >= most:
                     raise

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from saas import plans
+from saas.billing.gateway import reading
 from saas.billing.gateway.calling import (
     Gone,
     Refused,
@@ -31,6 +33,8 @@ _COLLECTED_FOR_TAX: dict[str, Any] = {
     "customer_update": {"address": "auto", "name": "auto"},
 }
 
+_FOR_TAX_WITHOUT_CUSTOMER = ("automatic_tax", "billing_address_collection", "tax_id_collection")
+
 log = logging.getLogger("saas.billing")
 
 
@@ -41,7 +45,11 @@ def create_customer(email: str, name: str | None, metadata: Mapping[str, str], k
     if name:
         params["name"] = name
         key = f"{key}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    return call(lambda client: client.v1.customers.create(params, {"idempotency_key": key}).id)
+    return call(
+        lambda client: reading.text(
+            client.v1.customers.create(params, {"idempotency_key": key}), "id"
+        )
+    )
 
 
 def change_address(customer_id: str, email: str) -> None:
@@ -55,9 +63,7 @@ def metadata_of_customer(customer_id: str) -> dict[str, str]:
     """The marks on a customer, as they are now; none on one that was deleted or never was."""
 
     def fetch(client: stripe.StripeClient) -> dict[str, str]:
-        customer = client.v1.customers.retrieve(given(customer_id))
-        marks = getattr(customer, "metadata", None)
-        return dict(marks.to_dict()) if marks else {}
+        return reading.metadata(client.v1.customers.retrieve(given(customer_id)))
 
     try:
         return call(fetch)
@@ -75,9 +81,8 @@ def attach_card(customer_id: str, payment_method: str) -> None:
 
     def attach(client: stripe.StripeClient) -> None:
         card = client.v1.payment_methods.attach(payment_method, {"customer": customer_id})
-        client.v1.customers.update(
-            customer_id, {"invoice_settings": {"default_payment_method": card.id}}
-        )
+        settings: Any = {"default_payment_method": reading.text(card, "id")}
+        client.v1.customers.update(customer_id, {"invoice_settings": settings})
 
     call(attach)
 
@@ -89,6 +94,7 @@ class Page:
     id: str
     url: str
     is_open: bool = True
+    is_complete: bool = False
     nonce: str | None = None
 
 
@@ -101,14 +107,22 @@ def recent_checkouts(customer_id: str) -> list[Page]:
 
     def fetch(client: stripe.StripeClient) -> list[Page]:
         page = client.v1.checkout.sessions.list({"customer": given(customer_id), "limit": 100})
-        return [_page(found) for found in page.data]
+        return [_page(found) for found in reading.entries(page)]
 
     return call_about_customer(fetch)
 
 
 def _page(found: Any) -> Page:
-    marks = found.metadata.to_dict() if found.metadata else {}
-    return Page(found.id, found.url or "", found.status == "open", marks.get("nonce"))
+    """A page that is closed has no address."""
+    status = reading.optional_text(found, "status")
+    url = reading.text(found, "url") if status == "open" else ""
+    return Page(
+        id=reading.text(found, "id"),
+        url=url,
+        is_open=status == "open",
+        is_complete=status == "complete",
+        nonce=reading.metadata(found).get("nonce"),
+    )
 
 
 def expire_checkout(session_id: str) -> None:
@@ -147,10 +161,27 @@ def start_checkout(
         params["subscription_data"]["trial_period_days"] = trial_days
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= _COLLECTED_FOR_TAX
-    created = call(
-        lambda client: client.v1.checkout.sessions.create(params, {"idempotency_key": key})
+    return call(
+        lambda client: _page(client.v1.checkout.sessions.create(params, {"idempotency_key": key}))
     )
-    return Page(created.id, created.url or "")
+
+
+def try_checkout(price_id: str, url: str) -> str:
+    """Return the address of a checkout page as people get it, which is closed again at once.
+
+    It belongs to no customer, and shows whether Stripe sells now, and on which domain.
+    """
+    params: Any = {
+        "mode": "subscription",
+        "line_items": [{"price": price_id, "quantity": 1}],
+        "success_url": url,
+        "cancel_url": url,
+    }
+    if current_app.config["STRIPE_AUTOMATIC_TAX"]:
+        params |= {name: _COLLECTED_FOR_TAX[name] for name in _FOR_TAX_WITHOUT_CUSTOMER}
+    page = call(lambda client: _page(client.v1.checkout.sessions.create(params)))
+    expire_checkout(page.id)
+    return page.url
 
 
 def open_portal(customer_id: str, *, return_url: str, change: tuple[str, str] | None = None) -> str:
@@ -162,19 +193,34 @@ def open_portal(customer_id: str, *, return_url: str, change: tuple[str, str] | 
     def create(client: stripe.StripeClient) -> str:
         if change:
             params["flow_data"] = _change_flow(client, *change, return_url)
-        return client.v1.billing_portal.sessions.create(params).url
+        return reading.text(client.v1.billing_portal.sessions.create(params), "url")
 
     return call(create)
 
 
 def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: str, url: str) -> Any:
+    """Open the portal at a change of our item alone, in the quantity that it has."""
     subscription = client.v1.subscriptions.retrieve(given(subscription_id))
-    item = subscription["items"].data[0]
+    item = _our_item(subscription)
+    change: Any = {"id": reading.text(item, "id"), "price": price_id}
+    quantity = reading.optional_number(item, "quantity")
+    if quantity is not None:  # a metered price has none
+        change["quantity"] = quantity
     return {
         "type": "subscription_update_confirm",
-        "subscription_update_confirm": {
-            "subscription": subscription_id,
-            "items": [{"id": item.id, "price": price_id, "quantity": 1}],
-        },
+        "subscription_update_confirm": {"subscription": subscription_id, "items": [change]},
         "after_completion": {"type": "redirect", "redirect": {"return_url": url}},
     }
+
+
+def _our_item(subscription: Any) -> Any:
+    """Return the item that gives the plan: of several with a price of ours, the highest plan."""
+    prices = current_app.config["STRIPE_PRICES"]
+    sold = [
+        (plan[0].rank, number, item)
+        for number, item in enumerate(reading.entries(subscription, "items"))
+        if (plan := plans.sold_as(reading.id_of(item, "price"), prices))
+    ]
+    if not sold:
+        raise Refused("no item of the subscription has a price of the catalogue")
+    return max(sold)[2]

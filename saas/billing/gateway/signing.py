@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from flask import current_app
 
 from saas.billing.gateway.calling import when
 
+_ID = re.compile(r"[\x20-\x7e]{1,255}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 SIGNATURE_TOLERANCE = 300  # seconds, both sides; Stripe's own default for the past
 
 
@@ -36,6 +40,7 @@ class Event:
     customer_id: str | None
     object_id: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)  # a hint, never the truth
+    is_echo: bool = False  # changes nothing that we copy, or another event tells of it
 
 
 def verify(payload: bytes, signature: str | None) -> Event:
@@ -94,44 +99,81 @@ def read_event(body: object) -> Event:
     subject = data.get("object") if isinstance(data, dict) else None
     if not isinstance(subject, dict):
         raise BadEvent("data.object is missing")
-    if not _text(body.get("id")) or not _text(body.get("type")):
-        raise BadEvent("id or type is missing")
     if not isinstance(body.get("created"), int) or not 0 <= body["created"] < 2**33:
         raise BadEvent("created is not a time")
     return Event(
-        id=body["id"],
-        type=body["type"],
+        id=_required(body, "id"),
+        type=_required(body, "type"),
         created=when(body["created"]),
         livemode=body.get("livemode") is True,
-        api_version=_text(body.get("api_version")),
-        account=_text(body.get("account")),
+        api_version=_text(body, "api_version"),
+        account=_text(body, "account"),
         customer_id=_customer_of(subject),
-        object_id=_text(subject.get("id")),
+        object_id=_text(subject, "id"),
         metadata=_metadata_of(subject),
+        is_echo=_is_echo(body["type"], body["data"]),
     )
+
+
+# What of a customer changes its next invoice. Our own writes, and a new card, do not.
+_CHARGED = {"balance", "discount", "invoice_credit_balance", "tax_exempt", "address"}
+
+
+def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
+    """Of the events that come often, those without a meaning for what is charged.
+
+    A proration comes with the update of its subscription. In doubt it is no echo.
+    """
+    if kind == "customer.updated":
+        changed = data.get("previous_attributes")
+        return isinstance(changed, dict) and not _CHARGED & changed.keys()
+    return kind == "invoiceitem.created" and data["object"].get("proration") is True
 
 
 def _customer_of(subject: Mapping[str, object]) -> str | None:
     if subject.get("object") == "customer":
-        return _text(subject.get("id"))
+        return _text(subject, "id")
     customer = subject.get("customer")
-    return _text(customer.get("id") if isinstance(customer, dict) else customer)
+    return _text(customer, "id") if isinstance(customer, dict) else _text(subject, "customer")
 
 
 def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
-    """The marks of the event's object; an invoice carries those of its subscription."""
-    parent = subject.get("parent")
-    details = parent.get("subscription_details") if isinstance(parent, dict) else None
-    marks: dict[str, str] = {}
-    for holder in (details, subject):
-        found = holder.get("metadata") if isinstance(holder, dict) else None
-        if isinstance(found, dict):
-            marks.update(
-                {str(name): text for name, value in found.items() if (text := _text(value))}
-            )
-    return marks
+    """The metadata of the event's object; an invoice carries that of its subscription as well.
+
+    Where it stands depends on the API's version, which is that of the endpoint: in `parent` since
+    2025-03-31.basil, beside it before, and in the lines before 2023.
+    """
+    parent, lines = subject.get("parent"), subject.get("lines")
+    listed = lines.get("data") if isinstance(lines, dict) else None
+    holders = [
+        *(listed if isinstance(listed, list) else ()),
+        subject.get("subscription_details"),
+        parent.get("subscription_details") if isinstance(parent, dict) else None,
+        subject,
+    ]
+    found: dict[str, str] = {}
+    for holder in holders:
+        metadata = holder.get("metadata") if isinstance(holder, dict) else None
+        if isinstance(metadata, dict):
+            found |= {name: value for name, value in metadata.items() if isinstance(value, str)}
+    return found
 
 
-def _text(value: object) -> str | None:
-    """An id or a name of Stripe's, which are ASCII; anything else is as good as absent."""
-    return value if isinstance(value, str) and value.isascii() and 0 < len(value) < 256 else None
+def _required(holder: Mapping[str, object], name: str) -> str:
+    value = _text(holder, name)
+    if value is None:
+        raise BadEvent(f"{name} is missing")
+    return value
+
+
+def _text(holder: Mapping[str, object], name: str) -> str | None:
+    """An id or a name of Stripe's, which are printable ASCII; anything else is as good as absent.
+
+    Except for control characters, which neither Stripe sends nor every database stores.
+    """
+    value = holder.get(name)
+    if not isinstance(value, str):
+        return None
+    if _CONTROL.search(value):
+        raise BadEvent(f"{name} holds a control character")
+    return value if _ID.fullmatch(value) else None

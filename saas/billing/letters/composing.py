@@ -6,6 +6,7 @@ the failure was told, resumed before the end was confirmed) is not sent.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from datetime import datetime
 
@@ -20,6 +21,8 @@ from saas.database import db
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
 
+log = logging.getLogger("saas.billing")
+
 FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
 
@@ -32,7 +35,7 @@ def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Letter | None:
     if person.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(person):
         return None
     trial_ends = person.stripe_current_period_end if person.is_trialing else None
-    return wording.welcome(person.email, *_sold(person), trial_ends)
+    return wording.welcome(person.email, _sold(person), _charge(person), trial_ends)
 
 
 def _has_a_welcome_of_its_own(person: User) -> bool:
@@ -69,10 +72,10 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
         if any(map(outbox.is_waiting, failures)):
             raise mail.NotYet("it may have been told of the failure a moment ago")
         return None
-    paid = gateway.invoice(invoice)
-    if paid.status != "paid":
+    paid = _invoice(invoice)
+    if paid is None or paid.status != "paid":
         return None  # written off by us, not paid
-    return wording.recovered(person.email, _sold(person)[0], paid.total, paid.currency)
+    return wording.recovered(person.email, _sold(person), paid.total, paid.currency)
 
 
 @mail.letter("cancellation")
@@ -83,7 +86,7 @@ def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
         return None
     if person.stripe_subscription_id != subscription:
         return None
-    return wording.cancellation(person.email, _sold(person)[0], when)
+    return wording.cancellation(person.email, _sold(person), _charge(person), when)
 
 
 @mail.letter("ended")
@@ -104,14 +107,25 @@ def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
         return None
     if (person.stripe_subscription_id, person.stripe_current_period_end) != (subscription, when):
         return None
-    return wording.trial_ending(person.email, *_sold(person), when)
+    return wording.trial_ending(person.email, _sold(person), _charge(person), when)
 
 
 @mail.letter("second_refunded")
-def second_refunded(person_id: uuid.UUID) -> mail.Letter | None:
-    """Two subscriptions were bought at once; one is ended, and its money goes back."""
+def second_refunded(
+    person_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
+) -> mail.Letter | None:
+    """There were two subscriptions; one is ended, and what was paid twice goes back.
+
+    How much that is, Stripe says. A row of an older version does not name the subscription.
+    """
     person = _reader(person_id)
-    return wording.second_refunded(person.email) if person else None
+    if person is None:
+        return None
+    try:
+        given_back = gateway.refunded(subscription) if subscription and not is_refused else None
+    except gateway.Gone:
+        given_back = None
+    return wording.second_refunded(person.email, given_back, is_refused=is_refused)
 
 
 def _about_open_invoice(
@@ -123,18 +137,29 @@ def _about_open_invoice(
     is_first = person.stripe_subscription_status == "incomplete"
     if not person.is_past_due and not is_first:
         return None
-    invoice = gateway.invoice(invoice_id)
-    if invoice.status != "open" or not invoice.page:
+    invoice = _invoice(invoice_id)
+    if invoice is None or invoice.status != "open" or not invoice.page:
         return None
     return wording.payment_problem(
         person.email,
         kind,
-        _sold(person)[0],
+        _sold(person),
         (invoice.amount_due, invoice.currency),
         invoice.page,
         person.access_ends_at if person.is_paid else None,
         is_first=is_first,
     )
+
+
+def _invoice(invoice_id: str) -> gateway.Invoice | None:
+    """The invoice as it is now; None where it was deleted at Stripe."""
+    try:
+        return gateway.invoice(invoice_id)
+    except gateway.Gone:
+        return None
+    except gateway.StripeError as error:
+        log.warning("a mail waits for invoice %s: %s", invoice_id, gateway.describe(error))
+        raise
 
 
 def _reader(person_id: uuid.UUID) -> User | None:
@@ -145,5 +170,10 @@ def _reader(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _sold(person: User) -> tuple[plans.Plan, plans.Interval]:
-    return person.subscribed_to or (person.plan, "monthly")
+def _sold(person: User) -> plans.Plan:
+    sold = person.subscribed_to
+    return sold[0] if sold else person.plan
+
+
+def _charge(person: User) -> wording.Charge:
+    return wording.Charge(person.recurring, person.next_invoice)

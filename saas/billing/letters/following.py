@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from saas import mail, plans
 from saas.auth.models import User
-from saas.billing.gateway import SECOND, Overdue, Subscription
+from saas.billing.gateway import NOT_REFUNDED, SECOND, Overdue, Subscription
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
@@ -59,8 +59,11 @@ def tell(
             "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
         )
     for each in found:
-        if each.comment_on_end == SECOND and _is_news(each.ended_at):
-            mail.promise("second_refunded", person.id, key=f"second_refunded:{each.id}")
+        if each.comment_on_end in (SECOND, NOT_REFUNDED) and _is_news(each.ended_at):
+            about = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
+            mail.promise(
+                "second_refunded", person.id, key=f"second_refunded:{each.id}", about=about
+            )
 
 
 def _is_news(ended_at: datetime | None) -> bool:

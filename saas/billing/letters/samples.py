@@ -8,16 +8,19 @@ from flask import current_app
 
 from saas import mail, plans
 from saas.billing.letters import wording
+from saas.billing.letters.wording import Charge
+from saas.charges import NextInvoice, Recurring
 
 _TO = "ada@example.com"
 _DAY = datetime(2030, 5, 17, 9, 30, tzinfo=UTC)
-_PLAN = plans.FOR_SALE[0]
+_PLAN = next(iter(plans.FOR_SALE), plans.FREE)
 _DUE = (1500, "usd")
+_CHARGE = Charge(Recurring(1500, 1500, "usd", "month"), NextInvoice(*_DUE, date=_DAY))
 
 
 @mail.sample("welcome")
 def welcome() -> mail.Letter:
-    return wording.welcome(_TO, _PLAN, "monthly", None)
+    return wording.welcome(_TO, _PLAN, _CHARGE, None)
 
 
 @mail.sample("payment_failed")
@@ -37,7 +40,7 @@ def recovered() -> mail.Letter:
 
 @mail.sample("cancellation")
 def cancellation() -> mail.Letter:
-    return wording.cancellation(_TO, _PLAN, _DAY)
+    return wording.cancellation(_TO, _PLAN, Charge(), _DAY)
 
 
 @mail.sample("ended")
@@ -47,12 +50,12 @@ def ended() -> mail.Letter:
 
 @mail.sample("trial_ending")
 def trial_ending() -> mail.Letter:
-    return wording.trial_ending(_TO, _PLAN, "monthly", _DAY)
+    return wording.trial_ending(_TO, _PLAN, _CHARGE, _DAY)
 
 
 @mail.sample("second_refunded")
 def second_refunded() -> mail.Letter:
-    return wording.second_refunded(_TO)
+    return wording.second_refunded(_TO, (1500, "usd"))
 
 
 def _page() -> str:

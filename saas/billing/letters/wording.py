@@ -1,27 +1,63 @@
 """The mails of billing in words: from plain values to HTML and text. Knows neither row nor Stripe.
 
-Amounts are in the smallest unit of their currency; days are told in UTC.
+Amounts are in the smallest unit of their currency; days are told in UTC. What is charged is the
+subscription's own (`Charge`), never the catalogue's.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from flask import current_app
+
 from saas import mail, security
+from saas.charges import NextInvoice, Recurring
 from saas.mail.transports import compose
-from saas.plans import Interval, Plan
-from saas.presentation import amount, day, money
+from saas.plans import Plan
+from saas.presentation import amount, day, day_utc, discount, money, price
 
 
-def welcome(to: str, plan: Plan, interval: Interval, trial_ends: datetime | None) -> mail.Letter:
+@dataclass(frozen=True)
+class Charge:
+    """What somebody pays for their subscription, as far as it is known."""
+
+    recurring: Recurring | None = None
+    next_invoice: NextInvoice | None = None
+
+    @property
+    def price(self) -> str:
+        """Such as `$12 a month, 20% off until 1 May 2027 (UTC)`; empty where it is not known."""
+        told = price(self.recurring)
+        if self.recurring is None or not told:
+            return ""
+        parts = [
+            discount(each, self.recurring.currency)
+            + (f" until {day_utc(each.ends)}" if each.ends else "")
+            for each in self.recurring.discounts
+        ]
+        return f"{told}, {', '.join(parts)}" if parts else told
+
+    @property
+    def due(self) -> str:
+        """The amount of the next invoice; empty where there is none."""
+        found = self.next_invoice
+        return money(found.amount_due, found.currency) if found else ""
+
+    @property
+    def due_on(self) -> str:
+        return day_utc(self.next_invoice.date) if self.next_invoice else ""
+
+
+def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) -> mail.Letter:
     """The plan has begun."""
     return compose(
         to,
         f"Your trial of {plan.name} has begun" if trial_ends else f"You are on {plan.name}",
         "welcome",
         plan=plan,
-        price=_price(plan, interval),
-        trial_ends=day(trial_ends) if trial_ends else None,
+        charge=charge,
+        trial_ends=day_utc(trial_ends) if trial_ends else None,
         dashboard=security.public_url("users.dashboard"),
         billing=_billing(),
     )
@@ -51,7 +87,7 @@ def payment_problem(
         plan=plan,
         amount=amount(*due),
         page=page,
-        access_ends=day(access_ends) if access_ends else None,
+        access_ends=day_utc(access_ends) if access_ends else None,
         is_first=is_first,
         billing=_billing(),
     )
@@ -69,14 +105,15 @@ def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Letter:
     )
 
 
-def cancellation(to: str, plan: Plan, ends: datetime) -> mail.Letter:
+def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Letter:
     """The end is set."""
     return compose(
         to,
         f"{plan.name} is cancelled and ends on {day(ends)}",
         "cancellation",
         plan=plan,
-        ends=day(ends),
+        charge=charge,
+        ends=day_utc(ends),
         billing=_billing(),
     )
 
@@ -97,29 +134,35 @@ def ended(to: str, plan: Plan | None, status: str | None) -> mail.Letter:
     )
 
 
-def trial_ending(to: str, plan: Plan, interval: Interval, ends: datetime) -> mail.Letter:
+def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Letter:
     """The trial ends soon."""
     return compose(
         to,
         f"Your trial of {plan.name} ends on {day(ends)}",
         "trial_ending",
         plan=plan,
-        price=_price(plan, interval),
-        ends=day(ends),
+        charge=charge,
+        ends=day_utc(ends),
         billing=_billing(),
     )
 
 
-def second_refunded(to: str) -> mail.Letter:
-    """One of two subscriptions was ended."""
+def second_refunded(
+    to: str, given_back: tuple[int, str] | None, *, is_refused: bool = False
+) -> mail.Letter:
+    """One of two subscriptions was ended. `given_back` is an amount, which may be 0, if known."""
+    is_refunded = not is_refused and (given_back is None or given_back[0] > 0)
     return compose(
-        to, "A second subscription was ended and refunded", "second_refunded", billing=_billing()
+        to,
+        "A second subscription was ended" + (" and refunded" if is_refunded else ""),
+        "second_refunded",
+        amount=amount(*given_back) if given_back and is_refunded else None,
+        is_refunded=is_refunded,
+        is_refused=is_refused,
+        contact=current_app.config["EMAIL_FROM"],
+        billing=_billing(),
     )
 
 
 def _billing() -> str:
     return security.public_url("billing.overview")
-
-
-def _price(plan: Plan, interval: Interval) -> str:
-    return f"{money(plan.price(interval))} a {'year' if interval == 'yearly' else 'month'}"

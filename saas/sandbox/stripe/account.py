@@ -131,6 +131,13 @@ class Account:
         self._loaded[kind, id] = tombstone
         return tombstone
 
+    def forget(self, kind: str, id: str) -> None:
+        """Remove an object without a trace, as if it had never been there."""
+        self.store.execute(
+            "DELETE FROM objects WHERE account = ? AND type = ? AND id = ?", self.id, kind, id
+        )
+        self._loaded.pop((kind, id), None)
+
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
         """Do it all, look, and undo it: rows, events and the objects in hand."""

@@ -1,20 +1,19 @@
 """The API's rim: key, parameters, idempotency, one unit of work, an answer in Stripe's shape."""
 
-import hashlib
 import json
 from typing import Any
 
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from . import ids, resources, weather
+from . import idempotency, ids, limits, resources, version, weather
 from .account import Account
 from .accounts import KEY, opened
-from .errors import StripeError, invalid, unauthorized, unplayed, unrecognized_url
+from .errors import StripeError, unauthorized, unplayed, unrecognized_url
 from .expand import expanded
 from .forms import decode
 from .operations import OPERATIONS, Operation
-from .params import check
+from .params import Params, check
 from .resource import Resource, visible
 
 MAX_BODY = 1_000_000
@@ -27,14 +26,32 @@ def answer(operation: Operation, **path: str) -> Response:
     key = bearer_key()
     sandbox = current_app.extensions["sandbox"]
     mishap = weather.befalls(sandbox, key)
-    with sandbox.store.unit():
-        account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
-        account.request = {
-            "id": "req_" + ids.token(14),
-            "idempotency_key": request.headers.get("Idempotency-Key") or None,
-        }
-        status, body, replayed = _once(account, operation, path)
+    version.check(request.headers.get("Stripe-Version"))
+    values = _values()
+    once = _once_key(operation)
+    mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
+    with sandbox.in_flight.hold(key, once, mark):
+        weather.linger(mishap)
+        with sandbox.store.unit():
+            account = _opened(sandbox, key)
+            status, body, replayed = _once(account, operation, path, values, mark)
     return weather.spoiled(mishap, _response(account, status, body, replayed))
+
+
+def _once_key(operation: Operation) -> str | None:
+    """The idempotency key, where it counts: "All POST requests accept idempotency keys." """
+    if operation.method != "POST":
+        return None
+    return idempotency.checked(request.headers.get("Idempotency-Key"))
+
+
+def _opened(sandbox: Any, key: str) -> Account:
+    account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
+    account.request = {
+        "id": "req_" + ids.token(14),
+        "idempotency_key": request.headers.get("Idempotency-Key") or None,
+    }
+    return account
 
 
 def bearer_key() -> str:
@@ -49,44 +66,25 @@ def bearer_key() -> str:
 
 
 def _once(
-    account: Account, operation: Operation, path: dict[str, str]
+    account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
 ) -> tuple[int, dict[str, Any], bool]:
-    """The first answer to an idempotency key is the only one, a declined card included.
+    """The first answer to an idempotency key is the only one, a refusal (4xx) included."""
+    params = check(operation.shape, values)
+    limits.check(operation, params)
+    key = _once_key(operation)
+    if key and (found := idempotency.kept(account, key, mark)):
+        return *found, True
 
-    "The idempotency layer compares incoming parameters to those of the original request and errors
-    if they’re not the same"; "If incoming parameters fail validation, […] we don’t save the
-    idempotent result". https://docs.stripe.com/api/idempotent_requests
-    """
-    values = _values()
-    key = account.request["idempotency_key"]
-    if not key or operation.method != "POST":
-        return *_performed(account, operation, path, values), False
-    if len(key) > 255:
-        raise invalid("Idempotency keys can be at most 255 characters long.")
-
-    mark = hashlib.sha256(json.dumps([request.path, values]).encode()).hexdigest()
-    row = account.store.row("SELECT * FROM answers WHERE account = ? AND key = ?", account.id, key)
-    if row is None:
-        status, body = _performed(account, operation, path, values)
-        account.store.execute(
-            "INSERT INTO answers VALUES (?, ?, ?, ?, ?)",
-            account.id, key, mark, status, json.dumps(body),
-        )  # fmt: skip
-        return status, body, False
-    if row["request"] != mark:
-        raise StripeError(
-            "Keys for idempotent requests can only be used with the same parameters they were "
-            f"first used with. Try using a key other than '{key}' if you meant to execute a "
-            "different request.",
-            type="idempotency_error",
-        )
-    return row["status"], json.loads(row["body"]), True
+    answer = _performed(account, operation, path, params)
+    if key:
+        idempotency.keep(account, key, mark, answer)
+    return *answer, False
 
 
 def _performed(
-    account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any]
+    account: Account, operation: Operation, path: dict[str, str], params: Params
 ) -> tuple[int, dict[str, Any]]:
-    params = check(operation.shape, values)
+    """Execute. What is refused by now is an answer; before, nothing has begun."""
     paths = params.get("expand", [])
     try:
         with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
@@ -95,7 +93,7 @@ def _performed(
                 raise unplayed(name)
             return 200, expanded(account, found, paths)
     except StripeError as error:
-        if error.status != 402:
+        if error.is_validation:
             raise
         return error.status, error.body()
 
@@ -113,7 +111,9 @@ def _response(account: Account | None, status: int, body: Resource, replayed: bo
     response = Response(json.dumps(body) + "\n", status, mimetype="application/json")
     request_id = account.request["id"] if account else None
     response.headers["Request-Id"] = request_id or "req_" + ids.token(14)
-    response.headers["Stripe-Version"] = request.headers.get("Stripe-Version", "")
+    response.headers["Stripe-Version"] = version.PLAYED
+    if status == 409:
+        response.headers["Stripe-Should-Retry"] = "true"
     if account and account.request["idempotency_key"]:
         response.headers["Idempotency-Key"] = account.request["idempotency_key"]
     if replayed:

@@ -73,6 +73,8 @@ def credit_rest(account: Account, subscription: Resource) -> None:
 def end_trial_now(account: Account, subscription: Resource, now: int) -> None:
     """The trial ends here, and its first period begins and is billed."""
     subscription["trial_end"] = now
+    if cycle.stopped_without_card(account, subscription):
+        return
     lifecycle.move(account, subscription, "active")
     cycle.start_over(subscription, now)
     lifecycle.keep(account, subscription)
@@ -143,7 +145,6 @@ def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], 
             _changed(item, change)
     if not items:
         raise invalid("A subscription must have at least one active plan.", "items")
-    subscription["items"]["total_count"] = len(items)
 
 
 def _added(account: Account, subscription: Resource, change: Wanted, now: int) -> Resource:

@@ -34,11 +34,13 @@ def price_up(account: Account, session: Resource) -> None:
     }
 
 
-def subtotal(account: Account, session: Resource) -> int:
-    """What one full period (or the purchase) costs."""
+def subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
+    """What one full period (or the purchase) costs; with a coupon, what that is for."""
+    wanted = [(account.get("price", line["price"]), line) for line in session["_"]["lines"]]
     return sum(
-        lines.amount_of(account.get("price", line["price"]), line["quantity"])
-        for line in session["_"]["lines"]
+        lines.amount_of(price, line["quantity"])
+        for price, line in wanted
+        if coupon is None or discounts.covers(coupon, price["product"])
     )
 
 
@@ -99,6 +101,7 @@ def enter_code(account: Account, session: Resource, code: str) -> None:
     coupon = account.get("coupon", promotion["promotion"]["coupon"])
     customer = account.find("customer", session["customer"]) if session["customer"] else None
     discounts.check(account, coupon, promotion, customer)
+    discounts.check_minimum(promotion, subtotal(account, session), session["currency"])
     session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
     price_up(account, session)
     account.change(session)
@@ -239,7 +242,7 @@ def _redeem(
 
 def _discount(account: Account, session: Resource, amount: int) -> int:
     used = coupon_of(account, session)
-    return discounts.off(used[0], amount) if used else 0
+    return discounts.off(used[0], subtotal(account, session, used[0])) if used and amount else 0
 
 
 def _details(customer: Resource) -> dict[str, Any]:

@@ -6,8 +6,9 @@ https://docs.stripe.com/billing/revenue-recovery/smart-retries
 
 import stripe
 
-from . import events, ids, invoicing, lifecycle, payment_methods, payments
+from . import events, ids, invoicing, lifecycle, payment_methods, payment_records, payments
 from .account import Account
+from .errors import invalid
 from .payments import NO_METHOD, Outcome
 from .resource import Resource
 from .shapes import shaped
@@ -108,8 +109,29 @@ def pay_out_of_band(account: Account, invoice: Resource) -> None:
             intent = account.get("payment_intent", payment["payment"]["payment_intent"])
             payments.cancel(account, intent, "void_invoice")
             payment["status"] = "canceled"
+            payment["status_transitions"]["canceled_at"] = account.now(invoice["_"]["clock"])
             account.change(payment)
+    if invoice["amount_remaining"]:
+        record = payment_records.report(account, invoice)
+        account.add(_payment(account, invoice, record))
     _paid(account, invoice)
+
+
+def as_plain_charge(account: Account, invoice: Resource) -> Resource:
+    """Show the payment of an invoice as a charge without an intent, as the oldest payments are.
+
+    "charge is only surfaced if the charge object is not associated with a payment intent"
+    """
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        intent = payment["payment"].get("payment_intent")
+        if payment["status"] == "paid" and intent:
+            charge = account.get("charge", account.get("payment_intent", intent)["latest_charge"])
+            charge["payment_intent"] = None
+            account.change(charge, "charge.updated")
+            account.forget("payment_intent", intent)
+            payment["payment"] = {"charge": charge["id"], "type": "charge"}
+            return account.change(payment)
+    raise invalid("This invoice has no payment by a payment intent.", "invoice")
 
 
 def _paid(account: Account, invoice: Resource) -> None:
@@ -177,7 +199,8 @@ def _subscription(account: Account, invoice: Resource) -> Resource | None:
     return account.find("subscription", id) if id else None
 
 
-def _payment(account: Account, invoice: Resource, intent: Resource) -> Resource:
+def _payment(account: Account, invoice: Resource, by: Resource) -> Resource:
+    """The link from an invoice to what pays it: an intent or a record."""
     return shaped(
         stripe.InvoicePayment,
         id=ids.new("invoice_payment"),
@@ -186,7 +209,7 @@ def _payment(account: Account, invoice: Resource, intent: Resource) -> Resource:
         currency=invoice["currency"],
         invoice=invoice["id"],
         is_default=True,
-        payment={"payment_intent": intent["id"], "type": "payment_intent"},
+        payment={by["object"]: by["id"], "type": by["object"]},
         status="open",
         status_transitions={"canceled_at": None, "paid_at": None},
     )
@@ -212,9 +235,10 @@ def _description(invoice: Resource) -> str:
 def described(account: Account, invoice: Resource) -> str | None:
     """The method that paid, in words."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
-        intent = account.get("payment_intent", payment["payment"]["payment_intent"])
-        if intent["payment_method"]:
-            return payment_methods.described(
-                account.get("payment_method", intent["payment_method"])
-            )
+        kind = payment["payment"]["type"]
+        if kind == "payment_record":
+            return "Paid outside of Stripe"
+        by = account.get(kind, payment["payment"][kind])
+        if by["payment_method"]:
+            return payment_methods.described(account.get("payment_method", by["payment_method"]))
     return None

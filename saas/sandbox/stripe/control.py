@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import Schema, ValidationError, fields, validate
 
-from . import chaos, disputes, filling, time_travel
+from . import chaos, collecting, disputes, filling, time_travel
 from .account import Account
 from .accounts import opened
 from .api import bearer_key
@@ -60,6 +60,10 @@ class Step(Schema):
 
 class DisputeSchema(Schema):
     charge = fields.String(required=True)
+
+
+class Charge(Schema):
+    invoice = fields.String(required=True)
 
 
 class Fill(Schema):
@@ -134,6 +138,12 @@ def clock(account: Account, id: str) -> dict[str, Any]:
 @lever("/disputes", DisputeSchema)
 def dispute(account: Account, charge: str) -> dict[str, Any]:
     return visible(disputes.open_one(account, account.get("charge", charge, "charge")))
+
+
+@lever("/charges", Charge)
+def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
+    found = account.live("invoice", invoice, "invoice")
+    return visible(collecting.as_plain_charge(account, found))
 
 
 @lever("/fill", Fill)

@@ -38,7 +38,6 @@ def new(
         "object": "list",
         "data": items,
         "has_more": False,
-        "total_count": len(items),
         "url": f"/v1/subscription_items?subscription={subscription['id']}",
     }
     subscription["_"] = {"due": None}
@@ -46,6 +45,12 @@ def new(
         customer["currency"] = subscription["currency"]
         account.change(customer, "customer.updated")
     return subscription
+
+
+def trial_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """What happens when a trial ends, with what was not said filled in."""
+    usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
+    return {"end_behavior": {**usual, **given.get("end_behavior", {})}}
 
 
 def new_item(
@@ -76,7 +81,7 @@ def new_item(
         subscription=subscription["id"],
         tax_rates=[],
     )
-    for name in ("livemode", "billed_until", "current_trial"):
+    for name in ("livemode", "billed_until"):
         del item[name]
     return item
 
@@ -192,20 +197,24 @@ def lines_of(account: Account, subscription: Resource, items: list[Resource]) ->
 
 def end_trial(account: Account, subscription: Resource) -> None:
     """The trial is over: bill the first real period, or do what the settings say without a card."""
-    customer = account.get("customer", subscription["customer"])
-    if not _can_pay(subscription, customer):
-        behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
-        if behaviour == "cancel":
-            lifecycle.cancel(account, subscription, reason="payment_failed")
-            return
-        if behaviour == "pause":
-            lifecycle.move(account, subscription, "paused")
-            lifecycle.keep(account, subscription)
-            events.emit(account, "customer.subscription.paused", subscription)
-            return
+    if not stopped_without_card(account, subscription):
+        lifecycle.move(account, subscription, "active")
+        renew(account, subscription)
 
-    lifecycle.move(account, subscription, "active")
-    renew(account, subscription)
+
+def stopped_without_card(account: Account, subscription: Resource) -> bool:
+    """Cancel or pause at the end of a trial that nobody can be charged for, if that was wished."""
+    if _can_pay(subscription, account.get("customer", subscription["customer"])):
+        return False
+
+    behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if behaviour == "cancel":
+        lifecycle.cancel(account, subscription, reason="payment_failed")
+    elif behaviour == "pause":
+        lifecycle.move(account, subscription, "paused")
+        lifecycle.keep(account, subscription)
+        events.emit(account, "customer.subscription.paused", subscription)
+    return bool(behaviour != "create_invoice")
 
 
 def start_over(subscription: Resource, now: int) -> None:
@@ -262,11 +271,10 @@ def _blank(account: Account, customer: Resource, currency: str, now: int) -> Res
         billing_mode={
             "flexible": {"proration_discounts": "included"},
             "type": "flexible",
-            "updated_at": None,
         },
         billing_schedules=[],
         cancel_at_period_end=False,
-        cancellation_details=dict.fromkeys(("comment", "feedback", "reason")),
+        cancellation_details=dict.fromkeys(lifecycle.CANCELLATION_DETAILS),
         collection_method="charge_automatically",
         currency=currency,
         customer=customer["id"],
@@ -287,5 +295,5 @@ def _blank(account: Account, customer: Resource, currency: str, now: int) -> Res
         },
         start_date=now,
         test_clock=customer["test_clock"],
-        trial_settings={"end_behavior": {"missing_payment_method": "create_invoice"}},
+        trial_settings=trial_settings({}),
     )

@@ -9,7 +9,7 @@ from . import ids, lines, periods
 from .account import Account
 from .errors import invalid
 from .params import Params
-from .resource import Resource, visible
+from .resource import Resource, note_of, visible
 from .shapes import shaped
 
 
@@ -47,7 +47,11 @@ def redeem(
         del discount[name]
     for counted in filter(None, (coupon, promotion_code)):
         _count(account, counted)
-    discount["_"] = {"coupon": visible(coupon), "clock": customer["test_clock"]}
+    discount["_"] = {
+        "coupon": visible(coupon),
+        "applies_to": note_of(coupon).get("applies_to"),
+        "clock": customer["test_clock"],
+    }
     return account.add(discount, "customer.discount.created")
 
 
@@ -83,7 +87,7 @@ def apply(
     for id in list(subscription["discounts"]) if subscription else []:
         discount = account.get("discount", id)
         coupon = discount["_"]["coupon"]
-        if discount["end"] and discount["end"] <= invoice["created"]:
+        if discount["end"] and discount["end"] <= max(invoice["created"], invoice["period_end"]):
             _end(account, subscription, discount)
             continue
         _take_off(invoice, discount, coupon)
@@ -97,6 +101,26 @@ def expire(account: Account, coupon: Resource) -> None:
     coupon["valid"] = False
     coupon["_"]["due"] = None
     account.change(coupon, "coupon.updated")
+
+
+def covers(holder: Resource, product: str) -> bool:
+    """Whether a coupon, or the discount made from it, is for this product."""
+    only = note_of(holder).get("applies_to")
+    return not only or product in only["products"]
+
+
+def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
+    """ "Minimum amount required to redeem this Promotion Code into a Coupon" """
+    restrictions = promotion_code["restrictions"]
+    others = note_of(promotion_code).get("minimums") or {}
+    least = others.get(currency, {}).get("minimum_amount")
+    if restrictions["minimum_amount_currency"] == currency:
+        least = restrictions["minimum_amount"]
+    if least and amount < least:
+        raise invalid(
+            f"This promotion code needs a purchase of {lines.money(least, currency)} at least.",
+            "promotion_code",
+        )
 
 
 def off(coupon: Resource, amount: int) -> int:
@@ -113,8 +137,12 @@ def _has_paid(account: Account, customer: Resource) -> bool:
 
 
 def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:
-    taken = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
-    eligible = [line for line in invoice["lines"]["data"] if line["discountable"]]
+    eligible = [
+        line
+        for line in invoice["lines"]["data"]
+        if line["discountable"] and covers(discount, line["pricing"]["price_details"]["product"])
+    ]
+    taken = sum(entry["amount"] for line in eligible for entry in line["discount_amounts"])
     base = sum(line["amount"] for line in eligible) - taken
     amount = off(coupon, base)
     invoice["subtotal_before"] = base

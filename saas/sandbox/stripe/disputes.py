@@ -45,7 +45,7 @@ def open_one(account: Account, charge: Resource, reason: str = "fraudulent") -> 
         reason=reason,
         status="needs_response",
     )
-    del dispute["intended_submission_method"], dispute["network_reason_code"]
+    del dispute["network_reason_code"]
     charge["disputed"] = True
     account.change(charge)
     note = {"clock": clock, "customer": charge["customer"], "parent": charge["id"]}

@@ -5,6 +5,21 @@ https://docs.stripe.com/api/errors
 
 from typing import Any
 
+# Parameters that fail validation: nothing was executed, so no idempotency key remembers it.
+VALIDATION = frozenset(
+    {
+        "email_invalid",
+        "parameter_invalid_empty",
+        "parameter_invalid_integer",
+        "parameter_invalid_string_empty",
+        "parameter_missing",
+        "parameter_unknown",
+        "parameters_exclusive",
+        "sandbox_unsupported",
+        "url_invalid",
+    }
+)
+
 
 class StripeError(Exception):
     """What an API call is answered with when it cannot be done.
@@ -32,6 +47,10 @@ class StripeError(Exception):
         self.param = param
         self.recorded = recorded
         self.more = more
+
+    @property
+    def is_validation(self) -> bool:
+        return self.code in VALIDATION
 
     def body(self) -> dict[str, Any]:
         fields = {"code": self.code, "message": self.message, "param": self.param}

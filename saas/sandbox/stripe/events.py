@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import chaos, ids
+from . import chaos, ids, version
 from .resource import Resource, customer_of, subscription_of, visible
 
 if TYPE_CHECKING:
     from .account import Account
 
-API_VERSION = "2026-10-28.endive"
+API_VERSION = version.PLAYED
 
 
 def emit(

@@ -4,7 +4,7 @@ https://docs.stripe.com/expand – at most four levels deep.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import ids
 from .account import Account
@@ -13,23 +13,36 @@ from .resource import Resource, visible
 
 MAX_LEVELS = 4
 
-# Fields that are only there when asked for, by kind of object; each family adds its own.
+# Fields that are only there when asked for, by kind of object and the way to them inside it; each
+# family adds its own.
 INCLUDABLE: dict[tuple[str, str], Callable[[Account, Resource], Any]] = {}
+
+
+class Place(NamedTuple):
+    """A field, by the object that it belongs to and the way to it inside."""
+
+    owner: Resource
+    field: str
 
 
 def expanded(account: Account, answer: Resource, paths: list[str]) -> Resource:
     for path in paths:
-        parts = path.split(".")
-        if len([part for part in parts if part != "data"]) > MAX_LEVELS:
-            raise invalid(
-                f"You cannot expand more than 4 levels of a property. Property: {path}",
-                param="expand",
-            )
-        answer = _along(account, answer, parts, path)
+        answer = _along(account, answer, path.split("."), path)
     return answer
 
 
-def _along(account: Account, value: Any, parts: list[str], path: str) -> Any:
+def check_depth(path: str) -> None:
+    if len([part for part in path.split(".") if part != "data"]) > MAX_LEVELS:
+        raise invalid(
+            f"You cannot expand more than 4 levels of a property. Property: {path[:200]}",
+            param="expand",
+        )
+
+
+def _along(
+    account: Account, value: Any, parts: list[str], path: str, place: Place | None = None
+) -> Any:
+    """Follow a path. `place` is where a hash without an `object` of its own stands."""
     if isinstance(value, list):
         return [_along(account, entry, parts, path) for entry in value]
     if not parts or value is None:
@@ -38,18 +51,24 @@ def _along(account: Account, value: Any, parts: list[str], path: str) -> Any:
         raise _cannot(path)
 
     name, *rest = parts
-    if name not in value and (value.get("object"), name) not in INCLUDABLE:
+    here = _place(value, place, name)
+    include = INCLUDABLE.get((str(here.owner.get("object")), here.field))
+    if include and not value.get(name):
+        inside = include(account, here.owner)
+    elif name in value:
+        inside = _resolved(account, value[name], path, last=not rest)
+    else:
         raise _cannot(path)
-    inside = _resolved(account, value, name, path, last=not rest)
-    return {**value, name: _along(account, inside, rest, path)}
+    return {**value, name: _along(account, inside, rest, path, here)}
 
 
-def _resolved(account: Account, holder: Resource, name: str, path: str, *, last: bool) -> Any:
-    include = INCLUDABLE.get((holder.get("object", ""), name))
-    if include and not holder.get(name):
-        return include(account, holder)
+def _place(value: Resource, place: Place | None, name: str) -> Place:
+    if place is None or isinstance(value.get("object"), str):
+        return Place(value, name)
+    return Place(place.owner, f"{place.field}.{name}")
 
-    value = holder[name]
+
+def _resolved(account: Account, value: Any, path: str, *, last: bool) -> Any:
     if isinstance(value, str):
         return _looked_up(account, value, path)
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):

@@ -13,6 +13,8 @@ _KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
 def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for key, value in pairs:
+        if "\0" in key + value:
+            raise invalid(f"Invalid string: {key[:100]} contains a null byte.", key[:100])
         _plant(tree, _split(key), value, key)
     return {name: _listed(branch) for name, branch in tree.items()}
 

@@ -22,6 +22,7 @@ PREFIXES = {
     "line_item": "il_1",
     "payment_intent": "pi_3",
     "payment_method": "pm_1",
+    "payment_record": "pr_1",
     "price": "price_1",
     "product": "prod_",
     "promotion_code": "promo_1",

@@ -175,7 +175,7 @@ def _take_pending(account: Account, invoice: Resource) -> None:
             item = account.get("invoiceitem", details["invoice_item"])
             item["invoice"] = invoice["id"]
             item["_"]["status"] = "invoiced"
-            account.change(item, "invoiceitem.updated")
+            account.change(item)
 
 
 def _blank(

@@ -80,6 +80,8 @@ TRANSITIONS = [
 ALLOWED = {(transition.before, transition.after) for transition in TRANSITIONS}
 OVER = {"canceled", "incomplete_expired"}
 
+CANCELLATION_DETAILS = ("comment", "feedback", "feedback_option", "reason")
+
 
 class ImpossibleTransition(AssertionError):
     """The sandbox tried what Stripe's rules do not know: a bug of ours, never an answer."""
@@ -93,6 +95,10 @@ def move(account: Account, subscription: Resource, status: str) -> None:
     if (before, status) not in ALLOWED:
         raise ImpossibleTransition(f"{subscription['id']}: {before} → {status}")
     subscription["status"] = status
+    if status == "paused":
+        subscription["status_details"] = _why_paused(account, subscription)
+    elif before == "paused":
+        subscription.pop("status_details", None)
 
 
 def keep(
@@ -174,7 +180,7 @@ def schedule_cancel(account: Account, subscription: Resource, at: int, *, period
 
 def unschedule_cancel(subscription: Resource) -> None:
     subscription |= {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
-    subscription["cancellation_details"] = dict.fromkeys(("comment", "feedback", "reason"))
+    subscription["cancellation_details"] = dict.fromkeys(CANCELLATION_DETAILS)
 
 
 def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
@@ -231,6 +237,13 @@ def _appointments(subscription: Resource) -> list[tuple[int, str]]:
         "drop_update": update and update["expires_at"],
     }
     return [(date, verb) for verb, date in dates.items() if date]
+
+
+def _why_paused(account: Account, subscription: Resource) -> dict[str, Any]:
+    """The one way into `paused` that is played: a trial without a payment method ended."""
+    reason = {"type": "trial_end_without_payment_method"}
+    now = account.now(clock_of(subscription))
+    return {"paused": {"subscription": reason, "transitioned_at": now, "type": "subscription"}}
 
 
 def _renews(subscription: Resource, end: int) -> bool:

@@ -136,11 +136,22 @@ def rate(price: Resource) -> str:
     return f"{money(amount_of(price, 1), price['currency'])} / {every}"
 
 
-def money(cents: int, currency: str) -> str:
-    sign = "-" if cents < 0 else ""
-    symbol = {"usd": "$", "eur": "€", "gbp": "£"}.get(currency)
-    amount = f"{abs(cents) / 100:,.2f}"
-    return f"{sign}{symbol}{amount}" if symbol else f"{sign}{amount} {currency.upper()}"
+# "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have none in life,
+# but are sent with two. https://docs.stripe.com/currencies
+PLACES = dict.fromkeys(
+    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+     "xof", "xpf"),
+    0,
+) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)  # fmt: skip
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in the currency's smallest unit as a person reads it."""
+    sign = "-" if amount < 0 else ""
+    places, symbol = PLACES.get(currency, 2), SYMBOLS.get(currency)
+    number = f"{Decimal(abs(amount)).scaleb(-places):,.{places}f}"
+    return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"
 
 
 def _line(

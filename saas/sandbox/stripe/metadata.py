@@ -17,24 +17,24 @@ def merged(old: dict[str, str], given: dict[str, str] | str) -> dict[str, str]:
     if not isinstance(given, dict):
         return {}
 
-    _check(given)
-    kept = {**old, **given}
-    return {name: value for name, value in kept.items() if value != ""}
+    kept = {name: value for name, value in {**old, **given}.items() if value != ""}
+    check(kept, "metadata")
+    return kept
 
 
-def _check(given: dict[str, str]) -> None:
+def check(given: dict[str, str], where: str) -> None:
     """At most 50 keys, of 40 characters each, with values of 500."""
     if len(given) > 50:
-        raise invalid("Metadata can have at most 50 keys.", param="metadata")
+        raise invalid("Metadata can have at most 50 keys.", param=where)
     for name, value in given.items():
         if len(name) > 40:
             raise invalid(
                 f"Metadata key names can be up to 40 characters long: '{name[:60]}'",
-                param="metadata",
+                param=where,
             )
         if len(value) > 500:
             raise invalid(
                 f"Metadata values can have up to 500 characters, but you passed in a value that "
                 f"is {len(value)} characters. Invalid value: {value[:60]}…",
-                param=f"metadata[{name}]",
+                param=f"{where}[{name}]",
             )

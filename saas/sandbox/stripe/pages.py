@@ -3,7 +3,7 @@
 from typing import Any
 
 from .account import Account
-from .errors import StripeError, invalid
+from .errors import invalid
 from .params import Params
 from .resource import Resource, visible
 
@@ -40,6 +40,7 @@ def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
 
 def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
     """A page of rows that are in hand already, in their own order."""
+    rows = [visible(row) for row in rows]
     ids = [row["id"] for row in rows]
     after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)
     for name in (after, before):
@@ -54,22 +55,11 @@ def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
 
 def _limit(params: Params) -> int:
     limit: int = params.get("limit", 10)
-    if 1 <= limit <= 100:
-        return limit
-    raise StripeError(
-        f"This value must be {'greater than or equal to 1' if limit < 1 else 'less than or equal to 100'} "  # noqa: E501
-        f"(it currently is '{limit}').",
-        code="parameter_invalid_integer",
-        param="limit",
-    )
+    return limit
 
 
 def _cursor(account: Account, kind: str, params: Params) -> tuple[int, str]:
     after, before = params.get("starting_after"), params.get("ending_before")
-    if after and before:
-        raise invalid(
-            "You may only specify one of these parameters: starting_after, ending_before."
-        )
     if before:
         return _place(account, kind, before, "ending_before"), ">"
     return (_place(account, kind, after, "starting_after") if after else 1 << 62), "<"

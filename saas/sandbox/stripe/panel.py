@@ -17,6 +17,7 @@ from .words import day, moment, status_words
 bp = Blueprint("panel", __name__, url_prefix="/stripe")
 
 AT_ONCE = 60
+LONGEST_WAIT = 120
 CARDS = {
     "works": "pm_card_visa",
     "fails": "pm_card_chargeCustomerFail",
@@ -104,7 +105,9 @@ def weather(id: str) -> BaseResponse:
     with _unit():
         found = _account(id)
         shares = {name: _percent(name) for name in (*chaos.DELIVERY, *chaos.CALLS)}
-        chaos.set_weather(found, chaos.Weather(seed=_whole("seed"), **shares))
+        seconds = min(_whole("slow_seconds"), LONGEST_WAIT) or chaos.Weather.slow_seconds
+        wanted = chaos.Weather(seed=_whole("seed"), slow_seconds=seconds, **shares)
+        chaos.set_weather(found, wanted)
     return redirect(url_for(".account", id=id, _anchor="chaos"), 303)
 
 

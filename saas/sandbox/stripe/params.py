@@ -13,12 +13,15 @@ from typing import Any, Literal, NotRequired, Required, Union, get_args, get_ori
 
 import typing_extensions
 from stripe._request_options import RequestOptions
+from stripe._stripe_object import UntypedStripeObject
 
 from .errors import StripeError, invalid, missing_param
 
 # Names that the SDK imports only while it is type-checked.
 _NAMES = {"StripeContext": str, "Mapping": Mapping}
 _UNSET: Any = Literal[""]
+# Beside each `Dict` the SDK names its own class for the same.
+_SAME_AGAIN = UntypedStripeObject
 
 
 class Params(dict[str, Any]):
@@ -125,6 +128,8 @@ def _value(hint: Any, value: Any, path: str) -> Any:
         return _list(get_args(hint)[0], value, path)
     if typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint):
         return _nested(hint, value, path)
+    if origin is dict and get_args(hint)[1] is not str:
+        return _map(get_args(hint)[1], value, path)
     if origin is not None or not isinstance(hint, type) or hint not in SCALARS:
         return _free_hash(value, path)
     return _scalar(hint, value, path)
@@ -139,13 +144,19 @@ def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
     named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
     passed_over = {type(None), _UNSET} | ({str} if named else set())
 
+    if isinstance(value, dict):  # then the complaint of a hash says it best
+        hints = tuple(sorted(hints, key=_is_hash))
     complaint = invalid(f"Invalid value for {path}", param=path)
-    for hint in (h for h in hints if h not in passed_over):
+    for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _SAME_AGAIN):
         try:
             return _value(hint, value, path)
         except StripeError as error:
             complaint = error
     raise complaint
+
+
+def _is_hash(hint: Any) -> bool:
+    return typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint)
 
 
 def _choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:
@@ -163,6 +174,13 @@ def _list(hint: Any, value: Any, path: str) -> list[Any]:
     if not isinstance(value, list):
         raise invalid(f"Invalid array: {path}", param=path)
     return [_value(hint, entry, f"{path}[{number}]") for number, entry in enumerate(value)]
+
+
+def _map(hint: Any, value: Any, path: str) -> Params:
+    """Hashes by a name of one's own, such as a currency."""
+    if not isinstance(value, dict):
+        raise invalid(f"Invalid object: {path}", param=path)
+    return Params({name: _value(hint, entry, f"{path}[{name}]") for name, entry in value.items()})
 
 
 def _nested(shape: type, value: Any, path: str) -> Params:

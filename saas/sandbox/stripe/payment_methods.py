@@ -14,6 +14,11 @@ from .resource import Resource
 ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
+def full_address(given: dict[str, Any] | None) -> dict[str, str | None] | None:
+    """An address with all of Stripe's fields, those that were not given as null."""
+    return {name: given.get(name) or None for name in ADDRESS} if given else None
+
+
 def attach(
     account: Account, given: str, customer: Resource, param: str = "payment_method"
 ) -> Resource:

@@ -52,8 +52,6 @@ def open_intent(
         status="requires_payment_method",
         **given,
     )
-    for feature in ("hooks", "payment_details", "payment_record", "allowed_payment_method_types"):
-        intent.pop(feature, None)
     return account.add({**intent, "_": note}, "payment_intent.created")
 
 
@@ -130,6 +128,7 @@ def _await_authentication(account: Account, intent: Resource, outcome: Outcome) 
 
 def _await_bank(account: Account, intent: Resource, method: Resource, outcome: Outcome) -> Outcome:
     charge = _charge(account, intent, method, "pending")
+    account.change(charge, "charge.pending")
     intent |= {"status": "processing", "latest_charge": charge["id"], "next_action": None}
     intent["_"]["due"] = account.now(intent["_"]["clock"]) + BANK_TAKES
     account.change(intent, "payment_intent.processing")
@@ -234,16 +233,18 @@ REMEMBERED: dict[str, tuple[set[str], dict[str, Any]]] = {
         {
             "amount_authorized": None,
             "authorization_code": None,
+            "electronic_commerce_indicator": None,
             "installments": None,
             "mandate": None,
             "network_token": {"used": False},
             "network_transaction_id": None,
             "three_d_secure": None,
+            "transaction_link_id": None,
         },
     ),
     "us_bank_account": (
         {"financial_connections_account", "networks", "status_details"},
-        {"expected_debit_date": None, "mandate": None, "payment_reference": None},
+        {"payment_reference": None},
     ),
 }
 

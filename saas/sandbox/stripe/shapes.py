@@ -13,7 +13,7 @@ import stripe
 from .resource import Resource
 
 # Declared optional because they are absent, not null, in the ordinary case.
-ABSENT = {"deleted", "status_details", "presentment_details", "managed_payments"}
+ABSENT = {"deleted", "status_details", "presentment_details"}
 
 # Absent until somebody expands them, or until a feature that is not played here is in use.
 INCLUDABLE: dict[type, set[str]] = {
@@ -21,16 +21,20 @@ INCLUDABLE: dict[type, set[str]] = {
         "business_name", "cash_balance", "individual_name", "invoice_credit_balance", "sources",
         "subscriptions", "tax", "tax_ids",
     },
+    stripe.Coupon: {"applies_to", "currency_options"},
+    stripe.InvoiceItem: {"frozen_fields", "invoicing_rules"},
+    stripe.PaymentIntent: {"hooks", "payment_details"},
     stripe.Price: {"currency_options", "tiers"},
+    stripe.SetupIntent: {"attach_to_self"},
     stripe.Plan: {"tiers"},
     stripe.Invoice: {
         "amount_paid_off_stripe", "confirmation_secret", "payments", "threshold_reason",
     },
     stripe.Charge: {
-        "authorization_code", "level3", "radar_options", "refunds", "source", "transfer",
+        "authorization_code", "level3", "radar_options", "refunds", "transfer",
     },
     stripe.checkout.Session: {
-        "allowed_payment_method_types", "branding_settings", "excluded_payment_method_types",
+        "branding_settings", "excluded_payment_method_types",
         "line_items", "name_collection", "optional_items", "redirect_on_completion", "return_url",
         "tax_id_collection",
     },

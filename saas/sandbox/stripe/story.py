@@ -35,7 +35,7 @@ WEATHER = [
     ("drop", "Lose", "An event never arrives. Only asking Stripe again finds out."),
     ("delay", "Hold back", "An event arrives five seconds late."),
     ("reorder", "Overtake", "An event arrives after later ones. Old news must not win."),
-    ("slow", "Answer slowly", "An API call takes a second longer."),
+    ("slow", "Answer slowly", "An API call takes longer. Its idempotency key is in use."),
     ("too_many", "Refuse with 429", "An API call is refused as one too many. Nothing is done."),
     ("broken", "Fail with 500", "An API call fails at Stripe. Nothing is done."),
     ("cut", "Cut the answer", "The work is done, but the connection breaks before the answer."),
@@ -71,6 +71,7 @@ def _subscription_changed(subscription: Resource) -> str:
 STORIES: dict[str, Callable[[Resource], str]] = {
     "charge.dispute.created": lambda d: f"The buyer's bank took {_amount(d)} back: a dispute.",
     "charge.failed": lambda c: f"A charge of {_amount(c)} failed: {c['failure_message']}",
+    "charge.pending": lambda c: f"{_amount(c)} was asked for; the bank answers in some days.",
     "charge.refunded": lambda c: "Money was given back to the card.",
     "charge.succeeded": lambda c: f"{_amount(c)} was taken.",
     "checkout.session.async_payment_failed": lambda s: "The bank refused the payment, days later.",

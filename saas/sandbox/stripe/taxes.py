@@ -8,7 +8,19 @@ from typing import Any
 
 from . import lines
 from .account import Account
+from .errors import invalid
 from .resource import Resource
+
+
+def check(account: Account, enabled: bool) -> None:
+    """Without knowing where the seller is, no tax can be calculated."""
+    office = account.settings["tax_settings"].get("head_office") or {}
+    if enabled and not office.get("address"):
+        raise invalid(
+            "You must have a valid head office address to enable automatic tax calculation in test "
+            "mode. Visit https://dashboard.stripe.com/test/settings/tax to update it.",
+            "automatic_tax",
+        )
 
 
 def apply(account: Account, invoice: Resource, customer: Resource) -> None:

@@ -1,6 +1,7 @@
 """How bad weather looks to a caller of the API: slow, refused, broken, cut off, or rubbish."""
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Response, request
@@ -24,26 +25,38 @@ BROKEN: dict[str, Any] = {
 }
 
 
-def befalls(sandbox: Any, key: str) -> str | None:
-    """Decide for this call, before anything is done; slow is waited out, refusals are raised."""
+@dataclass(frozen=True)
+class Mishap:
+    """What befalls one call, and how long it lingers."""
+
+    name: str | None
+    seconds: float
+
+
+def befalls(sandbox: Any, key: str) -> Mishap:
+    """Decide for this call, before anything is done; refusals are raised at once."""
     with sandbox.store.unit():
         account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
         mishap = chaos.of_call(account)
         seconds = chaos.weather(account).slow_seconds
-    if mishap == "slow":
-        time.sleep(seconds)
     if mishap == "too_many":
         raise StripeError(**TOO_MANY)
     if mishap == "broken":
         raise StripeError(**BROKEN)
-    return mishap
+    return Mishap(mishap, seconds)
 
 
-def spoiled(mishap: str | None, response: Response) -> Response:
+def linger(mishap: Mishap) -> None:
+    """Be slow, while other requests go on beside this one."""
+    if mishap.name == "slow":
+        time.sleep(mishap.seconds)
+
+
+def spoiled(mishap: Mishap, response: Response) -> Response:
     """The work is done, and its answer never arrives: what idempotency keys are for."""
-    if mishap == "rubbish":
+    if mishap.name == "rubbish":
         return Response(RUBBISH, 200, mimetype="text/html")
-    if mishap != "cut":
+    if mishap.name != "cut":
         return response
 
     whole = response.get_data()

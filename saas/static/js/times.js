@@ -1,10 +1,9 @@
-// The server writes dates in UTC; this says the same moments in the reader's own time zone.
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" });
-const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "short" });
+// The server writes dates in UTC, so that a page, a mail and an invoice name the same day. The
+// tooltip says the moment in the reader's own time zone.
+const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 
 for (const time of document.querySelectorAll("time[datetime]")) {
   const moment = new Date(time.dateTime);
   if (Number.isNaN(moment.valueOf()) || !time.dateTime.includes("T")) continue;
-  time.textContent = day.format(moment);
   time.title = exact.format(moment);
 }

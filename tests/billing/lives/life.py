@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
+from typing import Any
 
 import stripe
 from sqlalchemy import delete, update
@@ -102,6 +103,27 @@ class Life:
             self.world.at_stripe.subscriptions.update(
                 found.id, {"items": [{"id": item, "price": price}]}
             )
+
+    def change_quantity(self, count: int) -> None:
+        for found in self.live():
+            item = found["items"].data[0].id
+            self.world.at_stripe.subscriptions.update(
+                found.id, {"items": [{"id": item, "quantity": count}]}
+            )
+
+    def discount(self, percent: int, duration: str) -> None:
+        """A coupon on what lives; 0 percent takes it off again."""
+        for found in self.live():
+            terms: Any = {"percent_off": percent, "duration": duration}
+            if duration == "repeating":
+                terms["duration_in_months"] = 3
+            coupon = self.world.at_stripe.coupons.create(terms).id if percent else None
+            taken: Any = [{"coupon": coupon}] if coupon else ""
+            self.world.at_stripe.subscriptions.update(found.id, {"discounts": taken})
+
+    def credit(self, cents: int) -> None:
+        if customer := self.customer():
+            self.world.at_stripe.customers.update(customer, {"balance": -cents})
 
     def cancel_later(self) -> None:
         for found in self.live():

@@ -18,6 +18,7 @@ from sqlalchemy import delete, select, update
 from saas import database
 from saas.auth.models import User
 from saas.billing import ownership, subscriptions, webhooks
+from saas.billing.gateway.signing import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
@@ -40,14 +41,16 @@ class Tape(stripe.HTTPClient):
         self.writing: Answers | None = None
         self.reading: Answers | None = None
 
-    def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> Answer:
+    def request(self, method: str, url: str, headers: Any, post_data: Any = None) -> Answer:
+        asked = f"{url} {post_data or ''}"
+        is_question = method == "get" or url.endswith("/create_preview")
         if self.reading is not None:
-            assert method == "get", f"{method} {url}: a played back Stripe can only be asked"
-            assert url in self.reading, f"{url} was not recorded"
-            return self.reading[url]
-        answer: Answer = self._way.request(method, url, *args, **kwargs)
-        if self.writing is not None and method == "get":
-            self.writing[url] = answer
+            assert is_question, f"{method} {url}: a played back Stripe can only be asked"
+            assert asked in self.reading, f"{asked} was not recorded"
+            return self.reading[asked]
+        answer: Answer = self._way.request(method, url, headers, post_data)
+        if self.writing is not None and is_question:
+            self.writing[asked] = answer
         return answer
 
     def close(self) -> None:
@@ -97,6 +100,7 @@ class Recording:
         assert person is not None
         return {
             **person.synced_columns,
+            "stripe_next_invoice": person.stripe_next_invoice,
             "stripe_customer_id": person.stripe_customer_id,
             "plan": person.plan.id,
         }
@@ -142,9 +146,9 @@ def record(world: World, before: Sequence[Callable[[Life], None]], *then: Any) -
 def _moments(life: Life, tape: Tape) -> Iterator[Moment]:
     answers = _what_stripe_says(life, tape)
     for delivery in life.world.heap:
-        kind = json.loads(delivery.body)["type"]
-        if kind in webhooks.HANDLED:
-            yield Moment(kind, delivery, answers)
+        event = read_event(json.loads(delivery.body))
+        if webhooks.not_for_us(event) is None:
+            yield Moment(event.type, delivery, answers)
     life.world.heap.clear()
 
 
@@ -163,5 +167,11 @@ def _what_stripe_says(life: Life, tape: Tape) -> Answers:
 def _columns_of(life: Life) -> dict[str, Any]:
     person = life.person()
     assert person is not None
-    names = (*SYNCED, "stripe_customer_id", "stripe_customer_epoch", "stripe_sync_counter")
+    names = (
+        *SYNCED,
+        "stripe_next_invoice",
+        "stripe_customer_id",
+        "stripe_customer_epoch",
+        "stripe_sync_counter",
+    )
     return {name: getattr(person, name) for name in names}

@@ -39,6 +39,13 @@ STEPS = st.one_of(
     step("buy_something_foreign"),
     step("somebody_buys_another_product"),
     step("change", plan, interval),
+    step("change_quantity", st.integers(1, 3)),
+    step(
+        "discount",
+        st.sampled_from([0, 20, 100]),
+        st.sampled_from(["forever", "once", "repeating"]),
+    ),
+    step("credit", st.sampled_from([0, 700])),
     step("cancel_later"),
     step("resume"),
     step("cancel_now"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import stripe
 from sqlalchemy import select
 
+from saas import plans
 from saas.auth.models import User
-from saas.billing import subscriptions
+from saas.billing import gateway, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.lives import mails
@@ -35,10 +37,12 @@ def holds_in_the_end(life: Life) -> None:
     life.stripe_comes_back()
     life.sweep()
     subscriptions.sync(life.id, cause="the end")
+    life.look()
     _is_as_at_stripe(life)
     while life.world.heap:
         life.deliver(0, 1)
     _is_as_at_stripe(life)
+    _the_higher_plan_stayed(life)
     unprocessed = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
     assert db.session.scalars(unprocessed).all() == []
     mails.follow_the_history(life)
@@ -65,8 +69,30 @@ def _is_as_at_stripe(life: Life) -> None:
     assert len(entitled) <= 1, "somebody pays twice"
     for found in entitled:
         _copies(person, found)
+        _costs(life, person, found.id)
     if not any(found.status in ("active", "trialing", "past_due") for found in ours):
         assert not person.is_paid
+
+
+def _the_higher_plan_stayed(life: Life) -> None:
+    """No duplicate that was paid for was ended for the sake of lower plans alone."""
+    ours = [found for found in life.at_stripe() if found.id not in life.foreign]
+    for ended in ours:
+        why = ended.cancellation_details.comment if ended.cancellation_details else None
+        statuses = {status for status, _ in life.seen[ended.id]} - {"canceled"}
+        if why != gateway.SECOND or not statuses <= {"active", "trialing"}:
+            continue
+        others = [_highest(life, other.id) for other in ours if other.id != ended.id]
+        assert max(others, default=0) >= _rank(life, ended["items"].data[0].price.id)
+
+
+def _highest(life: Life, subscription_id: str) -> int:
+    return max((_rank(life, price) for _, price in life.seen[subscription_id]), default=0)
+
+
+def _rank(life: Life, price_id: str) -> int:
+    sold = plans.sold_as(price_id, life.world.app.config["STRIPE_PRICES"])
+    return sold[0].rank if sold else 0
 
 
 def _copies(person: User, found: stripe.Subscription) -> None:
@@ -77,6 +103,26 @@ def _copies(person: User, found: stripe.Subscription) -> None:
     assert _seconds(person.stripe_current_period_end) == _period_end(found)
     ends = _period_end(found) if found.cancel_at_period_end else None
     assert _seconds(person.stripe_cancel_at) == (found.cancel_at or ends)
+
+
+def _costs(life: Life, person: User, subscription_id: str) -> None:
+    """What is shown is what is charged, worked out a second time."""
+    at_stripe = life.world.at_stripe
+    found = at_stripe.subscriptions.retrieve(
+        subscription_id, {"expand": ["discounts.source.coupon"]}
+    )
+    full = sum((item.price.unit_amount or 0) * (item.quantity or 0) for item in found["items"].data)
+    amount = full
+    for each in found.discounts or []:
+        coupon: Any = each.source.coupon  # type: ignore[union-attr]
+        lasts = each.end is None or each.end > _period_end(found)  # type: ignore[union-attr]
+        if coupon.duration != "once" and lasts:
+            amount = round(amount * (100 - coupon.percent_off) / 100)
+    assert person.recurring
+    assert (person.recurring.full_amount, person.recurring.amount) == (full, amount)
+    if person.next_invoice:
+        upcoming = at_stripe.invoices.create_preview({"subscription": subscription_id})
+        assert person.next_invoice.amount_due == upcoming.amount_due
 
 
 def _period_end(found: stripe.Subscription) -> int:

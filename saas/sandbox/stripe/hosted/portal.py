@@ -9,6 +9,7 @@ from .. import changing, customers, lifecycle, lines, payment_methods
 from ..account import Account
 from ..errors import StripeError, invalid
 from ..resource import Resource
+from ..resources import portal_configurations
 from ..resources.invoice_preview import after_change
 from ..switching import use_from_now_on
 from ..words import day, status_words
@@ -214,10 +215,12 @@ def _home_url(session: Resource) -> str:
     return f"/stripe/portal/{session['id']}"
 
 
+def _configuration(account: Account, session: Resource) -> Resource:
+    return account.get(portal_configurations.KIND, session["configuration"])
+
+
 def _features(account: Account, session: Resource) -> dict[str, Any]:
-    features: dict[str, Any] = account.get(
-        "billing_portal.configuration", session["configuration"]
-    )["features"]
+    features: dict[str, Any] = _configuration(account, session)["features"]
     return features
 
 
@@ -240,7 +243,7 @@ def _offers(account: Account, session: Resource, subscription: Resource) -> list
     """The prices that the configuration offers, with the present one marked."""
     present = lifecycle.first_item(subscription)["price"]["id"]
     offered = []
-    for product in _features(account, session)["subscription_update"]["products"] or []:
+    for product in portal_configurations.offered(_configuration(account, session)):
         for id in product["prices"]:
             price = account.get("price", id)
             if price["active"] or id == present:

@@ -31,6 +31,7 @@ def retrieve_current(account: Account, params: Params) -> Resource:
             (
                 "annual_revenue", "estimated_worker_count", "mcc",
                 "minority_owned_business_designation", "name", "product_description",
+                "specified_commercial_transactions_act_url",
                 "support_address", "support_email", "support_phone", "support_url", "url",
             )
         ),

@@ -1,14 +1,13 @@
 """Checkout sessions. https://docs.stripe.com/api/checkout/sessions"""
 
 from typing import Any
-from urllib.parse import urlsplit
 
 import stripe
 from stripe.params import checkout as shape
 
-from .. import checkout, expand, ids, lines, metadata, pages
+from .. import checkout, cycle, expand, ids, lines, metadata, pages, taxes, urls
 from ..account import Account
-from ..errors import StripeError, invalid, missing_param
+from ..errors import invalid, missing_param
 from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource
@@ -20,6 +19,8 @@ from .subscriptions import trial_end
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
 DAY = 86400
+HALF_AN_HOUR = 1800
+MOST_LINES = {"payment": 100, "subscription": 20}
 METHODS = ("card", "us_bank_account")
 
 
@@ -44,7 +45,7 @@ def create(account: Account, params: Params) -> Resource:
     }
     session["discounts"] = _discounts(account, params)
     if wanted:
-        session["currency"] = account.get("price", wanted[0]["price"])["currency"]
+        session["currency"] = _currency(account, params, wanted)
         checkout.price_up(account, session)
     if mode == "setup":
         session["setup_intent"] = new_setup_intent(account, customer)["id"]
@@ -108,6 +109,9 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
     if not given:
         raise missing_param("line_items")
     wanted = [_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(given)]
+    most = MOST_LINES[mode]
+    if len(wanted) > most:
+        raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
     prices = [account.get("price", line["price"]) for line in wanted]
     if mode == "subscription" and not all(price["recurring"] for price in prices):
         raise invalid("This sandbox plays subscriptions without one-time prices.", "line_items")
@@ -118,6 +122,13 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
             "line_items",
         )
     return wanted
+
+
+def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) -> str:
+    own: str = account.get("price", wanted[0]["price"])["currency"]
+    if params.get("currency", own).lower() != own:
+        raise invalid("This sandbox charges a price in its own currency only.", "currency")
+    return own
 
 
 def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
@@ -150,7 +161,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         created=account.now(),
         adaptive_pricing={"enabled": False},
         allow_promotion_codes=params.get("allow_promotion_codes"),
-        automatic_tax=_automatic_tax(params),
+        automatic_tax=_automatic_tax(account, params),
         billing_address_collection=params.get("billing_address_collection"),
         cancel_url=_url(params, "cancel_url"),
         client_reference_id=_reference(params),
@@ -164,6 +175,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         if mode == "subscription"
         else None,
         payment_method_options=plain(params.section("payment_method_options")),
+        allowed_payment_method_types=params.get("allowed_payment_method_types"),
         payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
         payment_status="unpaid",
         phone_number_collection={"enabled": False},
@@ -180,8 +192,9 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
     return session
 
 
-def _automatic_tax(params: Params) -> dict[str, Any]:
+def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
     enabled = params.section("automatic_tax").get("enabled", False)
+    taxes.check(account, enabled)
     return {
         "enabled": enabled,
         "liability": {"type": "self"} if enabled else None,
@@ -220,15 +233,7 @@ def _url(params: Params, name: str) -> str | None:
     given: str | None = params.get(name)
     if given is None:
         return None
-    if len(given) > 5000:
-        raise StripeError(f"Invalid URL: {name} is too long.", code="url_invalid", param=name)
-    try:
-        parts = urlsplit(given)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StripeError("Not a valid URL", code="url_invalid", param=name)
-    return given
+    return urls.checked(given, name)
 
 
 def _reference(params: Params) -> str | None:
@@ -243,9 +248,15 @@ def _expiry(account: Account, params: Params) -> int:
     """ "It can be anywhere from 30 minutes to 24 hours after Checkout Session creation." """
     now = account.now()
     wanted: int = params.get("expires_at", now + DAY)
-    if not now + 1800 - 60 <= wanted <= now + DAY + 60:
+    if wanted < now + HALF_AN_HOUR:
         raise invalid(
-            "The `expires_at` timestamp must be from 30 minutes to 24 hours after creation.",
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session "
+            "creation.",
+            "expires_at",
+        )
+    if wanted > now + DAY:
+        raise invalid(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
             "expires_at",
         )
     return wanted
@@ -258,10 +269,13 @@ def _subscription_data(account: Account, params: Params, mode: str) -> dict[str,
             "You can not pass `subscription_data` unless in `subscription` mode.",
             "subscription_data",
         )
-    trial_end(given, account.now())
-    ending = plain(given.section("trial_settings")) or {
-        "end_behavior": {"missing_payment_method": "create_invoice"}
-    }
+    end = trial_end(given, account.now())
+    if given.get("trial_end") and end and end < account.now() + 2 * DAY:
+        raise invalid(
+            "The `trial_end` date has to be at least 2 days in the future.",
+            "subscription_data[trial_end]",
+        )
+    ending = cycle.trial_settings(plain(given.section("trial_settings")))
     given.get("billing_mode")
     return {
         "description": given.get("description"),

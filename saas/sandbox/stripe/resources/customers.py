@@ -23,9 +23,9 @@ def create(account: Account, params: Params) -> Resource:
     customer = new_customer(account, clock)
     _apply(account, customer, params)
     account.add(customer, "customer.created")
-    if given := params.get("payment_method"):
-        payment_methods.attach(account, given, customer)
-    _set_default(account, customer, params)
+    given = params.get("payment_method")
+    attached = payment_methods.attach(account, given, customer)["id"] if given else None
+    _set_default(account, customer, params, {given: attached})
     return account.change(customer)
 
 
@@ -56,21 +56,36 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/customers", shape.CustomerListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    equal = {"lookup": params.get("email"), "clock": params.get("test_clock")}
+    """ "The response will not include customers with test clocks if this parameter isn't set." """
+    equal = {"lookup": params.get("email"), "clock": params.get("test_clock", "")}
     return pages.page(account, "customer", "/v1/customers", params, **equal)
 
 
 def _apply(account: Account, customer: Resource, params: Params) -> None:
     checked("email", params.get("email"))
     params.copy_to(customer, *COPIED)
+    customer["address"] = payment_methods.full_address(customer["address"])
+    if shipping := customer["shipping"]:
+        customer["shipping"] = {
+            "phone": None,
+            **shipping,
+            "address": payment_methods.full_address(shipping["address"]),
+        }
     metadata.merge(customer, params)
     customer.setdefault("_", {})["lookup"] = customer["email"]
 
 
-def _set_default(account: Account, customer: Resource, params: Params) -> None:
+def _set_default(
+    account: Account,
+    customer: Resource,
+    params: Params,
+    attached: dict[str, str | None] | None = None,
+) -> None:
+    """`attached` says which method a test id such as pm_card_visa became in the same request."""
     given = params.section("invoice_settings")
     if "default_payment_method" in given:
         wanted = given["default_payment_method"]
+        wanted = (attached or {}).get(wanted) or wanted
         if wanted:
             payment_methods.owned(
                 account, wanted, customer, "invoice_settings[default_payment_method]"

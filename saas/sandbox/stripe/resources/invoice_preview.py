@@ -5,9 +5,9 @@ https://docs.stripe.com/api/invoices/create_preview
 
 from copy import deepcopy
 
-from .. import changing, cycle, lifecycle
+from .. import changing, cycle, invoicing, lifecycle, lines
 from ..account import Account
-from ..errors import invalid, missing_param
+from ..errors import StripeError, missing_param
 from ..params import Params
 from ..resource import Resource
 from . import wanted
@@ -23,8 +23,9 @@ def after_change(account: Account, id: str, wanted: changing.Wanted, proration: 
     """What changing one item costs, billed now or with the next renewal."""
     with account.rehearsal():
         subscription = account.get("subscription", id)
+        before = subscription["latest_invoice"]
         _without_paying(account, subscription, [wanted], proration, None, False)
-        return deepcopy(_next(account, subscription))
+        return deepcopy(_next(account, subscription, before))
 
 
 def _previewed(account: Account, params: Params) -> Resource:
@@ -34,12 +35,9 @@ def _previewed(account: Account, params: Params) -> Resource:
 
     subscription = account.get("subscription", params["subscription"], "subscription")
     if lifecycle.is_over(subscription):
-        raise invalid(
-            "No upcoming invoices for a subscription that has ended.",
-            "subscription",
-            "invoice_upcoming_none",
-        )
+        raise _none(subscription)
     params.get("customer")
+    before = subscription["latest_invoice"]
     changes = [
         wanted.change(account, item, f"subscription_details[items][{n}]")
         for n, item in enumerate(details.get("items") or [])
@@ -53,7 +51,7 @@ def _previewed(account: Account, params: Params) -> Resource:
             details.get("proration_date"),
             details.get("billing_cycle_anchor") == "now",
         )
-    return _next(account, subscription)
+    return _next(account, subscription, before)
 
 
 def _without_paying(
@@ -76,21 +74,29 @@ def _without_paying(
     )
 
 
-def _next(account: Account, subscription: Resource) -> Resource:
-    """The invoice just made by the change, or the one that the next renewal would bring."""
+def _next(account: Account, subscription: Resource, before: str | None) -> Resource:
+    """The invoice just made by the change, or the one that the next renewal would bring.
+
+    `before` was the latest invoice before the change.
+    """
     now = account.now(lifecycle.clock_of(subscription))
-    latest = account.get("invoice", subscription["latest_invoice"])
-    if latest["created"] == now and latest["billing_reason"] == "subscription_update":
-        return _upcoming(latest)
+    if subscription["latest_invoice"] != before:
+        return _upcoming(account, account.get("invoice", subscription["latest_invoice"]))
+    ends = lifecycle.period_end(subscription)
+    goes_on = not _is_over_by(subscription, ends)
     items = [
-        {**item, "current_period_start": item["current_period_end"]}
+        {**item, "current_period_start": ends}
         for item in subscription["items"]["data"]
+        if goes_on and item["current_period_end"] == ends
     ]
+    if not items and not lines.pending(account, subscription):
+        raise _none(subscription)
     for item in items:
         cycle.turn(subscription, item)
-    period = (now, lifecycle.period_end(subscription))
+    period = (now, ends)
     reason = "subscription_cycle"
-    return _upcoming(cycle.bill(account, subscription, items, reason=reason, period=period))
+    bill = cycle.bill(account, subscription, items, reason=reason, period=period)
+    return _upcoming(account, bill)
 
 
 def _of_new(account: Account, params: Params, details: Params) -> Resource:
@@ -104,9 +110,26 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
         wanted.items(account, details.get("items") or []),
         trial_end=trial_end(details, now),
     )
-    return _upcoming(cycle.begin(account, subscription, customer))
+    return _upcoming(account, cycle.begin(account, subscription, customer))
 
 
-def _upcoming(invoice: Resource) -> Resource:
+def _is_over_by(subscription: Resource, moment: int) -> bool:
+    """Whether it ends instead of being renewed then."""
+    cancel_at = subscription["cancel_at"]
+    return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
+
+
+def _none(subscription: Resource) -> StripeError:
+    return StripeError(
+        f"No upcoming invoices for customer: {subscription['customer']}",
+        status=404,
+        code="invoice_upcoming_none",
+    )
+
+
+def _upcoming(account: Account, invoice: Resource) -> Resource:
+    if invoice["status"] == "draft":  # finalizing it would take the balance into account
+        invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
+        invoicing.total(invoice)
     invoice["id"] = "upcoming_" + invoice["id"]
     return invoice

@@ -135,4 +135,12 @@ def _payments(account: Account, invoice: Resource) -> Resource:
     return pages.listed([visible(payment) for payment in found], url)
 
 
+def _paid_off_stripe(account: Account, invoice: Resource) -> int:
+    """What payment records say was paid elsewhere."""
+    found = account.select("invoice_payment", "parent = ?", invoice["id"])
+    elsewhere = [payment for payment in found if payment["payment"]["type"] == "payment_record"]
+    return sum(payment["amount_paid"] or 0 for payment in elsewhere)
+
+
 expand.INCLUDABLE["invoice", "payments"] = _payments
+expand.INCLUDABLE["invoice", "amount_paid_off_stripe"] = _paid_off_stripe

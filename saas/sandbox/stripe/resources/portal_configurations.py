@@ -6,12 +6,12 @@ from typing import Any
 import stripe
 from stripe.params import billing_portal as shape
 
-from .. import ids, metadata, pages
+from .. import expand, ids, metadata, pages
 from ..account import Account
 from ..errors import invalid
 from ..operations import operation
 from ..params import Params, plain
-from ..resource import Resource
+from ..resource import Resource, note_of
 from ..shapes import shaped
 
 KIND = "billing_portal.configuration"
@@ -35,7 +35,6 @@ FEATURES: dict[str, dict[str, Any]] = {
         "billing_cycle_anchor": "unchanged",
         "default_allowed_updates": [],
         "enabled": False,
-        "products": None,
         "proration_behavior": "none",
         "schedule_at_period_end": {"conditions": []},
         "trial_update_behavior": "end_trial",
@@ -115,6 +114,8 @@ def _apply(account: Account, configuration: Resource, params: Params) -> None:
     for name in features:
         given = plain(features[name])
         _check(account, name, given)
+        if "products" in given:
+            configuration.setdefault("_", {})["products"] = given.pop("products") or []
         configuration["features"][name] = _overlaid(configuration["features"][name], given)
 
 
@@ -146,3 +147,17 @@ def _check_price(account: Account, id: str, product: str, path: str) -> None:
     price = account.get("price", id, path)
     if price["product"] != product or not price["recurring"]:
         raise invalid(f"The price {id} is not a recurring price of the product {product}.", path)
+
+
+def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
+    """What a plan may be changed to: sent only when it is expanded."""
+    stored = account.get(KIND, configuration["id"])
+    return offered(stored)
+
+
+def offered(configuration: Resource) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = note_of(configuration).get("products") or []
+    return found
+
+
+expand.INCLUDABLE[KIND, "features.subscription_update.products"] = _products

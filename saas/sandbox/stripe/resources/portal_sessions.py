@@ -5,7 +5,7 @@ from typing import Any
 import stripe
 from stripe.params import billing_portal as shape
 
-from .. import ids
+from .. import ids, urls
 from ..account import Account
 from ..errors import invalid, missing_param
 from ..operations import operation
@@ -34,11 +34,16 @@ def create(account: Account, params: Params) -> Resource:
         customer=customer["id"],
         flow=_flow(account, params["flow_data"], customer) if "flow_data" in params else None,
         locale=params.get("locale"),
-        return_url=params.get("return_url") or configuration["default_return_url"],
+        return_url=_return_url(params) or configuration["default_return_url"],
         url=f"{account.address}/stripe/portal/{id}",
     )
     session.pop("after_expiration")
     return account.add(session, "billing_portal.session.created")
+
+
+def _return_url(params: Params) -> str | None:
+    given = params.get("return_url")
+    return urls.checked(given, "return_url") if given else None
 
 
 def _configuration(account: Account, params: Params) -> Resource:

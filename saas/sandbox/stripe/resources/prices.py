@@ -6,12 +6,12 @@ from typing import Any
 import stripe
 from stripe import params as shape
 
-from .. import ids, metadata, pages
+from .. import expand, ids, metadata, pages
 from ..account import Account
 from ..errors import invalid, missing_param
 from ..operations import operation
 from ..params import Params
-from ..resource import Resource
+from ..resource import Resource, note_of
 from ..shapes import shaped
 
 # A price recurs every three years at most: how many of each interval that is.
@@ -38,6 +38,8 @@ def update(account: Account, params: Params, id: str) -> Resource:
     price = account.get("price", id)
     params.copy_to(price, "active", "nickname", "tax_behavior")
     metadata.merge(price, params)
+    price["_"].setdefault("currency_options", {price["currency"]: _option(price)})
+    price["_"]["currency_options"] |= currencies(params)
     if "lookup_key" in params:
         transfer = params.get("transfer_lookup_key", False)
         _take_lookup_key(account, price, params["lookup_key"], transfer=transfer)
@@ -74,7 +76,30 @@ def build_price(account: Account, given: Params, product: str) -> Resource:
         unit_amount_decimal=exact,
     )
     metadata.merge(price, given)
+    price["_"] = {"currency_options": currencies(given) | {price["currency"]: _option(price)}}
     return price
+
+
+def currencies(given: Params) -> dict[str, dict[str, Any]]:
+    """What the price is in other currencies."""
+    options = given.section("currency_options")
+    return {name.lower(): _in_currency(options[name]) for name in list(options)}
+
+
+def _in_currency(given: Params) -> dict[str, Any]:
+    amount, exact = _amount(given)
+    return _option(
+        {
+            "tax_behavior": given.get("tax_behavior", "unspecified"),
+            "unit_amount": amount,
+            "unit_amount_decimal": exact,
+        }
+    )
+
+
+def _option(price: Resource) -> dict[str, Any]:
+    names = ("tax_behavior", "unit_amount", "unit_amount_decimal")
+    return {"custom_unit_amount": None, **{name: price[name] for name in names}}
 
 
 def inline_price(account: Account, given: Params) -> Resource:
@@ -145,3 +170,12 @@ def _matches(price: Resource, params: Params) -> bool:
     return all(value in (None, price[name]) for name, value in wanted.items()) and (
         keys is None or price["lookup_key"] in keys
     )
+
+
+def _currency_options(account: Account, price: Resource) -> dict[str, Any]:
+    """The price in each of its currencies, its own among them: sent only when it is expanded."""
+    stored = note_of(account.get("price", price["id"])).get("currency_options")
+    return stored or {price["currency"]: _option(price)}
+
+
+expand.INCLUDABLE["price", "currency_options"] = _currency_options

@@ -35,8 +35,7 @@ def create(account: Account, params: Params) -> Resource:
     if account.find("product", product["id"]):
         raise invalid("Product already exists.", param="id", code="resource_already_exists")
 
-    params.copy_to(product, *COPIED)
-    metadata.merge(product, params)
+    _apply(product, params)
     account.add(product, "product.created")
     if "default_price_data" in params:
         _price(account, product, params["default_price_data"])
@@ -51,8 +50,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/products/<id>", shape.ProductUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     product = account.live("product", id)
-    params.copy_to(product, *COPIED)
-    metadata.merge(product, params)
+    _apply(product, params)
     if price := params.get("default_price"):
         product["default_price"] = account.get("price", price, "default_price")["id"]
     product["updated"] = account.now()
@@ -79,6 +77,13 @@ def list_all(account: Account, params: Params) -> Resource:
 
     active = {True: "active", False: "inactive", None: None}[params.get("active")]
     return pages.page(account, "product", "/v1/products", params, status=active)
+
+
+def _apply(product: Resource, params: Params) -> None:
+    params.copy_to(product, *COPIED)
+    for name in ("images", "marketing_features"):  # unset, they are empty rather than null
+        product[name] = product[name] or []
+    metadata.merge(product, params)
 
 
 def _price(account: Account, product: Resource, given: Params) -> None:

@@ -19,7 +19,7 @@ from .. import (
     taxes,
 )
 from ..account import Account
-from ..errors import invalid, missing_param
+from ..errors import invalid, missing, missing_param
 from ..operations import operation
 from ..params import Params, plain
 from ..resource import Resource
@@ -77,7 +77,7 @@ def list_all(account: Account, params: Params) -> Resource:
         where.append("json_extract(body, '$.collection_method') = ?")
         values.append(params["collection_method"])
     columns = {"customer": params.get("customer"), "price": params.get("price")}
-    columns["clock"] = params.get("test_clock")
+    columns["clock"] = _clock(params)
     return pages.page(
         account,
         "subscription",
@@ -86,6 +86,14 @@ def list_all(account: Account, params: Params) -> Resource:
         also=(" AND ".join(where), values),
         **columns,
     )
+
+
+def _clock(params: Params) -> str | None:
+    """ "The response will not include subscriptions with test clocks if this and the customer
+    parameter is not set."
+    """
+    clock: str | None = params.get("test_clock", None if "customer" in params else "")
+    return clock
 
 
 @operation("POST", "/subscriptions/<id>", shape.SubscriptionUpdateParams)
@@ -110,7 +118,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 def cancel(account: Account, params: Params, id: str) -> Resource:
     subscription = account.get("subscription", id)
     if lifecycle.is_over(subscription):
-        raise invalid(f"No such subscription: '{id}'", "id", "resource_missing")
+        raise missing("subscription", id, "id")
 
     details = params.section("cancellation_details")
     details.copy_to(subscription["cancellation_details"], "comment", "feedback")
@@ -195,6 +203,7 @@ def _future(moment: int, now: int, param: str) -> int:
 def _settings(account: Account, subscription: Resource, customer: Resource, params: Params) -> None:
     """The fields that are simply set."""
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
+    _check_collection(subscription, params)
     metadata.merge(subscription, params)
     if method := params.get("default_payment_method"):
         param = "default_payment_method"
@@ -204,9 +213,10 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
             subscription["payment_settings"], "save_default_payment_method", "payment_method_types"
         )
     if "trial_settings" in params:
-        subscription["trial_settings"] = plain(params["trial_settings"])
+        subscription["trial_settings"] = cycle.trial_settings(plain(params["trial_settings"]))
     if "automatic_tax" in params:
         enabled = params["automatic_tax"]["enabled"]
+        taxes.check(account, enabled)
         subscription["automatic_tax"] = taxes.subscription_fields(enabled)
     if "pause_collection" in params:
         pause = plain(params["pause_collection"])
@@ -215,6 +225,21 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
         raise invalid("This sandbox plays the flexible billing mode only.", "billing_mode[type]")
     given = params.section("cancellation_details")
     given.copy_to(subscription["cancellation_details"], "comment", "feedback")
+
+
+def _check_collection(subscription: Resource, params: Params) -> None:
+    """ "Number of days a customer has to pay invoices": only where an invoice is sent."""
+    by_invoice = subscription["collection_method"] == "send_invoice"
+    if params.get("days_until_due") and not by_invoice:
+        raise invalid(
+            "`days_until_due` can only be set if `collection_method` is `send_invoice`.",
+            "days_until_due",
+        )
+    if by_invoice and not subscription["days_until_due"]:
+        raise invalid(
+            "If `collection_method` is set to `send_invoice`, you must specify `days_until_due`.",
+            "days_until_due",
+        )
 
 
 def _set_end(account: Account, subscription: Resource, params: Params) -> None:

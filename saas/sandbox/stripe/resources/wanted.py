@@ -12,7 +12,11 @@ def items(account: Account, given: list[Params]) -> list[tuple[Resource, int, di
     """(price, quantity, metadata) for each item of a new subscription."""
     if not given:
         raise missing_param("items")
-    return [_wanted(account, item, f"items[{n}]") for n, item in enumerate(given)]
+    found = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(given)]
+    prices = [price["id"] for price, *_ in found]
+    if len(set(prices)) < len(prices):
+        raise invalid("Cannot add multiple subscription items with the same price.", "items")
+    return found
 
 
 def change(account: Account, item: Params, path: str) -> changing.Wanted:

@@ -1,13 +1,11 @@
 """Where events are delivered. https://docs.stripe.com/api/webhook_endpoints"""
 
-from urllib.parse import urlsplit
-
 import stripe
 from stripe import params as shape
 
-from .. import ids, metadata, pages
+from .. import ids, metadata, pages, urls
 from ..account import Account
-from ..errors import StripeError, invalid
+from ..errors import invalid
 from ..operations import operation
 from ..params import Params
 from ..resource import Resource
@@ -33,7 +31,7 @@ def create(account: Account, params: Params) -> Resource:
         enabled_events=_events(params),
         metadata=metadata.merged({}, params.get("metadata") or {}),
         status="enabled",
-        url=_url(params["url"]),
+        url=urls.checked(params["url"], "url"),
     )
     del endpoint["secret"]
     endpoint["_"] = {"secret": secret}
@@ -51,7 +49,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 def update(account: Account, params: Params, id: str) -> Resource:
     endpoint = account.live(KIND, id)
     if "url" in params:
-        endpoint["url"] = _url(params["url"])
+        endpoint["url"] = urls.checked(params["url"], "url")
     if "enabled_events" in params:
         endpoint["enabled_events"] = _events(params)
     if "disabled" in params:
@@ -82,14 +80,3 @@ def _events(params: Params) -> list[str]:
     if not wanted:
         raise invalid("You must select at least one event.", "enabled_events")
     return wanted
-
-
-def _url(given: str) -> str:
-    """http as well as https, as in Stripe's test mode."""
-    try:
-        parts = urlsplit(given)
-    except ValueError:
-        parts = urlsplit("")
-    if parts.scheme in ("http", "https") and parts.hostname:
-        return given
-    raise StripeError("Not a valid URL", code="url_invalid", param="url")

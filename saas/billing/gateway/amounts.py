@@ -1,0 +1,215 @@
+"""Items, prices and discounts of a subscription, as far as its amount follows from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from flask import current_app
+
+from saas.billing.gateway import reading
+from saas.billing.gateway.calling import Gone, KeyRefused, Refused, call, given
+
+if TYPE_CHECKING:
+    from saas.billing.gateway.subscriptions import Subscription
+
+    S = TypeVar("S", bound=Subscription)
+
+log = logging.getLogger("saas.billing")
+
+_MOST_COUPONS = 1000  # remembered by a process
+
+
+@dataclass(frozen=True)
+class Coupon:
+    """What a coupon takes off. Stripe never changes these fields of a coupon.
+
+    `products`: those it is limited to; None for all; `UNKNOWN` where Stripe has not said.
+    """
+
+    created: int
+    duration: str
+    percent_off: Decimal | None
+    amounts_off: Mapping[str, int]  # by currency
+    products: frozenset[str] | None
+
+
+UNKNOWN: frozenset[str] = frozenset(("unknown",))
+
+
+@dataclass(frozen=True)
+class Discount:
+    """A coupon at work on a subscription, an item or a customer; `coupon` None: not readable."""
+
+    coupon_id: str
+    ends: datetime | None = None
+    coupon: Coupon | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a subscription. `unit_amount` is None for what is metered or in tiers."""
+
+    price_id: str
+    product_id: str
+    currency: str
+    interval: str
+    interval_count: int
+    unit_amount: Decimal | None
+    quantity: int | None
+    discounts: tuple[Discount, ...] = ()
+    plus_tax: bool = False
+    group_size: int = 1  # a package's price is for so many
+    rounds_up: bool = True
+
+    @property
+    def amount(self) -> Decimal | None:
+        if self.unit_amount is None or self.quantity is None:
+            return None
+        rounding = ROUND_CEILING if self.rounds_up else ROUND_FLOOR
+        groups = (Decimal(self.quantity) / self.group_size).to_integral_value(rounding)
+        return self.unit_amount * groups
+
+
+def read_items(subscription: Any) -> tuple[Item, ...]:
+    tax = reading.part(subscription, "automatic_tax")
+    tax_is_on = bool(tax) and reading.flag(tax, "enabled")
+    rates = reading.optional_entries(subscription, "default_tax_rates")
+    items = reading.entries(subscription, "items")
+    return tuple(_item(item, tax_is_on, rates) for item in items)
+
+
+def read_discounts(subscription: Any) -> tuple[Discount, ...]:
+    """The subscription's own, or else the customer's, which only then apply."""
+    if own := _discounts(subscription):
+        return own
+    customer = reading.part(subscription, "customer")
+    is_shown = customer is not None and not isinstance(customer, str)
+    inherited = reading.part(customer, "discount") if is_shown else None
+    return (_discount(inherited),) if inherited else ()
+
+
+def with_coupons(subscriptions: Iterable[S]) -> list[S]:
+    """The same subscriptions, with what their coupons take off: one call for each new coupon."""
+    return [
+        replace(
+            each,
+            discounts=tuple(map(_with_coupon, each.discounts)),
+            items=tuple(
+                replace(item, discounts=tuple(map(_with_coupon, item.discounts)))
+                for item in each.items
+            ),
+        )
+        for each in subscriptions
+    ]
+
+
+def _item(item: Any, tax_is_on: bool, rates: Iterable[Any]) -> Item:
+    price, own_rates = reading.part(item, "price"), reading.optional_entries(item, "tax_rates")
+    recurring = reading.part(price, "recurring")
+    grouped = reading.part(price, "transform_quantity")
+    excluded = any(not reading.flag(rate, "inclusive") for rate in own_rates or rates)
+    if tax_is_on:
+        excluded = reading.optional_text(price, "tax_behavior") != "inclusive"
+    return Item(
+        price_id=reading.text(price, "id"),
+        product_id=reading.id_of(price, "product") or "",
+        currency=reading.text(price, "currency"),
+        interval=reading.text(recurring, "interval") if recurring else "",
+        interval_count=reading.number(recurring, "interval_count") if recurring else 1,
+        unit_amount=_unit_amount(price, recurring),
+        quantity=reading.optional_number(item, "quantity"),
+        discounts=_discounts(item),
+        plus_tax=excluded,
+        group_size=reading.number(grouped, "divide_by") if grouped else 1,
+        rounds_up=reading.text(grouped, "round") == "up" if grouped else True,
+    )
+
+
+def _unit_amount(price: Any, recurring: Any) -> Decimal | None:
+    if reading.optional_text(price, "billing_scheme") not in (None, "per_unit"):
+        return None
+    if recurring and reading.text(recurring, "usage_type") != "licensed":
+        return None
+    exact = reading.optional_decimal(price, "unit_amount_decimal")
+    amount = reading.optional_number(price, "unit_amount")
+    return exact if exact is not None or amount is None else Decimal(amount)
+
+
+def _discounts(holder: Any) -> tuple[Discount, ...]:
+    """Those that were not expanded are ids."""
+    return tuple(_discount(each) for each in reading.optional_ids(holder, "discounts"))
+
+
+def _discount(found: Any) -> Discount:
+    """A discount; one that was not expanded says nothing but its own id."""
+    if isinstance(found, str):
+        return Discount("")
+    source = reading.part(found, "source")
+    holder = source if source is not None else found
+    coupon = reading.part(holder, "coupon")
+    is_object = coupon is not None and not isinstance(coupon, str)
+    is_shown = is_object and reading.optional_text(coupon, "duration") is not None
+    return Discount(
+        coupon_id=reading.id_of(holder, "coupon") or "",
+        ends=reading.optional_moment(found, "end"),
+        coupon=_coupon(coupon, UNKNOWN) if is_shown else None,  # an id and a deleted one are not
+    )
+
+
+def _with_coupon(discount: Discount) -> Discount:
+    """With the coupon as Stripe has it now, unless that is a newer one by the same id."""
+    shown = discount.coupon
+    known = _known_coupon(discount.coupon_id, shown.created if shown else None)
+    return replace(discount, coupon=known or shown)
+
+
+def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
+    if not coupon_id:
+        return None
+    kept: dict[str, Coupon | None] = current_app.extensions.setdefault("stripe_coupons", {})
+    if coupon_id not in kept:
+        if len(kept) >= _MOST_COUPONS:
+            kept.clear()
+        try:
+            kept[coupon_id] = _fetch_coupon(coupon_id)
+        except (Refused, KeyRefused) as error:
+            log.warning("coupon %s cannot be read: %s", coupon_id, error)
+            return None
+    found = kept[coupon_id]
+    return found if found and created in (None, found.created) else None
+
+
+def _fetch_coupon(coupon_id: str) -> Coupon | None:
+    """None for a coupon that was deleted, which existing discounts outlive."""
+    expand: Any = {"expand": ["applies_to", "currency_options"]}
+    try:
+        return call(
+            lambda client: _coupon(client.v1.coupons.retrieve(given(coupon_id), expand), None)
+        )
+    except Gone:
+        return None
+
+
+def _coupon(found: Any, otherwise: frozenset[str] | None) -> Coupon:
+    scope = reading.part(found, "applies_to")
+    return Coupon(
+        created=reading.number(found, "created"),
+        duration=reading.text(found, "duration"),
+        percent_off=reading.optional_decimal(found, "percent_off"),
+        amounts_off=dict(_amounts_off(found)),
+        products=frozenset(reading.texts(scope, "products")) if scope else otherwise,
+    )
+
+
+def _amounts_off(coupon: Any) -> Iterator[tuple[str, int]]:
+    options = reading.part(coupon, "currency_options")
+    for currency in options.to_dict() if options else {}:
+        yield currency, reading.number(reading.part(options, currency), "amount_off")
+    amount = reading.optional_number(coupon, "amount_off")
+    if amount is not None:
+        yield reading.text(coupon, "currency"), amount

@@ -1,0 +1,166 @@
+"""Read the fields of Stripe's answers: what is optional may be missing, what is odd has a name.
+
+Stripe leaves fields out and sends null where its types allow it. Every other surprise raises
+`Unreadable` with the name of the field, so that no caller meets an AttributeError or a TypeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from saas.billing.gateway.calling import Unreadable, when
+
+_LATEST = 2**33  # seconds: the year 2242
+
+
+def text(holder: Any, name: str) -> str:
+    """Return a text that is always there."""
+    value = optional_text(holder, name)
+    if value is None:
+        _fail(holder, name, "is missing")
+    return value
+
+
+def optional_text(holder: Any, name: str) -> str | None:
+    value = _value(holder, name)
+    if value is not None and (not isinstance(value, str) or "\0" in value):
+        _fail(holder, name, "is not text")
+    return value or None
+
+
+def number(holder: Any, name: str) -> int:
+    """Return a whole number that is always there."""
+    value = optional_number(holder, name)
+    if value is None:
+        _fail(holder, name, "is missing")
+    return value
+
+
+def optional_number(holder: Any, name: str) -> int | None:
+    value = _value(holder, name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool):
+        _fail(holder, name, "is not a whole number")
+    return value
+
+
+def optional_decimal(holder: Any, name: str) -> Decimal | None:
+    """Return a decimal, which Stripe sends as a number or as text."""
+    value = _value(holder, name)
+    try:
+        return None if value is None else Decimal(str(value))
+    except InvalidOperation:
+        _fail(holder, name, "is not a number")
+
+
+def flag(holder: Any, name: str) -> bool:
+    """Return a boolean that is always there."""
+    value = _value(holder, name)
+    if not isinstance(value, bool):
+        _fail(holder, name, "is neither true nor false")
+    return value
+
+
+def moment(holder: Any, name: str) -> datetime:
+    """Return a time that is always there."""
+    value = optional_moment(holder, name)
+    if value is None:
+        _fail(holder, name, "is missing")
+    return value
+
+
+def optional_moment(holder: Any, name: str) -> datetime | None:
+    value = optional_number(holder, name)
+    if value is not None and not 0 <= value < _LATEST:
+        _fail(holder, name, "is not a time")
+    return None if value is None else when(value)
+
+
+def part(holder: Any, name: str) -> Any:
+    """Return an object within an object; None where there is none, or its id where it is an id."""
+    value = _value(holder, name)
+    if value is not None and not isinstance(value, str) and not _is_object(value):
+        _fail(holder, name, "is not an object")
+    return value
+
+
+def id_of(holder: Any, name: str) -> str | None:
+    """Return the id in a field that holds an id, or the object itself where it was expanded."""
+    value = part(holder, name)
+    if not _is_object(value):
+        return value or None
+    id = optional_text(value, "id")
+    if id is None:
+        _fail(holder, name, "has no id")
+    return id
+
+
+def entries(holder: Any, name: str = "data") -> list[Any]:
+    """Return the objects of a list, or of the list object that a field holds.
+
+    One that is missing is no empty list: everybody would lose a plan by an answer cut short.
+    """
+    value = _value(holder, name)
+    if _is_object(value):
+        value = _value(value, "data")
+    if not isinstance(value, list) or not all(map(_is_object, value)):
+        _fail(holder, name, "is not a list of objects")
+    return list(value)
+
+
+def optional_entries(holder: Any, name: str) -> list[Any]:
+    """Return the objects of a list; none where Stripe left it out."""
+    return [] if _value(holder, name) is None else entries(holder, name)
+
+
+def optional_ids(holder: Any, name: str) -> list[Any]:
+    """Return a list of ids, or of objects where they were expanded; none if missing."""
+    value = _value(holder, name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(
+        isinstance(each, str) or _is_object(each) for each in value
+    ):
+        _fail(holder, name, "is not a list of ids or objects")
+    return list(value)
+
+
+def texts(holder: Any, name: str) -> list[str]:
+    """Return a list of texts; an empty one if it is missing."""
+    value = _value(holder, name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        _fail(holder, name, "is not a list of texts")
+    return list(value)
+
+
+def metadata(holder: Any) -> dict[str, str]:
+    """Return the metadata of an object; empty where there is none."""
+    found = part(holder, "metadata")
+    values: Mapping[str, Any] = found.to_dict() if _is_object(found) else {}
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def is_deleted(holder: Any) -> bool:
+    """Whether this stands for an object that was deleted at Stripe; an id alone does not."""
+    return _is_object(holder) and _value(holder, "deleted") is True
+
+
+def _value(holder: Any, name: str) -> Any:
+    if not _is_object(holder):
+        raise Unreadable(f"Stripe's answer could not be read: {name} is asked of what is no object")
+    return holder[name] if name in holder else None  # noqa: SIM401 - has no `get`
+
+
+def _is_object(value: Any) -> bool:
+    return hasattr(value, "to_dict")
+
+
+def _fail(holder: Any, name: str, why: str) -> NoReturn:
+    kind = getattr(holder, "object", "object")
+    raise Unreadable(f"Stripe's answer could not be read: {kind}.{name} {why}")

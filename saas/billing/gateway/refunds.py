@@ -1,0 +1,143 @@
+"""Ending a subscription that should not be, and giving back what was paid for it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from saas.billing.gateway import reading
+from saas.billing.gateway.calling import Gone, Refused, call, call_unless_gone, given
+
+if TYPE_CHECKING:
+    import stripe
+
+log = logging.getLogger("saas.billing")
+
+# Why `end_and_refund` ended something, for whoever looks at Stripe later.
+SECOND = "second subscription, ended and refunded"
+CLOSED = "subscription of a closed account, ended and refunded"
+NOT_REFUNDED = "ended, and the refund was refused"
+
+
+@dataclass(frozen=True)
+class _Payment:
+    """A payment of an invoice: what it is refunded by, and how much was paid."""
+
+    by: dict[str, str]  # {"payment_intent": id} or {"charge": id}
+    paid: int
+
+
+def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> None:
+    """Refund the last payment of a subscription and end it, once however often it is asked.
+
+    `why` is `SECOND` or `CLOSED`, and is kept at Stripe as the comment of the cancellation. With
+    `since` only the part of the paid period after that moment is given back: the amount follows
+    from what is at Stripe, so that a repetition asks for the same one.
+
+    In this order: one that has ended is not looked at again, and a crash in between would keep
+    the money. Where Stripe refuses the refund it is ended all the same, because it would be charged
+    again, and neither the comment nor a mail calls it refunded.
+    """
+    try:
+        invoice, payments = _last_paid(subscription_id)
+    except Gone:
+        return
+    comment = why
+    try:
+        for payment in payments:
+            _refund(payment, _share_of(payment.paid, invoice, since), why)
+    except (Refused, Gone) as error:
+        log.error("subscription %s is ended and not refunded: %s", subscription_id, error)
+        comment = NOT_REFUNDED
+    else:
+        log.warning("subscription %s: %s", subscription_id, why)
+    told: Any = {"cancellation_details": {"comment": comment}}
+    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), told))
+
+
+def refunded(subscription_id: str) -> tuple[int, str]:
+    """Return how much of a subscription's last payment was given back, and its currency."""
+    invoice, payments = _last_paid(subscription_id)
+    currency = reading.text(invoice, "currency") if invoice else ""
+    return sum(_given_back(_refunds_of(payment)) for payment in payments), currency
+
+
+def _last_paid(subscription_id: str) -> tuple[Any, list[_Payment]]:
+    """Return the last invoice of a subscription and how it was paid."""
+
+    def fetch(client: stripe.StripeClient) -> tuple[Any, list[_Payment]]:
+        subscription = client.v1.subscriptions.retrieve(given(subscription_id))
+        invoice_id = reading.id_of(subscription, "latest_invoice")
+        if invoice_id is None:
+            return None, []
+        invoice = client.v1.invoices.retrieve(invoice_id)
+        page = client.v1.invoice_payments.list(
+            {"invoice": invoice_id, "status": "paid", "limit": 100}
+        )
+        payments = [_payment(each, invoice_id) for each in reading.entries(page)]
+        return invoice, [payment for payment in payments if payment]
+
+    return call(fetch)
+
+
+def _payment(found: Any, invoice_id: str) -> _Payment | None:
+    """Return how a payment can be refunded; None for one that was made outside of Stripe."""
+    payment, paid = reading.part(found, "payment"), reading.optional_number(found, "amount_paid")
+    for name in ("payment_intent", "charge"):
+        if id := reading.id_of(payment, name):
+            return _Payment({name: id}, paid or 0)
+    kind = reading.optional_text(payment, "type")
+    log.warning("invoice %s was paid outside of Stripe (%s): refund it there", invoice_id, kind)
+    return None
+
+
+def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
+    """Return what of a payment falls on the time after `since`; all of it where that is unknown."""
+    periods = [
+        (reading.moment(period, "end"), reading.moment(period, "start"))
+        for line in reading.optional_entries(invoice, "lines")
+        if (period := reading.part(line, "period"))
+    ]
+    if since is None or not periods:
+        return paid
+    end = max(periods)[0]
+    start = min(begun for ended, begun in periods if ended == end)
+    if since <= start or start == end:
+        return paid
+    return paid * max(0, int((end - since).total_seconds())) // int((end - start).total_seconds())
+
+
+def _refund(payment: _Payment, amount: int, why: str) -> None:
+    """Refund so much of a payment, at most what is left of it, unless it was done before."""
+    before = _refunds_of(payment)
+    amount = min(amount, payment.paid - _given_back(before))
+    if amount <= 0 or _has_ours(before):
+        return
+    (id,) = payment.by.values()
+    params: Any = {**payment.by, "amount": amount, "metadata": {"saas": why}}
+    try:
+        call(lambda c: c.v1.refunds.create(params, {"idempotency_key": f"refund-once:{id}"}))
+    except Refused as error:
+        # Already refunded by hand, or by another process that had asked for another amount.
+        if error.code != "charge_already_refunded" and not _has_ours(_refunds_of(payment)):
+            raise
+        log.info("payment %s was refunded already: %s", id, error)
+
+
+def _refunds_of(payment: _Payment) -> list[Any]:
+    params: Any = {**payment.by, "limit": 100}
+    return call(lambda client: reading.entries(client.v1.refunds.list(params)))
+
+
+def _given_back(refunds: list[Any]) -> int:
+    return sum(
+        reading.number(each, "amount")
+        for each in refunds
+        if reading.optional_text(each, "status") not in ("failed", "canceled")
+    )
+
+
+def _has_ours(refunds: list[Any]) -> bool:
+    return any(reading.metadata(each).get("saas") in (SECOND, CLOSED) for each in refunds)

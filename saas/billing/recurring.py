@@ -1,0 +1,120 @@
+"""What a subscription costs each time, worked out from the subscription alone.
+
+So that a list of Stripe's is enough to compare everybody. Nothing is guessed: what one number
+cannot tell (metered items, tiers, several intervals, another currency) is left unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from saas import charges
+from saas.billing.gateway import UNKNOWN, Discount, Item, Subscription
+from saas.charges import Recurring
+
+
+@dataclass
+class _Line:
+    """An item's amount while discounts are being taken off it."""
+
+    product_id: str
+    amount: Decimal
+
+
+def of(subscription: Subscription, price_id: str | None) -> Recurring | None:
+    """What recurs, told from the item with this price; None where there are no items."""
+    items = subscription.items
+    main = next((item for item in items if item.price_id == price_id), items[0] if items else None)
+    if main is None:
+        return None
+    currency = subscription.currency or main.currency
+    renews = min(subscription.period_ends.values(), default=None)
+    full = _total(items, main, currency)
+    return Recurring(
+        amount=_discounted(subscription, renews, currency) if full is not None else None,
+        full_amount=full,
+        currency=currency,
+        interval=main.interval,
+        interval_count=main.interval_count,
+        quantity=main.quantity,
+        discounts=tuple(_told(each, currency) for each in _lasting(subscription, renews)),
+        plus_tax=any(item.plus_tax for item in items),
+    )
+
+
+def _total(items: Sequence[Item], main: Item, currency: str) -> int | None:
+    rhythm = (currency, main.interval, main.interval_count)
+    if any((each.currency, each.interval, each.interval_count) != rhythm for each in items):
+        return None
+    amounts = [each.amount for each in items]
+    if any(amount is None for amount in amounts):
+        return None
+    return sum(_rounded(amount) for amount in amounts if amount is not None)
+
+
+def _discounted(subscription: Subscription, renews: datetime | None, currency: str) -> int | None:
+    """Discounts on items come first, then the subscription's, each on what the last has left."""
+    items = subscription.items
+    lines = [_Line(each.product_id, Decimal(_rounded(each.amount or 0))) for each in items]
+    steps = [
+        (each, [line]) for line, item in zip(lines, items, strict=True) for each in item.discounts
+    ]
+    steps += [(each, lines) for each in subscription.discounts]
+    for discount, on in steps:
+        if _recurs(discount, renews) and not _take_off(discount, on, currency):
+            return None
+    return _rounded(sum((line.amount for line in lines), Decimal(0)))
+
+
+def _take_off(discount: Discount, lines: Sequence[_Line], currency: str) -> bool:
+    """Take a discount off these lines; False where it is not known how much."""
+    coupon = discount.coupon
+    if coupon is None or (coupon.products == UNKNOWN and len(lines) > 1):
+        return False
+    limited = coupon.products not in (None, UNKNOWN)
+    eligible = [line for line in lines if not limited or line.product_id in (coupon.products or ())]
+    total = sum((line.amount for line in eligible), Decimal(0))
+    if coupon.percent_off is not None:
+        off = Decimal(_rounded(total * coupon.percent_off / 100))
+    elif currency in coupon.amounts_off:
+        off = min(Decimal(coupon.amounts_off[currency]), total)
+    else:
+        return False
+    for line in eligible:
+        line.amount -= line.amount / total * off if total else 0
+    return True
+
+
+def _lasting(subscription: Subscription, renews: datetime | None) -> Iterable[Discount]:
+    on_items = (each for item in subscription.items for each in item.discounts)
+    return (each for each in (*on_items, *subscription.discounts) if _applies(each, renews))
+
+
+def _applies(discount: Discount, renews: datetime | None) -> bool:
+    """Whether the next invoice has it still: by Stripe's own dates, not by our clock."""
+    return discount.ends is None or renews is None or discount.ends > renews
+
+
+def _recurs(discount: Discount, renews: datetime | None) -> bool:
+    once = discount.coupon is not None and discount.coupon.duration == "once"
+    return _applies(discount, renews) and not once
+
+
+def _told(discount: Discount, currency: str) -> charges.Discount:
+    coupon = discount.coupon
+    if coupon is None:
+        return charges.Discount(ends=discount.ends)
+    percent = coupon.percent_off
+    return charges.Discount(
+        percent_off=f"{percent.normalize():f}" if percent is not None else None,
+        amount_off=coupon.amounts_off.get(currency) if percent is None else None,
+        ends=discount.ends,
+        once=coupon.duration == "once",
+    )
+
+
+def _rounded(amount: Decimal | int) -> int:
+    return int(Decimal(amount).to_integral_value(ROUND_HALF_UP))

@@ -1,0 +1,41 @@
+"""Mailboxes whose trial was used by an account that is gone: keyed hashes, never addresses."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from datetime import datetime
+
+from flask import current_app
+from sqlalchemy import select
+from sqlalchemy.orm import Mapped, mapped_column
+
+from saas import database, limits
+from saas.database import Model, UTCDateTime, db
+
+
+class UsedTrial(Model):
+    """A mailbox that has had its trial. Without the secret key the hash leads to no address."""
+
+    __tablename__ = "used_trials"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    used_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+def remember(email: str, used_at: datetime) -> None:
+    """Remember the mailbox of an account that is being deleted. Call inside `writing()`."""
+    key = current_app.config["SECRET_KEY"]
+    database.insert_if_new(UsedTrial, hash=_hash(key, email), used_at=used_at)
+
+
+def is_used(email: str) -> bool:
+    """Whether a deleted account has used the trial of this mailbox."""
+    keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
+    hashes = [_hash(key, email) for key in keys]
+    return db.session.scalar(select(UsedTrial.hash).where(UsedTrial.hash.in_(hashes))) is not None
+
+
+def _hash(key: str, email: str) -> bytes:
+    mailbox = limits.fold(email.lower())
+    return hmac.digest(key.encode(), b"used-trial:" + mailbox.encode(), hashlib.sha256)

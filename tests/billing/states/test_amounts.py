@@ -1,0 +1,234 @@
+"""Items, prices and discounts in unusual shapes: the right amount or none, never a wrong one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from saas.auth.models import User
+from tests.billing.live import LiveShop, tell
+from tests.billing.states.telling import (
+    as_it_is,
+    at_stripe,
+    item,
+    items,
+    new_event,
+    plan,
+    ring,
+    stored,
+    stripe_saying,
+    subscription_of,
+)
+
+MONTHLY = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
+
+
+def priced(shop: LiveShop, ann: User, **price: Any) -> dict[str, Any]:
+    """Ann's item with another price's fields."""
+    own = item(shop, ann, shop.price["pro", "monthly"])
+    return {**own, "price": {**own["price"], **price}}
+
+
+def extra(shop: LiveShop, ann: User, quantity: int = 1, **price: Any) -> dict[str, Any]:
+    """Another item beside Ann's own, of another product."""
+    found = priced(shop, ann, id="price_extra", product="prod_extra", **price)
+    return {**found, "id": "si_extra", "quantity": quantity}
+
+
+def discount(shop: LiveShop, **terms: Any) -> dict[str, Any]:
+    """A discount as Stripe shows it, of a coupon that really exists."""
+    ends, scope = terms.pop("ends", None), terms.pop("applies_to", None)
+    given = {"duration": "forever", **terms}
+    coupon = at_stripe(shop).coupons.create(given).to_dict(for_json=True)
+    if scope:
+        coupon["applies_to"] = {"products": scope}
+    return {
+        "id": "di_1", "object": "discount", "start": 1, "end": ends, "promotion_code": None,
+        "source": {"type": "coupon", "coupon": coupon},
+    }  # fmt: skip
+
+
+def amount(shop: LiveShop, ann: User, **changes: Any) -> int | None:
+    """What our copy says that recurs, when Stripe shows the subscription so."""
+    with stripe_saying(shop, ann, as_it_is(shop, ann, **changes)):
+        assert ring(shop, ann) == "applied"
+    found = stored(shop, ann)
+    assert plan(shop, ann) == "pro"
+    assert found.stripe_recurring
+    told: int | None = found.stripe_recurring["amount"]
+    return told
+
+
+@pytest.mark.parametrize(
+    ("price", "quantity", "expected"),
+    [
+        ({"unit_amount": None, "unit_amount_decimal": "0.5"}, 1001, 501),
+        ({"unit_amount": None, "unit_amount_decimal": None, "billing_scheme": "tiered"}, 3, None),
+        ({"recurring": {**MONTHLY, "usage_type": "metered"}}, 1, None),
+        ({"transform_quantity": {"divide_by": 10, "round": "up"}}, 11, 3000),
+        ({"transform_quantity": {"divide_by": 10, "round": "down"}}, 19, 1500),
+        ({"currency": "eur"}, 1, None),
+        ({}, 0, 0),
+        ({}, None, None),
+    ],
+    ids=["fraction", "tiers", "metered", "package", "part", "foreign currency", "none", "unsaid"],
+)  # fmt: skip
+def test_a_price_of_any_kind_gives_the_right_amount_or_none(
+    shop: LiveShop, ann: User, price: Any, quantity: int | None, expected: int | None
+) -> None:
+    own = {**priced(shop, ann, **price), "quantity": quantity}
+
+    assert amount(shop, ann, items=items(own)) == expected
+
+
+def test_items_of_several_intervals_are_no_single_amount(shop: LiveShop, ann: User) -> None:
+    yearly = {**MONTHLY, "interval": "year"}
+    monthly = extra(shop, ann, 2, unit_amount=500, unit_amount_decimal="500")
+    own = priced(shop, ann)
+
+    assert amount(shop, ann, items=items(own, monthly)) == 2500
+    found = items(own, extra(shop, ann, recurring=yearly))
+    assert amount(shop, ann, items=found) is None
+
+
+@pytest.mark.parametrize(
+    ("terms", "expected"),
+    [
+        ({"percent_off": 50}, 1250),
+        ({"amount_off": 700, "currency": "usd"}, 1800),
+        ({"amount_off": 700, "currency": "eur"}, None),
+        ({"percent_off": 50, "ends": 1}, 2500),
+    ],
+    ids=["of all", "an amount", "of another currency", "over"],
+)
+def test_a_discount_on_several_items(
+    shop: LiveShop, ann: User, terms: Any, expected: int | None
+) -> None:
+    found = items(
+        priced(shop, ann), extra(shop, ann, 2, unit_amount=500, unit_amount_decimal="500")
+    )
+
+    assert amount(shop, ann, items=found, discounts=[discount(shop, **terms)]) == expected
+
+
+def test_a_discount_on_one_item_leaves_the_other_alone(shop: LiveShop, ann: User) -> None:
+    own = {**priced(shop, ann), "discounts": [discount(shop, percent_off=50)]}
+    found = items(own, extra(shop, ann, unit_amount=500, unit_amount_decimal="500"))
+
+    assert amount(shop, ann, items=found) == 1250
+
+
+def test_a_coupon_that_was_deleted_counts_where_it_can_only_mean_one_item(
+    shop: LiveShop, ann: User
+) -> None:
+    """Which products it is for is not shown in the list, and cannot be asked any more."""
+    gone = discount(shop, percent_off=50)
+    at_stripe(shop).coupons.delete(gone["source"]["coupon"]["id"])
+    two = items(priced(shop, ann), extra(shop, ann))
+
+    assert amount(shop, ann, discounts=[gone]) == 750
+    assert amount(shop, ann, discounts=[gone], items=two) is None
+
+
+def test_a_discount_of_the_customer_counts_where_the_subscription_has_none(
+    shop: LiveShop, ann: User
+) -> None:
+    customer = at_stripe(shop).customers.retrieve(ann.stripe_customer_id).to_dict(for_json=True)
+    coupon = at_stripe(shop).coupons.create({"duration": "forever", "percent_off": 10})
+    of_customer = discount(shop, percent_off=1)
+    of_customer["source"]["coupon"] = coupon.id  # deeper than a list can be expanded
+    customer["discount"] = of_customer
+
+    assert amount(shop, ann, customer=customer) == 1350
+    own = [discount(shop, percent_off=20)]
+    assert amount(shop, ann, customer=customer, discounts=own) == 1200
+
+
+def test_a_discount_that_ends_with_the_period_is_not_in_the_next_price(
+    shop: LiveShop, ann: User
+) -> None:
+    renews = subscription_of(shop, ann)["items"].data[0].current_period_end
+
+    assert amount(shop, ann, discounts=[discount(shop, percent_off=50, ends=renews)]) == 1500
+    later = discount(shop, percent_off=50, ends=renews + 1)
+    assert amount(shop, ann, discounts=[later]) == 750
+
+
+@pytest.mark.parametrize(
+    ("behavior", "on", "plus"),
+    [("exclusive", True, True), ("inclusive", True, False), ("exclusive", False, False)],
+)
+def test_a_price_before_tax_says_so(
+    shop: LiveShop, ann: User, behavior: str, on: bool, plus: bool
+) -> None:
+    found = items(priced(shop, ann, tax_behavior=behavior))
+
+    amount(shop, ann, items=found, automatic_tax={"enabled": on})
+
+    recurring = stored(shop, ann).recurring
+    assert recurring
+    assert recurring.plus_tax is plus
+
+
+def preview_answers(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
+    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+        if not environ["PATH_INFO"].endswith("/invoices/create_preview"):
+            return shop.gate.app(environ, start_response)
+        start_response(f"{status} No", [("Content-Type", "application/json")])
+        return [json.dumps({"error": error}).encode()]
+
+    return shop.gate.answering(answer)
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_refused_preview_keeps_nothing_else_from_being_written(
+    shop: LiveShop, ann: User, status: int
+) -> None:
+    with preview_answers(shop, status, {"type": "invalid_request_error", "message": "No."}):
+        assert ring(shop, ann) == "applied"
+
+    found = stored(shop, ann)
+    assert found.stripe_next_invoice is None
+    assert found.stripe_recurring
+    assert plan(shop, ann) == "pro"
+
+
+def test_an_outage_at_the_preview_comes_again(shop: LiveShop, ann: User) -> None:
+    subject = {"id": "sub_1", "object": "subscription", "customer": ann.stripe_customer_id}
+    event = new_event()
+    with preview_answers(shop, 500, {"type": "api_error", "message": "Down."}):
+        answer = tell(shop, subject, id=event, kind="customer.subscription.updated")
+        assert answer is not None
+        assert answer.status_code == 503
+    assert plan(shop, ann) == "starter"
+
+    answer = tell(shop, subject, id=event, kind="customer.subscription.updated")
+
+    assert answer is not None
+    assert answer.json() == {"outcome": "applied"}
+    assert stored(shop, ann).stripe_next_invoice
+
+
+def test_paused_collection_promises_no_next_invoice(shop: LiveShop, ann: User) -> None:
+    found = subscription_of(shop, ann).id
+    at_stripe(shop).subscriptions.update(found, {"pause_collection": {"behavior": "void"}})
+
+    ring(shop, ann)
+
+    assert stored(shop, ann).stripe_next_invoice is None
+
+
+def test_a_new_card_of_a_customer_is_no_reason_to_ask(shop: LiveShop, ann: User) -> None:
+    customer = {"id": ann.stripe_customer_id, "object": "customer"}
+
+    def outcome(**changed: Any) -> str:
+        answer = tell(
+            shop, customer, id=new_event(), kind="customer.updated", previous_attributes=changed
+        )
+        assert answer is not None
+        return str(answer.json()["outcome"])
+
+    assert outcome(invoice_settings={"default_payment_method": None}) == "ignored"
+    assert outcome(balance=0) == "applied"

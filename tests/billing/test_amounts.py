@@ -1,0 +1,334 @@
+"""What is shown is what is charged: on the pages, in the mails, in the API and in `verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from saas import plans
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import buying, ownership, setup
+from saas.database import now
+from tests.billing import stripe_side
+from tests.billing.test_mails import CARD, address, advance, mails, sync
+from tests.conftest import Shop
+from tests.visitor import Visitor, eventually
+
+
+@pytest.fixture
+def raised() -> Iterator[None]:
+    """The catalogue of somebody who has raised Pro from $15 to $20."""
+    object.__setattr__(plans.PRO, "monthly", 2000)
+    yield
+    object.__setattr__(plans.PRO, "monthly", 1500)
+
+
+@pytest.fixture
+def ann(quiet_shop: Shop) -> User:
+    return stripe_side.subscriber(quiet_shop, address(quiet_shop))[0]
+
+
+@pytest.fixture
+def visitor(quiet_shop: Shop, ann: User) -> Visitor:
+    visitor = quiet_shop.visitor()
+    visitor.sign_in(ann.email)
+    return visitor
+
+
+def billing(visitor: Visitor, path: str = "/dashboard/billing") -> str:
+    return " ".join(visitor.visit(path).text.split())
+
+
+def update(shop: Shop, ann: User, **changes: Any) -> Any:
+    at_stripe = stripe_side.client(shop).v1
+    (found,) = at_stripe.subscriptions.list({"customer": str(ann.stripe_customer_id)}).data
+    return at_stripe.subscriptions.update(found.id, changes)  # type: ignore[arg-type]
+
+
+def coupon(shop: Shop, **terms: Any) -> str:
+    return stripe_side.client(shop).v1.coupons.create({"duration": "forever", **terms}).id  # type: ignore[typeddict-item]
+
+
+def day(timestamp: int) -> str:
+    return f"{datetime.fromtimestamp(timestamp, UTC):%-d %B %Y}"
+
+
+def subscription(visitor: Visitor) -> dict[str, Any]:
+    found: dict[str, Any] = visitor.visit("/api/user").answer.json()["user"]["subscription"]
+    return found
+
+
+def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
+    quiet_shop: Shop, ann: User, visitor: Visitor, raised: None
+) -> None:
+    with quiet_shop.app.app_context():
+        ids = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"].split(",")
+    prices = quiet_shop.app.config["STRIPE_PRICES"]
+    quiet_shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): tuple(ids)}
+    sync(quiet_shop, ann)
+
+    assert len(ids) == 2
+    for path in ("/dashboard/billing", "/dashboard", "/pricing"):
+        told = billing(visitor, path)
+        assert "$15" in told, path
+        assert "$20" not in told, path
+    assert subscription(visitor)["recurring"]["amount"] == 1500
+    assert "$20" in billing(quiet_shop.visitor(), "/pricing")  # for who buys now
+
+
+def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
+    at_stripe, visitor = stripe_side.client(shop).v1, shop.visitor()
+    free = coupon(shop, percent_off=100)
+    at_stripe.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": free}, "code": "FREE"}
+    )
+    visitor.sign_in(address(shop))
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit(f"{visitor.page.path}/code", code="free")
+    visitor.submit(visitor.page.path.removesuffix("/code"), **CARD)
+    eventually(lambda: subscription(visitor)["status"] == "active")
+
+    told = billing(visitor)
+    assert "$0 a month instead of $15" in told
+    assert "100% off" in told
+    assert "Next invoice $0 on" in told
+    assert "$15 a month" not in told
+    (welcome,) = eventually(
+        lambda: [each for each in mails(shop) if "You are on" in each["subject"]]
+    )
+    assert "You pay $0 a month, 100% off." in welcome["text"]
+
+
+def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: Visitor) -> None:
+    at_stripe = stripe_side.client(quiet_shop).v1
+    extra = at_stripe.prices.create(
+        {
+            "product": at_stripe.products.create({"name": "Extra"}).id,
+            "currency": "usd",
+            "unit_amount": 500,
+            "recurring": {"interval": "month"},
+        }
+    )
+    (item,) = update(quiet_shop, ann)["items"].data
+    changed = update(
+        quiet_shop,
+        ann,
+        items=[{"id": item.id, "quantity": 3}, {"price": extra.id}],
+        proration_behavior="none",
+    )
+    sync(quiet_shop, ann)
+
+    told = billing(visitor)
+    assert "$50 a month" in told
+    assert "Quantity 3" in told
+    assert f"Next invoice $50 on {day(changed['items'].data[0].current_period_end)}" in told
+    assert "The quantity changed to 3: $50 a month" in told
+    assert "$50 a month" in billing(visitor, "/dashboard")
+    found = subscription(visitor)
+    assert (found["recurring"]["amount"], found["recurring"]["quantity"]) == (5000, 3)
+    assert found["next_invoice"]["amount_due"] == 5000
+
+
+def test_prorations_and_balance_are_in_the_next_invoice(
+    quiet_shop: Shop, ann: User, visitor: Visitor
+) -> None:
+    at_stripe = stripe_side.client(quiet_shop).v1
+    advance(quiet_shop, ann.stripe_customer_id, "day")
+    at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -400})
+    (item,) = update(quiet_shop, ann)["items"].data
+    update(
+        quiet_shop, ann, items=[{"id": item.id, "price": quiet_shop.price["business", "monthly"]}]
+    )
+    sync(quiet_shop, ann)
+
+    due = subscription(visitor)["next_invoice"]["amount_due"]
+    assert due not in (1500, 3000)
+    assert "$30 a month" in billing(visitor)
+    advance(quiet_shop, ann.stripe_customer_id, "renewal")
+    renewed = eventually(
+        lambda: [
+            each
+            for each in at_stripe.invoices.list({"customer": str(ann.stripe_customer_id)}).data
+            if each.billing_reason == "subscription_cycle" and each.status == "paid"
+        ]
+    )
+    assert renewed[0].amount_due == due
+
+
+@pytest.mark.parametrize(
+    ("terms", "price", "discount"),
+    [
+        ({"percent_off": 20}, "$12 a month instead of $15", "20% off"),
+        ({"percent_off": 12.5}, "$13.12 a month", "12.5% off"),
+        ({"amount_off": 500, "currency": "usd"}, "$10 a month", "$5 off"),
+        ({"amount_off": 9900, "currency": "usd"}, "$0 a month", "$99 off"),
+        (
+            {"percent_off": 20, "duration": "repeating", "duration_in_months": 3},
+            "$12 a month",
+            "20% off until",
+        ),
+        ({"percent_off": 20, "duration": "once"}, "$15 a month", "20% off one invoice"),
+    ],
+    ids=["forever", "fraction", "amount", "more than it costs", "repeating", "once"],
+)
+def test_a_discount_is_named_and_taken_off(
+    quiet_shop: Shop, ann: User, visitor: Visitor, terms: Any, price: str, discount: str
+) -> None:
+    update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, **terms)}])
+    sync(quiet_shop, ann)
+
+    told = billing(visitor)
+
+    assert price in told
+    assert f"Discount {discount}" in told
+    if terms.get("duration") == "once":
+        assert "Next invoice $12 on" in told
+
+
+def test_several_discounts_come_off_one_after_the_other(
+    quiet_shop: Shop, ann: User, visitor: Visitor
+) -> None:
+    both = [coupon(quiet_shop, percent_off=20), coupon(quiet_shop, amount_off=200, currency="usd")]
+    update(quiet_shop, ann, discounts=[{"coupon": each} for each in both])
+    sync(quiet_shop, ann)
+
+    told = billing(visitor)
+
+    assert "$10 a month" in told
+    assert "Next invoice $10 on" in told
+    update(quiet_shop, ann, discounts="")
+    sync(quiet_shop, ann)
+    told = billing(visitor)
+    assert "The price changed to $15 a month" in told
+    assert "Price $15 a month Billed" in told
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "price"),
+    [("jpy", 1500, "¥1,500 a month"), ("kwd", 9500, "KWD 9.500 a month"), ("eur", 950, "€9.50")],
+)
+def test_every_currency_has_its_own_decimals(
+    quiet_shop: Shop, currency: str, amount: int, price: str
+) -> None:
+    at_stripe, visitor = stripe_side.client(quiet_shop).v1, quiet_shop.visitor()
+    visitor.sign_in(address(quiet_shop))
+    with quiet_shop.app.app_context():
+        ann = accounts.get(address(quiet_shop))
+        customer, marks = buying.ensure_customer(ann), ownership.metadata_of(ann)
+    at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
+    data: Any = {
+        "currency": currency,
+        "product": at_stripe.products.create({"name": "By hand"}).id,
+        "unit_amount": amount,
+        "recurring": {"interval": "month"},
+    }
+    made: Any = {"customer": customer, "metadata": marks, "items": [{"price_data": data}]}
+    at_stripe.subscriptions.create(
+        {**made, "collection_method": "send_invoice", "days_until_due": 9}
+    )
+    sync(quiet_shop, ann)
+
+    assert price in billing(visitor)
+    assert subscription(visitor)["recurring"]["currency"] == currency
+
+
+def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
+    quiet_shop: Shop, ann: User, visitor: Visitor
+) -> None:
+    changed = update(quiet_shop, ann, cancel_at_period_end=True)
+    sync(quiet_shop, ann)
+    ends = day(changed.cancel_at)
+
+    told = visitor.visit("/dashboard/billing")
+    assert f"Ends on {ends}" in " ".join(told.text.split())
+    assert f"Cancelled, with access until {ends}" in told.text
+    assert "Dates are in UTC" in told.text
+    assert "Next invoice" not in told.text
+    assert f"Ends on {ends}" in billing(visitor, "/dashboard")
+    (mail,) = mails(quiet_shop)[-1:]
+    assert f"until {ends} (UTC)" in mail["text"]
+
+
+@pytest.mark.browser
+def test_a_reader_at_utc_plus_13_sees_that_day_too(
+    quiet_shop: Shop, ann: User, visitor: Visitor, chromium: Browser
+) -> None:
+    late = (now() + timedelta(days=9)).replace(hour=23, minute=30)
+    update(quiet_shop, ann, cancel_at=int(late.timestamp()))
+    sync(quiet_shop, ann)
+    cookie: Any = {"name": "session", "value": visitor.cookie, "url": quiet_shop.url}
+
+    with chromium.new_context(timezone_id="Pacific/Tongatapu") as reader:
+        reader.add_cookies([cookie])
+        page = reader.new_page()
+        page.goto(f"{quiet_shop.url}/dashboard/billing")
+        page.wait_for_selector("time[title]")
+        told = " ".join(page.inner_text("main").split())
+
+    ends = day(int(late.timestamp()))
+    assert f"Ends on {ends}" in told
+    assert f"until {ends}" in told
+
+
+def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann: User) -> None:
+    def run(*args: str) -> Any:
+        return quiet_shop.app.test_cli_runner().invoke(args=["billing", *args])
+
+    assert run("verify", "--next-invoice").exit_code == 0
+    (item,) = update(quiet_shop, ann)["items"].data
+    update(quiet_shop, ann, items=[{"id": item.id, "quantity": 2}], proration_behavior="none")
+
+    told = run("verify")
+    assert told.exit_code == 1
+    assert "recurring.amount" in told.stdout
+    assert "recurring.quantity" in told.stdout
+    assert run("sync", "--all").exit_code == 0
+    assert run("verify", "--next-invoice").exit_code == 0
+
+    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
+    assert run("verify").exit_code == 0  # the list does not tell of it
+    told = run("verify", "--next-invoice")
+    assert told.exit_code == 1
+    assert "next_invoice.amount_due" in told.stdout
+    assert run("sync", "--all", "--next-invoice").exit_code == 0
+    assert run("verify", "--next-invoice").exit_code == 0
+
+
+def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, address(shop))
+    visitor = shop.visitor()
+    visitor.sign_in(ann.email)
+    at_stripe = stripe_side.client(shop).v1
+
+    at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
+
+    eventually(lambda: subscription(visitor)["next_invoice"]["amount_due"] == 500)
+    told = billing(visitor)
+    assert "Next invoice $5 on" in told
+    assert "Updated" not in told  # it is no line of the history
+
+
+def test_an_upcoming_invoice_without_an_id_is_taken(quiet_shop: Shop, ann: User) -> None:
+    subject = {"object": "invoice", "customer": ann.stripe_customer_id, "id": None}
+
+    answer = stripe_side.send_event(quiet_shop, "invoice.upcoming", subject)
+
+    assert (answer.status_code, answer.json()) == (200, {"outcome": "applied"})
+
+
+def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop), synced=False, trial_days=14)
+    update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, percent_off=50)}])
+    sync(quiet_shop, ann)
+
+    (welcome,) = mails(quiet_shop)
+
+    assert "After that it is $7.50 a month, 50% off. The first payment is $7.50." in welcome["text"]
+    assert "$15" not in welcome["text"]

@@ -1,0 +1,148 @@
+"""Two subscriptions of one person: the higher plan stays, and what was paid twice goes back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import ownership
+from saas.database import db
+from tests.billing import stripe_side
+from tests.billing.odd_answers import GatedShop, changing
+from tests.billing.test_mails import address, mails, sync
+from tests.conftest import Shop, both_databases
+from tests.visitor import eventually
+
+REFUND = "A second subscription was ended and refunded"
+
+
+def buys(shop: Shop, person: User, plan: str, interval: str = "monthly") -> str:
+    """Another subscription, as by a page that was paid in a tab left open; its id."""
+    with shop.app.app_context():
+        marks = ownership.metadata_of(person)
+    made = stripe_side.client(shop).v1.subscriptions.create(
+        {
+            "customer": str(person.stripe_customer_id),
+            "items": [{"price": shop.price[plan, interval]}],
+            "metadata": marks,
+        }
+    )
+    return made.id
+
+
+def refunded(shop: Shop, person: User) -> list[int]:
+    """The amounts that went back, by charge, the newest first."""
+    customer = str(person.stripe_customer_id)
+    found = stripe_side.client(shop).v1.charges.list({"customer": customer}).data
+    return [charge.amount_refunded for charge in found]
+
+
+def kept(shop: Shop, *found: str) -> list[bool]:
+    at_stripe = stripe_side.client(shop).v1
+    return [at_stripe.subscriptions.retrieve(each).status == "active" for each in found]
+
+
+@both_databases
+def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business", "yearly")
+    pro = buys(quiet_shop, ann, "pro")
+
+    for _ in range(3):
+        sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, business, pro) == [True, False]
+    assert refunded(quiet_shop, ann) == [1500, 0]
+    after = stripe_side.person(quiet_shop, ann.email)
+    assert after.stripe_price_id == quiet_shop.price["business", "yearly"]
+    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
+    assert "We refunded $15.00" in told["text"]
+
+
+def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
+    """Half of the month of Pro was over when Business was bought beside it."""
+    ann, clock = somebody_on_a_clock(quiet_shop)
+    pro = buys(quiet_shop, ann, "pro")
+    at_stripe = stripe_side.client(quiet_shop).v1
+    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
+    half = (item.current_period_end - item.current_period_start) // 2
+    at_stripe.test_helpers.test_clocks.advance(
+        clock, {"frozen_time": item.current_period_start + half}
+    )
+    eventually(lambda: at_stripe.test_helpers.test_clocks.retrieve(clock).status == "ready")
+    business = buys(quiet_shop, ann, "business")
+
+    for _ in range(3):
+        sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, pro, business) == [False, True]
+    assert refunded(quiet_shop, ann) == [0, 750]
+    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
+    assert "We refunded $7.50" in told["text"]
+
+
+def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business")
+    with quiet_shop.app.app_context():
+        marks = ownership.metadata_of(ann)
+    trial = stripe_side.client(quiet_shop).v1.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+            "metadata": marks,
+            "trial_period_days": 14,
+        }
+    )
+
+    sync(quiet_shop, ann)
+
+    assert kept(quiet_shop, business, trial.id) == [True, False]
+    assert refunded(quiet_shop, ann) == [0]
+    (told,) = [each for each in mails(quiet_shop) if "was ended" in each["subject"]]
+    assert told["subject"] == "A second subscription was ended"
+    assert "There was nothing to refund" in told["text"]
+
+
+@pytest.mark.parametrize(("kind", "given_back"), [("charge", 1500), ("payment_record", 0)])
+def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
+    gated_shop: GatedShop, kind: str, given_back: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a charge without a payment intent; or outside of Stripe, where it cannot be refunded."""
+    ann, business = stripe_side.subscriber(gated_shop, address(gated_shop), "business")
+    pro = buys(gated_shop, ann, "pro")
+    at_stripe = stripe_side.client(gated_shop).v1
+    charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
+
+    def paid_otherwise(body: Any, _: list[str]) -> Any:
+        for each in body["data"]:
+            each["payment"] = {"type": kind, kind: charge if kind == "charge" else "pr_1"}
+        return body
+
+    gate = gated_shop.gate
+    with gate.answering(changing(gate, paid_otherwise, "GET /v1/invoice_payments")):
+        sync(gated_shop, ann)
+
+    assert kept(gated_shop, business, pro) == [True, False]
+    assert refunded(gated_shop, ann) == [given_back, 0]
+    assert ("was paid outside of Stripe" in caplog.text) == (kind == "payment_record")
+
+
+def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
+    """A person whose customer at Stripe lives by a test clock, and the clock's id."""
+    at_stripe = stripe_side.client(shop).v1
+    clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
+    with shop.app.app_context():
+        ann = accounts.sign_up(address(shop))
+        marks = ownership.metadata_of(ann)
+        customer = at_stripe.customers.create(
+            {"email": ann.email, "metadata": marks, "test_clock": clock}
+        ).id
+        card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+        at_stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": card}})
+        with database.writing():
+            db.session.get_one(User, ann.id).stripe_customer_id = customer
+        return accounts.get(ann.email), clock

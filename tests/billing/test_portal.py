@@ -1,0 +1,59 @@
+"""The way from a plan on the pricing page to the portal, opened at that change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.billing import stripe_side
+from tests.billing.odd_answers import GatedShop, noting
+from tests.billing.test_mails import address, sync
+from tests.conftest import Shop
+
+
+def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
+    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_side.client(quiet_shop).v1
+    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
+    at_stripe.subscriptions.update(pro, {"items": [{"id": item.id, "quantity": 3}]})
+    sync(quiet_shop, ann)
+    visitor = quiet_shop.visitor()
+    visitor.sign_in(address(quiet_shop))
+    visitor.visit("/pricing")
+
+    visitor.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
+    page = visitor.page
+    visitor.submit(page.path)
+
+    (changed,) = at_stripe.subscriptions.retrieve(pro)["items"].data
+    assert (changed.price.id, changed.quantity) == (quiet_shop.price["business", "monthly"], 3)
+
+
+def test_of_several_items_the_link_to_a_change_names_ours(gated_shop: GatedShop) -> None:
+    """Three seats of Pro, behind an add-on of the company."""
+    person, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
+    at_stripe = stripe_side.client(gated_shop).v1
+    product = at_stripe.products.create({"name": "Add-on"}).id
+    item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
+    add_on: Any = {
+        "currency": "usd", "product": product, "unit_amount": 500,
+        "recurring": {"interval": "month"},
+    }  # fmt: skip
+    added = [{"price_data": add_on}, {"price": gated_shop.price["pro", "monthly"], "quantity": 3}]
+    at_stripe.subscriptions.update(
+        pro,
+        {"items": [{"id": item.id, "deleted": True}, *added]},  # type: ignore[list-item]
+    )
+    items = at_stripe.subscriptions.retrieve(pro)["items"].data
+    ann = gated_shop.visitor()
+    ann.sign_in(address(gated_shop))
+    sent: list[dict[str, list[str]]] = []
+
+    with noting(gated_shop, "POST /v1/billing_portal/sessions", sent):
+        ann.visit("/pricing")
+        page = ann.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
+
+    (ours,) = [each for each in items if each.price.id == gated_shop.price["pro", "monthly"]]
+    asked = "flow_data[subscription_update_confirm][items][0]"
+    assert (sent[0][f"{asked}[id]"], sent[0][f"{asked}[quantity]"]) == ([ours.id], ["3"])
+    assert page.status == 200  # the portal, whether or not Stripe opens it at the change
+    assert person.stripe_customer_id

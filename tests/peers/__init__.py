@@ -1,0 +1,1 @@
+"""Other people's Stripe: run by `make check-peers`, and by nothing else."""

@@ -1,0 +1,210 @@
+"""What proxies and platforms say of a request, and what becomes of it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from saas.database import now
+from tests.nginx import nginx
+from tests.security.people import client_of, csrf_of
+from tests.security.server import served
+from tests.test_config import PRODUCTION
+
+SAME_CALLER = {
+    "IPv4": ["203.0.113.10:40001", "203.0.113.10", '"203.0.113.10:2"', "[::ffff:203.0.113.10]:3"],
+    "mapped IPv4": ["::ffff:203.0.113.10", "::ffff:203.0.113.10:4", "203.0.113.10:5"],
+    "IPv6": ["[2001:db8::1]:443", "2001:db8::2", "[2001:db8::3]", "2001:DB8::4%eth0"],
+    "no address": ["unknown", "_hidden", "garbage:1", "999.1.1.1", "[", "203.0.113.10:x"],
+}
+
+
+@pytest.fixture
+def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
+    own = {"DATABASE_URL": database_url, "SANDBOX_URL": "", "JOBS_URL": "sqlite:///jobs.db"}
+    return make_app(**{**PRODUCTION, **own})
+
+
+def ask_for_mail(client: FlaskClient, email: str, forwarded_for: str) -> int:
+    data = {"email": email, "csrf_token": csrf_of(client)}
+    headers = {"X-Forwarded-For": forwarded_for}
+    return client.post("/login", data=data, headers=headers).status_code
+
+
+@pytest.mark.parametrize("kind", SAME_CALLER)
+def test_a_caller_is_one_however_a_proxy_spells_its_address(
+    kind: str, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(TRUSTED_PROXIES="1")
+    client = app.test_client()
+    spellings = SAME_CALLER[kind]
+
+    asked = [
+        ask_for_mail(client, f"a{number}@example.com", spellings[number % len(spellings)])
+        for number in range(31)
+    ]
+
+    assert asked == [303] * 30 + [429]
+    assert ask_for_mail(client, "b@example.com", "198.51.100.7:1") == 303
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("host", ["10.1.2.3:8080", "web-1", "evil.example", "[", ""])
+def test_health_answers_whatever_it_is_called(path: str, host: str, production: Flask) -> None:
+    headers = {"Host": host, "X-Forwarded-Proto": "http"}
+
+    assert production.test_client().get(path, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["APP.Example.COM", "app.example.com.", "App.example.com.:443"])
+def test_a_host_is_the_same_in_every_spelling(host: str, production: Flask) -> None:
+    headers = {"Host": host, "X-Forwarded-Proto": "https"}
+
+    assert production.test_client().get("/login", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "told", "leads_to"),
+    [
+        ("/login?next=%2Fdashboard", "http", "/login?next=%2Fdashboard"),
+        ("/", "HTTP", "/"),
+        ("/x//evil.example", "http", "/x//evil.example"),
+        ("/login", "https, http", "/login"),
+    ],
+)
+def test_http_is_led_to_https(path: str, told: str, leads_to: str, production: Flask) -> None:
+    headers = {"Host": "app.example.com", "X-Forwarded-Proto": told}
+
+    for method in ("GET", "POST"):
+        answer = production.test_client().open(path, method=method, headers=headers)
+
+        assert answer.status_code == 308
+        assert answer.location == f"https://app.example.com{leads_to}"
+
+
+@pytest.mark.parametrize("told", ["https", "http, https", "", None])
+def test_https_and_a_proxy_that_says_nothing_lead_nowhere(
+    told: str | None, production: Flask
+) -> None:
+    headers = {"Host": "app.example.com", **({} if told is None else {"X-Forwarded-Proto": told})}
+
+    assert production.test_client().get("/login", headers=headers).status_code == 200
+
+
+def test_a_webhook_is_not_led_anywhere_and_another_host_is_refused(production: Flask) -> None:
+    client = production.test_client()
+    own = {"Host": "app.example.com", "X-Forwarded-Proto": "http"}
+
+    assert client.post("/api/webhooks/stripe", headers=own).status_code == 400
+    assert client.get("/login", headers={**own, "Host": "evil.example"}).status_code == 400
+
+
+def test_an_opaque_origin_counts_as_ours_when_the_browser_says_so(app: Flask) -> None:
+    """A proxy that adds `Referrer-Policy: no-referrer` makes browsers send it with our forms."""
+    client = client_of(app, "user")
+    token = csrf_of(client)
+    headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
+    path = "/dashboard/settings/name"
+
+    sent = client.post(path, data={"name": "Ann", "csrf_token": token}, headers=headers)
+    without_proof = client.post(path, data={"name": "Eve"}, headers=headers)
+
+    assert sent.status_code == 303
+    assert without_proof.status_code == 400
+
+
+def test_a_form_that_was_open_while_the_key_was_rotated_is_accepted(
+    make_app: Callable[..., Flask],
+) -> None:
+    old = make_app()
+    client = client_of(old, "user")
+    token = csrf_of(client)
+    cookie = client.get_cookie("session")
+    assert cookie
+    new_key = "another-secret-of-more-than-32-characters"
+    new = make_app(SECRET_KEY=new_key, SECRET_KEY_FALLBACKS=old.config["SECRET_KEY"])
+    later, forgotten = new.test_client(), make_app(SECRET_KEY=new_key).test_client()
+    form = {"name": "Ann", "csrf_token": token}
+
+    for browser in (later, forgotten):
+        browser.set_cookie("session", cookie.value)
+
+    assert later.post("/dashboard/settings/name", data=form).status_code == 303
+    assert forgotten.post("/dashboard/settings/name", data=form).status_code == 400
+
+
+@pytest.mark.parametrize("ahead", [2, 60, 3600])
+def test_a_cookie_of_a_host_whose_clock_is_ahead_is_read(ahead: int, app: Flask) -> None:
+    with time_machine.travel(now() + timedelta(seconds=ahead)):
+        client = client_of(app, "user")
+
+    assert client.get("/dashboard").status_code == 200
+    form = {"name": "Ann", "csrf_token": csrf_of(client)}
+    assert client.post("/dashboard/settings/name", data=form).location == "/dashboard/settings"
+
+
+def test_subdomains_are_left_alone_unless_asked_for(
+    make_app: Callable[..., Flask], production: Flask, database_url: str
+) -> None:
+    own = {"DATABASE_URL": database_url, "SANDBOX_URL": "", "JOBS_URL": "sqlite:///jobs.db"}
+    asked = make_app(**{**PRODUCTION, **own}, HSTS_INCLUDE_SUBDOMAINS="true")
+
+    policies = [
+        each.test_client()
+        .get("/", base_url="https://app.example.com")
+        .headers["Strict-Transport-Security"]
+        for each in (production, asked)
+    ]
+
+    assert policies == ["max-age=63072000", "max-age=63072000; includeSubDomains"]
+
+
+def test_other_sites_show_cards_and_nothing_else_of_ours(app: Flask) -> None:
+    client = app.test_client()
+    policy = "Cross-Origin-Resource-Policy"
+
+    assert client.get("/api/og?heading=Hello").headers[policy] == "cross-origin"
+    for path in ("/", "/login", "/static/css/app.css", "/nowhere"):
+        assert client.get(path, buffered=True).headers[policy] == "same-origin", path
+
+
+@pytest.mark.parametrize("path", ["/login", "/nowhere", "/terms", "/api/webhooks/stripe"])
+def test_a_body_that_nobody_wants_gets_an_answer_through_nginx(path: str, big_bodies: str) -> None:
+    """Closed with bytes unread, the connection would be reset, and nginx would say 502."""
+    for size in (100_000, 900_000, 3_000_000, 12_000_000):
+        for _ in range(3):
+            status = send(big_bodies, path, size)
+            assert 400 <= status < 500, (size, status)
+
+
+@pytest.fixture(scope="module")
+def big_bodies(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, sandbox: str
+) -> object:
+    """An nginx that lets more through than the one that is recommended."""
+    folder = tmp_path_factory.mktemp("bodies")
+    (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
+    env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}
+    with (
+        served(folder, **env, TRUSTED_PROXIES="1") as server,
+        nginx(folder, server.url, ("client_max_body_size 1m", "client_max_body_size 50m")) as url,
+    ):
+        yield url
+
+
+def send(url: str, path: str, size: int) -> int:
+    parts = urlsplit(url)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    kind = "Content-Type: application/x-www-form-urlencoded\r\n"
+    with socket.create_connection((parts.hostname, parts.port or 80), timeout=20) as line:
+        line.sendall(f"{head}{kind}Content-Length: {size}\r\n\r\n".encode() + b"a" * size)
+        answer = b"".join(iter(lambda: line.recv(65536), b""))
+    return int(answer.split()[1])
