@@ -1,0 +1,48 @@
+"""In development one name of this machine leads to the one that cookies and callbacks belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+Make = Callable[..., Flask]
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "[::1]", "0.0.0.0", "app.localhost"])  # noqa: S104
+def test_another_name_of_this_machine_leads_to_app_url(make_app: Make, name: str) -> None:
+    browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
+
+    answer = browser.get("/pricing?interval=yearly", base_url=f"http://{name}:5000")
+
+    assert answer.status_code == 302
+    assert answer.headers["Location"] == "http://localhost:5000/pricing?interval=yearly"
+    assert browser.get("/pricing", base_url="http://localhost:5000").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "host"),
+    [
+        ("GET", "/healthz", "127.0.0.1:5000"),
+        ("GET", "/readyz", "127.0.0.1:5000"),
+        ("POST", "/api/webhooks/stripe", "127.0.0.1:5000"),
+        ("GET", "/pricing", "127.0.0.1:8080"),  # a proxy in front names its own upstream
+        ("GET", "/pricing", "127.0.0.1:none"),
+        ("GET", "/pricing", "192.0.2.7:5000"),
+    ],
+)
+def test_what_is_not_a_page_or_not_this_server_is_not_redirected(
+    make_app: Make, method: str, path: str, host: str
+) -> None:
+    browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
+
+    answer = browser.open(path, method=method, headers={"Host": host})
+
+    assert "Location" not in answer.headers
+
+
+def test_elsewhere_nothing_is_redirected(make_app: Make) -> None:
+    answer = make_app().test_client().get("/pricing", base_url="http://127.0.0.1:5000")
+
+    assert answer.status_code == 200

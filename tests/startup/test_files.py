@@ -1,0 +1,89 @@
+"""What stands in the repository for platforms, and what must never stand in it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saas.billing.setup import write_env
+from saas.config import PRICE_VARIABLES, ROOT, EnvironmentSchema
+from tests.conftest import own_env
+
+_READ = re.compile(r"""environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
+_INTERNAL = {"SANDBOX_PORT"}  # set by bin/start for its own processes
+
+
+def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
+    files = [ROOT / "gunicorn.conf.py", *ROOT.glob("Procfile*"), *(ROOT / "bin").iterdir()]
+    files += (ROOT / "saas").rglob("*.py")
+    found = [_READ.findall(file.read_text("utf-8")) for file in files if file.is_file()]
+    read = {python or shell for each in found for python, shell in each}
+    known = {*EnvironmentSchema().fields, *PRICE_VARIABLES.values(), *read} - _INTERNAL
+
+    described = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.M)
+
+    assert sorted(described) == sorted(known)
+
+
+@pytest.mark.parametrize(
+    ("env", "bind"),
+    [
+        ({}, "127.0.0.1:5000"),
+        ({"PORT": "7350"}, "0.0.0.0:7350"),  # noqa: S104
+        ({"PORT": "7350", "BIND": "127.0.0.1:80"}, "127.0.0.1:80"),
+    ],
+)
+def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: str) -> None:
+    procfile = (ROOT / "Procfile").read_text("utf-8")
+    web = re.search(r"^web: gunicorn (.+)$", procfile, re.M)
+    assert web
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--print-config", *web[1].split()],
+        cwd=ROOT, env=own_env(SAAS_ENV="test", JOBS_URL="inline:", DATABASE_URL="sqlite:///x.db",
+                              **env),
+        capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert re.search(rf"^bind\s+= \['{re.escape(bind)}'\]$", done.stdout, re.M), done.stdout
+
+
+def test_the_root_has_the_list_of_packages_that_platforms_look_for() -> None:
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+
+    named = [line.removeprefix("-r ") for line in lines if not line.startswith("#")]
+
+    assert named == ["requirements/base.txt"]
+    assert (ROOT / named[0]).is_file()
+
+
+@pytest.mark.parametrize(
+    "name", [".env", ".env.draft", "live.env", "live.env.draft", ".env.local", "instance/app.db"]
+)
+def test_git_ignores_files_with_secrets(name: str, tmp_path: Path) -> None:
+    assert _is_ignored(name, tmp_path)
+    assert not _is_ignored(".env.example", tmp_path)
+
+
+def _is_ignored(name: str, folder: Path) -> bool:
+    """By our own list, and not by what else this machine ignores."""
+    (folder / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    subprocess.run(["git", "init", "--quiet", str(folder)], check=True)  # noqa: S607
+    command = ["git", "-c", "core.excludesFile=", "check-ignore", "--quiet", name]
+    return subprocess.run(command, cwd=folder).returncode == 0
+
+
+def test_a_draft_of_secrets_does_not_outlive_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "live.env").write_text("KEPT=1\n")
+    write_env(tmp_path / "live.env", {"STRIPE_WEBHOOK_SECRET": "whsec_1"})
+    (tmp_path / "folder.env").mkdir()
+
+    with pytest.raises(OSError, match="directory"):
+        write_env(tmp_path / "folder.env", {"STRIPE_WEBHOOK_SECRET": "whsec_1"})
+
+    assert (tmp_path / "live.env").read_text() == "KEPT=1\nSTRIPE_WEBHOOK_SECRET=whsec_1\n"
+    assert (tmp_path / "live.env").stat().st_mode & 0o777 == 0o600
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.env", "live.env"]

@@ -1,0 +1,119 @@
+"""The user's proxies and ~/.netrc: outside hosts honour the proxy, loopback and our keys do not."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from saas import http
+from saas.auth import oauth, started
+from saas.auth.refusals import Refused
+from saas.billing import gateway
+from saas.mail import transports
+from tests.conftest import Shop
+
+LETTER = transports.Letter("ada@example.com", "Hello", "<p>Hello</p>", "Hello")
+
+
+@pytest.fixture
+def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "netrc"
+    path.write_text("default login someone password else\n")
+    path.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(path))
+
+
+@pytest.fixture
+def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
+    """What a proxy of the environment is asked for, and with which Authorization."""
+    asked: list[tuple[str, str]] = []
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, self.headers.get("Authorization", "")))
+            self.send_error(502)
+
+        do_CONNECT = do_POST = do_GET
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}).start()
+        for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        yield asked
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("netrc")
+def test_the_sandbox_is_asked_directly_and_with_our_keys(
+    shop: Shop, proxied: list[tuple[str, str]]
+) -> None:
+    with shop.app.test_request_context():
+        assert gateway.prices_by_lookup_key(["pro_monthly"]), "Stripe took our key"
+        transports.send(LETTER, uuid.uuid4())
+        for provider in ("google", "github"):
+            assert oauth.address_of(begun(provider), "http://localhost/back")
+
+    assert proxied == []
+
+
+@pytest.mark.usefixtures("netrc")
+def test_services_outside_are_asked_through_the_proxy(
+    make_app: Callable[..., Flask], proxied: list[tuple[str, str]]
+) -> None:
+    app = make_app(
+        STRIPE_API_KEY="sk_test_ours", RESEND_API_KEY="re_ours",
+        GOOGLE_CLIENT_ID="id", GOOGLE_CLIENT_SECRET="secret",
+    )  # fmt: skip
+
+    with app.test_request_context():
+        with pytest.raises(gateway.Unavailable):
+            gateway.prices_by_lookup_key(["pro_monthly"])
+        with pytest.raises(OSError, match="502"):
+            transports.send(LETTER, uuid.uuid4())
+        with pytest.raises(Refused):
+            oauth.address_of(begun("google"), "http://localhost/back")
+
+    assert {path for path, _ in proxied} == {
+        "api.stripe.com:443", "api.resend.com:443", "accounts.google.com:443",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("netrc")
+def test_what_we_send_through_a_proxy_has_our_own_credentials(
+    proxied: list[tuple[str, str]],
+) -> None:
+    http.request("GET", "http://outside.example/", headers={"Authorization": "Bearer ours"})
+    http.request("GET", "http://outside.example/")
+
+    assert proxied == [
+        ("http://outside.example/", "Bearer ours"),
+        ("http://outside.example/", ""),
+    ]
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "app.localhost", "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0"]  # noqa: S104
+)  # fmt: skip
+def test_names_of_this_machine(host: str) -> None:
+    assert http.is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["localhost.example.com", "10.0.0.1", "example.com", "", None])
+def test_names_of_other_machines(host: str | None) -> None:
+    assert not http.is_loopback(host)
+
+
+def begun(provider: str) -> started.Started:
+    return started.begin(provider, "sign_in", "/")
