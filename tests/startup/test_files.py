@@ -13,8 +13,9 @@ from saas.billing.setup import write_env
 from saas.config import PRICE_VARIABLES, ROOT, EnvironmentSchema
 from tests.conftest import own_env
 
-_READ = re.compile(r"""environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
-_INTERNAL = {"SANDBOX_PORT"}  # set by bin/start for its own processes
+_READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
+# Set by bin/start for its own processes; refused wherever it is set.
+_INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME"}
 
 
 def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
