@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import SplitResult, urlsplit
 
+import idna
 from dotenv import dotenv_values
 from email_validator import EmailNotValidError, validate_email
 from flask.helpers import get_load_dotenv
@@ -105,6 +106,24 @@ def _origin(value: str) -> None:
     named = parts and parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
     if not parts or not named or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValidationError("must be an address without a path, such as https://example.com.")
+
+
+def _as_browsers_send_it(url: str) -> str:
+    """Return an origin in the one form that browsers send, or what cannot be one as it is.
+
+    Passkeys and forms compare it letter by letter: https://url.spec.whatwg.org/#concept-url-origin
+    """
+    parts = _split_address(url)
+    if parts is None or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        return url
+    host = (parts.hostname or "").removesuffix(".")
+    try:
+        host = host if host.isascii() else idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return url
+    host = f"[{host}]" if ":" in host else host
+    is_default = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{parts.port}")
 
 
 def _https_origins(value: str) -> None:
@@ -280,6 +299,8 @@ class EnvironmentSchema(Schema):
             for name in STRIPE_VARIABLES:
                 env[name] = env.get(f"SANDBOX_{name}", "")
             env = {name: value for name, value in env.items() if value}
+        if "APP_URL" in env:
+            env["APP_URL"] = _as_browsers_send_it(env["APP_URL"])
         for name in ("DATABASE_URL", "JOBS_URL"):
             if env.get(name, "").startswith("postgres://"):
                 env[name] = "postgresql://" + env[name].removeprefix("postgres://")

@@ -16,6 +16,7 @@ from werkzeug.exceptions import (
     InternalServerError,
     SecurityError,
     ServiceUnavailable,
+    TooManyRequests,
 )
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -129,6 +130,8 @@ def _slug(error: HTTPException) -> str:
 
 def _as_page(error: HTTPException) -> Response:
     title, message = _words(error)
+    if error.code == 429 and error.description != TooManyRequests.description:
+        message = f"{message} {error.description}"  # what works meanwhile
     if isinstance(request.routing_exception, (BadHost, SecurityError)):
         # Sent to a host that we are not: no address of ours can be built for its page.
         return Response(f"{title}. {message}\n", error.code or 400, mimetype="text/plain")

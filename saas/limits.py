@@ -28,14 +28,20 @@ log = logging.getLogger("saas.limits")
 
 _REDIS_PATIENCE = 2.0  # seconds
 
-# A person mistypes and retries; a script does not stop at ten.
+# A person mistypes and retries; a script does not stop at ten. Strangers may ask for mails to an
+# address, and must not lock its owner out: so the address is counted as it is spelled, and who has
+# a session or an earlier mail is counted apart (saas/auth/sign_in_limits.py).
 SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
+SIGN_IN_BY_ADDRESS_A_DAY = "30 per day"
+SIGN_IN_BY_MAILBOX = "50 per 15 minutes"  # all spellings of one mailbox, where they are known
+SIGN_IN_BY_OWNER = "5 per 15 minutes"
+SIGN_IN_BY_BROWSER = "3 per 15 minutes"  # another mail, for the browser that asked for the first
 SIGN_IN_BY_IP = "30 per 15 minutes"
 # Codes are few: whoever asks for mails to somebody else's address could guess some of each. With
 # twenty a day that takes a hundred years; the link in the mail goes on working.
 CODES_BY_ADDRESS = "20 per day"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
-OTHER_WAYS_BY_IP = "60 per 15 minutes"  # each half of a sign-in with a provider or a passkey
+OTHER_WAYS_BY_IP = "30 per 15 minutes"  # beginnings of a sign-in with a provider or a passkey
 STRIPE_BY_PERSON = "30 per minute"  # of each page that asks Stripe; the return reloads itself
 CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 
@@ -95,10 +101,22 @@ def caller() -> str:
     return proxies.client_ip()
 
 
+# Providers that document which spellings reach one mailbox. Elsewhere each address is its own.
+_IGNORE_DOTS = ("gmail.com", "googlemail.com")  # https://support.google.com/mail/answer/7436150
+_IGNORE_TAGS = (
+    *_IGNORE_DOTS, "outlook.com", "hotmail.com", "live.com", "icloud.com", "me.com", "mac.com",
+    "fastmail.com", "proton.me", "protonmail.com",
+)  # fmt: skip
+
+
 def fold(email: str) -> str:
-    """One key for the spellings of one mailbox: dots and +tags are ignored, for limits only."""
+    """Return one key for the spellings of one mailbox, where its provider is known to have any."""
     local, _, domain = email.rpartition("@")
-    return f"{local.split('+')[0].replace('.', '')}@{domain}"
+    if domain in _IGNORE_TAGS:
+        local = local.split("+")[0]
+    if domain in _IGNORE_DOTS:
+        local, domain = local.replace(".", ""), "gmail.com"
+    return f"{local}@{domain}"
 
 
 class DatabaseStorage(Storage):

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import idna
 from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, current_app, request
 from markupsafe import Markup, escape
@@ -24,6 +25,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(price)
     app.add_template_filter(every)
     app.add_template_filter(discount)
+    app.add_template_filter(email)
     app.add_template_global(static)
     app.extensions["static"] = {}
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None
@@ -110,6 +112,16 @@ def date(at: datetime) -> Markup:
     return Markup('<time datetime="{}">{}</time>').format(  # noqa: S704 - format escapes
         at.isoformat(timespec="seconds"), escape(day(at))
     )
+
+
+def email(address: str) -> str:
+    """An email address as its owner writes it: `ada@bücher.example`, not `ada@xn--…`."""
+    local, at, domain = address.rpartition("@")
+    try:
+        shown = idna.decode(domain) if "xn--" in domain else domain
+    except idna.IDNAError:
+        return address
+    return f"{local}{at}{shown}"
 
 
 def _places(currency: str) -> int:

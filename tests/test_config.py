@@ -105,6 +105,21 @@ def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
     assert said["SECRET_KEY"] == ["must have at least 32 characters."]
 
 
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        ("http://LocalHost:7300", "http://localhost:7300"),
+        ("HTTPS://App.Example.com/", "https://app.example.com"),
+        ("https://app.example.com.:443/", "https://app.example.com"),
+        ("http://localhost:80", "http://localhost"),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        ("http://[::1]:5000", "http://[::1]:5000"),
+    ],
+)
+def test_app_url_becomes_the_origin_that_browsers_send(given: str, sent: str) -> None:
+    assert from_env({"SECRET_KEY": SECRET, "APP_URL": given})["APP_URL"] == sent
+
+
 @pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_FALLBACKS"])
 def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
     assert list(problems({**PRODUCTION, name: "secret" * 8})) == [name]
@@ -117,6 +132,7 @@ def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
         ("APP_URL", "http://ex ample:99999x?q"),
         ("APP_URL", "https://app.example.com:port"),
         ("APP_URL", "https://app.example.com/path"),
+        ("APP_URL", "https://ann@app.example.com"),
         ("SANDBOX_URL", "http://localhost:5001?x=1"),
         ("DATABASE_URL", "postgresql://u:p@h:abc/d"),
         ("DATABASE_URL", "sqlite:///:memory:"),

@@ -6,7 +6,7 @@ from flask import Response, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response as BaseResponse
 
-from saas import limits
+from saas import limits, presentation
 from saas.auth import addresses, bp, sessions
 from saas.auth.addresses import BadChange
 from saas.auth.forms import ConfirmForm
@@ -25,7 +25,7 @@ def email_change(token: str) -> Response:
 def confirm_email_change(token: str) -> BaseResponse:
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
     email = addresses.confirm(token, current_user)
-    flash(f"Your address is {email} now. We told the old one.", "success")
+    flash(f"Your address is {presentation.email(email)} now. We told the old one.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from wtforms import EmailField, HiddenField, StringField
 from wtforms.validators import DataRequired, Length, Regexp, StopValidation, ValidationError
 
-from saas.auth import accounts
+from saas.auth import accounts, normalization
 from saas.security import Form
 
 
@@ -43,12 +41,12 @@ class LoginForm(AddressForm):
 
 
 class CodeForm(Form):
-    """The six digits of the mail, with whatever spaces were pasted along."""
+    """The six digits of the mail, in any script, with whatever was pasted along."""
 
     code = StringField(
         "Code from the mail",
-        filters=[lambda typed: re.sub(r"[\s-]", "", typed or "")],
-        validators=[Regexp(r"^[0-9]{6}$", message="Enter the six digits from the mail.")],
+        filters=[lambda typed: normalization.digits(typed or "")],
+        validators=[Regexp(r"[0-9]{6}\Z", message="Enter the six digits from the mail.")],
     )
 
 

@@ -44,7 +44,7 @@ def finish_oauth(provider: str) -> Response:
     from saas.auth import oauth
 
     _must_be_enabled(provider)
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    # Not counted: the beginning was, and other sites can make a browser come here.
     start = started.finish(provider, request.args.get("state", ""), begun_here())
     if start is None:
         raise Refused("state", provider)

@@ -64,8 +64,7 @@ def disable(person: User, *, by: str) -> None:
     """
     with database.writing():
         _keep_the_last(person)
-        for begun in (Session, StartedSignIn):
-            database.execute(delete(begun).where(begun.user_id == person.id))
+        _end_sessions(person)
         _change(person, "disable", by, disabled_at=person.disabled_at or now())
 
 
@@ -94,13 +93,23 @@ def _keep_the_last(person: User) -> None:
 
 
 def _change(person: User, action: str, by: str, **columns: Any) -> None:
-    """Change and record it, unless the person is like that already."""
+    """Change and record it, unless the person is like that already.
+
+    A session never outlives the role that it was begun with.
+    """
     _reread(person)
     if all(getattr(person, name) == value for name, value in columns.items()):
         return
+    if "role" in columns:
+        _end_sessions(person)
     database.execute(update(User).where(User.id == person.id).values(**columns))
     audit.record(action, person.id, by=by)
     _reread(person)
+
+
+def _end_sessions(person: User) -> None:
+    for begun in (Session, StartedSignIn):
+        database.execute(delete(begun).where(begun.user_id == person.id))
 
 
 def _reread(person: User) -> None:

@@ -84,15 +84,18 @@ def finish(way: str, state: str, ids: Sequence[str]) -> Started | None:
     `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
     of many at once exactly one gets it.
     """
-    for started in filter(None, map(_find, ids)):
+    for started in (each for found in map(_find, ids) for each in found):
         if started.way == way and hmac.compare_digest(started.state.encode(), state.encode()):
             return started if _use_up(started.id) else None
     return None
 
 
 def finish_newest(way: str, ids: Sequence[str]) -> Started | None:
-    """The same, where nothing but what was asked last can be meant: a passkey's challenge."""
-    found = [started for started in filter(None, map(_find, ids)) if started.way == way]
+    """The same, where nothing but what was asked last can be meant: a passkey's challenge.
+
+    By the present key alone: after a change of keys one clicks once more.
+    """
+    found = [each[0] for each in map(_find, ids) if each and each[0].way == way]
     return found[-1] if found and _use_up(found[-1].id) else None
 
 
@@ -103,15 +106,17 @@ def forget_old_starts() -> None:
         database.execute(delete(StartedSignIn).where(StartedSignIn.expires_at <= now()))
 
 
-def _find(text: str) -> Started | None:
+def _find(text: str) -> list[Started]:
+    """What a browser began, by each secret key: it may have been changed meanwhile."""
     try:
         start_id = uuid.UUID(text)
     except ValueError:
-        return None
+        return []
     row = db.session.scalar(
         select(StartedSignIn).where(StartedSignIn.id == start_id, StartedSignIn.expires_at > now())
     )
-    return _read(row, current_app.config["SECRET_KEY"]) if row else None
+    keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
+    return [_read(row, key) for key in keys] if row else []
 
 
 def _read(row: StartedSignIn, key: str) -> Started:

@@ -8,8 +8,8 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import limits, security
-from saas.auth import accounts, bp, fresh, links, sessions
+from saas import limits, presentation, security
+from saas.auth import accounts, bp, fresh, links, sessions, sign_in_limits
 from saas.auth.forms import CodeForm, ConfirmForm, LoginForm, ResendForm, SwitchForm
 from saas.auth.links import BadCode, BadLink
 from saas.auth.models import SignInLink
@@ -40,7 +40,9 @@ def _ask_for_address(template: str) -> Answer:
     if not form.validate():
         return render_template(template, form=form), 422
 
-    return _send(form.email.data or "", security.safe_path(form.next.data, "/dashboard"))
+    email = form.email.data or ""
+    sign_in_limits.count_stranger(email)
+    return _send(email, security.safe_path(form.next.data, "/dashboard"))
 
 
 @bp.route("/auth/confirm", methods=["GET", "POST"])
@@ -54,6 +56,7 @@ def confirm() -> Answer:
     if not form.validate_on_submit():
         return render_template("auth/confirm.html", form=form, next=next_path)
 
+    sign_in_limits.count_owner(str(current_user.id))
     return _send(current_user.email, next_path)
 
 
@@ -69,14 +72,16 @@ def resend() -> Answer:
     if mine and (wait := links.seconds_to_wait(mine)):
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
+    if form.token.data:
+        sign_in_limits.count_owner(before.email)  # who has a mail of ours has the mailbox
+    else:
+        sign_in_limits.count_browser(session["browser"], before.email)
     sent = _send(before.email, before.next_path)
     flash("Another mail is on its way. The older ones from here do not work any more.", "success")
     return sent
 
 
 def _send(email: str, next_path: str) -> Response:
-    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
-    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
     session.setdefault("browser", secrets.token_urlsafe(16))
     links.send(email, next_path, session["browser"])
     return redirect(url_for("auth.check_inbox"), code=303)
@@ -101,7 +106,8 @@ def code() -> Answer:
         flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
     if _is_somebody_else(asked):
-        flash(f"You are signed in as {current_user.email}. Sign out first to sign in otherwise.")
+        shown = presentation.email(current_user.email)
+        flash(f"You are signed in as {shown}. Sign out first to sign in otherwise.")
         return redirect(url_for("users.dashboard"), code=303)
     form = CodeForm()
     if not form.validate_on_submit():

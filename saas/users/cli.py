@@ -37,7 +37,7 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
 
 @bp.cli.command("create")
 @click.argument("email")
-@click.option("--name", help="3 to 32 characters.")
+@click.option("--name", help="1 to 100 characters.")
 @click.option("--admin", is_flag=True, help="As an administrator.")
 @explained
 def create(email: str, name: str | None, admin: bool) -> None:

@@ -8,11 +8,12 @@ from wtforms.validators import AnyOf, DataRequired, ValidationError
 
 from saas.auth import accounts, passkeys
 from saas.auth.forms import AddressForm
+from saas.presentation import email
 from saas.security import Form
 
 
 class NameForm(Form):
-    """How one is called: 3 to 32 characters, counted after trimming."""
+    """How one is called: 1 to 100 characters, counted after trimming."""
 
     name = StringField("Name")
 
@@ -46,8 +47,12 @@ class DeleteForm(Form):
     confirmation = StringField("Type your email address to confirm")
 
     def validate_confirmation(self, field: StringField) -> None:
-        if (field.data or "").strip().lower() != current_user.email:
-            raise ValidationError(f"Type {current_user.email} to confirm.")
+        try:
+            is_own = accounts.clean_address(field.data or "") == current_user.email
+        except ValueError:
+            is_own = False
+        if not is_own:
+            raise ValidationError(f"Type {email(current_user.email)} to confirm.")
 
 
 class PasskeyForm(Form):

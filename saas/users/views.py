@@ -9,8 +9,8 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import limits
-from saas.auth import accounts, addresses, roles, sessions
+from saas import database, presentation
+from saas.auth import accounts, addresses, roles, sessions, sign_in_limits
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
 from saas.billing import access
@@ -72,10 +72,10 @@ def update_email() -> Answer:
         return _settings(email_form=form), 422
 
     email = form.email.data or ""
-    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
-    limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", limits.fold(email))
+    sign_in_limits.count_stranger(email)
     addresses.ask(current_user, email)
-    flash(f"A mail is on its way to {email}. Nothing changes until you follow its link.", "success")
+    shown = presentation.email(email)
+    flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 
@@ -88,7 +88,9 @@ def update_role() -> Answer:
         return _settings(role_form=form), 422
 
     try:
-        roles.step_down(current_user)
+        with database.writing():
+            roles.step_down(current_user)
+            sessions.start(current_user._get_current_object())  # the old ones have ended
     except accounts.NotPossible as error:
         flash(str(error), "error")
         return _settings(role_form=form), 409

@@ -33,7 +33,9 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
         access.use(person, "cards")
         accounts.sign_up("admin@example.com", role="admin")
         roles.promote(person, by=OPERATOR)
-        roles.demote(person, by=OPERATOR)
+        roles.demote(person, by=OPERATOR)  # each ends the person's sessions
+    visitor.sign_in(EMAIL)
+    with shop.app.app_context():
         started.begin("google", "link", "/dashboard", person)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email="quentin.third@example.com")

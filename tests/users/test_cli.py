@@ -35,7 +35,7 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
     ("args", "said"),
     [
         (["create", "ann"], "Error: "),
-        (["create", "ann@example.com", "--name", "A"], "at least 3"),
+        (["create", "ann@example.com", "--name", "\u200b"], "Enter your name"),
         (["promote", "nobody@example.com"], "Nobody has the address nobody@example.com"),
         (["demote", "not an address"], "is not an address"),
         (["delete", "nobody@example.com", "--yes"], "Nobody has the address"),

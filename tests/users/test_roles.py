@@ -39,14 +39,29 @@ def role_of(visitor: Visitor) -> str:
 
 
 def test_an_administrator_steps_down(admins: Shop, visitor: Visitor) -> None:
+    elsewhere = admins.visitor()
+    elsewhere.sign_in("ann@example.com")
     visitor.sign_in("ann@example.com")
+    before = visitor.cookie
     visitor.visit("/dashboard/settings")
 
     page = visitor.submit("/dashboard/settings/role")
 
     assert "You are a user like everybody now." in page.text
     assert role_of(visitor) == "user"
+    assert visitor.cookie != before, "no session outlives its role"
+    assert elsewhere.visit("/dashboard").path == "/login"
     assert "Step down" not in page.text
+
+
+def test_who_is_promoted_signs_in_anew(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    shop.app.test_cli_runner().invoke(args=["users", "promote", "ann@example.com"])
+
+    assert visitor.visit("/dashboard").path == "/login"
+    visitor.sign_in("ann@example.com")
+    assert role_of(visitor) == "admin"
 
 
 def test_the_last_administrator_cannot_step_down(shop: Shop, visitor: Visitor) -> None:

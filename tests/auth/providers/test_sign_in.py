@@ -193,10 +193,18 @@ def test_a_provider_without_keys_is_not_there(make_app: Callable[..., Flask]) ->
     assert "https://github.com" not in policy
 
 
-def test_the_doors_are_limited_by_where_somebody_comes_from(visitor: Visitor) -> None:
-    statuses = [
-        visitor.visit("/auth/oauth/google/callback?state=x&code=x").status for _ in range(61)
-    ]
+def test_beginnings_are_limited_by_where_somebody_comes_from(visitor: Visitor) -> None:
+    statuses = []
+    for _ in range(31):
+        visitor.visit("/login")
+        statuses.append(visitor.submit("/auth/oauth/google", follow=False).status)
 
-    assert statuses[:60] == [400] * 60
-    assert statuses[60] == 429
+    assert statuses == [303] * 30 + [429]
+
+
+def test_pictures_on_other_sites_use_up_nobodys_tries(visitor: Visitor) -> None:
+    for _ in range(100):
+        assert visitor.visit("/auth/oauth/google/callback?state=x&code=x").status == 400
+
+    visitor.visit("/login")
+    assert visitor.submit("/auth/oauth/google", follow=False).status == 303
