@@ -19,6 +19,7 @@ from saas import config, jobs, migrations, outside
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, setup, subscriptions
+from saas.database_errors import describe
 from saas.mail.cli import mail
 
 
@@ -61,8 +62,8 @@ def _advice(error: SQLAlchemyError) -> str:
     try:
         state = migrations.state()
     except SQLAlchemyError:
-        return f"The database does not answer ({type(error).__name__}): see DATABASE_URL."
-    return _MIGRATION_ADVICE.get(state, f"The database refused: {type(error).__name__}.")
+        return f"The database cannot be used: {describe(error)}. See DATABASE_URL."
+    return _MIGRATION_ADVICE.get(state, f"The database refused: {describe(error)}.")
 
 
 @click.command("check")
@@ -99,7 +100,7 @@ def _database_problems() -> list[str]:
     try:
         state = migrations.state()
     except SQLAlchemyError as error:
-        return [f"DATABASE_URL: the database does not answer ({type(error).__name__})."]
+        return [f"DATABASE_URL: the database cannot be used: {describe(error)}."]
     return [_MIGRATION_ADVICE[state]] if state in _MIGRATION_ADVICE else []
 
 

@@ -11,7 +11,8 @@ import os
 import re
 import warnings
 from collections.abc import Mapping
-from email.utils import parseaddr
+from email.headerregistry import Address
+from email.utils import getaddresses, parseaddr
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import SplitResult, urlsplit
@@ -161,10 +162,53 @@ def _smtp_url(value: str) -> None:
 
 
 def _sender(value: str) -> None:
+    if len(getaddresses([value])) != 1:
+        raise ValidationError(
+            'must be one address. A name with a comma needs quotes: "App, Inc." <hello@example.com>'
+        )
+    if not _ascii_email(parseaddr(value)[1]):
+        raise ValidationError(
+            "must be an address, such as App <hello@example.com>, in ASCII before its @."
+        )
+
+
+def _ascii_email(email: str) -> str | None:
+    """Return an address with its domain as mail servers know it (punycode); None for no address."""
     try:
-        validate_email(parseaddr(value)[1], check_deliverability=False, test_environment=True)
+        return validate_email(email, check_deliverability=False, test_environment=True).ascii_email
     except EmailNotValidError:
-        raise ValidationError("must be an address, such as App <hello@example.com>.") from None
+        return None
+
+
+def _mailbox(name: str, email: str) -> str:
+    """Return a `From` header with exactly one address, whatever the name has in it."""
+    return str(Address(display_name=name, addr_spec=email)) if name else email
+
+
+def _from(settings: Mapping[str, Any], host: str) -> str:
+    """The sender of mails: as given, or else the application at its own host."""
+    if not settings["EMAIL_FROM"]:
+        return _mailbox(settings["APP_NAME"], f"hello@{'localhost' if ':' in host else host}")
+    name, email = parseaddr(settings["EMAIL_FROM"])
+    return _mailbox(name, _ascii_email(email) or email)
+
+
+def _printable(value: str) -> None:
+    if not value.isprintable() or "=?" in value:
+        raise ValidationError("must have no line breaks, control characters or encoded words (=?).")
+
+
+def _token(value: str) -> None:
+    """Keys travel in headers of HTTP."""
+    if not (value.isascii() and value.isprintable()) or " " in value:
+        raise ValidationError("must be ASCII without spaces: something was pasted along with it.")
+
+
+def _port(value: str) -> None:
+    try:
+        urlsplit(value).port  # noqa: B018 - reading it checks it
+    except ValueError:
+        raise ValidationError("has a port that is no number from 0 to 65535.") from None
 
 
 def _database_url(value: str) -> None:
@@ -235,7 +279,7 @@ class EnvironmentSchema(Schema):
         ),
     )
     APP_URL = fields.String(load_default="http://localhost:5000", validate=_origin)
-    APP_NAME = fields.String(load_default="Plinth", validate=validate.Length(1, 40))
+    APP_NAME = fields.String(load_default="Plinth", validate=[validate.Length(1, 40), _printable])
     SECRET_KEY = fields.String(
         required=True,
         validate=validate.Length(
@@ -248,7 +292,7 @@ class EnvironmentSchema(Schema):
     )
     SECRET_KEY_FALLBACKS = _optional(_long_enough)
     DATABASE_URL = _optional(_database_url)
-    REDIS_URL = _optional(_starts_with("redis://", "rediss://"))
+    REDIS_URL = _optional(_starts_with("redis://", "rediss://"), _port)
     JOBS_URL = _optional(
         _starts_with(
             "sqlite:///",
@@ -257,21 +301,22 @@ class EnvironmentSchema(Schema):
             "redis://",
             "rediss://",
             "inline:",
-        )
+        ),
+        _port,
     )
     SANDBOX_URL = _optional(_origin)
-    STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"))
+    STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"), _token)
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
     STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
     STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
-    GOOGLE_CLIENT_ID = _optional()
-    GOOGLE_CLIENT_SECRET = _optional()
-    GITHUB_CLIENT_ID = _optional()
-    GITHUB_CLIENT_SECRET = _optional()
-    RESEND_API_KEY = _optional(_starts_with("re_"))
+    GOOGLE_CLIENT_ID = _optional(_token)
+    GOOGLE_CLIENT_SECRET = _optional(_token)
+    GITHUB_CLIENT_ID = _optional(_token)
+    GITHUB_CLIENT_SECRET = _optional(_token)
+    RESEND_API_KEY = _optional(_starts_with("re_"), _token)
     SMTP_URL = _optional(_smtp_url)
     EMAIL_FROM = _optional(_sender)
     TRUSTED_PROXIES = fields.Integer(
@@ -427,7 +472,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",
         "SIGN_IN_PROVIDERS": _providers(settings),
-        "EMAIL_FROM": settings["EMAIL_FROM"] or f"{settings['APP_NAME']} <hello@{host}>",
+        "EMAIL_FROM": _from(settings, host),
         "JOBS_URL": settings["JOBS_URL"]
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),

@@ -13,8 +13,9 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from flask import Flask
@@ -44,10 +45,17 @@ def init_app(app: Flask) -> None:
     with app.app_context():
         for engine in db.engines.values():
             if engine.dialect.name == "sqlite":
+                _make_folder(engine)
                 event.listen(engine, "connect", _prepare_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
             else:
                 postgres.bound(engine)
+
+
+def _make_folder(engine: Engine) -> None:
+    """Make the folder of a new database; where that is not allowed, opening it says so."""
+    with suppress(OSError):
+        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy.engine import make_url
 
 from saas.config import PRICE_VARIABLES, ROOT
 from tests.conftest import SECRET, Shop, own_env
@@ -95,8 +96,54 @@ def test_flask_check_tells_when_the_database_is_away(
     result = app.test_cli_runner().invoke(args=["check"])
 
     assert result.exit_code == 1
-    assert "DATABASE_URL: the database does not answer" in result.output
+    assert "DATABASE_URL: the database cannot be used: " in result.output
+    assert "Connection refused" in result.output
     assert "hidden" not in result.output
+
+
+def test_the_folder_of_a_new_database_is_made(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/data/deep/app.db")
+
+    result = app.test_cli_runner().invoke(args=["users", "list"])
+
+    assert "The database is empty. Run: flask db upgrade" in result.output
+    assert (tmp_path / "data" / "deep").is_dir()
+
+
+def test_a_database_file_that_cannot_be_used_is_told_with_its_cause(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    (tmp_path / "notes.txt").write_text("this is no database, and long enough to be read as one")
+    (tmp_path / "folder").mkdir()
+    causes = {
+        "notes.txt": f"the file {tmp_path}/notes.txt is not an SQLite database",
+        "folder": f"the file {tmp_path}/folder cannot be opened: it is a folder",
+        "notes.txt/app.db": f"the folder {tmp_path}/notes.txt does not exist",
+    }
+
+    for name, cause in causes.items():
+        app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/{name}")
+        result = app.test_cli_runner().invoke(args=["users", "list"])
+        assert result.exit_code == 1
+        assert cause in result.output
+
+
+@pytest.mark.postgres
+def test_what_postgresql_refuses_is_told_in_its_own_words(
+    make_app: Callable[..., Flask], postgres_server: str
+) -> None:
+    url = make_url(postgres_server)
+    for wrong, cause in (
+        (url.set(database="missing"), 'database "missing" does not exist'),
+        (url.set(database="x", host="nowhere.invalid"), "nowhere.invalid"),
+    ):
+        app = make_app(DATABASE_URL=wrong.render_as_string(hide_password=False))
+        result = app.test_cli_runner().invoke(args=["users", "list"])
+        assert result.exit_code == 1
+        assert cause in result.output
+        assert "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("command", [("users", "list"), ("billing", "sync", "--all")])
@@ -106,7 +153,7 @@ def test_a_database_that_is_not_ready_is_told_in_a_sentence(
     empty = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
     away = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
 
-    for app, said in ((empty, "Run: flask db upgrade"), (away, "The database does not answer")):
+    for app, said in ((empty, "Run: flask db upgrade"), (away, "The database cannot be used: ")):
         result = app.test_cli_runner().invoke(args=command)
         assert result.exit_code == 1
         assert said in result.output

@@ -120,6 +120,24 @@ def test_app_url_becomes_the_origin_that_browsers_send(given: str, sent: str) ->
     assert from_env({"SECRET_KEY": SECRET, "APP_URL": given})["APP_URL"] == sent
 
 
+@pytest.mark.parametrize(
+    ("given", "sender"),
+    [
+        ({"EMAIL_FROM": "hello@münchen.de"}, "hello@xn--mnchen-3ya.de"),
+        ({"EMAIL_FROM": "Plinth <hello@example.com>"}, "Plinth <hello@example.com>"),
+        (
+            {"EMAIL_FROM": '"Acme, Inc." <hello@example.com>'},
+            '"Acme, Inc." <hello@example.com>',
+        ),
+        ({"APP_NAME": "Acme, Inc."}, '"Acme, Inc." <hello@localhost>'),
+        ({"APP_NAME": 'The "Best" 🚀'}, '"The \\"Best\\" 🚀" <hello@localhost>'),
+        ({"APP_NAME": "A <b@evil.example>"}, '"A <b@evil.example>" <hello@localhost>'),
+    ],
+)
+def test_mails_come_from_exactly_one_address(given: dict[str, str], sender: str) -> None:
+    assert from_env({"SECRET_KEY": SECRET, **given})["EMAIL_FROM"] == sender
+
+
 @pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_FALLBACKS"])
 def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
     assert list(problems({**PRODUCTION, name: "secret" * 8})) == [name]
@@ -140,6 +158,17 @@ def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
         ("SMTP_URL", "smtp://[x"),
         ("SMTP_URL", "smtp://u:p@h:abc"),
         ("EMAIL_FROM", "not an address"),
+        ("EMAIL_FROM", "hällo@example.com"),
+        ("EMAIL_FROM", "Acme, Inc. <hello@example.com>"),
+        ("EMAIL_FROM", "a@example.com, b@example.com"),
+        ("APP_NAME", "Two\nlines"),
+        ("APP_NAME", "=?utf-8?q?x=40evil.example?="),
+        ("SMTP_URL", "smtp://mail.example.com:99999"),
+        ("REDIS_URL", "redis://localhost:99999"),
+        ("JOBS_URL", "redis://localhost:port"),
+        ("STRIPE_API_KEY", "sk_test_\u200bpasted"),
+        ("RESEND_API_KEY", "re_one two"),
+        ("STRIPE_AUTOMATIC_TAX", "ja"),
     ],
 )
 def test_a_value_of_the_wrong_shape_is_named(name: str, value: str) -> None:

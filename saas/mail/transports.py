@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import smtplib
 import ssl
@@ -133,7 +134,7 @@ def _send_by_smtp(letter: Letter, message_id: uuid.UUID, url: str) -> None:
     parts = urlsplit(url)
     with closing(_connect(parts.scheme, parts.hostname or "localhost", parts.port)) as server:
         if parts.username:
-            server.login(unquote(parts.username), unquote(parts.password or ""))
+            _log_in(server, unquote(parts.username), unquote(parts.password or ""))
         sender = parseaddr(current_app.config["EMAIL_FROM"])[1]
         # Exactly one explicit recipient: send_message would parse the To header again, and an
         # address with a comma in it would reach two people.
@@ -152,6 +153,18 @@ def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
     if scheme == "smtp+starttls":
         server.starttls(context=ssl.create_default_context())
     return server
+
+
+def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
+    if f"{user}{password}".isascii():
+        server.login(user, password)
+        return
+    # smtplib writes ASCII alone; PLAIN is UTF-8: https://www.rfc-editor.org/rfc/rfc4616#section-2
+    plain = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+    server.ehlo_or_helo_if_needed()
+    code, reply = server.docmd("AUTH", f"PLAIN {plain}")
+    if code != 235:  # noqa: PLR2004 - "authentication succeeded"
+        raise smtplib.SMTPAuthenticationError(code, reply)
 
 
 def _as_mime(letter: Letter, message_id: uuid.UUID) -> EmailMessage:

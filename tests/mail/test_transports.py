@@ -13,6 +13,7 @@ from email.message import EmailMessage
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import time_machine
@@ -39,6 +40,7 @@ class Postbox:
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []
         self.refuses = False
+        self.passwords = ("p@ss", "pä ss→")
 
     async def handle_DATA(self, _server: Any, session: Any, envelope: Any) -> str:
         if not session.authenticated:
@@ -55,7 +57,8 @@ def postbox() -> Iterator[tuple[Postbox, str]]:
     box = Postbox()
 
     def authenticate(_server: Any, _s: Any, _e: Any, _m: Any, data: Any) -> AuthResult:
-        return AuthResult(success=data.login == b"me" and data.password == b"p@ss")
+        is_known = data.login == b"me" and data.password.decode() in box.passwords
+        return AuthResult(success=is_known, handled=False)
 
     server = Controller(
         box,
@@ -94,6 +97,22 @@ def test_smtp_gets_one_recipient_and_both_parts(
     assert html
     assert "/auth/link/" in text.get_content()
     assert "/auth/link/" in html.get_content()
+
+
+def test_a_password_in_any_script_signs_in_at_the_mail_server(
+    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+) -> None:
+    box, url = postbox
+    app = make_app(SMTP_URL=url.replace("p%40ss", quote("pä ss→")))
+
+    with app.app_context():
+        links.send("ann@example.com", "/dashboard")
+    assert len(box.mails) == 1
+
+    app = make_app(SMTP_URL=url.replace("p%40ss", quote("wröng")))
+    with app.app_context():
+        links.send("bob@example.com", "/dashboard")
+    assert str(promised(app)[-1].last_error).startswith("SMTPAuthenticationError: ")
 
 
 def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
