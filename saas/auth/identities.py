@@ -21,17 +21,28 @@ from saas.database import db, now
 
 @dataclass(frozen=True)
 class Claim:
-    """Whom a provider says somebody is. `email` is cleaned; `is_verified` its word for that."""
+    """Whom a provider says somebody is. `email` is cleaned; `is_verified` its word for that.
+
+    `is_authoritative`: whether it would know if the mailbox had changed hands.
+    """
 
     provider: str
     issuer: str
     subject: str
     email: str | None
     is_verified: bool
+    is_authoritative: bool = True
+
+
+class MailboxNotProven(Exception):
+    """The identity is new here, and its address is somebody else's word from long ago."""
 
 
 def sign_in(claim: Claim) -> User:
-    """The person that an identity signs in, made now if new; raises `Refused`."""
+    """The person that an identity signs in, made now if new.
+
+    Raises `Refused`, or `MailboxNotProven` where a mail has to prove the address first.
+    """
     with database.writing():
         identity = _find(claim)
         if identity and identity.unlinked_at:
@@ -117,6 +128,8 @@ def _by_address(claim: Claim) -> User:
         raise Refused("no_address", claim.provider)
     if not claim.is_verified:
         raise Refused("unverified", claim.provider)
+    if not claim.is_authoritative:
+        raise MailboxNotProven
     person = accounts.find(claim.email)
     if person:
         refuse_closed(person, claim.provider)

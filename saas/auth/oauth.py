@@ -9,6 +9,7 @@ here: a time limit, an id_token that is really there, its audience, RFC 9207's `
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -84,7 +85,15 @@ def _read_google(client: Any, token: Mapping[str, Any], started: Started) -> Cla
             name: {"essential": True, "values": values} for name, values in must_be.items()
         },
     )
-    return _claim(started.way, said["sub"], said.get("email"), said.get("email_verified"))
+    claim = _claim(started.way, said["sub"], said.get("email"), said.get("email_verified"))
+    return replace(claim, is_authoritative=_runs_mailbox(claim.email, said.get("hd")))
+
+
+def _runs_mailbox(email: str | None, hosted_domain: object) -> bool:
+    """Whether Google would know of a new owner of the mailbox: Gmail's, and those that it hosts."""
+    domain = (email or "").rpartition("@")[2]
+    hosted = hosted_domain.lower() if isinstance(hosted_domain, str) else None
+    return domain in ("gmail.com", "googlemail.com") or domain == hosted
 
 
 def _read_github(client: Any, token: Mapping[str, Any], started: Started) -> Claim:

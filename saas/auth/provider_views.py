@@ -10,9 +10,17 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas import database, errors, limits, security
-from saas.auth import bp, identities, sessions, started
-from saas.auth.identities import Claim
+from saas import database, errors, limits, presentation, security
+from saas.auth import (
+    bp,
+    identities,
+    inbox,
+    pending_identities,
+    sessions,
+    sign_in_limits,
+    started,
+)
+from saas.auth.identities import Claim, MailboxNotProven
 from saas.auth.refusals import NAMES, WORDS, Refused
 from saas.auth.started import Started
 from saas.errors import Problem
@@ -52,8 +60,25 @@ def finish_oauth(provider: str) -> Response:
     _must_be_the_same_person(start)
 
     claim = oauth.redeem(start, _back(provider), request.args)
-    _FINISH[start.purpose](claim)
+    try:
+        _FINISH[start.purpose](claim)
+    except MailboxNotProven:
+        return _prove_mailbox(claim, start.next_path)
     return redirect(security.safe_path(start.next_path, "/dashboard"), code=303)
+
+
+def _prove_mailbox(claim: Claim, next_path: str) -> Response:
+    """Send the ordinary sign-in mail; the identity is linked when it is used in this browser."""
+    email = claim.email or ""
+    sign_in_limits.count_stranger(email)
+    pending_identities.remember(claim)
+    flash(
+        f"{NAMES[claim.provider]} does not run your mailbox, so prove it once: use the mail that "
+        f"we sent to {presentation.email(email)}, in this browser. After that "
+        f"{NAMES[claim.provider]} signs you in.",
+        "info",
+    )
+    return inbox.send_mail(email, next_path)
 
 
 def remember(start: Started) -> None:

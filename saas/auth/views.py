@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import secrets
-
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas import limits, presentation, security
-from saas.auth import accounts, bp, fresh, links, sessions, sign_in_limits
+from saas.auth import (
+    accounts,
+    bp,
+    fresh,
+    inbox,
+    links,
+    pending_identities,
+    sessions,
+    sign_in_limits,
+)
 from saas.auth.forms import CodeForm, ConfirmForm, LoginForm, ResendForm, SwitchForm
 from saas.auth.links import BadCode, BadLink
 from saas.auth.models import SignInLink
@@ -42,7 +49,7 @@ def _ask_for_address(template: str) -> Answer:
 
     email = form.email.data or ""
     sign_in_limits.count_stranger(email)
-    return _send(email, security.safe_path(form.next.data, "/dashboard"))
+    return inbox.send_mail(email, security.safe_path(form.next.data, "/dashboard"))
 
 
 @bp.route("/auth/confirm", methods=["GET", "POST"])
@@ -57,7 +64,7 @@ def confirm() -> Answer:
         return render_template("auth/confirm.html", form=form, next=next_path)
 
     sign_in_limits.count_owner(str(current_user.id))
-    return _send(current_user.email, next_path)
+    return inbox.send_mail(current_user.email, next_path)
 
 
 @bp.post("/auth/resend")
@@ -76,15 +83,9 @@ def resend() -> Answer:
         sign_in_limits.count_owner(before.email)  # who has a mail of ours has the mailbox
     else:
         sign_in_limits.count_browser(session["browser"], before.email)
-    sent = _send(before.email, before.next_path)
+    sent = inbox.send_mail(before.email, before.next_path)
     flash("Another mail is on its way. The older ones from here do not work any more.", "success")
     return sent
-
-
-def _send(email: str, next_path: str) -> Response:
-    session.setdefault("browser", secrets.token_urlsafe(16))
-    links.send(email, next_path, session["browser"])
-    return redirect(url_for("auth.check_inbox"), code=303)
 
 
 def _asked_here() -> SignInLink | None:
@@ -115,7 +116,9 @@ def code() -> Answer:
 
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
     try:
-        going_to = links.redeem_code(session["browser"], form.code.data or "", sessions.start)
+        going_to = links.redeem_code(
+            session["browser"], form.code.data or "", pending_identities.sign_in
+        )
     except BadCode as error:
         form.code.errors = [str(error)]
         return _inbox(form, 422)
@@ -150,7 +153,7 @@ def redeem(token: str) -> Answer:
     found, form = links.read(token), SwitchForm()
     if _is_somebody_else(found) and form.switch.data != str(current_user.id):
         return _link_page(found, 409)  # another tab has signed somebody else in meanwhile
-    going_to = links.redeem(token, sessions.start)
+    going_to = links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 
 

@@ -103,9 +103,8 @@ def _lives(made: World, number: Any) -> None:
 
 def _orders(made: World, name: Any) -> None:
     """Every order, with each event repeated at every place."""
-    before, then = test_orders.STANDARD[name]
     with made.app.app_context():
-        recording = record(made, before, *then)
+        recording = test_orders.record_standard(made, name)
         for again in range(len(recording.moments)):
             for order in set(itertools.permutations([*range(len(recording.moments)), again])):
                 test_orders.plays_to_the_end(recording, order)

@@ -9,6 +9,7 @@ from joserfc.jwk import RSAKey
 from joserfc.util import urlsafe_b64encode
 
 from .grants import TOKEN_LIVES, Grant
+from .people import Address
 
 Claims = dict[str, Any]
 
@@ -47,9 +48,17 @@ def about(grant: Grant) -> Claims:
         verified = person.primary.verified
         claims["email"] = person.primary.email
         claims["email_verified"] = "true" if grant.failure == "word_verified" else verified
+        claims |= _hosted_domain(person.primary)
     if "profile" in scopes and person.name:
         claims["name"] = person.name
     return claims
+
+
+def _hosted_domain(address: Address) -> Claims:
+    """Google's `hd`: the domain of an organization whose mail it runs; Gmail is none."""
+    domain = address.email.rpartition("@")[2]
+    is_organization = address.hosted and domain not in ("gmail.com", "googlemail.com")
+    return {"hd": domain} if is_organization else {}
 
 
 def _sealed(key: RSAKey, claims: Claims, failure: str) -> str:

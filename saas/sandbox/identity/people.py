@@ -8,8 +8,11 @@ from hashlib import sha256
 
 @dataclass(frozen=True)
 class Address:
+    """An address. `hosted`: whether the provider runs the mailbox, as Google may."""
+
     email: str
     verified: bool = True
+    hosted: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,18 +79,21 @@ READY: Mapping[str, Person] = {
 
 
 def typed_in(email: str, name: str, address: str, account: str) -> Person:
-    """Somebody else. `address` is "verified", "unverified" or "none".
+    """Somebody else. `address` is "verified", "elsewhere", "unverified" or "none".
+
+    "elsewhere" is verified, with a mailbox that Google does not run.
 
     `account` is for those who changed their address: the one that the account began with.
     """
-    if address not in ("verified", "unverified", "none"):
-        raise NobodyError("address", "Choose one of the three.")
+    if address not in ("verified", "elsewhere", "unverified", "none"):
+        raise NobodyError("address", "Choose one of the four.")
     _must_be_text("name", name)
     _must_be_text("account", account)
     addresses: tuple[Address, ...] = ()
     if address != "none":
         _must_be_an_address(email)
-        addresses = (Address(email, verified=address == "verified"),)
+        is_verified = address in ("verified", "elsewhere")
+        addresses = (Address(email, is_verified, hosted=address != "elsewhere"),)
     return Person(number_of(account or email or name), name, addresses)
 
 

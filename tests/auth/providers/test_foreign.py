@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -52,6 +53,11 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
         asked = begin(visitor, "google")
         answer = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
         page = visitor.visit(answer.headers["Location"])
+        assert "Google does not run your mailbox" in page.text  # it says no `hd`
+        link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
+        visitor.visit(link)
+        page = visitor.submit(link)
+        assert "Google signs you in from now on" in page.text
         visitor.close()
 
     assert page.path == "/dashboard", page.text

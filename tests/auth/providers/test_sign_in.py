@@ -7,6 +7,7 @@ from datetime import timedelta
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+import time_machine
 from flask import Flask
 
 from saas import database
@@ -208,3 +209,60 @@ def test_pictures_on_other_sites_use_up_nobodys_tries(visitor: Visitor) -> None:
 
     visitor.visit("/login")
     assert visitor.submit("/auth/oauth/google", follow=False).status == 303
+
+
+ELSEWHERE = {"address": "elsewhere"}
+
+
+@pytest.mark.parametrize("has_account", [True, False])
+def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
+    has_account: bool, shop: Shop, visitor: Visitor
+) -> None:
+    if has_account:
+        shop.visitor().sign_in("ann@example.com")
+
+    page = come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+    assert page.path == "/auth/check-inbox"
+    assert "Google does not run your mailbox" in page.text
+    assert rows(shop, Identity) == []
+    link = urlsplit(visitor.link_from_mail("ann@example.com")).path
+    visitor.visit(link)
+    page = visitor.submit(link)
+
+    assert page.path == "/dashboard"
+    assert "Google signs you in from now on." in page.text
+    again = shop.visitor()
+    assert come_in(again, "google", "/login", **somebody("ann@example.com", **ELSEWHERE)).path == (
+        "/dashboard"
+    )
+
+
+def test_a_claim_of_google_s_is_not_linked_by_the_owner_s_mail_in_another_browser(
+    shop: Shop, visitor: Visitor
+) -> None:
+    """Whoever once had the mailbox waits in vain for its owner."""
+    come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+
+    owner = shop.visitor()
+    link = urlsplit(owner.link_from_mail("ann@example.com")).path
+    owner.visit(link)
+    assert owner.submit(link).path == "/dashboard"
+
+    assert rows(shop, Identity) == []
+    assert visitor.visit("/dashboard").path == "/login"
+
+
+def test_a_claim_that_waited_too_long_is_not_linked(shop: Shop, visitor: Visitor) -> None:
+    come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+
+    with time_machine.travel(now() + timedelta(minutes=11), tick=True):
+        visitor.sign_in("ann@example.com")
+
+    assert rows(shop, Identity) == []
+
+
+@pytest.mark.parametrize("email", ["ann@gmail.com", "ann@googlemail.com"])
+def test_google_s_word_for_its_own_mailboxes_is_enough(
+    email: str, shop: Shop, visitor: Visitor
+) -> None:
+    assert come_in(visitor, "google", "/login", **somebody(email)).path == "/dashboard"

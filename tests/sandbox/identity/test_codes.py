@@ -37,6 +37,7 @@ def test_a_code_gives_a_token_and_an_id_token(google: Client, watch: Watch) -> N
         "nonce": "the-nonce",
         "email": "ada@example.com",
         "email_verified": True,
+        "hd": "example.com",
         "name": "Ada Lovelace",
     }
 

@@ -50,7 +50,7 @@ def test_it_says_who_is_told(google: Client) -> None:
         ({"email": "a@b", "name": "x" * 255}, "at most 254"),
         ({"email": "a@b", "name": "a\nb"}, "letters that can be seen"),
         ({"email": "a@b", "account": "\x07"}, "letters that can be seen"),
-        ({"email": "a@b", "address": "perhaps"}, "one of the three"),
+        ({"email": "a@b", "address": "perhaps"}, "one of the four"),
     ],
 )
 def test_what_is_typed_in_wrong_is_explained_beside_it(

@@ -1,0 +1,17 @@
+"""Sending a sign-in mail, and the page on which its browser waits for it."""
+
+from __future__ import annotations
+
+import secrets
+
+from flask import redirect, session, url_for
+from werkzeug.wrappers import Response
+
+from saas.auth import links
+
+
+def send_mail(email: str, next_path: str) -> Response:
+    """Promise a mail to a cleaned address, and lead to the page that waits for its code."""
+    session.setdefault("browser", secrets.token_urlsafe(16))
+    links.send(email, next_path, session["browser"])
+    return redirect(url_for("auth.check_inbox"), code=303)

@@ -1,0 +1,45 @@
+"""Identities whose provider does not vouch for the mailbox: linked once the mailbox is proven.
+
+Google verifies an address when an account is made, and is not told when the mailbox changes hands.
+It is authoritative for its own mailboxes and for the domains it hosts:
+https://developers.google.com/identity/gsi/web/guides/verify-google-id-token
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from flask import flash, session
+
+from saas.auth import identities, sessions
+from saas.auth.identities import Claim
+from saas.auth.models import User
+from saas.auth.refusals import NAMES, Refused
+from saas.auth.started import LIFETIME
+from saas.database import now
+
+_KEY = "pending_identity"
+
+
+def remember(claim: Claim) -> None:
+    """Keep a claim in this browser until its mailbox is proven, for ten minutes at most."""
+    session[_KEY] = {"until": (now() + LIFETIME).timestamp(), "claim": asdict(claim)}
+
+
+def sign_in(person: User) -> None:
+    """Sign in a person who has proven a mailbox, and link what this browser brought for it."""
+    claim = _take()
+    sessions.start(person)
+    if claim is None or claim.email != person.email:
+        return
+    try:
+        identities.link(person, claim)
+    except Refused:
+        flash(f"{NAMES[claim.provider]} was not linked: another account of it is.", "info")
+        return
+    flash(f"{NAMES[claim.provider]} signs you in from now on.", "success")
+
+
+def _take() -> Claim | None:
+    kept = session.pop(_KEY, None)
+    return Claim(**kept["claim"]) if kept and kept["until"] > now().timestamp() else None
