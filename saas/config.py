@@ -477,6 +477,8 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),
         "SQLALCHEMY_DATABASE_URI": database,
+        # Tests move the clock of their own process.
+        "FOLLOW_DATABASE_CLOCK": settings["SAAS_ENV"] != "test",
         # No address of anybody in the trace of a statement that failed.
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "pool_size": 20,

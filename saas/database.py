@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from saas import patience, postgres
+from saas import clock, patience, postgres
 from saas.extensions import db
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def init_app(app: Flask) -> None:
                 event.listen(engine, "begin", _begin_sqlite)
             else:
                 postgres.bound(engine)
+                if app.config["FOLLOW_DATABASE_CLOCK"]:
+                    event.listen(engine, "checkout", clock.follow)
 
 
 def _make_folder(engine: Engine) -> None:
@@ -196,13 +198,13 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 def now() -> datetime:
-    """This moment in UTC, to the microsecond that every database keeps."""
-    return datetime.now(UTC)
+    """This moment in UTC by the database's clock, to the microsecond that every database keeps."""
+    return datetime.now(UTC) + clock.offset()
 
 
 def uuid7() -> uuid.UUID:
     """A UUID of version 7 (RFC 9562): ordered by time, so that an index grows at its end."""
-    milliseconds = time.time_ns() // 1_000_000
+    milliseconds = int(now().timestamp() * 1000)
     value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)

@@ -22,12 +22,13 @@ from sqlalchemy import make_url, or_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from saas import database
+from saas import database, postgres
 from saas.database import Model, UTCDateTime, now
 
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
+_EARLY = timedelta(seconds=5)  # a worker's minute begins when its process did
 _HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
 
 _tasks: dict[str, Callable[..., None]] = {}
@@ -151,7 +152,7 @@ def _take_turn(name: str, every: timedelta) -> bool:
     with database.writing():
         if database.insert_if_new(SweepTurn, name=name, due_at=at + every):
             return True
-        due = or_(SweepTurn.due_at <= at, SweepTurn.due_at > at + 2 * every)
+        due = or_(SweepTurn.due_at <= at + _EARLY, SweepTurn.due_at > at + 2 * every)
         claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
 
@@ -211,7 +212,8 @@ def _huey(url: str, instance: Path) -> Huey:
 
         # SQLAlchemy's name of the driver, as in postgresql+psycopg://, is none of libpq's.
         dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        return PostgresHuey("saas", dsn=dsn, results=False)
+        # Not blocking: LISTEN would need a connection of its own, which a pooler does not give.
+        return PostgresHuey("saas", dsn=dsn, results=False, blocking=False, **postgres.POOLABLE)
     from huey import RedisHuey
 
     return RedisHuey("saas", url=url, results=False)

@@ -23,6 +23,9 @@ T = TypeVar("T")
 # libpq gives a connection is 2 s.
 _ANSWER = 7.0
 _MOMENT = 1.0
+# A pooler in transaction mode gives each transaction another connection of the server, where what
+# was prepared before is not known: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+POOLABLE: dict[str, Any] = {"prepare_threshold": None}
 
 
 def init_app(app: Flask) -> None:
@@ -52,7 +55,7 @@ def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any
     left = _left()
     if left is not None:
         options = {"connect_timeout": max(2, int(left)), **options}
-    return Connection.connect(*arguments, **options)
+    return Connection.connect(*arguments, **{**options, **POOLABLE})
 
 
 class Connection(psycopg.Connection[Any]):

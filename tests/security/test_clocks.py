@@ -1,0 +1,62 @@
+"""Hosts whose clocks disagree: the database's clock is the one that counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.test_workers import workers
+from tests.security.server import Served, served
+from tests.visitor import Visitor, eventually
+
+# Python runs it first of all: the process lives at another time.
+_SHIFT = """\
+import datetime, time_machine
+there = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds={ahead})
+time_machine.travel(there, tick=True).start()
+"""
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.parametrize("database_url", ["postgres"], indirect=True),
+]
+
+
+@contextmanager
+def two_hosts(folder: Path, url: str, sandbox: str, ahead: int) -> Iterator[tuple[Served, Served]]:
+    """A web host whose clock is ahead, and one with the database's; workers have the latter."""
+    env = {"DATABASE_URL": url, "JOBS_URL": url, "SANDBOX_URL": sandbox, "SAAS_ENV": "development"}
+    (folder / "one").mkdir()
+    (folder / "one" / "sitecustomize.py").write_text(_SHIFT.format(ahead=ahead))
+    fast = {"PYTHONPATH": str(folder / "one")}
+    (folder / "other").mkdir()
+    with served(folder / "one", **env, **fast, WEB_CONCURRENCY="1") as one:
+        shared = {**env, "APP_URL": one.url}
+        with (
+            served(folder / "other", **shared, WEB_CONCURRENCY="1") as other,
+            workers(**shared) as crew,
+        ):
+            crew.start()
+            yield one, other
+
+
+@pytest.mark.parametrize("ahead", [2, 60, -60])
+def test_a_host_whose_clock_is_wrong_delays_no_mail_and_signs_nobody_out(
+    ahead: int, tmp_path: Path, database_url: str, sandbox: str
+) -> None:
+    with two_hosts(tmp_path, database_url, sandbox, ahead) as (one, other):
+        visitor = Visitor(one.url, sandbox)
+        visitor.sign_in("ann@example.com")  # by a mail that another host has sent
+
+        visitor.base = other.url
+        assert visitor.visit("/dashboard/settings").path == "/dashboard/settings"
+        form = visitor.page.form("/dashboard/settings/name").fields
+        visitor.base = one.url
+        answer = visitor.request("POST", "/dashboard/settings/name", data={**form, "name": "Ann"})
+        assert answer.status_code == 303, answer.text
+        assert visitor.request("GET", "/api/user").json()["user"]["name"] == "Ann"
+        eventually(lambda: visitor.mails_to("ann@example.com"))
+        visitor.close()
