@@ -28,7 +28,7 @@ from saas.database import Model, UTCDateTime, now
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
-_EARLY = timedelta(seconds=5)  # a worker's minute begins when its process did
+_EARLY = 12  # a share of its interval by which a sweep may begin early: workers wake unevenly
 _HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
 
 _tasks: dict[str, Callable[..., None]] = {}
@@ -152,7 +152,7 @@ def _take_turn(name: str, every: timedelta) -> bool:
     with database.writing():
         if database.insert_if_new(SweepTurn, name=name, due_at=at + every):
             return True
-        due = or_(SweepTurn.due_at <= at + _EARLY, SweepTurn.due_at > at + 2 * every)
+        due = or_(SweepTurn.due_at <= at + every / _EARLY, SweepTurn.due_at > at + 2 * every)
         claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
 

@@ -99,7 +99,7 @@ def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
     done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
-    assert "The database cannot be used: file is not a database." in done.stderr
+    assert "is not an SQLite database. See DATABASE_URL." in done.stderr
     assert "Traceback" not in done.stderr
 
 
