@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from saas import database
 from saas.auth import audit, normalization
@@ -143,6 +143,20 @@ def arrive(email: str) -> User:
             database.execute(update(User).where(User.id == person.id).values(verified))
             db.session.refresh(person)
     return person
+
+
+def is_empty(person: User) -> bool:
+    """Whether an account holds nothing but its address and the sign-ins to it."""
+    if person.name or person.is_admin or person.stripe_customer_id or person.trial_used_at:
+        return False
+    references = (
+        key.parent
+        for table in db.metadata.tables.values()
+        if table.name not in (Session.__tablename__, StartedSignIn.__tablename__)
+        for key in table.foreign_keys
+        if key.column.table.name == User.__tablename__
+    )
+    return not any(db.session.scalar(select(exists().where(it == person.id))) for it in references)
 
 
 def rename(person: User, name: str) -> None:

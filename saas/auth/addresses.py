@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from saas import database, jobs, mail
+from saas import database, jobs, mail, used_trials
 from saas.auth import accounts, tokens
 from saas.auth.models import (
     EmailChange,
@@ -133,11 +133,27 @@ def undo(token: str) -> uuid.UUID:
         person = db.session.get(User, change.user_id, populate_existing=True)
         if person is None:
             raise BadChange("expired")
+        _make_way(change)
         _move(person.id, person.email, change.old_email)
         _end(EmailChange.user_id == person.id, EmailChange.id > change.id)
         _forget_ways_in(person.id, since=change.created_at - UNDO)
     log.info("change of address taken back", extra={"person_id": change.user_id})
     return change.user_id
+
+
+def _make_way(change: EmailChange) -> None:
+    """Delete an empty account that has the old address since the change.
+
+    Its owner signed in with the address before following the mail about it. Whoever has that mail
+    has proven the same mailbox, so that nothing is taken from anybody.
+    """
+    other = accounts.find(change.old_email)
+    if other is None or other.id == change.user_id:
+        return
+    locked = accounts.lock(other)
+    is_younger = locked and change.confirmed_at and locked.created_at >= change.confirmed_at
+    if locked and is_younger and accounts.is_empty(locked):
+        database.execute(delete(User).where(User.id == locked.id))
 
 
 def _forget_ways_in(person_id: uuid.UUID, since: datetime) -> None:
@@ -184,7 +200,13 @@ def _mark(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
 
 
 def _move(person_id: uuid.UUID, old: str, new: str) -> None:
-    """Write the address, forget the mails of the old one, and tell whoever follows."""
+    """Write the address, forget the mails of the old one, and tell whoever follows.
+
+    A mailbox that has had its trial has had it, whatever address the account goes on with.
+    """
+    trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == person_id))
+    if trial_used_at:
+        used_trials.remember(old, trial_used_at)
     other = accounts.find(new)
     if other is not None and other.id != person_id:
         raise BadChange("taken")

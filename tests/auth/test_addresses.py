@@ -253,12 +253,35 @@ def test_after_a_week_it_cannot_be_taken_back(ann: Visitor) -> None:
         assert ann.visit(path).status == 410
 
 
-def test_an_old_address_that_has_a_new_account_is_not_taken_from_it(
+@both_databases
+def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the_same(
+    ann: Visitor, shop: Shop
+) -> None:
+    """Signing in made an account for it, which holds nothing."""
+    change(ann)
+    owner = shop.visitor()
+    owner.sign_in(OLD)
+    path = link_to(ann, OLD, "/auth/email/undo/")
+    owner.visit(path)
+
+    page = owner.submit(path)
+
+    assert "Your address is back" in page.text
+    assert owner.visit("/dashboard").path == "/login"
+    owner.sign_in(OLD)
+    assert address_of(owner) == OLD
+    with shop.app.app_context():
+        assert [person.email for person in accounts.everybody()] == [OLD]
+
+
+def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
     ann: Visitor, shop: Shop
 ) -> None:
     change(ann)
     newcomer = shop.visitor()
     newcomer.sign_in(OLD)
+    newcomer.visit("/dashboard/settings")
+    newcomer.submit("/dashboard/settings/name", name="Bea")
     path = link_to(ann, OLD, "/auth/email/undo/")
     newcomer.visit(path)
 

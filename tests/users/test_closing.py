@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -22,6 +23,7 @@ from saas.billing import ownership
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import closing
+from tests.auth.test_addresses import link_to
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
@@ -355,3 +357,24 @@ def test_an_address_goes_from_what_another_account_asked_for(shop: Shop, visitor
     visitor.submit("/dashboard/settings/delete", confirmation="ann@gmail.com")
 
     assert rows(shop, EmailChange) == 0
+
+
+def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
+    shop: Shop, visitor: Visitor
+) -> None:
+    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    visitor.sign_in("ann@example.com")
+    with shop.app.app_context(), database.writing():
+        database.execute(update(User).values(trial_used_at=now()))
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email="ann@example.org")
+    path = urlsplit(link_to(visitor, "ann@example.org")).path
+    visitor.visit(path)
+    visitor.submit(path)
+    visitor.visit("/dashboard/settings")
+    page = visitor.submit("/dashboard/settings/delete", confirmation="ann@example.org")
+    assert "Your account is deleted" in page.text
+
+    with shop.app.app_context():
+        for email in ("ann@example.com", "ann@example.org"):
+            assert accounts.sign_up(email).trial_days(offer) == 0
