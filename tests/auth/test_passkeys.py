@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import time_machine
 from playwright.sync_api import Browser, CDPSession, Page, expect
 from sqlalchemy import select, update
+from webauthn import base64url_to_bytes
+from webauthn.helpers import bytes_to_base64url
 
 from saas import database
 from saas.auth.models import Passkey, Session, User
@@ -218,6 +221,25 @@ def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) 
     status, said = ann.post("/auth/passkey", good)
     assert (status, said["error"]["code"]) == (400, "state")
     assert len(rows(shop, Session)) == 2
+
+
+def test_an_answer_from_a_frame_of_another_site_is_refused(
+    ann: Key, shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann.sign_out()
+    ann.page.goto(f"{shop.url}/login")
+    _, asked = ann.post("/auth/passkey/options", {})
+    answer = ann.sign_challenge(asked["options"])
+    signed = json.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
+    framed = json.dumps({**signed, "crossOrigin": True}).encode()
+    answer["response"]["clientDataJSON"] = bytes_to_base64url(framed)
+
+    with caplog.at_level(logging.INFO, "saas.auth"):
+        status, said = ann.post("/auth/passkey", {"credential": answer})
+
+    assert (status, said["error"]["code"]) == (502, "untrusted")
+    assert "passkey refused: untrusted crossOrigin" in caplog.text
+    assert len(rows(shop, Session)) == 1
 
 
 def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: Shop) -> None:
