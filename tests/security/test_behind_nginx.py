@@ -1,0 +1,92 @@
+"""Production as it is deployed: gunicorn, and a real nginx in front of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.nginx import nginx
+from tests.security.server import served
+from tests.test_config import PRODUCTION
+
+OWN = {"Host": "app.example.com"}
+
+
+@pytest.fixture(scope="module")
+def urls(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+) -> Iterator[dict[str, str]]:
+    """The same application behind an nginx that is reached by https, and by http."""
+    folder = tmp_path_factory.mktemp("nginx")
+    (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
+    (folder / "https").mkdir()
+    (folder / "http").mkdir()
+    env = {
+        **PRODUCTION,
+        "DATABASE_URL": f"sqlite:///{folder}/app.db",
+        "JOBS_URL": f"sqlite:///{folder}/jobs.db",
+        "APP_URL": "https://app.example.com",
+    }
+    tls = ("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https")
+    with (
+        served(folder, **env) as server,
+        nginx(folder / "https", server.url, tls) as https,
+        nginx(folder / "http", server.url) as http,
+    ):
+        yield {"https": https, "http": http}
+
+
+def test_what_came_by_http_is_led_to_https_and_health_and_webhooks_are_not(
+    urls: dict[str, str],
+) -> None:
+    page = requests.get(f"{urls['http']}/login", headers=OWN, allow_redirects=False, timeout=10)
+    hook = requests.post(f"{urls['http']}/api/webhooks/stripe", headers=OWN, timeout=10)
+
+    assert (page.status_code, page.headers["Location"]) == (308, "https://app.example.com/login")
+    assert "Set-Cookie" not in page.headers
+    assert hook.json()["error"]["code"] == "bad_signature"
+    for path in ("/healthz", "/readyz"):
+        for host in ("10.0.0.7:8080", "web-1", "APP.example.com."):
+            answer = requests.get(urls["http"] + path, headers={"Host": host}, timeout=10)
+            assert answer.status_code == 200, (path, host, answer.text)
+
+
+def ask_for_mail(url: str, email: str, **headers: str) -> int:
+    """The status of a form that a browser sends whose pages a proxy gave `no-referrer`."""
+    page = requests.get(f"{url}/login", headers=OWN, timeout=10)
+    cookie = page.headers["Set-Cookie"]
+    assert cookie.startswith("__Host-session=")
+    assert "Secure" in cookie
+    token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page.text)
+    assert token
+    answer = requests.post(
+        f"{url}/login",
+        data={"email": email, "csrf_token": token[1]},
+        headers={
+            **OWN,
+            "Cookie": cookie.partition(";")[0],
+            "Origin": "null",
+            "Sec-Fetch-Site": "same-origin",
+            **headers,
+        },
+        allow_redirects=False,
+        timeout=10,
+    )
+    return answer.status_code
+
+
+def test_forms_work_and_a_forged_address_with_ports_is_still_one_caller(
+    urls: dict[str, str],
+) -> None:
+    statuses = [
+        ask_for_mail(
+            urls["https"], f"a{n}@example.com", **{"X-Forwarded-For": f"203.0.113.{n}:4000{n}"}
+        )
+        for n in range(31)
+    ]
+
+    assert statuses == [303] * 30 + [429]
