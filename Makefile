@@ -23,7 +23,7 @@ test: dev ## run the tests
 check: dev lint types migrations css-current ## everything that CI checks
 	@$(BIN)/python -m pytest -n 2
 
-check-peers: dev ## the official CLI's `stripe trigger` against the sandbox (STRIPE_CLI, or on the PATH)
+check-peers: dev ## the official CLI against the sandbox, stripe-mock against us; see docs/sandbox.md
 	@$(BIN)/python -m tests.peers
 
 lint: dev ## ruff and the import contracts

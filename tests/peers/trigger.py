@@ -25,14 +25,20 @@ UNPLAYED = {
     "checkout.session.completed": "confirms the page by an address that Stripe does not document",
     "checkout.session.async_payment_succeeded": "the same, with a SEPA debit",
     "checkout.session.async_payment_failed": "the same, with a SEPA debit",
+    "customer.discount.created": "sends `coupon` for a customer, which our version has not",
+    "customer.discount.updated": "sends `coupon` for a customer, which our version has not",
+    "customer.discount.deleted": "sends `coupon` for a customer, which our version has not",
     "customer.subscription.resumed": "the CLI has no fixture for it",
     "customer.subscription.pending_update_applied": "the CLI has no fixture for it",
     "customer.subscription.pending_update_expired": "the CLI has no fixture for it",
     "invoice.paid": "makes an invoice of its own, without a subscription",
     "invoice.payment_failed": "makes an invoice of its own, without a subscription",
     "invoice.payment_action_required": "makes an invoice of its own, without a subscription",
+    "invoice.upcoming": "the CLI has no fixture for it",
     "invoice.voided": "makes an invoice of its own, without a subscription",
     "invoice.marked_uncollectible": "makes an invoice of its own, without a subscription",
+    "invoiceitem.created": "makes an item on no invoice yet, which the sandbox does not play",
+    "invoiceitem.deleted": "makes an item on no invoice yet, which the sandbox does not play",
 }
 
 
