@@ -7,6 +7,8 @@ gunicorn alone stops answering under a hundred slow connections; behind nginx it
 """
 
 import os
+import re
+import sys
 from typing import Any
 
 from gunicorn.glogging import Logger
@@ -25,10 +27,26 @@ class DiscreetLogger(Logger):
         }
 
 
+def _number(name: str, otherwise: str, least: int, most: int) -> int:
+    given = os.environ.get(name, "").strip() or otherwise
+    if not re.fullmatch(r"[0-9]{1,9}", given) or not least <= int(given) <= most:
+        sys.exit(f"{name} must be a whole number from {least} to {most}, not {given!r}.")
+    return int(given)
+
+
+def _bind() -> str:
+    given = os.environ.get("BIND", "").strip()
+    if not given and os.environ.get("PORT", "").strip():
+        return f"0.0.0.0:{_number('PORT', '', 1, 65535)}"
+    port = re.fullmatch(r"(?:[^\s:]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", given)
+    if given and not given.startswith(("unix:", "fd://")) and not (port and int(port[1]) < 65536):
+        sys.exit(f"BIND must be an address and a port, as in 127.0.0.1:5000, not {given!r}.")
+    return given or "127.0.0.1:5000"
+
+
 logger_class = DiscreetLogger
-_port = os.environ.get("PORT", "")
-bind = os.environ.get("BIND") or (f"0.0.0.0:{_port}" if _port else "127.0.0.1:5000")  # noqa: S104
-workers = int(os.environ.get("WEB_CONCURRENCY") or "2")
+bind = _bind()
+workers = _number("WEB_CONCURRENCY", "2", 1, 1000)
 worker_class = "gthread"
 threads = 8
 preload_app = True

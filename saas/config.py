@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Mapping
 from email.headerregistry import Address
 from email.utils import getaddresses, parseaddr
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, ClassVar, cast
 from urllib.parse import SplitResult, urlsplit
@@ -82,12 +83,31 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     """
     if refused := plans.problems(plans.CATALOGUE):
         raise ConfigError({"saas/plans.py": refused})
+    if unreadable := _not_text(env):
+        raise ConfigError(unreadable)
     settings, problems = _load(dict(env))
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)
     if problems:
         raise ConfigError(problems)
     return {**settings, **_derived(settings)}
+
+
+def _not_text(env: Mapping[str, str]) -> dict[str, list[str]]:
+    """The variables of ours that hold bytes in no encoding that Python knows them by."""
+    ours = EnvironmentSchema().fields
+    return {
+        name: ["must be text in UTF-8."]
+        for name, value in env.items()
+        if name in ours and not value.isascii() and not _is_utf8(value)
+    }
+
+
+def _is_utf8(value: str) -> bool:
+    try:
+        return bool(value.encode())
+    except UnicodeEncodeError:  # os.environ keeps such bytes as lone surrogates
+        return False
 
 
 def _load(env: dict[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
@@ -105,7 +125,14 @@ def _load(env: dict[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
 def _origin(value: str) -> None:
     parts = _split_address(value)
     named = parts and parts.scheme in ("http", "https") and _HOST.fullmatch(parts.netloc)
-    if not parts or not named or parts.path.strip("/") or parts.query or parts.fragment:
+    if (
+        not parts
+        or not named
+        or not _is_host(parts.hostname)
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+    ):
         raise ValidationError("must be an address without a path, such as https://example.com.")
 
 
@@ -141,6 +168,32 @@ def _https_origins(value: str) -> None:
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
 
 
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+
+
+def _is_host(name: str | None) -> bool:
+    """Whether a host can have this name: an IP address, or labels as DNS has them.
+
+    A name whose last label is a number is an IPv4 address or nothing:
+    https://url.spec.whatwg.org/#ends-in-a-number-checker
+    """
+    labels = (name or "").lower().removesuffix(".").split(".")
+    if ":" in labels[0] or labels[-1].isdigit():
+        return _is_ip(name or "")
+    try:
+        decodable = all(idna.ulabel(each) for each in labels if each.startswith("xn--"))
+    except idna.IDNAError:
+        return False
+    return decodable and len(name or "") <= 253 and all(map(_LABEL.fullmatch, labels))
+
+
+def _is_ip(name: str) -> bool:
+    try:
+        return bool(ip_address(name))
+    except ValueError:
+        return False
+
+
 def _no_prefix(_: str) -> None:
     raise ValidationError("is not supported: the application is at the root of a host of its own.")
 
@@ -157,7 +210,8 @@ def _split_address(value: str) -> SplitResult | None:
 def _smtp_url(value: str) -> None:
     if not value.startswith(("smtp://", "smtps://", "smtp+starttls://")):
         raise ValidationError("must start with smtp:// or smtps:// or smtp+starttls://.")
-    if _split_address(value) is None:
+    parts = _split_address(value)
+    if parts is None or not _is_host(parts.hostname):
         raise ValidationError("must be smtp+starttls://user:password@host:port.")
 
 
@@ -204,6 +258,11 @@ def _token(value: str) -> None:
         raise ValidationError("must be ASCII without spaces: something was pasted along with it.")
 
 
+def _tokens(value: str) -> None:
+    for part in _split(value):
+        _token(part)
+
+
 def _port(value: str) -> None:
     try:
         urlsplit(value).port  # noqa: B018 - reading it checks it
@@ -211,15 +270,32 @@ def _port(value: str) -> None:
         raise ValidationError("has a port that is no number from 0 to 65535.") from None
 
 
+def _redis_url(value: str) -> None:
+    if not value.startswith(("redis://", "rediss://")):
+        return
+    import redis  # slow, and not for those who use none
+
+    try:
+        redis.ConnectionPool.from_url(value)
+    except (ValueError, TypeError):
+        raise ValidationError(
+            "must be redis://:password@host:6379/0; an option after a ? is not one of redis-py's."
+        ) from None
+
+
 def _database_url(value: str) -> None:
     try:
         url = make_url(value)
-        known = url.get_backend_name() in ("sqlite", "postgresql") and url.database
+        known = url.drivername.partition("+")[0] in ("sqlite", "postgresql") and url.database
     except (ArgumentError, ValueError):
         known = None
+    if known and url.drivername not in _DRIVERS:
+        raise ValidationError(f"names a driver that is not used here: {', '.join(_DRIVERS)}.")
     if not known or known == ":memory:":
         raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
 
+
+_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 
 # What is easily copied instead of what was meant, by the beginning of its id.
 _OTHER_IDS = {
@@ -236,8 +312,8 @@ def _starts_with(*prefixes: str) -> Any:
         if value and not _split(value):
             raise ValidationError("is empty.")
         for part in _split(value):
-            if part.endswith("_") and part in prefixes:
-                raise ValidationError(f"is {part} alone: the rest is missing.")
+            if part.endswith("_"):
+                raise ValidationError("is only the beginning: the rest is missing.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -268,7 +344,7 @@ class EnvironmentSchema(Schema):
     class Meta:
         unknown = EXCLUDE
         include: ClassVar = {
-            name: _optional(_starts_with("price_")) for name in PRICE_VARIABLES.values()
+            name: _optional(_starts_with("price_"), _tokens) for name in PRICE_VARIABLES.values()
         }
 
     SAAS_ENV = fields.String(
@@ -292,7 +368,7 @@ class EnvironmentSchema(Schema):
     )
     SECRET_KEY_FALLBACKS = _optional(_long_enough)
     DATABASE_URL = _optional(_database_url)
-    REDIS_URL = _optional(_starts_with("redis://", "rediss://"), _port)
+    REDIS_URL = _optional(_starts_with("redis://", "rediss://"), _port, _redis_url)
     JOBS_URL = _optional(
         _starts_with(
             "sqlite:///",
@@ -303,11 +379,12 @@ class EnvironmentSchema(Schema):
             "inline:",
         ),
         _port,
+        _redis_url,
     )
     SANDBOX_URL = _optional(_origin)
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"), _token)
-    STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"))
-    STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"))
+    STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"), _tokens)
+    STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"), _tokens)
     STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
@@ -318,7 +395,7 @@ class EnvironmentSchema(Schema):
     GITHUB_CLIENT_SECRET = _optional(_token)
     RESEND_API_KEY = _optional(_starts_with("re_"), _token)
     SMTP_URL = _optional(_smtp_url)
-    EMAIL_FROM = _optional(_sender)
+    EMAIL_FROM = _optional(_printable, _sender)
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
@@ -383,6 +460,10 @@ def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
 
     if settings["SMTP_URL"] and settings["RESEND_API_KEY"]:
         refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
+    if settings["SANDBOX_URL"] == settings["APP_URL"]:
+        refuse("SANDBOX_URL", "is APP_URL itself: the sandbox listens at a port of its own.")
+    if ":memory:" in settings["JOBS_URL"]:
+        refuse("JOBS_URL", "must be a file: the web processes and the worker share it.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
         refuse("JOBS_URL", "may be inline: in tests only.")
     _refuse_half_a_provider(settings, refuse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
@@ -14,6 +15,7 @@ from werkzeug.exceptions import (
     BadRequest,
     HTTPException,
     InternalServerError,
+    RequestURITooLarge,
     SecurityError,
     ServiceUnavailable,
     TooManyRequests,
@@ -22,6 +24,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from saas import logs
 
+_LONGEST = 2_000  # characters of an address that we send a browser to
 # What a person reads: a title, and what to do next.
 _WORDS = {
     400: ("That request was not understood", "Go back, reload the page and try again."),
@@ -30,6 +33,7 @@ _WORDS = {
     404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
     405: ("That is not how this page works", "Go back and use the buttons of the page."),
     413: ("That is too much", "What was sent is larger than we accept."),
+    414: ("That address is too long", "Open the page without what follows the question mark."),
     429: ("Too many tries", "Wait a little, then try again."),
     500: ("Something broke on our side", "It has been logged. Try again in a moment."),
     503: ("We are not available right now", "Nothing was changed. Try again in a moment."),
@@ -42,6 +46,7 @@ _CODES = {
     405: "method_not_allowed",
     409: "conflict",
     413: "too_large",
+    414: "too_long",
     429: "too_many_requests",
     500: "internal_error",
     503: "unavailable",
@@ -71,11 +76,24 @@ def init_app(app: Flask) -> None:
         app.register_error_handler(kind, _database_away)
     app.register_error_handler(UnicodeDecodeError, _not_text)
     app.register_error_handler(Exception, _unexpected)
+    app.after_request(_bound_redirect)
 
 
 def wants_json() -> bool:
     """Whether the reader is a program."""
     return request.path.startswith("/api/") or request.mimetype == "application/json"
+
+
+def _bound_redirect(response: BaseResponse) -> BaseResponse:
+    """Refuse to send anybody on to an address of ours that no proxy lets through.
+
+    Headers of more than 4 KiB are a 502 at nginx, which then takes us for broken.
+    """
+    leads_to = response.headers.get("Location", "")
+    if len(leads_to) <= _LONGEST:
+        return response
+    ours = ("", urlsplit(current_app.config["APP_URL"]).netloc, request.environ.get("HTTP_HOST"))
+    return _answer(RequestURITooLarge()) if urlsplit(leads_to).netloc in ours else response
 
 
 def _database_away(error: SQLAlchemyError) -> BaseResponse:

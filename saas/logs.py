@@ -17,7 +17,7 @@ _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 _SECRET = re.compile(
     r"(/+auth/+(?:link/+|email/+(?:undo/+)?)|[?&;](?:code|state)=)[^\s?&;\"]+", re.IGNORECASE
 )
-_ENCODED = re.compile(r"%(?:25)*(2f|3f|26|3d|3b)", re.IGNORECASE)  # / ? & = ; however often encoded
+_ENCODED = re.compile(r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE)  # ASCII, however often encoded
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -45,10 +45,15 @@ def _quiet(record: logging.LogRecord) -> bool:
 def without_secrets(text: str) -> str:
     """Return a URL, or a line that holds one, without what would sign somebody in.
 
-    Separators are decoded first: `next=%2Fauth%2Flink%2F…` leads to the link as well.
+    As it is, and decoded: `next=%2Fauth%2Flink%2F…` and `/auth/%6Cink/…` lead to the link as well.
     """
-    plain = _ENCODED.sub(lambda found: chr(int(found[1], 16)), text)
-    return _SECRET.sub(r"\1…", plain)
+    return _SECRET.sub(r"\1…", _ENCODED.sub(_decoded, _SECRET.sub(r"\1…", text)))
+
+
+def _decoded(found: re.Match[str]) -> str:
+    """The character, unless it would end what is to be left out, or the line."""
+    character = chr(int(found[1], 16))
+    return character if character.isprintable() and character not in ' "%' else found[0]
 
 
 def request_id() -> str:

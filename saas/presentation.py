@@ -148,10 +148,18 @@ def _hash(path: Path) -> str:
 
 
 def _cache_static(response: Any) -> Any:
-    """A file that is named with its hash may be kept for ever; a bare name for an hour."""
-    if request.endpoint == "static" and response.status_code in (200, 304):
-        named = bool(request.args.get("v"))
-        response.headers["Cache-Control"] = (
-            "public, max-age=31536000, immutable" if named else "public, max-age=3600"
-        )
+    """A file that is named with its hash may be kept for ever; a bare name for an hour.
+
+    With another hash, of the release before or the next one, it is not kept: a cache would give
+    it to those who ask for the right one. Fonts are named with their own version.
+    """
+    if request.endpoint != "static" or response.status_code not in (200, 304):
+        return response
+    version = request.args.get("v")
+    kept = "public, max-age=3600"
+    if version is not None:
+        name = (request.view_args or {})["filename"]
+        is_current = name.startswith("fonts/") or request.full_path == static(name)
+        kept = "public, max-age=31536000, immutable" if is_current else "no-cache"
+    response.headers["Cache-Control"] = kept
     return response

@@ -64,7 +64,7 @@ class Edge:
 def _normalize_host(host: str) -> str:
     """Names are case-insensitive, and may end with the dot of the root (RFC 9110, RFC 1034)."""
     name, colon, port = host.lower().partition(":")
-    return f"{name.removesuffix('.')}{colon}{port}"
+    return f"{name.removesuffix('.')}{colon}{port}".removesuffix(":")
 
 
 def _has_body(environ: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from flask import Flask, Response, abort, current_app, request, session
 from flask import Request as FlaskRequest
@@ -23,7 +23,7 @@ from saas.extensions import csrf
 View = TypeVar("View", bound=Callable[..., Any])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-LONGEST_PATH = 1000  # characters of a path to go on to
+LONGEST_PATH = 1000  # characters of a path to go on to, as it stands in a query
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
 _WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
 _STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
@@ -94,7 +94,7 @@ def safe_path(target: str | None, default: str) -> str:
     """
     if (
         not target
-        or len(target) > LONGEST_PATH
+        or len(quote(target)) > LONGEST_PATH
         or not _PRINTABLE.fullmatch(target)
         or target.startswith("//")
     ):

@@ -30,6 +30,10 @@ def test_a_record_is_one_line_of_json_whatever_it_says() -> None:
     [
         "/auth//link/c2VjcmV0",
         "/AUTH/link/c2VjcmV0",
+        "/auth/%6cink/c2VjcmV0",
+        "/%61uth%2Flin%256B/c2VjcmV0",
+        "/auth/oauth/google/callback?%63ode=c2VjcmV0",
+        "/auth/oauth/google/callback?code=a%26c2VjcmV0%20c2VjcmV0",
         "/login?next=%2Fauth%2Flink%2Fc2VjcmV0",
         "/login?next=%252Fauth%252Femail%252Fundo%252Fc2VjcmV0",
         "/auth/oauth/google/callback?a=1;code=c2VjcmV0",

@@ -15,8 +15,10 @@ from saas.auth.models import Identity, Passkey, Session, SignInLink, StartedSign
 from saas.database import db
 
 NAME_LENGTH = 100  # characters, of a name that may have one
-# RFC 6761, RFC 6762, and ICANN's `internal`.
-_LOCAL_NAME = re.compile(r"(?<=[@.])(?:localhost|local|test|internal)\Z", re.IGNORECASE)
+# RFC 6761, RFC 6762, RFC 8375, and ICANN's `internal`.
+_LOCAL_NAME = re.compile(
+    r"(?<=[@.])(?:localhost|local|test|internal|invalid|home\.arpa)\Z", re.IGNORECASE
+)
 
 
 class NotPossible(Exception):
@@ -31,10 +33,11 @@ def clean_address(value: str) -> str:
     (RFC 2047) are refused: a mail header would decode them into another address. Raises ValueError
     with a message for a person.
     """
+    value = normalization.half_width(value)
     if "=?" in value:
         raise ValueError("An address must not hold encoded words, such as =?utf-8?q?…?=.")
     try:
-        email = _validate(normalization.without_invisible(value).strip())
+        email = _validate(normalization.stripped(value))
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     if not email:
@@ -146,13 +149,14 @@ def arrive(email: str) -> User:
 
 
 def is_empty(person: User) -> bool:
-    """Whether an account holds nothing but its address and the sign-ins to it."""
-    if person.name or person.is_admin or person.stripe_customer_id or person.trial_used_at:
+    """Whether an account holds nothing but its address, its name, and the ways to sign in."""
+    if person.is_admin or person.stripe_customer_id or person.trial_used_at:
         return False
+    ways_in = {each.__tablename__ for each in (Session, StartedSignIn, Identity, Passkey)}
     references = (
         key.parent
         for table in db.metadata.tables.values()
-        if table.name not in (Session.__tablename__, StartedSignIn.__tablename__)
+        if table.name not in ways_in
         for key in table.foreign_keys
         if key.column.table.name == User.__tablename__
     )

@@ -46,6 +46,6 @@ def fresh_sign_in_required(view: View) -> View:
 def _page_of_the_form() -> str:
     """The page that was seen: this one, or the one that its form was sent from."""
     if request.method == "GET":
-        return request.full_path.rstrip("?")
+        return security.safe_path(request.full_path.rstrip("?"), request.path)
     sent_from = urlsplit(request.referrer or "")
     return security.safe_path(sent_from.path, url_for("users.settings"))

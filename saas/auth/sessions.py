@@ -148,5 +148,5 @@ def _ask_to_sign_in() -> Response:
     """Send people to the sign-in page and back; tell programs that they are not signed in."""
     if errors.wants_json():
         raise Unauthorized
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("auth.login", next=wanted), code=303)
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else ""
+    return redirect(url_for("auth.login", next=security.safe_path(wanted, "") or None), code=303)

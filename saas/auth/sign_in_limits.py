@@ -43,6 +43,17 @@ def count_owner(owner: str) -> None:
         limits.count(limits.SIGN_IN_BY_OWNER, "sign-in-owner", owner)
 
 
+def count_new_address(owner: str, email: str) -> None:
+    """Count a mail that asks whether an account may move to this address; raises 429.
+
+    Apart from mails that sign in, which it must not use up for who has the address.
+    """
+    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+    limits.count(limits.SIGN_IN_BY_OWNER, "new-address-owner", owner)
+    limits.count(limits.SIGN_IN_BY_ADDRESS, "new-address", email)
+    limits.count(limits.NEW_ADDRESS_A_DAY, "new-address-day", email)
+
+
 @contextmanager
 def _advised() -> Iterator[None]:
     try:

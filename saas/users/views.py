@@ -72,7 +72,7 @@ def update_email() -> Answer:
         return _settings(email_form=form), 422
 
     email = form.email.data or ""
-    sign_in_limits.count_stranger(email)
+    sign_in_limits.count_new_address(str(current_user.id), email)
     addresses.ask(current_user, email)
     shown = presentation.email(email)
     flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")

@@ -12,7 +12,7 @@ import time_machine
 
 from saas import database
 from saas.auth import accounts, addresses
-from saas.auth.models import Passkey
+from saas.auth.models import Identity, Passkey
 from saas.database import now
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases
@@ -257,10 +257,16 @@ def test_after_a_week_it_cannot_be_taken_back(ann: Visitor) -> None:
 def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the_same(
     ann: Visitor, shop: Shop
 ) -> None:
-    """Signing in made an account for it, which holds nothing."""
+    """Signing in made an account for it, which holds nothing but a name and ways to sign in."""
     change(ann)
     owner = shop.visitor()
     owner.sign_in(OLD)
+    owner.visit("/dashboard/settings")
+    owner.submit("/dashboard/settings/name", name="Ann")
+    with shop.app.app_context(), database.writing():
+        younger = accounts.get(OLD)
+        google = {"provider": "google", "issuer": "https://accounts.google.com", "subject": "1"}
+        database.db.session.add(Identity(user_id=younger.id, email=OLD, **google))
     path = link_to(ann, OLD, "/auth/email/undo/")
     owner.visit(path)
 
@@ -280,8 +286,8 @@ def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
     change(ann)
     newcomer = shop.visitor()
     newcomer.sign_in(OLD)
-    newcomer.visit("/dashboard/settings")
-    newcomer.submit("/dashboard/settings/name", name="Bea")
+    newcomer.visit("/pricing")
+    newcomer.submit("/billing/checkout", having={"plan": "pro"}, follow=False)
     path = link_to(ann, OLD, "/auth/email/undo/")
     newcomer.visit(path)
 

@@ -59,6 +59,10 @@ def test_what_is_no_address_is_explained_and_nothing_is_sent(
         "ann@example.com\u200b",
         "\ufeffann@example.com\xa0",
         "a\u00adnn@exam\u200bple.com\u2069",
+        "ann@example.com\x00",
+        "\x07ann@example.com\u3164",
+        "ａｎｎ＠ｅｘａｍｐｌｅ．ｃｏｍ",
+        "ann＠example。com",
     ],
 )
 def test_the_spellings_of_an_address_are_one(typed: str, visitor: Visitor) -> None:
@@ -85,6 +89,7 @@ def test_the_spellings_of_an_address_are_one(typed: str, visitor: Visitor) -> No
         "/nowhere",
         "/logout",
         " /dashboard",
+        "/dashboard?" + 400 * '"',  # a header of three times as much
     ],
 )
 def test_nothing_leads_away_after_a_sign_in(target: str, visitor: Visitor, shop: Shop) -> None:
@@ -164,7 +169,7 @@ def test_a_token_that_was_tampered_with_signs_nobody_in(mangle: object, visitor:
     assert visitor.request("GET", "/api/user").status_code == 401
 
 
-@pytest.mark.parametrize("local_only", ["me@localhost", "dev@app.local", "a@b.test"])
+@pytest.mark.parametrize("local_only", ["me@localhost", "dev@app.local", "a@b.test", "a@b.invalid"])
 def test_addresses_that_only_this_machine_knows_are_for_development(
     local_only: str, visitor: Visitor, shop: Shop
 ) -> None:
@@ -223,6 +228,20 @@ def test_strangers_lock_nobody_out_who_has_a_session_or_a_mail(
     with time_machine.travel(later + timedelta(minutes=11), tick=True):
         visitor.visit("/auth/confirm?next=/dashboard/settings")
         assert visitor.submit("/auth/confirm").path == "/auth/check-inbox"
+
+
+def test_who_would_move_to_an_address_uses_up_no_mail_of_its_owner(
+    visitor: Visitor, shop: Shop
+) -> None:
+    visitor.sign_in("eve@example.com")
+    asked = []
+    for _ in range(6):
+        visitor.visit("/dashboard/settings")
+        page = visitor.submit("/dashboard/settings/email", email="ann@example.com")
+        asked.append(page.status)
+
+    assert asked == [200] * 5 + [429]
+    assert ask(shop, "ann@example.com").status == 200
 
 
 def test_an_address_gets_so_many_mails_a_day_and_no_more(shop: Shop) -> None:

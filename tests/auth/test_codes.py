@@ -55,7 +55,17 @@ def test_a_code_is_taken_in_the_digits_of_ones_keyboard(
 
 
 @pytest.mark.parametrize(
-    "spelled", ["{}{}", "{} {}", " {}-{} ", "{}\u2013{}", "\ufeff{}\xa0{}\u200b"]
+    "spelled",
+    [
+        "{}{}",
+        "{} {}",
+        " {}-{} ",
+        "{}\u2013{}",
+        "\ufeff{}\xa0{}\u200b",
+        "{}ー{}",
+        "{}\u2212{}",
+        "{}\u3164{}\ufe0f\u20e3",
+    ],
 )
 def test_the_code_signs_in_where_it_was_asked_for(visitor: Visitor, spelled: str) -> None:
     code = ask(visitor)

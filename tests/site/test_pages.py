@@ -141,9 +141,14 @@ def test_static_files_named_with_their_hash_are_kept_for_ever(app: Flask) -> Non
     found = re.search(r'href="(/static/css/app\.css\?v=[^"]+)"', client.get("/").text)
     assert found
 
-    with client.get(found[1]) as named, client.get("/static/css/app.css") as bare:
+    with (
+        client.get(found[1]) as named,
+        client.get("/static/css/app.css") as bare,
+        client.get("/static/css/app.css?v=another") as other,
+    ):
         assert "immutable" in named.headers["Cache-Control"]
         assert "immutable" not in bare.headers["Cache-Control"]
+        assert other.headers["Cache-Control"] == "no-cache"  # of another release, while both run
 
 
 def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> None:

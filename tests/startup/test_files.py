@@ -52,6 +52,29 @@ def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: s
     assert re.search(rf"^bind\s+= \['{re.escape(bind)}'\]$", done.stdout, re.M), done.stdout
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a whole number from 1 to 1000"),
+        ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535"),
+        ({"PORT": "http"}, "PORT must be a whole number"),
+        ({"BIND": "6742"}, "BIND must be an address and a port"),
+        ({"BIND": "localhost"}, "BIND must be an address and a port"),
+        ({"BIND": "127.0.0.1:99999"}, "BIND must be an address and a port"),
+    ],
+)
+def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], said: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"],
+        cwd=ROOT, env=own_env(SAAS_ENV="test", JOBS_URL="inline:", **env),
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_the_root_has_the_list_of_packages_that_platforms_look_for() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
 
