@@ -86,6 +86,8 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
     if unreadable := _not_text(env):
         raise ConfigError(unreadable)
     settings, problems = _load(dict(env))
+    if "SECRET_KEY" in problems and "SECRET_KEY" not in env and env.get("FLASK_SKIP_DOTENV"):
+        problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV keeps that file from being read.")
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)
     if problems:
@@ -149,7 +151,7 @@ def _as_browsers_send_it(url: str) -> str:
         host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         return url
-    host = f"[{host}]" if ":" in host else host
+    host = f"[{ip_address(host)}]" if ":" in host and _is_ip(host) else host
     is_default = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
     return f"{parts.scheme}://{host}" + ("" if is_default else f":{parts.port}")
 
@@ -158,7 +160,7 @@ def _https_origins(value: str) -> None:
     for part in _split(value):
         try:
             _origin(part)
-            is_https = part.lower().startswith("https://")
+            is_https = part.lower().startswith("https://") and not part.endswith(("#", "?"))
         except ValidationError:
             is_https = False
         if not is_https:
@@ -256,6 +258,19 @@ def _token(value: str) -> None:
     """Keys travel in headers of HTTP."""
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise ValidationError("must be ASCII without spaces: something was pasted along with it.")
+    if "," in value or ";" in value:
+        raise ValidationError("must be one value.")
+
+
+def _no_google_secret(value: str) -> None:
+    if value.startswith("GOCSPX-"):
+        raise ValidationError("is a client secret: it belongs into GOOGLE_CLIENT_SECRET.")
+
+
+def _folders(value: str) -> None:
+    for part in value.split(os.pathsep):
+        if part and not Path(part).is_dir():
+            raise ValidationError(f"names a folder that is not there: {part}")
 
 
 def _tokens(value: str) -> None:
@@ -291,7 +306,7 @@ def _database_url(value: str) -> None:
         known = None
     if known and url.drivername not in _DRIVERS:
         raise ValidationError(f"names a driver that is not used here: {', '.join(_DRIVERS)}.")
-    if not known or known == ":memory:":
+    if not known or ":memory:" in known:
         raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
 
 
@@ -332,6 +347,7 @@ def _long_enough(value: str) -> None:
 
 
 _SECRET_LENGTH = 32
+_SIGNING_SECRET_LENGTH = 32  # Stripe's are whsec_ and 32 more
 
 
 def _optional(*checks: Any) -> fields.String:
@@ -384,12 +400,12 @@ class EnvironmentSchema(Schema):
     SANDBOX_URL = _optional(_origin)
     STRIPE_API_KEY = _optional(_starts_with("sk_", "rk_"), _token)
     STRIPE_WEBHOOK_SECRET = _optional(_starts_with("whsec_"), _tokens)
-    STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"), _tokens)
+    STRIPE_PORTAL_CONFIGURATION_ID = _optional(_starts_with("bpc_"), _token)
     STRIPE_PAGES = _optional(_https_origins)
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
-    GOOGLE_CLIENT_ID = _optional(_token)
+    GOOGLE_CLIENT_ID = _optional(_token, _no_google_secret)
     GOOGLE_CLIENT_SECRET = _optional(_token)
     GITHUB_CLIENT_ID = _optional(_token)
     GITHUB_CLIENT_SECRET = _optional(_token)
@@ -404,6 +420,9 @@ class EnvironmentSchema(Schema):
     HSTS_INCLUDE_SUBDOMAINS = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
+    # Read by the library that calls Stripe and others.
+    REQUESTS_CA_BUNDLE = _optional()
+    CURL_CA_BUNDLE = _optional()
     # gunicorn reads it too, and would build every link with it.
     SCRIPT_NAME = _optional(_no_prefix)
     PAST_DUE_GRACE_DAYS = fields.Integer(
@@ -411,12 +430,13 @@ class EnvironmentSchema(Schema):
         validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
         error_messages={"invalid": "must be a whole number of days."},
     )
-    OG_FONTS = _optional()
+    OG_FONTS = _optional(_folders)
 
     @pre_load
     def _tidy(self, env: dict[str, str], **_: Any) -> dict[str, str]:
         """Empty means absent; the sandbox's Stripe stands in where no real key is given."""
-        env = {name: value.strip() for name, value in env.items() if value.strip()}
+        env = {name: value.strip().strip("\ufeff") for name, value in env.items()}
+        env = {name: value for name, value in env.items() if value}
         if _plays_stripe(env):
             for name in STRIPE_VARIABLES:
                 env[name] = env.get(f"SANDBOX_{name}", "")
@@ -470,6 +490,7 @@ def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     _refuse_one_price_for_two_plans(settings, refuse)
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
+        _refuse_lost_certificates(settings, refuse)
         _refuse_half_a_stripe(settings, refuse)
         _refuse_regular_secrets(settings, refuse)
     return problems
@@ -480,6 +501,17 @@ def _refuse_regular_secrets(settings: Mapping[str, Any], refuse: Any) -> None:
         keys = _split(settings[name]) if name.endswith("S") else (settings[name],)
         if any(len(set(key)) < 12 for key in keys):
             refuse(name, "is too regular to be random.")
+        if any("token_urlsafe" in key for key in keys):
+            refuse(name, "is the command, not what it prints.")
+    for secret in _split(settings["STRIPE_WEBHOOK_SECRET"]):
+        if len(secret) < _SIGNING_SECRET_LENGTH or len(set(secret)) < 12:
+            refuse("STRIPE_WEBHOOK_SECRET", "is none of Stripe's: copy it from the endpoint.")
+
+
+def _refuse_lost_certificates(settings: Mapping[str, Any], refuse: Any) -> None:
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if settings[name] and not Path(settings[name]).exists():
+            refuse(name, "names a file that is not there, and no call by https would work.")
 
 
 def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
@@ -570,7 +602,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         "SESSION_COOKIE_SECURE": production,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "TRUSTED_HOSTS": [host] if production else None,
+        "TRUSTED_HOSTS": [f"[{host}]" if ":" in host else host] if production else None,
         # The session bounds a form's life, so that one left open overnight still works.
         "WTF_CSRF_TIME_LIMIT": None,
         # security.protect_from_forgery decides, so that /api can say 401 before it says 403.

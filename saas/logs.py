@@ -18,6 +18,7 @@ _SECRET = re.compile(
     r"(/+auth/+(?:link/+|email/+(?:undo/+)?)|[?&;](?:code|state)=)[^\s?&;\"]+", re.IGNORECASE
 )
 _ENCODED = re.compile(r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE)  # ASCII, however often encoded
+_MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -54,6 +55,11 @@ def _decoded(found: re.Match[str]) -> str:
     """The character, unless it would end what is to be left out, or the line."""
     character = chr(int(found[1], 16))
     return character if character.isprintable() and character not in ' "%' else found[0]
+
+
+def without_addresses(text: str) -> str:
+    """Return what another service has said without the addresses of people in it."""
+    return _MAILBOX.sub("…", text)
 
 
 def request_id() -> str:

@@ -9,12 +9,13 @@ import re
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import idna
 from flask import Flask, current_app, redirect, request
-from werkzeug.exceptions import SecurityError
+from werkzeug.exceptions import BadHost, SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
@@ -41,6 +42,9 @@ def init_app(app: Flask) -> None:
             app.before_request(_require_https)
 
 
+_NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a translator: RFC 6052
+
+
 class Edge:
     """Settle where we are before anything looks: at the root of a host, whose name is one name."""
 
@@ -55,6 +59,8 @@ class Edge:
             environ["HTTP_HOST"] = self.host
         elif "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _normalize_host(environ["HTTP_HOST"])
+            if not _can_be_a_host(environ["HTTP_HOST"]):
+                return BadHost()(environ, start_response)
         response = self.application(environ, start_response)
         if environ.get("wsgi.input_terminated") and _has_body(environ):
             _read_rest(environ["wsgi.input"])
@@ -65,6 +71,15 @@ def _normalize_host(host: str) -> str:
     """Names are case-insensitive, and may end with the dot of the root (RFC 9110, RFC 1034)."""
     name, colon, port = host.lower().partition(":")
     return f"{name.removesuffix('.')}{colon}{port}".removesuffix(":")
+
+
+def _can_be_a_host(host: str) -> bool:
+    """Whether Werkzeug can decode it: what it cannot, such as `xn--a`, is an error and no 400."""
+    try:
+        host.encode("idna")
+        return all(idna.ulabel(each) for each in host.split(":")[0].split(".") if "xn--" in each)
+    except UnicodeError:
+        return False
 
 
 def _has_body(environ: dict[str, Any]) -> bool:
@@ -119,5 +134,5 @@ def client_ip() -> str:
         return "unknown"
     if not isinstance(address, IPv6Address):
         return str(address)
-    mapped = address.ipv4_mapped
+    mapped = IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else address.ipv4_mapped
     return str(mapped or ip_network((address, 64), strict=False))

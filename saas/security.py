@@ -76,7 +76,7 @@ def _refuse_other_origins(sent: FlaskRequest) -> None:
     origin = sent.headers.get("Origin")
     if origin == "null" and site == "same-origin":
         return  # a proxy added `Referrer-Policy: no-referrer`: the browser vouches another way
-    if origin is not None and origin not in (sent.host_url.rstrip("/"), _app_origin()):
+    if origin is not None and origin not in (f"{sent.scheme}://{sent.host}", _app_origin()):
         abort(403)
 
 

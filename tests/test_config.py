@@ -13,13 +13,14 @@ from saas.config import ROOT, ConfigError, environment, from_env
 from tests.conftest import own_env
 
 SECRET = "a-long-enough-secret-of-40-characters-0123"
+SIGNING = "0123456789abcdefghijklmnopqrstuv"
 PRODUCTION = {
     "SAAS_ENV": "production",
     "APP_URL": "https://app.example.com",
     "SECRET_KEY": SECRET,
     "DATABASE_URL": "postgresql://u:p@db/app",
     "STRIPE_API_KEY": "sk_live_abc",
-    "STRIPE_WEBHOOK_SECRET": "whsec_a,whsec_b",
+    "STRIPE_WEBHOOK_SECRET": f"whsec_{SIGNING},whsec_{SIGNING}2",
     "STRIPE_PRO_MONTHLY_PRICE_ID": "price_new,price_old",
     "STRIPE_PRO_YEARLY_PRICE_ID": "price_2",
     "STRIPE_BUSINESS_MONTHLY_PRICE_ID": "price_3",
@@ -57,7 +58,7 @@ def test_a_complete_production_is_accepted() -> None:
     assert settings["SESSION_COOKIE_NAME"] == "__Host-session"
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["STRIPE_PRICES"]["pro", "monthly"] == ("price_new", "price_old")
-    assert settings["STRIPE_WEBHOOK_SECRETS"] == ("whsec_a", "whsec_b")
+    assert settings["STRIPE_WEBHOOK_SECRETS"] == (f"whsec_{SIGNING}", f"whsec_{SIGNING}2")
     assert settings["STRIPE_API_BASE"] == "https://api.stripe.com"
     assert settings["JOBS_URL"] == "postgresql://u:p@db/app"
 
@@ -177,6 +178,11 @@ def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
         ("JOBS_URL", "sqlite:///:memory:"),
         ("SANDBOX_URL", "http://localhost:5000/"),
         ("STRIPE_API_KEY", "sk_live_"),
+        ("STRIPE_API_KEY", "sk_live_abc,sk_live_def"),
+        ("STRIPE_PORTAL_CONFIGURATION_ID", "bpc_a,bpc_b"),
+        ("STRIPE_WEBHOOK_SECRET", "whsec_a;whsec_b"),
+        ("OG_FONTS", "/nonexistent"),
+        ("DATABASE_URL", "sqlite:///file::memory:?uri=true"),
         ("STRIPE_WEBHOOK_SECRET", "whsec_…"),
         ("STRIPE_PORTAL_CONFIGURATION_ID", "bpc_…"),
         ("STRIPE_PRO_MONTHLY_PRICE_ID", "price_…"),
@@ -196,6 +202,31 @@ def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
 )
 def test_a_value_of_the_wrong_shape_is_named(name: str, value: str) -> None:
     assert list(problems({"SECRET_KEY": SECRET, name: value})) == [name]
+
+
+def test_what_is_pasted_along_invisibly_is_no_part_of_a_value() -> None:
+    settings = from_env({"SECRET_KEY": SECRET, "APP_URL": "\ufeffhttp://localhost:8000 "})
+
+    assert settings["APP_URL"] == "http://localhost:8000"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REQUESTS_CA_BUNDLE", "/nonexistent"),
+        ("SECRET_KEY", "python3 -c 'import secrets; print(secrets.token_urlsafe(48))'"),
+        ("STRIPE_PAGES", "https://pay.example.com#"),
+    ],
+)
+def test_what_cannot_work_in_production_is_named(name: str, value: str) -> None:
+    assert list(problems({**PRODUCTION, name: value})) == [name]
+
+
+def test_a_host_that_is_an_ip_address_is_trusted_as_browsers_send_it() -> None:
+    settings = from_env({**PRODUCTION, "APP_URL": "https://[2001:DB8:0:0:0:0:0:1]"})
+
+    assert settings["APP_URL"] == "https://[2001:db8::1]"
+    assert settings["TRUSTED_HOSTS"] == ["[2001:db8::1]"]
 
 
 def test_files_are_read_under_the_process_environment_and_can_be_left_out(
@@ -331,7 +362,10 @@ def test_a_real_key_replaces_that_provider_of_the_sandbox_alone() -> None:
     assert providers["github"]["issuer"] == "http://localhost:5001/identity/github"
 
 
-@pytest.mark.parametrize("secret", ["whsec_", "whsec_a,whsec_", ","])
+@pytest.mark.parametrize(
+    "secret",
+    ["whsec_", f"whsec_{SIGNING},whsec_", ",", "whsec_x", "whsec_...", f"whsec_{28 * '0'}"],
+)
 def test_a_webhook_secret_that_everybody_knows_is_refused(secret: str) -> None:
     assert "STRIPE_WEBHOOK_SECRET" in problems({**PRODUCTION, "STRIPE_WEBHOOK_SECRET": secret})
 

@@ -33,11 +33,11 @@ def clean_address(value: str) -> str:
     (RFC 2047) are refused: a mail header would decode them into another address. Raises ValueError
     with a message for a person.
     """
-    value = normalization.half_width(value)
+    value = normalization.stripped(normalization.half_width(value))
     if "=?" in value:
         raise ValueError("An address must not hold encoded words, such as =?utf-8?q?…?=.")
     try:
-        email = _validate(normalization.stripped(value))
+        email = _validate(value)
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     if not email:

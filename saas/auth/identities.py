@@ -173,7 +173,7 @@ def _note(claim: Claim, person: User) -> bool:
             Identity.subject == claim.subject,
             Identity.user_id == person.id,
         )
-        .values(last_used_at=now(), email=claim.email)
+        .values(last_used_at=now(), email=claim.email if claim.is_verified else None)
     )
     if not noted:
         raise Refused("taken", claim.provider)

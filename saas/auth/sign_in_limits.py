@@ -28,18 +28,18 @@ def count_stranger(email: str) -> None:
 def count_browser(browser: str, email: str) -> None:
     """Count another mail for the browser that asked for the first; raises 429.
 
-    Apart from what others ask for, and within the same day: new browsers are easily made.
+    Apart from what others ask for; with a day's limit for the address all the same, because new
+    browsers are easily made.
     """
     with _advised():
         limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
         limits.count(limits.SIGN_IN_BY_BROWSER, "sign-in-browser", browser)
-        limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-address-day", email)
+        limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-browser-day", email)
 
 
 def count_owner(owner: str) -> None:
     """Count a mail for somebody with a session, or with an earlier mail; raises 429."""
     with _advised():
-        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
         limits.count(limits.SIGN_IN_BY_OWNER, "sign-in-owner", owner)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, update
 
-from saas import database, jobs
+from saas import database, jobs, logs
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
 from saas.database import db, now
@@ -55,7 +55,7 @@ def fail(event_id: str, error: Exception) -> None:
             .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
             .values(
                 attempts=StripeEvent.attempts + 1,
-                last_error=f"{type(error).__name__}: {error}"[:500],
+                last_error=logs.without_addresses(f"{type(error).__name__}: {error}")[:500],
             )
         )
 

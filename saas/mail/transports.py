@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 import smtplib
 import ssl
 import uuid
@@ -17,11 +16,10 @@ from urllib.parse import unquote, urlsplit
 import requests
 from flask import current_app, render_template
 
-from saas import http
+from saas import http, logs
 
 _TIMEOUT = 8  # seconds; a worker waits, no request does
 _AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office answers, please
-_MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def describe(error: Exception) -> str:
         reason = _reply(error.smtp_code, error.smtp_error)
     else:
         return type(error).__name__
-    said = " ".join(_MAILBOX.sub("…", reason).split())
+    said = " ".join(logs.without_addresses(reason).split())
     return f"{type(error).__name__}: {said[:300]}"
 
 

@@ -144,6 +144,7 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         found = gateway.subscriptions_of(customer_id)
     except gateway.Gone:
         return
+    _note_trial(person_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and ownership.is_ours(subscription):
@@ -151,6 +152,15 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
                 gateway.end_and_refund(subscription.id, gateway.CLOSED)
             else:
                 gateway.cancel(subscription.id)
+
+
+def _note_trial(person_id: uuid.UUID, found: list[gateway.Subscription]) -> None:
+    """Note a trial whose webhook has not come yet: the next account would have another one."""
+    trials = [each.created for each in found if each.had_trial and ownership.is_ours(each)]
+    if trials:
+        with database.writing():
+            unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
+            database.execute(unknown.values(trial_used_at=min(trials)))
 
 
 def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | None) -> bool:
@@ -216,11 +226,22 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
         )
         if person.trial_used_at:
             used_trials.remember(person.email, person.trial_used_at)
-        _forget_address(person.email)
+        for email in _addresses_of(person):
+            _forget_address(email)
         database.execute(delete(User).where(User.id == person.id))
         session.expunge(person)
     log.info("account closed", extra={"person_id": person_id})
     return True
+
+
+def _addresses_of(person: User) -> set[str]:
+    """The address, and earlier ones that are nobody else's now."""
+    earlier = select(EmailChange.old_email).where(
+        EmailChange.user_id == person.id,
+        EmailChange.confirmed_at.isnot(None),
+        EmailChange.old_email.not_in(select(User.email)),
+    )
+    return {person.email, *db.session.scalars(earlier)}
 
 
 def _forget_address(email: str) -> None:

@@ -9,7 +9,7 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import database, presentation
+from saas import database, limits, presentation
 from saas.auth import accounts, addresses, roles, sessions, sign_in_limits
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
@@ -114,6 +114,7 @@ def delete_account() -> Answer:
     if not form.validate_on_submit():
         return _settings(delete_form=form), 422
 
+    limits.count(limits.STRIPE_BY_PERSON, "stripe-delete", str(current_user.id))
     was_customer = bool(current_user.stripe_customer_id)
     try:
         closing.close_account(current_user)

@@ -14,6 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from saas.database import now
+from tests.conftest import Shop
 from tests.nginx import nginx
 from tests.security.people import client_of, csrf_of
 from tests.security.server import served
@@ -64,11 +65,46 @@ def test_health_answers_whatever_it_is_called(path: str, host: str, production: 
     assert production.test_client().get(path, headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["APP.Example.COM", "app.example.com.", "App.example.com.:443"])
+@pytest.mark.parametrize(
+    "host", ["APP.Example.COM", "app.example.com.", "App.example.com.:443", "app.example.com:"]
+)
 def test_a_host_is_the_same_in_every_spelling(host: str, production: Flask) -> None:
     headers = {"Host": host, "X-Forwarded-Proto": "https"}
 
     assert production.test_client().get("/login", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["xn--a", f"{'a' * 64}.example.com", "a..b"])
+def test_what_can_be_no_host_is_400_in_development_too(host: str, shop: Shop) -> None:
+    assert shop.visitor().request("GET", "/login", headers={"Host": host}).status_code == 400
+
+
+def test_a_host_with_a_letter_that_older_rules_lack_is_one(shop: Shop) -> None:
+    own = {"Host": "xn--strae-oqa.example", "Origin": "http://xn--strae-oqa.example"}
+
+    assert shop.visitor().request("GET", "/login", headers=own).status_code == 200
+    refused = shop.visitor().request("POST", "/login", headers=own)
+    assert refused.status_code == 400  # not for its origin: it has no token
+
+
+@pytest.mark.parametrize(
+    ("path", "scheme"),
+    [
+        (f"/dashboard?x={'y' * 3500}", "https"),
+        (f"/dashboard/settings/passkeys/new?{'%25' * 900}", "https"),
+        (f"//dashboard?{'y' * 3500}", "https"),
+        (f"/login?next={'y' * 3500}", "http"),
+    ],
+)
+def test_no_redirect_is_longer_than_proxies_let_through(
+    path: str, scheme: str, production: Flask
+) -> None:
+    headers = {"Host": "app.example.com", "X-Forwarded-Proto": scheme}
+
+    answer = production.test_client().get(path, headers=headers)
+
+    assert answer.status_code in (303, 414)
+    assert len(answer.headers.get("Location", "")) <= 2_000
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from saas.config import PRICE_VARIABLES, ROOT, EnvironmentSchema
 from tests.conftest import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
-# Set by bin/start for its own processes; refused wherever it is set.
-_INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME"}
+# Set by bin/start for its own processes; refused wherever it is set; of other programs.
+_INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 
 def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import func, select, update
 from saas import database, plans
 from saas.auth import accounts
 from saas.auth.models import EmailChange, Session, SignInLink, User
-from saas.billing import ownership
+from saas.billing import buying, ownership
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import closing
@@ -378,3 +378,54 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
     with shop.app.app_context():
         for email in ("ann@example.com", "ann@example.org"):
             assert accounts.sign_up(email).trial_days(offer) == 0
+
+
+def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visitor) -> None:
+    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    visitor.sign_in("ann@example.com")
+    at_stripe = stripe_side.client(shop).v1
+    for endpoint in at_stripe.webhook_endpoints.list().data:
+        at_stripe.webhook_endpoints.delete(endpoint.id)
+    stripe_side.subscriber(shop, "ann@example.com", synced=False, trial_days=14)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
+
+    with shop.app.app_context():
+        assert accounts.sign_up("ann@example.com").trial_days(offer) == 0
+
+
+def test_an_earlier_address_goes_with_the_account(shop: Shop, visitor: Visitor) -> None:
+    eve = shop.visitor()
+    eve.sign_in("eve@example.com")
+    eve.visit("/dashboard/settings")
+    eve.submit("/dashboard/settings/email", email="ann@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email="ann@example.org")
+    path = urlsplit(link_to(visitor, "ann@example.org")).path
+    visitor.visit(path)
+    visitor.submit(path)
+    assert rows(shop, EmailChange) == 2
+
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation="ann@example.org")
+
+    assert rows(shop, EmailChange) == 0
+
+
+def test_closing_asks_stripe_so_many_times_and_no_more(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    page = visitor.visit("/dashboard/settings")
+    typed = {**page.form("/dashboard/settings/delete").fields, "confirmation": "ann@example.com"}
+    with shop.app.app_context():
+        buying.ensure_customer(accounts.get("ann@example.com"))
+        cut_off = {"STRIPE_API_BASE": f"http://localhost:{free_port()}"}
+    shop.app.config.update(cut_off)
+    shop.app.extensions.pop("stripe", None)
+
+    asked = [
+        visitor.request("POST", "/dashboard/settings/delete", data=typed).status_code
+        for _ in range(31)
+    ]
+
+    assert asked == [409] * 30 + [429]

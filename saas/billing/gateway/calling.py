@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
-from saas import database, patience
+from saas import database, logs, patience
 
 if TYPE_CHECKING:
     import stripe
@@ -95,8 +95,8 @@ def is_refusal(error: StripeError) -> bool:
 
 
 def describe(error: StripeError) -> str:
-    """Return what happened, with Stripe's reason: a refusal, or an outage."""
-    reason = str(error).rstrip(".")
+    """Return what happened, with Stripe's reason and no address: a refusal, or an outage."""
+    reason = logs.without_addresses(str(error).rstrip("."))
     if isinstance(error, Unreadable | NotConfigured):
         return reason
     if is_refusal(error):
