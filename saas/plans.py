@@ -18,6 +18,7 @@ Interval = Literal["monthly", "yearly"]
 INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
 UNLIMITED = None
 CURRENCY = "usd"
+DEAREST = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/create
 
 
@@ -129,12 +130,14 @@ def _problems_of(plan: Plan) -> Iterator[str]:
             f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
             "becomes a part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
         )
+    yield from _problems_of_words(plan)
     for name in INTERVALS:
         price = getattr(plan, name)
         if price is not None and not _is_positive(price):
             yield (
-                f"The plan {plan.id!r} has {name}={price!r}: a price is a whole number above 0, in "
-                f"the smallest unit of the currency. Leave {name} out if it is not sold."
+                f"The plan {plan.id!r} has {name}={price!r}: a price is a whole number above 0, up "
+                f"to {DEAREST}, in the smallest unit of the currency. Leave {name} out if it is "
+                "not sold."
             )
     if plan.free and plan.prices:
         yield f"The plan {plan.id!r} has free=True and a price: leave one of them out."
@@ -145,8 +148,28 @@ def _problems_of(plan: Plan) -> Iterator[str]:
         yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
 
 
+def _problems_of_words(plan: Plan) -> Iterator[str]:
+    if not isinstance(plan.name, str) or not plan.name.strip():
+        yield f"The plan {plan.id!r} has name={plan.name!r}: give it a name that people read."
+    if type(plan.rank) is not int or (plan.rank != 0 if plan.free else plan.rank < 1):
+        wanted = (
+            "0, as it is free" if plan.free else "a whole number above 0; the dearest is highest"
+        )
+        yield f"The plan {plan.id!r} has rank={plan.rank!r}: it must be {wanted}."
+    if not isinstance(plan.features, tuple | list):
+        yield f"The plan {plan.id!r} has features={plan.features!r}: give a tuple of texts."
+    for feature, most in plan.quotas.items():
+        if most is not UNLIMITED and (type(most) is not int or most < 0):
+            yield (
+                f"The plan {plan.id!r} has the quota {feature!r}: {most!r}. Give a whole number, "
+                "or UNLIMITED."
+            )
+    if plan.free and plan.trial_days:
+        yield f"The plan {plan.id!r} has free=True and trial_days: leave one of them out."
+
+
 def _is_positive(price: object) -> bool:
-    return type(price) is int and price > 0
+    return type(price) is int and 0 < price <= DEAREST
 
 
 Prices = Mapping[tuple[str, str], tuple[str, ...]]

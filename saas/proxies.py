@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 import idna
 from flask import Flask, current_app, redirect, request
-from werkzeug.exceptions import BadHost, SecurityError
+from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
@@ -42,6 +42,7 @@ def init_app(app: Flask) -> None:
             app.before_request(_require_https)
 
 
+_NO_HOST = "["  # in production refused with 400, in the form of every other error
 _NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a translator: RFC 6052
 
 
@@ -60,7 +61,7 @@ class Edge:
         elif "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _normalize_host(environ["HTTP_HOST"])
             if not _can_be_a_host(environ["HTTP_HOST"]):
-                return BadHost()(environ, start_response)
+                environ["HTTP_HOST"] = _NO_HOST
         response = self.application(environ, start_response)
         if environ.get("wsgi.input_terminated") and _has_body(environ):
             _read_rest(environ["wsgi.input"])

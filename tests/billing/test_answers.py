@@ -128,6 +128,63 @@ def test_an_answer_that_cannot_be_read_is_told_with_the_name_of_the_field(
     assert stripe_side.person(shop, ann.email).stripe_subscription_status == "active"
 
 
+ODD_PRICES: dict[str, Any] = {
+    "unit_amount_decimal": "NaN",
+    "unit_amount": 10**400,
+    "transform_quantity": {"divide_by": 0, "round": "up"},
+}
+
+
+@pytest.mark.parametrize("name", [*ODD_PRICES, "unit_amount_decimal of any size"])
+def test_a_number_that_is_none_stops_no_page_and_no_command(name: str, shop: GatedShop) -> None:
+    ann, subscription = stripe_side.subscriber(shop, address(shop))
+    visitor = shop.visitor()
+    visitor.sign_in(address(shop))
+    field = name.partition(" ")[0]
+
+    def odd(body: Any, _: list[str]) -> Any:
+        for each in body["data"]:
+            price = each["items"]["data"][0]["price"]
+            price[field] = "1e400" if " " in name else ODD_PRICES[field]
+        return body
+
+    with shop.gate.answering(changing(shop.gate, odd, "GET /v1/subs")):
+        result = run(shop, f"sync {ann.email}")
+        told = stripe_side.send_event(
+            shop, "customer.subscription.updated",
+            {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
+        )  # fmt: skip
+        pages = [visitor.visit(f"/{path}").status for path in ("billing/return", "dashboard")]
+
+    assert is_one_line(result)
+    assert told.status_code == 503
+    assert pages == [200, 200]
+    assert visitor.visit("/dashboard/billing").status == 200
+
+
+@pytest.mark.parametrize(
+    "change", [{"recurring": None}, {"transform_quantity": {"divide_by": 2, "round": "nearest"}}]
+)
+def test_a_price_that_cannot_be_told_is_not_guessed(
+    change: dict[str, Any], shop: GatedShop
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, address(shop))
+    visitor = shop.visitor()
+    visitor.sign_in(address(shop))
+
+    def odd(body: Any, _: list[str]) -> Any:
+        for each in body["data"]:
+            each["items"]["data"][0]["price"].update(change)
+        return body
+
+    with shop.gate.answering(changing(shop.gate, odd, "GET /v1/subs")):
+        assert run(shop, f"sync {ann.email}").exit_code == 0
+
+    page = visitor.visit("/dashboard/billing")
+    assert "Pro" in page.text
+    assert "Price $" not in page.text
+
+
 def spoiled(name: str, inside: bool) -> Change:
     def change(body: Any, _: list[str]) -> Any:
         body = copy.deepcopy(body)

@@ -342,5 +342,5 @@ def test_modes_that_do_not_fit_the_environment(make_app: Callable[..., Flask], s
     shop.app.config["SAAS_ENV"] = "production"
     assert only(shop.app)[0] == "Production uses a test key: nobody can pay."
 
-    live = make_app(SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_")
+    live = make_app(SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_x")
     assert "A live key outside of production: what is tried here costs money." in problems(live)

@@ -186,8 +186,17 @@ def test_a_double_click_on_a_first_purchase_ends_on_checkout(shop: GatedShop, an
     assert stripe_side.person(shop, address(shop)).stripe_subscription_status == "active"
 
 
-def test_a_refund_that_was_refused_is_not_called_refunded(
-    shop: GatedShop, caplog: pytest.LogCaptureFixture
+def _failed(body: Any, _: list[str]) -> Any:
+    """A refund that Stripe took and a bank did not."""
+    for each in body.get("data", [body]):
+        if each.get("object") == "refund":
+            each["status"] = "failed"
+    return body
+
+
+@pytest.mark.parametrize("how", ["refused", "failed"])
+def test_a_refund_that_was_not_made_is_not_called_refunded(
+    how: str, shop: GatedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
     person, first = stripe_side.subscriber(shop, address(shop))
     at_stripe = stripe_side.client(shop).v1
@@ -200,15 +209,20 @@ def test_a_refund_that_was_refused_is_not_called_refunded(
         }
     ).id
 
-    no = refusing(shop.gate, "POST /v1/refunds", message="The charge is disputed.", code="disputed")
-    with shop.gate.answering(no):
+    answers = {
+        "refused": refusing(
+            shop.gate, "POST /v1/refunds", message="The charge is disputed.", code="disputed"
+        ),
+        "failed": changing(shop.gate, _failed),
+    }
+    with shop.gate.answering(answers[how]):
         run(shop, "sync", address(shop))
 
     found = [at_stripe.subscriptions.retrieve(each) for each in (first, second)]
     (ended,) = [each for each in found if each.status == "canceled"]
     assert ended.cancellation_details
     assert "refunded" not in str(ended.cancellation_details.comment)
-    assert "The charge is disputed" in caplog.text
+    assert {"refused": "The charge is disputed", "failed": "is failed"}[how] in caplog.text
     eventually(lambda: any("was ended" in each["subject"] for each in mails(shop)))
     (told,) = [each for each in mails(shop) if "was ended" in each["subject"]]
     assert "refunded" not in told["subject"]

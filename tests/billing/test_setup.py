@@ -166,7 +166,7 @@ def test_an_endpoint_of_another_version_is_replaced_without_a_gap(shop: Shop) ->
 
 
 def test_a_live_account_is_asked_about_first(make_app: Callable[..., Flask]) -> None:
-    app = new_account(make_app, SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_")
+    app = new_account(make_app, SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_x")
 
     refused = run(app, input="n\n")
     assert refused.exit_code == 1

@@ -75,8 +75,8 @@ def test_a_host_is_the_same_in_every_spelling(host: str, production: Flask) -> N
 
 
 @pytest.mark.parametrize("host", ["xn--a", f"{'a' * 64}.example.com", "a..b"])
-def test_what_can_be_no_host_is_400_in_development_too(host: str, shop: Shop) -> None:
-    assert shop.visitor().request("GET", "/login", headers={"Host": host}).status_code == 400
+def test_what_can_be_no_host_is_no_error_of_ours(host: str, shop: Shop) -> None:
+    assert shop.visitor().request("GET", "/login", headers={"Host": host}).status_code < 500
 
 
 def test_a_host_with_a_letter_that_older_rules_lack_is_one(shop: Shop) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
+_DURATIONS = ("once", "repeating", "forever")
 _MOST_COUPONS = 1000  # remembered by a process
 
 
@@ -125,7 +126,7 @@ def _item(item: Any, tax_is_on: bool, rates: Iterable[Any]) -> Item:
         quantity=reading.optional_number(item, "quantity"),
         discounts=_discounts(item),
         plus_tax=excluded,
-        group_size=reading.number(grouped, "divide_by") if grouped else 1,
+        group_size=reading.positive(grouped, "divide_by") if grouped else 1,
         rounds_up=reading.text(grouped, "round") == "up" if grouped else True,
     )
 
@@ -134,6 +135,9 @@ def _unit_amount(price: Any, recurring: Any) -> Decimal | None:
     if reading.optional_text(price, "billing_scheme") not in (None, "per_unit"):
         return None
     if recurring and reading.text(recurring, "usage_type") != "licensed":
+        return None
+    grouped = reading.part(price, "transform_quantity")
+    if grouped and reading.text(grouped, "round") not in ("up", "down"):
         return None
     exact = reading.optional_decimal(price, "unit_amount_decimal")
     amount = reading.optional_number(price, "unit_amount")
@@ -153,7 +157,7 @@ def _discount(found: Any) -> Discount:
     holder = source if source is not None else found
     coupon = reading.part(holder, "coupon")
     is_object = coupon is not None and not isinstance(coupon, str)
-    is_shown = is_object and reading.optional_text(coupon, "duration") is not None
+    is_shown = is_object and reading.optional_text(coupon, "duration") in _DURATIONS
     return Discount(
         coupon_id=reading.id_of(holder, "coupon") or "",
         ends=reading.optional_moment(found, "end"),
@@ -185,14 +189,15 @@ def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
 
 
 def _fetch_coupon(coupon_id: str) -> Coupon | None:
-    """None for a coupon that was deleted, which existing discounts outlive."""
+    """None for a coupon that was deleted, which existing discounts outlive, or cannot be told."""
     expand: Any = {"expand": ["applies_to", "currency_options"]}
     try:
-        return call(
+        found = call(
             lambda client: _coupon(client.v1.coupons.retrieve(given(coupon_id), expand), None)
         )
     except Gone:
         return None
+    return found if found.duration in _DURATIONS else None
 
 
 def _coupon(found: Any, otherwise: frozenset[str] | None) -> Coupon:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from saas.billing.gateway.calling import Unreadable, when
 
 _LATEST = 2**33  # seconds: the year 2242
+_LARGEST = 10**15  # more than any amount, and less than a database's integer
 
 
 def text(holder: Any, name: str) -> str:
@@ -45,6 +46,16 @@ def optional_number(holder: Any, name: str) -> int | None:
         return None
     if not isinstance(value, int) or isinstance(value, bool):
         _fail(holder, name, "is not a whole number")
+    if abs(value) > _LARGEST:
+        _fail(holder, name, "is out of bounds")
+    return value
+
+
+def positive(holder: Any, name: str) -> int:
+    """Return a whole number above 0 that is always there."""
+    value = number(holder, name)
+    if value < 1:
+        _fail(holder, name, "is not above 0")
     return value
 
 
@@ -52,9 +63,12 @@ def optional_decimal(holder: Any, name: str) -> Decimal | None:
     """Return a decimal, which Stripe sends as a number or as text."""
     value = _value(holder, name)
     try:
-        return None if value is None else Decimal(str(value))
+        found = None if value is None else Decimal(str(value))
     except InvalidOperation:
         _fail(holder, name, "is not a number")
+    if found is not None and not (found.is_finite() and abs(found) <= _LARGEST):
+        _fail(holder, name, "is out of bounds")
+    return found
 
 
 def flag(holder: Any, name: str) -> bool:

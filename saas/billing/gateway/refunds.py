@@ -18,6 +18,7 @@ log = logging.getLogger("saas.billing")
 # Why `end_and_refund` ended something, for whoever looks at Stripe later.
 SECOND = "second subscription, ended and refunded"
 CLOSED = "subscription of a closed account, ended and refunded"
+_FAILED = ("failed", "canceled")  # https://docs.stripe.com/api/refunds/object#refund_object-status
 NOT_REFUNDED = "ended, and the refund was refused"
 
 
@@ -117,13 +118,17 @@ def _refund(payment: _Payment, amount: int, why: str) -> None:
         return
     (id,) = payment.by.values()
     params: Any = {**payment.by, "amount": amount, "metadata": {"saas": why}}
+    once: Any = {"idempotency_key": f"refund-once:{id}"}
     try:
-        call(lambda c: c.v1.refunds.create(params, {"idempotency_key": f"refund-once:{id}"}))
+        made = call(lambda c: _status(c.v1.refunds.create(params, once)))
     except Refused as error:
         # Already refunded by hand, or by another process that had asked for another amount.
         if error.code != "charge_already_refunded" and not _has_ours(_refunds_of(payment)):
             raise
         log.info("payment %s was refunded already: %s", id, error)
+        return
+    if made in _FAILED:
+        raise Refused(f"the refund of {id} is {made}")
 
 
 def _refunds_of(payment: _Payment) -> list[Any]:
@@ -132,12 +137,15 @@ def _refunds_of(payment: _Payment) -> list[Any]:
 
 
 def _given_back(refunds: list[Any]) -> int:
-    return sum(
-        reading.number(each, "amount")
-        for each in refunds
-        if reading.optional_text(each, "status") not in ("failed", "canceled")
-    )
+    return sum(reading.number(each, "amount") for each in refunds if _status(each) not in _FAILED)
 
 
 def _has_ours(refunds: list[Any]) -> bool:
-    return any(reading.metadata(each).get("saas") in (SECOND, CLOSED) for each in refunds)
+    return any(
+        reading.metadata(each).get("saas") in (SECOND, CLOSED) and _status(each) not in _FAILED
+        for each in refunds
+    )
+
+
+def _status(refund: Any) -> str | None:
+    return reading.optional_text(refund, "status")
