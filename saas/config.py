@@ -26,7 +26,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from saas import plans
+from saas import hosts, plans
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -87,7 +87,7 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigError(unreadable)
     settings, problems = _load(dict(env))
     if "SECRET_KEY" in problems and "SECRET_KEY" not in env and env.get("FLASK_SKIP_DOTENV"):
-        problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV keeps that file from being read.")
+        problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so that file is not read.")
     for name, said in _what_does_not_fit(settings).items():
         problems.setdefault(name, said)
     if problems:
@@ -96,10 +96,10 @@ def from_env(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _not_text(env: Mapping[str, str]) -> dict[str, list[str]]:
-    """The variables of ours that hold bytes in no encoding that Python knows them by."""
+    """Return the variables of ours whose value is not valid UTF-8."""
     ours = EnvironmentSchema().fields
     return {
-        name: ["must be text in UTF-8."]
+        name: ["must be valid UTF-8."]
         for name, value in env.items()
         if name in ours and not value.isascii() and not _is_utf8(value)
     }
@@ -130,7 +130,7 @@ def _origin(value: str) -> None:
     if (
         not parts
         or not named
-        or not _is_host(parts.hostname)
+        or not hosts.is_host(parts.hostname)
         or parts.path.strip("/")
         or parts.query
         or parts.fragment
@@ -151,7 +151,7 @@ def _as_browsers_send_it(url: str) -> str:
         host = host if host.isascii() else idna.encode(host, uts46=True).decode()
     except idna.IDNAError:
         return url
-    host = f"[{ip_address(host)}]" if ":" in host and _is_ip(host) else host
+    host = f"[{ip_address(host)}]" if ":" in host and hosts.is_ip(host) else host
     is_default = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
     return f"{parts.scheme}://{host}" + ("" if is_default else f":{parts.port}")
 
@@ -168,32 +168,6 @@ def _https_origins(value: str) -> None:
 
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
-
-
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-
-
-def _is_host(name: str | None) -> bool:
-    """Whether a host can have this name: an IP address, or labels as DNS has them.
-
-    A name whose last label is a number is an IPv4 address or nothing:
-    https://url.spec.whatwg.org/#ends-in-a-number-checker
-    """
-    labels = (name or "").lower().removesuffix(".").split(".")
-    if ":" in labels[0] or labels[-1].isdigit():
-        return _is_ip(name or "")
-    try:
-        decodable = all(idna.ulabel(each) for each in labels if each.startswith("xn--"))
-    except idna.IDNAError:
-        return False
-    return decodable and len(name or "") <= 253 and all(map(_LABEL.fullmatch, labels))
-
-
-def _is_ip(name: str) -> bool:
-    try:
-        return bool(ip_address(name))
-    except ValueError:
-        return False
 
 
 def _no_prefix(_: str) -> None:
@@ -213,7 +187,7 @@ def _smtp_url(value: str) -> None:
     if not value.startswith(("smtp://", "smtps://", "smtp+starttls://")):
         raise ValidationError("must start with smtp:// or smtps:// or smtp+starttls://.")
     parts = _split_address(value)
-    if parts is None or not _is_host(parts.hostname):
+    if parts is None or not hosts.is_host(parts.hostname):
         raise ValidationError("must be smtp+starttls://user:password@host:port.")
 
 
@@ -264,13 +238,13 @@ def _token(value: str) -> None:
 
 def _no_google_secret(value: str) -> None:
     if value.startswith("GOCSPX-"):
-        raise ValidationError("is a client secret: it belongs into GOOGLE_CLIENT_SECRET.")
+        raise ValidationError("is a client secret: set it as GOOGLE_CLIENT_SECRET.")
 
 
 def _folders(value: str) -> None:
     for part in value.split(os.pathsep):
         if part and not Path(part).is_dir():
-            raise ValidationError(f"names a folder that is not there: {part}")
+            raise ValidationError(f"must list existing folders; {part} does not exist.")
 
 
 def _tokens(value: str) -> None:
@@ -288,13 +262,13 @@ def _port(value: str) -> None:
 def _redis_url(value: str) -> None:
     if not value.startswith(("redis://", "rediss://")):
         return
-    import redis  # slow, and not for those who use none
+    import redis  # slow to import, and only needed with Redis
 
     try:
         redis.ConnectionPool.from_url(value)
     except (ValueError, TypeError):
         raise ValidationError(
-            "must be redis://:password@host:6379/0; an option after a ? is not one of redis-py's."
+            "must be redis://:password@host:6379/0: check the options after the question mark."
         ) from None
 
 
@@ -305,7 +279,7 @@ def _database_url(value: str) -> None:
     except (ArgumentError, ValueError):
         known = None
     if known and url.drivername not in _DRIVERS:
-        raise ValidationError(f"names a driver that is not used here: {', '.join(_DRIVERS)}.")
+        raise ValidationError(f"has an unsupported driver: use {', '.join(_DRIVERS)}.")
     if not known or ":memory:" in known:
         raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
 
@@ -328,7 +302,7 @@ def _starts_with(*prefixes: str) -> Any:
             raise ValidationError("is empty.")
         for part in _split(value):
             if part.endswith("_"):
-                raise ValidationError("is only the beginning: the rest is missing.")
+                raise ValidationError("is incomplete: only its prefix is there.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -347,7 +321,7 @@ def _long_enough(value: str) -> None:
 
 
 _SECRET_LENGTH = 32
-_SIGNING_SECRET_LENGTH = 32  # Stripe's are whsec_ and 32 more
+_SIGNING_SECRET_LENGTH = 32  # Stripe's have whsec_ and 32 more characters
 
 
 def _optional(*checks: Any) -> fields.String:
@@ -420,7 +394,7 @@ class EnvironmentSchema(Schema):
     HSTS_INCLUDE_SUBDOMAINS = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
-    # Read by the library that calls Stripe and others.
+    # Read by requests: https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification
     REQUESTS_CA_BUNDLE = _optional()
     CURL_CA_BUNDLE = _optional()
     # gunicorn reads it too, and would build every link with it.
@@ -481,7 +455,7 @@ def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     if settings["SMTP_URL"] and settings["RESEND_API_KEY"]:
         refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
     if settings["SANDBOX_URL"] == settings["APP_URL"]:
-        refuse("SANDBOX_URL", "is APP_URL itself: the sandbox listens at a port of its own.")
+        refuse("SANDBOX_URL", "must differ from APP_URL: the sandbox listens on its own port.")
     if ":memory:" in settings["JOBS_URL"]:
         refuse("JOBS_URL", "must be a file: the web processes and the worker share it.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
@@ -490,7 +464,7 @@ def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     _refuse_one_price_for_two_plans(settings, refuse)
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
-        _refuse_lost_certificates(settings, refuse)
+        _refuse_missing_certificates(settings, refuse)
         _refuse_half_a_stripe(settings, refuse)
         _refuse_regular_secrets(settings, refuse)
     return problems
@@ -502,16 +476,19 @@ def _refuse_regular_secrets(settings: Mapping[str, Any], refuse: Any) -> None:
         if any(len(set(key)) < 12 for key in keys):
             refuse(name, "is too regular to be random.")
         if any("token_urlsafe" in key for key in keys):
-            refuse(name, "is the command, not what it prints.")
+            refuse(name, "holds the command that generates a key: set its output instead.")
     for secret in _split(settings["STRIPE_WEBHOOK_SECRET"]):
         if len(secret) < _SIGNING_SECRET_LENGTH or len(set(secret)) < 12:
-            refuse("STRIPE_WEBHOOK_SECRET", "is none of Stripe's: copy it from the endpoint.")
+            refuse(
+                "STRIPE_WEBHOOK_SECRET",
+                "is not a signing secret from Stripe: copy it from the webhook endpoint.",
+            )
 
 
-def _refuse_lost_certificates(settings: Mapping[str, Any], refuse: Any) -> None:
+def _refuse_missing_certificates(settings: Mapping[str, Any], refuse: Any) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if settings[name] and not Path(settings[name]).exists():
-            refuse(name, "names a file that is not there, and no call by https would work.")
+            refuse(name, "must be an existing file: without it every HTTPS request fails.")
 
 
 def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:

@@ -24,7 +24,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from saas import logs
 
-_LONGEST = 2_000  # characters of an address that we send a browser to
+_MAX_LOCATION = 2_000  # characters of a Location header
 # What a person reads: a title, and what to do next.
 _WORDS = {
     400: ("That request was not understood", "Go back, reload the page and try again."),
@@ -33,7 +33,7 @@ _WORDS = {
     404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
     405: ("That is not how this page works", "Go back and use the buttons of the page."),
     413: ("That is too much", "What was sent is larger than we accept."),
-    414: ("That address is too long", "Open the page without what follows the question mark."),
+    414: ("This URL is too long", "Remove everything after the question mark and try again."),
     429: ("Too many tries", "Wait a little, then try again."),
     500: ("Something broke on our side", "It has been logged. Try again in a moment."),
     503: ("We are not available right now", "Nothing was changed. Try again in a moment."),
@@ -85,15 +85,21 @@ def wants_json() -> bool:
 
 
 def _bound_redirect(response: BaseResponse) -> BaseResponse:
-    """Refuse to send anybody on to an address of ours that no proxy lets through.
+    """Turn a redirect to an overlong URL of ours into 414.
 
-    Headers of more than 4 KiB are a 502 at nginx, which then takes us for broken.
+    nginx answers 502 to response headers of more than 4 KiB, and counts it as a failure of ours.
+    The response keeps the headers that others have set.
     """
-    leads_to = response.headers.get("Location", "")
-    if len(leads_to) <= _LONGEST:
-        return response
+    location = response.headers.get("Location", "")
     ours = ("", urlsplit(current_app.config["APP_URL"]).netloc, request.environ.get("HTTP_HOST"))
-    return _answer(RequestURITooLarge()) if urlsplit(leads_to).netloc in ours else response
+    if len(location) > _MAX_LOCATION and urlsplit(location).netloc in ours:
+        refusal = _answer(RequestURITooLarge())
+        response.status_code = refusal.status_code
+        response.headers["Content-Type"] = refusal.headers["Content-Type"]
+        response.set_data(refusal.get_data())
+        response.headers["Cache-Control"] = refusal.headers["Cache-Control"]
+        del response.headers["Location"]
+    return response
 
 
 def _database_away(error: SQLAlchemyError) -> BaseResponse:

@@ -36,7 +36,7 @@ SIGN_IN_BY_ADDRESS_A_DAY = "30 per day"
 SIGN_IN_BY_MAILBOX = "50 per 15 minutes"  # all spellings of one mailbox, where they are known
 SIGN_IN_BY_OWNER = "5 per 15 minutes"
 SIGN_IN_BY_BROWSER = "3 per 15 minutes"  # another mail, for the browser that asked for the first
-NEW_ADDRESS_A_DAY = "10 per day"  # mails to one address by which accounts would move to it
+NEW_ADDRESS_A_DAY = "10 per day"  # confirmations of a change of email, to one email
 SIGN_IN_BY_IP = "30 per 15 minutes"
 # Codes are few: whoever asks for mails to somebody else's address could guess some of each. With
 # twenty a day that takes a hundred years; the link in the mail goes on working.

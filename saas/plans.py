@@ -18,7 +18,7 @@ Interval = Literal["monthly", "yearly"]
 INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
 UNLIMITED = None
 CURRENCY = "usd"
-DEAREST = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+MAX_AMOUNT = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/create
 
 
@@ -130,13 +130,13 @@ def _problems_of(plan: Plan) -> Iterator[str]:
             f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
             "becomes a part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
         )
-    yield from _problems_of_words(plan)
+    yield from _problems_of_details(plan)
     for name in INTERVALS:
         price = getattr(plan, name)
-        if price is not None and not _is_positive(price):
+        if price is not None and not _is_chargeable(price):
             yield (
                 f"The plan {plan.id!r} has {name}={price!r}: a price is a whole number above 0, up "
-                f"to {DEAREST}, in the smallest unit of the currency. Leave {name} out if it is "
+                f"to {MAX_AMOUNT}, in the smallest unit of the currency. Leave {name} out if it is "
                 "not sold."
             )
     if plan.free and plan.prices:
@@ -148,14 +148,16 @@ def _problems_of(plan: Plan) -> Iterator[str]:
         yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
 
 
-def _problems_of_words(plan: Plan) -> Iterator[str]:
+def _problems_of_details(plan: Plan) -> Iterator[str]:
     if not isinstance(plan.name, str) or not plan.name.strip():
-        yield f"The plan {plan.id!r} has name={plan.name!r}: give it a name that people read."
+        yield f"The plan {plan.id!r} has name={plan.name!r}: give it a name."
     if type(plan.rank) is not int or (plan.rank != 0 if plan.free else plan.rank < 1):
-        wanted = (
-            "0, as it is free" if plan.free else "a whole number above 0; the dearest is highest"
+        expected = (
+            "0, because the plan is free"
+            if plan.free
+            else "a whole number above 0, higher for higher plans"
         )
-        yield f"The plan {plan.id!r} has rank={plan.rank!r}: it must be {wanted}."
+        yield f"The plan {plan.id!r} has rank={plan.rank!r}: it must be {expected}."
     if not isinstance(plan.features, tuple | list):
         yield f"The plan {plan.id!r} has features={plan.features!r}: give a tuple of texts."
     for feature, most in plan.quotas.items():
@@ -168,8 +170,8 @@ def _problems_of_words(plan: Plan) -> Iterator[str]:
         yield f"The plan {plan.id!r} has free=True and trial_days: leave one of them out."
 
 
-def _is_positive(price: object) -> bool:
-    return type(price) is int and 0 < price <= DEAREST
+def _is_chargeable(price: object) -> bool:
+    return type(price) is int and 0 < price <= MAX_AMOUNT
 
 
 Prices = Mapping[tuple[str, str], tuple[str, ...]]

@@ -13,11 +13,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-import idna
 from flask import Flask, current_app, redirect, request
 from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
+
+from saas import hosts
 
 HEALTH = ("/healthz", "/readyz")
 # Stripe follows no redirect, and proves itself with a signature.
@@ -42,7 +43,7 @@ def init_app(app: Flask) -> None:
             app.before_request(_require_https)
 
 
-_NO_HOST = "["  # in production refused with 400, in the form of every other error
+_NO_HOST = "["  # never a trusted host: production answers 400
 _NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a translator: RFC 6052
 
 
@@ -60,7 +61,7 @@ class Edge:
             environ["HTTP_HOST"] = self.host
         elif "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _normalize_host(environ["HTTP_HOST"])
-            if not _can_be_a_host(environ["HTTP_HOST"]):
+            if environ["HTTP_HOST"] and not _is_valid_host(environ["HTTP_HOST"]):
                 environ["HTTP_HOST"] = _NO_HOST
         response = self.application(environ, start_response)
         if environ.get("wsgi.input_terminated") and _has_body(environ):
@@ -74,12 +75,11 @@ def _normalize_host(host: str) -> str:
     return f"{name.removesuffix('.')}{colon}{port}".removesuffix(":")
 
 
-def _can_be_a_host(host: str) -> bool:
-    """Whether Werkzeug can decode it: what it cannot, such as `xn--a`, is an error and no 400."""
+def _is_valid_host(host: str) -> bool:
+    """Return whether Werkzeug can decode a Host header: `xn--a` raises UnicodeError there."""
     try:
-        host.encode("idna")
-        return all(idna.ulabel(each) for each in host.split(":")[0].split(".") if "xn--" in each)
-    except UnicodeError:
+        return hosts.is_host(urlsplit(f"//{host}").hostname)
+    except ValueError:
         return False
 
 

@@ -144,13 +144,13 @@ def undo(token: str) -> uuid.UUID:
 def _make_way(change: EmailChange) -> None:
     """Delete an empty account that has the old address since the change.
 
-    Its owner signed in with the address before following the mail about it. Whoever has that mail
-    has proven the same mailbox, so that nothing is taken from anybody.
+    Its owner signed in with that email before using the undo link. The link proves the same
+    mailbox, so nothing is taken from another user.
     """
-    other = accounts.find(change.old_email)
-    if other is None or other.id == change.user_id:
+    newer = accounts.find(change.old_email)
+    if newer is None or newer.id == change.user_id:
         return
-    locked = accounts.lock(other)
+    locked = accounts.lock(newer)
     is_younger = locked and change.confirmed_at and locked.created_at >= change.confirmed_at
     if locked and is_younger and accounts.is_empty(locked):
         database.execute(delete(User).where(User.id == locked.id))
@@ -200,9 +200,9 @@ def _mark(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
 
 
 def _move(person_id: uuid.UUID, old: str, new: str) -> None:
-    """Write the address, forget the mails of the old one, and tell whoever follows.
+    """Write the new email, delete sign-in mails of the old one, and call the listeners.
 
-    A mailbox that has had its trial has had it, whatever address the account goes on with.
+    The old email's trial stays used, whatever the account's email is now.
     """
     trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == person_id))
     if trial_used_at:

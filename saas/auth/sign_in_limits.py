@@ -28,8 +28,8 @@ def count_stranger(email: str) -> None:
 def count_browser(browser: str, email: str) -> None:
     """Count another mail for the browser that asked for the first; raises 429.
 
-    Apart from what others ask for; with a day's limit for the address all the same, because new
-    browsers are easily made.
+    Separate from strangers' requests, but with a daily limit per email, since new browsers are
+    easy to make.
     """
     with _advised():
         limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
@@ -44,9 +44,9 @@ def count_owner(owner: str) -> None:
 
 
 def count_new_address(owner: str, email: str) -> None:
-    """Count a mail that asks whether an account may move to this address; raises 429.
+    """Count a mail that confirms a change of email; raises 429.
 
-    Apart from mails that sign in, which it must not use up for who has the address.
+    Separate from sign-in mails, so that it cannot use up those of the email's owner.
     """
     limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
     limits.count(limits.SIGN_IN_BY_OWNER, "new-address-owner", owner)

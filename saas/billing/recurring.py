@@ -25,10 +25,10 @@ class _Line:
 
 
 def of(subscription: Subscription, price_id: str | None) -> Recurring | None:
-    """What recurs, told from the item with this price; None where nothing does."""
+    """Return what recurs, by the item with this price; None where nothing does."""
     items = subscription.items
     main = next((item for item in items if item.price_id == price_id), items[0] if items else None)
-    if main is None or not main.interval:  # a price without an interval recurs never
+    if main is None or not main.interval:  # a one-time price has no interval
         return None
     currency = subscription.currency or main.currency
     renews = min(subscription.period_ends.values(), default=None)

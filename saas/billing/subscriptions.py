@@ -190,10 +190,22 @@ def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
         }
     prices = current_app.config["STRIPE_PRICES"]
     columns = ranking.columns_for(answer.found, prices, answer.overdue)
-    trials = [each.created for each in answer.found if each.had_trial]
-    if trials and person.trial_used_at is None:
-        columns["trial_used_at"] = min(trials)  # stays, whatever becomes of the customer
+    first_trial = _first_trial(answer.found)
+    if first_trial and person.trial_used_at is None:
+        columns["trial_used_at"] = first_trial  # stays, whatever becomes of the customer
     return columns
+
+
+def note_trial(person_id: uuid.UUID, found: list[Subscription]) -> None:
+    """Store the first trial of subscriptions of ours whose webhook has not arrived yet."""
+    if first_trial := _first_trial([each for each in found if ownership.is_ours(each)]):
+        with database.writing():
+            unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
+            database.execute(unknown.values(trial_used_at=first_trial))
+
+
+def _first_trial(found: list[Subscription]) -> datetime | None:
+    return min((each.created for each in found if each.had_trial), default=None)
 
 
 def _write(

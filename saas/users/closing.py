@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, or_, select, update
 from saas import database, jobs, mail, patience, used_trials
 from saas.auth import audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
-from saas.billing import gateway, ownership, sweeping
+from saas.billing import gateway, ownership, subscriptions, sweeping
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -144,7 +144,7 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         found = gateway.subscriptions_of(customer_id)
     except gateway.Gone:
         return
-    _note_trial(person_id, found)
+    subscriptions.note_trial(person_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and ownership.is_ours(subscription):
@@ -152,15 +152,6 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
                 gateway.end_and_refund(subscription.id, gateway.CLOSED)
             else:
                 gateway.cancel(subscription.id)
-
-
-def _note_trial(person_id: uuid.UUID, found: list[gateway.Subscription]) -> None:
-    """Note a trial whose webhook has not come yet: the next account would have another one."""
-    trials = [each.created for each in found if each.had_trial and ownership.is_ours(each)]
-    if trials:
-        with database.writing():
-            unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
-            database.execute(unknown.values(trial_used_at=min(trials)))
 
 
 def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | None) -> bool:
@@ -235,7 +226,7 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
 
 
 def _addresses_of(person: User) -> set[str]:
-    """The address, and earlier ones that are nobody else's now."""
+    """Return the email address, and earlier ones that no other account has."""
     earlier = select(EmailChange.old_email).where(
         EmailChange.user_id == person.id,
         EmailChange.confirmed_at.isnot(None),

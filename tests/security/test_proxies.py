@@ -104,6 +104,7 @@ def test_no_redirect_is_longer_than_proxies_let_through(
     answer = production.test_client().get(path, headers=headers)
 
     assert answer.status_code in (303, 414)
+    assert "Content-Security-Policy" in answer.headers
     assert len(answer.headers.get("Location", "")) <= 2_000
 
 

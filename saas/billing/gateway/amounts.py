@@ -189,7 +189,7 @@ def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
 
 
 def _fetch_coupon(coupon_id: str) -> Coupon | None:
-    """None for a coupon that was deleted, which existing discounts outlive, or cannot be told."""
+    """Return a coupon; None for a deleted one, which discounts outlive, or an unknown duration."""
     expand: Any = {"expand": ["applies_to", "currency_options"]}
     try:
         found = call(
