@@ -92,14 +92,20 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
         server.server_close()
 
 
+_used_ports: set[int] = set()
+
+
 def free_port(neighbours: int = 1) -> int:
     """A port that is free, and so are those after it, as many as are asked for.
 
     Below the range from which the system takes ports for outgoing connections (32768 on Linux):
-    one of those could be taken by any other test before we listen on it.
+    one of those could be taken by any other test before we listen on it. Never the same one twice:
+    the mailbox is shared, and tells tests apart by the port in their links.
     """
     while True:
         port = random.randrange(20_000, 32_000)
+        if not _used_ports.isdisjoint(range(port, port + neighbours)):
+            continue
         with ExitStack() as stack:
             try:
                 for number in range(port, port + neighbours):
@@ -107,6 +113,7 @@ def free_port(neighbours: int = 1) -> int:
                     probe.bind(("127.0.0.1", number))
             except OSError:
                 continue
+            _used_ports.update(range(port, port + neighbours))
             return port
 
 
