@@ -63,7 +63,8 @@ def _advice(error: SQLAlchemyError) -> str:
         state = migrations.state()
     except SQLAlchemyError:
         return f"The database cannot be used: {describe(error)}. See DATABASE_URL."
-    return _MIGRATION_ADVICE.get(state, f"The database refused: {describe(error)}.")
+    reason = f"The database refused: {describe(error)}."
+    return f"{reason} {_MIGRATION_ADVICE[state]}" if state in _MIGRATION_ADVICE else reason
 
 
 @click.command("check")

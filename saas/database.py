@@ -144,7 +144,8 @@ def insert_if_new(model: type[Any], **values: Any) -> bool:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions of its own: `_begin_sqlite` does.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode = WAL")
+    # Of two processes that open a new file at once, SQLite refuses one without waiting.
+    _retry_while_locked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA busy_timeout = 5000")
@@ -164,16 +165,20 @@ def _begin_immediate(connection: Connection) -> None:
     writer starves (one waited 5 s and failed). Short random naps let everybody through.
     """
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    _retry_while_locked(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    connection.exec_driver_sql("PRAGMA busy_timeout = 5000")
+
+
+def _retry_while_locked(execute: Callable[[], object]) -> None:
     give_up = time.monotonic() + patience.left(otherwise=_LONGEST_WAIT)
     while True:
         try:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        except OperationalError as error:
-            if "locked" not in str(error.orig) or time.monotonic() > give_up:
+            execute()
+        except (OperationalError, sqlite3.OperationalError) as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
                 raise
             time.sleep(random.uniform(0.001, 0.010))  # noqa: S311 - a nap, not a secret
         else:
-            connection.exec_driver_sql("PRAGMA busy_timeout = 5000")
             return
 
 

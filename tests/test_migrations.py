@@ -123,6 +123,42 @@ def test_two_migrations_at_once_wait_for_each_other(
     assert [process.returncode for process in both] == [0, 0], said
 
 
+_OPEN_AT_ONCE = """
+import multiprocessing, os, sys
+from saas import create_app
+from saas.config import from_env
+from saas.database import db
+
+def connect(barrier, engines):
+    for engine in engines:
+        barrier.wait()
+        engine.connect().close()
+
+engines = []
+for number in range(40):
+    url = f"sqlite:///{sys.argv[1]}/{number}.db"
+    settings = from_env({**os.environ, "SAAS_ENV": "test", "DATABASE_URL": url})
+    with create_app(settings).app_context():
+        engines.append(db.engine)
+fork = multiprocessing.get_context("fork")
+barrier = fork.Barrier(4, timeout=20)
+children = [fork.Process(target=connect, args=(barrier, engines)) for _ in range(4)]
+for child in children:
+    child.start()
+for child in children:
+    child.join()
+sys.exit(any(child.exitcode for child in children))
+"""
+
+
+def test_a_new_file_is_opened_by_many_processes_at_once(tmp_path: Path) -> None:
+    """SQLite refuses, without waiting, all but one of those that switch a new file to WAL."""
+    script = [sys.executable, "-c", _OPEN_AT_ONCE, str(tmp_path)]
+    done = subprocess.run(script, env=own_env(), cwd=ROOT, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_database_from_a_newer_version_is_told_apart(app: Flask) -> None:
     with app.app_context():
         with database.writing() as session:
