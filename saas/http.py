@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+_LONGEST_REASON = 200
 _WITH_ENVIRONMENT = requests.Session()  # asked for the settings of the environment, nothing else
 
 
@@ -44,3 +45,15 @@ def request(method: str, url: str, **options: Any) -> requests.Response:
     """Send one request on a connection of its own."""
     with Session() as session:
         return session.request(method, url, **options)
+
+
+def root_cause(error: BaseException) -> str:
+    """Return why a connection failed: `ConnectionRefusedError: Connection refused`.
+
+    What the libraries wrap around it repeats addresses, and URLs with what is in them.
+    """
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
+    reason = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
+    kind = type(error).__name__
+    return f"{kind}: {reason}" if reason and len(reason) <= _LONGEST_REASON else kind

@@ -88,12 +88,15 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
             "Idempotency-Key": str(message_id),
         },
         timeout=_timeout(),
+        allow_redirects=False,
     )
-    if answer.status_code == 409 and _error_of(answer).get("name") == "invalid_idempotent_request":
+    if answer.status_code == 409 and _body_of(answer).get("name") == "invalid_idempotent_request":
         return  # accepted before, though we never heard of it; the words have changed since
-    if not answer.ok:
-        reason = _error_of(answer).get("message") or answer.reason
+    if not 200 <= answer.status_code < 300:  # noqa: PLR2004 - a success
+        reason = _body_of(answer).get("message") or answer.reason
         raise NotHandedOver(f"the mail service answered {answer.status_code}: {reason}")
+    if not isinstance(_body_of(answer).get("id"), str):
+        raise NotHandedOver(f"the mail service answered {answer.status_code} without an id")
 
 
 def describe(error: Exception) -> str:
@@ -104,6 +107,8 @@ def describe(error: Exception) -> str:
         reason = "; ".join(_reply(*reply) for reply in error.recipients.values())
     elif isinstance(error, smtplib.SMTPResponseException):
         reason = _reply(error.smtp_code, error.smtp_error)
+    elif isinstance(error, OSError | smtplib.SMTPException):
+        return logs.without_addresses(http.root_cause(error))
     else:
         return type(error).__name__
     said = " ".join(logs.without_addresses(reason).split())
@@ -115,8 +120,8 @@ def _reply(code: int, text: bytes | str) -> str:
     return f"the mail server answered {code}: {words}"
 
 
-def _error_of(answer: requests.Response) -> dict[str, object]:
-    """Resend's error, with `name` and `message`: https://resend.com/docs/api-reference/errors."""
+def _body_of(answer: requests.Response) -> dict[str, object]:
+    """An `id`, or an error's `name` and `message`: https://resend.com/docs/api-reference/errors."""
     try:
         body = answer.json()
     except ValueError:

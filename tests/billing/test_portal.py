@@ -28,8 +28,10 @@ def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
     assert (changed.price.id, changed.quantity) == (quiet_shop.price["business", "monthly"], 3)
 
 
-def test_of_several_items_the_link_to_a_change_names_ours(gated_shop: GatedShop) -> None:
-    """Three seats of Pro, behind an add-on of the company."""
+def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
+    gated_shop: GatedShop,
+) -> None:
+    """Three seats of Pro, behind an add-on: Stripe's portal changes no subscription of several."""
     person, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
     at_stripe = stripe_side.client(gated_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
@@ -43,7 +45,6 @@ def test_of_several_items_the_link_to_a_change_names_ours(gated_shop: GatedShop)
         pro,
         {"items": [{"id": item.id, "deleted": True}, *added]},  # type: ignore[list-item]
     )
-    items = at_stripe.subscriptions.retrieve(pro)["items"].data
     ann = gated_shop.visitor()
     ann.sign_in(address(gated_shop))
     sent: list[dict[str, list[str]]] = []
@@ -52,8 +53,6 @@ def test_of_several_items_the_link_to_a_change_names_ours(gated_shop: GatedShop)
         ann.visit("/pricing")
         page = ann.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
 
-    (ours,) = [each for each in items if each.price.id == gated_shop.price["pro", "monthly"]]
-    asked = "flow_data[subscription_update_confirm][items][0]"
-    assert (sent[0][f"{asked}[id]"], sent[0][f"{asked}[quantity]"]) == ([ours.id], ["3"])
-    assert page.status == 200  # the portal, whether or not Stripe opens it at the change
+    assert not [name for name in sent[0] if name.startswith("flow_data")]
+    assert page.status == 200
     assert person.stripe_customer_id

@@ -118,6 +118,38 @@ def test_commands_give_stripe_s_reason_in_a_line(shop: GatedShop, ann: Visitor) 
     assert caught_up.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (401, "Expired API Key provided: sk_test_***1234", "Expired API Key provided: sk_test_…"),
+        (401, "Invalid API Key provided: rk_live_51abc", "Invalid API Key provided: rk_live_…"),
+        (424, "A bank is away.", "Stripe did not answer: APIError 424: A bank is away"),
+        (500, "Broken.", "Stripe did not answer: APIError 500: Broken"),
+    ],
+)
+def test_commands_give_the_reason_of_an_outage_and_no_part_of_a_key(
+    status: int, message: str, said: str, shop: GatedShop, ann: Visitor
+) -> None:
+    stripe_side.subscriber(shop, address(shop))
+
+    with shop.gate.answering(refusing(shop.gate, "GET /v1/", status, message=message)):
+        result = run(shop, "sync", address(shop))
+
+    assert said in result.stderr
+    assert "1234" not in result.stderr
+    assert "51abc" not in result.stderr
+
+
+def test_commands_say_why_stripe_cannot_be_reached(shop: GatedShop, ann: Visitor) -> None:
+    stripe_side.subscriber(shop, address(shop))
+    shop.app.config["STRIPE_API_BASE"] = f"http://127.0.0.1:{free_port()}"
+    shop.app.extensions.pop("stripe", None)
+
+    result = run(shop, "sync", address(shop))
+
+    assert "APIConnectionError: ConnectionRefusedError: Connection refused" in result.stderr
+
+
 def test_an_event_that_stripe_refuses_to_explain_comes_again(shop: GatedShop) -> None:
     person, subscription = stripe_side.subscriber(shop, address(shop))
     subject = {

@@ -170,6 +170,35 @@ def test_a_signed_body_that_is_no_event_is_400_and_never_500(
     assert ledger(app) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        *[
+            ({"data": {"object": {"object": "invoice", "customer": customer}}}, reason)
+            for customer, reason in (
+                (5, "customer is not an id"),
+                ([], "customer is not an id"),
+                ("", "customer is not an id"),
+                ("cus_é", "customer is not an id"),
+                ({"object": "customer"}, "id is missing"),
+            )
+        ],
+        ({"data": {"object": {"object": "customer"}}}, "id is missing"),
+        ({"account": 5}, "account is not an id"),
+        ({"livemode": "true"}, "livemode is neither true nor false"),
+        ({"livemode": None}, "livemode is neither true nor false"),
+    ],
+)
+def test_an_event_with_an_unreadable_owner_is_refused_and_not_ignored(
+    changes: dict[str, Any], reason: str, client: FlaskClient, app: Flask
+) -> None:
+    answer = post(client, event(**changes))
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["message"] == f"Not an event: {reason}."
+    assert ledger(app) == []
+
+
 def _sign_bytes(payload: bytes) -> str:
     import hashlib
     import hmac

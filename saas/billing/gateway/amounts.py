@@ -123,7 +123,7 @@ def _item(item: Any, tax_is_on: bool, rates: Iterable[Any]) -> Item:
         interval=reading.text(recurring, "interval") if recurring else "",
         interval_count=reading.number(recurring, "interval_count") if recurring else 1,
         unit_amount=_unit_amount(price, recurring),
-        quantity=reading.optional_number(item, "quantity"),
+        quantity=reading.optional_count(item, "quantity"),
         discounts=_discounts(item),
         plus_tax=excluded,
         group_size=reading.positive(grouped, "divide_by") if grouped else 1,
@@ -205,7 +205,7 @@ def _coupon(found: Any, otherwise: frozenset[str] | None) -> Coupon:
     return Coupon(
         created=reading.number(found, "created"),
         duration=reading.text(found, "duration"),
-        percent_off=reading.optional_decimal(found, "percent_off"),
+        percent_off=reading.optional_percentage(found, "percent_off"),
         amounts_off=dict(_amounts_off(found)),
         products=frozenset(reading.texts(scope, "products")) if scope else otherwise,
     )

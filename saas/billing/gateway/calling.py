@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
-from saas import database, logs, patience
+from saas import database, http, logs, patience
 
 if TYPE_CHECKING:
     import stripe
@@ -27,6 +28,10 @@ _TRIES_WHILE_IN_USE = 12  # over about nine seconds
 _SHAPE_ERRORS = (
     AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
 )  # fmt: skip
+
+# https://docs.stripe.com/api/errors: 424 is "a failure in a dependency external to Stripe".
+_DEPENDENCY_OR_TIMEOUT = (408, 424)
+_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live_|test_)?)[\w*]+")
 
 log = logging.getLogger("saas.billing")
 
@@ -171,7 +176,7 @@ def _as_ours(error: stripe.StripeError) -> StripeError:
         return _unavailable(error, KeyRefused)
     if status == 429 or isinstance(error, stripe.RateLimitError):
         return _unavailable(error, Overloaded)
-    if 400 <= status < 500 and status != 408:
+    if 400 <= status < 500 and status not in _DEPENDENCY_OR_TIMEOUT:
         return Refused(reason, code)
     return _unavailable(error, Unavailable)
 
@@ -201,12 +206,16 @@ def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
 
 
 def _words(error: stripe.StripeError) -> str:
-    """The kind of error; of a key that may not do this also Stripe's words, which say what it may.
+    """The kind of error with its reason: the network's, or Stripe's without any part of a key."""
+    if error.http_status is None:
+        cause = error.__cause__
+        return f"{type(error).__name__}: {http.root_cause(cause)}" if cause else _kind(error)
+    reason = _KEY.sub(r"\1…", error.user_message or "").rstrip(".")
+    return f"{_kind(error)}: {reason}" if reason else _kind(error)
 
-    Those of a wrong key show a part of it, so they are left out.
-    """
-    kind = f"{type(error).__name__} {error.http_status or ''}".strip()
-    return f"{kind}: {error.user_message}" if error.http_status == 403 else kind
+
+def _kind(error: stripe.StripeError) -> str:
+    return f"{type(error).__name__} {error.http_status or ''}".strip()
 
 
 def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:

@@ -191,17 +191,24 @@ def open_portal(customer_id: str, *, return_url: str, change: tuple[str, str] | 
         params["configuration"] = configuration
 
     def create(client: stripe.StripeClient) -> str:
-        if change:
-            params["flow_data"] = _change_flow(client, *change, return_url)
+        if change and (flow := _change_flow(client, *change, return_url)):
+            params["flow_data"] = flow
         return reading.text(client.v1.billing_portal.sessions.create(params), "url")
 
     return call(create)
 
 
 def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: str, url: str) -> Any:
-    """Open the portal at a change of our item alone, in the quantity that it has."""
+    """Open the portal at a change of the one item, in the quantity that it has.
+
+    None where the portal cannot change the subscription: it has several items, or none of ours.
+    """
     subscription = client.v1.subscriptions.retrieve(given(subscription_id))
-    item = _our_item(subscription)
+    items = reading.entries(subscription, "items")
+    prices = current_app.config["STRIPE_PRICES"]
+    if len(items) != 1 or not plans.sold_as(reading.id_of(items[0], "price"), prices):
+        return None
+    [item] = items
     change: Any = {"id": reading.text(item, "id"), "price": price_id}
     quantity = reading.optional_number(item, "quantity")
     if quantity is not None:  # a metered price has none
@@ -211,16 +218,3 @@ def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: st
         "subscription_update_confirm": {"subscription": subscription_id, "items": [change]},
         "after_completion": {"type": "redirect", "redirect": {"return_url": url}},
     }
-
-
-def _our_item(subscription: Any) -> Any:
-    """Return the item that gives the plan: of several with a price of ours, the highest plan."""
-    prices = current_app.config["STRIPE_PRICES"]
-    sold = [
-        (plan[0].rank, number, item)
-        for number, item in enumerate(reading.entries(subscription, "items"))
-        if (plan := plans.sold_as(reading.id_of(item, "price"), prices))
-    ]
-    if not sold:
-        raise Refused("no item of the subscription has a price of the catalogue")
-    return max(sold)[2]

@@ -51,6 +51,14 @@ def optional_number(holder: Any, name: str) -> int | None:
     return value
 
 
+def optional_count(holder: Any, name: str) -> int | None:
+    """Return a whole number that is not below 0."""
+    value = optional_number(holder, name)
+    if value is not None and value < 0:
+        _fail(holder, name, "is below 0")
+    return value
+
+
 def positive(holder: Any, name: str) -> int:
     """Return a whole number above 0 that is always there."""
     value = number(holder, name)
@@ -69,6 +77,14 @@ def optional_decimal(holder: Any, name: str) -> Decimal | None:
     if found is not None and not (found.is_finite() and abs(found) <= _LARGEST):
         _fail(holder, name, "is out of bounds")
     return found
+
+
+def optional_percentage(holder: Any, name: str) -> Decimal | None:
+    """Return a percentage from 0 to 100."""
+    value = optional_decimal(holder, name)
+    if value is not None and not 0 <= value <= 100:  # noqa: PLR2004 - per cent
+        _fail(holder, name, "is not a percentage from 0 to 100")
+    return value
 
 
 def flag(holder: Any, name: str) -> bool:

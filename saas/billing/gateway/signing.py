@@ -105,9 +105,9 @@ def read_event(body: object) -> Event:
         id=_required(body, "id"),
         type=_required(body, "type"),
         created=when(body["created"]),
-        livemode=body.get("livemode") is True,
+        livemode=_livemode(body),
         api_version=_text(body, "api_version"),
-        account=_text(body, "account"),
+        account=_optional_id(body, "account"),
         customer_id=_customer_of(subject),
         object_id=_text(subject, "id"),
         metadata=_metadata_of(subject),
@@ -131,10 +131,29 @@ def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
 
 
 def _customer_of(subject: Mapping[str, object]) -> str | None:
+    """The id of the customer, which may be expanded; None for an event without one."""
     if subject.get("object") == "customer":
-        return _text(subject, "id")
+        return _required(subject, "id")
     customer = subject.get("customer")
-    return _text(customer, "id") if isinstance(customer, dict) else _text(subject, "customer")
+    return (
+        _required(customer, "id")
+        if isinstance(customer, dict)
+        else _optional_id(subject, "customer")
+    )
+
+
+def _optional_id(holder: Mapping[str, object], name: str) -> str | None:
+    """An id that may be absent. An unreadable one must not make the event seem to be nobody's."""
+    if holder.get(name) is not None and _text(holder, name) is None:
+        raise BadEvent(f"{name} is not an id")
+    return _text(holder, name)
+
+
+def _livemode(body: Mapping[str, object]) -> bool:
+    livemode = body.get("livemode")
+    if not isinstance(livemode, bool):
+        raise BadEvent("livemode is neither true nor false")
+    return livemode
 
 
 def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
