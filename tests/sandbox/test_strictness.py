@@ -21,9 +21,24 @@ def named(row: Any) -> str:
 def there(api: stripe.StripeClient, prices: Prices, customer: stripe.Customer) -> dict[str, str]:
     """What the table calls by a name in capitals."""
     coupon = api.v1.coupons.create({"percent_off": 10, "duration": "once"}).id
+    euros = api.v1.coupons.create({"amount_off": 100, "currency": "eur", "duration": "once"}).id
+    retired = monthly(api, api.v1.products.create({"name": "Retired"}).id, "usd")
+    api.v1.products.update(str(retired.product), {"active": False})
     return {
+        "YEN": monthly(api, prices.product, "jpy").id, "EUROS": euros, "RETIRED": retired.id,
         "PRO": prices.pro, "PRODUCT": prices.product, "CUSTOMER": customer.id, "COUPON": coupon,
     }  # fmt: skip
+
+
+def monthly(api: stripe.StripeClient, product: str, currency: str) -> stripe.Price:
+    return api.v1.prices.create(
+        {
+            "product": product,
+            "currency": currency,
+            "unit_amount": 1200,
+            "recurring": {"interval": "month"},
+        }
+    )
 
 
 def ask(app: Flask, method: str, path: str, form: dict[str, str], **headers: str) -> Any:
@@ -60,6 +75,105 @@ def test_what_stripe_accepts_is_accepted(
     answer = ask(app, "POST", path, {n: there.get(value, value) for n, value in form.items()})
 
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        ('{"name": "Ada"}', "application/json", "check that your POST content type is"),
+        ("name=Ada", "text/plain", "check that your POST content type is"),
+        ("name=Ada", None, "check that your POST content type is"),
+        ("name=%ff%fe", "application/x-www-form-urlencoded", "not valid UTF-8"),
+        (b"name=\xff\xfe", "application/x-www-form-urlencoded", "not valid UTF-8"),
+    ],
+)
+def test_a_body_that_is_no_form_of_utf_8_is_refused(
+    body: Any, content_type: str | None, words: str, app: Flask, api: stripe.StripeClient
+) -> None:
+    answer = app.test_client().post(
+        "/stripe/v1/customers",
+        base_url=BASE_ADDRESS,
+        headers={"Authorization": f"Bearer {KEY}"},
+        data=body,
+        content_type=content_type,
+    )
+
+    assert answer.status_code == 400
+    assert words in answer.json["error"]["message"]
+    assert api.v1.customers.list().data == []
+
+
+def test_the_header_stripe_account_gives_access_to_no_other_account(
+    app: Flask, api: stripe.StripeClient
+) -> None:
+    own = api.v1.accounts.retrieve_current().id
+
+    refused = ask(app, "GET", "customers", {}, **{"Stripe-Account": "acct_another"})
+
+    assert (refused.status_code, refused.json["error"]["code"]) == (403, "account_invalid")
+    assert KEY not in refused.text
+    assert ask(app, "GET", "customers", {}, **{"Stripe-Account": own}).status_code == 200
+
+
+def test_a_customer_has_one_currency_while_a_subscription_goes_on(
+    life: Life, prices: Prices
+) -> None:
+    api = life.api
+    yen = monthly(api, prices.product, "jpy").id
+    first = life.subscribe(prices.pro).id
+    item = api.v1.subscriptions.retrieve(first)["items"].data[0].id
+    second: Any = {"customer": life.customer, "items": [{"price": yen}]}
+    page: Any = {
+        "mode": "subscription", "customer": life.customer, "success_url": "https://shop.test/",
+        "line_items": [{"price": yen, "quantity": 1}],
+    }  # fmt: skip
+
+    with pytest.raises(stripe.InvalidRequestError, match="cannot combine currencies"):
+        api.v1.subscriptions.create(second)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot combine currencies"):
+        api.v1.checkout.sessions.create(page)
+    with pytest.raises(stripe.InvalidRequestError, match="mismatch in currency field"):
+        api.v1.subscriptions.update(first, {"items": [{"id": item, "price": yen}]})
+
+    api.v1.subscriptions.cancel(first)
+    assert api.v1.subscriptions.create(second).currency == "jpy"
+
+
+def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices) -> None:
+    api = life.api
+    subscription = life.subscribe(prices.pro).id
+    item = api.v1.subscriptions.retrieve(subscription)["items"].data[0].id
+    change: Any = {"subscription": subscription, "items": [{"id": item, "price": prices.pro}]}
+
+    def open_at(kind: str, section: Any, updates: bool = True, cancels: bool = True) -> None:
+        features: Any = {
+            "subscription_update": {
+                "enabled": updates,
+                "default_allowed_updates": ["price"],
+                "products": [{"product": prices.product, "prices": [prices.pro]}],
+            },
+            "subscription_cancel": {"enabled": cancels},
+        }
+        configuration = api.v1.billing_portal.configurations.create({"features": features}).id
+        flow: Any = {"type": kind, kind: section}
+        session: Any = {"customer": life.customer, "configuration": configuration}
+        api.v1.billing_portal.sessions.create({**session, "flow_data": flow})
+
+    cancel = {"subscription": subscription}
+    with pytest.raises(stripe.InvalidRequestError, match="changes nothing"):
+        open_at("subscription_update_confirm", change)
+    with pytest.raises(stripe.InvalidRequestError, match="update feature .* is disabled"):
+        open_at("subscription_update_confirm", change, updates=False)
+    with pytest.raises(stripe.InvalidRequestError, match="cancel feature .* is disabled"):
+        open_at("subscription_cancel", cancel, cancels=False)
+    open_at("subscription_cancel", cancel)
+    api.v1.subscriptions.update(subscription, {"cancel_at_period_end": True})
+    with pytest.raises(stripe.InvalidRequestError, match="already set to be canceled"):
+        open_at("subscription_cancel", cancel)
+    api.v1.subscriptions.cancel(subscription)
+    for kind, section in (("subscription_cancel", cancel), ("subscription_update_confirm", change)):
+        with pytest.raises(stripe.InvalidRequestError, match="is canceled"):
+            open_at(kind, section)
 
 
 def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient) -> None:

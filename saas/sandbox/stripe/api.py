@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import HTTPException
@@ -9,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 from . import idempotency, ids, limits, resources, version, weather
 from .account import Account
 from .accounts import KEY, opened
-from .errors import StripeError, unauthorized, unplayed, unrecognized_url
+from .errors import StripeError, starred, unauthorized, unplayed, unrecognized_url
 from .expand import expanded
 from .forms import decode
 from .operations import OPERATIONS, Operation
@@ -47,6 +48,15 @@ def _once_key(operation: Operation) -> str | None:
 
 def _opened(sandbox: Any, key: str) -> Account:
     account = opened(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
+    asked = request.headers.get("Stripe-Account")
+    if asked and asked != account.id:
+        raise StripeError(
+            f"The provided key '{starred(key)}' does not have access to account "
+            f"'{asked[:100]}' (or that account does not exist). Application access may have been "
+            "revoked.",
+            status=403,
+            code="account_invalid",
+        )
     account.request = {
         "id": "req_" + ids.token(14),
         "idempotency_key": request.headers.get("Idempotency-Key") or None,
@@ -99,12 +109,29 @@ def _performed(
 
 
 def _values() -> dict[str, Any]:
+    """The parameters of the query and of a form's body; another kind of body is refused."""
     if request.content_length and request.content_length > MAX_BODY:
         raise StripeError("The request is too large.", status=413)
+    _check_utf8(request.query_string)
     given = [*request.args.items(multi=True)]
     if request.method != "GET":
+        is_form = request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+        if not is_form and request.get_data():
+            raise StripeError(
+                "Invalid request (check that your POST content type is "
+                "application/x-www-form-urlencoded)."
+            )
+        if request.mimetype != "multipart/form-data":
+            _check_utf8(request.get_data())
         given += request.form.items(multi=True)
     return decode(given)
+
+
+def _check_utf8(encoded: bytes) -> None:
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        raise StripeError("The parameters are not valid UTF-8.") from None
 
 
 def _response(account: Account | None, status: int, body: Resource, replayed: bool) -> Response:

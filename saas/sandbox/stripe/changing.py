@@ -10,7 +10,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from . import collecting, cycle, invoicing, lifecycle, lines, periods
+from . import collecting, currencies, cycle, invoicing, lifecycle, lines, periods
 from .account import Account
 from .errors import StripeError, invalid
 from .payments import Outcome
@@ -145,6 +145,8 @@ def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], 
             _changed(item, change)
     if not items:
         raise invalid("A subscription must have at least one active plan.", "items")
+    prices = (item["price"] for item in items)
+    currencies.check_same(prices, subscription["currency"], "items")
 
 
 def _added(account: Account, subscription: Resource, change: Wanted, now: int) -> Resource:

@@ -4,6 +4,7 @@ from typing import Any
 
 from . import (
     collecting,
+    currencies,
     cycle,
     discounts,
     lines,
@@ -101,6 +102,7 @@ def enter_code(account: Account, session: Resource, code: str) -> None:
     coupon = account.get("coupon", promotion["promotion"]["coupon"])
     customer = account.find("customer", session["customer"]) if session["customer"] else None
     discounts.check(account, coupon, promotion, customer)
+    currencies.check_coupon(coupon, session["currency"], "promotion_code")
     discounts.check_minimum(promotion, subtotal(account, session), session["currency"])
     session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
     price_up(account, session)

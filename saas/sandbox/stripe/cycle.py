@@ -4,8 +4,9 @@ from typing import Any
 
 import stripe
 
-from . import events, ids, invoicing, lifecycle, lines, periods, taxes
+from . import currencies, events, ids, invoicing, lifecycle, lines, periods, taxes
 from .account import Account
+from .errors import invalid
 from .plans import plan_of
 from .resource import Resource
 from .shapes import shaped
@@ -22,6 +23,11 @@ def new(
 ) -> Resource:
     """A subscription to these (price, quantity, metadata), not yet stored and not yet invoiced."""
     now = account.now(customer["test_clock"])
+    prices = [price for price, *_ in wanted]
+    currencies.check_same(prices, prices[0]["currency"], "items")
+    currencies.check_customer(account, customer, prices[0]["currency"])
+    if anchor and not trial_end:
+        _check_anchor(prices, anchor, now)
     subscription = {
         **_blank(account, customer, wanted[0][0]["currency"], now),
         "billing_cycle_anchor": trial_end or anchor or now,
@@ -45,6 +51,20 @@ def new(
         customer["currency"] = subscription["currency"]
         account.change(customer, "customer.updated")
     return subscription
+
+
+def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
+    """ "The anchor must be no later than the next natural billing date." """
+    for price in prices:
+        natural = periods.following(
+            now, now, price["recurring"]["interval"], price["recurring"]["interval_count"]
+        )
+        if anchor > natural:
+            raise invalid(
+                "billing_cycle_anchor cannot be later than next natural billing date "
+                f"({natural}) for plan",
+                "billing_cycle_anchor",
+            )
 
 
 def trial_settings(given: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import stripe
 
-from . import ids, lines, periods
+from . import currencies, ids, lines, periods
 from .account import Account
 from .errors import invalid
 from .params import Params
@@ -13,12 +13,17 @@ from .resource import Resource, note_of, visible
 from .shapes import shaped
 
 
-def given(account: Account, params: Params, customer: Resource, **about: Any) -> list[str]:
+def given(
+    account: Account, params: Params, customer: Resource, subscription: Resource
+) -> list[str]:
     """The discounts asked for in `discounts[]`, made and counted; ids in order."""
-    return [
-        redeem(account, *_source(account, entry, f"discounts[{number}]"), customer, **about)["id"]
-        for number, entry in enumerate(params.get("discounts") or [])
-    ]
+    made = []
+    for number, entry in enumerate(params.get("discounts") or []):
+        coupon, promotion_code = _source(account, entry, f"discounts[{number}]")
+        currencies.check_coupon(coupon, subscription["currency"], f"discounts[{number}]")
+        about = {"subscription": subscription["id"]}
+        made.append(redeem(account, coupon, promotion_code, customer, **about)["id"])
+    return made
 
 
 def redeem(

@@ -95,7 +95,7 @@ def unauthorized(key: str | None) -> StripeError:
         )
     else:
         message = (
-            f"Invalid API Key provided: {_starred(key)}. "
+            f"Invalid API Key provided: {starred(key)}. "
             "(The sandbox takes sk_test_ and at least 16 letters or digits.)"
         )
     return StripeError(message, status=401)
@@ -109,7 +109,8 @@ def unrecognized_url(method: str, path: str) -> StripeError:
     )
 
 
-def _starred(key: str) -> str:
+def starred(key: str) -> str:
+    """Return a key as Stripe shows it in its messages."""
     return key if len(key) < 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
 
 

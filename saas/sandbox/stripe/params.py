@@ -5,9 +5,10 @@ no line of the sandbox looked at is refused too, in other words: `Params` rememb
 """
 
 import difflib
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from functools import cache
 from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
@@ -19,6 +20,8 @@ from .errors import StripeError, invalid, missing_param
 
 # Names that the SDK imports only while it is type-checked.
 _NAMES = {"StripeContext": str, "Mapping": Mapping}
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE]-?[0-9]{1,2})?")
 _UNSET: Any = Literal[""]
 # Beside each `Dict` the SDK names its own class for the same.
 _SAME_AGAIN = UntypedStripeObject
@@ -218,15 +221,10 @@ def _string(value: str, path: str) -> str:
 
 
 def _integer(value: str, path: str) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = 1 << 64
-    if abs(number) < 1 << 63:
-        return number
-    raise invalid(
-        f"Invalid integer: {value[:40]}", param=path, code="parameter_invalid_integer"
-    ) from None
+    # Python's int also takes " 5 ", "1_000" and the digits of other scripts.
+    if _INTEGER.fullmatch(value) and abs(int(value)) < 1 << 63:
+        return int(value)
+    raise invalid(f"Invalid integer: {value[:40]}", param=path, code="parameter_invalid_integer")
 
 
 def _boolean(value: str, path: str) -> bool:
@@ -240,13 +238,9 @@ def _number(value: str, path: str) -> float:
 
 
 def _decimal(value: str, path: str) -> Decimal:
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
+    if not _DECIMAL.fullmatch(value):
         raise invalid(f"Invalid decimal: {value[:40]}", param=path)
-    return number
+    return Decimal(value)
 
 
 SCALARS: dict[type, Callable[[str, str], Any]] = {

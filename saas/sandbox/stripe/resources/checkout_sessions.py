@@ -5,7 +5,7 @@ from typing import Any
 import stripe
 from stripe.params import checkout as shape
 
-from .. import checkout, cycle, expand, ids, lines, metadata, pages, taxes, urls
+from .. import checkout, currencies, cycle, expand, ids, lines, metadata, pages, taxes, urls
 from ..account import Account
 from ..errors import invalid, missing_param
 from ..operations import operation
@@ -46,6 +46,10 @@ def create(account: Account, params: Params) -> Resource:
     session["discounts"] = _discounts(account, params)
     if wanted:
         session["currency"] = _currency(account, params, wanted)
+        if customer and mode == "subscription":
+            currencies.check_customer(account, customer, session["currency"])
+        if used := checkout.coupon_of(account, session):
+            currencies.check_coupon(used[0], session["currency"], "discounts")
         checkout.price_up(account, session)
     if mode == "setup":
         session["setup_intent"] = new_setup_intent(account, customer)["id"]
@@ -95,6 +99,11 @@ def line_items(account: Account, params: Params, id: str) -> Resource:
 def _customer(account: Account, params: Params) -> Resource | None:
     if "customer" in params and "customer_email" in params:
         raise invalid("You may only specify one of these parameters: customer, customer_email.")
+    if "customer_creation" in params and params.get("mode") == "subscription":
+        raise invalid(
+            "`customer_creation` can only be used in `payment` and `setup` mode.",
+            "customer_creation",
+        )
     params.get("customer_creation")
     given = params.get("customer")
     return account.live("customer", given, "customer") if given else None
@@ -125,7 +134,9 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
 
 
 def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) -> str:
-    own: str = account.get("price", wanted[0]["price"])["currency"]
+    prices = [account.get("price", line["price"]) for line in wanted]
+    own: str = prices[0]["currency"]
+    currencies.check_same(prices, own, "line_items")
     if params.get("currency", own).lower() != own:
         raise invalid("This sandbox charges a price in its own currency only.", "currency")
     return own
@@ -140,6 +151,12 @@ def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
             raise invalid(
                 f"The price specified is inactive. This field only accepts active prices: "
                 f"{price['id']}",
+                f"{path}[price]",
+            )
+        if not account.get("product", price["product"])["active"]:
+            raise invalid(
+                f"Price `{price['id']}` is not available to be purchased because its product is "
+                "not active.",
                 f"{path}[price]",
             )
     else:

@@ -141,12 +141,24 @@ def _check(account: Account, name: str, given: dict[str, Any]) -> None:
         offer.setdefault("adjustable_quantity", {"enabled": False, "maximum": None, "minimum": 1})
         for price in offer["prices"]:
             _check_price(account, price, offer["product"], f"{path}[{number}][prices]")
+        _check_intervals(account, offer, f"{path}[{number}][prices]")
 
 
 def _check_price(account: Account, id: str, product: str, path: str) -> None:
     price = account.get("price", id, path)
     if price["product"] != product or not price["recurring"]:
         raise invalid(f"The price {id} is not a recurring price of the product {product}.", path)
+
+
+def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None:
+    """Refuse two prices of one interval: the portal shows one price for each."""
+    recurring = [account.get("price", price)["recurring"] for price in offer["prices"]]
+    intervals = [(each["interval"], each["interval_count"]) for each in recurring]
+    if len(set(intervals)) < len(intervals):
+        raise invalid(
+            f"The prices of the product {offer['product']} must have unique billing intervals.",
+            path,
+        )
 
 
 def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:

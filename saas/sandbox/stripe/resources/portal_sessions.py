@@ -5,7 +5,7 @@ from typing import Any
 import stripe
 from stripe.params import billing_portal as shape
 
-from .. import ids, urls
+from .. import ids, lifecycle, urls
 from ..account import Account
 from ..errors import invalid, missing_param
 from ..operations import operation
@@ -32,7 +32,9 @@ def create(account: Account, params: Params) -> Resource:
         created=account.now(),
         configuration=configuration["id"],
         customer=customer["id"],
-        flow=_flow(account, params["flow_data"], customer) if "flow_data" in params else None,
+        flow=_flow(account, params["flow_data"], customer, configuration)
+        if "flow_data" in params
+        else None,
         locale=params.get("locale"),
         return_url=_return_url(params) or configuration["default_return_url"],
         url=f"{account.address}/stripe/portal/{id}",
@@ -56,7 +58,9 @@ def _configuration(account: Account, params: Params) -> Resource:
     return defaults[0]
 
 
-def _flow(account: Account, given: Params, customer: Resource) -> dict[str, Any]:
+def _flow(
+    account: Account, given: Params, customer: Resource, configuration: Resource
+) -> dict[str, Any]:
     """A deep link to one change. Only the section that the type names may be given."""
     kind = given["type"]
     if kind not in (*FLOWS, "payment_method_update"):
@@ -68,6 +72,14 @@ def _flow(account: Account, given: Params, customer: Resource) -> dict[str, Any]
     if kind in FLOWS:
         if kind not in given:
             raise missing_param(f"flow_data[{kind}]")
+        feature = kind.removesuffix("_confirm")
+        if not configuration["features"][feature]["enabled"]:
+            words = feature.replace("_", " ")
+            raise invalid(
+                f"This subscription cannot be updated because the {words} feature in the portal "
+                "configuration is disabled.",
+                "flow_data[type]",
+            )
         flow[kind] = _section(account, kind, plain(given[kind]), customer)
     return flow
 
@@ -88,6 +100,10 @@ def _section(
     subscription = account.get("subscription", section["subscription"], f"{path}[subscription]")
     if subscription["customer"] != customer["id"]:
         raise invalid("The subscription is not this customer's.", f"{path}[subscription]")
+    if lifecycle.is_over(subscription):
+        raise invalid("The subscription is canceled.", f"{path}[subscription]")
+    if kind == "subscription_cancel" and subscription["cancel_at"]:
+        raise invalid("The subscription is already set to be canceled.", f"{path}[subscription]")
     if kind == "subscription_cancel":
         return {"retention": None, **section}
     if kind == "subscription_update":
@@ -104,11 +120,17 @@ def _items(
     items: list[dict[str, Any]] = section["items"]
     if len(items) != 1:
         raise invalid("Exactly one item can be changed.", f"{path}[items]")
-    held = [item["id"] for item in subscription["items"]["data"]]
+    held = {item["id"]: item for item in subscription["items"]["data"]}
+    if len(held) != 1:
+        raise invalid("Subscriptions with multiple items cannot be updated.", f"{path}[items]")
     if items[0]["id"] not in held:
         raise invalid(
             f"No such subscription item: '{items[0]['id']}'", f"{path}[items]", "resource_missing"
         )
     if price := items[0].get("price"):
         recurring_price(account, price, f"{path}[items][0][price]")
+    now = held[items[0]["id"]]
+    wanted = {"price": now["price"]["id"], "quantity": 1, **items[0]}
+    if (wanted["price"], wanted["quantity"]) == (now["price"]["id"], now["quantity"]):
+        raise invalid("The update changes nothing of the subscription.", f"{path}[items]")
     return [{"price": None, "quantity": 1, **item} for item in items]

@@ -14,6 +14,7 @@ from ..params import Params
 from ..resource import Resource, note_of
 from ..shapes import shaped
 
+MOST_PLACES = 12  # "a decimal value … with at most 12 decimal places"
 # A price recurs every three years at most: how many of each interval that is.
 LONGEST = {"day": 1095, "week": 156, "month": 36, "year": 3}
 
@@ -125,11 +126,20 @@ def _amount(given: Params) -> tuple[int | None, str | None]:
     amount: int | None = given.get("unit_amount")
     if (amount is None) == (exact is None):
         raise invalid("You must specify one of unit_amount or unit_amount_decimal.", "unit_amount")
+    if exact is not None and _places(exact) > MOST_PLACES:
+        raise invalid(
+            f"Invalid decimal: {exact}; must contain at maximum {MOST_PLACES} decimal places.",
+            "unit_amount_decimal",
+        )
     if amount is None and exact is not None:
         return (int(exact) if exact == int(exact) else None), str(exact)
     if amount is not None and amount < 0:
         raise invalid("Invalid non-negative integer", "unit_amount", "parameter_invalid_integer")
     return amount, str(amount)
+
+
+def _places(exact: Decimal) -> int:
+    return max(0, -int(exact.normalize().as_tuple().exponent))
 
 
 def _recurring(given: Params) -> dict[str, Any]:

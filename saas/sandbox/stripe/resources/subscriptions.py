@@ -44,8 +44,7 @@ def create(account: Account, params: Params) -> Resource:
         anchor=_anchor(params, now),
     )
     _settings(account, subscription, customer, params)
-    about = {"subscription": subscription["id"]}
-    subscription["discounts"] = discounts.given(account, params, customer, **about)
+    subscription["discounts"] = discounts.given(account, params, customer, subscription)
     starting.by_api(
         account,
         subscription,
@@ -106,8 +105,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
     _settings(account, subscription, customer, params)
     _set_trial(account, subscription, params)
     if "discounts" in params:
-        about = {"subscription": id}
-        subscription["discounts"] = discounts.given(account, params, customer, **about)
+        subscription["discounts"] = discounts.given(account, params, customer, subscription)
     _set_end(account, subscription, params)
     if _changes_price(params):
         return _change(account, subscription, params)
