@@ -27,20 +27,25 @@ class Recurring:
     """What recurs: all items of a subscription, less the discounts that still apply.
 
     `amount` is None where the items do not add up to one number, as with metered prices.
-    `full_amount` is the same before discounts. `quantity` is that of the plan's item.
+    `full_amount` is the same before discounts. `quantity` is that of the plan's item. `interval`
+    is None where the items are billed at different intervals.
     """
 
     amount: int | None
     full_amount: int | None
     currency: str
-    interval: str  # Stripe's word: day, week, month or year
+    interval: str | None  # Stripe's word: day, week, month or year
     interval_count: int = 1
     quantity: int | None = 1
     discounts: tuple[Discount, ...] = ()
     plus_tax: bool = False
+    is_collected: bool = True  # False while its owner has paused the collection of payments
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "discounts": [_discount_json(each) for each in self.discounts]}
+        stored = {**asdict(self), "discounts": [_discount_json(each) for each in self.discounts]}
+        if self.is_collected:  # left out, as in what was stored before there was this field
+            del stored["is_collected"]
+        return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Recurring:

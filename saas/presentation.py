@@ -81,8 +81,10 @@ def price(recurring: Recurring | None) -> str:
 
 
 def every(recurring: Recurring, one: str = "every") -> str:
-    """How often: `every month`, `a month`, `every 3 months`."""
+    """How often: `every month`, `a month`, `every 3 months`; empty at different intervals."""
     count, interval = recurring.interval_count, recurring.interval
+    if interval is None:
+        return ""
     return f"{one} {interval}" if count == 1 else f"every {count} {interval}s"
 
 

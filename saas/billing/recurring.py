@@ -33,15 +33,18 @@ def of(subscription: Subscription, price_id: str | None) -> Recurring | None:
     currency = subscription.currency or main.currency
     renews = min(subscription.period_ends.values(), default=None)
     full = _total(items, main, currency)
+    rhythms = {(item.interval, item.interval_count) for item in items}
+    is_regular = len(rhythms) == 1
     return Recurring(
         amount=_discounted(subscription, renews, currency) if full is not None else None,
         full_amount=full,
         currency=currency,
-        interval=main.interval,
+        interval=main.interval if is_regular else None,
         interval_count=main.interval_count,
         quantity=main.quantity,
         discounts=tuple(_told(each, currency) for each in _lasting(subscription, renews)),
         plus_tax=any(item.plus_tax for item in items),
+        is_collected=subscription.is_collected,
     )
 
 

@@ -20,7 +20,7 @@ class RecurringSchema(Schema):
     amount = fields.Integer(allow_none=True)
     full_amount = fields.Integer(allow_none=True)
     currency = fields.String()
-    interval = fields.String()
+    interval = fields.String(allow_none=True)
     interval_count = fields.Integer()
     quantity = fields.Integer(allow_none=True)
     discounts = fields.List(fields.Nested(DiscountSchema))

@@ -238,6 +238,51 @@ def test_every_currency_has_its_own_decimals(
     assert subscription(visitor)["recurring"]["currency"] == currency
 
 
+def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visitor: Visitor) -> None:
+    update(quiet_shop, ann, pause_collection={"behavior": "void"})
+    sync(quiet_shop, ann)
+    paused = billing(visitor)
+    update(quiet_shop, ann, pause_collection="")
+    sync(quiet_shop, ann)
+    resumed = billing(visitor)
+
+    assert "Payments paused" in paused
+    assert "nothing is charged until we resume them" in paused
+    assert "Next invoice" not in paused
+    assert "paused" not in resumed
+    assert "Active" in resumed
+
+
+def test_items_of_two_intervals_are_not_called_monthly(
+    quiet_shop: Shop, ann: User, visitor: Visitor
+) -> None:
+    at_stripe = stripe_side.client(quiet_shop).v1
+    product = at_stripe.products.create({"name": "Add-on"}).id
+    yearly: Any = {
+        "currency": "usd", "product": product, "unit_amount": 5000,
+        "recurring": {"interval": "year"},
+    }  # fmt: skip
+    update(quiet_shop, ann, items=[{"price_data": yearly}])
+    sync(quiet_shop, ann)
+
+    assert "Billed At different intervals" in billing(visitor)
+    assert billing(visitor, "/pricing")
+    assert subscription(visitor)["recurring"]["interval"] is None
+
+
+def test_a_cancellation_after_the_next_invoice_says_that_it_is_billed_until_then(
+    quiet_shop: Shop, ann: User
+) -> None:
+    far = int((now() + timedelta(days=200)).timestamp())
+    update(quiet_shop, ann, cancel_at=far)
+    sync(quiet_shop, ann)
+
+    (mail,) = mails(quiet_shop)[-1:]
+    assert f"until {day(far)} (UTC)" in mail["text"]
+    assert "Until then it is billed as before: your next invoice is $15 on" in mail["text"]
+    assert "nothing more is charged" not in mail["text"]
+
+
 def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:

@@ -106,7 +106,8 @@ def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Letter:
 
 
 def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Letter:
-    """The end is set."""
+    """The end is set, perhaps beyond the next invoice."""
+    upcoming = charge.next_invoice
     return compose(
         to,
         f"{plan.name} is cancelled and ends on {day(ends)}",
@@ -114,6 +115,7 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Le
         plan=plan,
         charge=charge,
         ends=day_utc(ends),
+        renews_before=upcoming is not None and upcoming.date < ends,
         billing=_billing(),
     )
 
