@@ -116,7 +116,7 @@ def sessions(life: Life, prices: Prices, browser: Browser) -> None:
     create = life.api.v1.checkout.sessions.create
     create({**buys, **common})
     life.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
-    for wanted in (buys, {"mode": "setup"}):
+    for wanted in (buys, {"mode": "setup", "currency": "usd"}):
         browser.post(str(create({**wanted, **common}).url), number="4242424242424242")
 
 

@@ -84,7 +84,7 @@ def museum(
     paid = api.v1.checkout.sessions.create(
         {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
     )
-    api.v1.checkout.sessions.create({"mode": "setup", **common})
+    api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
     assert paid.url
     browser.post(paid.url, number="4242424242424242")
     charge = api.v1.charges.list({"customer": life.customer}).data[-1]

@@ -122,3 +122,17 @@ def test_a_phase_ends_after_it_starts(
         life.api.v1.subscription_schedules.update(
             schedule.id, {"phases": [{"items": [{"price": prices.pro}], "end_date": end}]}
         )
+
+
+@pytest.mark.parametrize("end", [{"cancel_at_period_end": True}, {"cancel_at": at(2026, 4, 20)}])
+def test_the_end_of_a_scheduled_subscription_is_set_by_its_schedule(
+    life: Life, prices: Prices, end: Any
+) -> None:
+    subscription = life.subscribe(prices.pro)
+    schedule = life.api.v1.subscription_schedules.create({"from_subscription": subscription.id})
+
+    with pytest.raises(stripe.InvalidRequestError, match="managed by the subscription schedule"):
+        life.api.v1.subscriptions.update(subscription.id, end)
+
+    life.api.v1.subscription_schedules.release(schedule.id)
+    assert life.api.v1.subscriptions.update(subscription.id, end).cancel_at

@@ -139,6 +139,17 @@ def test_a_customer_has_one_currency_while_a_subscription_goes_on(
     assert api.v1.subscriptions.create(second).currency == "jpy"
 
 
+def test_a_preview_is_for_the_owner_of_the_subscription(life: Life, prices: Prices) -> None:
+    subscription = life.subscribe(prices.pro).id
+    stranger = life.api.v1.customers.create().id
+    preview = life.api.v1.invoices.create_preview
+
+    with pytest.raises(stripe.InvalidRequestError, match="does not belong to the customer"):
+        preview({"subscription": subscription, "customer": stranger})
+
+    assert preview({"subscription": subscription, "customer": life.customer}).amount_due
+
+
 def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices) -> None:
     api = life.api
     subscription = life.subscribe(prices.pro).id

@@ -3,6 +3,7 @@
 The numbers are those of Stripe's API reference. A parameter's path leaves out the numbers of lists.
 """
 
+import re
 from typing import Any
 
 from . import metadata
@@ -133,6 +134,7 @@ EXCLUSIVE: dict[str, list[tuple[str, ...]]] = {
     "/subscription_schedules": [("customer", "from_subscription")],
 }
 
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
 EMAILS = {"email", "customer_email", "receipt_email"}
 
 
@@ -189,6 +191,12 @@ def _check_string(family: str, value: str, pattern: str, where: str) -> None:
         raise invalid(f"Invalid string: {short}; must be at most {most} characters", where)
     if name in EMAILS and value:
         check_email(value, where)
+    if name == "country" and value and not _COUNTRY.fullmatch(value):
+        raise invalid(
+            f"Country '{value[:40]}' is unknown. Try using a 2-character alphanumeric country code "
+            "instead, such as 'US', 'EG', or 'GB'.",
+            where,
+        )
     if name == "currency" and value and value.lower() not in CURRENCIES:
         listed = ", ".join(CURRENCIES)
         raise invalid(

@@ -21,6 +21,7 @@ URL = "/v1/checkout/sessions"
 DAY = 86400
 HALF_AN_HOUR = 1800
 MOST_LINES = {"payment": 100, "subscription": 20}
+MINIMUM = 50  # cents
 METHODS = ("card", "us_bank_account")
 
 
@@ -51,7 +52,11 @@ def create(account: Account, params: Params) -> Resource:
         if used := checkout.coupon_of(account, session):
             currencies.check_coupon(used[0], session["currency"], "discounts")
         checkout.price_up(account, session)
+    if mode == "payment":
+        _check_minimum(session)
     if mode == "setup":
+        if not {"currency", "payment_method_types"} & set(params):
+            raise missing_param("currency")
         session["setup_intent"] = new_setup_intent(account, customer)["id"]
         session["payment_status"] = "no_payment_required"
     return account.add(session)
@@ -140,6 +145,15 @@ def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) ->
     if params.get("currency", own).lower() != own:
         raise invalid("This sandbox charges a price in its own currency only.", "currency")
     return own
+
+
+def _check_minimum(session: Resource) -> None:
+    """https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in US dollars only."""
+    if session["currency"] == "usd" and 0 < session["amount_total"] < MINIMUM:
+        raise invalid(
+            "The Checkout Session's total amount due must add up to at least $0.50 usd",
+            code="amount_too_small",
+        )
 
 
 def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:

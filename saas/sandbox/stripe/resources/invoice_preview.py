@@ -7,7 +7,7 @@ from copy import deepcopy
 
 from .. import changing, cycle, invoicing, lifecycle, lines
 from ..account import Account
-from ..errors import StripeError, missing_param
+from ..errors import StripeError, invalid, missing_param
 from ..params import Params
 from ..resource import Resource
 from . import wanted
@@ -36,7 +36,12 @@ def _previewed(account: Account, params: Params) -> Resource:
     subscription = account.get("subscription", params["subscription"], "subscription")
     if lifecycle.is_over(subscription):
         raise _none(subscription)
-    params.get("customer")
+    if params.get("customer", subscription["customer"]) != subscription["customer"]:
+        raise invalid(
+            f"The subscription {subscription['id']} does not belong to the customer "
+            f"{params['customer']}.",
+            "subscription",
+        )
     before = subscription["latest_invoice"]
     changes = [
         wanted.change(account, item, f"subscription_details[items][{n}]")

@@ -242,6 +242,14 @@ def _check_collection(subscription: Resource, params: Params) -> None:
 
 def _set_end(account: Account, subscription: Resource, params: Params) -> None:
     """cancel_at_period_end and cancel_at: when it will end, or that it will not."""
+    for name in ("cancel_at_period_end", "cancel_at"):
+        if name in params and subscription["schedule"]:
+            raise invalid(
+                "The subscription is managed by the subscription schedule "
+                f"`{subscription['schedule']}`, and updating any cancelation behavior directly is "
+                "not allowed. Please update the schedule instead.",
+                name,
+            )
     now = account.now(subscription["test_clock"])
     ends = [item["current_period_end"] for item in subscription["items"]["data"]]
     if "cancel_at_period_end" in params and "cancel_at" in params:
