@@ -122,7 +122,7 @@ def test_commands_give_stripe_s_reason_in_a_line(shop: GatedShop, ann: Visitor) 
     ("status", "message", "said"),
     [
         (401, "Expired API Key provided: sk_test_***1234", "Expired API Key provided: sk_test_…"),
-        (401, "Invalid API Key provided: rk_live_51abc", "Invalid API Key provided: rk_live_…"),
+        (401, "Invalid API Key provided: rk_live_51abcdef", "Invalid API Key provided: rk_live_…"),
         (424, "A bank is away.", "Stripe did not answer: APIError 424: A bank is away"),
         (500, "Broken.", "Stripe did not answer: APIError 500: Broken"),
     ],

@@ -31,7 +31,7 @@ _SHAPE_ERRORS = (
 
 # https://docs.stripe.com/api/errors: 424 is "a failure in a dependency external to Stripe".
 _DEPENDENCY_OR_TIMEOUT = (408, 424)
-_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live_|test_)?)[\w*]+")
+_KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live_|test_)?)[\w*]{6,}")
 
 log = logging.getLogger("saas.billing")
 
