@@ -96,7 +96,7 @@ def test_an_event_that_cannot_be_applied_is_told_and_the_others_are_applied(
 
     assert len(listed) > 2
     assert result.exit_code == 1
-    assert f"{events[0].id}: RateLimitError 429." in result.output
+    assert f"{events[0].id}: RateLimitError 429: " in result.output
 
 
 @both_databases
