@@ -10,8 +10,11 @@ from flask import Flask
 from saas import config as configuration
 
 
-def create_app(config: Mapping[str, Any] | None = None) -> Flask:
-    """The application; `config` is what `config.from_env` gives for the environment by default."""
+def create_app(config: Mapping[str, Any] | None = None, product: str = "product") -> Flask:
+    """The application; `config` is what `config.from_env` gives for the environment by default.
+
+    `product` is the package of the product that stands on it.
+    """
     app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
     app.config.from_mapping(config or configuration.from_env(configuration.environment()))
 
@@ -24,6 +27,7 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
         local_host,
         logs,
         presentation,
+        products,
         proxies,
         security,
     )
@@ -32,7 +36,6 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     from saas.billing import bp as billing
     from saas.extensions import migrate
     from saas.og import bp as og
-    from saas.product import bp as product
     from saas.site import bp as site
     from saas.users import bp as users
 
@@ -50,7 +53,10 @@ def create_app(config: Mapping[str, Any] | None = None) -> Flask:
     limits.init_app(app)
     presentation.init_app(app)
 
-    for room in (site, auth, billing, users, product, og):
+    declared = products.load(product)
+    products.use_templates(app, declared)
+    for room in (site, auth, billing, users, og):
         app.register_blueprint(room)
+    products.init_app(app, declared)
     cli.init_app(app)
     return app

@@ -206,9 +206,10 @@ def make_app(database_url: str, sandbox: str) -> Iterator[Callable[..., Flask]]:
     """Makes applications on this test's database; `APP_URL` and the like are changed by keyword."""
     with ExitStack() as stack:
 
-        def make(**changes: str) -> Flask:
+        def make(product: str = "product", **changes: str) -> Flask:
             app = create_app(
-                settings(**{"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, **changes})
+                settings(**{"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, **changes}),
+                product,
             )
             stack.callback(close, app)
             return app

@@ -69,7 +69,7 @@ def plan_required(
         def guarded(*args: Args.args, **kwargs: Args.kwargs) -> T | tuple[str, int]:
             if current_user.plan.includes(required):
                 return view(*args, **kwargs)
-            return render_template("product/upgrade.html", required=required, feature=feature), 403
+            return render_template("billing/upgrade.html", required=required, feature=feature), 403
 
         return guarded
 

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
-from saas import database, limits, presentation
+from saas import database, limits, presentation, products
 from saas.auth import accounts, addresses, roles, sessions, sign_in_limits
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
-from saas.billing import access
 from saas.security import Form
 from saas.users import bp, closing
 from saas.users.export import everything_about
@@ -25,7 +25,11 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/dashboard")
 @login_required
 def dashboard() -> Answer:
-    return render_template("users/dashboard.html", usage=access.usage(current_user, "cards"))
+    tiles = [
+        Markup(render_template(tile.template, **tile.context(current_user)))  # noqa: S704 - a template
+        for tile in products.current().tiles
+    ]
+    return render_template("users/dashboard.html", tiles=tiles)
 
 
 @bp.get("/dashboard/settings")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from flask import redirect, render_template, session, url_for
+from flask import Blueprint, redirect, render_template, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from product.forms import CardForm
+from saas.auth.models import User
 from saas.billing import access
 from saas.billing.access import plan_required
 from saas.og.links import card_url
-from saas.product import bp
-from saas.product.forms import CardForm
+
+bp = Blueprint("cards", __name__)
 
 Answer = str | Response | tuple[str, int]
 
@@ -31,10 +33,15 @@ def make_card() -> Answer:
 
     access.use(current_user, "cards")
     session["card"] = {name: form[name].data for name in ("heading", "type", "mode")}
-    return redirect(url_for("product.cards"), code=303)
+    return redirect(url_for("cards.cards"), code=303)
+
+
+def tile(person: User) -> dict[str, object]:
+    """What the tile on the dashboard shows."""
+    return {"usage": access.usage(person, "cards")}
 
 
 def _page(form: CardForm, made: dict[str, str] | None = None) -> str:
     usage = access.usage(current_user, "cards")
     card = card_url(**made) if made else None
-    return render_template("product/cards.html", form=form, card=card, usage=usage)
+    return render_template("cards/cards.html", form=form, card=card, usage=usage)

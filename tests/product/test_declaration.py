@@ -1,0 +1,125 @@
+"""What a product declares is what the pages show; a wrong declaration is refused at the start."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from saas import create_app
+from saas.auth import accounts, sessions
+from saas.products import ProductError
+from tests.conftest import settings
+
+Package = Callable[..., str]
+
+VIEWS = """
+from flask import Blueprint, render_template
+from saas.products import NavigationLink, NextStep, Product, Tile
+
+bp = Blueprint("notes", __name__)
+
+@bp.get("/notes")
+def notes():
+    return render_template("site/home.html")
+
+product = Product(__name__, blueprints=(bp,), {more})
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
+    """Writes the package of a product, with its templates, and returns its name."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made: list[str] = []
+
+    def write(source: str, **templates: str) -> str:
+        name = f"notes_{len(made)}"
+        made.append(name)
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(source)
+        for path, text in templates.items():
+            file = tmp_path / name / "templates" / f"{path.replace('__', '/')}.html"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        return name
+
+    return write
+
+
+def test_a_template_of_the_product_replaces_ours_by_its_path(package: Package) -> None:
+    name = package(VIEWS.format(more=""), site__home="Notes, on a home page of their own")
+
+    client = create_app(settings(), product=name).test_client()
+
+    assert client.get("/notes").text == "Notes, on a home page of their own"
+    assert client.get("/").text == "Notes, on a home page of their own"
+    assert client.get("/pricing").status_code == 200  # ours where it has none
+
+
+def test_the_example_is_gone_with_its_package(package: Package) -> None:
+    app = create_app(settings(), product=package(VIEWS.format(more="")))
+
+    assert app.test_client().get("/dashboard/cards").status_code == 404
+
+
+def test_the_signed_in_pages_lead_to_what_is_declared(
+    package: Package, make_app: Callable[..., Flask]
+) -> None:
+    declared = """
+    navigation=(NavigationLink("notes.notes", "All notes", "inbox"),),
+    tiles=(Tile("tile.html", lambda person: {"email": person.email}),),
+    next_steps=(NextStep("notes.notes", "Write a note", "It is kept.", "inbox"),),
+    """
+    name = package(VIEWS.format(more=declared), tile="<p>Notes of {{ email }} &amp; others</p>")
+    app = make_app(product=name)
+    client = app.test_client()
+    with app.app_context():
+        person = accounts.sign_up("ann@example.com")
+        with app.test_request_context() as context:
+            sessions.start(person)
+            cookie = app.make_response("")
+            assert context.session is not None
+            app.session_interface.save_session(app, context.session, cookie)
+    name, _, value = cookie.headers["Set-Cookie"].partition(";")[0].partition("=")
+    client.set_cookie(name, value)
+
+    page = client.get("/dashboard").text
+
+    assert '<a class="navlink" href="/notes">' in page
+    assert "All notes" in page
+    assert "<p>Notes of ann@example.com &amp; others</p>" in page
+    assert "<b>Write a note</b><span>It is kept.</span>" in page
+    assert "Share cards" not in page
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("", r"notes_0/__init__.py must declare `product = Product\(...\)`"),
+        ("product = 5", r"notes_0/__init__.py must declare"),
+        (
+            VIEWS.format(more='navigation=(NavigationLink("notes.all", "All", "inbox"),)'),
+            r"notes_0: NavigationLink\(endpoint='notes.all'.* notes.all is unknown",
+        ),
+        (
+            VIEWS.format(more='next_steps=(NextStep("gone", "Go", "There.", "inbox"),)'),
+            "gone is unknown",
+        ),
+        (
+            VIEWS.format(more='tiles=(Tile("tile.html", lambda person: {}),)'),
+            "notes_0: there is no template tile.html",
+        ),
+    ],
+)
+def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
+    source: str, sentence: str, package: Package
+) -> None:
+    name = package(source)
+
+    with pytest.raises(ProductError, match=sentence):
+        create_app(settings(), product=name)
