@@ -104,6 +104,8 @@ def _cancel_change(old: str | None, new: str | None) -> str:
 
 def _charge_change(old: Recurring, new: Recurring) -> str:
     now = price(new)
+    if old.is_collected != new.is_collected:
+        return "Payments resumed" if new.is_collected else "Payments paused"
     if old.quantity != new.quantity and new.quantity is not None:
         return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
     if price(old) != now:

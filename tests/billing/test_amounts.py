@@ -241,15 +241,18 @@ def test_every_currency_has_its_own_decimals(
 def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visitor: Visitor) -> None:
     update(quiet_shop, ann, pause_collection={"behavior": "void"})
     sync(quiet_shop, ann)
-    paused = billing(visitor)
+    paused, dashboard = billing(visitor), billing(visitor, "/dashboard")
     update(quiet_shop, ann, pause_collection="")
     sync(quiet_shop, ann)
     resumed = billing(visitor)
 
-    assert "Payments paused" in paused
+    assert "Pro Payments paused" in paused
+    assert "Pro Payments paused" in dashboard
+    assert "Payments paused 2" in paused.partition("History")[2]
+    assert "Payments resumed 2" in resumed.partition("History")[2]
     assert "nothing is charged until we resume them" in paused
     assert "Next invoice" not in paused
-    assert "paused" not in resumed
+    assert "paused" not in resumed.partition("History")[0]
     assert "Active" in resumed
 
 

@@ -20,9 +20,10 @@ SCRIPTS = 15 * 1024
 pages = pytest.mark.parametrize(
     "page",
     [
-        pytest.param(path, id=str(path.relative_to(TEMPLATES)))
-        for path in sorted(TEMPLATES.rglob("*.html"))
-        if "mail" not in path.relative_to(TEMPLATES).parts[:1]
+        pytest.param(path, id=str(path.relative_to(folder)))
+        for folder in (TEMPLATES, ROOT / "product" / "templates")
+        for path in sorted(folder.rglob("*.html"))
+        if "mail" not in path.relative_to(folder).parts[:1]
     ],
 )
 
