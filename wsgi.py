@@ -2,8 +2,9 @@
 
 from saas import create_app
 from saas.config import ConfigError
+from saas.products import ProductError
 
 try:
     app = create_app()
-except ConfigError as error:
-    raise SystemExit(str(error)) from None  # a line for each variable, and no trace
+except (ConfigError, ProductError) as error:
+    raise SystemExit(str(error)) from None  # a line for each problem, and no trace

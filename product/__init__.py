@@ -1,8 +1,8 @@
 """Your product begins here. This small feature shows how: a page behind a plan, with a quota.
 
 It makes share cards, the pictures that a link shows in a chat. Replace it, keep the pattern:
-`@plan_required` guards the view, `access.use` counts what the catalogue limits. Everything that the
-starter's pages show of it is declared here.
+`@plan_required` guards the view, `access.use` counts what the catalogue limits. The declaration
+below adds it to the sidebar and the dashboard.
 """
 
 from product import views

@@ -37,7 +37,7 @@ def make_card() -> Answer:
 
 
 def tile(person: User) -> dict[str, object]:
-    """What the tile on the dashboard shows."""
+    """Return the variables of the dashboard tile."""
     return {"usage": access.usage(person, "cards")}
 
 

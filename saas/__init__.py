@@ -13,7 +13,7 @@ from saas import config as configuration
 def create_app(config: Mapping[str, Any] | None = None, product: str = "product") -> Flask:
     """The application; `config` is what `config.from_env` gives for the environment by default.
 
-    `product` is the package of the product that stands on it.
+    `product` is the import name of the package that declares the product.
     """
     app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
     app.config.from_mapping(config or configuration.from_env(configuration.environment()))

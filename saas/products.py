@@ -1,7 +1,7 @@
-"""The product that stands on this starter: what its package declares, and where it is registered.
+"""The declaration by which a product's package adds itself to the starter.
 
-The package (`product/` at the top) holds one object by the name `product`; everything that pages
-show of it is read from there, so that no file outside of the package names it.
+The package (`product/` by default) holds one object named `product`. The sidebar and the dashboard
+read the product's links and tiles from it, and its blueprints and templates are registered.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Blueprint, Flask, current_app
-from jinja2 import ChoiceLoader, FileSystemLoader
+from flask import Blueprint, Flask, current_app, render_template
+from flask.helpers import get_root_path
+from jinja2 import ChoiceLoader, FileSystemLoader, TemplateNotFound
+from markupsafe import Markup
 
 
 class ProductError(Exception):
@@ -31,7 +33,7 @@ class NavigationLink:
 
 @dataclass(frozen=True)
 class Tile:
-    """A card on the dashboard: a template, and what it is given for the signed-in `User`."""
+    """A card on the dashboard: a template, and a function that gives its variables for a `User`."""
 
     template: str
     context: Callable[[Any], Mapping[str, object]]
@@ -51,8 +53,8 @@ class NextStep:
 class Product:
     """What a product adds: its routes, and where our pages lead to them.
 
-    `import_name` is the package's `__name__`; its folder `templates/` is looked in before ours, so
-    that a file with the path of one of our templates replaces it.
+    `import_name` is the package's `__name__`. A file in its folder `templates/` replaces the
+    starter's template of the same path.
     """
 
     import_name: str
@@ -64,24 +66,29 @@ class Product:
 
 def load(package: str) -> Product:
     """Return the declaration of a package. Raises `ProductError`."""
-    found = getattr(import_module(package), "product", None)
-    if not isinstance(found, Product):
+    try:
+        declared = getattr(import_module(package), "product", None)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise ProductError(f"There is no package {package}.") from None
+    if not isinstance(declared, Product):
         raise ProductError(
             f"{package}/__init__.py must declare `product = Product(...)`; see saas/products.py."
         )
-    return found
+    return declared
 
 
 def use_templates(app: Flask, product: Product) -> None:
     """Look for templates in the product first, then in ours."""
-    own = Path(str(import_module(product.import_name).__file__)).parent / "templates"
+    own = Path(get_root_path(product.import_name)) / "templates"
     app.jinja_loader = ChoiceLoader(
         [FileSystemLoader(own), FileSystemLoader(str(app.template_folder))]
     )
 
 
 def init_app(app: Flask, product: Product) -> None:
-    """Register the product's blueprints, and check what the declaration leads to."""
+    """Register the blueprints. Raises `ProductError` for a link or tile that cannot work."""
     app.extensions["product"] = product
     for blueprint in product.blueprints:
         app.register_blueprint(blueprint)
@@ -94,19 +101,28 @@ def current() -> Product:
     return cast("Product", current_app.extensions["product"])
 
 
+def render_tiles(user: Any) -> list[Markup]:
+    """Return the product's dashboard tiles as HTML for this `User`."""
+    return [
+        Markup(render_template(tile.template, **tile.context(user)))  # noqa: S704 - it escapes
+        for tile in current().tiles
+    ]
+
+
 def _check(app: Flask, product: Product) -> None:
     links: tuple[NavigationLink | NextStep, ...] = (*product.navigation, *product.next_steps)
+    icons = app.jinja_env.get_template("macros/icons.html").module.shapes  # type: ignore[attr-defined]  # set there
     for link in links:
         if link.endpoint not in app.view_functions:
+            raise ProductError(f"{product.import_name}: {link!r} has an unknown endpoint.")
+        if link.icon not in icons:
             raise ProductError(
-                f"{product.import_name}: {link!r} leads to no view: {link.endpoint} is unknown."
+                f"{product.import_name}: {link!r} has an unknown icon; see assets/icons.txt."
             )
-    with app.app_context():
-        for tile in product.tiles:
-            _check_template(app, product, tile)
-
-
-def _check_template(app: Flask, product: Product, tile: Tile) -> None:
-    loader: Any = app.jinja_env.loader
-    if tile.template not in loader.list_templates():
-        raise ProductError(f"{product.import_name}: there is no template {tile.template}.")
+    for tile in product.tiles:
+        try:
+            app.jinja_env.get_template(tile.template)
+        except TemplateNotFound as error:
+            raise ProductError(
+                f"{product.import_name}: there is no template {error.name}."
+            ) from None

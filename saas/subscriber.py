@@ -139,6 +139,13 @@ class Subscriber:
         return Recurring.from_json(stored) if stored and self.is_subscribed else None
 
     @property
+    def is_collection_paused(self) -> bool:
+        """Whether payments of a running subscription are paused (Stripe's `pause_collection`)."""
+        charge = self.recurring
+        is_running = self.stripe_subscription_status == "active"
+        return is_running and charge is not None and not charge.is_collected
+
+    @property
     def next_invoice(self) -> NextInvoice | None:
         stored = self.stripe_next_invoice
         return NextInvoice.from_json(stored) if stored and self.is_subscribed else None

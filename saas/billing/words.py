@@ -60,8 +60,7 @@ def status(person: Subscriber) -> str:
     if person.is_canceling and person.stripe_subscription_status in ("active", "trialing"):
         return "Ends soon"
     known = person.stripe_subscription_status
-    charge = person.recurring
-    if known == "active" and charge and not charge.is_collected:
+    if person.is_collection_paused:
         return "Payments paused"
     return _STATUS.get(known, "Unknown") if known else ""
 

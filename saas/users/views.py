@@ -7,7 +7,6 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from saas import database, limits, presentation, products
@@ -25,11 +24,7 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/dashboard")
 @login_required
 def dashboard() -> Answer:
-    tiles = [
-        Markup(render_template(tile.template, **tile.context(current_user)))  # noqa: S704 - a template
-        for tile in products.current().tiles
-    ]
-    return render_template("users/dashboard.html", tiles=tiles)
+    return render_template("users/dashboard.html", tiles=products.render_tiles(current_user))
 
 
 @bp.get("/dashboard/settings")

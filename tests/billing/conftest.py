@@ -20,9 +20,7 @@ from tests.conftest import Shop, open_shop
 def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
     """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
     for shop in open_shop(make_app, sandbox):
-        at_stripe = stripe_side.client(shop).v1
-        for endpoint in at_stripe.webhook_endpoints.list().data:
-            at_stripe.webhook_endpoints.delete(endpoint.id)
+        stripe_side.remove_endpoints(shop)
         yield shop
 
 
@@ -36,9 +34,7 @@ def gated_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[Gated
 def slow_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
     """A quiet shop without a worker: its mails wait until the test hands them over."""
     for shop in open_shop(make_app, sandbox, JOBS_URL=f"sqlite:///{tmp_path / 'jobs.db'}"):
-        at_stripe = stripe_side.client(shop).v1
-        for endpoint in at_stripe.webhook_endpoints.list().data:
-            at_stripe.webhook_endpoints.delete(endpoint.id)
+        stripe_side.remove_endpoints(shop)
         yield shop
 
 

@@ -21,6 +21,13 @@ def client(shop: Shop) -> stripe.StripeClient:
     return stripe.StripeClient(shop.key, base_addresses={"api": f"{shop.sandbox}/stripe"})
 
 
+def remove_endpoints(shop: Shop) -> None:
+    """Delete the webhook endpoints, so that only events sent by the test arrive."""
+    endpoints = client(shop).v1.webhook_endpoints
+    for endpoint in endpoints.list().data:
+        endpoints.delete(endpoint.id)
+
+
 def subscriber(
     shop: Shop,
     email: str,

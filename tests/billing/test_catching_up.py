@@ -25,9 +25,7 @@ from tests.conftest import Shop, both_databases, open_shop
 def deaf_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
     """A shop whose webhook endpoint is gone: no event arrives."""
     for shop in open_shop(make_app, sandbox):
-        at_stripe = stripe_side.client(shop).v1
-        for endpoint in at_stripe.webhook_endpoints.list().data:
-            at_stripe.webhook_endpoints.delete(endpoint.id)
+        stripe_side.remove_endpoints(shop)
         yield shop
 
 

@@ -291,8 +291,7 @@ def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/billing")
     at_stripe = stripe_side.client(shop).v1
-    for endpoint in at_stripe.webhook_endpoints.list().data:
-        at_stripe.webhook_endpoints.delete(endpoint.id)
+    stripe_side.remove_endpoints(shop)
     at_stripe.customers.delete(str(ann.stripe_customer_id))
 
     page = visitor.submit("/billing/portal")

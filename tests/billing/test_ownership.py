@@ -26,9 +26,7 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 @pytest.fixture
 def silent_shop(shop: Shop) -> Shop:
     """A shop to which the sandbox delivers nothing: the test does."""
-    at_stripe = stripe_side.client(shop).v1
-    for endpoint in at_stripe.webhook_endpoints.list().data:
-        at_stripe.webhook_endpoints.delete(endpoint.id)
+    stripe_side.remove_endpoints(shop)
     return shop
 
 

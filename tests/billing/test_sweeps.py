@@ -22,16 +22,10 @@ from tests.billing import stripe_side
 from tests.conftest import Shop, free_port, serving
 
 
-def without_webhooks(shop: Shop) -> None:
-    at_stripe = stripe_side.client(shop).v1
-    for endpoint in at_stripe.webhook_endpoints.list().data:
-        at_stripe.webhook_endpoints.delete(endpoint.id)
-
-
 def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    without_webhooks(shop)
+    stripe_side.remove_endpoints(shop)
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com", synced=False)
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=shop.key,
@@ -54,7 +48,7 @@ def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
 
 def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None:
     """The oldest ones have failed often; a new one comes first and is applied."""
-    without_webhooks(shop)
+    stripe_side.remove_endpoints(shop)
     ann, _ = stripe_side.subscriber(shop, "ann@example.com", synced=False)
     with shop.app.app_context():
         with database.writing() as session:
@@ -78,7 +72,7 @@ def left_behind(event: str, customer: str, *, days: int, attempts: int = 0) -> S
 
 
 def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
-    without_webhooks(shop)
+    stripe_side.remove_endpoints(shop)
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     stripe_side.client(shop).v1.subscriptions.cancel(subscription)
     with shop.app.app_context():
@@ -97,7 +91,7 @@ def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
 
 
 def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
-    without_webhooks(shop)
+    stripe_side.remove_endpoints(shop)
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         with database.writing():

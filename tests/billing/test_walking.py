@@ -36,9 +36,7 @@ from tests.visitor import eventually
 def quiet_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
     """A shop whose webhook endpoint is gone: everything that happens at Stripe is missed."""
     for shop in open_shop(make_app, sandbox):
-        at_stripe = stripe_side.client(shop).v1
-        for endpoint in at_stripe.webhook_endpoints.list().data:
-            at_stripe.webhook_endpoints.delete(endpoint.id)
+        stripe_side.remove_endpoints(shop)
         shop.app.instance_path = str(tmp_path / "instance")
         yield shop
 

@@ -104,11 +104,15 @@ def test_the_signed_in_pages_lead_to_what_is_declared(
         ("product = 5", r"notes_0/__init__.py must declare"),
         (
             VIEWS.format(more='navigation=(NavigationLink("notes.all", "All", "inbox"),)'),
-            r"notes_0: NavigationLink\(endpoint='notes.all'.* notes.all is unknown",
+            r"notes_0: NavigationLink\(endpoint='notes.all'.* has an unknown endpoint",
         ),
         (
             VIEWS.format(more='next_steps=(NextStep("gone", "Go", "There.", "inbox"),)'),
-            "gone is unknown",
+            r"NextStep\(endpoint='gone'.* has an unknown endpoint",
+        ),
+        (
+            VIEWS.format(more='navigation=(NavigationLink("notes.notes", "All", "unicorn"),)'),
+            r"NavigationLink\(.*icon='unicorn'\) has an unknown icon; see assets/icons.txt",
         ),
         (
             VIEWS.format(more='tiles=(Tile("tile.html", lambda person: {}),)'),
@@ -123,3 +127,8 @@ def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
 
     with pytest.raises(ProductError, match=sentence):
         create_app(settings(), product=name)
+
+
+def test_a_missing_package_is_named_at_the_start() -> None:
+    with pytest.raises(ProductError, match="There is no package no_such_product"):
+        create_app(settings(), product="no_such_product")

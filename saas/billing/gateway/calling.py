@@ -206,7 +206,7 @@ def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
 
 
 def _words(error: stripe.StripeError) -> str:
-    """The kind of error with its reason: the network's, or Stripe's without any part of a key."""
+    """Return the error's type and reason: the network's, or Stripe's with keys masked."""
     if error.http_status is None:
         cause = error.__cause__
         return f"{type(error).__name__}: {http.root_cause(cause)}" if cause else _kind(error)

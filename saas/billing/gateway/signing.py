@@ -131,7 +131,7 @@ def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
 
 
 def _customer_of(subject: Mapping[str, object]) -> str | None:
-    """The id of the customer, which may be expanded; None for an event without one."""
+    """Return the customer's id, whether or not it is expanded; None without a customer."""
     if subject.get("object") == "customer":
         return _required(subject, "id")
     customer = subject.get("customer")
@@ -143,7 +143,10 @@ def _customer_of(subject: Mapping[str, object]) -> str | None:
 
 
 def _optional_id(holder: Mapping[str, object], name: str) -> str | None:
-    """An id that may be absent. An unreadable one must not make the event seem to be nobody's."""
+    """Return an id that may be absent. Raises `BadEvent` for one that cannot be read.
+
+    Otherwise the event would count as another application's, and be ignored.
+    """
     if holder.get(name) is not None and _text(holder, name) is None:
         raise BadEvent(f"{name} is not an id")
     return _text(holder, name)

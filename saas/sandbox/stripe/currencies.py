@@ -22,7 +22,7 @@ CURRENCIES = tuple(_NAMES.split())
 
 
 def check_same(prices: Iterable[Resource], currency: str, param: str) -> None:
-    """ "All items on a subscription are charged in one currency." """
+    """Refuse prices in other currencies than that of their subscription or Checkout page."""
     for price in prices:
         if price["currency"] != currency:
             raise invalid(

@@ -54,7 +54,7 @@ def new(
 
 
 def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
-    """ "The anchor must be no later than the next natural billing date." """
+    """Refuse an anchor that would make the first period longer than the price's interval."""
     for price in prices:
         natural = periods.following(
             now, now, price["recurring"]["interval"], price["recurring"]["interval_count"]

@@ -148,7 +148,10 @@ def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) ->
 
 
 def _check_minimum(session: Resource) -> None:
-    """https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts, in US dollars only."""
+    """Refuse less than the minimum charge; only that in US dollars is known here.
+
+    https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+    """
     if session["currency"] == "usd" and 0 < session["amount_total"] < MINIMUM:
         raise invalid(
             "The Checkout Session's total amount due must add up to at least $0.50 usd",
