@@ -252,6 +252,7 @@ def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visito
     assert "Payments resumed 2" in resumed.partition("History")[2]
     assert "nothing is charged until we resume them" in paused
     assert "Next invoice" not in paused
+    assert "Renews on" not in paused
     assert "paused" not in resumed.partition("History")[0]
     assert "Active" in resumed
 
