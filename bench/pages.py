@@ -70,7 +70,7 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
     app = create_app(from_env(own))
     token = secrets.token_urlsafe(32)
     with app.app_context():
-        upgrade()
+        upgrade(revision="heads")
         person = accounts.sign_up("bench@example.com", name="Ben Bench")
         with database.writing() as session:
             session.add(

@@ -59,7 +59,7 @@ def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
     wait_for(env["SANDBOX_URL"])
     app = create_app(settings(**env))
     with app.app_context():
-        upgrade()
+        upgrade(revision="heads")
         variables = setup.set_up(prefix="SANDBOX_")
     price = variables["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"]
     crowd.fill(env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"], price, many)

@@ -5,7 +5,9 @@ switched on, the drop deletes the rows of every child table, without a word. So 
 off around the migration, and checked before it is committed.
 """
 
+import click
 from alembic import context
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from saas.database import UTCDateTime, db
@@ -41,6 +43,7 @@ def _migrate(connection, sqlite: bool) -> None:
             compare_server_default=True,
             render_item=_render_item,
             include_name=_is_ours,
+            process_revision_directives=_place_revision,
         )
         with context.begin_transaction():
             context.run_migrations()
@@ -48,6 +51,22 @@ def _migrate(connection, sqlite: bool) -> None:
             raise RuntimeError(
                 f"the migration would leave rows without their parents: {broken[:5]}"
             )
+
+
+def _place_revision(_context, _revision, directives):
+    """Put a new migration into the product's branch, unless `--head` says otherwise.
+
+    It depends on the starter's newest, whose tables it may name. `flask db migrate` writes nothing
+    where the models have not changed.
+    """
+    script = directives[0]
+    if getattr(context.config.cmd_opts, "autogenerate", False) and script.upgrade_ops.is_empty():
+        directives.clear()
+        click.echo("The models have not changed: no migration was written.")
+    elif script.head == "head":
+        script.head = "product@head"
+        scripts = ScriptDirectory.from_config(context.config)
+        script.depends_on = script.depends_on or scripts.get_revision("saas@head").revision
 
 
 def _is_ours(name, kind, _parents):

@@ -26,6 +26,7 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
         limits,
         local_host,
         logs,
+        migrations,
         presentation,
         products,
         proxies,
@@ -34,7 +35,6 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     from saas.auth import bp as auth
     from saas.auth import sessions
     from saas.billing import bp as billing
-    from saas.extensions import migrate
     from saas.og import bp as og
     from saas.site import bp as site
     from saas.users import bp as users
@@ -43,9 +43,7 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     local_host.init_app(app)
     errors.init_app(app)
     database.init_app(app)
-    # Alembic keeps the path in an INI file, where a percent sign has to be doubled.
-    migrations = str(configuration.ROOT / "migrations").replace("%", "%%")
-    migrate.init_app(app, database.db, directory=migrations)
+    migrations.init_app(app, product)
     jobs.init_app(app)
     sessions.init_app(app)
     proxies.init_app(app)

@@ -1,35 +1,80 @@
-"""How the database's revision compares with the code's."""
+"""Migrations in two branches: the starter's, and the product's in its own folder.
+
+Alembic knows them by their labels, `saas` and `product`. Each side adds to its own branch, so that
+an update of the starter and a migration of the product never claim the same place.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+import click
+from alembic.script import ScriptDirectory
+from flask import Flask, current_app
+from flask.helpers import get_root_path
+from flask_migrate import cli  # type: ignore[attr-defined]  # its types lag
 from sqlalchemy import inspect, text
 
 from saas.config import ROOT
 from saas.database import db
+from saas.extensions import migrate
 
 State = Literal["current", "empty", "behind", "newer"]
 
+_STARTER = ROOT / "migrations"
+
+
+def init_app(app: Flask, product: str) -> None:
+    """Set up `flask db` for the starter's migrations and those of the package `product`."""
+    folders = [_STARTER / "versions", Path(get_root_path(product)) / "migrations"]
+    app.config["MIGRATIONS"] = tuple(str(folder) for folder in folders if folder.is_dir())
+    migrate.init_app(app, db, directory=_in_ini(str(_STARTER)))
+    for command in (cli.upgrade, cli.stamp):
+        _default_to_both_branches(command)
+
+
+def _default_to_both_branches(command: click.Command) -> None:
+    """Flask-Migrate's default is `head`, which Alembic refuses where there are two."""
+    for parameter in command.params:
+        if parameter.name == "revision":
+            parameter.default = "heads"
+
+
+@migrate.configure
+def _set_folders(config: Any) -> Any:
+    config.set_main_option("path_separator", "newline")
+    config.set_main_option(
+        "version_locations", _in_ini("\n".join(current_app.config["MIGRATIONS"]))
+    )
+    return config
+
+
+def _in_ini(path: str) -> str:
+    """Alembic keeps paths in an INI file, where a percent sign has to be doubled."""
+    return path.replace("%", "%%")
+
 
 def state() -> State:
-    """`empty` and `behind` want `flask db upgrade`; `newer` wants newer code."""
+    """Return how the database compares with the code.
+
+    `empty` and `behind` need `flask db upgrade`; `newer` needs newer code.
+    """
     if not inspect(db.engine).has_table("alembic_version"):
         return "empty"
-    found = db.session.scalar(text("SELECT version_num FROM alembic_version"))
-    heads, known = _revisions()
-    if found is None:
+    applied = tuple(db.session.scalars(text("SELECT version_num FROM alembic_version")))
+    if not applied:
         return "empty"
-    if found in heads:
-        return "current"
-    return "behind" if found in known else "newer"
+    scripts, known = _revisions(current_app.config["MIGRATIONS"])
+    if not known.issuperset(applied):
+        return "newer"
+    # A revision that another one depends on has no row of its own.
+    current = {script.revision for script in scripts.get_all_current(applied)}
+    return "current" if current == set(scripts.get_heads()) else "behind"
 
 
 @cache
-def _revisions() -> tuple[frozenset[str], frozenset[str]]:
-    from alembic.script import ScriptDirectory
-
-    scripts = ScriptDirectory(str(ROOT / "migrations"))
-    known = frozenset(script.revision for script in scripts.walk_revisions())
-    return frozenset(scripts.get_heads()), known
+def _revisions(folders: tuple[str, ...]) -> tuple[ScriptDirectory, frozenset[str]]:
+    scripts = ScriptDirectory(str(_STARTER), version_locations=list(folders))
+    return scripts, frozenset(script.revision for script in scripts.walk_revisions())

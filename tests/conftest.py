@@ -177,7 +177,7 @@ def migrate(url: str) -> None:
     """Bring a database up to date."""
     app = create_app(settings(DATABASE_URL=url))
     with app.app_context():
-        upgrade()
+        upgrade(revision="heads")
     close(app)
 
 

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from textwrap import dedent, indent
 
 import pytest
 from alembic import command
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from flask import Flask
+from flask import Flask, current_app
 from flask_migrate import Config, downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
@@ -27,14 +28,24 @@ from tests import postgres
 from tests.conftest import both_databases, own_env
 
 
-def _alembic(directory: Path = ROOT / "migrations") -> Config:
-    config = Config(str(directory / "alembic.ini"))
-    config.set_main_option("script_location", str(directory))
+def _alembic() -> Config:
+    """Alembic's settings as `flask db` has them; inside an application context."""
+    config: Config = current_app.extensions["migrate"].migrate.get_config()
     return config
 
 
-def _newest() -> str | None:
-    return ScriptDirectory.from_config(_alembic()).get_current_head()
+def _add_revision(folder: Path, name: str, branch: str, upgrade: str) -> None:
+    """Write a migration at the end of a branch, into a folder that Alembic then reads as well."""
+    folder.mkdir(exist_ok=True)
+    before = ScriptDirectory.from_config(_alembic()).get_revision(f"{branch}@head").revision
+    (folder / f"{name}.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from alembic import op\n"
+        f"revision, down_revision = {name!r}, {before!r}\n"
+        f"def upgrade():\n{indent(dedent(upgrade), '    ')}\n"
+    )
+    folders = current_app.config["MIGRATIONS"]
+    current_app.config["MIGRATIONS"] = tuple(dict.fromkeys([*folders, str(folder)]))
 
 
 @both_databases
@@ -43,9 +54,97 @@ def test_migrations_go_up_and_down_and_match_the_models(app: Flask) -> None:
         command.check(_alembic())
         downgrade(revision="base")
         assert set(inspect(db.engine).get_table_names()) == {"alembic_version"}
-        upgrade()
+        upgrade(revision="heads")
         command.check(_alembic())
         assert migrations.state() == "current"
+
+
+@both_databases
+def test_new_migrations_on_both_sides_apply_together(app: Flask, tmp_path: Path) -> None:
+    with app.app_context():
+        for branch in ("saas", "product"):
+            table = f"op.create_table('{branch}_things', sa.Column('id', sa.Integer()))"
+            _add_revision(tmp_path / "more", f"{branch}_things", branch, table)
+        assert migrations.state() == "behind"
+        assert app.test_client().get("/readyz").json == {
+            "status": "unavailable",
+            "migrations": "behind",
+        }
+        checked = app.test_cli_runner().invoke(args=["check"], env=own_env())
+        assert "Run: flask db upgrade" in checked.output
+        database.end_reading()
+
+        upgraded = app.test_cli_runner().invoke(args=["db", "upgrade"])
+
+        assert upgraded.exit_code == 0, upgraded.output
+        assert {"saas_things", "product_things"} <= set(inspect(db.engine).get_table_names())
+        assert migrations.state() == "current"
+
+
+@both_databases
+def test_one_branch_that_is_behind_is_enough_to_be_behind(app: Flask, tmp_path: Path) -> None:
+    with app.app_context():
+        for branch in ("saas", "product"):
+            _add_revision(tmp_path / branch, f"{branch}_next", branch, "pass")
+            assert migrations.state() == "behind", branch
+            database.end_reading()
+            upgrade(revision=f"{branch}@head")
+            assert migrations.state() == "current", branch
+            database.end_reading()
+
+
+@both_databases
+def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
+    """Before 0.2 there was one branch, whose last revision is 0009."""
+    with app.app_context():
+        downgrade(revision="base")
+        upgrade(revision="0009")
+        person = accounts.sign_up("ann@example.com")
+        database.end_reading()
+        assert migrations.state() == "behind"
+        database.end_reading()
+
+        upgraded = app.test_cli_runner().invoke(args=["db", "upgrade"])
+
+        assert upgraded.exit_code == 0, upgraded.output
+        assert migrations.state() == "current"
+        assert accounts.get("ann@example.com").id == person.id
+
+
+def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
+    """On top of the starter's newest, whose tables it may name; none without a change."""
+    project = tmp_path / "project"
+    parts = ("product", "saas", "migrations", "templates", "wsgi.py", "assets")
+    for part in parts:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        project.mkdir(exist_ok=True)
+        copy(ROOT / part, project / part)
+    env = own_env(SAAS_ENV="test", DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
+
+    def flask_db(*arguments: str) -> str:
+        command_line = [sys.executable, "-m", "flask", "--app", "wsgi", "db", *arguments]
+        done = subprocess.run(command_line, env=env, cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    before = set((project / "product" / "migrations").glob("*.py"))
+    flask_db("upgrade")
+    assert "no migration was written" in flask_db("migrate", "-m", "Nothing")
+    with (project / "product" / "views.py").open("a") as views:
+        views.write(
+            "\n\nfrom saas.database import db\n"
+            "from sqlalchemy.orm import Mapped, mapped_column\n"
+            "class Link(db.Model):\n"
+            "    __tablename__ = 'links'\n"
+            "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        )
+    flask_db("migrate", "-m", "Links")
+    (written,) = set((project / "product" / "migrations").glob("*.py")) - before
+    flask_db("upgrade")
+
+    assert "create_table('links'" in written.read_text()
+    assert "depends_on = '0" in written.read_text()
+    assert "No new upgrade operations" in flask_db("check")
 
 
 @both_databases
@@ -67,23 +166,20 @@ def test_rebuilding_a_parent_table_keeps_the_rows_of_its_children(
     app: Flask, tmp_path: Path
 ) -> None:
     """Alembic's batch mode drops the old table; with foreign keys on that empties the children."""
-    directory = tmp_path / "migrations"
-    shutil.copytree(ROOT / "migrations", directory)
-    (directory / "versions" / "9999_rebuild.py").write_text(
-        "import sqlalchemy as sa\n"
-        "from alembic import op\n"
-        f"revision, down_revision = '9999', '{_newest()}'\n"
-        "def upgrade():\n"
-        "    with op.batch_alter_table('users', recreate='always') as batch:\n"
-        "        batch.add_column(sa.Column('nickname', sa.String()))\n"
-    )
     with app.app_context():
+        _add_revision(
+            tmp_path / "migrations", "rebuild", "saas",
+            """
+            with op.batch_alter_table("users", recreate="always") as batch:
+                batch.add_column(sa.Column("nickname", sa.String()))
+            """,
+        )  # fmt: skip
         person = accounts.sign_up("ann@example.com")
         with database.writing() as session:
             session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
         database.end_reading()
 
-        upgrade(directory=str(directory))
+        upgrade(revision="heads")
 
         assert len(db.session.scalars(select(Session)).all()) == 1
         assert db.session.scalar(text("PRAGMA foreign_keys")) == 1

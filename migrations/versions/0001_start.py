@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 revision = '0001'
 down_revision = None
-branch_labels = None
+branch_labels = ('saas',)
 depends_on = None
 
 

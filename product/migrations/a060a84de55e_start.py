@@ -1,0 +1,14 @@
+"""Where your product's migrations begin: `flask db migrate` adds the next one in this folder."""
+
+revision = "a060a84de55e"
+down_revision = None
+branch_labels = ("product",)
+depends_on = "0009"
+
+
+def upgrade():
+    pass
+
+
+def downgrade():
+    pass
