@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test check check-peers prove lint types migrations css bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product check check-peers prove lint types migrations css bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -20,7 +20,10 @@ serve: base ## the same under gunicorn with two workers
 test: dev ## run the tests
 	@$(BIN)/python -m pytest -n 2
 
-check: dev lint types migrations css-current ## everything that CI checks
+test-product: dev ## run the tests of product/
+	@$(BIN)/python -m pytest product/tests
+
+check: dev lint types migrations css-current test-product ## everything that CI checks
 	@$(BIN)/python -m pytest -n 2
 
 check-peers: dev ## the official CLI against the sandbox, stripe-mock against us; see docs/sandbox.md

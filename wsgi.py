@@ -2,7 +2,7 @@
 
 from saas import create_app
 from saas.config import ConfigError
-from saas.products import ProductError
+from saas.declaration import ProductError
 
 try:
     app = create_app()

@@ -62,12 +62,13 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
     }
     from flask_migrate import upgrade
 
+    from product import product
     from saas import create_app, database
     from saas.auth import accounts
     from saas.auth.models import Session
     from saas.config import from_env
 
-    app = create_app(from_env(own))
+    app = create_app(from_env(own, product))
     token = secrets.token_urlsafe(32)
     with app.app_context():
         upgrade(revision="heads")

@@ -23,7 +23,7 @@ from saas.auth.models import User  # noqa: E402
 from saas.billing import setup  # noqa: E402
 from saas.database import db  # noqa: E402
 from tests.billing import crowd  # noqa: E402
-from tests.conftest import close, free_port, own_env, settings  # noqa: E402
+from tests.conftest import PRODUCT, close, free_port, own_env, settings  # noqa: E402
 
 
 def main(many: int) -> None:
@@ -57,14 +57,14 @@ def measure(many: int, sandbox: str, database_url: str) -> None:
 def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
     """The catalogue at the sandbox, the crowd there and in the database; the price ids."""
     wait_for(env["SANDBOX_URL"])
-    app = create_app(settings(**env))
+    app = create_app(settings(**env), PRODUCT)
     with app.app_context():
         upgrade(revision="heads")
         variables = setup.set_up(prefix="SANDBOX_")
     price = variables["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"]
     crowd.fill(env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"], price, many)
     close(app)
-    app = create_app(settings(**env, **variables))
+    app = create_app(settings(**env, **variables), PRODUCT)
     crowd.copy_into_columns(app)
     close(app)
     return variables
@@ -77,7 +77,7 @@ def wait_for(url: str) -> None:
 
 def some_drift(env: dict[str, str], share: int) -> None:
     """One of so many people has columns that are not Stripe's, as after a lost night."""
-    app = create_app(settings(**env))
+    app = create_app(settings(**env), PRODUCT)
     with app.app_context(), database.writing():
         drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]
         for each in drifting:

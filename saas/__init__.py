@@ -11,13 +11,10 @@ from saas import config as configuration
 
 
 def create_app(config: Mapping[str, Any] | None = None, product: str = "product") -> Flask:
-    """The application; `config` is what `config.from_env` gives for the environment by default.
+    """The application for a product, named by the import name of its package.
 
-    `product` is the import name of the package that declares the product.
+    `config` is what `config.from_env` gives, by default for the environment.
     """
-    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
-    app.config.from_mapping(config or configuration.from_env(configuration.environment()))
-
     from saas import (
         cli,
         database,
@@ -39,6 +36,9 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     from saas.site import bp as site
     from saas.users import bp as users
 
+    declared = products.load(product)
+    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
+    app.config.from_mapping(config or configuration.from_env(configuration.environment(), declared))
     logs.init_app(app)
     local_host.init_app(app)
     errors.init_app(app)
@@ -51,7 +51,6 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     limits.init_app(app)
     presentation.init_app(app)
 
-    declared = products.load(product)
     products.use_templates(app, declared)
     for room in (site, auth, billing, users, og):
         app.register_blueprint(room)

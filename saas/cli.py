@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import config, jobs, migrations, outside
+from saas import config, jobs, migrations, outside, products
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, setup, subscriptions
 from saas.database_errors import describe
 from saas.mail.cli import mail
+from saas.plans import Interval, Plan
 
 
 def init_app(app: Flask) -> None:
@@ -91,7 +93,7 @@ def _doubts() -> list[str]:
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         try:
-            config.from_env(config.environment())
+            config.from_env(config.environment(), products.current())
         except config.ConfigError as error:  # changed since the application has started
             raise click.ClickException(str(error)) from None
     return [str(doubt.message) for doubt in doubts]
@@ -115,7 +117,9 @@ _MIGRATION_ADVICE = {
 def _stripe_problems() -> list[str]:
     settings = current_app.config
     missing = [
-        name for key, name in config.PRICE_VARIABLES.items() if key not in settings["STRIPE_PRICES"]
+        name
+        for key, name in products.catalogue().price_variables.items()
+        if key not in settings["STRIPE_PRICES"]
     ]
     if not settings["STRIPE_API_KEY"]:
         return ["The sandbox is not set up yet. Run: flask seed"]
@@ -142,18 +146,20 @@ def seed() -> None:
     with outside.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        people = [_seed_person(*each) for each in _DEMO]
+        people = [_seed_person(*each) for each in _demo_people()]
     click.echo("The database has the demo people:")
     for person in people:
         click.echo(f"  {person.email:<22} {person.role:<6} {person.plan.name}")
 
 
-_DEMO: tuple[tuple[str, str, str, tuple[str, str] | None], ...] = (
-    ("admin@example.com", "Ada Admin", "admin", None),
-    ("free@example.com", "Fay Free", "user", None),
-    ("pro@example.com", "Pia Pro", "user", ("pro", "monthly")),
-    ("business@example.com", "Ben Business", "user", ("business", "yearly")),
-)
+def _demo_people() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
+    """An administrator, one without a plan, and one for each plan, such as pro@example.com."""
+    yield "admin@example.com", "Ada Admin", "admin", None
+    yield "free@example.com", "Fay Free", "user", None
+    names = cycle(("Pia", "Ben", "Mia", "Leo", "Zoe"))
+    for number, plan in enumerate(products.catalogue().for_sale):
+        interval = plan.intervals[min(number, len(plan.intervals) - 1)]
+        yield f"{plan.id}@example.com", f"{next(names)} {plan.name}", "user", (plan, interval)
 
 
 def _sandbox_env() -> Path:
@@ -177,15 +183,16 @@ def _set_up_sandbox() -> None:
 
 
 def _reload_settings() -> None:
-    current_app.config.update(config.from_env(config.environment()))
+    settings = config.from_env(config.environment(), products.current())
+    current_app.config.update(settings)
 
 
-def _seed_person(email: str, name: str, role: str, sold: tuple[str, str] | None) -> User:
+def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     person = accounts.sign_up(email, name=name, role=role)
-    is_sold = sold in config.PRICE_VARIABLES  # in a catalogue of your own perhaps not
-    if sold and is_sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
-        customer, price = buying.ensure_customer(person), buying.price_for(*sold)
+    if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
+        plan, interval = sold
+        customer, price = buying.ensure_customer(person), buying.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.
         counter = accounts.get(email).stripe_sync_counter

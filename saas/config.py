@@ -15,7 +15,7 @@ from email.headerregistry import Address
 from email.utils import getaddresses, parseaddr
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import SplitResult, urlsplit
 
 import idna
@@ -26,21 +26,12 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, pre
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from saas import hosts, plans
+from saas import hosts
+from saas.declaration import Brand, Product
+from saas.plans import Catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
 
-PRICE_VARIABLES: Mapping[tuple[str, str], str] = {
-    (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
-    for plan in plans.FOR_SALE
-    for interval in plan.intervals
-}
-STRIPE_VARIABLES = (
-    "STRIPE_API_KEY",
-    "STRIPE_WEBHOOK_SECRET",
-    "STRIPE_PORTAL_CONFIGURATION_ID",
-    *PRICE_VARIABLES.values(),
-)
 SIGN_IN_VARIABLES = {
     provider: (f"{provider.upper()}_CLIENT_ID", f"{provider.upper()}_CLIENT_SECRET")
     for provider in ("google", "github")
@@ -75,29 +66,33 @@ def environment(root: Path = ROOT) -> dict[str, str]:
     return {**merged, **{key: value for key, value in os.environ.items() if value}}
 
 
-def from_env(env: Mapping[str, str]) -> dict[str, Any]:
-    """Flask's configuration from a mapping of environment variables.
+def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
+    """Flask's configuration from a mapping of environment variables, for a product.
 
     Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
     doubtful, such as a test key in production, comes as a warning.
     """
-    if refused := plans.problems(plans.CATALOGUE):
-        raise ConfigError({"saas/plans.py": refused})
-    if unreadable := _not_text(env):
+    catalogue = product.catalogue
+    if refused := catalogue.problems():
+        raise ConfigError({f"{product.import_name}/catalogue.py": refused})
+    schema = environment_schema(catalogue)
+    if unreadable := _not_text(env, schema):
         raise ConfigError(unreadable)
-    settings, problems = _load(dict(env))
+    settings, problems = _load(dict(env), schema)
     if "SECRET_KEY" in problems and "SECRET_KEY" not in env and env.get("FLASK_SKIP_DOTENV"):
         problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so that file is not read.")
-    for name, said in _what_does_not_fit(settings).items():
+    if env.get("APP_NAME"):
+        warnings.warn("APP_NAME is not read: the name is in brand.toml.", stacklevel=2)
+    for name, said in _what_does_not_fit(settings, catalogue).items():
         problems.setdefault(name, said)
     if problems:
         raise ConfigError(problems)
-    return {**settings, **_derived(settings)}
+    return {**settings, **_derived(settings, product)}
 
 
-def _not_text(env: Mapping[str, str]) -> dict[str, list[str]]:
+def _not_text(env: Mapping[str, str], schema: type[Schema]) -> dict[str, list[str]]:
     """Return the variables of ours whose value is not valid UTF-8."""
-    ours = EnvironmentSchema().fields
+    ours = schema().fields
     return {
         name: ["must be valid UTF-8."]
         for name, value in env.items()
@@ -112,15 +107,15 @@ def _is_utf8(value: str) -> bool:
         return False
 
 
-def _load(env: dict[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+def _load(env: dict[str, str], schema: type[Schema]) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The settings, and what is wrong with single variables; those count as given, as they are."""
     try:
-        return EnvironmentSchema().load(env), {}
+        return schema().load(env), {}
     except ValidationError as error:
         problems = cast("dict[str, list[str]]", error.messages)
     as_given = {name: env.get(name, "") for name in problems}
     rest = {name: value for name, value in env.items() if name not in problems}
-    settings = EnvironmentSchema(partial=("SECRET_KEY",)).load(rest)
+    settings = schema(partial=("SECRET_KEY",)).load(rest)
     return {**settings, **as_given}, problems
 
 
@@ -215,10 +210,10 @@ def _mailbox(name: str, email: str) -> str:
     return str(Address(display_name=name, addr_spec=email)) if name else email
 
 
-def _from(settings: Mapping[str, Any], host: str) -> str:
+def _from(settings: Mapping[str, Any], brand: Brand, host: str) -> str:
     """The sender of mails: as given, or else the application at its own host."""
     if not settings["EMAIL_FROM"]:
-        return _mailbox(settings["APP_NAME"], f"hello@{'localhost' if ':' in host else host}")
+        return _mailbox(brand.name, f"hello@{'localhost' if ':' in host else host}")
     name, email = parseaddr(settings["EMAIL_FROM"])
     return _mailbox(name, _ascii_email(email) or email)
 
@@ -329,13 +324,13 @@ def _optional(*checks: Any) -> fields.String:
 
 
 class EnvironmentSchema(Schema):
-    """Every variable the application knows, with its type and its shape."""
+    """Every variable the application knows, with its type and its shape.
+
+    `environment_schema` adds the prices of a catalogue.
+    """
 
     class Meta:
         unknown = EXCLUDE
-        include: ClassVar = {
-            name: _optional(_starts_with("price_"), _tokens) for name in PRICE_VARIABLES.values()
-        }
 
     SAAS_ENV = fields.String(
         load_default="development",
@@ -345,7 +340,6 @@ class EnvironmentSchema(Schema):
         ),
     )
     APP_URL = fields.String(load_default="http://localhost:5000", validate=_origin)
-    APP_NAME = fields.String(load_default="Plinth", validate=[validate.Length(1, 40), _printable])
     SECRET_KEY = fields.String(
         required=True,
         validate=validate.Length(
@@ -412,8 +406,9 @@ class EnvironmentSchema(Schema):
         env = {name: value.strip().strip("\ufeff") for name, value in env.items()}
         env = {name: value for name, value in env.items() if value}
         if _plays_stripe(env):
-            for name in STRIPE_VARIABLES:
-                env[name] = env.get(f"SANDBOX_{name}", "")
+            for name in self.fields:
+                if name.startswith("STRIPE_") and name not in _OURS_AT_STRIPE:
+                    env[name] = env.get(f"SANDBOX_{name}", "")
             env = {name: value for name, value in env.items() if value}
         if "APP_URL" in env:
             env["APP_URL"] = _as_browsers_send_it(env["APP_URL"])
@@ -434,6 +429,18 @@ class EnvironmentSchema(Schema):
         return data
 
 
+# What says how Stripe is used; the other variables of Stripe are keys and ids that it gave.
+_OURS_AT_STRIPE = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
+
+
+def environment_schema(catalogue: Catalogue) -> type[Schema]:
+    """The variables of the application that sells this catalogue."""
+    names = catalogue.price_variables.values()
+    return EnvironmentSchema.from_dict(
+        {name: _optional(_starts_with("price_"), _tokens) for name in names}
+    )
+
+
 def _plays_stripe(env: Mapping[str, str]) -> bool:
     """Whether what the sandbox gave stands in for Stripe's own key and ids; never in production."""
     is_production = env.get("SAAS_ENV") == "production"
@@ -445,7 +452,7 @@ def _needs_sandbox(settings: Mapping[str, Any]) -> bool:
     return bool(settings["STRIPE_IS_SANDBOX"]) or not has_mail
 
 
-def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
+def _what_does_not_fit(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
     """What no single variable shows: halves of a whole, and what production must not be."""
     problems: dict[str, list[str]] = {}
 
@@ -461,11 +468,11 @@ def _what_does_not_fit(settings: Mapping[str, Any]) -> dict[str, list[str]]:
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
         refuse("JOBS_URL", "may be inline: in tests only.")
     _refuse_half_a_provider(settings, refuse)
-    _refuse_one_price_for_two_plans(settings, refuse)
+    _refuse_one_price_for_two_plans(settings, catalogue, refuse)
     if settings["SAAS_ENV"] == "production":
         _refuse_half_a_production(settings, refuse)
         _refuse_missing_certificates(settings, refuse)
-        _refuse_half_a_stripe(settings, refuse)
+        _refuse_half_a_stripe(settings, catalogue, refuse)
         _refuse_regular_secrets(settings, refuse)
     return problems
 
@@ -491,9 +498,9 @@ def _refuse_missing_certificates(settings: Mapping[str, Any], refuse: Any) -> No
             refuse(name, "must be an existing file: without it every HTTPS request fails.")
 
 
-def _refuse_half_a_stripe(settings: Mapping[str, Any], refuse: Any) -> None:
+def _refuse_half_a_stripe(settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any) -> None:
     """In production alone: elsewhere `flask billing setup` begins with nothing but a key."""
-    for name in ("STRIPE_WEBHOOK_SECRET", *PRICE_VARIABLES.values()):
+    for name in ("STRIPE_WEBHOOK_SECRET", *catalogue.price_variables.values()):
         if settings["STRIPE_API_KEY"] and not settings[name]:
             refuse(name, "is missing beside STRIPE_API_KEY: see docs/operations.md.")
 
@@ -505,9 +512,11 @@ def _refuse_half_a_provider(settings: Mapping[str, Any], refuse: Any) -> None:
                 refuse(missing, f"is missing beside {other}.")
 
 
-def _refuse_one_price_for_two_plans(settings: Mapping[str, Any], refuse: Any) -> None:
+def _refuse_one_price_for_two_plans(
+    settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any
+) -> None:
     owners: dict[str, str] = {}
-    for name in PRICE_VARIABLES.values():
+    for name in catalogue.price_variables.values():
         for price in _split(settings[name]):
             if owners.setdefault(price, name) != name:
                 refuse(name, f"holds a price that {owners[price]} holds too.")
@@ -540,7 +549,7 @@ _MISSING_IN_PRODUCTION = {
 }
 
 
-def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
     """What follows from the variables: typed tuples, and the names that extensions expect."""
     production = settings["SAAS_ENV"] == "production"
     host = urlsplit(settings["APP_URL"]).hostname or "localhost"
@@ -551,8 +560,12 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "SECRET_KEY_FALLBACKS": list(_split(settings["SECRET_KEY_FALLBACKS"])),
         "STRIPE_WEBHOOK_SECRETS": _split(settings["STRIPE_WEBHOOK_SECRET"]),
+        "APP_NAME": product.brand.name,
+        "CATALOGUE": product.catalogue,
         "STRIPE_PRICES": {
-            key: _split(settings[name]) for key, name in PRICE_VARIABLES.items() if settings[name]
+            key: _split(settings[name])
+            for key, name in product.catalogue.price_variables.items()
+            if settings[name]
         },
         "STRIPE_PAGES": tuple(
             page.lower().rstrip("/").removesuffix(":443")
@@ -562,7 +575,7 @@ def _derived(settings: Mapping[str, Any]) -> dict[str, Any]:
         if settings["STRIPE_IS_SANDBOX"]
         else "https://api.stripe.com",
         "SIGN_IN_PROVIDERS": _providers(settings),
-        "EMAIL_FROM": _from(settings, host),
+        "EMAIL_FROM": _from(settings, product.brand, host),
         "JOBS_URL": settings["JOBS_URL"]
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),

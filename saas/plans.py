@@ -1,23 +1,25 @@
-"""What is sold, and the pure rule by which a subscription's columns give a plan.
+"""Plans and catalogues, and the pure rule by which a subscription's columns give a plan.
 
-Change this file to make the plans your own: names, prices as people read them, features, quotas.
-What is charged stands at Stripe; the ids of its prices come from the configuration. A catalogue
-that cannot be sold is refused at start: see `problems`.
+The product declares its own in `product/catalogue.py`. What is charged is at Stripe; the ids of its
+prices come from the configuration. A catalogue that cannot be sold is refused at start: see
+`Catalogue.problems`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Literal
+
+from babel.numbers import is_currency
 
 Interval = Literal["monthly", "yearly"]
 INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
 UNLIMITED = None
-CURRENCY = "usd"
 MAX_AMOUNT = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
 LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/create
 
@@ -30,7 +32,8 @@ class Plan:
     `quotas` count uses a calendar month.
 
     With `trial_days` (up to 730) the first subscription of an account begins with so many free
-    days, with a card and once, whatever becomes of the subscription.
+    days, with a card and once, whatever becomes of the subscription. The pricing page emphasizes
+    the plan that is `highlighted`.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Plan:
     monthly: int | None = None
     yearly: int | None = None
     trial_days: int = 0
+    highlighted: bool = False
     quotas: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
@@ -74,51 +78,101 @@ class Plan:
         return self.rank >= other.rank
 
 
-STARTER = Plan(
-    id="starter",
-    name="Starter",
-    summary="Look around, free for as long as you like.",
-    rank=0,
-    free=True,
-    features=("Your own account", "Sign-in without a password", "Closed and deleted when you say"),
-)
-PRO = Plan(
-    id="pro",
-    name="Pro",
-    summary="For one person who ships.",
-    rank=1,
-    monthly=1500,
-    yearly=14400,
-    features=("Everything in Starter", "100 share cards a month", "Light and dark cards"),
-    quotas={"cards": 100},
-)
-BUSINESS = Plan(
-    id="business",
-    name="Business",
-    summary="For those who publish all day.",
-    rank=2,
-    monthly=3000,
-    yearly=30000,
-    features=("Everything in Pro", "Share cards without a limit"),
-    quotas={"cards": UNLIMITED},
-)
-
-CATALOGUE: tuple[Plan, ...] = (STARTER, PRO, BUSINESS)
-BY_ID: Mapping[str, Plan] = {plan.id: plan for plan in CATALOGUE}
-FOR_SALE: tuple[Plan, ...] = tuple(plan for plan in CATALOGUE if not plan.is_free)
-FREE: Plan = next((plan for plan in CATALOGUE if plan.is_free), CATALOGUE[0])
+Prices = Mapping[tuple[str, str], tuple[str, ...]]
 
 
-def problems(catalogue: Sequence[Plan]) -> list[str]:
-    """Why this catalogue cannot be sold, in sentences; empty when it can."""
-    found = [said for plan in catalogue for said in _problems_of(plan)]
-    counted = Counter(plan.id for plan in catalogue)
-    found += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
-    free = [plan.id for plan in catalogue if plan.free]
-    if len(free) != 1:
-        named = f" ({', '.join(free)})" if free else ""
-        found.append(f"Exactly one plan must have free=True, not {len(free)}{named}.")
-    return found
+@dataclass(frozen=True)
+class Catalogue:
+    """The plans, from the lowest to the highest, and the currency of their prices (ISO 4217)."""
+
+    currency: str
+    plans: tuple[Plan, ...]
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Plan]:
+        return {plan.id: plan for plan in self.plans}
+
+    @cached_property
+    def for_sale(self) -> tuple[Plan, ...]:
+        return tuple(plan for plan in self.plans if not plan.is_free)
+
+    @cached_property
+    def free(self) -> Plan:
+        return next(plan for plan in self.plans if plan.is_free)
+
+    @cached_property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The intervals in which at least one plan is sold."""
+        sold = {interval for plan in self.for_sale for interval in plan.intervals}
+        return tuple(interval for interval in INTERVALS if interval in sold)
+
+    @cached_property
+    def price_variables(self) -> Mapping[tuple[str, str], str]:
+        """The variable that holds the Stripe price ids of each plan and interval."""
+        return {
+            (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
+            for plan in self.for_sale
+            for interval in plan.intervals
+        }
+
+    @cached_property
+    def quotas(self) -> frozenset[str]:
+        """The features that some plan counts."""
+        return frozenset(feature for plan in self.plans for feature in plan.quotas)
+
+    def is_highest(self, plan: Plan) -> bool:
+        return all(plan.includes(other) for other in self.plans)
+
+    def sold_as(self, price_id: str | None, prices: Prices) -> tuple[Plan, Interval] | None:
+        """The plan and interval that a price of Stripe's stands for; None for a price not ours."""
+        for (plan_id, interval), ids in prices.items():
+            if price_id in ids:
+                return self.by_id[plan_id], "yearly" if interval == "yearly" else "monthly"
+        return None
+
+    def granted(
+        self,
+        *,
+        status: str | None,
+        price_id: str | None,
+        past_due_since: datetime | None,
+        at: datetime,
+        grace: timedelta,
+        prices: Prices,
+    ) -> Plan:
+        """The plan that these columns give; the free one in every doubt, never a crash."""
+        sold = self.sold_as(price_id, prices)
+        if sold and gives_access(status, past_due_since, at=at, grace=grace):
+            return sold[0]
+        return self.free
+
+    def problems(self) -> list[str]:
+        """Why this catalogue cannot be sold, in sentences; empty when it can."""
+        found = [said for plan in self.plans for said in _problems_of(plan)]
+        if not _is_currency(self.currency):
+            found.insert(0, f"CURRENCY is {self.currency!r}: give a code such as 'usd' or 'eur'.")
+        counted = Counter(plan.id for plan in self.plans)
+        found += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
+        for name in ("free", "highlighted"):
+            marked = [plan.id for plan in self.plans if getattr(plan, name)]
+            if len(marked) > 1 or (name == "free" and not marked):
+                named = f" ({', '.join(marked)})" if marked else ""
+                most = "Exactly one" if name == "free" else "At most one"
+                found.append(f"{most} plan must have {name}=True, not {len(marked)}{named}.")
+        return found
+
+
+def gives_access(
+    status: str | None, past_due_since: datetime | None, *, at: datetime, grace: timedelta
+) -> bool:
+    """Whether a subscription in this status gives its plan.
+
+    The status decides, not the clock: Stripe says when a period has ended without being paid.
+    Only the grace of a payment that failed is counted here. An unknown status gives nothing.
+    """
+    if status in ("active", "trialing"):
+        return True
+    return status == "past_due" and past_due_since is not None and at < past_due_since + grace
 
 
 _ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
@@ -170,45 +224,9 @@ def _problems_of_details(plan: Plan) -> Iterator[str]:
         yield f"The plan {plan.id!r} has free=True and trial_days: leave one of them out."
 
 
+def _is_currency(code: object) -> bool:
+    return isinstance(code, str) and code.islower() and is_currency(code.upper())
+
+
 def _is_chargeable(price: object) -> bool:
     return type(price) is int and 0 < price <= MAX_AMOUNT
-
-
-Prices = Mapping[tuple[str, str], tuple[str, ...]]
-
-
-def sold_as(price_id: str | None, prices: Prices) -> tuple[Plan, Interval] | None:
-    """The plan and interval that a price of Stripe's stands for; None for a price not ours."""
-    for (plan_id, interval), ids in prices.items():
-        if price_id in ids:
-            return BY_ID[plan_id], "yearly" if interval == "yearly" else "monthly"
-    return None
-
-
-def gives_access(
-    status: str | None, past_due_since: datetime | None, *, at: datetime, grace: timedelta
-) -> bool:
-    """Whether a subscription in this status gives its plan.
-
-    The status decides, not the clock: Stripe says when a period has ended without being paid.
-    Only the grace of a payment that failed is counted here. An unknown status gives nothing.
-    """
-    if status in ("active", "trialing"):
-        return True
-    return status == "past_due" and past_due_since is not None and at < past_due_since + grace
-
-
-def granted(
-    *,
-    status: str | None,
-    price_id: str | None,
-    past_due_since: datetime | None,
-    at: datetime,
-    grace: timedelta,
-    prices: Prices,
-) -> Plan:
-    """The plan that these columns give; the free one in every doubt, never a crash."""
-    sold = sold_as(price_id, prices)
-    if sold and gives_access(status, past_due_since, at=at, grace=grace):
-        return sold[0]
-    return FREE

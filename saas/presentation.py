@@ -13,7 +13,6 @@ from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, current_app, request
 from markupsafe import Markup, escape
 
-from saas import plans
 from saas.charges import Discount, Recurring
 
 
@@ -55,8 +54,12 @@ _WITHOUT_DECIMALS = frozenset(
 _THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 
 
-def money(units: int, currency: str = plans.CURRENCY) -> str:
-    """A price as people write it: $15, $12.50, ¥1,500. `units` are the currency's smallest."""
+def money(units: int, currency: str | None = None) -> str:
+    """A price as people write it: $15, $12.50, ¥1,500. `units` are the currency's smallest.
+
+    The currency is the catalogue's unless another one is named.
+    """
+    currency = currency or current_app.config["CATALOGUE"].currency
     value = _value(units, currency)
     return _formatted(value, currency, 0 if value == value.to_integral_value() else None)
 

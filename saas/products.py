@@ -1,67 +1,18 @@
-"""The declaration by which a product's package adds itself to the starter.
-
-The package (`product/` by default) holds one object named `product`. The sidebar and the dashboard
-read the product's links and tiles from it, and its blueprints and templates are registered.
-"""
+"""The product that this application runs: loaded, checked, and read by the starter's pages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Blueprint, Flask, current_app, render_template
+from flask import Flask, current_app, render_template
 from flask.helpers import get_root_path
 from jinja2 import ChoiceLoader, FileSystemLoader, TemplateNotFound
 from markupsafe import Markup
 
-
-class ProductError(Exception):
-    """The declaration of the product cannot be used; the message names the entry."""
-
-
-@dataclass(frozen=True)
-class NavigationLink:
-    """A link in the sidebar of the signed-in pages. `icon` is a name of `assets/icons.txt`."""
-
-    endpoint: str
-    label: str
-    icon: str
-
-
-@dataclass(frozen=True)
-class Tile:
-    """A card on the dashboard: a template, and a function that gives its variables for a `User`."""
-
-    template: str
-    context: Callable[[Any], Mapping[str, object]]
-
-
-@dataclass(frozen=True)
-class NextStep:
-    """A line under "What to do next" on the dashboard."""
-
-    endpoint: str
-    title: str
-    text: str
-    icon: str
-
-
-@dataclass(frozen=True)
-class Product:
-    """What a product adds: its routes, and where our pages lead to them.
-
-    `import_name` is the package's `__name__`. A file in its folder `templates/` replaces the
-    starter's template of the same path.
-    """
-
-    import_name: str
-    blueprints: tuple[Blueprint, ...] = ()
-    navigation: tuple[NavigationLink, ...] = ()
-    tiles: tuple[Tile, ...] = ()
-    next_steps: tuple[NextStep, ...] = ()
+from saas.declaration import NavigationLink, NextStep, Product, ProductError
+from saas.plans import Catalogue, Interval, Plan
 
 
 def load(package: str) -> Product:
@@ -74,7 +25,7 @@ def load(package: str) -> Product:
         raise ProductError(f"There is no package {package}.") from None
     if not isinstance(declared, Product):
         raise ProductError(
-            f"{package}/__init__.py must declare `product = Product(...)`; see saas/products.py."
+            f"{package}/__init__.py must declare `product = Product(...)`; see saas/declaration.py."
         )
     return declared
 
@@ -92,13 +43,23 @@ def init_app(app: Flask, product: Product) -> None:
     app.extensions["product"] = product
     for blueprint in product.blueprints:
         app.register_blueprint(blueprint)
-    app.context_processor(lambda: {"product": product})
+    app.context_processor(lambda: {"product": product, "catalogue": catalogue()})
     _check(app, product)
 
 
 def current() -> Product:
     """Return the declaration of the product that this application runs."""
     return cast("Product", current_app.extensions["product"])
+
+
+def catalogue() -> Catalogue:
+    """Return the plans that this application sells."""
+    return cast("Catalogue", current_app.config["CATALOGUE"])
+
+
+def sold_as(price_id: str | None) -> tuple[Plan, Interval] | None:
+    """Return the plan and interval that a price of Stripe stands for; None for other prices."""
+    return catalogue().sold_as(price_id, current_app.config["STRIPE_PRICES"])
 
 
 def render_tiles(user: Any) -> list[Markup]:
@@ -118,6 +79,14 @@ def _check(app: Flask, product: Product) -> None:
         if link.icon not in icons:
             raise ProductError(
                 f"{product.import_name}: {link!r} has an unknown icon; see assets/icons.txt."
+            )
+    for endpoint, view in app.view_functions.items():
+        required = getattr(view, "required_plan", None)
+        if required is not None and required not in product.catalogue.by_id:
+            plans = ", ".join(product.catalogue.by_id)
+            raise ProductError(
+                f"{product.import_name}: the view {endpoint} requires the plan {required!r}; "
+                f"the catalogue has {plans}."
             )
     for tile in product.tiles:
         try:

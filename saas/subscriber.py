@@ -9,7 +9,7 @@ from flask import current_app
 from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
-from saas import plans
+from saas import plans, products
 from saas.charges import NextInvoice, Recurring
 from saas.database import UTCDateTime, now
 
@@ -80,7 +80,7 @@ class Subscriber:
     @property
     def plan(self) -> plans.Plan:
         """The plan that this person may use now."""
-        return plans.granted(
+        return products.catalogue().granted(
             status=self.stripe_subscription_status,
             price_id=self.stripe_price_id,
             past_due_since=self.stripe_past_due_since,
@@ -125,7 +125,7 @@ class Subscriber:
     @property
     def subscribed_to(self) -> tuple[plans.Plan, plans.Interval] | None:
         """Plan and interval of the subscription, whether or not it gives access now."""
-        return plans.sold_as(self.stripe_price_id, current_app.config["STRIPE_PRICES"])
+        return products.sold_as(self.stripe_price_id)
 
     @property
     def interval(self) -> plans.Interval | None:

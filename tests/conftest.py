@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import random
 import secrets
@@ -21,12 +22,14 @@ from flask_migrate import upgrade
 from playwright.sync_api import Browser, sync_playwright
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from saas import create_app
+from saas import create_app, products
 from saas.billing import setup
 from saas.config import from_env
 from saas.database import db
+from saas.plans import Catalogue, Plan
 from saas.sandbox import create_sandbox
 from tests import postgres
+from tests.harness.sample_product import product as sample_product
 from tests.visitor import Visitor
 
 CHROMIUM = "/usr/bin/chromium"
@@ -35,6 +38,7 @@ _QUIET = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 os.environ["FLASK_SKIP_DOTENV"] = "1"  # what `make run` and its user wrote is not for tests
+PRODUCT = sample_product.import_name
 SECRET = "a-secret-for-tests-of-more-than-32-characters"
 
 
@@ -47,10 +51,10 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def settings(**changes: str) -> dict[str, Any]:
+def settings(product: str = PRODUCT, /, **changes: str) -> dict[str, Any]:
     """The configuration of a test application, from the environment that it would have."""
     env = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
-    return from_env({**env, **changes})
+    return from_env({**env, **changes}, products.load(product))
 
 
 def own_env(**env: str) -> dict[str, str]:
@@ -152,10 +156,16 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def product_package() -> str:
+    """The product that is tested: the sample one, or in `product/tests` your own."""
+    return PRODUCT
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory, product_package: str) -> Path:
     """A migrated, empty SQLite database, to copy."""
     path = tmp_path_factory.mktemp("template") / "app.db"
-    migrate(f"sqlite:///{path}")
+    migrate(f"sqlite:///{path}", product_package)
     return path
 
 
@@ -166,16 +176,16 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: str) -> Iterator[str]:
+def migrated_postgres(postgres_server: str, product_package: str) -> Iterator[str]:
     """A migrated, empty PostgreSQL database, to copy."""
     with postgres.database(postgres_server) as url:
-        migrate(url)
+        migrate(url, product_package)
         yield url
 
 
-def migrate(url: str) -> None:
+def migrate(url: str, product: str = PRODUCT) -> None:
     """Bring a database up to date."""
-    app = create_app(settings(DATABASE_URL=url))
+    app = create_app(settings(product, DATABASE_URL=url), product)
     with app.app_context():
         upgrade(revision="heads")
     close(app)
@@ -202,13 +212,18 @@ both_databases = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def make_app(database_url: str, sandbox: str) -> Iterator[Callable[..., Flask]]:
+def make_app(
+    database_url: str, sandbox: str, product_package: str
+) -> Iterator[Callable[..., Flask]]:
     """Makes applications on this test's database; `APP_URL` and the like are changed by keyword."""
     with ExitStack() as stack:
 
-        def make(product: str = "product", **changes: str) -> Flask:
+        def make(product: str = product_package, **changes: str) -> Flask:
             app = create_app(
-                settings(**{"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, **changes}),
+                settings(
+                    product,
+                    **{"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, **changes},
+                ),
                 product,
             )
             stack.callback(close, app)
@@ -254,6 +269,26 @@ class Shop:
     def visitor(self) -> Visitor:
         self.visitors.append(Visitor(self.url, self.sandbox))
         return self.visitors[-1]
+
+    def change_plan(self, plan_id: str, **changes: Any) -> Plan:
+        """Sell a plan otherwise from now on; the new plan. What is at Stripe stays as it is."""
+        sold: Catalogue = self.app.config["CATALOGUE"]
+        changed = dataclasses.replace(sold.by_id[plan_id], **changes)
+        plans = tuple(changed if plan.id == plan_id else plan for plan in sold.plans)
+        self.app.config["CATALOGUE"] = dataclasses.replace(sold, plans=plans)
+        return changed
+
+    @property
+    def lowest_plan(self) -> str:
+        """The id of the lowest plan that is sold by the month."""
+        sold: Catalogue = self.app.config["CATALOGUE"]
+        return next(plan.id for plan in sold.for_sale if plan.monthly)
+
+    @property
+    def price_variables(self) -> dict[str, str]:
+        """The prices, for the environment of another process."""
+        names = self.app.config["CATALOGUE"].price_variables
+        return {f"SANDBOX_{names[key]}": price for key, price in self.price.items()}
 
     @property
     def price(self) -> dict[tuple[str, str], str]:

@@ -2,111 +2,114 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 import pytest
 
-from saas import plans
-from saas.config import ROOT
-from saas.plans import BUSINESS, PRO, STARTER, Plan
-from tests.conftest import Shop, own_env
+from saas.config import ConfigError, from_env
+from saas.declaration import Product
+from saas.plans import Catalogue, Plan
+from tests.conftest import SECRET, Shop, sample_product
+from tests.harness.sample_product.catalogue import HOBBY, SOLO, TEAM, catalogue
 from tests.visitor import Visitor
 
 
-def team(**changes: Any) -> Plan:
-    given = {"id": "team", "name": "Team", "summary": "", "rank": 3, "features": (), **changes}
+def club(**changes: Any) -> Plan:
+    given = {"id": "club", "name": "Club", "summary": "", "rank": 4, "features": (), **changes}
     return Plan(**given)
+
+
+def selling(*more: Plan) -> Product:
+    """The sample product with further plans."""
+    sold = dataclasses.replace(catalogue, plans=(*catalogue.plans, *more))
+    return dataclasses.replace(sample_product, catalogue=sold)
 
 
 @pytest.mark.parametrize(
     ("plan", "said"),
     [
-        (team(monthly=0), ["'team'", "monthly=0", "above 0"]),
-        (team(monthly=9900, yearly=0), ["'team'", "yearly=0"]),
-        (team(yearly=-1), ["'team'", "yearly=-1"]),
-        (team(monthly=15.0), ["monthly=15.0", "whole number"]),
-        (team(monthly=True), ["monthly=True"]),
-        (team(monthly="1500"), ["monthly='1500'"]),
-        (team(), ["'team'", "no price"]),
-        (team(free=True, monthly=900), ["'team'", "free=True and a price"]),
-        (team(free=True), ["Exactly one plan", "starter, team"]),
-        (team(id="pro-plus", monthly=900), ["'pro-plus'", "underscores"]),
-        (team(id="Team", monthly=900), ["'Team'", "lower-case"]),
-        (team(id="2nd", monthly=900), ["'2nd'"]),
-        (team(id="größe", monthly=900), ["'größe'"]),
-        (team(id="", monthly=900), ["''"]),
-        (team(id="pro", monthly=900), ["Two plans have the id 'pro'"]),
-        (team(monthly=100_000_000), ["'team'", "99999999"]),
-        (team(monthly=900, rank=0), ["'team'", "rank=0", "above 0"]),
-        (team(monthly=900, rank="1"), ["'team'", "rank='1'"]),
-        (team(monthly=900, name=" "), ["'team'", "name=' '"]),
-        (team(monthly=900, features="abc"), ["'team'", "features='abc'"]),
-        (team(monthly=900, quotas={"cards": "10"}), ["'team'", "'cards'", "'10'"]),
-        (team(monthly=900, quotas={"cards": -1}), ["'team'", "-1"]),
-        (team(free=True, trial_days=3), ["'team'", "free=True and trial_days"]),
-        (team(monthly=900, trial_days=-1), ["'team'", "trial_days=-1"]),
-        (team(monthly=900, trial_days=731), ["'team'", "trial_days=731", "730"]),
+        (club(monthly=0), ["'club'", "monthly=0", "above 0"]),
+        (club(monthly=9900, yearly=0), ["'club'", "yearly=0"]),
+        (club(yearly=-1), ["'club'", "yearly=-1"]),
+        (club(monthly=15.0), ["monthly=15.0", "whole number"]),
+        (club(monthly=True), ["monthly=True"]),
+        (club(monthly="1500"), ["monthly='1500'"]),
+        (club(), ["'club'", "no price"]),
+        (club(free=True, monthly=900), ["'club'", "free=True and a price"]),
+        (club(free=True), ["Exactly one plan", "hobby, club"]),
+        (club(id="solo-plus", monthly=900), ["'solo-plus'", "underscores"]),
+        (club(id="Club", monthly=900), ["'Club'", "lower-case"]),
+        (club(id="2nd", monthly=900), ["'2nd'"]),
+        (club(id="größe", monthly=900), ["'größe'"]),
+        (club(id="", monthly=900), ["''"]),
+        (club(id="solo", monthly=900), ["Two plans have the id 'solo'"]),
+        (club(monthly=100_000_000), ["'club'", "99999999"]),
+        (club(monthly=900, rank=0), ["'club'", "rank=0", "above 0"]),
+        (club(monthly=900, rank="1"), ["'club'", "rank='1'"]),
+        (club(monthly=900, name=" "), ["'club'", "name=' '"]),
+        (club(monthly=900, features="abc"), ["'club'", "features='abc'"]),
+        (club(monthly=900, quotas={"cards": "10"}), ["'club'", "'cards'", "'10'"]),
+        (club(monthly=900, quotas={"cards": -1}), ["'club'", "-1"]),
+        (club(free=True, trial_days=3), ["'club'", "free=True and trial_days"]),
+        (club(monthly=900, trial_days=-1), ["'club'", "trial_days=-1"]),
+        (club(monthly=900, trial_days=731), ["'club'", "trial_days=731", "730"]),
     ],
     ids=lambda value: "" if isinstance(value, list) else f"{value.id} {value.prices}",
 )
 def test_a_plan_that_cannot_be_sold_is_named_with_its_field(plan: Plan, said: list[str]) -> None:
-    problems = plans.problems((STARTER, PRO, BUSINESS, plan))
+    problems = Catalogue("eur", (*catalogue.plans, plan)).problems()
 
     assert any(all(part in problem for part in said) for problem in problems), problems
 
 
 def test_a_plan_of_one_interval_is_in_order_and_no_free_plan_is_not() -> None:
-    assert plans.problems((STARTER, team(monthly=9900), team(id="year", yearly=9900))) == []
-    assert plans.problems((PRO, BUSINESS)) == ["Exactly one plan must have free=True, not 0."]
+    good = Catalogue("eur", (HOBBY, club(monthly=9900), club(id="year", yearly=9900)))
+    assert good.problems() == []
+    bad = Catalogue("eur", (SOLO, TEAM))
+    assert bad.problems() == ["Exactly one plan must have free=True, not 0."]
 
 
-def start_with(tmp_path: Path, *lines: str) -> subprocess.CompletedProcess[str]:
-    """Read the settings of a copy whose catalogue has these plans more; what it then says."""
-    shutil.copytree(ROOT / "saas", tmp_path / "saas", ignore=shutil.ignore_patterns("static"))
-    catalogue = tmp_path / "saas" / "plans.py"
-    names = ", ".join(line.partition(" ")[0] for line in lines)
-    before, after = catalogue.read_text().split("CATALOGUE: ")
-    sold = after.replace("BUSINESS)", f"BUSINESS, {names})", 1)
-    catalogue.write_text(before + "\n".join(lines) + f"\nCATALOGUE: {sold}")
-    code = (
-        "import os; from saas.config import ConfigError, PRICE_VARIABLES, from_env\n"
-        "try: from_env(os.environ)\nexcept ConfigError as error: print(error)\n"
-        "print(*PRICE_VARIABLES.values())"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=own_env(), capture_output=True, text=True
-    )
+def test_an_odd_catalogue_is_refused_at_start_by_all_its_problems() -> None:
+    odd = selling(club(id="solo-plus", monthly=9900), club(id="gift", monthly=0))
+
+    with pytest.raises(ConfigError) as refused:
+        from_env({"SECRET_KEY": SECRET}, odd)
+
+    said = str(refused.value)
+    assert "sample_product/catalogue.py: The plan id 'solo-plus' must be lower-case letters" in said
+    assert "The plan 'gift' has monthly=0" in said
 
 
-def test_starting_with_an_odd_catalogue_says_what_is_wrong_with_it(tmp_path: Path) -> None:
-    done = start_with(
-        tmp_path,
-        'PLUS = Plan("pro-plus", "Pro Plus", "", rank=3, features=(), monthly=9900)',
-        'GIFT = Plan("gift", "Gift", "", rank=4, features=(), monthly=0)',
-        'YEAR = Plan("year", "Year", "", rank=5, features=(), yearly=99000)',
-    )
+def test_a_new_plan_has_variables_for_what_it_is_sold_as() -> None:
+    product = selling(club(id="year", yearly=99000))
+    given = {"STRIPE_YEAR_YEARLY_PRICE_ID": "prod_1", "STRIPE_YEAR_MONTHLY_PRICE_ID": "prod_1"}
 
-    assert done.stderr == ""
-    assert "saas/plans.py: The plan id 'pro-plus' must be lower-case letters" in done.stdout
-    assert "The plan 'gift' has monthly=0" in done.stdout
-    assert "STRIPE_YEAR_YEARLY_PRICE_ID" in done.stdout
-    assert "STRIPE_YEAR_MONTHLY_PRICE_ID" not in done.stdout
+    with pytest.raises(ConfigError) as refused:
+        from_env({"SECRET_KEY": SECRET, **given}, product)
+
+    assert list(refused.value.problems) == ["STRIPE_YEAR_YEARLY_PRICE_ID"]
+    assert "must start with price_" in str(refused.value)
+
+
+@pytest.mark.parametrize("currency", ["EUR", "euro", "", "xxy", None])
+def test_a_currency_that_does_not_exist_is_named(currency: Any) -> None:
+    (problem,) = Catalogue(currency, catalogue.plans).problems()
+
+    assert problem.startswith(f"CURRENCY is {currency!r}")
+
+
+def test_two_highlighted_plans_are_named() -> None:
+    odd = Catalogue("eur", (*catalogue.plans, club(monthly=900, highlighted=True)))
+
+    assert odd.problems() == ["At most one plan must have highlighted=True, not 2 (solo, club)."]
 
 
 @pytest.fixture
-def one_interval_each() -> Iterator[None]:
-    """Pro by the month alone, Business by the year alone."""
-    kept = PRO.yearly, BUSINESS.monthly
-    object.__setattr__(PRO, "yearly", None)
-    object.__setattr__(BUSINESS, "monthly", None)
-    yield
-    object.__setattr__(PRO, "yearly", kept[0])
-    object.__setattr__(BUSINESS, "monthly", kept[1])
+def one_interval_each(shop: Shop) -> None:
+    """Solo by the month alone, Team by the year alone."""
+    shop.change_plan("solo", yearly=None)
+    shop.change_plan("team", monthly=None)
 
 
 def test_only_the_named_intervals_are_shown_and_sold(
@@ -114,18 +117,18 @@ def test_only_the_named_intervals_are_shown_and_sold(
 ) -> None:
     for interval in ("monthly", "yearly"):
         told = " ".join(visitor.visit(f"/pricing?interval={interval}").text.split())
-        assert "$15 a month Billed every month" in told
-        assert "$300 a year Billed every year" in told
+        assert "€15 a month Billed every month" in told
+        assert "€300 a year Billed every year" in told
         assert "Start for free" in told
-        assert told.count("$0") == 1  # the free plan's
+        assert told.count("€0") == 1  # the free plan's
         assert "% less" not in told
 
     visitor.sign_in("ann@example.com")
     page = visitor.visit("/pricing")
     sold = {(f.fields["plan"], f.fields["interval"]) for f in page.forms if "plan" in f.fields}
-    assert sold == {("pro", "monthly"), ("business", "yearly")}
+    assert sold == {("solo", "monthly"), ("team", "yearly"), ("agency", "yearly")}
     told = visitor.submit(
-        "/billing/checkout", having={"plan": "pro", "interval": "monthly"}, interval="yearly"
+        "/billing/checkout", having={"plan": "solo", "interval": "monthly"}, interval="yearly"
     ).text
-    assert "Pro is billed monthly only." in told
-    assert "a month" in visitor.visit("/dashboard/cards").text
+    assert "Solo is billed monthly only." in told
+    assert "a month" in visitor.visit("/dashboard/reports").text

@@ -12,14 +12,15 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
-from saas.config import PRICE_VARIABLES, ROOT
+from saas.config import ROOT
 from tests.conftest import SECRET, Shop, own_env
+from tests.harness.sample_product.catalogue import catalogue
 from tests.test_config import PRODUCTION
 
 
 def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", *arguments],
+        [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi", *arguments],
         cwd=ROOT, env=own_env(**env), capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -164,9 +165,9 @@ def test_demo_people_are_completed_when_a_run_was_cut_short(
 ) -> None:
     shop.app.instance_path = str(tmp_path)
     runner = shop.app.test_cli_runner()
-    runner.invoke(args=["users", "create", "pro@example.com"])
+    runner.invoke(args=["users", "create", "solo@example.com"])
     for key, ids in shop.app.config["STRIPE_PRICES"].items():
-        monkeypatch.setenv(f"SANDBOX_{PRICE_VARIABLES[key]}", ids[0])
+        monkeypatch.setenv(f"SANDBOX_{catalogue.price_variables[key]}", ids[0])
     monkeypatch.setenv("SECRET_KEY", SECRET)
     monkeypatch.setenv("SAAS_ENV", "test")
     for name in ("APP_URL", "SANDBOX_URL", "DATABASE_URL"):
@@ -176,7 +177,7 @@ def test_demo_people_are_completed_when_a_run_was_cut_short(
     seeded = runner.invoke(args=["seed"])
 
     assert seeded.exit_code == 0, seeded.output
-    assert "pro@example.com        user   Pro" in seeded.output
+    assert "solo@example.com       user   Solo" in seeded.output
 
 
 def test_demo_data_never_reaches_a_real_stripe(tmp_path: Path) -> None:

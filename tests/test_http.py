@@ -60,7 +60,7 @@ def test_the_sandbox_is_asked_directly_and_with_our_keys(
     shop: Shop, proxied: list[tuple[str, str]]
 ) -> None:
     with shop.app.test_request_context():
-        assert gateway.prices_by_lookup_key(["pro_monthly"]), "Stripe took our key"
+        assert gateway.prices_by_lookup_key(["solo_monthly"]), "Stripe took our key"
         transports.send(LETTER, uuid.uuid4())
         for provider in ("google", "github"):
             assert oauth.address_of(begun(provider), "http://localhost/back")
@@ -79,7 +79,7 @@ def test_services_outside_are_asked_through_the_proxy(
 
     with app.test_request_context():
         with pytest.raises(gateway.Unavailable):
-            gateway.prices_by_lookup_key(["pro_monthly"])
+            gateway.prices_by_lookup_key(["solo_monthly"])
         with pytest.raises(OSError, match="502"):
             transports.send(LETTER, uuid.uuid4())
         with pytest.raises(Refused):

@@ -222,6 +222,7 @@ def test_two_migrations_at_once_wait_for_each_other(
 _OPEN_AT_ONCE = """
 import multiprocessing, os, sys
 from saas import create_app
+from product import product
 from saas.config import from_env
 from saas.database import db
 
@@ -233,7 +234,7 @@ def connect(barrier, engines):
 engines = []
 for number in range(40):
     url = f"sqlite:///{sys.argv[1]}/{number}.db"
-    settings = from_env({**os.environ, "SAAS_ENV": "test", "DATABASE_URL": url})
+    settings = from_env({**os.environ, "SAAS_ENV": "test", "DATABASE_URL": url}, product)
     with create_app(settings).app_context():
         engines.append(db.engine)
 fork = multiprocessing.get_context("fork")

@@ -167,11 +167,12 @@ def served() -> Iterator[tuple[str, float]]:
 
 def addresses(env: dict[str, str]) -> list[str]:
     """Signed paths of a hundred cards to begin with, and of as many as are measured."""
+    from product import product
     from saas import create_app
     from saas.config import from_env
     from saas.og.links import card_url
 
-    app = create_app(from_env(env))
+    app = create_app(from_env(env, product))
     with app.test_request_context():
         site = len(app.config["APP_URL"])
         cards = map(_card, range(100 + REQUESTS))

@@ -14,7 +14,7 @@ from flask_login import current_user, login_required
 from sqlalchemy import ForeignKey, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from saas import database, plans
+from saas import database, products
 from saas.auth.models import User
 from saas.database import Model, db, now
 
@@ -59,18 +59,17 @@ def plan_required(
     Anonymous people are asked to sign in; others get a page (403) that says what is missing, with
     `feature` as its subject, and leads to the plan.
     """
-    if plan_id not in plans.BY_ID:
-        raise ValueError(f"saas/plans.py has no plan {plan_id!r}, only {', '.join(plans.BY_ID)}")
-    required = plans.BY_ID[plan_id]
 
     def guard(view: Callable[Args, T]) -> Callable[Args, T | tuple[str, int]]:
         @wraps(view)
         @login_required
         def guarded(*args: Args.args, **kwargs: Args.kwargs) -> T | tuple[str, int]:
+            required = products.catalogue().by_id[plan_id]
             if current_user.plan.includes(required):
                 return view(*args, **kwargs)
             return render_template("billing/upgrade.html", required=required, feature=feature), 403
 
+        guarded.required_plan = plan_id  # type: ignore[attr-defined]  # checked at start
         return guarded
 
     return guard
@@ -87,8 +86,8 @@ def use(person: User, feature: str) -> None:
 
     Where a view does not catch it, people read a page that says so.
     """
-    if not any(feature in plan.quotas for plan in plans.CATALOGUE):
-        raise ValueError(f"no plan in saas/plans.py has a quota {feature!r}")
+    if feature not in products.catalogue().quotas:
+        raise ValueError(f"no plan of the catalogue has a quota {feature!r}")
     limit = person.plan.quota(feature)
     month = _month(now())
     with database.writing():

@@ -9,7 +9,7 @@ from functools import partial
 from flask import current_app
 from sqlalchemy import update
 
-from saas import database, plans, security
+from saas import database, products, security
 from saas.auth.models import User
 from saas.billing import addressing, gateway, ownership, subscriptions
 from saas.database import db
@@ -36,7 +36,7 @@ def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
         return manage(person, price)
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
-    trial = person.trial_days(plans.BY_ID[plan_id])
+    trial = person.trial_days(products.catalogue().by_id[plan_id])
     return _checkout(person, price, trial, f"{nonce}:{price}:{trial}", back)
 
 

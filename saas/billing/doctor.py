@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas import security
+from saas import products, security
 from saas.auth.models import User
 from saas.billing import deliveries, gateway, setup
 from saas.billing.findings import SETUP, Finding, Findings
 from saas.billing.gateway import Price
-from saas.config import PRICE_VARIABLES
 from saas.database import db, now
 from saas.presentation import exact_amount
 from saas.subscriber import LIVE_STATUSES
@@ -109,7 +108,7 @@ def _account() -> Findings:
 
 def _prices() -> Findings:
     configured = current_app.config["STRIPE_PRICES"]
-    for key, name in PRICE_VARIABLES.items():
+    for key, name in products.catalogue().price_variables.items():
         if not configured.get(key):
             yield Finding("prices", f"{name} is missing: nobody can buy it.", SETUP)
         for number, price_id in enumerate(configured.get(key, ())):
@@ -140,10 +139,10 @@ def _odd(key: tuple[str, str], price: Price) -> str | None:
         return "is archived at Stripe: nobody can buy it."
     if price.interval != interval:
         return f"is not paid each {interval}."
-    if (price.cents, price.currency) != (units, gateway.CURRENCY):
+    if (price.cents, price.currency) != (units, products.catalogue().currency):
         return (
             f"costs {exact_amount(price.cents, price.currency)}, and the pricing page says "
-            f"{exact_amount(units, gateway.CURRENCY)}."
+            f"{exact_amount(units, products.catalogue().currency)}."
         )
     return None
 

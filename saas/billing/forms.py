@@ -8,23 +8,25 @@ from wtforms import HiddenField, SelectField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
 from wtforms.validators import Regexp, ValidationError
 
-from saas import plans
+from saas import plans, products
 from saas.security import Form
+
+
+def _plans_for_sale() -> list[SelectChoice]:
+    return [SelectChoice(plan.id, plan.name) for plan in products.catalogue().for_sale]
 
 
 class CheckoutForm(Form):
     """A plan of the catalogue. The nonce names the page, so that a double click buys once."""
 
-    plan = SelectField(
-        "Plan", choices=[SelectChoice(plan.id, plan.name) for plan in plans.FOR_SALE]
-    )
+    plan = SelectField("Plan", choices=_plans_for_sale)
     interval = SelectField(
         "Billed", choices=[SelectChoice(interval, interval) for interval in plans.INTERVALS]
     )
 
     def validate_interval(self, field: SelectField) -> None:
         """Only what the catalogue names is sold."""
-        plan = plans.BY_ID.get(self.plan.data)
+        plan = products.catalogue().by_id.get(self.plan.data)
         if plan and field.data in plans.INTERVALS and field.data not in plan.prices:
             sold = " or ".join(plan.prices)
             raise ValidationError(f"{plan.name} is billed {sold} only.")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from flask import current_app
 from sqlalchemy import select, update
 
-from saas import database, plans
+from saas import database, products
 from saas.auth.models import User
 from saas.billing import gateway
 from saas.billing.models import Installation
@@ -40,8 +40,7 @@ def is_ours(subscription: gateway.Subscription) -> bool:
     """Whether a subscription carries our marks or a price of the catalogue."""
     if subscription.metadata.get("installation") == str(installation_key()):
         return True
-    prices = current_app.config["STRIPE_PRICES"]
-    return any(plans.sold_as(price, prices) for price in subscription.price_ids)
+    return any(map(products.sold_as, subscription.price_ids))
 
 
 def adopt(customer_id: str) -> uuid.UUID | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from saas import plans
+from saas import products
 from saas.billing import recurring
 from saas.billing.gateway import Overdue, Subscription
 from saas.subscriber import LIVE_STATUSES, SYNCED
@@ -17,17 +17,15 @@ _RECURRING = ("incomplete", *LIVE_STATUSES)  # what has ended recurs no more
 NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
 
 
-def columns_for(
-    found: list[Subscription], prices: plans.Prices, overdue: Overdue | None = None
-) -> dict[str, Any]:
+def columns_for(found: list[Subscription], overdue: Overdue | None = None) -> dict[str, Any]:
     """The columns that a customer's subscriptions give, by the written rank.
 
     `overdue` is what the chosen one owes; it counts where that is past due.
     """
-    chosen = choose(found, prices)
+    chosen = choose(found)
     if chosen is None:
         return dict(NOTHING)
-    price = _plan_price(chosen, prices)
+    price = _plan_price(chosen)
     costs = recurring.of(chosen, price) if chosen.status in _RECURRING else None
     owed = (overdue or Overdue()) if chosen.status == "past_due" else None
     return {
@@ -42,19 +40,19 @@ def columns_for(
     }
 
 
-def choose(found: list[Subscription], prices: plans.Prices) -> Subscription | None:
+def choose(found: list[Subscription]) -> Subscription | None:
     """The one of several subscriptions that counts."""
-    return max(found, key=lambda each: rank(each, prices), default=None)
+    return max(found, key=rank, default=None)
 
 
-def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
+def rank(subscription: Subscription) -> tuple[Any, ...]:
     """Which of several subscriptions of ours counts: the highest.
 
     One that is paid and gives a plan, one that gives it in its grace, one that lives, one with a
     price of the catalogue, of those that live the higher plan, then the newest.
     """
     is_live = subscription.status in LIVE_STATUSES
-    sold = [plan for price in subscription.price_ids if (plan := plans.sold_as(price, prices))]
+    sold = [plan for price in subscription.price_ids if (plan := products.sold_as(price))]
     is_sold = bool(sold)
     return (
         is_sold and subscription.status in ("active", "trialing"),
@@ -67,12 +65,12 @@ def rank(subscription: Subscription, prices: plans.Prices) -> tuple[Any, ...]:
     )
 
 
-def _plan_price(subscription: Subscription, prices: plans.Prices) -> str | None:
+def _plan_price(subscription: Subscription) -> str | None:
     """The price that stands for a plan; of several the highest plan, an unknown one otherwise."""
     known = [
         (sold[0].rank, price)
         for price in subscription.price_ids
-        if (sold := plans.sold_as(price, prices))
+        if (sold := products.sold_as(price))
     ]
     if known:
         return max(known)[1]

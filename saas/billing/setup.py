@@ -17,10 +17,9 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
-from saas import plans, security
+from saas import products, security
 from saas.billing import gateway, webhooks
 from saas.billing.gateway import Endpoint, Portal, Price
-from saas.config import PRICE_VARIABLES
 from saas.plans import Plan
 from saas.presentation import exact_amount
 
@@ -56,7 +55,8 @@ def set_up(prefix: str = "") -> dict[str, str]:
     by_product: dict[str, list[str]] = defaultdict(list)
     for price in prices.values():
         by_product[price.product_id].append(price.id)
-    variables = {PRICE_VARIABLES[key]: _with_older(key, price.id) for key, price in prices.items()}
+    names = products.catalogue().price_variables
+    variables = {names[key]: _with_older(key, price.id) for key, price in prices.items()}
     variables["STRIPE_PORTAL_CONFIGURATION_ID"] = gateway.ensure_portal_configuration(
         PORTAL_LABEL, by_product
     )
@@ -125,7 +125,7 @@ def is_out_of_reach() -> bool:
 
 
 def _existing_prices() -> dict[tuple[str, str], Price | None]:
-    return {key: _existing_price(key) for key in PRICE_VARIABLES}
+    return {key: _existing_price(key) for key in products.catalogue().price_variables}
 
 
 def _existing_price(key: tuple[str, str]) -> Price | None:
@@ -147,7 +147,7 @@ def _existing_price(key: tuple[str, str]) -> Price | None:
 def _ensure_price(key: tuple[str, str], existing: Price | None) -> Price:
     lookup_key = _lookup_key(*key)
     if existing is None:
-        product_id = _product_id(plans.BY_ID[key[0]])
+        product_id = _product_id(products.catalogue().by_id[key[0]])
         return gateway.create_price(product_id, lookup_key, *terms(key))
     if existing.lookup_key != lookup_key:
         return gateway.give_lookup_key(existing.id, lookup_key)
@@ -159,9 +159,9 @@ def _with_own_product(prices: Mapping[tuple[str, str], Price | None]) -> list[Pl
     ours = {
         plan_id
         for (plan_id, _), price in prices.items()
-        if price is None or price.product_id == _product_id(plans.BY_ID[plan_id])
+        if price is None or price.product_id == _product_id(products.catalogue().by_id[plan_id])
     }
-    return [plans.BY_ID[plan_id] for plan_id in sorted(ours)]
+    return [products.catalogue().by_id[plan_id] for plan_id in sorted(ours)]
 
 
 def _with_older(key: tuple[str, str], price_id: str) -> str:
@@ -211,7 +211,8 @@ def _product_step(plan: Plan) -> Step:
 
 def _price_step(key: tuple[str, str], price: Price | None) -> Step:
     units, interval = terms(key)
-    what = f"price {_lookup_key(*key)}, {exact_amount(units, gateway.CURRENCY)} a {interval}"
+    amount = exact_amount(units, products.catalogue().currency)
+    what = f"price {_lookup_key(*key)}, {amount} a {interval}"
     if price is None:
         older = current_app.config["STRIPE_PRICES"].get(key, ())
         kept = f"; {', '.join(older)} goes on for who has it" if older else ""
@@ -249,7 +250,7 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
 def terms(key: tuple[str, str]) -> tuple[int, str]:
     """What a plan costs, in the currency's smallest unit, and Stripe's word for the interval."""
     plan_id, interval = key
-    return plans.BY_ID[plan_id].prices[interval], STRIPE_INTERVAL[interval]
+    return products.catalogue().by_id[plan_id].prices[interval], STRIPE_INTERVAL[interval]
 
 
 def _product_id(plan: Plan) -> str:

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import update
 
-from saas import database, plans
+from saas import database, products
 from saas.auth.models import User
 from saas.billing import gateway, ledger, letters, ownership, ranking
 from saas.billing.gateway import Overdue, Subscription
@@ -110,14 +109,14 @@ def _fetch(person: User) -> Answer | None:
     except gateway.Gone:
         return None
     found = [each for each in listed if ownership.is_ours(each)]
-    chosen = ranking.choose(found, current_app.config["STRIPE_PRICES"])
+    chosen = ranking.choose(found)
     if chosen is None or chosen.status not in ("past_due", "incomplete"):
         return Answer(found)
     return Answer(found, _overdue(person, chosen.id))
 
 
 def _with_next_invoice(answer: Answer | None) -> Answer | None:
-    chosen = ranking.choose(answer.found, current_app.config["STRIPE_PRICES"]) if answer else None
+    chosen = ranking.choose(answer.found) if answer else None
     if answer is None or chosen is None or chosen.status not in _INVOICED:
         return answer
     if not chosen.is_collected:  # invoices are made, and not charged
@@ -159,15 +158,15 @@ def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[S
 
     There is one when two pages were paid: in the same moment, or in a tab that was left open.
     """
-    prices, ours = current_app.config["STRIPE_PRICES"], str(ownership.installation_key())
+    ours = str(ownership.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
-    kept = max(live, key=lambda each: ranking.rank(each, prices), default=None)
+    kept = max(live, key=ranking.rank, default=None)
     return kept, [
         each
         for each in live
         if each is not kept
         and each.metadata.get("installation") == ours
-        and any(plans.sold_as(price, prices) for price in each.price_ids)
+        and any(map(products.sold_as, each.price_ids))
     ]
 
 
@@ -188,8 +187,7 @@ def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
             "stripe_customer_id": None,
             "stripe_customer_epoch": person.stripe_customer_epoch + 1,
         }
-    prices = current_app.config["STRIPE_PRICES"]
-    columns = ranking.columns_for(answer.found, prices, answer.overdue)
+    columns = ranking.columns_for(answer.found, answer.overdue)
     first_trial = _first_trial(answer.found)
     if first_trial and person.trial_used_at is None:
         columns["trial_used_at"] = first_trial  # stays, whatever becomes of the customer

@@ -9,7 +9,7 @@ from flask_login import current_user, login_required
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
-from saas import limits, patience, plans
+from saas import limits, patience, products
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
@@ -35,7 +35,7 @@ def overview() -> Answer:
         "billing/overview.html",
         plan=plan,
         interval=interval,
-        is_highest=plan.rank == max(each.rank for each in plans.FOR_SALE),
+        is_highest=products.catalogue().is_highest(plan),
         status_words=words.status(current_user),
         history=words.history(current_user.id),
     )

@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import func, select
 
 from saas import database
@@ -171,18 +170,14 @@ def _drift_of(person: User, listed: list[Listed], seen: Seen, next_invoice: bool
 
 def _agrees(person: User, found: list[Subscription]) -> bool:
     """Whether nothing on this page speaks against a person's columns."""
-    prices = current_app.config["STRIPE_PRICES"]
     ours = next((each for each in found if each.id == person.stripe_subscription_id), None)
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
         known = _as_known(person)
-        return all(
-            known is not None and ranking.rank(each, prices) < ranking.rank(known, prices)
-            for each in found
-        )
+        return all(known is not None and ranking.rank(each) < ranking.rank(known) for each in found)
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not
-    return ranking.columns_for(found, prices) == person.synced_columns
+    return ranking.columns_for(found) == person.synced_columns
 
 
 def _as_known(person: User) -> Subscription | None:

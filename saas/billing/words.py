@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import select
 
-from saas import plans
+from saas import products
 from saas.billing.models import SubscriptionChange
 from saas.charges import Recurring
 from saas.database import db
@@ -127,7 +126,7 @@ def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -
 
 
 def _name(price_id: str | None) -> str:
-    sold = plans.sold_as(price_id, current_app.config["STRIPE_PRICES"])
+    sold = products.sold_as(price_id)
     return f"{sold[0].name}, {sold[1]}" if sold else "another plan"
 
 

@@ -8,56 +8,36 @@ from typing import Any
 from flask import Response, current_app, render_template, request
 from flask_login import current_user
 
-from saas import plans, security
+from saas import plans, products, security
 from saas.billing.forms import CheckoutForm
 from saas.presentation import static
 from saas.site import bp, pages
 
-_QUESTIONS = (
-    ("Can I try it first?", "Yes. Starter is free, without a card and without an end date."),
-    (
-        "Can I change my plan later?",
-        "At any time, in both directions. What you have paid and not used is taken into account.",
-    ),
-    (
-        "How do I cancel?",
-        "With one button under Billing. You keep the plan until the end of what you have paid for.",
-    ),
-    (
-        "What happens when a payment fails?",
-        "You keep your plan for some days; a mail and a banner say until when, and what to do.",
-    ),
-    (
-        "Can I delete my account?",
-        "Yes, under Settings. The subscription is cancelled first, then everything we hold goes.",
-    ),
-)
-
 
 @bp.get("/")
 def home() -> Response:
-    return pages.public(partial(render_template, "site/home.html", plans=plans.CATALOGUE), "home")
+    return pages.public(partial(render_template, "site/home.html"), "home")
 
 
 @bp.get("/pricing")
 def pricing() -> Response:
     own = current_user.interval if current_user.is_authenticated else None
     wanted_interval = request.args.get("interval", own)
-    sold = _intervals()
+    sold = products.catalogue().intervals or plans.INTERVALS[:1]
     interval = wanted_interval if wanted_interval in sold else sold[0]
     wanted = request.args.get("plan")
-    highlight = wanted if wanted in plans.BY_ID else None
+    highlight = wanted if wanted in products.catalogue().by_id else None
     return pages.public(partial(_pricing, interval, highlight), "pricing", interval, highlight)
 
 
 def _pricing(interval: str, highlight: str | None) -> str:
     return render_template(
         "site/pricing.html",
-        plans=plans.CATALOGUE,
+        plans=products.catalogue().plans,
         comparison=_comparison(),
-        questions=_QUESTIONS,
+        questions=products.current().questions,
         interval=interval,
-        intervals=_intervals(),
+        intervals=products.catalogue().intervals,
         highlight=highlight,
         saving=_saving(),
         form=CheckoutForm(formdata=None) if pages.has_session() else None,
@@ -65,24 +45,12 @@ def _pricing(interval: str, highlight: str | None) -> str:
 
 
 def _comparison() -> list[dict[str, Any]]:
-    """What each plan has, from the catalogue, a row a feature."""
-
-    def amount(plan: plans.Plan, feature: str) -> str | bool:
-        quota = plan.quota(feature)
-        return "Unlimited" if quota is None else (f"{quota} a month" if quota else False)
-
-    rows: list[tuple[str, dict[str, str | bool]]] = [
-        ("Account, settings, deletion", {plan.id: True for plan in plans.CATALOGUE}),
-        ("Share cards", {plan.id: amount(plan, "cards") for plan in plans.CATALOGUE}),
-        ("Light and dark cards", {plan.id: not plan.is_free for plan in plans.CATALOGUE}),
+    """What each plan has, a row a feature."""
+    sold = products.catalogue().plans
+    return [
+        {"label": row.label, "values": {plan.id: row.value(plan) for plan in sold}}
+        for row in products.current().comparison
     ]
-    return [{"label": label, "values": values} for label, values in rows]
-
-
-def _intervals() -> tuple[str, ...]:
-    """The intervals that some plan is sold in; what the page can be switched between."""
-    sold = {interval for plan in plans.FOR_SALE for interval in plan.intervals}
-    return tuple(each for each in plans.INTERVALS if each in sold) or plans.INTERVALS[:1]
 
 
 def _saving() -> int:
@@ -90,7 +58,7 @@ def _saving() -> int:
     return min(
         (
             plan.yearly_saving * 100 // (plan.monthly * 12)
-            for plan in plans.FOR_SALE
+            for plan in products.catalogue().for_sale
             if plan.monthly and plan.yearly
         ),
         default=0,

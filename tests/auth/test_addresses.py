@@ -287,7 +287,7 @@ def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
     newcomer = shop.visitor()
     newcomer.sign_in(OLD)
     newcomer.visit("/pricing")
-    newcomer.submit("/billing/checkout", having={"plan": "pro"}, follow=False)
+    newcomer.submit("/billing/checkout", having={"plan": "solo"}, follow=False)
     path = link_to(ann, OLD, "/auth/email/undo/")
     newcomer.visit(path)
 

@@ -151,9 +151,9 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) ->
     reader = shop.visitor()
     eventually(lambda: "no more" in reader.mails_to("ann@example.com")[0]["subject"])
     assert [mail["subject"] for mail in reader.mails_to("ann@example.com")][:3] == [
-        "A passkey signs in to Plinth no more",
-        "A passkey can sign in to Plinth",
-        "A passkey can sign in to Plinth",
+        "A passkey signs in to Acme no more",
+        "A passkey can sign in to Acme",
+        "A passkey can sign in to Acme",
     ]
 
 

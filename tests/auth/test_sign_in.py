@@ -80,7 +80,7 @@ def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visit
     link = visitor.link_from_mail("ann@example.com")
 
     (mail,) = visitor.mails_to("ann@example.com")
-    assert mail["subject"] == "Sign in to Plinth"
+    assert mail["subject"] == "Sign in to Acme"
     assert link in mail["text"]
     assert link in mail["html"]
     assert "10 minutes" in mail["text"]
@@ -88,15 +88,15 @@ def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visit
 
 def test_one_is_led_back_to_the_plan_one_had_chosen(visitor: Visitor) -> None:
     visitor.visit("/pricing?interval=yearly")
-    wanted = quote("plan=pro&interval=yearly")
+    wanted = quote("plan=solo&interval=yearly")
     chosen = next(link for link in visitor.page.links if wanted in link)
 
     page = visitor.sign_in("ann@example.com", start=chosen)
 
     assert page.path == "/pricing"
-    assert "plan=pro" in page.url
+    assert "plan=solo" in page.url
     assert "interval=yearly" in page.url
-    assert page.form("/billing/checkout", plan="pro", interval="yearly")
+    assert page.form("/billing/checkout", plan="solo", interval="yearly")
 
 
 def test_a_person_who_is_signed_in_is_not_asked_again(visitor: Visitor) -> None:

@@ -30,6 +30,7 @@ from sqlalchemy.exc import OperationalError
 
 from saas import create_app
 from saas.config import from_env
+from tests.harness.sample_product import product
 
 VARIABLE = "SETTINGS_OF_THE_TEST"
 _WRITES = re.compile(r'\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
@@ -129,4 +130,6 @@ class Mortal:
 def make() -> Mortal:
     """For gunicorn: `tests.billing.crashing:make()`."""
     sys.addaudithook(_hear_audit)
-    return Mortal(create_app(from_env(json.loads(os.environ[VARIABLE]))))
+    return Mortal(
+        create_app(from_env(json.loads(os.environ[VARIABLE]), product), product.import_name)
+    )

@@ -130,10 +130,10 @@ class LiveShop(Shop):
         self, env: dict[str, str], sandbox: str, store: Store, gate: Gate, postbox: Postbox
     ) -> None:
         super().__init__(
-            create_app(conftest.settings(**{**env, "SANDBOX_URL": sandbox})),
+            create_app(conftest.settings(**{**env, "SANDBOX_URL": sandbox}), conftest.PRODUCT),
             env["APP_URL"], sandbox, env["SANDBOX_STRIPE_API_KEY"],
         )  # fmt: skip
-        self.app_behind_the_gate = create_app(conftest.settings(**env))
+        self.app_behind_the_gate = create_app(conftest.settings(**env), conftest.PRODUCT)
         self.env, self.gate, self.postbox, self.sandbox_store = env, gate, postbox, store
         self.master: psutil.Popen
 
@@ -260,7 +260,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
 
 
 def _set_up(env: dict[str, str]) -> dict[str, str]:
-    bare = create_app(conftest.settings(**env))
+    bare = create_app(conftest.settings(**env), conftest.PRODUCT)
     with bare.app_context():
         variables = setup.set_up(prefix="SANDBOX_")
     conftest.close(bare)

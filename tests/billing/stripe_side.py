@@ -31,13 +31,17 @@ def remove_endpoints(shop: Shop) -> None:
 def subscriber(
     shop: Shop,
     email: str,
-    plan: str = "pro",
+    plan: str = "",
     interval: str = "monthly",
     *,
     synced: bool = True,
     trial_days: int = 0,
 ) -> tuple[User, str]:
-    """A person with a subscription at Stripe: the person and the subscription's id."""
+    """A person with a subscription at Stripe: the person and the subscription's id.
+
+    To the lowest plan, unless another one is named.
+    """
+    plan = plan or shop.lowest_plan
     with shop.app.app_context():
         person = accounts.sign_up(email)
         customer = buying.ensure_customer(person)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
-from saas import plans
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, ownership, setup
@@ -21,11 +19,9 @@ from tests.visitor import Visitor, eventually
 
 
 @pytest.fixture
-def raised() -> Iterator[None]:
-    """The catalogue of somebody who has raised Pro from $15 to $20."""
-    object.__setattr__(plans.PRO, "monthly", 2000)
-    yield
-    object.__setattr__(plans.PRO, "monthly", 1500)
+def raised(quiet_shop: Shop) -> None:
+    """The catalogue of somebody who has raised Solo from €15 to €20."""
+    quiet_shop.change_plan("solo", monthly=2000)
 
 
 @pytest.fixture
@@ -67,18 +63,18 @@ def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
     quiet_shop: Shop, ann: User, visitor: Visitor, raised: None
 ) -> None:
     with quiet_shop.app.app_context():
-        ids = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"].split(",")
+        ids = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
     prices = quiet_shop.app.config["STRIPE_PRICES"]
-    quiet_shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): tuple(ids)}
+    quiet_shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): tuple(ids)}
     sync(quiet_shop, ann)
 
     assert len(ids) == 2
     for path in ("/dashboard/billing", "/dashboard", "/pricing"):
         told = billing(visitor, path)
-        assert "$15" in told, path
-        assert "$20" not in told, path
+        assert "€15" in told, path
+        assert "€20" not in told, path
     assert subscription(visitor)["recurring"]["amount"] == 1500
-    assert "$20" in billing(quiet_shop.visitor(), "/pricing")  # for who buys now
+    assert "€20" in billing(quiet_shop.visitor(), "/pricing")  # for who buys now
 
 
 def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
@@ -89,20 +85,20 @@ def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
     )
     visitor.sign_in(address(shop))
     visitor.visit("/pricing")
-    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(f"{visitor.page.path}/code", code="free")
     visitor.submit(visitor.page.path.removesuffix("/code"), **CARD)
     eventually(lambda: subscription(visitor)["status"] == "active")
 
     told = billing(visitor)
-    assert "$0 a month instead of $15" in told
+    assert "€0 a month instead of €15" in told
     assert "100% off" in told
-    assert "Next invoice $0 on" in told
-    assert "$15 a month" not in told
+    assert "Next invoice €0 on" in told
+    assert "€15 a month" not in told
     (welcome,) = eventually(
         lambda: [each for each in mails(shop) if "You are on" in each["subject"]]
     )
-    assert "You pay $0 a month, 100% off." in welcome["text"]
+    assert "You pay €0 a month, 100% off." in welcome["text"]
 
 
 def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: Visitor) -> None:
@@ -110,7 +106,7 @@ def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: 
     extra = at_stripe.prices.create(
         {
             "product": at_stripe.products.create({"name": "Extra"}).id,
-            "currency": "usd",
+            "currency": "eur",
             "unit_amount": 500,
             "recurring": {"interval": "month"},
         }
@@ -125,11 +121,11 @@ def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: 
     sync(quiet_shop, ann)
 
     told = billing(visitor)
-    assert "$50 a month" in told
+    assert "€50 a month" in told
     assert "Quantity 3" in told
-    assert f"Next invoice $50 on {day(changed['items'].data[0].current_period_end)}" in told
-    assert "The quantity changed to 3: $50 a month" in told
-    assert "$50 a month" in billing(visitor, "/dashboard")
+    assert f"Next invoice €50 on {day(changed['items'].data[0].current_period_end)}" in told
+    assert "The quantity changed to 3: €50 a month" in told
+    assert "€50 a month" in billing(visitor, "/dashboard")
     found = subscription(visitor)
     assert (found["recurring"]["amount"], found["recurring"]["quantity"]) == (5000, 3)
     assert found["next_invoice"]["amount_due"] == 5000
@@ -142,14 +138,12 @@ def test_prorations_and_balance_are_in_the_next_invoice(
     advance(quiet_shop, ann.stripe_customer_id, "day")
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -400})
     (item,) = update(quiet_shop, ann)["items"].data
-    update(
-        quiet_shop, ann, items=[{"id": item.id, "price": quiet_shop.price["business", "monthly"]}]
-    )
+    update(quiet_shop, ann, items=[{"id": item.id, "price": quiet_shop.price["team", "monthly"]}])
     sync(quiet_shop, ann)
 
     due = subscription(visitor)["next_invoice"]["amount_due"]
     assert due not in (1500, 3000)
-    assert "$30 a month" in billing(visitor)
+    assert "€30 a month" in billing(visitor)
     advance(quiet_shop, ann.stripe_customer_id, "renewal")
     renewed = eventually(
         lambda: [
@@ -164,16 +158,16 @@ def test_prorations_and_balance_are_in_the_next_invoice(
 @pytest.mark.parametrize(
     ("terms", "price", "discount"),
     [
-        ({"percent_off": 20}, "$12 a month instead of $15", "20% off"),
-        ({"percent_off": 12.5}, "$13.12 a month", "12.5% off"),
-        ({"amount_off": 500, "currency": "usd"}, "$10 a month", "$5 off"),
-        ({"amount_off": 9900, "currency": "usd"}, "$0 a month", "$99 off"),
+        ({"percent_off": 20}, "€12 a month instead of €15", "20% off"),
+        ({"percent_off": 12.5}, "€13.12 a month", "12.5% off"),
+        ({"amount_off": 500, "currency": "eur"}, "€10 a month", "€5 off"),
+        ({"amount_off": 9900, "currency": "eur"}, "€0 a month", "€99 off"),
         (
             {"percent_off": 20, "duration": "repeating", "duration_in_months": 3},
-            "$12 a month",
+            "€12 a month",
             "20% off until",
         ),
-        ({"percent_off": 20, "duration": "once"}, "$15 a month", "20% off one invoice"),
+        ({"percent_off": 20, "duration": "once"}, "€15 a month", "20% off one invoice"),
     ],
     ids=["forever", "fraction", "amount", "more than it costs", "repeating", "once"],
 )
@@ -188,25 +182,25 @@ def test_a_discount_is_named_and_taken_off(
     assert price in told
     assert f"Discount {discount}" in told
     if terms.get("duration") == "once":
-        assert "Next invoice $12 on" in told
+        assert "Next invoice €12 on" in told
 
 
 def test_several_discounts_come_off_one_after_the_other(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
-    both = [coupon(quiet_shop, percent_off=20), coupon(quiet_shop, amount_off=200, currency="usd")]
+    both = [coupon(quiet_shop, percent_off=20), coupon(quiet_shop, amount_off=200, currency="eur")]
     update(quiet_shop, ann, discounts=[{"coupon": each} for each in both])
     sync(quiet_shop, ann)
 
     told = billing(visitor)
 
-    assert "$10 a month" in told
-    assert "Next invoice $10 on" in told
+    assert "€10 a month" in told
+    assert "Next invoice €10 on" in told
     update(quiet_shop, ann, discounts="")
     sync(quiet_shop, ann)
     told = billing(visitor)
-    assert "The price changed to $15 a month" in told
-    assert "Price $15 a month Billed" in told
+    assert "The price changed to €15 a month" in told
+    assert "Price €15 a month Billed" in told
 
 
 @pytest.mark.parametrize(
@@ -246,8 +240,8 @@ def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visito
     sync(quiet_shop, ann)
     resumed = billing(visitor)
 
-    assert "Pro Payments paused" in paused
-    assert "Pro Payments paused" in dashboard
+    assert "Solo Payments paused" in paused
+    assert "Solo Payments paused" in dashboard
     assert "Payments paused 2" in paused.partition("History")[2]
     assert "Payments resumed 2" in resumed.partition("History")[2]
     assert "nothing is charged until we resume them" in paused
@@ -263,7 +257,7 @@ def test_items_of_two_intervals_are_not_called_monthly(
     at_stripe = stripe_side.client(quiet_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     yearly: Any = {
-        "currency": "usd", "product": product, "unit_amount": 5000,
+        "currency": "eur", "product": product, "unit_amount": 5000,
         "recurring": {"interval": "year"},
     }  # fmt: skip
     update(quiet_shop, ann, items=[{"price_data": yearly}])
@@ -283,7 +277,7 @@ def test_a_cancellation_after_the_next_invoice_says_that_it_is_billed_until_then
 
     (mail,) = mails(quiet_shop)[-1:]
     assert f"until {day(far)} (UTC)" in mail["text"]
-    assert "Until then it is billed as before: your next invoice is $15 on" in mail["text"]
+    assert "Until then it is billed as before: your next invoice is €15 on" in mail["text"]
     assert "nothing more is charged" not in mail["text"]
 
 
@@ -360,7 +354,7 @@ def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
 
     eventually(lambda: subscription(visitor)["next_invoice"]["amount_due"] == 500)
     told = billing(visitor)
-    assert "Next invoice $5 on" in told
+    assert "Next invoice €5 on" in told
     assert "Updated" not in told  # it is no line of the history
 
 
@@ -379,5 +373,5 @@ def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:
 
     (welcome,) = mails(quiet_shop)
 
-    assert "After that it is $7.50 a month, 50% off. The first payment is $7.50." in welcome["text"]
-    assert "$15" not in welcome["text"]
+    assert "After that it is €7.50 a month, 50% off. The first payment is €7.50." in welcome["text"]
+    assert "€15" not in welcome["text"]

@@ -181,7 +181,7 @@ def test_a_price_that_cannot_be_told_is_not_guessed(
         assert run(shop, f"sync {ann.email}").exit_code == 0
 
     page = visitor.visit("/dashboard/billing")
-    assert "Pro" in page.text
+    assert "Solo" in page.text
     assert "Price $" not in page.text
 
 
@@ -234,11 +234,11 @@ def test_a_page_to_pay_without_an_address_is_told_and_nobody_is_sent_nowhere(
         return {**body, "url": None}
 
     with shop.gate.answering(changing(shop.gate, without_address, "POST /v1/checkout/sessions")):
-        page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+        page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
     assert page.status == 503
     assert "checkout.session.url" in caplog.text
     visitor.visit("/pricing")
-    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+    page = visitor.submit("/billing/checkout", having={"plan": "solo"})
     visitor.submit(page.path, **CARD)
     assert stripe_side.person(shop, address(shop)).stripe_subscription_status == "active"

@@ -211,7 +211,7 @@ def way_back(shop: LiveShop, person: User, _: str) -> Any:
 
 def choice(shop: LiveShop, person: User, _: str) -> Any:
     browser, header = shop.signed_in(person)
-    data = {"plan": "pro", "interval": "yearly"}
+    data = {"plan": "solo", "interval": "yearly"}
     with browser:
         headers = {**header, "Origin": shop.url}
         return shop.ask("POST", "/billing/checkout", 0, browser, data=data, headers=headers)

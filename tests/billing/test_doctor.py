@@ -89,12 +89,12 @@ def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
 def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
     done = flask(
         "billing", "doctor", DATABASE_URL=f"sqlite:///{tmp_path}/a.db",
-        STRIPE_API_KEY="sk_test_0123456789abcdef", STRIPE_PRO_MONTHLY_PRICE_ID="prod_hidden",
+        STRIPE_API_KEY="sk_test_0123456789abcdef", STRIPE_SOLO_MONTHLY_PRICE_ID="prod_hidden",
     )  # fmt: skip
 
     assert done.returncode == 1
     assert (
-        "STRIPE_PRO_MONTHLY_PRICE_ID: must start with price_. This is the id of a product"
+        "STRIPE_SOLO_MONTHLY_PRICE_ID: must start with price_. This is the id of a product"
         in done.stderr
     )
     assert "hidden" not in done.stderr
@@ -103,24 +103,24 @@ def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
 
 def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
     prices = dict(shop.app.config["STRIPE_PRICES"])
-    monthly, yearly = prices["pro", "monthly"][0], prices["pro", "yearly"][0]
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): ("price_unheard_of",)}
+    monthly, yearly = prices["solo", "monthly"][0], prices["solo", "yearly"][0]
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ("price_unheard_of",)}
     found = problems(shop.app)
-    name = "STRIPE_PRO_MONTHLY_PRICE_ID"
+    name = "STRIPE_SOLO_MONTHLY_PRICE_ID"
     assert found[f"{name}: this account of Stripe's has no price price_unheard_of."] == (
         "flask billing setup"
     )
 
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): (yearly,)}
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (yearly,)}
     assert f"{name}: {yearly} is not paid each month." in problems(shop.app)
 
-    business = prices["business", "monthly"][0]
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): (business,)}
-    assert f"{name}: {business} costs 30.00 usd, and the pricing page says 15.00 usd." in problems(
+    business = prices["team", "monthly"][0]
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (business,)}
+    assert f"{name}: {business} costs 30.00 eur, and the pricing page says 15.00 eur." in problems(
         shop.app
     )
 
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): ()}
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ()}
     assert f"{name} is missing: nobody can buy it." in problems(shop.app)
 
     shop.app.config["STRIPE_PRICES"] = prices
@@ -131,14 +131,14 @@ def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
 def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
     stripe_side.subscriber(shop, "ann@example.com")
     prices = shop.app.config["STRIPE_PRICES"]
-    old = prices["pro", "monthly"][0]
+    old = prices["solo", "monthly"][0]
     made = stripe_side.client(shop).v1.prices.create(
         {
             "product": stripe_side.client(shop).v1.prices.retrieve(old).product,  # type: ignore[typeddict-item]
-            "currency": "usd", "unit_amount": 1500, "recurring": {"interval": "month"},
+            "currency": "eur", "unit_amount": 1500, "recurring": {"interval": "month"},
         }
     )  # fmt: skip
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("pro", "monthly"): (made.id,)}
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (made.id,)}
 
     said = f"1 subscribed to {old}, which no variable holds: they get the free plan."
 
@@ -311,7 +311,7 @@ def test_a_clock_that_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_price_of_the_other_mode(veiled: tuple[Shop, Veil]) -> None:
     shop, veil = veiled
-    price = shop.price["pro", "yearly"]
+    price = shop.price["solo", "yearly"]
     message = (
         f"No such price: '{price}'; a similar object exists in live mode, but a test mode key was "
         "used to make this request."
@@ -322,7 +322,7 @@ def test_a_price_of_the_other_mode(veiled: tuple[Shop, Veil]) -> None:
     said, mend = only(shop.app)
 
     assert said == (
-        f"STRIPE_PRO_YEARLY_PRICE_ID: {price} is a price of live mode, and the key is a test key."
+        f"STRIPE_SOLO_YEARLY_PRICE_ID: {price} is a price of live mode, and the key is a test key."
     )
     assert mend == "flask billing setup"
 

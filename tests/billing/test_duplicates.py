@@ -49,8 +49,8 @@ def kept(shop: Shop, *found: str) -> list[bool]:
 
 @both_databases
 def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
-    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business", "yearly")
-    pro = buys(quiet_shop, ann, "pro")
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "team", "yearly")
+    pro = buys(quiet_shop, ann, "solo")
 
     for _ in range(3):
         sync(quiet_shop, ann)
@@ -58,15 +58,15 @@ def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop)
     assert kept(quiet_shop, business, pro) == [True, False]
     assert refunded(quiet_shop, ann) == [1500, 0]
     after = stripe_side.person(quiet_shop, ann.email)
-    assert after.stripe_price_id == quiet_shop.price["business", "yearly"]
+    assert after.stripe_price_id == quiet_shop.price["team", "yearly"]
     (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
-    assert "We refunded $15.00" in told["text"]
+    assert "We refunded €15.00" in told["text"]
 
 
 def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
-    """Half of the month of Pro was over when Business was bought beside it."""
+    """Half of the month of Solo was over when Team was bought beside it."""
     ann, clock = somebody_on_a_clock(quiet_shop)
-    pro = buys(quiet_shop, ann, "pro")
+    pro = buys(quiet_shop, ann, "solo")
     at_stripe = stripe_side.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     half = (item.current_period_end - item.current_period_start) // 2
@@ -74,7 +74,7 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
         clock, {"frozen_time": item.current_period_start + half}
     )
     eventually(lambda: at_stripe.test_helpers.test_clocks.retrieve(clock).status == "ready")
-    business = buys(quiet_shop, ann, "business")
+    business = buys(quiet_shop, ann, "team")
 
     for _ in range(3):
         sync(quiet_shop, ann)
@@ -82,17 +82,17 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
     assert kept(quiet_shop, pro, business) == [False, True]
     assert refunded(quiet_shop, ann) == [0, 750]
     (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
-    assert "We refunded $7.50" in told["text"]
+    assert "We refunded €7.50" in told["text"]
 
 
 def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
-    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "business")
+    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "team")
     with quiet_shop.app.app_context():
         marks = ownership.metadata_of(ann)
     trial = stripe_side.client(quiet_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+            "items": [{"price": quiet_shop.price["solo", "monthly"]}],
             "metadata": marks,
             "trial_period_days": 14,
         }
@@ -113,8 +113,8 @@ def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
 ) -> None:
     """By a charge without a payment intent; or outside of Stripe, where it cannot be refunded."""
     stripe_side.remove_endpoints(gated_shop)  # a webhook's sync would read the unchanged answers
-    ann, business = stripe_side.subscriber(gated_shop, address(gated_shop), "business")
-    pro = buys(gated_shop, ann, "pro")
+    ann, business = stripe_side.subscriber(gated_shop, address(gated_shop), "team")
+    pro = buys(gated_shop, ann, "solo")
     at_stripe = stripe_side.client(gated_shop).v1
     charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
 

@@ -84,16 +84,16 @@ def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
 ) -> None:
     visitor.sign_in(address(shop))
     visitor.visit("/pricing")
-    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(visitor.page.path, **CARD)
 
-    eventually(lambda: subjects(shop) == ["You are on Pro"])
+    eventually(lambda: subjects(shop) == ["You are on Solo"])
     for _ in range(3):
         visitor.visit("/billing/return")
 
-    assert subjects(shop) == ["You are on Pro"]
+    assert subjects(shop) == ["You are on Solo"]
     (told,) = mails(shop)
-    assert "100 share cards a month" in told["text"]
+    assert "100 reports a month" in told["text"]
     assert f"{shop.url}/dashboard" in told["links"]
 
 
@@ -106,7 +106,7 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(shop, ann.stripe_customer_id)
 
-    eventually(lambda: "Your payment for Pro failed" in subjects(shop))
+    eventually(lambda: "Your payment for Solo failed" in subjects(shop))
     told = mails(shop)[-1]
     since = stripe_side.person(shop, address(shop)).stripe_past_due_since
     assert since is not None
@@ -115,13 +115,13 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
 
     visitor.visit(page)
     visitor.submit(visitor.page.path, **CARD)
-    eventually(lambda: subjects(shop)[-1] == "Your payment for Pro has arrived")
+    eventually(lambda: subjects(shop)[-1] == "Your payment for Solo has arrived")
 
     sync(shop, ann)
     assert subjects(shop) == [
-        "You are on Pro",
-        "Your payment for Pro failed",
-        "Your payment for Pro has arrived",
+        "You are on Solo",
+        "Your payment for Solo failed",
+        "Your payment for Solo has arrived",
     ]
     assert stripe_side.person(shop, address(shop)).stripe_subscription_id == subscription
 
@@ -135,8 +135,8 @@ def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
     visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id)
 
-    eventually(lambda: "Confirm your payment for Pro" in subjects(shop))
-    assert "Your payment for Pro failed" not in subjects(shop)
+    eventually(lambda: "Confirm your payment for Solo" in subjects(shop))
+    assert "Your payment for Solo failed" not in subjects(shop)
     assert "confirm the payment" in visitor.visit("/dashboard").text.lower()
 
 
@@ -177,18 +177,18 @@ def test_every_order_of_events_gives_the_same_mails(
         list(pool.map(tell, [*order, *order]))
 
     assert list(promised(quiet_shop).values()) == ["welcome"]
-    assert subjects(quiet_shop) == ["You are on Pro"]
+    assert subjects(quiet_shop) == ["You are on Solo"]
 
 
 def test_a_lost_event_gives_its_mail_at_the_next_sync(quiet_shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
-    assert subjects(quiet_shop) == ["You are on Pro"]
+    assert subjects(quiet_shop) == ["You are on Solo"]
 
     quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", address(quiet_shop)])
 
-    assert subjects(quiet_shop) == ["You are on Pro", "Your payment for Pro failed"]
+    assert subjects(quiet_shop) == ["You are on Solo", "Your payment for Solo failed"]
 
 
 def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> None:
@@ -200,7 +200,7 @@ def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> N
 
     sync(quiet_shop, ann)
 
-    assert subjects(quiet_shop) == ["You are on Pro"]
+    assert subjects(quiet_shop) == ["You are on Solo"]
 
 
 def pay_open_invoices(shop: Shop, customer: str | None) -> None:
@@ -230,7 +230,7 @@ def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
         handed = outbox.hand_over_due()
 
     assert (handed.sent, handed.lapsed, handed.refused) == (0, 2, 0)
-    assert subjects(quiet_shop) == ["You are on Pro"]
+    assert subjects(quiet_shop) == ["You are on Solo"]
 
 
 def stripe_settings(shop: Shop) -> dict[str, str]:
@@ -256,7 +256,7 @@ def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) ->
 
     sync(quiet_shop, ann)
 
-    assert "Your payment for Pro has arrived" not in subjects(quiet_shop)
+    assert "Your payment for Solo has arrived" not in subjects(quiet_shop)
 
 
 @both_databases
@@ -268,14 +268,14 @@ def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: S
         sync(quiet_shop, ann)
     ends = ann.stripe_current_period_end
     assert ends is not None
-    confirmed = f"Pro is cancelled and ends on {ends:%-d %B %Y}"
-    assert subjects(quiet_shop) == ["You are on Pro", confirmed]
+    confirmed = f"Solo is cancelled and ends on {ends:%-d %B %Y}"
+    assert subjects(quiet_shop) == ["You are on Solo", confirmed]
 
     advance(quiet_shop, ann.stripe_customer_id)
     for _ in range(2):
         sync(quiet_shop, ann)
 
-    assert subjects(quiet_shop) == ["You are on Pro", confirmed, "Pro has ended"]
+    assert subjects(quiet_shop) == ["You are on Solo", confirmed, "Solo has ended"]
 
 
 def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
@@ -305,12 +305,12 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
         advance(quiet_shop, ann.stripe_customer_id, "week")
     sync(quiet_shop, ann)
 
-    assert subjects(quiet_shop)[-1] == "Pro has ended"
+    assert subjects(quiet_shop)[-1] == "Solo has ended"
     assert "The payment did not come" in mails(quiet_shop)[-1]["text"]
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     pay_open_invoices(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
-    assert subjects(quiet_shop).count("You are on Pro") == 1
+    assert subjects(quiet_shop).count("You are on Solo") == 1
 
 
 @both_databases
@@ -324,7 +324,7 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
         second = at_stripe.subscriptions.create(
             {
                 "customer": str(ann.stripe_customer_id),
-                "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+                "items": [{"price": quiet_shop.price["solo", "monthly"]}],
                 "metadata": marks,
             }
         ).id
@@ -352,7 +352,7 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
     stripe_side.client(slow_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "items": [{"price": slow_shop.price["business", "monthly"]}],
+            "items": [{"price": slow_shop.price["team", "monthly"]}],
             "metadata": marks,
         }
     )
@@ -363,7 +363,7 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
 
     assert sorted(subjects(slow_shop)) == [
         "A second subscription was ended and refunded",
-        "You are on Business",
+        "You are on Team",
     ]
 
 
@@ -391,7 +391,7 @@ def test_a_recovery_is_told_to_who_may_have_been_told_of_the_failure_a_moment_ag
         with time_machine.travel(now() + timedelta(minutes=2)):
             outbox.hand_over_due()
 
-    assert subjects(slow_shop)[-1] == "Your payment for Pro has arrived"
+    assert subjects(slow_shop)[-1] == "Your payment for Solo has arrived"
 
 
 def is_past_due(shop: Shop, person: Any) -> bool:
@@ -412,8 +412,8 @@ def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(
         answer = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
         return [each["subject"] for each in answer.json()["messages"]]
 
-    eventually(lambda: told()[0] == "Your account at Plinth is closed")
-    assert "Pro has ended" not in told()
+    eventually(lambda: told()[0] == "Your account at Acme is closed")
+    assert "Solo has ended" not in told()
     with shop.app.app_context():
         rows = db.session.scalars(select(OutboxMessage)).all()
         assert all(address not in str(vars(row)) for row in rows)
@@ -447,7 +447,7 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
 @case(24)
 def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(shop, address(shop), trial_days=14)
-    eventually(lambda: subjects(shop) == ["Your trial of Pro has begun"])
+    eventually(lambda: subjects(shop) == ["Your trial of Solo has begun"])
 
     advance(shop, ann.stripe_customer_id, "week")
     for _ in range(5):
@@ -455,7 +455,7 @@ def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
 
     ends = ann.stripe_current_period_end
     assert ends is not None
-    announced = f"Your trial of Pro ends on {ends:%-d %B %Y}"
+    announced = f"Your trial of Solo ends on {ends:%-d %B %Y}"
     eventually(lambda: announced in subjects(shop))
     for _ in range(3):
         sync(shop, ann)
@@ -472,8 +472,8 @@ def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> 
                 sweeps.look_after_trials()
 
     assert subjects(quiet_shop) == [
-        "Your trial of Pro has begun",
-        f"Your trial of Pro ends on {ends:%-d %B %Y}",
+        "Your trial of Solo has begun",
+        f"Your trial of Solo ends on {ends:%-d %B %Y}",
     ]
 
 
@@ -486,4 +486,4 @@ def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> Non
     with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(days=12), tick=True):
         subscriptions.sync(ann.id, cause="test")
 
-    assert not any("trial of Pro ends" in each for each in subjects(quiet_shop))
+    assert not any("trial of Solo ends" in each for each in subjects(quiet_shop))

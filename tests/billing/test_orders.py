@@ -27,23 +27,23 @@ def subscribes(life: Life) -> None:
 
 
 def opens_a_page(life: Life) -> None:
-    life.open_page("pro", "monthly")
+    life.open_page("solo", "monthly")
 
 
 def buys_pro(life: Life) -> None:
-    life.buy("pro", "monthly")
+    life.buy("solo", "monthly")
 
 
 def takes_business(life: Life) -> None:
-    life.change("business", "monthly")
+    life.change("team", "monthly")
 
 
 def goes_yearly(life: Life) -> None:
-    life.change("business", "yearly")
+    life.change("team", "yearly")
 
 
 def goes_back(life: Life) -> None:
-    life.change("pro", "yearly")
+    life.change("solo", "yearly")
 
 
 def renews(life: Life) -> None:

@@ -229,7 +229,7 @@ def marks_of(shop: Shop, person: User) -> dict[str, str]:
 
 
 def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:
-    """Somebody with Ann's address pays for Pro at the same account; the subscription's id."""
+    """Somebody with Ann's address pays for Solo at the same account; the subscription's id."""
     at_stripe = stripe_side.client(shop).v1
     customer = at_stripe.customers.create(
         {"email": "ann@example.com", "metadata": customer_marks}
@@ -237,7 +237,7 @@ def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, st
     card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
     params: Any = {
         "customer": customer,
-        "items": [{"price": shop.price["pro", "monthly"]}],
+        "items": [{"price": shop.price["solo", "monthly"]}],
         "default_payment_method": card,
         "metadata": marks,
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import update
 
-from saas import database, plans
+from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import addressing, buying, gateway, ownership, subscriptions
@@ -24,14 +24,12 @@ from tests.visitor import Visitor, eventually
 
 
 @pytest.fixture
-def trials() -> Iterator[None]:
-    """The catalogue of somebody who offers fourteen free days of Pro."""
-    object.__setattr__(plans.PRO, "trial_days", 14)
-    yield
-    object.__setattr__(plans.PRO, "trial_days", 0)
+def trials(shop: Shop) -> None:
+    """The catalogue of somebody who offers fourteen free days of Solo."""
+    shop.change_plan("solo", trial_days=14)
 
 
-def buy(visitor: Visitor, plan: str = "pro", **fields: str) -> None:
+def buy(visitor: Visitor, plan: str = "solo", **fields: str) -> None:
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": plan, "interval": "monthly"})
     visitor.submit(visitor.page.path, **{**CARD, **fields})
@@ -52,13 +50,13 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
 
     said = visitor.visit("/dashboard").text
     assert "Your last payment failed." in said
-    assert f"Pro stays until {ends:%-d %B %Y}" in " ".join(said.split())
+    assert f"Solo stays until {ends:%-d %B %Y}" in " ".join(said.split())
     assert "/stripe/portal/" in visitor.submit("/billing/portal").url
 
     with quiet_shop.app.app_context(), database.writing():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=8)))
     said = visitor.visit("/dashboard/billing").text
-    assert "Pro is on hold since" in said
+    assert "Solo is on hold since" in said
 
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     at_stripe = stripe_side.client(quiet_shop).v1
@@ -87,7 +85,7 @@ def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> N
     for invoice in listed:
         assert str(invoice.number) in page.text
         assert invoice.hosted_invoice_url in page.links
-    assert page.text.count("$15.00") == 2
+    assert page.text.count("€15.00") == 2
     assert page.text.count("Paid") == 2
 
 
@@ -160,13 +158,13 @@ def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
     visitor.sign_in(address(shop))
     buy(visitor)
     eventually(lambda: stripe_side.person(shop, address(shop)).is_trialing)
-    assert "Trial of Pro, monthly began" in visitor.visit("/dashboard/billing").text
+    assert "Trial of Solo, monthly began" in visitor.visit("/dashboard/billing").text
     ann = stripe_side.person(shop, address(shop))
     stripe_side.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
     eventually(lambda: stripe_side.person(shop, address(shop)).stripe_customer_id is None)
 
     assert "days free" not in visitor.visit("/pricing").text
-    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
 
     assert "days free" not in visitor.page.text
     visitor.submit(visitor.page.path, **CARD)
@@ -183,12 +181,12 @@ def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> 
     )
     visitor.sign_in(address(shop))
     visitor.visit("/pricing")
-    visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(f"{visitor.page.path}/code", code="friends")
 
-    assert "$12" in visitor.page.text
+    assert "€12" in visitor.page.text
     visitor.submit(visitor.page.path, **CARD)
-    assert "$12.00" in visitor.visit("/dashboard/billing/invoices").text
+    assert "€12.00" in visitor.visit("/dashboard/billing/invoices").text
 
 
 def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
@@ -229,7 +227,7 @@ def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
             "items": [
                 {
                     "price_data": {
-                        "currency": "usd",
+                        "currency": "eur",
                         "product": at_stripe.products.create({"name": "Something else"}).id,
                         "unit_amount": 90000,
                         "recurring": {"interval": "month"},
@@ -250,7 +248,7 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
 
     said = visitor.visit("/dashboard/billing").text
     visitor.visit("/pricing")
-    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+    page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
     assert "not offered any more" in said
     assert "Changed to another plan" in said
@@ -267,7 +265,7 @@ def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
 
     said = visitor.visit("/dashboard/billing").text
     visitor.visit("/pricing")
-    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+    page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
     assert "Nothing is charged" in said
     assert "/stripe/portal/" not in page.url
@@ -279,16 +277,16 @@ def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -
     """Another tab has opened its page in the same moment: neither has seen the other's."""
     with quiet_shop.app.app_context():
         ann = accounts.sign_up(address(quiet_shop))
-        first = buying.start(ann, "pro", "monthly", "aa")
+        first = buying.start(ann, "solo", "monthly", "aa")
         gateway.start_checkout(
             customer_id=str(accounts.get(ann.email).stripe_customer_id),
-            price_id=quiet_shop.price["business", "monthly"],
+            price_id=quiet_shop.price["team", "monthly"],
             metadata=ownership.metadata_of(ann),
             key="the other tab",
             success_url=quiet_shop.url,
             cancel_url=quiet_shop.url,
         )
-        again = buying.start(accounts.get(ann.email), "pro", "monthly", "aa")
+        again = buying.start(accounts.get(ann.email), "solo", "monthly", "aa")
 
     pages = stripe_side.client(quiet_shop).v1.checkout.sessions.list().data
     assert again == first

@@ -20,27 +20,27 @@ def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
     visitor.sign_in(address(quiet_shop))
     visitor.visit("/pricing")
 
-    visitor.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
+    visitor.submit("/billing/checkout", having={"plan": "team", "interval": "monthly"})
     page = visitor.page
     visitor.submit(page.path)
 
     (changed,) = at_stripe.subscriptions.retrieve(pro)["items"].data
-    assert (changed.price.id, changed.quantity) == (quiet_shop.price["business", "monthly"], 3)
+    assert (changed.price.id, changed.quantity) == (quiet_shop.price["team", "monthly"], 3)
 
 
 def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
     gated_shop: GatedShop,
 ) -> None:
-    """Three seats of Pro, behind an add-on: Stripe's portal changes no subscription of several."""
+    """Three seats of Solo, behind an add-on: Stripe's portal changes no subscription of several."""
     person, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
     at_stripe = stripe_side.client(gated_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     add_on: Any = {
-        "currency": "usd", "product": product, "unit_amount": 500,
+        "currency": "eur", "product": product, "unit_amount": 500,
         "recurring": {"interval": "month"},
     }  # fmt: skip
-    added = [{"price_data": add_on}, {"price": gated_shop.price["pro", "monthly"], "quantity": 3}]
+    added = [{"price_data": add_on}, {"price": gated_shop.price["solo", "monthly"], "quantity": 3}]
     at_stripe.subscriptions.update(
         pro,
         {"items": [{"id": item.id, "deleted": True}, *added]},  # type: ignore[list-item]
@@ -51,7 +51,7 @@ def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
 
     with noting(gated_shop, "POST /v1/billing_portal/sessions", sent):
         ann.visit("/pricing")
-        page = ann.submit("/billing/checkout", having={"plan": "business", "interval": "monthly"})
+        page = ann.submit("/billing/checkout", having={"plan": "team", "interval": "monthly"})
 
     assert not [name for name in sent[0] if name.startswith("flow_data")]
     assert page.status == 200

@@ -30,7 +30,7 @@ def test_the_browser_chooses_a_plan_and_never_a_price(shop: GatedShop) -> None:
     cheap = at_stripe.prices.create(
         {
             "product": product,
-            "currency": "usd",
+            "currency": "eur",
             "unit_amount": 1,
             "recurring": {"interval": "month"},
         }
@@ -39,15 +39,15 @@ def test_the_browser_chooses_a_plan_and_never_a_price(shop: GatedShop) -> None:
     chosen = {name: "1" if "amount" in name else cheap for name in PRICES}
 
     ann.visit("/pricing")
-    page = ann.submit("/billing/checkout", having={"plan": "pro"}, **chosen)
+    page = ann.submit("/billing/checkout", having={"plan": "solo"}, **chosen)
     ann.visit("/pricing")
-    refused = ann.submit("/billing/checkout", having={"plan": "pro"}, follow=False, interval=cheap)
+    refused = ann.submit("/billing/checkout", having={"plan": "solo"}, follow=False, interval=cheap)
 
     (session,) = at_stripe.checkout.sessions.list({"expand": ["data.line_items"]}).data
     assert session.url == page.url
     assert session.line_items
     assert [item.price.id for item in session.line_items.data if item.price] == [
-        shop.price["pro", "monthly"]
+        shop.price["solo", "monthly"]
     ]
     assert refused.answer.headers["Location"] == "/pricing"
 

@@ -117,7 +117,7 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
     def change_and_tell(number: int) -> Any:
-        price = live.price["business" if number % 2 else "pro", "monthly"]
+        price = live.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
         return telling(live, ann, subscription)()
 
@@ -182,7 +182,7 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
     second = at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "items": [{"price": live.price["pro", "monthly"]}],
+            "items": [{"price": live.price["solo", "monthly"]}],
             "metadata": dict(marks.to_dict()),
         }
     ).id
@@ -199,7 +199,7 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
 @case(14, "two tabs", "double click")
 def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None:
     """Whatever is chosen in however many tabs, in two processes: one page can be paid."""
-    for plans_of_tabs in (["pro"] * 6, ["pro", "business"] * 4):
+    for plans_of_tabs in (["solo"] * 6, ["solo", "team"] * 4):
         with live.app.app_context():
             ann = accounts.sign_up(email())
         headers = as_a_browser(live, ann)
@@ -227,9 +227,9 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
         data = {"plan": plan, "interval": "monthly", "nonce": uuid.uuid4().hex}
         return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
 
-    page = buy("pro").headers["Location"]
+    page = buy("solo").headers["Location"]
     with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
-        asked = pool.submit(buy, "business")
+        asked = pool.submit(buy, "team")
         assert arrived.wait(10)
         requests.post(page, data=card, timeout=30, allow_redirects=False)
     answer = asked.result()
@@ -256,7 +256,7 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
     answers = at_once(
         *[telling(live, ann, subscription) for _ in range(6)],
         *[ask("DELETE", "/api/user")] * 2,
-        *[ask("POST", "/billing/checkout", plan="business", interval="yearly")] * 4,
+        *[ask("POST", "/billing/checkout", plan="team", interval="yearly")] * 4,
         *[ask("GET", "/billing/return")] * 3,
         *[telling(live, ann, subscription) for _ in range(6)],
         *[sync] * 2,
@@ -276,7 +276,7 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
     headers = as_a_browser(live, ann)
 
     def buy(number: int) -> Any:
-        data = {"plan": "pro", "interval": "monthly", "nonce": f"{number:x}"}
+        data = {"plan": "solo", "interval": "monthly", "nonce": f"{number:x}"}
         return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
 
     answers = at_once(
@@ -296,7 +296,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
 ) -> None:
     with live.app.app_context():
         ann = accounts.sign_up(email())
-    headers, data = as_a_browser(live, ann), {"plan": "pro", "interval": "monthly"}
+    headers, data = as_a_browser(live, ann), {"plan": "solo", "interval": "monthly"}
 
     with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
         asked = pool.submit(
@@ -318,7 +318,7 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     with live.app.app_context():
         ann = accounts.sign_up(email())
     headers = as_a_browser(live, ann)
-    data = {"plan": "pro", "interval": "monthly"}
+    data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
     assert page is not None
     card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
@@ -345,7 +345,7 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
     with live.app.app_context():
         ann = accounts.sign_up(email())
     headers = as_a_browser(live, ann)
-    data = {"plan": "pro", "interval": "monthly"}
+    data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
     assert page is not None
     card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}

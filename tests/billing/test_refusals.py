@@ -40,7 +40,7 @@ def ann(shop: GatedShop) -> Visitor:
 
 def buy(visitor: Visitor) -> Page:
     visitor.visit("/pricing")
-    return visitor.submit("/billing/checkout", having={"plan": "pro", "interval": "monthly"})
+    return visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
 
 
 def run(shop: GatedShop, *command: str) -> Any:
@@ -236,7 +236,7 @@ def test_a_refund_that_was_not_made_is_not_called_refunded(
     second = at_stripe.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),
-            "items": [{"price": shop.price["pro", "monthly"]}],
+            "items": [{"price": shop.price["solo", "monthly"]}],
             "metadata": marks,
         }
     ).id
@@ -270,7 +270,7 @@ def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: GatedSh
     at_stripe.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),
-            "items": [{"price": shop.price["business", "monthly"]}],
+            "items": [{"price": shop.price["team", "monthly"]}],
             "metadata": marks,
         }
     )

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import stripe
 from click.testing import Result
 from flask import Flask
 
-from saas import cli, plans
+from saas import cli
 from saas.billing import setup, subscriptions
-from saas.config import PRICE_VARIABLES
 from tests.billing import stripe_side
-from tests.conftest import Shop
+from tests.conftest import Shop, settings
+from tests.harness.sample_product.catalogue import SOLO, catalogue
 
 
 def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
@@ -31,24 +29,21 @@ def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
     assert len(at_stripe.webhook_endpoints.list().data) == 1
     portals = at_stripe.billing_portal.configurations.list().data
     assert [portal.is_default for portal in portals].count(False) == 1
-    assert variables["STRIPE_PRO_MONTHLY_PRICE_ID"] == shop.price["pro", "monthly"]
+    assert variables["STRIPE_SOLO_MONTHLY_PRICE_ID"] == shop.price["solo", "monthly"]
     assert "STRIPE_WEBHOOK_SECRET" not in variables  # Stripe tells it once
 
 
-def test_a_raised_price_takes_nobody_s_plan_away(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = shop.price["pro", "monthly"]
-    dearer = dataclasses.replace(plans.PRO, monthly=1900)
-    monkeypatch.setattr(plans, "BY_ID", {**plans.BY_ID, "pro": dearer})
+def test_a_raised_price_takes_nobody_s_plan_away(shop: Shop) -> None:
+    old = shop.price["solo", "monthly"]
+    shop.change_plan("solo", monthly=1900)
 
     with shop.app.app_context():
         variables = setup.set_up()
 
-    new, kept = variables["STRIPE_PRO_MONTHLY_PRICE_ID"].split(",")
+    new, kept = variables["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
     assert kept == old
     price = stripe_side.client(shop).v1.prices.retrieve(new)
-    assert (price.unit_amount, price.lookup_key) == (1900, "pro_monthly")
+    assert (price.unit_amount, price.lookup_key) == (1900, "solo_monthly")
 
 
 # --- the command --------------------------------------------------------------------------------
@@ -80,12 +75,12 @@ def test_a_new_account_is_set_up_and_a_second_run_changes_nothing(
     dry = run(app, "--dry-run")
     assert dry.stdout == ""
     assert verbs(dry) == {"make"}
-    assert "price pro_yearly, 144.00 usd a year" in dry.stderr
+    assert "price solo_yearly, 144.00 eur a year" in dry.stderr
 
     first = run(app)
     assert first.exit_code == 0, first.output
     variables = env_lines(first.stdout)
-    assert len(variables) == 6
+    assert len(variables) == len(catalogue.price_variables) + 2  # portal and webhook secret
     assert variables["SANDBOX_STRIPE_WEBHOOK_SECRET"].startswith("whsec_")
 
     again = make_app(SANDBOX_STRIPE_API_KEY=app.config["STRIPE_API_KEY"], **variables)
@@ -107,7 +102,7 @@ def test_the_variables_are_put_into_a_file_beside_what_stands_there(
     assert result.exit_code == 0, result.output
     assert result.stdout == ""
     written = file.read_text()
-    assert written.startswith("# mine\nAPP_NAME=Shop\nSANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID=price_")
+    assert written.startswith("# mine\nAPP_NAME=Shop\nSANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID=price_")
     assert "whsec_old" not in written
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -131,18 +126,18 @@ def test_what_was_made_by_hand_is_adopted(make_app: Callable[..., Flask]) -> Non
     product = at_stripe.products.create({"name": "Made by hand"}).id
     by_hand = at_stripe.prices.create(
         {
-            "product": product, "currency": "usd", "unit_amount": 1500,
+            "product": product, "currency": "eur", "unit_amount": 1500,
             "recurring": {"interval": "month"},
         }
     ).id  # fmt: skip
-    app = make_app(SANDBOX_STRIPE_API_KEY=key, SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID=by_hand)
+    app = make_app(SANDBOX_STRIPE_API_KEY=key, SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID=by_hand)
 
     result = run(app)
 
-    assert env_lines(result.stdout)["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"] == by_hand
-    assert f"change  price pro_monthly, 15.00 usd a month ({by_hand})" in result.stderr
-    assert at_stripe.prices.retrieve(by_hand).lookup_key == "pro_monthly"
-    assert len(at_stripe.prices.list().data) == 4
+    assert env_lines(result.stdout)["SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID"] == by_hand
+    assert f"change  price solo_monthly, 15.00 eur a month ({by_hand})" in result.stderr
+    assert at_stripe.prices.retrieve(by_hand).lookup_key == "solo_monthly"
+    assert len(at_stripe.prices.list().data) == len(catalogue.price_variables)
 
 
 def test_an_endpoint_of_another_version_is_replaced_without_a_gap(shop: Shop) -> None:
@@ -193,31 +188,26 @@ def test_an_endpoint_that_stripe_cannot_reach_is_skipped(make_app: Callable[...,
 
     assert "skip    webhook endpoint: Stripe cannot reach http://localhost:5000" in result.stderr
     assert "STRIPE_WEBHOOK_SECRET" not in result.stdout
-    assert env_lines(result.stdout)["STRIPE_PRO_MONTHLY_PRICE_ID"].startswith("price_")
+    assert env_lines(result.stdout)["STRIPE_SOLO_MONTHLY_PRICE_ID"].startswith("price_")
 
 
 def test_with_a_key_alone_the_application_starts_and_setup_can_run() -> None:
-    from saas.config import from_env
+    given = settings(STRIPE_API_KEY="sk_test_abc")
 
-    settings = from_env({"SECRET_KEY": "a" * 40, "STRIPE_API_KEY": "sk_test_abc"})
-
-    assert settings["STRIPE_PRICES"] == {}
-    assert settings["STRIPE_API_BASE"] == "https://api.stripe.com"
+    assert given["STRIPE_PRICES"] == {}
+    assert given["STRIPE_API_BASE"] == "https://api.stripe.com"
 
 
-def test_going_back_to_an_older_price_sells_that_one_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    old = shop.price["pro", "monthly"]
-    cheap, dearer = plans.BY_ID, dataclasses.replace(plans.PRO, monthly=1900)
+def test_going_back_to_an_older_price_sells_that_one_again(shop: Shop) -> None:
+    old = shop.price["solo", "monthly"]
     with shop.app.app_context():
-        monkeypatch.setattr(plans, "BY_ID", {**cheap, "pro": dearer})
-        raised = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"].split(",")
-        prices = {**shop.app.config["STRIPE_PRICES"], ("pro", "monthly"): tuple(raised)}
+        shop.change_plan("solo", monthly=1900)
+        raised = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
+        prices = {**shop.app.config["STRIPE_PRICES"], ("solo", "monthly"): tuple(raised)}
         shop.app.config["STRIPE_PRICES"] = prices
-        monkeypatch.setattr(plans, "BY_ID", cheap)
+        shop.change_plan("solo", monthly=1500)
 
-        back = setup.set_up()["STRIPE_PRO_MONTHLY_PRICE_ID"]
+        back = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"]
 
     assert back == f"{old},{raised[0]}"
 
@@ -227,7 +217,7 @@ def test_demo_people_have_their_plan_again_when_it_has_ended_or_has_another_pric
 ) -> None:
     """Whoever tried out the end of a plan, or raised a price, starts again as before."""
     at_stripe = stripe_side.client(shop).v1
-    pia = ("pia@example.com", "Pia Pro", "user", ("pro", "monthly"))
+    pia = ("pia@example.com", "Pia Solo", "user", (SOLO, "monthly"))
     with shop.app.app_context():
         first = cli._seed_person(*pia)
         again = cli._seed_person(*pia)
@@ -242,14 +232,14 @@ def test_demo_people_have_their_plan_again_when_it_has_ended_or_has_another_pric
         subscriptions.sync(second.id, cause="test")
     raised = at_stripe.prices.create(
         {
-            "product": str(at_stripe.prices.retrieve(shop.price["pro", "monthly"]).product),
-            "currency": "usd", "unit_amount": 1900, "recurring": {"interval": "month"},
+            "product": str(at_stripe.prices.retrieve(shop.price["solo", "monthly"]).product),
+            "currency": "eur", "unit_amount": 1900, "recurring": {"interval": "month"},
         }
     ).id  # fmt: skip
-    names = {**shop.price, ("pro", "monthly"): raised}
+    names = {**shop.price, ("solo", "monthly"): raised}
     dearer = make_app(
         SANDBOX_STRIPE_API_KEY=shop.key, APP_URL=shop.url,
-        **{f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in names.items()},
+        **{f"SANDBOX_{catalogue.price_variables[key]}": price for key, price in names.items()},
     )  # fmt: skip
     with dearer.app_context():
         assert cli._seed_person(*pia).stripe_price_id == raised

@@ -17,19 +17,19 @@ from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, ranking, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
-from saas.config import PRICE_VARIABLES
 from saas.database import db
 from saas.users import closing
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import LiveShop, tell
 from tests.conftest import Shop, both_databases
+from tests.harness.sample_product.catalogue import HOBBY, SOLO, catalogue
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PRICES: plans.Prices = {
-    ("pro", "monthly"): ("price_pm", "price_pm_old"),
-    ("pro", "yearly"): ("price_py",),
-    ("business", "monthly"): ("price_bm",),
+    ("solo", "monthly"): ("price_pm", "price_pm_old"),
+    ("solo", "yearly"): ("price_py",),
+    ("team", "monthly"): ("price_bm",),
 }
 
 
@@ -39,15 +39,15 @@ def columns(person: User) -> dict[str, Any]:
 
 @both_databases
 def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", "pro", "yearly")
+    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", "solo", "yearly")
 
     truth = stripe_side.client(quiet_shop).v1.subscriptions.retrieve(subscription)
     with quiet_shop.app.app_context():
-        assert ann.plan is plans.PRO
+        assert ann.plan is SOLO
         assert ann.interval == "yearly"
     assert ann.stripe_subscription_id == subscription
     assert ann.stripe_subscription_status == "active"
-    assert ann.stripe_price_id == quiet_shop.price["pro", "yearly"]
+    assert ann.stripe_price_id == quiet_shop.price["solo", "yearly"]
     assert ann.stripe_current_period_end == datetime.fromtimestamp(
         truth["items"].data[0].current_period_end, UTC
     )
@@ -103,7 +103,7 @@ def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> N
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
     def change_and_tell(number: int) -> int:
-        price = quiet_shop.price["business" if number % 2 else "pro", "monthly"]
+        price = quiet_shop.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
         return stripe_side.send_event(
             quiet_shop, "customer.subscription.updated", subject, id=f"evt_{number}"
@@ -249,12 +249,12 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     with quiet_shop.app.app_context():
         marks = ownership.metadata_of(ann)
     customer = str(ann.stripe_customer_id)
-    pro = quiet_shop.price["pro", "monthly"]
+    pro = quiet_shop.price["solo", "monthly"]
     product = at_stripe.products.create({"name": "Another product of the company"})
     other = at_stripe.prices.create(
         {
             "product": product.id,
-            "currency": "usd",
+            "currency": "eur",
             "unit_amount": 700,
             "recurring": {"interval": "month"},
         }
@@ -290,7 +290,7 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     second = stripe_side.client(live).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "items": [{"price": live.price["pro", "monthly"]}],
+            "items": [{"price": live.price["solo", "monthly"]}],
             "metadata": marks,
         }
     )
@@ -322,7 +322,7 @@ def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
 ) -> None:
     """It knows none of our customers; taken at its word, everybody would lose what they pay for."""
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
-    names = {PRICE_VARIABLES[key]: price for key, price in quiet_shop.price.items()}
+    names = {catalogue.price_variables[key]: price for key, price in quiet_shop.price.items()}
     mistaken = make_app(
         SANDBOX_URL=quiet_shop.sandbox,
         SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(16)}",
@@ -355,7 +355,10 @@ def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> 
 
 
 def chosen(*found: Subscription) -> dict[str, Any]:
-    return ranking.columns_for(list(found), PRICES, Overdue(NOW - timedelta(days=1)))
+    app = Flask(__name__)
+    app.config.from_mapping(CATALOGUE=catalogue, STRIPE_PRICES=PRICES)
+    with app.app_context():
+        return ranking.columns_for(list(found), Overdue(NOW - timedelta(days=1)))
 
 
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:
@@ -419,23 +422,23 @@ def test_nothing_unusual_crashes() -> None:
 @pytest.mark.parametrize(
     ("status", "past_due_days", "plan"),
     [
-        ("active", None, "pro"),
-        ("trialing", None, "pro"),
-        ("past_due", 6, "pro"),
-        ("past_due", 8, "starter"),
-        ("incomplete", None, "starter"),
-        ("incomplete_expired", None, "starter"),
-        ("unpaid", None, "starter"),
-        ("paused", None, "starter"),
-        ("canceled", None, "starter"),
-        ("brand_new", None, "starter"),
-        (None, None, "starter"),
+        ("active", None, "solo"),
+        ("trialing", None, "solo"),
+        ("past_due", 6, "solo"),
+        ("past_due", 8, "hobby"),
+        ("incomplete", None, "hobby"),
+        ("incomplete_expired", None, "hobby"),
+        ("unpaid", None, "hobby"),
+        ("paused", None, "hobby"),
+        ("canceled", None, "hobby"),
+        ("brand_new", None, "hobby"),
+        (None, None, "hobby"),
     ],
 )
 def test_the_status_decides_about_access(
     status: str | None, past_due_days: int | None, plan: str
 ) -> None:
-    given = plans.granted(
+    given = catalogue.granted(
         status=status,
         price_id="price_pm_old",
         past_due_since=NOW - timedelta(days=past_due_days) if past_due_days else None,
@@ -449,7 +452,7 @@ def test_the_status_decides_about_access(
 
 def test_an_unknown_price_gives_the_free_plan() -> None:
     assert (
-        plans.granted(
+        catalogue.granted(
             status="active",
             price_id="price_unknown",
             past_due_since=None,
@@ -457,7 +460,7 @@ def test_an_unknown_price_gives_the_free_plan() -> None:
             grace=timedelta(0),
             prices=PRICES,
         )
-        is plans.STARTER
+        is HOBBY
     )
 
 

@@ -22,7 +22,7 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import ownership, walking
-from saas.config import PRICE_VARIABLES, ROOT
+from saas.config import ROOT
 from saas.sandbox import create_sandbox
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
@@ -70,7 +70,7 @@ def weather(shop: Shop, **shares: float) -> None:
 @both_databases
 def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
     stripe_side.subscriber(quiet_shop, "ann@example.com")
-    stripe_side.subscriber(quiet_shop, "ben@example.com", "business", "yearly")
+    stripe_side.subscriber(quiet_shop, "ben@example.com", "team", "yearly")
 
     result = run(quiet_shop, "verify")
 
@@ -130,7 +130,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
     wrong = {
         "stripe_subscription_id": "sub_unheard_of",
         "stripe_subscription_status": "trialing",
-        "stripe_price_id": quiet_shop.price["business", "yearly"],
+        "stripe_price_id": quiet_shop.price["team", "yearly"],
         "stripe_current_period_end": ann.created_at,
         "stripe_cancel_at": ann.created_at,
         "stripe_past_due_since": ann.created_at,
@@ -154,7 +154,7 @@ def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: S
     change(
         quiet_shop, "ben@example.com", stripe_customer_id="cus_of_another_account",
         stripe_subscription_id="sub_of_another_account", stripe_subscription_status="active",
-        stripe_price_id=quiet_shop.price["pro", "monthly"],
+        stripe_price_id=quiet_shop.price["solo", "monthly"],
     )  # fmt: skip
 
     result = run(quiet_shop, "verify")
@@ -175,13 +175,13 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "items": [{"price": quiet_shop.price["pro", "monthly"]}],
+            "items": [{"price": quiet_shop.price["solo", "monthly"]}],
             "metadata": marks,
         }
     )
     run(quiet_shop, "sync", "ann@example.com")
 
-    crowd.fill(quiet_shop.sandbox, quiet_shop.key, quiet_shop.price["pro", "monthly"], 120)
+    crowd.fill(quiet_shop.sandbox, quiet_shop.key, quiet_shop.price["solo", "monthly"], 120)
     result = run(quiet_shop, "verify")
 
     assert result.exit_code == 0, result.output
@@ -217,7 +217,7 @@ def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
 
 
 def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> None:
-    price = quiet_shop.price["pro", "monthly"]
+    price = quiet_shop.price["solo", "monthly"]
     crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 350)
     assert crowd.copy_into_columns(quiet_shop.app) == 350
     change(quiet_shop, "person77@example.com", stripe_subscription_status="past_due")
@@ -236,16 +236,16 @@ def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
     stand_in = create_sandbox()
     gate = Gate(stand_in, "/stripe/v1/subscriptions")
     with serving(gate) as url, contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop:
-        crowd.fill(url, shop.key, shop.price["pro", "monthly"], 250)
+        crowd.fill(url, shop.key, shop.price["solo", "monthly"], 250)
         crowd.copy_into_columns(shop.app)
         change(shop, "person240@example.com", stripe_subscription_status="past_due")
         env = own_env(
             SANDBOX_URL=url,
             DATABASE_URL=str(shop.app.config["SQLALCHEMY_DATABASE_URI"]),
             SANDBOX_STRIPE_API_KEY=shop.key,
-            **{f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in shop.price.items()},
+            **shop.price_variables,
         )
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "billing"]
+        command = [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi", "billing"]
         gate.let_through = 1
         gate.shut()
         with subprocess.Popen(
@@ -280,7 +280,7 @@ def test_an_interrupted_walk_says_how_to_go_on_and_forgets_nobody(
 
 
 def test_a_stripe_that_is_overloaded_is_waited_for(quiet_shop: Shop) -> None:
-    price = quiet_shop.price["pro", "monthly"]
+    price = quiet_shop.price["solo", "monthly"]
     crowd.fill(quiet_shop.sandbox, quiet_shop.key, price, 450)
     crowd.copy_into_columns(quiet_shop.app)
     weather(quiet_shop, seed=3, too_many=0.6)

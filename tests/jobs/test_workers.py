@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from saas import database, jobs
 from saas.auth import links
 from saas.billing.models import StripeEvent
-from saas.config import PRICE_VARIABLES, ROOT
+from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from saas.sandbox import create_sandbox
@@ -52,7 +52,8 @@ class Workers:
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, count: int = 1) -> None:
-        command = [sys.executable, "-m", "flask", "--app", "wsgi", "worker", "--workers", "1"]
+        flask = [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi"]
+        command = [*flask, "worker", "--workers", "1"]
         for _ in range(count):
             self.running.append(subprocess.Popen(command, cwd=ROOT, env=self.env))
 
@@ -199,9 +200,8 @@ def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
 
 
 def _settings(shop: Shop, **env: str) -> dict[str, str]:
-    prices = {f"SANDBOX_{PRICE_VARIABLES[key]}": price for key, price in shop.price.items()}
     return {
-        **prices, **env, "SANDBOX_URL": shop.sandbox, "APP_URL": shop.url,
+        **shop.price_variables, **env, "SANDBOX_URL": shop.sandbox, "APP_URL": shop.url,
         "SANDBOX_STRIPE_API_KEY": shop.key,
     }  # fmt: skip
 

@@ -81,15 +81,15 @@ def test_smtp_gets_one_recipient_and_both_parts(
     make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
 ) -> None:
     box, url = postbox
-    app = make_app(SMTP_URL=url, EMAIL_FROM="Plinth <hello@plinth.example>")
+    app = make_app(SMTP_URL=url, EMAIL_FROM="Acme <hello@acme.example>")
 
     with app.app_context():
         links.send("ann@example.com", "/dashboard")
 
     ((recipients, mail),) = box.mails
     assert recipients == ["ann@example.com"]
-    assert mail["From"] == "Plinth <hello@plinth.example>"
-    assert mail["Message-ID"].endswith("@plinth.example>")
+    assert mail["From"] == "Acme <hello@acme.example>"
+    assert mail["Message-ID"].endswith("@acme.example>")
     assert mail["Auto-Submitted"] == "auto-generated"
     text = mail.get_body(("plain",))
     html = mail.get_body(("html",))
@@ -181,7 +181,7 @@ def test_resend_is_asked_as_its_documentation_says(
     ((request, _),) = httpserver.log
     body = request.json
     assert body["to"] == ["ann@example.com"]
-    assert body["subject"] == "Sign in to Plinth"
+    assert body["subject"] == "Sign in to Acme"
     assert set(body) == {"from", "to", "subject", "html", "text", "headers"}
     assert request.headers["Authorization"].startswith("Bearer re_")
     assert request.headers["Idempotency-Key"] in body["headers"]["Message-ID"]
@@ -350,7 +350,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     status: int, make_app: Callable[..., Flask], httpserver: HTTPServer
 ) -> None:
     refuse = httpserver.expect_ordered_request("/resend/emails", method="POST")
-    body = {"name": "x", "message": "hello@plinth.example is not verified"}
+    body = {"name": "x", "message": "hello@acme.example is not verified"}
     refuse.respond_with_json(body, status=status)
     accept = httpserver.expect_ordered_request("/resend/emails", method="POST")
     accept.respond_with_json({"id": "1"})

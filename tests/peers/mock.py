@@ -23,7 +23,7 @@ from saas.billing import gateway, setup
 from saas.sandbox import create_sandbox
 from tests import conftest
 from tests.billing import stripe_side
-from tests.conftest import Shop, close, free_port, serving, settings
+from tests.conftest import PRODUCT, Shop, close, free_port, serving, settings
 
 URL = "https://app.example.com/"
 KEY = "sk_test_0123456789abcdefpeers"
@@ -109,13 +109,13 @@ def _calls() -> dict[str, Callable[[], object]]:
         "invoice": lambda: gateway.invoice("in_1"),
         "invoices_of": lambda: gateway.invoices_of("cus_1"),
         "price": lambda: gateway.price(price),
-        "prices_by_lookup_key": lambda: gateway.prices_by_lookup_key(["pro_monthly"]),
-        "create_price": lambda: gateway.create_price("saas_pro", "pro_monthly", 1500, "month"),
-        "give_lookup_key": lambda: gateway.give_lookup_key(price, "pro_monthly"),
-        "product": lambda: gateway.product("saas_pro"),
-        "ensure_product": lambda: gateway.ensure_product("saas_pro", "Pro", "For teams"),
+        "prices_by_lookup_key": lambda: gateway.prices_by_lookup_key(["solo_monthly"]),
+        "create_price": lambda: gateway.create_price("saas_solo", "solo_monthly", 1500, "month"),
+        "give_lookup_key": lambda: gateway.give_lookup_key(price, "solo_monthly"),
+        "product": lambda: gateway.product("saas_solo"),
+        "ensure_product": lambda: gateway.ensure_product("saas_solo", "Solo", "For teams"),
         "ensure_portal_configuration": lambda: gateway.ensure_portal_configuration(
-            "app.example.com", {"saas_pro": [price]}
+            "app.example.com", {"saas_solo": [price]}
         ),
         "portals": gateway.portals,
         "create_webhook_endpoint": lambda: gateway.create_webhook_endpoint(hook, events),
@@ -144,7 +144,7 @@ def _a_subscription() -> tuple[str, str]:
 
 
 def _setup(shop: Shop) -> None:
-    _command(shop, "setup", says="STRIPE_PRO_MONTHLY_PRICE_ID=price_")
+    _command(shop, "setup", says="STRIPE_SOLO_MONTHLY_PRICE_ID=price_")
 
 
 def _doctor(shop: Shop) -> None:
@@ -167,7 +167,7 @@ def _purchase(shop: Shop) -> None:
     visitor = shop.visitor()
     visitor.sign_in(EMAIL)
     visitor.visit("/pricing?interval=monthly")
-    having = {"plan": "pro", "interval": "monthly"}
+    having = {"plan": "solo", "interval": "monthly"}
     page = visitor.submit("/billing/checkout", having=having, follow=False)
     assert page.answer.headers.get("Location", "").startswith("https://checkout.stripe.com/"), (
         page.text
@@ -178,7 +178,7 @@ def _purchase(shop: Shop) -> None:
         shop, "customer.subscription.created", {"object": "subscription", "customer": customer}
     )
     assert answer.status_code == 200, answer.text
-    assert visitor.request("GET", "/api/user").json()["user"]["subscription"]["plan"] == "pro"
+    assert visitor.request("GET", "/api/user").json()["user"]["subscription"]["plan"] == "solo"
 
 
 def _deletion(shop: Shop) -> None:
@@ -213,7 +213,7 @@ def _shop(mock: str, folder: Path) -> Iterator[Shop]:
         }  # fmt: skip
         with _application(mock, env) as bare, bare.app_context():
             variables = setup.set_up()
-            variables["STRIPE_PRO_MONTHLY_PRICE_ID"] = _a_subscription()[1]
+            variables["STRIPE_SOLO_MONTHLY_PRICE_ID"] = _a_subscription()[1]
         with _application(mock, {**env, **variables}) as app, serving(app, port) as url:
             shop = Shop(app, url, mailbox, KEY)
             yield shop
@@ -224,7 +224,7 @@ def _shop(mock: str, folder: Path) -> Iterator[Shop]:
 
 @contextmanager
 def _application(mock: str, env: dict[str, str]) -> Iterator[Flask]:
-    app = create_app(settings(**env))
+    app = create_app(settings(**env), PRODUCT)
     app.config["STRIPE_API_BASE"] = mock
     yield app
     close(app)

@@ -11,14 +11,16 @@ from flask import Flask
 
 from saas import create_app
 from saas.auth import accounts, sessions
-from saas.products import ProductError
+from saas.declaration import ProductError
 from tests.conftest import settings
 
 Package = Callable[..., str]
 
 VIEWS = """
 from flask import Blueprint, render_template
-from saas.products import NavigationLink, NextStep, Product, Tile
+from saas.declaration import NavigationLink, NextStep, Product, Tile
+
+from tests.harness.sample_product import product as sample
 
 bp = Blueprint("notes", __name__)
 
@@ -26,7 +28,7 @@ bp = Blueprint("notes", __name__)
 def notes():
     return render_template("site/home.html")
 
-product = Product(__name__, blueprints=(bp,), {more})
+product = Product(__name__, sample.brand, sample.catalogue, blueprints=(bp,), {more})
 """
 
 

@@ -80,6 +80,6 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /billing/return": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "POST /api/webhooks/stripe": (400, 400, 400),
     # the product
-    "GET /dashboard/cards": (LOGIN, 403, 403),  # asks for a plan
-    "POST /dashboard/cards": (LOGIN, 403, 403),
+    "GET /dashboard/reports": (LOGIN, 403, 403),  # asks for a plan
+    "POST /dashboard/reports": (LOGIN, 403, 403),
 }  # fmt: skip

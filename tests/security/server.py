@@ -60,7 +60,7 @@ def served(folder: Path, *options: str, **env: str) -> Iterator[Served]:
     log_file = folder / "server.log"
     with open(log_file, "wb") as log:
         process = psutil.Popen(
-            [sys.executable, "-m", "gunicorn", "wsgi:app", *options],
+            [sys.executable, "-m", "gunicorn", "tests.harness.wsgi:app", *options],
             cwd=ROOT, env={**kept, **own, **env}, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
         try:

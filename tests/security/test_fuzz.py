@@ -36,7 +36,7 @@ NASTY = [
     b"", b" ", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\r\nSet-Cookie: a=b", b"%", b"../../../../x",
     b"////evil.example", b"http:evil.example", b"https:/evil.example", b"\x19//evil.example",
     b"<script>alert(1)</script>", b"{{7*7}}", b"'; DROP TABLE users; --", b"-1", b"NaN",
-    b"9" * 400, b"a" * 6_000, b"null", b"[]", b"a@b.test,c@evil.test", b"pro", b"monthly",
+    b"9" * 400, b"a" * 6_000, b"null", b"[]", b"a@b.test,c@evil.test", b"solo", b"monthly",
     "\N{FULLWIDTH FULL STOP}\N{KELVIN SIGN}\N{RIGHT-TO-LEFT OVERRIDE}".encode(),
     "b@evil\N{FULLWIDTH FULL STOP}com".encode(),
     b"person@example.com", b"/dashboard", b"123456", b"00000000-0000-0000-0000-000000000000",

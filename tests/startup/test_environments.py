@@ -147,15 +147,15 @@ def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
 def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
     """Flask's own command reads the nearest `.env`, wherever above it is."""
     checkout = copy_project(tmp_path / "checkout")
-    (tmp_path / ".env").write_text("APP_NAME=Stranger\nJOBS_URL=inline:\n")
+    (tmp_path / ".env").write_text("EMAIL_FROM=Stranger <hello@example.com>\nJOBS_URL=inline:\n")
     port = free_port(2)
 
     start = Start(checkout, plain_env(tmp_path, PORT=str(port)))
     start.wait_for(READY)
-    page = requests.get(f"http://localhost:{port}/", timeout=30).text
+    page = requests.get(f"http://localhost:{port}/privacy", timeout=30).text
     start.end()
 
-    assert "Plinth" in page
+    assert "What is kept" in page
     assert "Stranger" not in page
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from saas.billing.setup import write_env
-from saas.config import PRICE_VARIABLES, ROOT, EnvironmentSchema
+from saas.config import ROOT, EnvironmentSchema
 from tests.conftest import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
@@ -23,7 +23,7 @@ def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
     files += (ROOT / "saas").rglob("*.py")
     found = [_READ.findall(file.read_text("utf-8")) for file in files if file.is_file()]
     read = {python or shell for each in found for python, shell in each}
-    known = {*EnvironmentSchema().fields, *PRICE_VARIABLES.values(), *read} - _INTERNAL
+    known = {*EnvironmentSchema().fields, *read} - _INTERNAL
 
     described = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.M)
 

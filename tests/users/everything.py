@@ -11,6 +11,7 @@ from saas.auth.models import Identity, Passkey, User
 from saas.billing import access
 from tests.billing import stripe_side
 from tests.conftest import Shop
+from tests.harness.sample_product.models import Report
 from tests.visitor import Visitor, eventually
 
 EMAIL, NAME = "quentin.unusual@example.com", "Quentin Unusual"
@@ -22,7 +23,7 @@ MARKS = ("quentin", "unusual")
 
 def use_everything(shop: Shop, visitor: Visitor) -> User:
     """Sign in, subscribe, change name and address, add ways in, be promoted and demoted."""
-    stripe_side.subscriber(shop, FORMER, plan="pro")
+    stripe_side.subscriber(shop, FORMER, plan="solo")
     visitor.sign_in(FORMER)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/name", name=NAME)
@@ -30,7 +31,9 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
     with shop.app.app_context():
         person = accounts.get(EMAIL)
         _add_ways_in(person)
-        access.use(person, "cards")
+        access.use(person, "reports")
+        with database.writing() as session:
+            session.add(Report(user_id=person.id, title="Quarterly"))
         accounts.sign_up("admin@example.com", role="admin")
         roles.promote(person, by=OPERATOR)
         roles.demote(person, by=OPERATOR)  # each ends the person's sessions

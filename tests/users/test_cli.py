@@ -28,7 +28,7 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
         json.loads(line) for line in run(args=["users", "list", "--json"]).output.splitlines()
     ]
     assert as_json[0]["name"] == "Ann Lee"
-    assert as_json[1]["subscription"]["plan"] == "starter"
+    assert as_json[1]["subscription"]["plan"] == "hobby"
 
 
 @pytest.mark.parametrize(

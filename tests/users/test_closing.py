@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -16,7 +17,7 @@ import time_machine
 from flask import Flask, request
 from sqlalchemy import func, select, update
 
-from saas import database, plans
+from saas import database
 from saas.auth import accounts
 from saas.auth.models import EmailChange, Session, SignInLink, User
 from saas.billing import buying, ownership
@@ -27,6 +28,7 @@ from tests.auth.test_addresses import link_to
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
+from tests.harness.sample_product.catalogue import SOLO
 from tests.visitor import Visitor
 
 
@@ -138,7 +140,7 @@ def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor
     with shop.app.app_context(), database.writing():
         database.execute(update(User).values(closing_at=now()))
 
-    page = visitor.submit("/billing/checkout", having={"plan": "pro"})
+    page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
     assert page.path == "/dashboard/billing"
     assert "being closed" in page.text
@@ -148,7 +150,7 @@ def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor
 def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
-    visitor.submit("/billing/checkout", having={"plan": "pro"}, follow=False)
+    visitor.submit("/billing/checkout", having={"plan": "solo"}, follow=False)
     customer = stripe_side.person(shop, "ann@example.com").stripe_customer_id
     assert customer
     visitor.visit("/dashboard/settings")
@@ -287,7 +289,7 @@ def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
         stripe_side.client(shop).v1.subscriptions.create(
             {
                 "customer": str(ann.stripe_customer_id),
-                "items": [{"price": shop.price["pro", "monthly"]}],
+                "items": [{"price": shop.price["solo", "monthly"]}],
             }
         )
 
@@ -326,7 +328,7 @@ def test_the_installation_s_id_is_one(shop: Shop) -> None:
 def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
     shop: Shop, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@gmail.com")
     with shop.app.app_context(), database.writing():
         database.execute(update(User).values(trial_used_at=now()))
@@ -362,7 +364,7 @@ def test_an_address_goes_from_what_another_account_asked_for(shop: Shop, visitor
 def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
     shop: Shop, visitor: Visitor
 ) -> None:
-    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@example.com")
     with shop.app.app_context(), database.writing():
         database.execute(update(User).values(trial_used_at=now()))
@@ -381,7 +383,7 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
 
 
 def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visitor) -> None:
-    offer = plans.Plan(**{**vars(plans.PRO), "trial_days": 14})
+    offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@example.com")
     at_stripe = stripe_side.client(shop).v1
     for endpoint in at_stripe.webhook_endpoints.list().data:

@@ -88,7 +88,7 @@ def test_the_profile_as_json(visitor: Visitor) -> None:
 
     assert user["email"] == "ann@example.com"
     assert user["subscription"] == {
-        "plan": "starter",
+        "plan": "hobby",
         "status": None,
         "interval": None,
         "current_period_end": None,
@@ -109,7 +109,7 @@ def test_the_profile_is_401_for_a_stranger_before_any_word_of_csrf(
 
 
 @pytest.mark.parametrize(
-    "path", ["/dashboard", "/dashboard/billing", "/dashboard/settings", "/dashboard/cards"]
+    "path", ["/dashboard", "/dashboard/billing", "/dashboard/settings", "/dashboard/reports"]
 )
 def test_a_stranger_is_led_to_the_sign_in_and_back(path: str, visitor: Visitor) -> None:
     answer = visitor.request("GET", path)

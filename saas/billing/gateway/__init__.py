@@ -78,12 +78,10 @@ from saas.billing.gateway.subscriptions import (
     subscriptions_of,
     subscriptions_since,
 )
-from saas.plans import CURRENCY
 
 __all__ = [
     "BadEvent",
     "BadSignature",
-    "CURRENCY",
     "Coupon",
     "Discount",
     "Endpoint",

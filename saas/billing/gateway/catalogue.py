@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from saas import products
 from saas.billing.gateway import reading
 from saas.billing.gateway.calling import call, call_unless_gone, given
-from saas.plans import CURRENCY
 
 if TYPE_CHECKING:
     import stripe
@@ -25,7 +25,7 @@ class Price:
     lookup_key: str
     cents: int
     interval: str  # "month" or "year"; empty where it does not recur, or otherwise
-    currency: str = CURRENCY
+    currency: str
     is_active: bool = True
 
     def is_sold_as(self, cents: int, interval: str) -> bool:
@@ -33,7 +33,7 @@ class Price:
         return self.is_active and (self.cents, self.interval, self.currency) == (
             cents,
             interval,
-            CURRENCY,
+            products.catalogue().currency,
         )
 
 
@@ -85,7 +85,7 @@ def create_price(product_id: str, lookup_key: str, cents: int, interval: str) ->
     """A recurring price; it takes the lookup key over from an older price."""
     params: Any = {
         "product": product_id,
-        "currency": CURRENCY,
+        "currency": products.catalogue().currency,
         "unit_amount": cents,
         "recurring": {"interval": interval},
         "lookup_key": lookup_key,

@@ -10,16 +10,16 @@ import logging
 import uuid
 from datetime import datetime
 
-from flask import current_app
 from sqlalchemy import select
 
-from saas import mail, plans
+from saas import mail, products
 from saas.auth.models import User
 from saas.billing import gateway
 from saas.billing.letters import wording
 from saas.database import db
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
+from saas.plans import Plan
 
 log = logging.getLogger("saas.billing")
 
@@ -95,7 +95,7 @@ def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Lette
     person = _reader(person_id)
     if person is None or person.is_paid:
         return None
-    sold = plans.sold_as(price, current_app.config["STRIPE_PRICES"])
+    sold = products.sold_as(price)
     return wording.ended(person.email, sold[0] if sold else None, status)
 
 
@@ -170,7 +170,7 @@ def _reader(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _sold(person: User) -> plans.Plan:
+def _sold(person: User) -> Plan:
     sold = person.subscribed_to
     return sold[0] if sold else person.plan
 

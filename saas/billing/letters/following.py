@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import current_app
 from sqlalchemy import select
 
-from saas import mail, plans
+from saas import mail, products
 from saas.auth.models import User
 from saas.billing.gateway import NOT_REFUNDED, SECOND, Overdue, Subscription
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
+from saas.plans import Plan
 
 Columns = Mapping[str, Any]
 
@@ -87,11 +87,11 @@ def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _plan(columns: Columns) -> plans.Plan | None:
+def _plan(columns: Columns) -> Plan | None:
     """The plan that these columns give, grace or no grace: a mail follows what Stripe says."""
     if columns["stripe_subscription_status"] not in _ENTITLING:
         return None
-    sold = plans.sold_as(columns["stripe_price_id"], current_app.config["STRIPE_PRICES"])
+    sold = products.sold_as(columns["stripe_price_id"])
     return sold[0] if sold else None
 
 

@@ -6,56 +6,73 @@ from datetime import UTC, datetime
 
 from flask import current_app
 
-from saas import mail, plans
+from saas import mail, products
 from saas.billing.letters import wording
 from saas.billing.letters.wording import Charge
 from saas.charges import NextInvoice, Recurring
+from saas.plans import Plan
 
 _TO = "ada@example.com"
 _DAY = datetime(2030, 5, 17, 9, 30, tzinfo=UTC)
-_PLAN = next(iter(plans.FOR_SALE), plans.FREE)
-_DUE = (1500, "usd")
-_CHARGE = Charge(Recurring(1500, 1500, "usd", "month"), NextInvoice(*_DUE, date=_DAY))
 
 
 @mail.sample("welcome")
 def welcome() -> mail.Letter:
-    return wording.welcome(_TO, _PLAN, _CHARGE, None)
+    return wording.welcome(_TO, _plan(), _charge(), None)
 
 
 @mail.sample("payment_failed")
 def payment_failed() -> mail.Letter:
-    return wording.payment_problem(_TO, "payment_failed", _PLAN, _DUE, _page(), _DAY)
+    return wording.payment_problem(_TO, "payment_failed", _plan(), _due(), _page(), _DAY)
 
 
 @mail.sample("action_required")
 def action_required() -> mail.Letter:
-    return wording.payment_problem(_TO, "action_required", _PLAN, _DUE, _page(), _DAY)
+    return wording.payment_problem(_TO, "action_required", _plan(), _due(), _page(), _DAY)
 
 
 @mail.sample("recovered")
 def recovered() -> mail.Letter:
-    return wording.recovered(_TO, _PLAN, *_DUE)
+    return wording.recovered(_TO, _plan(), *_due())
 
 
 @mail.sample("cancellation")
 def cancellation() -> mail.Letter:
-    return wording.cancellation(_TO, _PLAN, Charge(), _DAY)
+    return wording.cancellation(_TO, _plan(), Charge(), _DAY)
 
 
 @mail.sample("ended")
 def ended() -> mail.Letter:
-    return wording.ended(_TO, _PLAN, "canceled")
+    return wording.ended(_TO, _plan(), "canceled")
 
 
 @mail.sample("trial_ending")
 def trial_ending() -> mail.Letter:
-    return wording.trial_ending(_TO, _PLAN, _CHARGE, _DAY)
+    return wording.trial_ending(_TO, _plan(), _charge(), _DAY)
 
 
 @mail.sample("second_refunded")
 def second_refunded() -> mail.Letter:
-    return wording.second_refunded(_TO, (1500, "usd"))
+    return wording.second_refunded(_TO, _due())
+
+
+def _plan() -> Plan:
+    """The lowest plan for sale; the free one where none is."""
+    catalogue = products.catalogue()
+    return next(iter(catalogue.for_sale), catalogue.free)
+
+
+def _due() -> tuple[int, str]:
+    """Its price, and the currency."""
+    return next(iter(_plan().prices.values()), 0), products.catalogue().currency
+
+
+def _charge() -> Charge:
+    amount, currency = _due()
+    interval = "month" if _plan().monthly else "year"
+    return Charge(
+        Recurring(amount, amount, currency, interval), NextInvoice(amount, currency, date=_DAY)
+    )
 
 
 def _page() -> str:

@@ -34,8 +34,8 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
     eventually(lambda: subjects(visitor, "ann@example.com", "no more"))
     assert subjects(visitor, "ann@example.com", "GitHub") == [
-        "Your GitHub account signs in to Plinth no more",
-        "Your GitHub account can sign in to Plinth",
+        "Your GitHub account signs in to Acme no more",
+        "Your GitHub account can sign in to Acme",
     ]
 
 
@@ -88,7 +88,7 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
     come_in(shop.visitor(), "google", **{"as": "ada"})
     come_in(shop.visitor(), "google", **somebody("new@example.com"))
 
-    about = "Your Google account can sign in to Plinth"
+    about = "Your Google account can sign in to Acme"
     eventually(lambda: subjects(visitor, "ada@example.com", about))
     with shop.app.app_context():
         told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "way_in")

@@ -171,10 +171,10 @@ def test_when_its_owner_arrives_with_google_a_link_in_somebody_s_hands_is_worth_
 _STRIPE = {
     "STRIPE_API_KEY": "sk_test_1",
     "STRIPE_WEBHOOK_SECRET": "whsec_0123456789abcdefghijklmnopqrstuv",
-    "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1",
-    "STRIPE_PRO_YEARLY_PRICE_ID": "price_2",
-    "STRIPE_BUSINESS_MONTHLY_PRICE_ID": "price_3",
-    "STRIPE_BUSINESS_YEARLY_PRICE_ID": "price_4",
+    "STRIPE_SOLO_MONTHLY_PRICE_ID": "price_1",
+    "STRIPE_SOLO_YEARLY_PRICE_ID": "price_2",
+    "STRIPE_TEAM_MONTHLY_PRICE_ID": "price_3",
+    "STRIPE_TEAM_YEARLY_PRICE_ID": "price_4",
 }
 
 

@@ -58,7 +58,7 @@ def open_checkout(shop: LiveShop, person: User) -> None:
     with shop.app.app_context():
         gateway.start_checkout(
             customer_id=str(person.stripe_customer_id),
-            price_id=shop.price["pro", "monthly"],
+            price_id=shop.price["solo", "monthly"],
             metadata=ownership.metadata_of(person),
             key=f"tab of {person.id}",
             success_url=f"{shop.url}/billing/return",

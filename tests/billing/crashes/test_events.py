@@ -100,7 +100,7 @@ def subscribe_again(shop: LiveShop, person: User) -> str:
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),
-            "items": [{"price": shop.price["pro", "monthly"]}],
+            "items": [{"price": shop.price["solo", "monthly"]}],
             "metadata": marks,
         }
     )

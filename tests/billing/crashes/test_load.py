@@ -82,7 +82,7 @@ def dying_at_random(shop: LiveShop) -> Iterator[None]:
 def change_plans(shop: LiveShop, subscription: str) -> None:
     at_stripe = stripe_side.client(shop).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
-    for plan in ("business", "pro") * 8:
+    for plan in ("team", "solo") * 8:
         at_stripe.subscriptions.update(
             subscription, {"items": [{"id": item, "price": shop.price[plan, "monthly"]}]}
         )

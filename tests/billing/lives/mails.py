@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from saas import plans
 from saas.billing.models import SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from tests.billing.lives.life import Life
+from tests.harness.sample_product.catalogue import catalogue
 
 FOLLOWING = ("welcome", "ended", "cancellation")
 NOTICES = ("payment_failed", "action_required")
@@ -56,7 +56,7 @@ def _kinds(life: Life, before: dict[str, Any], after: dict[str, Any]) -> set[str
 
 
 def _gives_access(life: Life, columns: dict[str, Any]) -> bool:
-    known = plans.sold_as(columns["stripe_price_id"], life.world.app.config["STRIPE_PRICES"])
+    known = catalogue.sold_as(columns["stripe_price_id"], life.world.app.config["STRIPE_PRICES"])
     return bool(known) and columns["stripe_subscription_status"] in (
         "active",
         "trialing",

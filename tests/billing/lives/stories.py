@@ -26,7 +26,7 @@ def step(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Ste
     return st.tuples(st.just(name), *arguments)
 
 
-plan = st.sampled_from(["pro", "business"])
+plan = st.sampled_from(["solo", "team"])
 interval = st.sampled_from(["monthly", "yearly"])
 which = st.integers(0, 9)
 bought = step("buy", plan, interval)

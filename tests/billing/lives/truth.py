@@ -9,13 +9,13 @@ from typing import Any
 import stripe
 from sqlalchemy import select
 
-from saas import plans
 from saas.auth.models import User
 from saas.billing import gateway, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.lives import mails
 from tests.billing.lives.life import Life
+from tests.harness.sample_product.catalogue import catalogue
 
 
 def holds_after_every_step(life: Life) -> None:
@@ -91,7 +91,7 @@ def _highest(life: Life, subscription_id: str) -> int:
 
 
 def _rank(life: Life, price_id: str) -> int:
-    sold = plans.sold_as(price_id, life.world.app.config["STRIPE_PRICES"])
+    sold = catalogue.sold_as(price_id, life.world.app.config["STRIPE_PRICES"])
     return sold[0].rank if sold else 0
 
 

@@ -61,7 +61,7 @@ class World:
         self.foreign_price = self.at_stripe.prices.create(
             {
                 "product": other.id,
-                "currency": "usd",
+                "currency": "eur",
                 "unit_amount": 700,
                 "recurring": {"interval": "month"},
             }
@@ -78,12 +78,12 @@ class World:
             "SANDBOX_STRIPE_API_KEY": KEY,
         }
         client = self._client(self.weather)
-        bare = create_app(conftest.settings(**env))
+        bare = create_app(conftest.settings(**env), conftest.PRODUCT)
         bare.extensions["stripe"] = {True: client, False: client}
         with bare.app_context():
             variables = setup.set_up(prefix="SANDBOX_")
         conftest.close(bare)
-        app = create_app(conftest.settings(**env, **variables))
+        app = create_app(conftest.settings(**env, **variables), conftest.PRODUCT)
         app.extensions["stripe"] = {True: client, False: client}
         return app
 

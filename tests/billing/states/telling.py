@@ -111,10 +111,10 @@ def subscribe(shop: LiveShop, person: User, price: str, **more: Any) -> str:
 
 
 def pay(shop: LiveShop, person: User, number: str) -> stripe.checkout.Session:
-    """Choose Pro and pay on the hosted page; the session as it is then."""
+    """Choose Solo and pay on the hosted page; the session as it is then."""
     browser, header = shop.signed_in(person)
     with browser:
-        data = {"plan": "pro", "interval": "monthly"}
+        data = {"plan": "solo", "interval": "monthly"}
         headers = {**header, "Origin": shop.url}
         chosen = shop.ask("POST", "/billing/checkout", 0, browser, data=data, headers=headers)
     assert chosen is not None

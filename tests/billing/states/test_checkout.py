@@ -32,17 +32,17 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
 
     assert answer is not None
     assert answer.status_code == 303
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
     assert ring(shop, ann) == "applied"  # the webhook after all
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
 
 @case(16, "complete but unpaid", "async payment succeeded", "async payment failed")
 @pytest.mark.parametrize(
     ("bank", "kind", "ends_with", "told"),
     [
-        ("000123456789", "checkout.session.async_payment_succeeded", "pro", "You are on Pro"),
-        ("000111111116", "checkout.session.async_payment_failed", "starter", "Pro failed"),
+        ("000123456789", "checkout.session.async_payment_succeeded", "solo", "You are on Solo"),
+        ("000111111116", "checkout.session.async_payment_failed", "hobby", "Solo failed"),
     ],
 )
 def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
@@ -54,7 +54,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     bob = stored(shop, bob)
     assert session.payment_status == "unpaid"
     outcome(tell_of(shop, session, "checkout.session.completed"))
-    assert plan(shop, bob) == "starter"
+    assert plan(shop, bob) == "hobby"
     assert shop.postbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
 
     advance(shop, bob, "week")
@@ -83,4 +83,4 @@ def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> N
     answer = tell(shop, session, id=new_event(), kind=kind)
 
     assert outcome(answer) in ("applied", "ignored")
-    assert plan(shop, bob) == "starter"
+    assert plan(shop, bob) == "hobby"

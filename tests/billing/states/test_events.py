@@ -48,7 +48,7 @@ def test_an_event_of_another_version_of_the_api_is_a_doorbell_too(
     old = {"id": "sub_1", "object": "subscription", "customer": {"id": ann.stripe_customer_id}}
 
     assert outcome(tell(shop, old, id=new_event())) == "applied"
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
 
 @case(11, "same email at two people")
@@ -59,7 +59,7 @@ def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, 
 
     assert outcome(tell(shop, subject, id=new_event())) == "not ours"
     assert stored(shop, ann).stripe_customer_id == ann.stripe_customer_id
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
 
 @case(22)
@@ -96,10 +96,10 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
     ):
         assert outcome(tell(shop, subject, id=new_event(), kind=kind)) == said
 
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
     ring(shop, ann)
-    assert plan(shop, ann) == "starter"
+    assert plan(shop, ann) == "hobby"
 
 
 @case(25)
@@ -128,20 +128,20 @@ def test_a_customer_that_stripe_does_not_know_is_forgotten(shop: LiveShop, ann: 
     assert ring(shop, lost_ann) == "applied"
 
     assert stored(shop, ann).stripe_customer_id is None
-    assert plan(shop, ann) == "starter"
+    assert plan(shop, ann) == "hobby"
 
 
 @case(15)
 def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop, ann: User) -> None:
     old = subscription_of(shop, ann)
     at_stripe(shop).subscriptions.cancel(old.id)
-    new = subscribe(shop, ann, shop.price["business", "monthly"])
+    new = subscribe(shop, ann, shop.price["team", "monthly"])
     ring(shop, ann, "customer.subscription.created")
 
     ring(shop, ann, "customer.subscription.deleted")  # of the old one, and late
 
     assert stored(shop, ann).stripe_subscription_id == new
-    assert plan(shop, ann) == "business"
+    assert plan(shop, ann) == "team"
 
 
 @case(28)
@@ -150,11 +150,11 @@ def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: in
     ring(shop, ann)
     jump = now() + timedelta(days=365 * years)
     with time_machine.travel(jump, tick=True), shop.app.app_context():
-        assert accounts.get(ann.email).plan.id == "pro"
+        assert accounts.get(ann.email).plan.id == "solo"
         subscriptions.sync(ann.id, cause="in another year")
-        assert accounts.get(ann.email).plan.id == "pro"
+        assert accounts.get(ann.email).plan.id == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
 
     ring(shop, ann)  # what was written in another year stands in nobody's way
 
-    assert plan(shop, ann) == "starter"
+    assert plan(shop, ann) == "hobby"

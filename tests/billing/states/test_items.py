@@ -33,30 +33,30 @@ def test_an_older_price_gives_its_plan_too(
 ) -> None:
     ring(shop, ann)
     sold = {**shop.env, "SANDBOX_URL": shop.sandbox}
-    sold["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"] = f"price_new,{shop.price['pro', 'monthly']}"
+    sold["SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID"] = f"price_new,{shop.price['solo', 'monthly']}"
     raised = make_app(**sold)
 
     with raised.app_context():
         subscriptions.sync(ann.id, cause="a raised price")
-        assert accounts.get(ann.email).plan.id == "pro"
+        assert accounts.get(ann.email).plan.id == "solo"
 
 
 @case(20, "unknown price", "no items", "quantity 0 or none")
 @pytest.mark.parametrize(
     ("price", "more", "given"),
     [
-        ("price_of_nobody", {}, "starter"),
-        (None, {}, "starter"),
-        ("pro", {"quantity": 0}, "pro"),
-        ("pro", {"quantity": None}, "pro"),
+        ("price_of_nobody", {}, "hobby"),
+        (None, {}, "hobby"),
+        ("solo", {"quantity": 0}, "solo"),
+        ("solo", {"quantity": None}, "solo"),
     ],
     ids=["unknown price", "no items", "quantity 0", "no quantity"],
 )
 def test_unusual_items_give_what_is_known_and_crash_nothing(
     shop: LiveShop, ann: User, price: str | None, more: dict[str, Any], given: str
 ) -> None:
-    known = shop.price["pro", "monthly"]
-    found = [item(shop, ann, known if price == "pro" else price, **more)] if price else []
+    known = shop.price["solo", "monthly"]
+    found = [item(shop, ann, known if price == "solo" else price, **more)] if price else []
 
     with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(*found))):
         assert ring(shop, ann) == "applied"
@@ -67,22 +67,22 @@ def test_unusual_items_give_what_is_known_and_crash_nothing(
 @case(20, "several items", "items with different periods")
 def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User) -> None:
     extra = item(shop, ann, "price_extra", days=3)
-    main = item(shop, ann, shop.price["business", "yearly"], days=365)
+    main = item(shop, ann, shop.price["team", "yearly"], days=365)
 
     with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(extra, main))):
         ring(shop, ann)
 
     person = stored(shop, ann)
-    assert plan(shop, ann) == "business"
+    assert plan(shop, ann) == "team"
     assert person.stripe_current_period_end.timestamp() == main["current_period_end"]  # type: ignore[union-attr]
 
 
 @case(20, "more than 10 subscriptions")
 def test_the_living_one_is_found_among_many_that_have_ended(shop: LiveShop, ann: User) -> None:
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
-    living = subscribe(shop, ann, shop.price["business", "monthly"])
+    living = subscribe(shop, ann, shop.price["team", "monthly"])
     for _ in range(12):  # never paid, so that a webhook in between ends nothing
-        price = shop.price["pro", "monthly"]
+        price = shop.price["solo", "monthly"]
         begun = subscribe(shop, ann, price, payment_behavior="default_incomplete")
         at_stripe(shop).subscriptions.cancel(begun)
 

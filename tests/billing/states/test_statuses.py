@@ -30,14 +30,17 @@ from tests.billing.states.telling import (
 @pytest.mark.parametrize(
     ("said", "given"),
     [
-        ({"status": "incomplete"}, "starter"),
-        ({"status": "incomplete_expired"}, "starter"),
-        ({"status": "trialing"}, "pro"),
-        ({"status": "past_due"}, "pro"),  # within the grace
-        ({"status": "unpaid"}, "starter"),
-        ({"status": "paused"}, "starter"),
-        ({"status": "active", "pause_collection": {"behavior": "void", "resumes_at": None}}, "pro"),
-        ({"status": "brand_new"}, "starter"),
+        ({"status": "incomplete"}, "hobby"),
+        ({"status": "incomplete_expired"}, "hobby"),
+        ({"status": "trialing"}, "solo"),
+        ({"status": "past_due"}, "solo"),  # within the grace
+        ({"status": "unpaid"}, "hobby"),
+        ({"status": "paused"}, "hobby"),
+        (
+            {"status": "active", "pause_collection": {"behavior": "void", "resumes_at": None}},
+            "solo",
+        ),
+        ({"status": "brand_new"}, "hobby"),
     ],
     ids=lambda given: given.get("status") if isinstance(given, dict) else given,
 )
@@ -60,7 +63,7 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
     ring(shop, ann)
     person = stored(shop, ann)
     assert person.stripe_cancel_at == person.stripe_current_period_end
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
     change(found.id, {"cancel_at_period_end": False})
     ring(shop, ann)
@@ -70,11 +73,11 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
     change(found.id, {"cancel_at": day})
     ring(shop, ann)
     assert stored(shop, ann).stripe_cancel_at.timestamp() == day  # type: ignore[union-attr]
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
     at_stripe(shop).subscriptions.cancel(found.id)
     ring(shop, ann)
-    assert plan(shop, ann) == "starter"
+    assert plan(shop, ann) == "hobby"
 
 
 @case(19, "monthly to yearly with proration")
@@ -82,7 +85,7 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
     shop: LiveShop, ann: User
 ) -> None:
     found = subscription_of(shop, ann)
-    yearly = shop.price["pro", "yearly"]
+    yearly = shop.price["solo", "yearly"]
     item = found["items"].data[0].id
     at_stripe(shop).subscriptions.update(
         found.id,
@@ -94,7 +97,7 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
     newest = at_stripe(shop).invoices.list({"customer": ann.stripe_customer_id}).data[0]
     assert len(newest.lines.data) > 1
     assert stored(shop, ann).stripe_price_id == yearly
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"
 
 
 @case(19, "pending update")
@@ -105,7 +108,7 @@ def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, an
     waiting = at_stripe(shop).subscriptions.update(
         found.id,
         {
-            "items": [{"id": item, "price": shop.price["business", "yearly"]}],
+            "items": [{"id": item, "price": shop.price["team", "yearly"]}],
             "payment_behavior": "pending_if_incomplete",
             "proration_behavior": "always_invoice",
         },
@@ -114,22 +117,22 @@ def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, an
 
     ring(shop, ann)
 
-    assert plan(shop, ann) == "pro"
-    assert stored(shop, ann).stripe_price_id == shop.price["pro", "monthly"]
+    assert plan(shop, ann) == "solo"
+    assert stored(shop, ann).stripe_price_id == shop.price["solo", "monthly"]
 
 
 @case(19, "scheduled downgrade")
 def test_a_downgrade_that_is_planned_counts_from_its_day(shop: LiveShop) -> None:
     email = new_email()
-    bob, subscription = stripe_side.subscriber(shop, email, "business", synced=False)
+    bob, subscription = stripe_side.subscriber(shop, email, "team", synced=False)
     plan_a_downgrade(shop, subscription)
     ring(shop, bob)
-    assert plan(shop, bob) == "business"
+    assert plan(shop, bob) == "team"
 
     advance(shop, bob, "renewal")
     ring(shop, bob)
 
-    assert plan(shop, bob) == "pro"
+    assert plan(shop, bob) == "solo"
 
 
 def plan_a_downgrade(shop: LiveShop, subscription: str) -> None:
@@ -140,11 +143,11 @@ def plan_a_downgrade(shop: LiveShop, subscription: str) -> None:
         {
             "phases": [
                 {
-                    "items": [{"price": shop.price["business", "monthly"], "quantity": 1}],
+                    "items": [{"price": shop.price["team", "monthly"], "quantity": 1}],
                     "start_date": phase.start_date, "end_date": phase.end_date,
                 },
                 {
-                    "items": [{"price": shop.price["pro", "monthly"], "quantity": 1}],
+                    "items": [{"price": shop.price["solo", "monthly"], "quantity": 1}],
                     "duration": {"interval": "month", "interval_count": 1},
                     "proration_behavior": "none",
                 },
@@ -169,4 +172,4 @@ def test_what_failed_and_is_paid_is_as_before(shop: LiveShop, ann: User) -> None
 
     assert stored(shop, ann).stripe_subscription_status == "active"
     assert stored(shop, ann).stripe_past_due_since is None
-    assert plan(shop, ann) == "pro"
+    assert plan(shop, ann) == "solo"

@@ -1,0 +1,86 @@
+"""A feature behind a plan: who may, how often, and what the others read."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from sqlalchemy import update
+
+from saas import database
+from saas.billing import access
+from saas.billing.access import FeatureUse
+from saas.database import now
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases
+from tests.visitor import Visitor
+
+
+def test_without_the_plan_a_page_says_what_is_missing_and_leads_to_it(visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+
+    page = visitor.visit("/dashboard/reports")
+
+    assert page.status == 403
+    assert "Reports" in page.text
+    assert "Solo" in page.text
+    assert any(link.startswith("/pricing") and "plan=solo" in link for link in page.links)
+
+
+def test_without_the_plan_the_form_cannot_be_sent_past_the_page(visitor: Visitor) -> None:
+    visitor.sign_in("ann@example.com")
+    token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
+
+    answer = visitor.request(
+        "POST", "/dashboard/reports", data={"title": "Hello", "csrf_token": token}
+    )
+
+    assert answer.status_code == 403
+
+
+def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/reports")
+    with shop.app.app_context():
+        access.use(ann, "reports")
+        with database.writing():
+            database.execute(update(FeatureUse).values(used=100))
+
+    page = visitor.submit("/dashboard/reports", title="One too many")
+
+    assert page.status == 403
+    assert "quota is used up" in page.text
+    with shop.app.app_context(), time_machine.travel(now() + timedelta(days=32)):
+        access.use(ann, "reports")
+
+
+def test_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+
+    with shop.app.app_context(), pytest.raises(ValueError, match="has a quota 'memos'"):
+        access.use(ann, "memos")
+
+
+@both_databases
+def test_a_quota_holds_however_many_ask_at_once(shop: Shop) -> None:
+    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    with shop.app.app_context():
+        access.use(ann, "reports")
+        with database.writing():
+            database.execute(update(FeatureUse).values(used=95))
+
+    def use(_: int) -> bool:
+        with shop.app.app_context():
+            try:
+                access.use(ann, "reports")
+            except access.QuotaExhausted:
+                return False
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(use, range(20))) == 5

@@ -1,0 +1,1 @@
+"""What the starter's tests stand on."""

@@ -1,0 +1,37 @@
+"""The product that the starter's tests run on, so that no value of `product/` is tested.
+
+It has what a product can have: four plans in euro, one of them with a trial and sold by the year
+alone, a brand of its own, and reports: a page behind a plan, with a quota and a table.
+"""
+
+from pathlib import Path
+
+from saas.declaration import (
+    ComparisonRow,
+    NavigationLink,
+    NextStep,
+    Product,
+    Question,
+    SiteLink,
+    Tile,
+    monthly_quota,
+    read_brand,
+)
+from tests.harness.sample_product import views
+from tests.harness.sample_product.catalogue import catalogue
+
+product = Product(
+    __name__,
+    brand=read_brand(Path(__file__).with_name("brand.toml")),
+    catalogue=catalogue,
+    blueprints=(views.bp,),
+    navigation=(NavigationLink("reports.reports", "Reports", "inbox"),),
+    site_links=(SiteLink("Tour", "/#tour"),),
+    tiles=(Tile("reports/tile.html", views.tile),),
+    next_steps=(NextStep("reports.reports", "Write a report", "It is counted.", "inbox"),),
+    comparison=(
+        ComparisonRow("An account", lambda plan: True),
+        ComparisonRow("Reports", monthly_quota("reports")),
+    ),
+    questions=(Question("Is there a free plan?", "Yes, it is called Hobby."),),
+)

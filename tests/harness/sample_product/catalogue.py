@@ -1,0 +1,43 @@
+from saas.plans import UNLIMITED, Catalogue, Plan
+
+HOBBY = Plan(
+    id="hobby",
+    name="Hobby",
+    summary="For a first look.",
+    rank=0,
+    free=True,
+    features=("An account",),
+)
+SOLO = Plan(
+    id="solo",
+    name="Solo",
+    summary="For one who writes.",
+    rank=1,
+    monthly=1500,
+    yearly=14400,
+    highlighted=True,
+    features=("Everything in Hobby", "100 reports a month"),
+    quotas={"reports": 100},
+)
+TEAM = Plan(
+    id="team",
+    name="Team",
+    summary="For several who write.",
+    rank=2,
+    monthly=3000,
+    yearly=30000,
+    features=("Everything in Solo", "Reports without a limit"),
+    quotas={"reports": UNLIMITED},
+)
+AGENCY = Plan(
+    id="agency",
+    name="Agency",
+    summary="For those who write for others.",
+    rank=3,
+    yearly=90000,
+    trial_days=14,
+    features=("Everything in Team",),
+    quotas={"reports": UNLIMITED},
+)
+
+catalogue = Catalogue("eur", (HOBBY, SOLO, TEAM, AGENCY))
