@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product check check-peers prove lint types migrations css bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product check check-peers prove lint types migrations css brand bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,7 +23,7 @@ test: dev ## run the tests
 test-product: dev ## run the tests of product/
 	@$(BIN)/python -m pytest product/tests
 
-check: dev lint types migrations css-current test-product ## everything that CI checks
+check: dev lint types migrations css-current brand-current test-product ## everything that CI checks
 	@$(BIN)/python -m pytest -n 2
 
 check-peers: dev ## the official CLI against the sandbox, stripe-mock against us; see docs/sandbox.md
@@ -48,6 +48,13 @@ css: ## rebuild the stylesheet (needs Node)
 
 css-current: ## fail when the committed stylesheet is not what its sources give
 	@assets/build.sh --check
+
+brand: dev ## after a change of product/brand.toml or its logo: icons, pictures of the home page
+	@$(BIN)/python assets/brand.py
+	@if [ -f product/tests/pictures.py ]; then $(BIN)/python -m product.tests.pictures; fi
+
+brand-current: dev
+	@$(BIN)/python assets/brand.py product --check
 
 bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 	@$(BIN)/python bench/pages.py

@@ -51,7 +51,7 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     limits.init_app(app)
     presentation.init_app(app)
 
-    products.use_templates(app, declared)
+    products.use_files(app, declared)
     for room in (site, auth, billing, users, og):
         app.register_blueprint(room)
     products.init_app(app, declared)

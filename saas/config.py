@@ -561,6 +561,7 @@ def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
         "SECRET_KEY_FALLBACKS": list(_split(settings["SECRET_KEY_FALLBACKS"])),
         "STRIPE_WEBHOOK_SECRETS": _split(settings["STRIPE_WEBHOOK_SECRET"]),
         "APP_NAME": product.brand.name,
+        "BRAND": product.brand,
         "CATALOGUE": product.catalogue,
         "STRIPE_PRICES": {
             key: _split(settings[name])

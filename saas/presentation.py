@@ -10,8 +10,9 @@ from typing import Any
 
 import idna
 from babel.numbers import format_currency, get_currency_symbol
-from flask import Flask, current_app, request
+from flask import Flask, Response, current_app, request, send_from_directory
 from markupsafe import Markup, escape
+from werkzeug.security import safe_join
 
 from saas.charges import Discount, Recurring
 
@@ -27,6 +28,7 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(email)
     app.add_template_global(static)
     app.extensions["static"] = {}
+    app.view_functions["static"] = send_static
     app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None
     app.after_request(_cache_static)
 
@@ -39,7 +41,7 @@ def static(name: str, version: str | None = None) -> str:
     """
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
-        version = version or _hash(Path(current_app.static_folder or "") / name)
+        version = version or _hash(name)
         # At the root, whatever a request says: it is kept for everybody.
         root = current_app.url_map.bind("localhost")
         known[name] = root.build("static", {"filename": name, "v": version})
@@ -146,9 +148,25 @@ def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
     return format_currency(value, currency.upper(), pattern, locale="en_US", currency_digits=False)
 
 
-def _hash(path: Path) -> str:
+def send_static(filename: str) -> Response:
+    """Answer with a static file of the product, or else with ours; 404 where neither has it."""
+    return send_from_directory(_folder_of(filename), filename)
+
+
+def _folder_of(name: str) -> Path:
+    """The folder that has a static file: the first of the product's and ours."""
+    folders: tuple[Path, ...] = current_app.config["STATIC_FOLDERS"]
+    for folder in folders[:-1]:
+        path = safe_join(str(folder), name)
+        if path is not None and Path(path).is_file():
+            return folder
+    return folders[-1]
+
+
+def _hash(name: str) -> str:
+    path = _folder_of(name) / name
     if not path.is_file():
-        raise FileNotFoundError(f"a template names the static file {path.name}, which is missing")
+        raise FileNotFoundError(f"a template names the static file {name}, which is missing")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 

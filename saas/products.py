@@ -30,12 +30,13 @@ def load(package: str) -> Product:
     return declared
 
 
-def use_templates(app: Flask, product: Product) -> None:
-    """Look for templates in the product first, then in ours."""
-    own = Path(get_root_path(product.import_name)) / "templates"
+def use_files(app: Flask, product: Product) -> None:
+    """Look for templates and static files in the product first, then in ours."""
+    own = Path(get_root_path(product.import_name))
     app.jinja_loader = ChoiceLoader(
-        [FileSystemLoader(own), FileSystemLoader(str(app.template_folder))]
+        [FileSystemLoader(own / "templates"), FileSystemLoader(str(app.template_folder))]
     )
+    app.config["STATIC_FOLDERS"] = (own / "static", Path(str(app.static_folder)))
 
 
 def init_app(app: Flask, product: Product) -> None:

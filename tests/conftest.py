@@ -317,6 +317,24 @@ def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> I
             visitor.close()
 
 
+@contextmanager
+def running_shop(product: str, folder: Path) -> Iterator[Shop]:
+    """A shop outside of the tests: `shop` with everything that it stands on."""
+    stand_in = create_sandbox(str(folder / "sandbox.db"))
+    url = f"sqlite:///{folder / 'app.db'}"
+    migrate(url, product)
+    with ExitStack() as stack:
+
+        def make(**changes: str) -> Flask:
+            app = create_app(settings(product, DATABASE_URL=url, **changes), product)
+            stack.callback(close, app)
+            return app
+
+        sandbox = stack.enter_context(serving(stand_in))
+        yield from open_shop(make, sandbox, SANDBOX_URL=sandbox)
+    stand_in.extensions["sandbox"].close()
+
+
 @pytest.fixture
 def visitor(shop: Shop) -> Visitor:
     """Somebody with a browser."""

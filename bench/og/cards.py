@@ -101,9 +101,10 @@ def cpu(who: int) -> float:
 
 def draw(count: int) -> None:
     """What the peers do: draw, one after the other, and print the mean size."""
+    from product import product
     from saas.og.press import Press
 
-    press = Press("Plinth", "plinth.example", Library())
+    press = Press(product.brand, "plinth.example", Library())
     sizes = [len(press.print(_card(number)).png) for number in range(count)]
     print(sum(sizes) // count)
 
@@ -114,9 +115,10 @@ def _card(number: int) -> Card:
 
 def module() -> None:
     started = time.process_time()
+    from product import product
     from saas.og.press import Press
 
-    press = Press("Plinth", "plinth.example", Library())
+    press = Press(product.brand, "plinth.example", Library())
     press.print(_card(0))
     print(f"  {'import and first card':<34} {(time.process_time() - started) * 1000:6.1f}")
     print(f"  {'Latin':<34} {timed(press, 'Ship the product, not the plumbing, {}'):6.2f}")
@@ -128,9 +130,10 @@ def memory() -> None:
     """What a process of its own holds while it draws ever other cards."""
     import psutil
 
+    from product import product
     from saas.og.press import Press
 
-    press = Press("Plinth", "plinth.example", Library())
+    press = Press(product.brand, "plinth.example", Library())
     for number in range(1, DISTINCT + 1):
         press.print(_card(number))
         if number in (100, DISTINCT // 2, DISTINCT):

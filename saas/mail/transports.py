@@ -44,7 +44,8 @@ def compose(to: str, subject: str, template: str, **context: object) -> Letter:
     """A letter from `mail/<template>.html` and `.txt`, with its styles inlined for mail readers."""
     import css_inline
 
-    context = {"app_name": current_app.config["APP_NAME"], **context}
+    brand = current_app.config["BRAND"]
+    context = {"app_name": brand.name, "brand": brand, **context}
     html = render_template(f"mail/{template}.html", subject=subject, **context)
     text = render_template(f"mail/{template}.txt", subject=subject, **context)
     return Letter(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageChops, ImageDraw
 
+from saas.declaration import Brand
 from saas.og import glyphs, layout
 from saas.og.fonts import Library, Style
 from saas.og.layout import Box
@@ -17,9 +18,9 @@ from saas.og.palette import (
     INK,
     INK_RAMP,
     LETTER,
-    LOOKS,
     Ramp,
     colors,
+    look,
     ramp,
 )  # fmt: skip
 from saas.og.png import HEIGHT, STRIDE, WIDTH, Ground
@@ -39,18 +40,18 @@ _FULL: Ramp = [0] * 255 + [255]
 _CLEAR: Ramp = [0] * 40 + [255] * 216  # the faintest edge of a letter would outline it on the glow
 
 
-def bake(mode: str, name: str, site: str, library: Library) -> Ground:
+def bake(mode: str, brand: Brand, site: str, library: Library) -> Ground:
     """The ground of a mode, with the product's name and the site's address on it."""
     canvas = _light().point(ramp(GLOW))
     canvas.paste(_gradient(WIDTH, _BAR), (0, HEIGHT - _BAR))
-    _mark(canvas, name, library)
-    _write(canvas, library, name, 34, "heading", left=MARGIN + _MARK + 18)
+    _mark(canvas, brand.name, library)
+    _write(canvas, library, brand.name, 34, "heading", left=MARGIN + _MARK + 18)
     _write(canvas, library, site, 26, "text", right=WIDTH - MARGIN)
 
     rows = Image.new("L", (STRIDE, HEIGHT))
     rows.paste(canvas, (1, 0))
     above, below = rows.crop((0, 0, STRIDE, TOP)), rows.crop((0, BOTTOM, STRIDE, HEIGHT))
-    return Ground.bake(colors(LOOKS[mode]), above, below)
+    return Ground.bake(colors(look(brand, mode)), above, below)
 
 
 def _light() -> Image.Image:

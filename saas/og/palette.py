@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from PIL import ImageColor
 
+from saas.declaration import Brand
+
 RGB = tuple[int, int, int]
 
 INK = range(0, 64)  # from the ground to the ink
@@ -40,14 +42,14 @@ class Look:
     ground: str
     ink: str
     accent: str
+    brand: tuple[str, str]
     glow: float
-    brand: tuple[str, str] = ("#6366f1", "#a855f7")
 
 
-LOOKS = {
-    "light": Look(ground="#ffffff", ink="#14141c", accent="#4f46e5", glow=0.24),
-    "dark": Look(ground="#0a0a0f", ink="#f4f4f8", accent="#a5b4fc", glow=0.5),
-}
+def look(brand: Brand, mode: str) -> Look:
+    """The look of a mode, `light` or `dark`."""
+    colors, glow = (brand.dark, 0.5) if mode == "dark" else (brand.light, 0.24)
+    return Look(colors.background, colors.text, colors.accent, brand.gradient, glow)
 
 
 def rgb(color: str) -> RGB:

@@ -6,11 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 from threading import Lock
 
+from saas.declaration import Brand
 from saas.og import ground, png, text
 from saas.og.card import Card
 from saas.og.fonts import Library
 from saas.og.layout import SIZES, Box, Setting
-from saas.og.palette import LOOKS, rgb
+from saas.og.palette import look, rgb
 from saas.og.png import Ground
 from saas.og.sheet import BOTTOM, MEASURE, PILL, TOP, Sheet
 from saas.og.templates import TEMPLATES, Parts
@@ -34,10 +35,10 @@ class Print:
 
 
 class Press:
-    """Draws cards for one product: its name, the site's address, and the fonts there are."""
+    """Draws cards for one product: its brand, the site's address, and the fonts there are."""
 
-    def __init__(self, name: str, site: str, library: Library) -> None:
-        self.name, self.site, self.library = name, site, library
+    def __init__(self, brand: Brand, site: str, library: Library) -> None:
+        self.brand, self.site, self.library = brand, site, library
         self._grounds: dict[str, Ground] = {}
         self._told: set[str] = set()
         self._lock = Lock()
@@ -45,7 +46,7 @@ class Press:
     def print(self, card: Card) -> Print:
         """The card, 1200 x 630. What no font can draw is left out, and told in the log once."""
         sheet, complete = self.compose(card)
-        colors = sheet.finish(rgb(LOOKS[card.mode].ground))
+        colors = sheet.finish(rgb(look(self.brand, card.mode).ground))
         return Print(png.encode(self.ground(card.mode), sheet.band, colors), complete)
 
     def blank(self, mode: str) -> bytes:
@@ -66,13 +67,13 @@ class Press:
         """The ground of a mode, baked when it is first needed."""
         with self._lock:
             if mode not in self._grounds:
-                self._grounds[mode] = ground.bake(mode, self.name, self.site, self.library)
+                self._grounds[mode] = ground.bake(mode, self.brand, self.site, self.library)
             return self._grounds[mode]
 
     def _drawable(self, card: Card) -> tuple[Card, str]:
         """The card without what no font has; a heading of which nothing is left is our name."""
         heading, lost = self.library.sift(card.heading, "heading")
-        kept = {"heading": heading or self.name}
+        kept = {"heading": heading or self.brand.name}
         for field in ("type", "line", "author", "date", "plan", "price"):
             if value := getattr(card, field):
                 kept[field], missing = self.library.sift(value, "text")

@@ -21,16 +21,17 @@ class Studio:
 
     def __init__(self, app: Flask) -> None:
         library = Library.from_setting(app.config["OG_FONTS"])
+        brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
-        self.press = Press(app.config["APP_NAME"], site, library)
-        names = "\n".join((app.config["APP_NAME"], site, *library.names))
-        self._surroundings = hashlib.sha256(names.encode()).hexdigest()
+        self.press = Press(brand, site, library)
+        surroundings = "\n".join((repr(brand), site, *library.names))
+        self._surroundings = hashlib.sha256(surroundings.encode()).hexdigest()
         self._kept: OrderedDict[str, Print] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
     def tag(self, card: Card) -> str:
-        """The card's name for caches: another version, name or set of fonts gives another."""
+        """The card's name for caches: another version, brand or set of fonts gives another."""
         return card.tag(self._surroundings)
 
     def find(self, tag: str) -> Print | None:

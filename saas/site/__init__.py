@@ -4,4 +4,4 @@ from flask import Blueprint
 
 bp = Blueprint("site", __name__)
 
-from saas.site import health, views  # noqa: E402, F401 - they register themselves on bp
+from saas.site import brand, health, views  # noqa: E402, F401 - they register themselves on bp

@@ -10,7 +10,7 @@ from flask_login import current_user
 
 from saas import plans, products, security
 from saas.billing.forms import CheckoutForm
-from saas.presentation import static
+from saas.presentation import send_static, static
 from saas.site import bp, pages
 
 
@@ -107,7 +107,7 @@ def manifest() -> Response:
 
 @bp.get("/favicon.ico")
 def favicon() -> Response:
-    return current_app.send_static_file("icons/favicon.ico")
+    return send_static("icons/favicon.ico")
 
 
 def _cached(body: str, mimetype: str) -> Response:

@@ -6,6 +6,7 @@ import pytest
 
 from saas.og.fonts import SYSTEM, Library
 from saas.og.press import Press
+from tests.og.pictures import PLINTH
 
 _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf")
 
@@ -13,7 +14,7 @@ _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf"
 @pytest.fixture(scope="session")
 def press() -> Press:
     """Draws with the project's own fonts only, so that cards are the same everywhere."""
-    return Press("Plinth", "plinth.example", Library(()))
+    return Press(PLINTH, "plinth.example", Library(()))
 
 
 @pytest.fixture(scope="session")
@@ -22,4 +23,4 @@ def noto() -> Press:
     library = Library(SYSTEM)
     if missing := [name for name in _NOTO if name not in library.names]:
         pytest.skip(f"{', '.join(missing)}: install the packages that docs/og.md names")
-    return Press("Plinth", "plinth.example", library)
+    return Press(PLINTH, "plinth.example", library)

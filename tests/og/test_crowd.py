@@ -56,7 +56,7 @@ def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Press) -
     ]
     expected = [press.print(card) for card in cards]
     glyphs._glyph.cache_clear()
-    fresh = Press(press.name, press.site, press.library)
+    fresh = Press(press.brand, press.site, press.library)
 
     with ThreadPoolExecutor(8) as pool:
         drawn = list(pool.map(fresh.print, cards))

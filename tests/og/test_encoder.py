@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageStat
 from saas.og import glyphs, png
 from saas.og.card import Card
 from saas.og.fonts import OWN, Face
-from saas.og.palette import LOOKS, rgb
+from saas.og.palette import rgb
 from saas.og.png import HEIGHT, STRIDE
 from saas.og.press import Press
 
@@ -39,7 +39,7 @@ def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: P
 
 def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Press) -> None:
     sheet, _ = noto.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
-    colors = sheet.finish(rgb(LOOKS["dark"].ground))
+    colors = sheet.finish(rgb(noto.brand.dark.background))
     ground = noto.ground("dark")
 
     fast, plain = png.encode(ground, sheet.band, colors), png.plain(ground, sheet.band, colors)

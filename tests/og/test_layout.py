@@ -11,11 +11,11 @@ from saas.og import png
 from saas.og.card import MODES, Card
 from saas.og.fonts import Library
 from saas.og.layout import SIZES, Box, Setting, fit
-from saas.og.palette import LOOKS
 from saas.og.png import HEIGHT
 from saas.og.press import Press
 from saas.og.sheet import BOTTOM, MARGIN, MEASURE, TOP
 from saas.og.text import ELLIPSIS, clean, clusters, is_rtl
+from tests.og.pictures import PLINTH
 from tests.og.test_scripts import HEADINGS, PRANKS
 
 LEAN = 16  # px that a letter may reach over its advance
@@ -162,7 +162,9 @@ def test_what_is_left_of_a_prank_is_short_and_can_be_read(prank: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_glow_is_gone_where_the_band_begins_and_ends(mode: str, press: Press) -> None:
     blank = Image.open(io.BytesIO(press.blank(mode))).convert("RGB")
-    ground = Image.new("RGB", (1, 1), LOOKS[mode].ground).getpixel((0, 0))
+    ground = Image.new(
+        "RGB", (1, 1), (PLINTH.dark if mode == "dark" else PLINTH.light).background
+    ).getpixel((0, 0))
 
     for row in (*range(TOP - 2, TOP + 2), *range(BOTTOM - 2, BOTTOM + 2)):
         assert blank.crop((0, row, png.WIDTH, row + 1)).getcolors() == [(png.WIDTH, ground)]

@@ -12,6 +12,7 @@ from saas.og.fonts import Library
 from saas.og.press import Press
 from saas.og.sheet import MARGIN
 from saas.og.text import clean, is_rtl
+from tests.og.pictures import PLINTH
 
 HEADINGS = {
     "English": "Ship the product, not the plumbing around it",
@@ -83,7 +84,7 @@ def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: P
 
 
 def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    press = Press("Plinth", "plinth.example", Library(()))
+    press = Press(PLINTH, "plinth.example", Library(()))
 
     with caplog.at_level(logging.WARNING, "saas.og"):
         first = press.print(Card("Hello 日本"))

@@ -24,6 +24,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /sitemap.xml": ANYBODY,
     "GET /site.webmanifest": ANYBODY,
     "GET /favicon.ico": ANYBODY,
+    "GET /brand.css": ANYBODY,
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
     "GET /static/<path:filename>": (404, 404, 404),

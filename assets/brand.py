@@ -1,0 +1,68 @@
+"""Draws the icons of a product from its `static/logo.svg` and `brand.toml`: `make brand`.
+
+    python assets/brand.py [PACKAGE] [--check]
+
+Pages, mails and cards read `brand.toml` when the application starts; only these files have to be
+made. In the logo, `var(--brand-from)` and `var(--brand-to)` stand for the colours of the gradient.
+With `--check` nothing is written, and the exit code is 1 when the icon is not current.
+"""
+
+from __future__ import annotations
+
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import resvg_py
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from saas.declaration import Brand, ProductError, read_brand  # noqa: E402 - found by the line above
+
+_FAVICON = (16, 32, 48)  # px
+_TOUCH = 180  # px: https://developer.apple.com/design/human-interface-guidelines/app-icons
+
+
+def main(package: str = "product", *options: str) -> None:
+    folder = ROOT / package.replace(".", "/")
+    try:
+        brand = read_brand(folder / "brand.toml")
+    except ProductError as error:
+        sys.exit(str(error))
+    logo = folder / "static" / "logo.svg"
+    if not logo.is_file():
+        sys.exit(f"{logo.relative_to(ROOT)} is missing: it is what the icons are drawn from.")
+    svg, icons = colored(logo.read_text("utf-8"), brand), folder / "static" / "icons"
+    if "--check" in options:
+        current = icons / "icon.svg"
+        if not current.is_file() or current.read_text("utf-8") != svg:
+            sys.exit("The icons are older than the brand. Run: make brand")
+        return
+    icons.mkdir(exist_ok=True)
+    (icons / "icon.svg").write_text(svg, "utf-8")
+    largest = drawn(svg, max(_FAVICON))
+    sizes = [(side, side) for side in _FAVICON]
+    others = [drawn(svg, side) for side in _FAVICON]
+    largest.save(icons / "favicon.ico", sizes=sizes, append_images=others, bitmap_format="png")
+    touch = Image.new("RGB", (_TOUCH, _TOUCH), brand.light.background)  # it has no transparency
+    picture = drawn(svg, _TOUCH)
+    touch.paste(picture, mask=picture)
+    touch.quantize(256).save(icons / "touch.png", optimize=True)
+    print(f"The icons of {brand.name} are in {icons.relative_to(ROOT)}.")
+
+
+def colored(svg: str, brand: Brand) -> str:
+    """The logo in the brand's colours: a picture in a page cannot read custom properties."""
+    start, end = brand.gradient
+    return svg.replace("var(--brand-from)", start).replace("var(--brand-to)", end)
+
+
+def drawn(svg: str, side: int) -> Image.Image:
+    """The logo as a square picture of so many px."""
+    return Image.open(BytesIO(resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
