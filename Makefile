@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product check check-peers prove lint types migrations css brand bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove lint types migrations css brand bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,16 +23,19 @@ test: dev ## run the tests
 test-product: dev ## run the tests of product/
 	@$(BIN)/python -m pytest product/tests
 
-check: dev lint types migrations css-current brand-current test-product ## everything that CI checks
+test-sandbox: dev ## run the tests of the sandbox
+	@$(BIN)/python -m pytest -n 2 sandbox/tests
+
+check: dev lint types migrations css-current brand-current test-product test-sandbox ## everything that CI checks
 	@$(BIN)/python -m pytest -n 2
 
-check-peers: dev ## the official CLI against the sandbox, stripe-mock against us; see docs/sandbox.md
+check-peers: dev ## the official CLI against the sandbox, stripe-mock against us; see sandbox/README.md
 	@$(BIN)/python -m tests.peers
 
 lint: dev ## ruff and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	@PYTHONPATH=.:sandbox $(BIN)/lint-imports --no-cache
 
 types: dev ## mypy --strict
 	@$(BIN)/mypy
@@ -58,7 +61,7 @@ brand-current: dev
 
 bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 	@$(BIN)/python bench/pages.py
-	@PYTHONPATH=. $(BIN)/python tests/sandbox/bench.py
+	@cd sandbox && ../$(BIN)/python -m tests.bench
 
 bench-og: dev ## cards, beside @vercel/og and takumi-js where Node is there
 	@bench/og/run.sh

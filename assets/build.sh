@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds what the pages need from assets/: the icons macro and the compiled CSS.
+# Builds what the pages of the application and of the sandbox need: icons and stylesheets.
 #
-#   assets/build.sh            writes templates/macros/icons.html and saas/static/css/app.css
+#   assets/build.sh            writes the files
 #   assets/build.sh --check    fails when a committed file differs from what would be built
 #
 # Tailwind's own --minify does not give the same bytes every time, so it builds plain and esbuild
@@ -9,8 +9,6 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-icons=templates/macros/icons.html
-css=saas/static/css/app.css
 
 if ! command -v node > /dev/null; then
     echo "Node is not installed; only building the CSS needs it, running the app does not." >&2
@@ -24,24 +22,26 @@ fi
 
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
+mode=${1:-}
 
-node assets/icons.mjs > "$made/icons.html"
-if [ "${1:-}" = "--check" ]; then
-    cmp "$made/icons.html" "$icons"
-else
-    mkdir -p "$(dirname "$icons")" "$(dirname "$css")"
-    cmp -s "$made/icons.html" "$icons" || cp "$made/icons.html" "$icons"
-fi
+# build SOURCES ICONS STYLESHEET: from icons.txt and the named CSS file of a folder
+build() {
+    node assets/icons.mjs "$(dirname "$1")/icons.txt" > "$made/icons.html"
+    node_modules/.bin/tailwindcss --input "$1" --output "$made/plain.css" > "$made/log" 2>&1 ||
+        { cat "$made/log" >&2; exit 1; }
+    node_modules/.bin/esbuild "$made/plain.css" --minify --log-level=error \
+        --outfile="$made/made.css"
+    if [ "$mode" = "--check" ]; then
+        cmp "$made/icons.html" "$2"
+        cmp "$made/made.css" "$3"
+        return
+    fi
+    cmp -s "$made/icons.html" "$2" || cp "$made/icons.html" "$2"
+    cp "$made/made.css" "$3"
+    echo "$3: $(wc -c < "$3" | tr -d ' ') bytes, $(gzip -9 -c "$3" | wc -c | tr -d ' ') compressed."
+}
 
-node_modules/.bin/tailwindcss --input assets/app.css --output "$made/plain.css" > "$made/log" 2>&1 ||
-    { cat "$made/log" >&2; exit 1; }
-node_modules/.bin/esbuild "$made/plain.css" --minify --log-level=error \
-    --outfile="$made/app.css"
-
-if [ "${1:-}" = "--check" ]; then
-    cmp "$made/app.css" "$css"
-    echo "The compiled CSS and the icons are current."
-else
-    cp "$made/app.css" "$css"
-    echo "$css: $(wc -c < "$css" | tr -d ' ') bytes, $(gzip -9 -c "$css" | wc -c | tr -d ' ') compressed."
-fi
+build assets/app.css templates/macros/icons.html saas/static/css/app.css
+build sandbox/assets/sandbox.css sandbox/saas_sandbox/templates/icons.html \
+    sandbox/saas_sandbox/static/sandbox.css
+[ "$mode" != "--check" ] || echo "The compiled CSS and the icons are current."

@@ -1,7 +1,7 @@
-// Prints the Jinja macro with the icons named in assets/icons.txt, taken from lucide-static.
+// Prints the Jinja macro with the icons that a list names, taken from lucide-static.
 import { readFileSync } from "node:fs";
 
-const names = readFileSync("assets/icons.txt", "utf8").split("\n").filter(Boolean).sort();
+const names = readFileSync(process.argv[2], "utf8").split("\n").filter(Boolean).sort();
 
 const shapes = names.map((name) => {
   const svg = readFileSync(`node_modules/lucide-static/icons/${name}.svg`, "utf8");
@@ -9,7 +9,7 @@ const shapes = names.map((name) => {
   return `  "${name}": '${inside.replace(/\s*\n\s*/g, "").replaceAll(" />", "/>")}',`;
 });
 
-console.log(`{#- Made by assets/build.sh from assets/icons.txt. Icons: lucide, ISC license. -#}
+console.log(`{#- Made by assets/build.sh from ${process.argv[2]}. Icons: lucide, ISC license. -#}
 {%- set shapes = {
 ${shapes.join("\n")}
 } -%}

@@ -30,7 +30,7 @@ def main(many: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         port = free_port()
         data = ["--port", str(port), "--data", f"{folder}/sandbox.db"]
-        sandbox = subprocess.Popen([sys.executable, "-m", "saas.sandbox", *data], cwd=ROOT)
+        sandbox = subprocess.Popen([sys.executable, "sandbox", *data], cwd=ROOT)
         try:
             measure(many, f"http://localhost:{port}", f"sqlite:///{folder}/app.db")
         finally:

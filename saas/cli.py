@@ -30,8 +30,6 @@ def init_app(app: Flask) -> None:
     for command in (check, seed, worker, mail):
         app.cli.add_command(command)
     if app.config["SAAS_ENV"] != "production":
-        from saas.sandbox.cli import sandbox
-
         app.cli.add_command(sandbox)
     for command in app.cli.commands.values():
         _explain(command)
@@ -204,6 +202,15 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] |
         )
         person = subscriptions.sync(person.id, cause="flask seed") or person
     return person
+
+
+@click.command("sandbox", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+@with_appcontext
+def sandbox(options: tuple[str, ...]) -> None:
+    """Serve the stand-ins for Stripe, the mailbox, Google and GitHub: see sandbox/README.md."""
+    command = outside.command()
+    os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
 
 @click.command("worker")

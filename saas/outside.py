@@ -65,13 +65,22 @@ def _start(url: str) -> subprocess.Popen[bytes]:
     if not http.is_loopback(parts.hostname):
         raise click.ClickException(f"The sandbox at {url} does not answer.")
     data = Path(current_app.instance_path) / "sandbox.db"
-    command = [sys.executable, "-m", "saas.sandbox"]
     return subprocess.Popen(  # noqa: S603 - our own command, no shell
-        [*command, "--port", str(parts.port or 80), "--data", str(data)],
+        [*command(), "--port", str(parts.port or 80), "--data", str(data)],
         stdout=subprocess.DEVNULL,
-        cwd=Path(current_app.root_path).parent,
         env=os.environ.copy(),
     )
+
+
+def command() -> list[str]:
+    """Return what starts the sandbox: a project of its own, beside the application in a checkout.
+
+    Raises `click.ClickException` where it is not, as on a server.
+    """
+    folder = Path(current_app.root_path).parent / "sandbox"
+    if not folder.is_dir():
+        raise click.ClickException(f"The sandbox is not here: there is no folder {folder}.")
+    return [sys.executable, str(folder)]
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -20,6 +20,7 @@ import pytest
 from flask import Flask
 from flask_migrate import upgrade
 from playwright.sync_api import Browser, sync_playwright
+from saas_sandbox import create_sandbox
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from saas import create_app, products
@@ -27,7 +28,6 @@ from saas.billing import setup
 from saas.config import from_env
 from saas.database import db
 from saas.plans import Catalogue, Plan
-from saas.sandbox import create_sandbox
 from tests import postgres
 from tests.harness.sample_product import product as sample_product
 from tests.visitor import Visitor

@@ -22,14 +22,14 @@ import stripe
 from aiosmtpd.controller import Controller
 from flask import session
 from flask_wtf.csrf import generate_csrf
+from saas_sandbox import create_sandbox
+from saas_sandbox.store import Store
 
 from saas import create_app
 from saas.auth import sessions
 from saas.auth.models import User
 from saas.billing import setup
 from saas.config import ROOT
-from saas.sandbox import create_sandbox
-from saas.sandbox.store import Store
 from tests import conftest
 from tests.billing import crashing, stripe_side
 from tests.conftest import Shop, free_port, serving

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from flask import Flask
+from saas_sandbox import create_sandbox
 
-from saas.sandbox import create_sandbox
 from tests.billing.live import Answer, Gate
 from tests.conftest import Shop, open_shop, serving
 

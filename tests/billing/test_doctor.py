@@ -14,10 +14,10 @@ import pytest
 import time_machine
 from click.testing import Result
 from flask import Flask
+from saas_sandbox import create_sandbox
 
 from saas.config import ROOT
 from saas.database import now
-from saas.sandbox import create_sandbox
 from tests.billing import stripe_side
 from tests.conftest import Quiet, Shop, free_port, open_shop, serving
 from tests.test_cli import flask

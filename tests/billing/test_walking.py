@@ -16,6 +16,7 @@ import pytest
 import requests
 from click.testing import Result
 from flask import Flask
+from saas_sandbox import create_sandbox
 from sqlalchemy import update
 
 from saas import database
@@ -23,7 +24,6 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import ownership, walking
 from saas.config import ROOT
-from saas.sandbox import create_sandbox
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
 from tests.billing.cases import case

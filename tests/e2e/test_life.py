@@ -1,6 +1,6 @@
 """Three months of a customer's life, from both sides: the application's pages and the sandbox's.
 
-`PICTURES=docs/images/sandbox pytest tests/e2e/test_life.py` takes the pictures of docs/sandbox.md.
+`PICTURES=sandbox/docs/images pytest tests/e2e/test_life.py` takes the pictures of its README.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from saas_sandbox import create_sandbox
 from sqlalchemy import select, update
 
 from saas import database, jobs
@@ -21,7 +22,6 @@ from saas.billing.models import StripeEvent
 from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
-from saas.sandbox import create_sandbox
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases, free_port, open_shop, own_env, serving
 from tests.jobs.gate import Gate

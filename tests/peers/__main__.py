@@ -1,4 +1,4 @@
-"""`make check-peers`: what other people's Stripe says, with the versions; see docs/sandbox.md."""
+"""`make check-peers`: what other people's Stripe says, with the versions; see sandbox/README.md."""
 
 import logging
 import sys

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import requests
 from flask import Flask
+from saas_sandbox import create_sandbox
 
 from saas import create_app
 from saas.auth import accounts
 from saas.billing import gateway, setup
-from saas.sandbox import create_sandbox
 from tests import conftest
 from tests.billing import stripe_side
 from tests.conftest import PRODUCT, Shop, close, free_port, serving, settings

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import requests
+from saas_sandbox import create_sandbox
+from saas_sandbox.server import bound
 
 from saas.billing.webhooks import HANDLED
-from saas.sandbox import create_sandbox
-from saas.sandbox.server import bound
 
 KEY = "sk_test_0123456789abcdefpeers"
 WAIT = 120

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import pytest
 import time_machine
 from flask import Flask
+from saas_sandbox import create_sandbox
 from sqlalchemy import update
 
 from saas import database
 from saas.auth.models import Identity, Session, User
 from saas.database import now
-from saas.sandbox import create_sandbox
 from tests.auth.providers.coming import begin, both_providers, choose, come_in, refused, rows
 from tests.conftest import Shop, open_shop, serving
 from tests.visitor import Page, Visitor

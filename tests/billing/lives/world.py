@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 import requests
 import stripe
 from flask import Flask
+from saas_sandbox import create_sandbox
+from saas_sandbox.inprocess import BASE_ADDRESS, InProcess
+from saas_sandbox.stripe.delivery import Answer
 
 from saas import create_app
 from saas.billing import setup
-from saas.sandbox import create_sandbox
-from saas.sandbox.inprocess import BASE_ADDRESS, InProcess
-from saas.sandbox.stripe.delivery import Answer
 from tests import conftest
 from tests.billing.lives.weather import Weather
 

@@ -1,0 +1,71 @@
+"""The sandbox's own time: a thread that wakes for what is due, and sleeps otherwise."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from .stripe.clock import Clockwork
+from .stripe.delivery import Courier
+
+log = logging.getLogger(__name__)
+
+LONGEST_SLEEP = 60.0
+
+
+class Background:
+    """Runs clock and deliveries beside the requests, or, `inline`, between them."""
+
+    def __init__(
+        self, clockwork: Clockwork, courier: Courier, now: Callable[[], float], *, inline: bool
+    ) -> None:
+        self.clockwork = clockwork
+        self.courier = courier
+        self.inline = inline
+        self._now = now
+        self._awake = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run, name="sandbox", daemon=True)
+        if not inline:
+            self._thread.start()
+
+    def wake(self) -> None:
+        """Something was written that may be due. Inline, it is done by `drain` instead.
+
+        What the thread writes itself it has just looked at: waking itself it would never rest.
+        """
+        if threading.current_thread() is not self._thread:
+            self._awake.set()
+
+    def drain(self) -> None:
+        """Everything that is due, here and now."""
+        while self.clockwork.tick():
+            pass
+        while self.courier.run():
+            pass
+
+    def close(self) -> None:
+        self._stopped = True
+        self._awake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.courier.close()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                self._awake.clear()
+                busy = self.clockwork.tick()
+                self.courier.start(self.wake)
+                if not busy:
+                    self._awake.wait(self._pause())
+            except Exception:
+                log.exception("The sandbox's clock stumbled and goes on")
+                self._awake.wait(1)
+
+    def _pause(self) -> float:
+        coming = [
+            due for due in (self.clockwork.next_due(), self.courier.next_due()) if due is not None
+        ]
+        if not coming:
+            return LONGEST_SLEEP
+        return min(max(min(coming) - self._now(), 0.05), LONGEST_SLEEP)

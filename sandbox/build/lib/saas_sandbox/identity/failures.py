@@ -1,0 +1,52 @@
+"""The ways in which a provider goes wrong, and a client must not."""
+
+import time
+from collections.abc import Mapping
+
+from flask import Response, current_app
+
+SECONDS = 15.0
+"""How long a hanging endpoint hangs. Longer than the ten seconds that a client should wait."""
+
+ANYWHERE = {
+    "no_state": "The answer comes back without its state",
+    "token_error": "The token endpoint answers 500",
+    "token_hang": "The token endpoint hangs",
+    "token_rubbish": "The token endpoint answers something that is no JSON",
+    "api_error": "The person's profile cannot be had: 500",
+}
+
+OPENID = {
+    "response_issuer": "The answer names another issuer (RFC 9207)",
+    "wrong_issuer": "The id_token is from another issuer",
+    "wrong_audience": "The id_token was made for another client",
+    "foreign_audience": "The id_token was asked for by this client (azp), for another audience",
+    "expired": "The id_token expired an hour ago",
+    "no_id_token": "There is no id_token",
+    "wrong_nonce": "The id_token has another sign-in's nonce",
+    "no_nonce": "The id_token has no nonce",
+    "bad_signature": "The id_token's signature is wrong",
+    "unsigned": "The id_token is not signed at all (alg: none)",
+    "word_verified": "email_verified is the word \u201ctrue\u201d, not the value",
+}
+
+
+def of(provider: str) -> Mapping[str, str]:
+    return ANYWHERE | OPENID if provider == "google" else ANYWHERE
+
+
+def at_token_endpoint(failure: str) -> Response | None:
+    """What the token endpoint answers instead, if it is to fail. A hanging one answers late."""
+    if failure == "token_error":
+        return Response("Internal Server Error\n", 500, mimetype="text/plain")
+    if failure == "token_rubbish":
+        return Response("<!doctype html><title>Back soon</title>", mimetype="text/html")
+    if failure == "token_hang":
+        time.sleep(current_app.config["IDENTITY_HANGS"])
+    return None
+
+
+def at_profile(failure: str) -> Response | None:
+    if failure == "api_error":
+        return Response("Internal Server Error\n", 500, mimetype="text/plain")
+    return None

@@ -1,0 +1,107 @@
+"""Google, as an OpenID Connect provider: discovery, authorization, token, keys, userinfo.
+
+https://openid.net/specs/openid-connect-core-1_0.html, with Google's paths below our own address.
+The authorization endpoint takes GET; a POST to it is the choice made on its page.
+"""
+
+from flask import Blueprint, Response, current_app, jsonify, request, url_for
+from werkzeug.wrappers import Response as BaseResponse
+
+from . import failures, grants, id_tokens, keys, page, redeeming
+from .asking import Provider
+from .redeeming import RedeemingError
+
+bp = Blueprint("google", __name__, url_prefix="/google")
+
+GOOGLE = Provider("google", "Google", openid=True)
+
+
+@bp.get("/.well-known/openid-configuration")
+def discovery() -> Response:
+    """OpenID Connect Discovery 1.0, section 3, and RFC 9207, section 3."""
+    return jsonify(
+        issuer=page.issuer(GOOGLE),
+        authorization_endpoint=_address("authorize"),
+        token_endpoint=_address("token"),
+        userinfo_endpoint=_address("userinfo"),
+        jwks_uri=_address("jwks"),
+        response_types_supported=["code"],
+        response_modes_supported=["query"],
+        grant_types_supported=["authorization_code"],
+        subject_types_supported=["public"],
+        id_token_signing_alg_values_supported=["RS256"],
+        scopes_supported=["openid", "email", "profile"],
+        claims_supported=[
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "iat",
+            "email",
+            "email_verified",
+            "hd",
+            "name",
+        ],
+        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+        code_challenge_methods_supported=["S256"],
+        authorization_response_iss_parameter_supported=True,
+        request_parameter_supported=False,
+        request_uri_parameter_supported=False,
+    )
+
+
+@bp.route("/o/oauth2/v2/auth", methods=["GET", "POST"])
+def authorize() -> page.Page:
+    return page.shown_or_answered(GOOGLE)
+
+
+@bp.post("/token")
+def token() -> Response:
+    grant = redeeming.grant_for(GOOGLE)
+    failing = failures.at_token_endpoint(grant.failure)
+    if failing:
+        return failing
+
+    sandbox = current_app.extensions["sandbox"]
+    now = sandbox.now()
+    answer = {
+        "access_token": grants.give_token(sandbox.store, now, grant, "ya29."),
+        "token_type": "Bearer",
+        "expires_in": grants.TOKEN_LIVES,
+        "scope": grant.scope,
+    }
+    key = keys.signing_key(sandbox.store)
+    id_token = id_tokens.made(key, now, page.issuer(GOOGLE), grant)
+    return jsonify(answer | ({"id_token": id_token} if id_token else {}))
+
+
+@bp.get("/oauth2/v3/certs")
+def jwks() -> Response:
+    return jsonify(keys.published(current_app.extensions["sandbox"].store))
+
+
+@bp.route("/v1/userinfo", methods=["GET", "POST"])
+def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
+    """What the id_token says of the person. Errors as RFC 6750, 3.1 has them."""
+    sandbox = current_app.extensions["sandbox"]
+    bearer = request.authorization.token if request.authorization else None
+    grant = grants.behind_token(sandbox.store, sandbox.now(), GOOGLE.key, bearer or "")
+    if grant is None:
+        challenge = 'Bearer error="invalid_token"' if bearer else "Bearer"
+        return jsonify(error="invalid_token"), 401, {"WWW-Authenticate": challenge}
+
+    return failures.at_profile(grant.failure) or jsonify(id_tokens.about(grant))
+
+
+@bp.errorhandler(RedeemingError)
+def refused(error: RedeemingError) -> tuple[BaseResponse, int, dict[str, str]]:
+    """RFC 6749, 5.2: 400; 401 for a client that is not known, in the scheme that it tried."""
+    code = "invalid_grant" if error.error == "redirect_uri_mismatch" else error.error
+    body = jsonify(error=code, error_description=str(error))
+    if code != "invalid_client":
+        return body, 400, {}
+    return body, 401, {"WWW-Authenticate": 'Basic realm="identity"'}
+
+
+def _address(endpoint: str) -> str:
+    return url_for(f".{endpoint}", _external=True)

@@ -1,0 +1,146 @@
+"""What was granted: clients and their secrets, codes that work once, access tokens."""
+
+import hmac
+import secrets
+import sqlite3
+import string
+from dataclasses import dataclass, fields
+from hashlib import sha256
+
+from ..store import Store
+from .asking import Ask
+from .people import Person
+
+CODE_LIVES = 60
+TOKEN_LIVES = 3600
+FORGOTTEN_AFTER = 86400
+ALPHABET = string.ascii_letters + string.digits
+
+SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS identity_clients (
+        provider TEXT NOT NULL,
+        client TEXT NOT NULL,
+        secret TEXT NOT NULL,
+        PRIMARY KEY (provider, client)
+    )""",
+    """CREATE TABLE IF NOT EXISTS identity_codes (
+        code TEXT PRIMARY KEY,
+        provider TEXT NOT NULL,
+        client TEXT NOT NULL,
+        redirect_uri TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        nonce TEXT NOT NULL,
+        challenge TEXT NOT NULL,
+        person TEXT NOT NULL,
+        failure TEXT NOT NULL,
+        expires REAL NOT NULL,
+        redeemed INTEGER NOT NULL DEFAULT 0
+    )""",
+    """CREATE TABLE IF NOT EXISTS identity_tokens (
+        token TEXT PRIMARY KEY,
+        code TEXT NOT NULL,
+        expires REAL NOT NULL
+    )""",
+    """CREATE TABLE IF NOT EXISTS identity_keys (
+        use TEXT PRIMARY KEY,
+        body TEXT NOT NULL
+    )""",
+)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Who said yes to whom, to what, and how it is going to go wrong."""
+
+    code: str
+    client: str
+    redirect_uri: str
+    scope: str
+    nonce: str
+    challenge: str
+    person: Person
+    failure: str
+
+
+def prepare(store: Store) -> None:
+    with store.unit():
+        for statement in SCHEMA:
+            store.execute(statement)
+
+
+def is_its_secret(store: Store, provider: str, client: str, secret: str) -> bool:
+    """Nobody registers here: the first secret that comes with a client id is the one it keeps."""
+    if not 8 <= len(secret) <= 500:
+        return False
+    digest = sha256(secret.encode(errors="replace")).hexdigest()
+    with store.unit():
+        store.execute(
+            "INSERT INTO identity_clients VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            provider, client, digest,
+        )  # fmt: skip
+        row = store.row(
+            "SELECT secret FROM identity_clients WHERE provider = ? AND client = ?",
+            provider, client,
+        )  # fmt: skip
+    return row is not None and hmac.compare_digest(row["secret"], digest)
+
+
+def give_code(
+    store: Store, now: float, provider: str, ask: Ask, person: Person, failure: str
+) -> str:
+    """A code for this client and this address alone, for a minute."""
+    code = secrets.token_urlsafe(32)
+    with store.unit():
+        store.execute("DELETE FROM identity_codes WHERE expires < ?", now - FORGOTTEN_AFTER)
+        store.execute(
+            "INSERT INTO identity_codes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
+            code, provider, ask.client, ask.redirect_uri, ask.scope, ask.nonce, ask.challenge,
+            person.to_json(), failure, now + CODE_LIVES,
+        )  # fmt: skip
+    return code
+
+
+def redeem(store: Store, now: float, provider: str, client: str, code: str) -> Grant | None:
+    """What the code stands for: once, and whatever comes of it.
+
+    RFC 6749, 4.1.2: used again, the server "MUST deny the request and SHOULD revoke (when
+    possible) all tokens previously issued based on that authorization code". Tokens live as long
+    as their code has been redeemed exactly once, so that a replay wins any race with them.
+    """
+    with store.unit():
+        store.execute(
+            "UPDATE identity_codes SET redeemed = redeemed + 1 "
+            "WHERE code = ? AND provider = ? AND client = ?",
+            code, provider, client,
+        )  # fmt: skip
+        row = store.row(
+            "SELECT * FROM identity_codes "
+            "WHERE code = ? AND provider = ? AND client = ? AND redeemed = 1 AND expires > ?",
+            code, provider, client, now,
+        )  # fmt: skip
+    return _grant(row) if row else None
+
+
+def give_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str:
+    token = prefix + "".join(secrets.choice(ALPHABET) for _ in range(36))
+    with store.unit():
+        store.execute("DELETE FROM identity_tokens WHERE expires < ?", now)
+        store.execute(
+            "INSERT INTO identity_tokens VALUES (?, ?, ?)", token, grant.code, now + TOKEN_LIVES
+        )
+    return token
+
+
+def behind_token(store: Store, now: float, provider: str, token: str) -> Grant | None:
+    """What this access token may see."""
+    row = store.row(
+        "SELECT codes.* FROM identity_tokens tokens JOIN identity_codes codes USING (code) "
+        "WHERE token = ? AND tokens.expires > ? AND provider = ? AND redeemed = 1",
+        token, now, provider,
+    )  # fmt: skip
+    return _grant(row) if row else None
+
+
+def _grant(row: sqlite3.Row) -> Grant:
+    named = {field.name: row[field.name] for field in fields(Grant)}
+    return Grant(**{**named, "person": Person.from_json(row["person"])})

@@ -1,0 +1,73 @@
+"""The id_token: who signed in, for whom, until when; and each way in which it can be wrong."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from joserfc.util import urlsafe_b64encode
+
+from .grants import TOKEN_LIVES, Grant
+from .people import Address
+
+Claims = dict[str, Any]
+
+SOMEBODY_ELSE = "another-client.apps.example"
+
+SPOILT: Mapping[str, Callable[[Claims], Claims]] = {
+    "wrong_issuer": lambda claims: claims | {"iss": "https://accounts.evil.example"},
+    "wrong_audience": lambda claims: claims | {"aud": SOMEBODY_ELSE},
+    "foreign_audience": lambda claims: claims | {"aud": SOMEBODY_ELSE, "azp": claims["aud"]},
+    "expired": lambda claims: (
+        claims | {"iat": claims["iat"] - 2 * TOKEN_LIVES, "exp": claims["exp"] - 2 * TOKEN_LIVES}
+    ),
+    "wrong_nonce": lambda claims: claims | {"nonce": "the-nonce-of-another-sign-in"},
+    "no_nonce": lambda claims: {name: claims[name] for name in claims if name != "nonce"},
+}
+
+
+def made(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
+    """The token, or none if there is to be none."""
+    if grant.failure == "no_id_token":
+        return None
+
+    claims: Claims = {"iss": issuer, "aud": grant.client, "iat": int(now)}
+    claims |= {"exp": int(now) + TOKEN_LIVES, **about(grant)}
+    if grant.nonce:
+        claims["nonce"] = grant.nonce
+    spoil = SPOILT.get(grant.failure, dict)
+    return _sealed(key, spoil(claims), grant.failure)
+
+
+def about(grant: Grant) -> Claims:
+    """What the scopes let a client know (OpenID Connect Core 1.0, 5.4)."""
+    person, scopes = grant.person, grant.scope.split()
+    claims: Claims = {"sub": person.number}
+    if "email" in scopes and person.primary:
+        verified = person.primary.verified
+        claims["email"] = person.primary.email
+        claims["email_verified"] = "true" if grant.failure == "word_verified" else verified
+        claims |= _hosted_domain(person.primary)
+    if "profile" in scopes and person.name:
+        claims["name"] = person.name
+    return claims
+
+
+def _hosted_domain(address: Address) -> Claims:
+    """Google's `hd`: the domain of an organization whose mail it runs; Gmail is none."""
+    domain = address.email.rpartition("@")[2]
+    is_organization = address.hosted and domain not in ("gmail.com", "googlemail.com")
+    return {"hd": domain} if is_organization else {}
+
+
+def _sealed(key: RSAKey, claims: Claims, failure: str) -> str:
+    token = jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key, algorithms=["RS256"])
+    header, payload, _ = token.split(".")
+    if failure == "unsigned":
+        header = urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode()
+        return f"{header}.{payload}."
+    if failure == "bad_signature":
+        other = jwt.encode({"alg": "RS256"}, {"sub": "0"}, key, algorithms=["RS256"])
+        return f"{header}.{payload}.{other.split('.')[2]}"
+    return token

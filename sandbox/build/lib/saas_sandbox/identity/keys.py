@@ -1,0 +1,24 @@
+"""The key that id_tokens are signed with: made on first use, and kept with everything else."""
+
+import json
+
+from joserfc.jwk import RSAKey
+
+from ..store import Store
+
+
+def signing_key(store: Store) -> RSAKey:
+    with store.unit():
+        row = store.row("SELECT body FROM identity_keys WHERE use = 'sig'")
+        if row:
+            return RSAKey.import_key(json.loads(row["body"]))
+
+        key = RSAKey.generate_key(2048, {"use": "sig", "alg": "RS256"}, auto_kid=True)
+        body = json.dumps(key.as_dict(private=True))
+        store.execute("INSERT INTO identity_keys VALUES ('sig', ?)", body)
+    return key
+
+
+def published(store: Store) -> dict[str, object]:
+    """The JWKS: what everybody may know of it."""
+    return {"keys": [signing_key(store).as_dict(private=False)]}

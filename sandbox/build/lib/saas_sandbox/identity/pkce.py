@@ -1,0 +1,37 @@
+"""Proof key for code exchange, S256 only (RFC 7636)."""
+
+import base64
+import hmac
+import re
+from hashlib import sha256
+
+# 4.2: BASE64URL(SHA256(verifier)) is 43 characters; 4.1: the verifier is 43 to 128 of these.
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
+
+
+def fault(challenge: str, method: str) -> tuple[str, str] | None:
+    """What is wrong with the challenge of a request, if anything."""
+    if not challenge and not method:
+        return None
+    if not challenge:
+        return "invalid_request", "code_challenge is missing beside its method."
+    # 4.3: without a method it "defaults to "plain"".
+    if method != "S256":
+        return "invalid_request", "code_challenge_method must be S256; plain is refused."
+    if not CHALLENGE.fullmatch(challenge):
+        return "invalid_request", "code_challenge is not a SHA-256 in base64url."
+    return None
+
+
+def is_proven(challenge: str, verifier: str) -> bool:
+    """RFC 9700, 2.1.1: a verifier without a challenge is refused too, or PKCE could be taken out
+    of the request on its way without anybody noticing.
+    """
+    if not challenge or not verifier:
+        return not challenge and not verifier
+    if not VERIFIER.fullmatch(verifier):
+        return False
+    digest = sha256(verifier.encode()).digest()
+    made = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return hmac.compare_digest(made, challenge)

@@ -1,0 +1,48 @@
+"""Redirect addresses: which ones are taken, and how an answer is put on them."""
+
+import ipaddress
+import re
+from urllib.parse import urlencode, urlsplit
+
+# RFC 3986, without the fragment: RFC 6749, 3.1.2, "MUST NOT include a fragment component".
+CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]{1,2000}")
+AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def is_usable(address: str) -> bool:
+    """Absolute; https anywhere, http on this machine only, as Google has it."""
+    if not CHARACTERS.fullmatch(address):
+        return False
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 reading it is what checks it
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    if not AUTHORITY.fullmatch(parts.netloc) or not (_is_name(host) or _is_ip(host)):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))
+
+
+def with_answer(address: str, answer: dict[str, str]) -> str:
+    """RFC 6749, 3.1.2: a query component "MUST be retained when adding additional parameters"."""
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(answer)}"
+
+
+def _is_name(host: str) -> bool:
+    """RFC 1035, 2.3.4: "labels 63 octets or less". Others do not get through a Location header."""
+    return all(1 <= len(label) <= 63 for label in host.split(".")) and ":" not in host
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_here(host: str) -> bool:
+    if _is_ip(host):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,53 @@
+"""The official SDK, talking to the sandbox without a socket: three times as fast as loopback."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import stripe
+from flask import Flask
+from requests.structures import CaseInsensitiveDict
+from werkzeug.test import Client
+
+BASE_ADDRESS = "http://sandbox.test"
+
+
+class InProcess(stripe.HTTPClient):
+    """An `stripe.HTTPClient` over the sandbox's WSGI application."""
+
+    name = "inprocess"
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__()
+        self._client = Client(app)
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str] | None,
+        post_data: Any = None,
+        *,
+        _usage: list[str] | None = None,
+    ) -> tuple[str, int, Mapping[str, str]]:
+        response = self._client.open(
+            url.removeprefix(BASE_ADDRESS),
+            base_url=BASE_ADDRESS,
+            method=method.upper(),
+            headers=dict(headers or {}),
+            data=post_data,
+        )
+        with response:
+            answered = CaseInsensitiveDict(response.headers.items())
+            return response.get_data(as_text=True), response.status_code, answered
+
+    def close(self) -> None:
+        """Nothing to close: there is no connection."""
+
+
+def client(app: Flask, key: str) -> stripe.StripeClient:
+    """A `StripeClient` for one of the sandbox's accounts."""
+    return stripe.StripeClient(
+        key,
+        base_addresses={"api": f"{BASE_ADDRESS}/stripe"},
+        http_client=InProcess(app),
+    )

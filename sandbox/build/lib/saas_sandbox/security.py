@@ -1,0 +1,36 @@
+"""Headers of every page, and the one guard of its forms."""
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, request
+
+POLICY = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
+    "img-src 'self' data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
+    # Checkout and portal send people back to the merchant, wherever that is.
+    "form-action 'self' http: https:; frame-ancestors 'self'"
+)
+
+
+def protect(app: Flask) -> None:
+    app.before_request(_refuse_foreign_forms)
+    app.after_request(_add_headers)
+
+
+def _refuse_foreign_forms() -> None:
+    """A page of another origin must not press our buttons. (API calls carry no Origin.)"""
+    origin = request.headers.get("Origin")
+    if request.method == "GET" or origin is None:
+        return
+    if urlsplit(origin).netloc != request.host:
+        abort(403, "This form was sent from another site.")
+
+
+def _add_headers(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    # With no-referrer a browser's forms would come with `Origin: null`.
+    response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
+    if not request.path.startswith("/static/"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    return response

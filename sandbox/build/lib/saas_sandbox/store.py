@@ -1,0 +1,182 @@
+"""Where the sandbox remembers: one SQLite file, or memory.
+
+One connection, one writer. Every request is one unit of work under one lock, so that no two calls
+ever see each other half-done; at the sandbox's size a queue of milliseconds beats any cleverness.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS accounts (
+    id TEXT PRIMARY KEY,
+    created INTEGER NOT NULL,
+    address TEXT NOT NULL,
+    settings TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS objects (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    type TEXT NOT NULL,
+    id TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    customer TEXT,
+    subscription TEXT,
+    status TEXT,
+    price TEXT,
+    parent TEXT,
+    lookup TEXT,
+    clock TEXT NOT NULL,
+    due INTEGER,
+    body TEXT NOT NULL,
+    UNIQUE (account, type, id)
+);
+CREATE INDEX IF NOT EXISTS objects_newest ON objects (account, type, seq);
+CREATE INDEX IF NOT EXISTS objects_customer ON objects (account, type, customer, seq);
+CREATE INDEX IF NOT EXISTS objects_subscription ON objects (account, type, subscription, seq)
+    WHERE subscription IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_status ON objects (account, type, status, seq)
+    WHERE status IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_price ON objects (account, type, price, seq)
+    WHERE price IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_parent ON objects (account, type, parent, seq)
+    WHERE parent IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_lookup ON objects (account, type, lookup)
+    WHERE lookup IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_clock ON objects (account, clock, due)
+    WHERE clock != '';
+CREATE INDEX IF NOT EXISTS objects_due ON objects (clock, due)
+    WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_advancing ON objects (status)
+    WHERE type = 'test_helpers.test_clock';
+CREATE TABLE IF NOT EXISTS deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL,
+    event TEXT NOT NULL,
+    endpoint TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at REAL,
+    status INTEGER,
+    answer TEXT,
+    story TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX IF NOT EXISTS deliveries_next ON deliveries (next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (account, event);
+CREATE TABLE IF NOT EXISTS answers (
+    account TEXT NOT NULL,
+    key TEXT NOT NULL,
+    request TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (account, key)
+);
+CREATE TABLE IF NOT EXISTS mails (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    key TEXT UNIQUE,
+    created TEXT NOT NULL,
+    body TEXT NOT NULL
+);
+"""
+
+MEMORY = ":memory:"
+
+
+class Store:
+    """The rows, and the one door through which they are written."""
+
+    def __init__(self, path: str = MEMORY) -> None:
+        if path != MEMORY:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._listeners: list[Callable[[], None]] = []
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # A power cut may cost the sandbox its memory; waiting for the disk would cost every call.
+        self._db.execute("PRAGMA synchronous = OFF")
+        self._db.execute("PRAGMA cache_size = -65536")
+        self._db.execute("PRAGMA busy_timeout = 5000")
+        self._db.executescript(SCHEMA)
+
+    @contextmanager
+    def unit(self) -> Iterator[None]:
+        """One unit of work: all of it is kept, or none. Nested, it joins the outer one."""
+        with self._lock:
+            if self._depth:
+                yield
+                return
+
+            self._db.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            else:
+                self._db.execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+        self._tell_listeners()
+
+    @contextmanager
+    def attempt(self, keeps: Callable[[Exception], bool]) -> Iterator[None]:
+        """A part of a unit that is undone by an error, unless the error is one to be kept."""
+        with self.unit():
+            self._db.execute("SAVEPOINT attempt")
+            try:
+                yield
+            except Exception as error:
+                if not keeps(error):
+                    self._db.execute("ROLLBACK TO attempt")
+                raise
+            finally:
+                self._db.execute("RELEASE attempt")
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Work that is done in full, looked at, and then never happened: how a preview is made."""
+        with self.unit():
+            self._db.execute("SAVEPOINT rehearsal")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK TO rehearsal")
+                self._db.execute("RELEASE rehearsal")
+
+    def after_commit(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    def execute(self, sql: str, *values: object) -> int:
+        """Write, and say how many rows it touched."""
+        with self._lock:
+            return self._db.execute(sql, values).rowcount
+
+    def execute_many(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        with self._lock:
+            self._db.executemany(sql, rows)
+
+    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: object) -> sqlite3.Row | None:
+        with self._lock:
+            found: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
+            return found
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener()

@@ -1,0 +1,62 @@
+"""Which account a key opens. Each key is one of its own, so tests and projects never meet."""
+
+import hashlib
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+from ..store import Store
+from .account import Account
+from .resources.portal_configurations import default_configuration
+
+KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
+
+# What a Stripe user sets in the Dashboard; the control panel sets it here.
+DEFAULT_SETTINGS: dict[str, Any] = {
+    "after_retries": "cancel",
+    "retry_days": [3, 5, 7],
+    "tax_percent": None,
+    "tax_settings": {},
+}
+
+
+def opened(store: Store, key: str, address: str, real_now: Callable[[], float]) -> Account:
+    """The account of a key, made on first use. Its address is where its hosted pages live."""
+    id = account_id(key)
+    row = store.row("SELECT * FROM accounts WHERE id = ?", id)
+    if row is None:
+        return _found(store, id, address, real_now)
+
+    account = by_row(store, row, real_now)
+    if account.address != address:
+        account.address = address
+        account.save_settings()
+    return account
+
+
+def by_row(store: Store, row: sqlite3.Row, real_now: Callable[[], float]) -> Account:
+    settings = deepcopy(DEFAULT_SETTINGS) | json.loads(row["settings"])
+    return Account(store, row["id"], row["address"], settings, row["created"], real_now)
+
+
+def by_id(store: Store, id: str, real_now: Callable[[], float]) -> Account | None:
+    row = store.row("SELECT * FROM accounts WHERE id = ?", id)
+    return by_row(store, row, real_now) if row else None
+
+
+def account_id(key: str) -> str:
+    return "acct_1" + hashlib.sha256(key.encode()).hexdigest()[:15]
+
+
+def _found(store: Store, id: str, address: str, real_now: Callable[[], float]) -> Account:
+    now = int(real_now())
+    store.execute(
+        "INSERT INTO accounts (id, created, address, settings) VALUES (?, ?, ?, '{}')",
+        id, now, address,
+    )  # fmt: skip
+    account = Account(store, id, address, deepcopy(DEFAULT_SETTINGS), now, real_now)
+    account.add(default_configuration(account))
+    return account

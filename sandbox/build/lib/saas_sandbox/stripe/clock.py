@@ -1,0 +1,219 @@
+"""What time brings. Everything that will happen by itself has a `due`; here it happens, in order.
+
+Objects of a customer with a test clock live in that clock's time, all others in real time.
+https://docs.stripe.com/billing/testing/test-clocks
+"""
+
+import sqlite3
+from collections.abc import Callable
+
+from ..store import Store
+from . import checkout, collecting, cycle, discounts, events, invoicing, lifecycle, pending
+from .account import Account
+from .accounts import by_id
+from .resource import Resource, copied
+from .schedules import take_turn
+
+KIND = "test_helpers.test_clock"
+
+# So much happens in one transaction, so that other calls get their turn in between.
+BATCH = 10
+TOGETHER = 20
+
+
+class Clockwork:
+    """Moves test clocks that are advancing, and whatever is due in real time."""
+
+    def __init__(self, store: Store, real_now: Callable[[], float]) -> None:
+        self.store = store
+        self.real_now = real_now
+
+    def tick(self) -> bool:
+        """Do a batch of what is due; true when there may be more."""
+        with self.store.unit():
+            return self._advance_clocks() or self._real_time()
+
+    def next_due(self) -> float | None:
+        """When real time will bring something; None for never."""
+        row = self.store.row("SELECT min(due) FROM objects WHERE clock = '' AND due IS NOT NULL")
+        return row[0] if row else None
+
+    def _advance_clocks(self) -> bool:
+        row = self.store.row(
+            "SELECT account, id FROM objects "
+            "WHERE type = 'test_helpers.test_clock' AND status = 'advancing' LIMIT 1"
+        )
+        account = row and by_id(self.store, row["account"], self.real_now)
+        if not row or not account:
+            return False
+        clock = account.get(KIND, row["id"])
+        for _ in range(BATCH):
+            if not advance(account, clock):
+                return True
+        account.change(clock)
+        return True
+
+    def _real_time(self) -> bool:
+        now = int(self.real_now())
+        rows = self.store.rows(
+            "SELECT account, type, id, due FROM objects WHERE clock = '' AND due <= ? "
+            "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
+            now, BATCH,
+        )  # fmt: skip
+        for row in rows:
+            if account := by_id(self.store, row["account"], self.real_now):
+                _happen(account, row)
+        return bool(rows)
+
+
+def advance(account: Account, clock: Resource) -> bool:
+    """Let happen what comes next on this clock; false when the clock has arrived.
+
+    What is due in the same second is looked up together: a thousand subscriptions that began
+    together would otherwise be sorted a thousand times. A schedule goes first among equals: the
+    renewal must bill the plan of the new phase.
+    """
+    rows = account.store.rows(
+        "SELECT type, id, due FROM objects WHERE account = ? AND clock = ? AND due <= ? "
+        "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
+        account.id, clock["id"], clock["frozen_time"], TOGETHER,
+    )  # fmt: skip
+    if not rows:
+        _arrive(account, clock)
+        return False
+
+    note = clock["_"]
+    note["time"] = max(note["time"], rows[0]["due"])
+    for row in rows:
+        if row["due"] == rows[0]["due"]:
+            note["happened"] += _happen(account, row)
+    return True
+
+
+def _arrive(account: Account, clock: Resource) -> None:
+    clock |= {"status": "ready", "status_details": {}}
+    clock["_"]["time"] = clock["frozen_time"]
+    account.change(clock, "test_helpers.test_clock.ready")
+
+
+def _happen(account: Account, row: sqlite3.Row) -> bool:
+    """What was due for this object, unless something before it has changed that."""
+    resource = account.get(row["type"], row["id"])
+    if resource["_"].get("due") != row["due"]:
+        return False
+    HAPPENINGS[resource["object"]](account, resource)
+    return True
+
+
+def _subscription(account: Account, subscription: Resource) -> None:
+    """The earliest moment of a subscription that has come."""
+    moments = lifecycle.moments(subscription)
+    _, verb = min(moments, key=lambda moment: moment[0])
+    MOMENTS[verb](account, subscription)
+
+
+def _expire(account: Account, subscription: Resource) -> None:
+    """ "the open invoice will be voided and no further invoices will be generated" """
+    lifecycle.move(account, subscription, "incomplete_expired")
+    subscription["ended_at"] = account.now(lifecycle.clock_of(subscription))
+    lifecycle.keep(account, subscription)
+    invoice = account.get("invoice", subscription["latest_invoice"])
+    if invoice["status"] == "open":
+        invoicing.void(account, invoice)
+
+
+def _remind(account: Account, subscription: Resource) -> None:
+    """ "Occurs three days before a subscription's trial period is scheduled to end" """
+    subscription["_"]["reminded"] = True
+    lifecycle.keep(account, subscription)
+    events.emit(account, "customer.subscription.trial_will_end", subscription)
+
+
+def _announce(account: Account, subscription: Resource) -> None:
+    """ "Occurs X number of days before a subscription is scheduled to create an invoice": an
+    invoice without an id, because there is none yet.
+    """
+    invoice = _coming_invoice(account, copied(subscription))
+    subscription["_"]["announced"] = lifecycle.period_end(subscription)
+    lifecycle.keep(account, subscription)
+    invoice["_"] = {"subscription": subscription["id"], "clock": subscription["test_clock"]}
+    del invoice["id"]
+    events.emit(account, "invoice.upcoming", invoice)
+
+
+def _coming_invoice(account: Account, subscription: Resource) -> Resource:
+    """The next renewal's invoice, made from a copy and never stored."""
+    items = subscription["items"]["data"]
+    period = (
+        min(item["current_period_start"] for item in items),
+        lifecycle.period_end(subscription),
+    )
+    for item in items:
+        cycle.turn(subscription, item)
+    with account.silence():
+        data = cycle.lines_of(account, subscription, items)
+        customer = account.get("customer", subscription["customer"])
+        return invoicing.compose(
+            account, customer, data, reason="upcoming", subscription=subscription, period=period
+        )
+
+
+def _cancel(account: Account, subscription: Resource) -> None:
+    lifecycle.cancel(account, subscription, at=subscription["cancel_at"])
+
+
+def _resume_collection(account: Account, subscription: Resource) -> None:
+    subscription["pause_collection"] = None
+    lifecycle.keep(account, subscription)
+
+
+def _invoice(account: Account, invoice: Resource) -> None:
+    """A draft is finalized and charged, an open one is tried again, or falls overdue."""
+    invoice["_"]["due"] = None
+    if invoice["collection_method"] == "send_invoice" and invoice["status"] == "open":
+        _overdue(account, invoice)
+    elif invoice["auto_advance"]:
+        if invoice["status"] == "draft" and invoice["collection_method"] == "send_invoice":
+            collecting.open_up(account, invoice)
+            events.emit(account, "invoice.sent", invoice)
+        else:
+            collecting.collect(account, invoice)
+    else:
+        account.change(invoice)
+
+
+def _overdue(account: Account, invoice: Resource) -> None:
+    account.change(invoice, "invoice.overdue")
+    id = invoicing.subscription_id(invoice)
+    subscription = account.find("subscription", id) if id else None
+    if subscription and not lifecycle.is_over(subscription):
+        lifecycle.invoice_failed(account, subscription)
+
+
+def _intent(account: Account, intent: Resource) -> None:
+    collecting.bank_answered(account, intent)
+    if session := intent["_"].get("session"):
+        succeeded = intent["status"] == "succeeded"
+        found = account.get(checkout.KIND, session)
+        checkout.bank_answered(account, found, succeeded=succeeded)
+
+
+MOMENTS: dict[str, Callable[[Account, Resource], object]] = {
+    "expire": _expire,
+    "remind": _remind,
+    "announce": _announce,
+    "end_trial": cycle.end_trial,
+    "renew": cycle.renew,
+    "cancel": _cancel,
+    "resume_collection": _resume_collection,
+    "drop_update": pending.drop,
+}
+
+HAPPENINGS: dict[str, Callable[[Account, Resource], object]] = {
+    "subscription": _subscription,
+    "invoice": _invoice,
+    "payment_intent": _intent,
+    "checkout.session": checkout.expire,
+    "coupon": discounts.expire,
+    "subscription_schedule": take_turn,
+}

@@ -1,0 +1,61 @@
+"""Identifiers with Stripe's prefixes, so that a log line says what it speaks of."""
+
+import secrets
+import string
+
+ALPHABET = string.ascii_letters + string.digits
+
+PREFIXES = {
+    "billing_portal.configuration": "bpc_1",
+    "billing_portal.session": "bps_1",
+    "charge": "ch_3",
+    "checkout.session": "cs_test_",
+    "coupon": "",
+    "customer": "cus_",
+    "discount": "di_1",
+    "dispute": "du_1",
+    "event": "evt_1",
+    "invoice": "in_1",
+    "invoice_payment": "inpay_1",
+    "invoiceitem": "ii_1",
+    "item": "li_1",
+    "line_item": "il_1",
+    "payment_intent": "pi_3",
+    "payment_method": "pm_1",
+    "payment_record": "pr_1",
+    "price": "price_1",
+    "product": "prod_",
+    "promotion_code": "promo_1",
+    "refund": "re_3",
+    "setup_intent": "seti_1",
+    "subscription": "sub_1",
+    "subscription_item": "si_",
+    "subscription_schedule": "sub_sched_1",
+    "test_helpers.test_clock": "clock_1",
+    "webhook_endpoint": "we_1",
+}
+
+LENGTHS = {"checkout.session": 58, "coupon": 8, "customer": 14, "product": 14}
+
+
+def new(kind: str) -> str:
+    """A fresh id for an object of this kind. A session's is long: its page has no other lock."""
+    return PREFIXES[kind] + token(LENGTHS.get(kind, 23))
+
+
+def token(length: int) -> str:
+    """Letters and digits that nobody guesses; one call to the system for all of them."""
+    return secrets.token_bytes(length).translate(_LETTERS).decode()
+
+
+def kind_of(id: str) -> str | None:
+    """The kind of object an id belongs to, told by its prefix; the longest prefix wins."""
+    return next((kind for prefix, kind in _BY_PREFIX if id.startswith(prefix)), None)
+
+
+_LETTERS = bytes(ord(ALPHABET[number % len(ALPHABET)]) for number in range(256))
+
+_BY_PREFIX = sorted(
+    ((prefix.rstrip("13"), kind) for kind, prefix in PREFIXES.items() if prefix),
+    key=lambda pair: -len(pair[0]),
+)

@@ -1,0 +1,31 @@
+"""The identity provider: plays Google (OpenID Connect) and GitHub (OAuth 2), and asks who you are.
+
+Any client id and secret will do, no password is asked for, and every way in which such a provider
+fails can be chosen: on the page, or by `sandbox_…` parameters beside the client's own (page.py).
+"""
+
+from flask import Blueprint, current_app, render_template
+from flask.blueprints import BlueprintSetupState
+
+from . import failures, github, google, grants, people
+
+bp = Blueprint("identity", __name__, url_prefix="/identity")
+bp.register_blueprint(google.bp)
+bp.register_blueprint(github.bp)
+
+
+@bp.record_once
+def prepare(state: BlueprintSetupState) -> None:
+    grants.prepare(state.app.extensions["sandbox"].store)
+    state.app.config.setdefault("IDENTITY_HANGS", failures.SECONDS)
+
+
+@bp.get("/")
+def index() -> str:
+    return render_template(
+        "identity/index.html",
+        people=people.READY,
+        anywhere=failures.ANYWHERE,
+        openid=failures.OPENID,
+        seconds=current_app.config["IDENTITY_HANGS"],
+    )

@@ -1,0 +1,163 @@
+"""The mailbox: plays Resend's API on one side, and shows the mails on the other.
+
+https://resend.com/docs/api-reference/emails/send-email
+"""
+
+import json
+import re
+import uuid
+from datetime import UTC, datetime
+from html import unescape
+from typing import Any
+
+from flask import Blueprint, Response, abort, current_app, jsonify, render_template, request
+from marshmallow import EXCLUDE, Schema, ValidationError, fields, pre_load, validate
+
+from .store import Store
+
+bp = Blueprint("mailbox", __name__)
+
+LINK = re.compile(r"https?://[^\s<>\"']+")
+HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
+# A click on a link leads the whole window there; nothing in a mail runs by itself.
+FRAME_POLICY = "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'"
+
+
+class Mail(Schema):
+    """The body of POST /emails, as far as it is played."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+    sender = fields.String(data_key="from", required=True, validate=validate.Length(min=3))
+    to = fields.List(fields.String(), required=True, validate=validate.Length(min=1, max=50))
+    subject = fields.String(required=True)
+    html = fields.String(load_default=None, allow_none=True)
+    text = fields.String(load_default=None, allow_none=True)
+    headers = fields.Dict(keys=fields.String(), values=fields.String(), load_default=dict)
+    reply_to = fields.List(fields.String(), load_default=list)
+
+    @pre_load
+    def one_is_a_list(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        """`to` and `reply_to` may be one address or several."""
+        single = {n: [data[n]] for n in ("to", "reply_to") if isinstance(data.get(n), str)}
+        return {**data, **single}
+
+
+@bp.post("/resend/emails")
+def send() -> tuple[Response, int]:
+    if not (request.authorization and request.authorization.token):
+        return _refused(401, "missing_api_key", "Missing API key in the authorization header.")
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        return _refused(422, "validation_error", "The request body must be a JSON object.")
+    try:
+        mail = Mail().load(body)
+    except ValidationError as error:
+        return _refused(422, "validation_error", _first(error))
+    if mail["html"] is None and mail["text"] is None:
+        return _refused(422, "missing_required_field", "Missing `html` or `text` field.")
+
+    return _keep(mail, body, request.headers.get("Idempotency-Key"))
+
+
+@bp.get("/mail")
+def index() -> str:
+    wanted = request.args.get("to", "").strip()
+    return render_template("mail.html", mails=_mails(wanted), wanted=wanted)
+
+
+@bp.get("/mail.json")
+def index_json() -> Response:
+    mails = _mails(request.args.get("to", "").strip())
+    names = ("id", "to", "subject", "text", "html", "links", "created")
+    return jsonify(messages=[{name: mail[name] for name in names} for mail in mails])
+
+
+@bp.get("/mail/<id>")
+def show(id: str) -> str:
+    return render_template("one_mail.html", mail=_mail(id))
+
+
+@bp.get("/mail/<id>/html")
+def body(id: str) -> Response:
+    """The HTML alone, at an address of its own: its styles may be inline, its scripts never run."""
+    response = Response(_leading_out(_mail(id)["html"] or ""), mimetype="text/html")
+    response.headers["Content-Security-Policy"] = FRAME_POLICY + "; img-src data: 'self'"
+    return response
+
+
+def _leading_out(html: str) -> str:
+    """The mail with links that leave the frame in which it is shown."""
+    base = '<base target="_top">'
+    with_base, found = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
+    return with_base if found else base + html
+
+
+def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:
+    store = _store()
+    with store.unit():
+        row = store.row("SELECT id, body FROM mails WHERE key = ?", key) if key else None
+        if row and json.loads(row["body"])["asked"] != body:
+            return _refused(
+                409,
+                "invalid_idempotent_request",
+                "This idempotency key was already used with a different request body.",
+            )
+        if row:
+            return jsonify(id=row["id"]), 200
+
+        id = str(uuid.uuid4())
+        store.execute(
+            "INSERT INTO mails (id, key, created, body) VALUES (?, ?, ?, ?)",
+            id, key, _now(), json.dumps({**mail, "asked": body}),
+        )  # fmt: skip
+    return jsonify(id=id), 200
+
+
+def _mails(to: str = "") -> list[dict[str, Any]]:
+    rows = _store().rows("SELECT * FROM mails ORDER BY seq DESC LIMIT 500")
+    mails = [_shown(row) for row in rows]
+    return [mail for mail in mails if any(to.lower() in a.lower() for a in mail["to"])]
+
+
+def _mail(id: str) -> dict[str, Any]:
+    row = _store().row("SELECT * FROM mails WHERE id = ?", id)
+    if row is None:
+        abort(404)
+    return _shown(row)
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    mail = json.loads(row["body"])
+    mail |= {"id": row["id"], "created": row["created"]}
+    mail["links"] = links(mail)
+    return dict(mail)
+
+
+def links(mail: dict[str, Any]) -> list[str]:
+    """Every address in the mail, once, in the order in which a reader meets them."""
+    found = LINK.findall(mail["text"] or "") + [
+        unescape(u) for u in HREF.findall(mail["html"] or "")
+    ]
+    return list(dict.fromkeys(link.rstrip(".,;:)") for link in found))
+
+
+def _refused(status: int, name: str, message: str) -> tuple[Response, int]:
+    return jsonify(statusCode=status, name=name, message=message), status
+
+
+def _first(error: ValidationError) -> str:
+    messages: Any = error.messages
+    name, complaints = next(iter(messages.items()))
+    first = complaints if isinstance(complaints, str) else next(iter(complaints))
+    return f"Invalid `{name}` field: {first}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _store() -> Store:
+    store: Store = current_app.extensions["sandbox"].store
+    return store

@@ -1,0 +1,269 @@
+"""A sandbox in memory, spoken to in process by the official SDK, with a clock that tests move."""
+
+import calendar
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from playwright.sync_api import Browser, sync_playwright
+from saas_sandbox import create_sandbox
+from saas_sandbox.inprocess import BASE_ADDRESS, client
+from saas_sandbox.server import bound
+from saas_sandbox.stripe.delivery import Answer
+from werkzeug.test import Client
+
+from .witness import Witness
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+KEY = "sk_test_0123456789abcdef"
+DAY = 86400
+
+
+def at(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:
+    """A moment in UTC as Stripe counts it."""
+    return calendar.timegm((year, month, day, hour, minute, 0))
+
+
+@dataclass
+class Watch:
+    """Real time, as far as the sandbox is concerned."""
+
+    time: float = at(2026, 3, 10)
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@dataclass
+class Doorbell:
+    """Somebody's webhook endpoint: remembers what was posted, and answers as it is told."""
+
+    answer: Answer = field(default_factory=lambda: Answer(200, "thanks"))
+    posted: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    def __call__(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+        self.posted.append(json.loads(body))
+        self.bodies.append(body)
+        self.headers.append(headers)
+        return self.answer
+
+    @property
+    def types(self) -> list[str]:
+        return [event["type"] for event in self.posted]
+
+    def last(self, type: str) -> dict[str, Any]:
+        return next(event for event in reversed(self.posted) if event["type"] == type)
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def doorbell() -> Doorbell:
+    return Doorbell()
+
+
+@pytest.fixture
+def app(watch: Watch, doorbell: Doorbell) -> Iterator[Flask]:
+    """A sandbox. Whatever a test makes it say is held against what Stripe publishes."""
+    stand_in = create_sandbox(post=doorbell, now=watch, inline=True)
+    witness = Witness(stand_in)
+    yield stand_in
+    wrong = witness.looks_around()
+    stand_in.extensions["sandbox"].close()
+    assert not wrong
+
+
+@pytest.fixture
+def api(app: Flask) -> stripe.StripeClient:
+    return client(app, KEY)
+
+
+@pytest.fixture
+def endpoint(api: stripe.StripeClient) -> stripe.WebhookEndpoint:
+    """An endpoint that hears everything."""
+    return api.v1.webhook_endpoints.create(
+        {"url": "https://shop.test/webhooks", "enabled_events": ["*"]}
+    )
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The sandbox over real HTTP, with its clock and deliveries in the background."""
+    app: Flask = create_sandbox(str(tmp_path / "sandbox.db"))
+    server = bound(app, 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions["sandbox"].close()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A headless Chromium, one for all: Playwright runs once in a process."""
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+@dataclass(frozen=True)
+class Prices:
+    pro: str
+    pro_yearly: str
+    business: str
+    business_yearly: str
+    product: str
+
+
+@pytest.fixture
+def prices(api: stripe.StripeClient) -> Prices:
+    """Pro at 15 a month or 144 a year, Business at 30 or 300."""
+    pro = api.v1.products.create({"name": "Pro"}).id
+    business = api.v1.products.create({"name": "Business"}).id
+
+    def price(product: str, amount: int, interval: Any) -> str:
+        return api.v1.prices.create(
+            {
+                "product": product,
+                "currency": "usd",
+                "unit_amount": amount,
+                "recurring": {"interval": interval},
+            }
+        ).id
+
+    return Prices(
+        price(pro, 1500, "month"),
+        price(pro, 14400, "year"),
+        price(business, 3000, "month"),
+        price(business, 30000, "year"),
+        pro,
+    )
+
+
+@dataclass
+class Life:
+    """A customer on a test clock, and the years that go by."""
+
+    api: stripe.StripeClient
+    clock: str
+    customer: str
+
+    def pay_with(self, card: str) -> str:
+        """Attach a card and make it the one that is charged."""
+        method = self.api.v1.payment_methods.attach(card, {"customer": self.customer}).id
+        self.api.v1.customers.update(
+            self.customer, {"invoice_settings": {"default_payment_method": method}}
+        )
+        return method
+
+    def subscribe(self, price: str, **more: Any) -> stripe.Subscription:
+        return self.api.v1.subscriptions.create(
+            {"customer": self.customer, "items": [{"price": price}], **more}
+        )
+
+    def until(self, moment: int) -> None:
+        """Let time pass; everything on the way has happened when this returns."""
+        self.api.v1.test_helpers.test_clocks.advance(self.clock, {"frozen_time": moment})
+        assert self.api.v1.test_helpers.test_clocks.retrieve(self.clock).status == "ready"
+
+    def subscription(self, id: str) -> stripe.Subscription:
+        return self.api.v1.subscriptions.retrieve(id)
+
+    def status(self, id: str) -> str:
+        return str(self.subscription(id).status)
+
+    def invoices(self) -> list[stripe.Invoice]:
+        """Oldest first."""
+        return list(
+            self.api.v1.invoices.list({"customer": self.customer, "limit": 100}).auto_paging_iter()
+        )[::-1]
+
+
+@pytest.fixture
+def life(api: stripe.StripeClient) -> Life:
+    """Somebody with a good card, at noon on 10 March 2026."""
+    clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)})
+    customer = api.v1.customers.create({"email": "ada@example.com", "test_clock": clock.id})
+    somebody = Life(api, clock.id, customer.id)
+    somebody.pay_with("pm_card_visa")
+    return somebody
+
+
+@pytest.fixture
+def life_from(api: stripe.StripeClient) -> Any:
+    """Somebody with a good card, at a moment of one's choice."""
+
+    def begin(moment: int) -> Life:
+        clock = api.v1.test_helpers.test_clocks.create({"frozen_time": moment})
+        customer = api.v1.customers.create({"email": "ada@example.com", "test_clock": clock.id})
+        somebody = Life(api, clock.id, customer.id)
+        somebody.pay_with("pm_card_visa")
+        return somebody
+
+    return begin
+
+
+@dataclass
+class Browser:
+    """A person without JavaScript."""
+
+    client: Client
+
+    def get(self, url: str) -> Any:
+        return self.client.get(_path(url), base_url=BASE_ADDRESS)
+
+    def post(self, url: str, **form: str) -> Any:
+        return self.client.post(_path(url), base_url=BASE_ADDRESS, data=form)
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app.test_client())
+
+
+@pytest.fixture
+def customer(api: stripe.StripeClient) -> stripe.Customer:
+    return api.v1.customers.create({"email": "ada@example.com", "name": "Ada"})
+
+
+def _path(url: str) -> str:
+    return url.removeprefix(BASE_ADDRESS)
+
+
+def lever(app: Flask, name: str, **body: Any) -> Any:
+    """Pull one of the sandbox's own levers."""
+    answer = app.test_client().post(
+        f"/stripe/control/{name}",
+        base_url=BASE_ADDRESS,
+        json=body,
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+def words(metadata: Any) -> dict[str, str]:
+    """Metadata as plain words."""
+    found: dict[str, str] = metadata.to_dict()
+    return found
+
+
+def item_of(subscription: stripe.Subscription) -> stripe.SubscriptionItem:
+    return subscription["items"].data[0]

@@ -1,0 +1,153 @@
+"""The providers over HTTP, a shop that signs people in with them, and a browser."""
+
+import base64
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+import requests
+from flask import Flask
+from saas_sandbox import create_sandbox
+
+from tests.browser import Visitor
+from tests.conftest import Watch
+from tests.serving import serving
+
+from .shop import CLIENT, PATIENCE, SECRET, create_shop
+
+BACK = "http://localhost:5000/back"
+AUTHORIZE = {
+    "google": "/identity/google/o/oauth2/v2/auth",
+    "github": "/identity/github/login/oauth/authorize",
+}
+TOKEN = {
+    "google": "/identity/google/token",
+    "github": "/identity/github/login/oauth/access_token",
+}
+
+
+@pytest.fixture(scope="session")
+def watch() -> Watch:
+    """Time for all tests in process. It only ever moves on."""
+    return Watch()
+
+
+@pytest.fixture(scope="session")
+def app(watch: Watch) -> Iterator[Flask]:
+    """One sandbox for all tests in process: each of them brings codes of its own."""
+    sandbox = create_sandbox(now=watch, inline=True)
+    yield sandbox
+    sandbox.extensions["sandbox"].close()
+
+
+@pytest.fixture(scope="session")
+def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The sandbox's address."""
+    sandbox = create_sandbox(str(tmp_path_factory.mktemp("identity") / "sandbox.db"))
+    sandbox.config["IDENTITY_HANGS"] = 2 * PATIENCE
+    with serving(sandbox) as address:
+        # Making the key takes longer than the shop has patience for, on a busy machine.
+        requests.get(f"{address}/identity/google/oauth2/v3/certs", timeout=10)
+        yield address
+    sandbox.extensions["sandbox"].close()
+
+
+@pytest.fixture(scope="session")
+def shop(provider: str) -> Iterator[str]:
+    with serving(create_shop(f"{provider}/identity")) as address:
+        yield address
+
+
+@pytest.fixture
+def visitor(shop: str) -> Iterator[Visitor]:
+    """Somebody in front of the shop, with a browser without JavaScript."""
+    somebody = Visitor(shop)
+    yield somebody
+    somebody.close()
+
+
+def sign_in(visitor: Visitor, name: str = "google", /, **choice: str) -> Any:
+    """The whole way, with the choice made in the address; what the shop learns of it."""
+    sent = visitor.request("GET", f"/in/{name}").headers["Location"]
+    made = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
+    return visitor.browser.get(f"{sent}&{made}", timeout=10).json()
+
+
+def challenge_of(verifier: str) -> str:
+    return base64.urlsafe_b64encode(sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+@dataclass
+class Client:
+    """A client by hand: says exactly what it is told to, in process."""
+
+    app: Flask
+    provider: str = "google"
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(40))
+
+    def ask(self, **changes: Any) -> Any:
+        """An authorization request; `None` leaves a parameter out, a list repeats it."""
+        asked = {
+            "client_id": CLIENT,
+            "redirect_uri": BACK,
+            "response_type": "code",
+            "scope": "openid email profile user:email",
+            "state": "the-state",
+            "nonce": "the-nonce",
+            "code_challenge": challenge_of(self.verifier),
+            "code_challenge_method": "S256",
+        }
+        return self.app.test_client().get(
+            AUTHORIZE[self.provider], query_string=_without_none(asked | changes)
+        )
+
+    def code(self, **changes: Any) -> str:
+        return answered(self.ask(**{"sandbox_as": "ada"} | changes))["code"]
+
+    def redeem(self, code: str, headers: Any = None, /, **changes: Any) -> Any:
+        said = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": BACK,
+            "client_id": CLIENT,
+            "client_secret": SECRET,
+            "code_verifier": self.verifier,
+        }
+        return self.app.test_client().post(
+            TOKEN[self.provider], data=_without_none(said | changes), headers=headers
+        )
+
+    def get(self, path: str, token: str, scheme: str = "Bearer") -> Any:
+        return self.app.test_client().get(
+            f"/identity/{self.provider}/{path}", headers={"Authorization": f"{scheme} {token}"}
+        )
+
+
+@pytest.fixture
+def google(app: Flask) -> Client:
+    return Client(app)
+
+
+@pytest.fixture
+def github(app: Flask) -> Client:
+    return Client(app, "github")
+
+
+def answered(response: Any) -> dict[str, str]:
+    """What stands in the address that one is sent back to."""
+    assert response.status_code == 303, response.text
+    address = response.headers["Location"]
+    assert address.startswith(BACK)
+    return dict(parse_qsl(urlsplit(address).query))
+
+
+def over_http(provider: str, path: str, **data: str) -> requests.Response:
+    return requests.post(f"{provider}{path}", data=data, timeout=10)
+
+
+def _without_none(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

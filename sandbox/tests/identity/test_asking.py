@@ -1,0 +1,194 @@
+"""The authorization request: who may ask, for what, and how the rest is told no."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from saas_sandbox.identity import redirects
+
+from .conftest import AUTHORIZE, BACK, Client, answered
+from .shop import CLIENT
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"client_id": None},
+        {"client_id": ""},
+        {"client_id": "abc"},
+        {"client_id": "x" * 256},
+        {"client_id": "client\x00"},
+        {"client_id": ["one-client", "two-clients"]},
+        {"redirect_uri": None},
+        {"redirect_uri": "/back"},
+        {"redirect_uri": [BACK, BACK]},
+    ],
+)
+@pytest.mark.parametrize("name", ["google", "github"])
+def test_without_somebody_to_answer_a_page_says_so(
+    app: Flask, name: str, changes: dict[str, Any]
+) -> None:
+    page = Client(app, name).ask(**changes, sandbox_as="ada")
+
+    assert page.status_code == 400
+    assert "Location" not in page.headers
+    assert "This request cannot be answered" in page.text
+    assert f"The parameter {next(iter(changes))}" in page.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://localhost/back",
+        "http://localhost:5000/back?next=%2F",
+        "http://127.0.0.1:1",
+        "http://127.8.9.1/",
+        "http://[::1]:8000/back",
+        "http://app.localhost/back",
+        "https://shop.example/back",
+        "https://192.168.1.5:8443/back",
+    ],
+)
+def test_redirect_addresses_are_https_or_on_this_machine(google: Client, address: str) -> None:
+    location = google.ask(redirect_uri=address, sandbox_as="ada").headers["Location"]
+
+    assert location.startswith(f"{address}{'&' if '?' in address else '?'}code=")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "localhost/back",
+        "//localhost/back",
+        "http://shop.example/back",
+        "http://localhost.evil.example/back",
+        "http://127.0.0.1.evil.example/",
+        "http://2130706433/",
+        "https:///back",
+        "https:back",
+        "https://",
+        "https://user@shop.example/",
+        "https://localhost\\@evil.example/",
+        "https://shop.example/#fragment",
+        "https://shop.example/\r\nSet-Cookie: a=b",
+        "https://shop.example/\x00",
+        "https://shop.example/a b",
+        "https://münchen.example/",
+        "https://shop.example:99999/",
+        "https://[::1/",
+        "https://[nonsense]/",
+        "http://[::1]evil.example/",
+        "http://[::1%25eth0]/",
+        "https://shop..example/",
+        "https://shop.example./",
+        f"https://{'x' * 64}.example/",
+        "https://%41.example/",
+        "https://shop.example:/",
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ftp://localhost/",
+        "com.example.app:/back",
+        "https://shop.example/" + "x" * 2000,
+        b"https://shop.example/\xed\xa0\xbd",
+        b"https://shop.example/\xff",
+    ],
+)
+def test_nobody_is_sent_to_an_address_that_is_none(google: Client, address: Any) -> None:
+    page = google.ask(redirect_uri=address, sandbox_as="ada")
+
+    assert page.status_code == 400
+    assert "Location" not in page.headers
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"response_type": None}, "invalid_request"),
+        ({"response_type": "token"}, "unsupported_response_type"),
+        ({"response_type": "code id_token"}, "unsupported_response_type"),
+        ({"response_mode": "form_post"}, "invalid_request"),
+        ({"scope": None}, "invalid_scope"),
+        ({"scope": "email"}, "invalid_scope"),
+        ({"scope": ["openid", "email"]}, "invalid_request"),
+        ({"code_challenge_method": "plain"}, "invalid_request"),
+        ({"code_challenge_method": None}, "invalid_request"),
+        ({"code_challenge": None}, "invalid_request"),
+        ({"code_challenge": "short"}, "invalid_request"),
+        ({"request": "eyJ"}, "request_not_supported"),
+        ({"request_uri": "https://shop.example/r"}, "request_uri_not_supported"),
+        ({"prompt": "none"}, "login_required"),
+        ({"nonce": "x" * 2001}, "invalid_request"),
+        ({"nonce": "a\x00b"}, "invalid_request"),
+        ({"nonce": "ünïque"}, "invalid_request"),
+        ({"n\x00\xff": "a\x00"}, "invalid_request"),
+    ],
+)
+def test_the_client_is_told_what_is_wrong(
+    google: Client, changes: dict[str, Any], error: str
+) -> None:
+    told = answered(google.ask(**changes, sandbox_as="ada"))
+
+    assert (told["error"], told["state"]) == (error, "the-state")
+    assert told["iss"] == "http://localhost/identity/google"
+    assert told["error_description"].isascii()
+
+
+@pytest.mark.parametrize("state", ["x" * 2001, "a\x00b", "a\nb", "stäte", ["one", "two"]])
+def test_a_state_that_cannot_be_given_back_is_refused(google: Client, state: Any) -> None:
+    told = answered(google.ask(state=state, sandbox_as="ada"))
+
+    assert told["error"] == "invalid_request"
+    assert told.get("state") in (None, "one")
+
+
+@pytest.mark.parametrize("state", ["a b+c%20&=?#/", '{"next": "/"}', "x" * 2000])
+def test_a_state_comes_back_as_it_was(google: Client, state: str) -> None:
+    assert answered(google.ask(state=state, sandbox_as="ada"))["state"] == state
+
+
+def test_state_and_nonce_may_be_absent(google: Client) -> None:
+    told = answered(google.ask(state=None, nonce=None, sandbox_as="ada"))
+
+    assert set(told) == {"code", "iss"}
+    assert google.redeem(told["code"]).status_code == 200
+
+
+@pytest.mark.parametrize("raw", ["%FF", "%ED%A0%BD", "\xff", "%00", "%", "&&=&", "x" * 60_000])
+@pytest.mark.parametrize("name", ["google", "github"])
+def test_bytes_that_are_no_text_are_no_failure(app: Flask, name: str, raw: str) -> None:
+    asked = f"client_id={CLIENT}&redirect_uri={BACK}&response_type=code&scope=openid&state={raw}"
+
+    answer = app.test_client().get(AUTHORIZE[name], environ_overrides={"QUERY_STRING": asked})
+
+    assert answer.status_code in (200, 303)
+
+
+def test_what_is_empty_was_not_sent(google: Client) -> None:
+    """RFC 6749, 3.1."""
+    told = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
+
+    assert "code" in told
+    assert "Choose who you are" in google.ask(sandbox_as="", sandbox_failure="").text
+
+
+def test_an_address_with_a_question_keeps_it() -> None:
+    kept = redirects.with_answer("https://shop.example/?a=%20b", {"code": "c d"})
+
+    assert kept == "https://shop.example/?a=%20b&code=c+d"
+
+
+def test_the_configuration_says_where_everything_is(google: Client) -> None:
+    app = google.app.test_client()
+
+    told = app.get(
+        "/identity/google/.well-known/openid-configuration", base_url="http://localhost:5001"
+    ).json
+
+    assert told["issuer"] == "http://localhost:5001/identity/google"
+    assert told["authorization_endpoint"] == f"http://localhost:5001{AUTHORIZE['google']}"
+    assert told["code_challenge_methods_supported"] == ["S256"]
+    assert told["authorization_response_iss_parameter_supported"] is True
+    for name in ("token_endpoint", "userinfo_endpoint", "jwks_uri"):
+        assert app.options(told[name]).status_code == 200

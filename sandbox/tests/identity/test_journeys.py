@@ -1,0 +1,120 @@
+"""Signing in at a shop, through Authlib and over HTTP, as the people who use it do."""
+
+import pytest
+
+from tests.browser import Visitor
+
+from .conftest import AUTHORIZE, sign_in
+
+
+def test_ada_signs_in_with_google_at_a_button(visitor: Visitor, provider: str) -> None:
+    page = visitor.visit("/in/google")
+    assert "Choose who you are" in page.text
+    assert "This is the sandbox, playing Google." in page.text
+
+    learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).answer.json()
+
+    person = learnt["person"]
+    assert (person["email"], person["email_verified"]) == ("ada@example.com", True)
+    assert (person["name"], person["iss"]) == ("Ada Lovelace", f"{provider}/identity/google")
+    assert "picture" not in person
+    # RFC 9207: Authlib does not look at it, its user has to.
+    assert learnt["answered"]["iss"] == person["iss"]
+
+
+def test_ada_signs_in_with_github_at_a_button(visitor: Visitor) -> None:
+    visitor.visit("/in/github")
+
+    learnt = visitor.submit(AUTHORIZE["github"], having={"sandbox_as": "ada"}).answer.json()
+
+    person = learnt["person"]
+    assert (person["login"], person["name"], person["email"]) == ("ada", "Ada Lovelace", None)
+    assert person["emails"] == [
+        {"email": "ada@example.com", "primary": True, "verified": True, "visibility": "private"}
+    ]
+    assert "iss" not in learnt["answered"]
+
+
+def test_anybody_can_be_typed_in(visitor: Visitor) -> None:
+    visitor.visit("/in/google")
+
+    learnt = visitor.submit(
+        AUTHORIZE["google"],
+        having={"sandbox_as": "somebody"},
+        sandbox_email="Zoë@müller.example",
+        sandbox_name="Zoë <b>",
+        sandbox_address="unverified",
+    ).answer.json()
+
+    person = learnt["person"]
+    assert (person["email"], person["name"]) == ("Zoë@müller.example", "Zoë <b>")
+    assert person["email_verified"] is False
+
+
+@pytest.mark.parametrize(("chosen", "verified"), [("grace", True), ("alan", False)])
+def test_an_address_is_verified_or_not(visitor: Visitor, chosen: str, verified: bool) -> None:
+    assert sign_in(visitor, **{"as": chosen})["person"]["email_verified"] is verified
+
+
+@pytest.mark.parametrize(
+    "choice", [{"as": "emmy"}, {"as": "somebody", "name": "Emmy", "address": "none"}]
+)
+def test_somebody_may_have_no_address_at_all(visitor: Visitor, choice: dict[str, str]) -> None:
+    assert "email" not in sign_in(visitor, **choice)["person"]
+    assert sign_in(visitor, "github", **choice)["person"]["emails"] == []
+
+
+def test_at_github_one_may_have_several_addresses(visitor: Visitor) -> None:
+    emails = sign_in(visitor, "github", **{"as": "alan"})["person"]["emails"]
+
+    assert [(e["email"], e["primary"], e["verified"]) for e in emails] == [
+        ("alan@example.com", True, False),
+        ("alan@kings.example", False, True),
+    ]
+
+
+def test_the_same_person_is_the_same_account(visitor: Visitor) -> None:
+    def sub(**choice: str) -> str:
+        return str(sign_in(visitor, **choice)["person"]["sub"])
+
+    typed = {"as": "somebody", "email": "Ada@Example.com"}
+
+    assert sub(**{"as": "ada"}) == sub(**{"as": "ada"}) == sub(**typed)
+    assert sub(**typed) == sub(**typed, address="unverified")
+    assert sub(**typed) != sub(**{"as": "grace"})
+
+
+def test_an_account_outlives_its_address(visitor: Visitor) -> None:
+    changed = {"as": "somebody", "email": "countess@example.com", "account": "ada@example.com"}
+
+    google = [sign_in(visitor, **c)["person"] for c in ({"as": "ada"}, changed)]
+    github = [sign_in(visitor, "github", **c)["person"] for c in ({"as": "ada"}, changed)]
+
+    assert google[0]["sub"] == google[1]["sub"]
+    assert google[1]["email"] == "countess@example.com"
+    assert github[0]["id"] == github[1]["id"]
+
+
+@pytest.mark.parametrize("name", ["google", "github"])
+@pytest.mark.parametrize(
+    ("button", "error"), [("refuse", "access_denied"), ("error", "server_error")]
+)
+def test_somebody_refuses_or_the_provider_does(
+    visitor: Visitor, name: str, button: str, error: str
+) -> None:
+    visitor.visit(f"/in/{name}")
+
+    learnt = visitor.submit(AUTHORIZE[name], having={"sandbox_as": button}).answer.json()
+
+    assert learnt["refused"] == "OAuthError"
+    assert learnt["answered"]["error"] == error
+    assert "state" in learnt["answered"]
+
+
+def test_a_client_may_say_who_it_thinks_it_is(visitor: Visitor) -> None:
+    sent = visitor.request("GET", "/in/google").headers["Location"]
+
+    page = visitor.visit(f"{sent}&login_hint=zoe@example.com")
+
+    form = page.form(AUTHORIZE["google"], sandbox_as="somebody")
+    assert form.fields["sandbox_email"] == "zoe@example.com"

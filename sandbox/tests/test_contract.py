@@ -1,0 +1,323 @@
+"""The sandbox against what Stripe publishes: every state, every field that is sent on request.
+
+The comparison itself happens wherever a test uses the sandbox (see `witness`). Here is what makes
+sure that nothing is left out of it, and that it would notice.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+
+from . import contract
+from .conftest import Browser, Life, Prices, at, item_of, lever
+
+published = pytest.mark.skipif(
+    not contract.is_published(),
+    reason="What Stripe publishes is not on this machine (STRIPE_SCHEMA)",
+)
+
+# States that Stripe knows and the sandbox never brings about.
+NOT_PLAYED = {
+    "payment_intent": {"requires_confirmation", "requires_capture"},
+    "setup_intent": {"canceled", "processing", "requires_action", "requires_confirmation"},
+    "dispute": {
+        "under_review", "appeal_needs_response", "appeal_under_review", "lost", "prevented",
+        "warning_closed", "warning_needs_response", "warning_under_review", "won",
+    },
+    "test_helpers.test_clock": {"internal_failure"},
+}  # fmt: skip
+
+
+@published
+def test_every_state_that_is_played_is_compared(
+    app: Flask, life: Life, prices: Prices, browser: Browser
+) -> None:
+    subscriptions(app, life, prices)
+    payments(app, life, prices)
+    sessions(life, prices, browser)
+    schedules(life, prices)
+
+    rows = app.extensions["sandbox"].store.rows("SELECT body FROM objects")
+    seen: dict[str, set[str]] = {}
+    for body in (json.loads(row["body"]) for row in rows):
+        about = body["data"]["object"] if body["object"] == "event" else body
+        seen.setdefault(about["object"], set()).add(about.get("status"))
+
+    for kind in (*NOT_PLAYED, "subscription", "invoice", "charge", "checkout.session",
+                 "subscription_schedule"):  # fmt: skip
+        assert seen[kind] >= published_states(kind) - NOT_PLAYED.get(kind, set()), kind
+
+
+def published_states(kind: str) -> set[str]:
+    name = contract.schema()["objects"][kind]
+    return {
+        arm["v"] for arm in contract.schema()["types"][name]["status"]["type"]["o"] if "v" in arm
+    }
+
+
+def subscriptions(app: Flask, life: Life, prices: Prices) -> None:
+    """Trial, payment, a pending update, a failure, each ending, a pause."""
+    coupon = life.api.v1.coupons.create({"percent_off": 10, "duration": "once"})
+    paid = life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    life.subscribe(prices.pro, trial_period_days=3)
+    gone = life.subscribe(prices.pro)
+    life.api.v1.subscriptions.update(gone.id, {"pause_collection": {"behavior": "void"}})
+    life.api.v1.subscriptions.cancel(gone.id)
+    life.api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
+    life.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
+    lever(app, "settings", tax_percent=19, after_retries="unpaid")
+    life.pay_with("pm_card_chargeCustomerFail")
+    failed = life.subscribe(prices.business)
+    life.api.v1.invoices.pay(str(failed.latest_invoice), {"paid_out_of_band": True})
+    life.subscribe(prices.business)
+    life.api.v1.subscriptions.update(
+        paid.id,
+        {
+            "items": [{"id": item_of(paid).id, "price": prices.business}],
+            "payment_behavior": "pending_if_incomplete",
+            "proration_behavior": "always_invoice",
+        },
+    )
+    nobody = life.api.v1.customers.create({"test_clock": life.clock}).id
+    pause: Any = {"end_behavior": {"missing_payment_method": "pause"}}
+    trial: Any = {"trial_period_days": 1, "trial_settings": pause}
+    life.api.v1.subscriptions.create(
+        {"customer": nobody, "items": [{"price": prices.pro}], **trial}
+    )
+    life.until(at(2026, 5, 1))
+
+
+def payments(app: Flask, life: Life, prices: Prices) -> None:
+    """A bank debit, an owner who is asked, a refund, a dispute, and invoices that are given up."""
+    for card in ("pm_usBankAccount", "pm_card_authenticationRequired"):
+        life.pay_with(card)
+        life.subscribe(prices.pro)
+    life.pay_with("pm_card_visa")
+    paid = life.subscribe(prices.business)
+    charge = life.api.v1.charges.list({"customer": life.customer}).data[0].id
+    life.api.v1.refunds.create({"charge": charge, "amount": 1})
+    lever(app, "disputes", charge=charge)
+    lever(app, "charges", invoice=str(paid.latest_invoice))
+    for end in ("pay", "void_invoice", "mark_uncollectible"):
+        sent = life.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
+        finish: Callable[..., Any] = getattr(life.api.v1.invoices, end)
+        finish(sent.latest_invoice, {"paid_out_of_band": True} if end == "pay" else {})
+
+
+def sessions(life: Life, prices: Prices, browser: Browser) -> None:
+    """A checkout that is paid, one that waits, one that expires, one that saves a card."""
+    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
+    buys: Any = {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}]}
+    create = life.api.v1.checkout.sessions.create
+    create({**buys, **common})
+    life.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
+    for wanted in (buys, {"mode": "setup", "currency": "usd"}):
+        browser.post(str(create({**wanted, **common}).url), number="4242424242424242")
+
+
+def schedules(life: Life, prices: Prices) -> None:
+    """One that goes on, and each of the ways to end."""
+    schedules = life.api.v1.subscription_schedules
+    for end in ("", "release", "cancel", "complete"):
+        subscription = life.subscribe(prices.pro)
+        schedule = schedules.create({"from_subscription": subscription.id})
+        if end == "complete":
+            schedules.update(schedule.id, {"end_behavior": "cancel"})
+        elif end:
+            getattr(schedules, end)(schedule.id)
+    life.until(at(2026, 7, 1))
+
+
+@pytest.fixture
+def offer(api: stripe.StripeClient, prices: Prices) -> dict[str, str]:
+    """One object for each field that is only sent when it is asked for."""
+    update: Any = {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "products": [{"product": prices.product, "prices": [prices.pro]}],
+    }
+    portal = api.v1.billing_portal.configurations.create(
+        {"features": {"subscription_update": update}}
+    )
+    coupon = api.v1.coupons.create(
+        {
+            "amount_off": 500, "currency": "usd", "duration": "once",
+            "applies_to": {"products": [prices.product]},
+            "currency_options": {"eur": {"amount_off": 400}},
+        }
+    )  # fmt: skip
+    code = api.v1.promotion_codes.create(
+        {
+            "promotion": {"type": "coupon", "coupon": coupon.id},
+            "restrictions": {
+                "minimum_amount": 1000, "minimum_amount_currency": "usd",
+                "currency_options": {"eur": {"minimum_amount": 900}},
+            },
+        }
+    )  # fmt: skip
+    price = api.v1.prices.create(
+        {
+            "product": prices.product, "currency": "usd", "unit_amount": 1500,
+            "currency_options": {"jpy": {"unit_amount": 2000}},
+        }
+    )  # fmt: skip
+    return {"portal": portal.id, "coupon": coupon.id, "code": code.id, "price": price.id}
+
+
+PRODUCTS = "features.subscription_update.products"
+
+
+@pytest.mark.parametrize(
+    ("thing", "path", "field"),
+    [
+        ("portal", "billing_portal/configurations", PRODUCTS),
+        ("coupon", "coupons", "applies_to"),
+        ("coupon", "coupons", "currency_options"),
+        ("code", "promotion_codes", "restrictions.currency_options"),
+        ("price", "prices", "currency_options"),
+    ],
+)
+def test_some_fields_are_only_sent_when_they_are_expanded(
+    api: stripe.StripeClient, offer: dict[str, str], thing: str, path: str, field: str
+) -> None:
+    def fetch(more: str, **params: Any) -> Any:
+        answer = api.raw_request("get", f"/v1/{path}{more}", **params)
+        return json.loads(str(answer.body))
+
+    one = fetch(f"/{offer[thing]}", expand=[field])
+    many = fetch("", expand=[f"data.{field}"])
+
+    assert found(one, field)
+    assert found(many["data"][0], field) == found(one, field)
+    assert found(fetch(f"/{offer[thing]}"), field) is None
+    assert found(fetch("")["data"][0], field) is None
+
+
+def found(answer: dict[str, Any], field: str) -> Any:
+    value: Any = answer
+    for name in field.split("."):
+        value = value.get(name)
+    return value
+
+
+def test_what_was_paid_elsewhere_is_a_payment_record(life: Life, prices: Prices) -> None:
+    sent = life.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
+    invoices = life.api.v1.invoices
+    invoices.pay(str(sent.latest_invoice), {"paid_out_of_band": True})
+
+    paid = invoices.retrieve(
+        str(sent.latest_invoice),
+        {"expand": ["amount_paid_off_stripe", "payments.data.payment.payment_record"]},
+    )
+
+    assert paid.amount_paid_off_stripe == 1500
+    assert paid.payments
+    by = paid.payments.data[-1].payment
+    assert by.type == "payment_record"
+    record: Any = by.payment_record
+    assert (record.amount.value, record.reported_by) == (1500, "self")
+    assert life.api.v1.payment_records.retrieve(record.id).amount.currency == "usd"
+
+
+def test_an_old_payment_is_a_charge_without_an_intent(
+    app: Flask, life: Life, prices: Prices, browser: Browser
+) -> None:
+    invoice = str(life.subscribe(prices.pro).latest_invoice)
+
+    lever(app, "charges", invoice=invoice)
+
+    by = life.api.v1.invoice_payments.list({"invoice": invoice}).data[0].payment
+    assert by.type == "charge"
+    assert "payment_intent" not in by
+    assert life.api.v1.charges.retrieve(str(by.charge)).payment_intent is None
+    page = browser.get(f"/stripe/invoices/{invoice}").text
+    assert "4242" in page
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount", "shown"),
+    [("jpy", 1500, "¥1,500"), ("kwd", 1500, "1.500 KWD"), ("krw", 9900, "9,900 KRW"),
+     ("ugx", 990000, "9,900.00 UGX"), ("eur", 1500, "€15.00")],
+)  # fmt: skip
+def test_an_amount_has_the_places_of_its_currency(
+    life: Life, prices: Prices, browser: Browser, currency: str, amount: int, shown: str
+) -> None:
+    price = life.api.v1.prices.create(
+        {"product": prices.product, "currency": currency, "unit_amount": amount,
+         "recurring": {"interval": "month"}}
+    )  # fmt: skip
+
+    session = life.api.v1.checkout.sessions.create(
+        {"mode": "subscription", "line_items": [{"price": price.id, "quantity": 1}],
+         "success_url": "https://shop.test/"}
+    )  # fmt: skip
+    checkout = browser.get(str(session.url)).text
+    invoice = life.api.v1.invoices.retrieve(str(life.subscribe(price.id).latest_invoice))
+    page = browser.get(str(invoice.hosted_invoice_url)).text
+
+    assert shown in checkout
+    assert shown in page
+    assert f"(at {shown} / month)" in str(invoice.lines.data[0].description)
+
+
+def test_a_code_takes_off_only_what_it_is_for(
+    life: Life, prices: Prices, offer: dict[str, str], browser: Browser
+) -> None:
+    invoices = [
+        life.api.v1.invoices.retrieve(
+            str(life.subscribe(price, discounts=[{"coupon": offer["coupon"]}]).latest_invoice)
+        )
+        for price in (prices.pro, prices.business)
+    ]
+
+    assert [invoice.total for invoice in invoices] == [1000, 3000]
+
+
+def changed(price: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**price, **more}
+
+
+@published
+@pytest.mark.parametrize(
+    ("broken", "complaint"),
+    [
+        (lambda p: {n: v for n, v in p.items() if n != "nickname"}, "Price.nickname is missing"),
+        (lambda p: changed(p, colour="red"), "Price.colour is unknown"),
+        (lambda p: changed(p, type="lifelong"), "Price.type is 'lifelong'"),
+        (lambda p: changed(p, active=None), "Price.active is None"),
+        (lambda p: changed(p, tiers=[]), "Price.tiers is there without being expanded"),
+        (lambda p: changed(p, product={"object": "product"}), "object without being expanded"),
+        (lambda p: changed(p, recurring={}), "Price.Recurring.interval is missing"),
+    ],
+)
+def test_the_comparison_would_notice(
+    api: stripe.StripeClient, prices: Prices, broken: Callable[..., Any], complaint: str
+) -> None:
+    price = api.v1.prices.retrieve(prices.pro).to_dict(for_json=True)
+
+    wrong = contract.misfits(broken(price))
+
+    assert not contract.misfits(price)
+    assert any(complaint in one for one in wrong)
+
+
+@published
+def test_a_field_that_was_expanded_must_be_there(api: stripe.StripeClient, prices: Prices) -> None:
+    price = api.v1.prices.retrieve(prices.pro).to_dict(for_json=True)
+
+    assert "Prices:Price.tiers is missing though it was expanded" in contract.misfits(
+        price, ("tiers",)
+    )
+
+
+def test_the_differences_that_are_kept_are_documented() -> None:
+    document = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+
+    for difference, reason in contract.KEPT.items():
+        assert f"- `{difference}`: {reason}" in document
+    assert document.count(" is missing`:") == len(contract.KEPT)

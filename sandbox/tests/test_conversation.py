@@ -1,0 +1,323 @@
+"""How the API speaks: keys, errors, parameters, idempotency, pages, expansion."""
+
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from saas_sandbox.inprocess import client
+
+from .conftest import Doorbell, Life, Prices
+
+OTHER = "sk_test_fedcba9876543210"
+
+
+def test_each_key_is_an_account_of_its_own(app: Flask, api: stripe.StripeClient) -> None:
+    mine = api.v1.customers.create({"email": "ada@example.com"})
+    stranger = client(app, OTHER)
+
+    assert stranger.v1.customers.list().data == []
+    with pytest.raises(stripe.InvalidRequestError):
+        stranger.v1.customers.retrieve(mine.id)
+    assert stranger.v1.accounts.retrieve_current().id != api.v1.accounts.retrieve_current().id
+
+
+@pytest.mark.parametrize("key", ["sk_live_0123456789abcdef", "sk_test_short", "nonsense", "é"])
+def test_other_keys_are_refused(app: Flask, key: str) -> None:
+    answer = app.test_client().get(
+        "/stripe/v1/customers", headers={"Authorization": f"Bearer {key}".encode().decode("latin1")}
+    )
+
+    assert answer.status_code == 401
+    assert answer.json["error"]["message"].startswith("Invalid API Key provided")
+    assert answer.headers["Request-Id"].startswith("req_")
+
+
+def test_no_key_is_explained(app: Flask) -> None:
+    answer = app.test_client().get("/stripe/v1/customers")
+
+    assert answer.status_code == 401
+    assert "You did not provide an API key" in answer.json["error"]["message"]
+
+
+def test_the_sdk_gets_an_authentication_error(app: Flask) -> None:
+    with pytest.raises(stripe.AuthenticationError) as refused:
+        client(app, "sk_live_0123456789abcdef").v1.customers.list()
+
+    assert refused.value.http_status == 401
+    assert refused.value.request_id
+
+
+def test_what_does_not_exist_is_missing(api: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as missing:
+        api.v1.customers.retrieve("cus_unknown")
+
+    error = missing.value
+    assert (error.http_status, error.code, error.param) == (404, "resource_missing", "id")
+    assert "No such customer: 'cus_unknown'" in str(error)
+    assert error.request_id
+    assert error.error
+    assert error.error.type == "invalid_request_error"
+
+
+def test_a_misspelt_parameter_is_unknown(api: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as unknown:
+        api.v1.customers.create({"emial": "ada@example.com"})
+
+    assert (unknown.value.code, unknown.value.param) == ("parameter_unknown", "emial")
+    assert "Did you mean email?" in str(unknown.value)
+
+
+def test_a_misspelt_parameter_deep_inside_is_unknown_too(
+    api: stripe.StripeClient, customer: stripe.Customer, prices: Prices
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as unknown:
+        api.v1.subscriptions.create({"customer": customer.id, "items": [{"prise": prices.pro}]})
+
+    assert unknown.value.param == "items[0][prise]"
+
+
+def test_a_missing_parameter_is_named(api: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as missing:
+        api.v1.products.create({})
+
+    assert (missing.value.code, missing.value.param) == ("parameter_missing", "name")
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "param"),
+    [
+        ("prices", {"currency": "usd", "unit_amount": "many", "product": "x"}, "unit_amount"),
+        ("prices", {"currency": "usd", "unit_amount": "9" * 30, "product": "x"}, "unit_amount"),
+        ("customers", {"name": ""}, "name"),
+        ("customers", {"tax_exempt": "perhaps"}, "tax_exempt"),
+        ("customers", {"address": "here"}, "address"),
+        ("customers", {"metadata": "x"}, "metadata"),
+        ("customers", {"name[first]": "Ada"}, "name"),
+        ("customers", {"preferred_locales": "en"}, "preferred_locales"),
+        ("coupons", {"percent_off": "NaN"}, "percent_off"),
+        ("checkout/sessions", {"mode": "robbery"}, "mode"),
+        ("webhook_endpoints", {"url": "ftp://x", "enabled_events[]": "*"}, "url"),
+        ("webhook_endpoints", {"url": "http://[", "enabled_events[]": "*"}, "url"),
+        ("test_helpers/test_clocks", {"frozen_time": "-5"}, "frozen_time"),
+        ("test_helpers/test_clocks", {"frozen_time": "99999999999999"}, "frozen_time"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    app: Flask, path: str, form: dict[str, str], param: str
+) -> None:
+    answer = app.test_client().post(
+        f"/stripe/v1/{path}", data=form, headers={"Authorization": f"Bearer {OTHER}"}
+    )
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"a]b[": "1"}, {"a" + "[x]" * 50: "1"}, {"a": "1", "a[b]": "2"}, {"": "1"}],
+    ids=["brackets", "deep", "both", "nameless"],
+)
+def test_a_garbled_body_is_refused(app: Flask, form: dict[str, str]) -> None:
+    answer = app.test_client().post(
+        "/stripe/v1/customers", data=form, headers={"Authorization": f"Bearer {OTHER}"}
+    )
+
+    assert answer.status_code == 400
+
+
+def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="does not play it") as unplayed:
+        api.v1.customers.create({"source": "tok_visa", "email": "a@b.co"})
+
+    assert unplayed.value.code == "sandbox_unsupported"
+    assert api.v1.customers.list().data == []
+
+
+def test_an_unknown_address_is_a_404_in_stripes_words(app: Flask) -> None:
+    answer = app.test_client().get(
+        "/stripe/v1/rockets", headers={"Authorization": f"Bearer {OTHER}"}
+    )
+
+    assert answer.status_code == 404
+    assert "Unrecognized request URL (GET: /v1/rockets)" in answer.json["error"]["message"]
+
+
+def test_the_same_idempotency_key_gets_the_same_answer(
+    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell
+) -> None:
+    once = api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
+    again = api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
+
+    assert once.id == again.id
+    assert doorbell.types == ["customer.created"]
+    assert doorbell.posted[0]["request"]["idempotency_key"] == "k1"
+
+
+def test_an_idempotency_key_with_other_parameters_is_an_error(api: stripe.StripeClient) -> None:
+    api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
+
+    with pytest.raises(stripe.IdempotencyError, match="same parameters"):
+        api.v1.customers.create({"email": "other@b.co"}, {"idempotency_key": "k1"})
+
+
+def test_a_decline_is_remembered_under_its_key(
+    api: stripe.StripeClient, customer: stripe.Customer
+) -> None:
+    method = api.v1.payment_methods.attach(
+        "pm_card_chargeCustomerFail", {"customer": customer.id}
+    ).id
+
+    def pay() -> stripe.CardError:
+        with pytest.raises(stripe.CardError) as declined:
+            api.v1.payment_intents.create(
+                {
+                    "amount": 500,
+                    "currency": "usd",
+                    "customer": customer.id,
+                    "payment_method": method,
+                    "confirm": True,
+                },
+                {"idempotency_key": "pay-once"},
+            )
+        return declined.value
+
+    assert str(pay().error) == str(pay().error)
+    assert len(api.v1.charges.list().data) == 1
+
+
+def test_a_declined_subscription_is_undone_and_still_remembered(life: Life, prices: Prices) -> None:
+    life.pay_with("pm_card_chargeCustomerFail")
+
+    def start() -> str:
+        with pytest.raises(stripe.CardError) as declined:
+            life.api.v1.subscriptions.create(
+                {
+                    "customer": life.customer,
+                    "items": [{"price": prices.pro}],
+                    "payment_behavior": "error_if_incomplete",
+                },
+                {"idempotency_key": "start-once"},
+            )
+        return str(declined.value.headers)
+
+    start()
+    life.pay_with("pm_card_visa")
+
+    assert "Idempotent-Replayed" in start()
+    assert life.api.v1.subscriptions.list({"status": "all"}).data == []
+
+
+def test_a_refused_request_does_not_use_up_its_key(api: stripe.StripeClient) -> None:
+    with pytest.raises(stripe.InvalidRequestError):
+        api.v1.customers.create({"email": "wrong"}, {"idempotency_key": "k1"})
+
+    assert api.v1.customers.create({"email": "right@b.co"}, {"idempotency_key": "k1"}).id
+
+
+def test_lists_are_paged_newest_first(api: stripe.StripeClient) -> None:
+    ids = [api.v1.customers.create({}).id for _ in range(5)][::-1]
+
+    first = api.v1.customers.list({"limit": 2})
+    second = api.v1.customers.list({"limit": 2, "starting_after": first.data[-1].id})
+    back = api.v1.customers.list({"limit": 2, "ending_before": second.data[0].id})
+
+    assert [c.id for c in first.data] == ids[:2]
+    assert first.has_more
+    assert [c.id for c in second.data] == ids[2:4]
+    assert [c.id for c in back.data] == ids[:2]
+    assert not api.v1.customers.list({"limit": 5}).has_more
+
+
+def test_the_sdk_pages_by_itself(api: stripe.StripeClient) -> None:
+    ids = [api.v1.customers.create({}).id for _ in range(7)]
+
+    found = [c.id for c in api.v1.customers.list({"limit": 3}).auto_paging_iter()]
+
+    assert found == ids[::-1]
+
+
+@pytest.mark.parametrize("limit", [0, 101, -1])
+def test_a_page_has_1_to_100_rows(api: stripe.StripeClient, limit: int) -> None:
+    with pytest.raises(stripe.InvalidRequestError, match="This value must be"):
+        api.v1.customers.list({"limit": limit})
+
+
+def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, watch: Any) -> None:
+    api.v1.customers.create({})
+    watch.time += 100
+    late = api.v1.customers.create({})
+
+    found = api.v1.customers.list({"created": {"gte": int(watch.time)}})
+
+    assert [c.id for c in found.data] == [late.id]
+
+
+def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
+    subscription = life.subscribe(
+        prices.pro,
+        expand=["customer", "latest_invoice.payments.data.payment.payment_intent"],
+    )
+
+    assert isinstance(subscription.customer, stripe.Customer)
+    invoice = subscription.latest_invoice
+    assert isinstance(invoice, stripe.Invoice)
+    assert invoice.payments
+    intent = invoice.payments.data[0].payment.payment_intent
+    assert isinstance(intent, stripe.PaymentIntent)
+    assert intent.status == "succeeded"
+
+
+def test_lists_are_expanded_through_data(life: Life, prices: Prices) -> None:
+    life.subscribe(prices.pro)
+
+    found = life.api.v1.subscriptions.list({"customer": life.customer, "expand": ["data.customer"]})
+
+    assert isinstance(found.data[0].customer, stripe.Customer)
+
+
+@pytest.mark.parametrize("path", ["nothing", "email", "a.b.c.d.e", "metadata", "", "."])
+def test_what_cannot_be_expanded_says_so(
+    api: stripe.StripeClient, customer: stripe.Customer, path: str
+) -> None:
+    with pytest.raises(stripe.InvalidRequestError):
+        api.v1.customers.retrieve(customer.id, {"expand": [path]})
+
+
+def test_a_payment_that_needs_its_owner_says_so(
+    api: stripe.StripeClient, customer: stripe.Customer
+) -> None:
+    method = api.v1.payment_methods.attach(
+        "pm_card_authenticationRequired", {"customer": customer.id}
+    )
+
+    with pytest.raises(stripe.CardError) as refused:
+        api.v1.payment_intents.create(
+            {
+                "amount": 500,
+                "currency": "usd",
+                "customer": customer.id,
+                "payment_method": method.id,
+                "off_session": True,
+                "confirm": True,
+            }
+        )
+
+    assert refused.value.code == "authentication_required"
+
+
+def test_subscriptions_are_listed_by_status(life: Life, prices: Prices) -> None:
+    gone = life.subscribe(prices.pro).id
+    life.api.v1.subscriptions.cancel(gone)
+    here = life.subscribe(prices.business).id
+
+    def listed(**params: Any) -> list[str]:
+        found = life.api.v1.subscriptions.list({"customer": life.customer, **params})
+        return [subscription.id for subscription in found.data]
+
+    assert listed() == [here]
+    assert listed(status="all") == [here, gone]
+    assert listed(status="canceled") == [gone]
+    assert listed(status="ended") == [gone]
+    assert listed(price=prices.business) == [here]

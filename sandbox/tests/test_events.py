@@ -1,0 +1,255 @@
+"""Events, and how they reach somebody: signed, at least once, again after anything but 2xx."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import pytest
+import stripe
+from saas_sandbox import create_sandbox
+from saas_sandbox.stripe.delivery import Answer
+
+from .conftest import KEY, Doorbell, Life, Prices, Watch, at
+
+
+def test_an_event_carries_a_real_signature(
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+) -> None:
+    api.v1.customers.create({"email": "ada@example.com"})
+
+    event = stripe.Webhook.construct_event(
+        doorbell.bodies[0], doorbell.headers[0]["Stripe-Signature"], endpoint.secret
+    )
+
+    assert (event.type, event.object, event.livemode) == ("customer.created", "event", False)
+    assert event.api_version == "2026-10-28.endive"
+
+
+def test_another_secret_does_not_verify_it(
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+) -> None:
+    api.v1.customers.create({})
+
+    with pytest.raises(stripe.SignatureVerificationError):
+        stripe.Webhook.construct_event(
+            doorbell.bodies[0], doorbell.headers[0]["Stripe-Signature"], "whsec_other"
+        )
+
+
+def test_an_update_says_what_was_before(
+    api: stripe.StripeClient, customer: stripe.Customer, endpoint: object, doorbell: Doorbell
+) -> None:
+    api.v1.customers.update(customer.id, {"name": "Ada L.", "metadata": {"a": "1"}})
+
+    [event] = doorbell.posted
+    assert event["data"]["previous_attributes"] == {"name": "Ada", "metadata": {"a": None}}
+
+
+def test_an_update_of_nothing_is_no_event(
+    api: stripe.StripeClient, customer: stripe.Customer, endpoint: object, doorbell: Doorbell
+) -> None:
+    api.v1.customers.update(customer.id, {"name": "Ada"})
+
+    assert doorbell.posted == []
+
+
+def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.Customer) -> None:
+    api.v1.products.create({"name": "Pro"})
+
+    [found] = api.v1.events.list({"type": "customer.created"}).data
+
+    assert api.v1.events.retrieve(found.id).data.object["id"] == customer.id
+    assert [e.type for e in api.v1.events.list({"types": ["product.*"]}).data] == [
+        "product.created"
+    ]
+
+
+def test_an_endpoint_hears_what_it_asked_for(api: stripe.StripeClient, doorbell: Doorbell) -> None:
+    api.v1.webhook_endpoints.create(
+        {"url": "https://shop.test/webhooks", "enabled_events": ["product.created"]}
+    )
+
+    api.v1.customers.create({})
+    api.v1.products.create({"name": "Pro"})
+
+    assert doorbell.types == ["product.created"]
+
+
+def test_a_disabled_or_deleted_endpoint_hears_nothing(
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+) -> None:
+    api.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
+    api.v1.customers.create({})
+    api.v1.webhook_endpoints.update(endpoint.id, {"disabled": False})
+    api.v1.webhook_endpoints.delete(endpoint.id)
+    api.v1.customers.create({})
+
+    assert doorbell.posted == []
+    assert api.v1.webhook_endpoints.list().data == []
+
+
+def test_the_secret_is_shown_once(
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint
+) -> None:
+    assert endpoint.secret
+    assert endpoint.secret.startswith("whsec_")
+    assert "secret" not in api.v1.webhook_endpoints.retrieve(endpoint.id)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Answer(500, "oops"), Answer(302, "elsewhere"), Answer(None, "connection refused")],
+    ids=["error", "redirect", "down"],
+)
+def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
+    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch, answer: Answer
+) -> None:
+    doorbell.answer = answer
+    api.v1.customers.create({})
+    tries = [watch.time]
+
+    for _ in range(40):
+        watch.time += 1
+        before = len(doorbell.posted)
+        api.v1.accounts.retrieve_current()
+        if len(doorbell.posted) > before:
+            tries.append(watch.time)
+
+    gaps = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
+    assert gaps == [1, 2, 4, 8, 16]
+    assert len({event["id"] for event in doorbell.posted}) == 1
+
+
+def test_an_event_that_was_accepted_is_pending_nowhere(
+    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
+) -> None:
+    doorbell.answer = Answer(500, "oops")
+    api.v1.customers.create({})
+    assert api.v1.events.list().data[0].pending_webhooks == 1
+    assert len(api.v1.events.list({"delivery_success": False}).data) == 1
+
+    doorbell.answer = Answer(200, "thanks")
+    watch.time += 2
+    api.v1.accounts.retrieve_current()
+
+    [event] = api.v1.events.list().data
+    assert api.v1.events.retrieve(event.id).pending_webhooks == 0
+    assert api.v1.events.list({"delivery_success": False}).data == []
+
+
+def test_after_three_days_it_gives_up(
+    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
+) -> None:
+    doorbell.answer = Answer(500, "oops")
+    api.v1.customers.create({})
+
+    for _ in range(100):
+        watch.time += 3600
+        api.v1.accounts.retrieve_current()
+    given_up = len(doorbell.posted)
+    watch.time += 10 * 86400
+    api.v1.accounts.retrieve_current()
+
+    assert 72 < given_up < 90
+    assert len(doorbell.posted) == given_up
+
+
+def test_the_payload_is_the_object_as_it_was_then(
+    life: Life, prices: Prices, endpoint: object, doorbell: Doorbell
+) -> None:
+    subscription = life.subscribe(prices.pro)
+    life.api.v1.subscriptions.cancel(subscription.id)
+
+    created = doorbell.last("customer.subscription.created")["data"]["object"]
+
+    assert created["status"] == "incomplete"
+    assert "_" not in created
+
+
+def test_events_are_dated_in_the_clocks_time(
+    life: Life, prices: Prices, endpoint: object, doorbell: Doorbell
+) -> None:
+    life.subscribe(prices.pro)
+
+    life.until(at(2026, 4, 10, 14))
+
+    assert doorbell.last("invoice.created")["created"] == at(2026, 4, 10)
+
+
+class Shop(ThreadingHTTPServer):
+    """A merchant's server whose first answers are failures."""
+
+    daemon_threads = True
+
+    def __init__(self, failures: int) -> None:
+        super().__init__(("127.0.0.1", 0), Counter)
+        self.failures = failures
+        self.heard: Queue[tuple[bytes, str]] = Queue()
+
+
+class Counter(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        shop: Any = self.server
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = 500 if shop.failures else 200
+        shop.failures = max(shop.failures - 1, 0)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        shop.heard.put((body, self.headers["Stripe-Signature"]))
+
+    def log_message(self, format: str, *args: object) -> None:
+        return
+
+
+@pytest.fixture
+def shop() -> Iterator[Shop]:
+    server = Shop(failures=1)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_over_http_an_event_arrives_and_comes_again_after_a_failure(
+    served: str, shop: Shop
+) -> None:
+    http = stripe.RequestsClient(timeout=(2, 8))
+    api = stripe.StripeClient(KEY, base_addresses={"api": f"{served}/stripe"}, http_client=http)
+    endpoint = api.v1.webhook_endpoints.create(
+        {"url": f"http://127.0.0.1:{shop.server_port}/webhooks", "enabled_events": ["*"]}
+    )
+
+    api.v1.customers.create({"email": "ada@example.com"})
+    first, again = shop.heard.get(timeout=10), shop.heard.get(timeout=10)
+    http.close()
+
+    assert json.loads(first[0])["id"] == json.loads(again[0])["id"]
+    event = stripe.Webhook.construct_event(*again, endpoint.secret)
+    assert event.type == "customer.created"
+
+
+def test_a_restart_loses_nothing(tmp_path: Path, watch: Watch) -> None:
+    from saas_sandbox.inprocess import client
+
+    path = str(tmp_path / "sandbox.db")
+    down, up = Doorbell(Answer(None, "down")), Doorbell()
+    before = create_sandbox(path, post=down, now=watch, inline=True)
+    api = client(before, KEY)
+    api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})
+    customer = api.v1.customers.create({"email": "ada@example.com"})
+    before.extensions["sandbox"].close()
+
+    watch.time += 5
+    after = create_sandbox(path, post=up, now=watch, inline=True)
+    found = client(after, KEY).v1.customers.retrieve(customer.id)
+    after.extensions["sandbox"].close()
+
+    assert found.email == "ada@example.com"
+    assert up.types == ["customer.created"]

@@ -1,0 +1,284 @@
+"""How the sandbox is kept from believing its own mistakes.
+
+Every answer is held against the official SDK's classes and against Stripe's own example objects;
+every transition against the sentence of Stripe's documentation it rests on.
+"""
+
+import json
+import os
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import pytest
+import stripe
+from flask import Flask
+from saas_sandbox.stripe import lifecycle
+from saas_sandbox.stripe.operations import OPERATIONS
+from saas_sandbox.stripe.params import fields
+
+from .conftest import Browser, Life, Prices, item_of, lever
+
+SDK = Path(stripe.__file__).parent
+FIXTURES = Path(os.environ.get("STRIPE_FIXTURES", "../shared/stripe/fixtures3.json"))
+
+CLASSES: dict[str, type] = {
+    "account": stripe.Account,
+    "billing_portal.configuration": stripe.billing_portal.Configuration,
+    "billing_portal.session": stripe.billing_portal.Session,
+    "charge": stripe.Charge,
+    "checkout.session": stripe.checkout.Session,
+    "coupon": stripe.Coupon,
+    "customer": stripe.Customer,
+    "discount": stripe.Discount,
+    "dispute": stripe.Dispute,
+    "event": stripe.Event,
+    "invoice": stripe.Invoice,
+    "invoice_payment": stripe.InvoicePayment,
+    "invoiceitem": stripe.InvoiceItem,
+    "item": stripe.LineItem,
+    "line_item": stripe.InvoiceLineItem,
+    "payment_intent": stripe.PaymentIntent,
+    "payment_method": stripe.PaymentMethod,
+    "price": stripe.Price,
+    "product": stripe.Product,
+    "promotion_code": stripe.PromotionCode,
+    "refund": stripe.Refund,
+    "setup_intent": stripe.SetupIntent,
+    "subscription": stripe.Subscription,
+    "subscription_item": stripe.SubscriptionItem,
+    "subscription_schedule": stripe.SubscriptionSchedule,
+    "tax.settings": stripe.tax.Settings,
+    "test_helpers.test_clock": stripe.test_helpers.TestClock,
+    "webhook_endpoint": stripe.WebhookEndpoint,
+}
+
+
+@pytest.fixture
+def museum(
+    app: Flask, api: stripe.StripeClient, life: Life, prices: Prices, browser: Browser,
+    endpoint: stripe.WebhookEndpoint,
+) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
+    """At least one of everything that the API returns, by kind."""
+    coupon = api.v1.coupons.create({"percent_off": 10, "duration": "repeating",
+                                    "duration_in_months": 3})  # fmt: skip
+    code = api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
+    plain = life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    trial = life.subscribe(prices.pro, trial_period_days=10)
+    api.v1.subscriptions.update(
+        plain.id,
+        {"items": [{"id": item_of(plain).id, "price": prices.business}],
+         "proration_behavior": "always_invoice"},
+    )  # fmt: skip
+    gone = life.subscribe(prices.pro_yearly)
+    api.v1.subscriptions.cancel(gone.id)
+    life.pay_with("pm_card_chargeCustomerFail")
+    life.subscribe(prices.pro)
+    life.pay_with("pm_usBankAccount")
+    life.subscribe(prices.pro)
+    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
+    paid = api.v1.checkout.sessions.create(
+        {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
+    )
+    api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
+    assert paid.url
+    browser.post(paid.url, number="4242424242424242")
+    charge = api.v1.charges.list({"customer": life.customer}).data[-1]
+    api.v1.refunds.create({"charge": charge.id, "amount": 1})
+    lever(app, "disputes", charge=charge.id)
+    api.v1.subscription_schedules.create({"from_subscription": trial.id})
+    api.v1.billing_portal.sessions.create({"customer": life.customer})
+    flow: Any = {"type": "subscription_cancel", "subscription_cancel": {"subscription": trial.id}}
+    api.v1.billing_portal.sessions.create({"customer": life.customer, "flow_data": flow})
+
+    store = app.extensions["sandbox"].store
+    rows = store.rows("SELECT type, body FROM objects WHERE type != 'event'")
+    seen: list[dict[str, Any]] = [json.loads(row["body"]) for row in rows]
+    seen += [event.to_dict(for_json=True) for event in api.v1.events.list().data]
+    seen.append(api.v1.accounts.retrieve_current().to_dict(for_json=True))
+    seen.append(api.v1.tax.settings.retrieve().to_dict(for_json=True))
+    items = api.v1.checkout.sessions.line_items.list(paid.id).data
+    seen += [item.to_dict(for_json=True) for item in items]
+    return by_kind(seen)
+
+
+def by_kind(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in objects:
+        for inner in every_object(one):
+            found.setdefault(inner["object"], []).append(inner)
+    return found
+
+
+def every_object(value: Any) -> Iterator[dict[str, Any]]:
+    """An object and the objects inside it, without the sandbox's own notes."""
+    if isinstance(value, list):
+        for entry in value:
+            yield from every_object(entry)
+    if isinstance(value, dict):
+        kind = value.get("object")
+        if isinstance(kind, str) and kind in CLASSES and not value.get("deleted"):
+            yield {name: inner for name, inner in value.items() if name != "_"}
+        for name, inner in value.items():
+            if name not in ("_", "previous_attributes"):
+                yield from every_object(inner)
+
+
+def test_every_kind_of_object_has_been_seen(museum: dict[str, list[dict[str, Any]]]) -> None:
+    assert set(museum) == set(CLASSES)
+
+
+def test_no_object_has_a_field_or_a_type_that_the_sdk_does_not_know(
+    museum: dict[str, list[dict[str, Any]]],
+) -> None:
+    wrong = {
+        complaint
+        for kind, objects in museum.items()
+        for one in objects
+        for complaint in misfits(CLASSES[kind], one, kind)
+    }
+
+    assert not wrong
+
+
+def test_every_object_has_the_fields_that_stripes_examples_have(
+    museum: dict[str, list[dict[str, Any]]],
+) -> None:
+    if not FIXTURES.exists():
+        pytest.skip("Stripe's example resources are not on this machine (STRIPE_FIXTURES)")
+    examples = json.loads(FIXTURES.read_text())["resources"]
+
+    missing = {
+        f"{kind}.{name}"
+        for kind, objects in museum.items()
+        for name in set(examples[kind]) & set(CLASSES[kind].__annotations__) - OPTIONAL
+        for one in objects
+        if name not in one and name not in METHODS - {one.get("type")}
+    }
+
+    assert not missing
+
+
+def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
+    museum: dict[str, list[dict[str, Any]]],
+) -> None:
+    if not FIXTURES.exists():
+        pytest.skip("Stripe's example resources are not on this machine (STRIPE_FIXTURES)")
+    examples = json.loads(FIXTURES.read_text())["resources"]
+
+    different = {
+        f"{kind}.{name}: {json_type(value)} here, {json_type(examples[kind][name])} at Stripe"
+        for kind, objects in museum.items()
+        for one in objects
+        for name, value in one.items()
+        if name in examples[kind] and not alike(value, examples[kind][name])
+    }
+
+    assert not different
+
+
+def alike(ours: Any, theirs: Any) -> bool:
+    """The same type of value; null says nothing, and an id may stand for its object."""
+    if ours is None or theirs is None:
+        return True
+    expanded = {json_type(ours), json_type(theirs)} == {"string", "object"}
+    return json_type(ours) == json_type(theirs) or expanded
+
+
+def json_type(value: Any) -> str:
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array"}
+    return names.get(type(value), "object")
+
+
+# In Stripe's examples because they are includable or belong to features that are not played.
+METHODS = {"card", "us_bank_account"}  # only the one that a payment method is
+OPTIONAL = {"billing_thresholds", "managed_payments", "refunds", "source"}
+
+
+def misfits(shape: Any, value: dict[str, Any], path: str) -> Iterator[str]:
+    """Where an object leaves the shape that the SDK declares."""
+    hints = annotations(shape)
+    for name in value.keys() - hints.keys() - {"total_count"}:
+        yield f"{path}.{name} is unknown"
+    for name, hint in hints.items():
+        if name in value:
+            yield from misfit(hint, value[name], f"{path}.{name}")
+        elif NoneType not in get_args(hint) and name != "OBJECT_NAME":
+            yield f"{path}.{name} is missing"
+
+
+def misfit(hint: Any, value: Any, path: str) -> Iterator[str]:
+    if get_origin(hint) is Union:
+        complaints = [list(misfit(arm, value, path)) for arm in get_args(hint)]
+        yield from min(complaints, key=len)
+    elif hint is NoneType or value is None:
+        yield from [] if hint is NoneType and value is None else [f"{path} is {value!r}"]
+    elif get_origin(hint) is Literal:
+        yield from [] if value in get_args(hint) else [f"{path} is {value!r}"]
+    elif get_origin(hint) is list:
+        yield from in_list(get_args(hint)[0], value, path)
+    else:
+        yield from plain_misfit(hint, value, path)
+
+
+def in_list(hint: Any, value: Any, path: str) -> Iterator[str]:
+    if not isinstance(value, list):
+        yield f"{path} is no list"
+        return
+    for entry in value:
+        yield from misfit(hint, entry, f"{path}[]")
+
+
+def plain_misfit(hint: Any, value: Any, path: str) -> Iterator[str]:
+    name = getattr(hint, "__name__", str(hint))
+    expected = {"str": str, "int": int, "bool": bool, "float": (int, float), "Decimal": str}
+    if name in expected:
+        wrong_bool = isinstance(value, bool) and name != "bool"
+        if wrong_bool or not isinstance(value, expected[name]):  # type: ignore[arg-type]
+            yield f"{path} is {value!r}"
+    elif not isinstance(value, dict):
+        yield f"{path} is {value!r}"
+    elif hasattr(hint, "__annotations__") and get_origin(hint) is None and annotations(hint):
+        yield from misfits(hint, value, path)
+
+
+def annotations(shape: Any) -> dict[str, Any]:
+    names = getattr(shape, "__annotations__", {})
+    return {n: hint for n, hint in names.items() if get_origin(hint) is not typing.ClassVar}
+
+
+@pytest.mark.parametrize(
+    "transition", lifecycle.TRANSITIONS, ids=lambda t: f"{t.before} to {t.after}"
+)
+def test_every_transition_quotes_a_sentence_of_stripes(
+    transition: lifecycle.Transition, documentation: str
+) -> None:
+    assert squeezed(transition.rule) in documentation
+
+
+@pytest.fixture(scope="module")
+def documentation() -> str:
+    """Everything that the SDK's own docstrings say about subscriptions."""
+    files = [*SDK.glob("_subscription*.py"), *SDK.glob("params/_subscription*.py")]
+    return squeezed(" ".join(file.read_text() for file in files))
+
+
+def squeezed(text: str) -> str:
+    return re.sub(r"\s+", " ", text)
+
+
+def test_the_table_knows_every_status_of_the_sdk() -> None:
+    status = typing.get_args(typing.get_args(stripe.Subscription.__annotations__["status"])[0])
+
+    reached = {t.after for t in lifecycle.TRANSITIONS} | {"incomplete", "trialing", "active"}
+
+    assert reached == set(status)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
+def test_every_operation_takes_the_parameters_of_the_sdk(operation: Any) -> None:
+    assert operation.shape.__module__.startswith("stripe.params.")
+    assert "api_key" not in fields(operation.shape)

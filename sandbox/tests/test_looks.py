@@ -1,0 +1,197 @@
+"""The sandbox's pages in a real browser: three months in a life, on a desk and on a phone."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+import stripe
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import Page
+from saas_sandbox import create_sandbox
+from saas_sandbox.server import bound
+
+from .conftest import KEY
+
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    app = create_sandbox()
+    server = bound(app, 0)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    app.extensions["sandbox"].close()
+
+
+@pytest.fixture
+def shop(address: str) -> Iterator[stripe.StripeClient]:
+    http = stripe.RequestsClient(timeout=(2, 8))
+    yield stripe.StripeClient(KEY, base_addresses={"api": f"{address}/stripe"}, http_client=http)
+    http.close()  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(params=list(SIZES))
+def page(request: pytest.FixtureRequest, chromium: Chromium) -> Iterator[Page]:
+    width, height = SIZES[request.param]
+    context = chromium.new_context(viewport={"width": width, "height": height})
+    context.set_default_timeout(15_000)
+    yield context.new_page()
+    context.close()
+
+
+def check(page: Page) -> None:
+    """axe finds nothing, and nothing sticks out."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeClient) -> None:
+    pro = shop.v1.products.create({"name": "Pro"}).id
+    prices = [
+        shop.v1.prices.create(
+            {
+                "product": pro,
+                "currency": "usd",
+                "unit_amount": amount,
+                "recurring": {"interval": interval},
+            }
+        ).id
+        for amount, interval in ((1500, "month"), (14400, "year"))
+    ]
+    customer = shop.v1.customers.create({"email": "ada@example.com"}).id
+    configuration = shop.v1.billing_portal.configurations.create(
+        {
+            "features": {
+                "invoice_history": {"enabled": True},
+                "payment_method_update": {"enabled": True},
+                "subscription_cancel": {
+                    "enabled": True,
+                    "cancellation_reason": {"enabled": True, "options": ["unused", "other"]},
+                },
+                "subscription_update": {
+                    "enabled": True,
+                    "default_allowed_updates": ["price"],
+                    "proration_behavior": "always_invoice",
+                    "products": [{"product": pro, "prices": prices}],
+                },
+            }
+        }
+    ).id
+
+    # Pay, with the keyboard: a card that is refused, then one that works.
+    session = shop.v1.checkout.sessions.create(
+        {
+            "mode": "subscription",
+            "customer": customer,
+            "line_items": [{"price": prices[0], "quantity": 1}],
+            "success_url": f"{address}/healthz",
+            "cancel_url": f"{address}/",
+            "allow_promotion_codes": True,
+        }
+    )
+    page.goto(str(session.url))
+    check(page)
+    page.get_by_label("Card number").fill("4000 0000 0000 0002")
+    page.keyboard.press("Enter")
+    page.get_by_text("Your card was declined.").wait_for()
+    check(page)
+    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/healthz")
+
+    # Let a month pass with a card that fails.
+    page.goto(f"{address}/stripe/")
+    check(page)
+    page.get_by_role("link", name="acct_").click()
+    check(page)
+    page.get_by_role("link", name="ada@example.com").click()
+    page.get_by_role("button", name="A card that will fail").click()
+    page.get_by_role("button", name="Next renewal").click()
+    page.get_by_role("heading", name="Payment is overdue").wait_for()
+    check(page)
+
+    # Recover on the invoice's page.
+    invoice = shop.v1.invoices.list({"customer": customer, "status": "open"}).data[0]
+    page.goto(str(invoice.hosted_invoice_url))
+    check(page)
+    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_role("button", name="Pay $15.00").click()
+    page.get_by_text("Paid with Visa").wait_for()
+
+    # Change to yearly, and then cancel, in the portal.
+    portal = shop.v1.billing_portal.sessions.create(
+        {"customer": customer, "configuration": configuration, "return_url": f"{address}/healthz"}
+    ).url
+    page.goto(portal)
+    check(page)
+    page.get_by_role("link", name="Add a card").click()
+    check(page)
+    page.get_by_label("Card number").fill("5555 5555 5555 4444")
+    page.get_by_role("button", name="Save the card").click()
+    page.get_by_role("link", name="Change plan").click()
+    check(page)
+    page.get_by_label("$144.00 / year").check()
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_text("Unused time on Pro").wait_for()
+    check(page)
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_text("$144.00 / year").wait_for()
+    page.get_by_role("link", name="Cancel plan").click()
+    check(page)
+    page.get_by_label("Why are you leaving?").select_option("unused")
+    page.get_by_role("button", name="Cancel plan").click()
+    page.get_by_text("Ends on").wait_for()
+    check(page)
+    page.get_by_role("button", name="Don't cancel").click()
+    page.get_by_text("Renews on").wait_for()
+
+    [subscription] = shop.v1.subscriptions.list({"customer": customer}).data
+    assert subscription.status == "active"
+    assert subscription.cancel_at is None
+
+
+def test_the_mailbox_is_read(page: Page, address: str) -> None:
+    mail = {
+        "from": "App <hello@example.com>",
+        "to": ["ada@example.com"],
+        "subject": "A subject that is rather long, so that it must wrap on a phone somewhere",
+        "html": f'<p style="color: #333">Hello <a href="{address}/healthz">there</a></p>',
+        "text": f"Hello {address}/healthz",
+    }
+    requests.post(
+        f"{address}/resend/emails",
+        json=mail,
+        headers={"Authorization": "Bearer re_test"},
+        timeout=10,
+    ).raise_for_status()
+
+    page.goto(f"{address}/")
+    check(page)
+    page.get_by_role("link", name="Open the mailbox").click()
+    check(page)
+    page.get_by_role("link", name="A subject").click()
+    page.frame_locator("iframe").get_by_text("Hello there").wait_for()
+    check(page)
+    page.get_by_role("link", name=f"{address}/healthz").click()
+    page.wait_for_url("**/healthz")
+
+    page.go_back()
+    page.frame_locator("iframe").get_by_role("link", name="there").click()
+    page.wait_for_url("**/healthz")
+
+    page.go_back()
+    page.get_by_role("link", name="Open it alone").click()
+    page.wait_for_url("**/html")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/healthz")

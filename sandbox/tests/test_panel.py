@@ -1,0 +1,168 @@
+"""The control panel: what happened, why, and the levers."""
+
+import pytest
+import stripe
+from saas_sandbox.stripe import events, lifecycle, story
+from saas_sandbox.stripe.delivery import Answer
+
+from .conftest import Browser, Doorbell, Life, Prices, Watch, at
+
+
+@pytest.fixture
+def account(api: stripe.StripeClient) -> str:
+    return f"/stripe/accounts/{api.v1.accounts.retrieve_current().id}"
+
+
+@pytest.fixture
+def page(account: str, life: Life) -> str:
+    return f"{account}/customers/{life.customer}"
+
+
+def test_every_account_is_there(browser: Browser, account: str, life: Life) -> None:
+    assert f'href="{account}"' in browser.get("/stripe/").text
+    assert "1 customer, 0 subscriptions, since" in browser.get("/stripe/").text
+
+
+def test_the_life_of_a_subscription_is_told_in_words(
+    browser: Browser, page: str, life: Life, prices: Prices
+) -> None:
+    life.subscribe(prices.pro)
+
+    text = browser.get(page).text
+
+    assert "Paid for. Access is on." in text
+    assert "$15.00 was taken." in text
+    assert "10 Apr 2026, 12:00 UTC" in text
+    assert "renews" in text
+
+
+def test_time_passes_at_a_button(browser: Browser, page: str, life: Life, prices: Prices) -> None:
+    subscription = life.subscribe(prices.pro)
+
+    for step in ("renewal", "day", "month"):
+        assert browser.post(f"{page}/advance", step=step).status_code == 303
+
+    assert len(life.invoices()) == 3
+    assert life.status(subscription.id) == "active"
+    assert "It is 11 May 2026" in browser.get(page).text
+
+
+def test_a_step_that_does_not_exist_is_refused(browser: Browser, page: str) -> None:
+    assert browser.post(f"{page}/advance", step="century").status_code == 422
+    assert "Nothing will renew" in browser.post(f"{page}/advance", step="renewal").text
+
+
+def test_a_card_that_will_fail_is_given(
+    browser: Browser, page: str, life: Life, prices: Prices
+) -> None:
+    subscription = life.subscribe(prices.pro)
+
+    browser.post(f"{page}/card", card="fails")
+    browser.post(f"{page}/advance", step="renewal")
+
+    assert life.status(subscription.id) == "past_due"
+    text = browser.get(page).text
+    assert "A payment failed. Stripe tries again on a schedule" in text
+    assert "The next try is on 13 April 2026." in text
+    assert "the payment is tried again" in text
+    assert browser.post(f"{page}/card", card="gold").status_code == 400
+
+
+def test_the_card_that_pays_for_renewals_is_named(
+    api: stripe.StripeClient, browser: Browser, account: str, prices: Prices
+) -> None:
+    customer = api.v1.customers.create({"email": "ben@example.com"})
+    page = f"{account}/customers/{customer.id}"
+    method = api.v1.payment_methods.attach("pm_card_mastercard", {"customer": customer.id})
+    nothing_yet = browser.get(page).text
+
+    # As Checkout does: the card is the subscription's, not the customer's.
+    api.v1.subscriptions.create(
+        {
+            "customer": customer.id,
+            "items": [{"price": prices.pro}],
+            "default_payment_method": method.id,
+        }
+    )
+
+    assert "No card for renewals" in nothing_yet
+    assert "Pays with Mastercard" in browser.get(page).text
+
+
+def test_deliveries_show_their_answer_and_are_sent_again(
+    browser: Browser,
+    account: str,
+    page: str,
+    life: Life,
+    endpoint: object,
+    doorbell: Doorbell,
+    watch: Watch,
+) -> None:
+    doorbell.answer = Answer(500, "the shop is on fire")
+    life.api.v1.customers.update(life.customer, {"name": "Ada"})
+    assert "the shop is on fire" in browser.get(page).text
+
+    doorbell.answer = Answer(200, "thanks")
+    heard = len(doorbell.posted)
+    answer = browser.post(f"{account}/deliveries/1/redeliver", customer=life.customer)
+
+    assert answer.location == page
+    assert len(doorbell.posted) == heard + 1
+    assert "the shop is on fire" not in browser.get(page).text
+
+
+def test_the_weather_is_switched_and_what_it_did_is_said(
+    browser: Browser, account: str, page: str, life: Life, endpoint: object, doorbell: Doorbell
+) -> None:
+    browser.post(f"{account}/chaos", drop="100", seed="7")
+
+    life.api.v1.customers.update(life.customer, {"name": "Ada"})
+
+    assert doorbell.posted == []
+    assert "dropped by chaos" in browser.get(page).text
+    assert 'value="100"' in browser.get(account).text
+
+
+def test_the_end_of_retries_is_chosen(
+    browser: Browser, account: str, life: Life, prices: Prices
+) -> None:
+    subscription = life.subscribe(prices.pro)
+    life.pay_with("pm_card_chargeCustomerFail")
+
+    browser.post(f"{account}/settings", after_retries="unpaid")
+    life.until(at(2026, 5, 1))
+
+    assert life.status(subscription.id) == "unpaid"
+
+
+def test_customers_are_searched_by_address(browser: Browser, account: str, life: Life) -> None:
+    life.api.v1.customers.create({"email": "grace@example.com"})
+
+    text = browser.get(f"{account}?email=grace").text
+
+    assert ">grace@example.com<" in text
+    assert ">ada@example.com<" not in text
+
+
+@pytest.mark.parametrize(
+    "path", ["/stripe/accounts/acct_unknown", "/stripe/accounts/x/customers/y"]
+)
+def test_what_does_not_exist_is_not_found(browser: Browser, path: str) -> None:
+    assert browser.get(f"/stripe/accounts/{path}").status_code == 404
+
+
+def test_every_state_and_every_coming_moment_has_words() -> None:
+    assert set(story.STATUS) == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.OVER
+    assert events.API_VERSION == "2026-10-28.endive"
+
+
+def test_every_story_can_be_told_of_what_really_happens(
+    browser: Browser, page: str, life: Life, prices: Prices
+) -> None:
+    life.subscribe(prices.pro, trial_period_days=10)
+    browser.post(f"{page}/card", card="asks")
+    browser.post(f"{page}/advance", step="month")
+    browser.post(f"{page}/card", card="works")
+    browser.post(f"{page}/advance", step="month")
+
+    assert browser.get(page).status_code == 200

@@ -1,0 +1,32 @@
+"""Holds everything that a sandbox says during a test against what Stripe publishes."""
+
+import json
+
+from flask import Flask, Response, request
+from saas_sandbox.stripe.resource import visible
+
+from . import contract
+
+
+class Witness:
+    """Sees every answer of the API, and at the end every object and every event that there is."""
+
+    def __init__(self, app: Flask) -> None:
+        self.store = app.extensions["sandbox"].store
+        self.wrong: set[str] = set()
+        app.after_request(self.sees)
+
+    def sees(self, response: Response) -> Response:
+        if request.path.startswith("/stripe/v1/") and response.status_code == 200:
+            given = [*request.args.items(multi=True), *request.form.items(multi=True)]
+            paths = tuple(value for name, value in given if name.startswith("expand"))
+            if response.is_json and contract.is_published():
+                self.wrong |= contract.misfits(response.get_json(), paths)
+        return response
+
+    def looks_around(self) -> set[str]:
+        """What is wrong with any of the answers, or with what is kept now."""
+        rows = self.store.rows("SELECT body FROM objects") if contract.is_published() else []
+        for row in rows:
+            self.wrong |= contract.misfits(visible(json.loads(row["body"])))
+        return self.wrong
