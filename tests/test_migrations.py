@@ -130,7 +130,7 @@ def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
     before = set((project / "product" / "migrations").glob("*.py"))
     flask_db("upgrade")
     assert "no migration was written" in flask_db("migrate", "-m", "Nothing")
-    with (project / "product" / "views.py").open("a") as views:
+    with (project / "product" / "__init__.py").open("a") as views:
         views.write(
             "\n\nfrom saas.database import db\n"
             "from sqlalchemy.orm import Mapped, mapped_column\n"

@@ -68,7 +68,7 @@ def test_after_a_change_the_old_name_and_colours_are_nowhere(project: Path) -> N
     colors = set(_COLOR.findall(old))
     assert name in run(project, "-c", _SHOW).stdout  # it is shown before
     new = _COLOR.sub(lambda found: other(found[0]), old)
-    brand.write_text(new.replace(f'"{name}"', '"Zephyr"'), "utf-8")
+    brand.write_text(new.replace(name, "Zephyr"), "utf-8")
 
     made = run(project, "assets/brand.py")
     shown = run(project, "-c", _SHOW)

@@ -1,0 +1,100 @@
+"""A builder changes everything in `product/`, and none of the starter's tests notices.
+
+Most tests run on `tests/harness/sample_product` and cannot notice. The others, which start what is
+in `product/`, run here once more, in a copy with other plans, another brand and no example.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saas.config import ROOT
+from tests.conftest import CHROMIUM, own_env
+
+_THE_PRODUCT_ITSELF = {
+    "e2e/conftest.py": "starts what a clone starts",
+    "e2e/test_journey.py": "buys the first plan that is sold",
+    "e2e/test_life.py": "lives with the first plan that is sold",
+    "look/test_brand.py": "changes the brand of a copy",
+    "look/test_look.py": "checks the templates",
+    "startup/test_files.py": "starts gunicorn as `Procfile` does",
+    "startup/test_other_product.py": "this test",
+    "test_migrations.py": "adds a migration to a copy",
+}
+
+_CATALOGUE = """
+from saas.plans import Catalogue, Plan
+
+def plan(id, rank, monthly, yearly):
+    return Plan(id, id.title(), f"The {id} plan.", rank, ("Some of it",), monthly=monthly,
+                yearly=yearly)
+
+catalogue = Catalogue("gbp", (
+    Plan("none", "None yet", "To look around.", 0, (), free=True),
+    plan("bronze", 1, 700, 7000), plan("silver", 2, 900, None), plan("gold", 3, 1900, 19000),
+    plan("platinum", 4, None, 99000),
+))
+"""
+_PRODUCT = """
+from pathlib import Path
+
+from product.catalogue import catalogue
+from saas.declaration import Product, read_brand
+
+product = Product(
+    __name__, brand=read_brand(Path(__file__).with_name("brand.toml")), catalogue=catalogue
+)
+"""
+
+
+def test_only_these_tests_know_the_product_itself() -> None:
+    knows = re.compile(
+        r'^ *(?:from|import) product\b|(?:ROOT|project|folder) / "product"|"wsgi"|"wsgi:app"', re.M
+    )
+    found = {
+        str(file.relative_to(ROOT / "tests"))
+        for file in (ROOT / "tests").rglob("*.py")
+        if knows.search(file.read_text("utf-8"))
+    }
+
+    assert found == set(_THE_PRODUCT_ITSELF)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy whose product has nothing of the example."""
+    folder = tmp_path / "project"
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    product, brand = folder / "product", (folder / "product" / "brand.toml").read_text("utf-8")
+    shutil.rmtree(product)
+    shutil.copytree(ROOT / "product" / "migrations", product / "migrations")
+    shutil.copytree(ROOT / "tests/harness/sample_product/static", product / "static")
+    (product / "catalogue.py").write_text(_CATALOGUE)
+    (product / "__init__.py").write_text(_PRODUCT)
+    sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
+    (product / "brand.toml").write_text(sample.replace("Acme", "Quokka"))
+    assert "Quokka" not in brand
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # noqa: S607 - Git, wherever
+    return folder
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")
+def test_with_another_product_the_starter_s_tests_pass(project: Path) -> None:
+    files = [f"tests/{name}" for name in _THE_PRODUCT_ITSELF if "test_" in name]
+    files = [name for name in files if "other_product" not in name]
+    command = [sys.executable, "-m", "pytest", "-n", "2", *files]
+
+    done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout[-4000:]
