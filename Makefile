@@ -36,6 +36,7 @@ lint: dev ## ruff and the import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@PYTHONPATH=.:sandbox $(BIN)/lint-imports --no-cache
+	@$(BIN)/python bin/layers --check
 
 types: dev ## mypy --strict
 	@$(BIN)/mypy
