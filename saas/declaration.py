@@ -103,6 +103,14 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """Something that an API token may do, such as `links:read`; users choose by the description."""
+
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
 class Product:
     """A product on the starter.
 
@@ -120,6 +128,7 @@ class Product:
     next_steps: tuple[NextStep, ...] = ()
     comparison: tuple[ComparisonRow, ...] = ()
     questions: tuple[Question, ...] = ()
+    scopes: tuple[Scope, ...] = ()
 
 
 def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:

@@ -62,11 +62,16 @@ class Problem(HTTPException):
         code: str,
         message: str,
         fields: Mapping[str, Sequence[str]] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(description=message)
         self.code = status
         self.slug = code
         self.fields = fields
+        self.headers = dict(headers or {})
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        return [*super().get_headers(*args, **kwargs), *self.headers.items()]
 
 
 def init_app(app: Flask) -> None:

@@ -44,6 +44,7 @@ CODES_BY_ADDRESS = "20 per day"
 SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
 OTHER_WAYS_BY_IP = "30 per 15 minutes"  # beginnings of a sign-in with a provider or a passkey
 STRIPE_BY_PERSON = "30 per minute"  # of each page that asks Stripe; the return reloads itself
+API_BY_TOKEN = "300 per minute"  # noqa: S105 - a limit, not a secret
 CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +12,10 @@ from flask.helpers import get_root_path
 from jinja2 import ChoiceLoader, FileSystemLoader, TemplateNotFound
 from markupsafe import Markup
 
-from saas.declaration import NavigationLink, NextStep, Product, ProductError
+from saas.declaration import NavigationLink, NextStep, Product, ProductError, Scope
 from saas.plans import Catalogue, Interval, Plan
+
+_SCOPES = (Scope("user:read", "Read your profile and subscription"),)
 
 
 def load(package: str) -> Product:
@@ -63,6 +66,11 @@ def sold_as(price_id: str | None) -> tuple[Plan, Interval] | None:
     return catalogue().sold_as(price_id, current_app.config["STRIPE_PRICES"])
 
 
+def scopes() -> tuple[Scope, ...]:
+    """Return what API tokens may do: the starter's scopes and the product's."""
+    return (*_SCOPES, *current().scopes)
+
+
 def render_tiles(user: Any) -> list[Markup]:
     """Return the product's dashboard tiles as HTML for this `User`."""
     return [
@@ -72,23 +80,8 @@ def render_tiles(user: Any) -> list[Markup]:
 
 
 def _check(app: Flask, product: Product) -> None:
-    links: tuple[NavigationLink | NextStep, ...] = (*product.navigation, *product.next_steps)
-    icons = app.jinja_env.get_template("macros/icons.html").module.shapes  # type: ignore[attr-defined]  # set there
-    for link in links:
-        if link.endpoint not in app.view_functions:
-            raise ProductError(f"{product.import_name}: {link!r} has an unknown endpoint.")
-        if link.icon not in icons:
-            raise ProductError(
-                f"{product.import_name}: {link!r} has an unknown icon; see assets/icons.txt."
-            )
-    for endpoint, view in app.view_functions.items():
-        required = getattr(view, "required_plan", None)
-        if required is not None and required not in product.catalogue.by_id:
-            plans = ", ".join(product.catalogue.by_id)
-            raise ProductError(
-                f"{product.import_name}: the view {endpoint} requires the plan {required!r}; "
-                f"the catalogue has {plans}."
-            )
+    for problem in (*_wrong_links(app, product), *_wrong_views(app, product)):
+        raise ProductError(f"{product.import_name}: {problem}")
     for tile in product.tiles:
         try:
             app.jinja_env.get_template(tile.template)
@@ -96,3 +89,28 @@ def _check(app: Flask, product: Product) -> None:
             raise ProductError(
                 f"{product.import_name}: there is no template {error.name}."
             ) from None
+
+
+def _wrong_links(app: Flask, product: Product) -> Iterator[str]:
+    icons = app.jinja_env.get_template("macros/icons.html").module.shapes  # type: ignore[attr-defined]  # set there
+    links: tuple[NavigationLink | NextStep, ...] = (*product.navigation, *product.next_steps)
+    for link in links:
+        if link.endpoint not in app.view_functions:
+            yield f"{link!r} has an unknown endpoint."
+        if link.icon not in icons:
+            yield f"{link!r} has an unknown icon; see assets/icons.txt."
+
+
+def _wrong_views(app: Flask, product: Product) -> Iterator[str]:
+    """Plans and scopes that views require, and nobody can have."""
+    plans = product.catalogue.by_id
+    known = [scope.name for scope in (*_SCOPES, *product.scopes)]
+    for endpoint, view in app.view_functions.items():
+        plan, scope = getattr(view, "required_plan", None), getattr(view, "required_scope", None)
+        if plan is not None and plan not in plans:
+            yield (
+                f"the view {endpoint} requires the plan {plan!r}; the catalogue has "
+                f"{', '.join(plans)}."
+            )
+        if scope is not None and scope not in known:
+            yield f"the view {endpoint} requires the scope {scope!r}, which is not declared."

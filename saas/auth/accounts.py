@@ -11,7 +11,7 @@ from sqlalchemy import delete, exists, func, select, update
 
 from saas import database
 from saas.auth import audit, normalization
-from saas.auth.models import Identity, Passkey, Session, SignInLink, StartedSignIn, User
+from saas.auth.models import ApiToken, Identity, Passkey, Session, SignInLink, StartedSignIn, User
 from saas.database import db
 
 NAME_LENGTH = 100  # characters, of a name that may have one
@@ -186,7 +186,7 @@ def count() -> int:
 
 
 def _lock_out(person: User) -> None:
-    for way_in in (Session, Identity, Passkey, StartedSignIn):
+    for way_in in (Session, Identity, Passkey, StartedSignIn, ApiToken):
         database.execute(delete(way_in).where(way_in.user_id == person.id))
     # The mail that its owner follows now is used up already; others may be in somebody's hands.
     others = (SignInLink.email == person.email, SignInLink.used_at.is_(None))

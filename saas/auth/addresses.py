@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from saas import database, jobs, mail, used_trials
 from saas.auth import accounts, tokens
 from saas.auth.models import (
+    ApiToken,
     EmailChange,
     Identity,
     Passkey,
@@ -159,7 +160,7 @@ def _make_way(change: EmailChange) -> None:
 def _forget_ways_in(person_id: uuid.UUID, since: datetime) -> None:
     for begun in (Session, StartedSignIn):
         database.execute(delete(begun).where(begun.user_id == person_id))
-    for added in (Identity, Passkey):
+    for added in (Identity, Passkey, ApiToken):
         database.execute(delete(added).where(added.user_id == person_id, added.created_at >= since))
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import cast
 
 from flask_login import UserMixin
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from saas import plans, used_trials
@@ -153,6 +153,33 @@ class Passkey(Model):
     sign_count: Mapped[int]
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
+class ApiToken(Model):
+    """A token with which a program acts for its owner. The secret itself is not stored.
+
+    `prefix` is the part of the token that may be shown, and by which the row is found.
+    """
+
+    __tablename__ = "api_tokens"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    prefix: Mapped[str] = mapped_column(unique=True)
+    token_hash: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    expires_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+    user: Mapped[User] = relationship(viewonly=True)
+
+    @property
+    def is_expired(self) -> bool:
+        return self.expires_at is not None and self.expires_at <= now()
 
 
 class StartedSignIn(Model):

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Response, current_app, render_template, request
 from flask_login import current_user
 
-from saas import plans, products, security
+from saas import openapi, plans, products, security
 from saas.billing.forms import CheckoutForm
 from saas.presentation import send_static, static
 from saas.site import bp, pages
@@ -103,6 +103,16 @@ def manifest() -> Response:
         "icons": [{**icon, "type": "image/svg+xml"}],
     }
     return _cached(current_app.json.dumps(about), "application/manifest+json")
+
+
+@bp.get("/api/openapi.json")
+def api_document() -> Response:
+    """The document for programs that call the API; the same for everybody until the next start."""
+    app = current_app
+    kept: dict[str, Any] = app.extensions
+    if "openapi" not in kept:
+        kept["openapi"] = openapi.document(app, app.config["APP_NAME"], app.config["APP_URL"])
+    return _cached(app.json.dumps(kept["openapi"]), "application/json")
 
 
 @bp.get("/favicon.ico")

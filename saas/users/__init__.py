@@ -4,4 +4,11 @@ from flask import Blueprint
 
 bp = Blueprint("users", __name__)
 
-from saas.users import api, cli, letters, views, ways_in  # noqa: E402, F401 - they register
+from saas.users import (  # noqa: E402, F401 - they register on bp
+    api,
+    cli,
+    letters,
+    token_views,
+    views,
+    ways_in,
+)

@@ -6,18 +6,20 @@ from typing import Any
 
 from flask_login import current_user
 
-from saas import security
+from saas import openapi, security
 from saas.auth import sessions
+from saas.auth.bearer import api_user, token_or_session_required
 from saas.auth.fresh import fresh_sign_in_required
 from saas.errors import Problem
 from saas.users import bp, closing
-from saas.users.schemas import UserSchema
+from saas.users.schemas import UserAnswerSchema, UserSchema
 
 
 @bp.get("/api/user")
-@security.api_login_required
+@openapi.describe("Show the user that the token belongs to", response=UserAnswerSchema)
+@token_or_session_required("user:read")
 def show() -> dict[str, Any]:
-    return {"user": UserSchema().dump(current_user)}
+    return {"user": UserSchema().dump(api_user())}
 
 
 @bp.delete("/api/user")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, and_, select
 
 from saas.auth.models import (
+    ApiToken,
     AuditEntry,
     EmailChange,
     Identity,
@@ -28,13 +29,14 @@ from saas.database import Model, db, now
 from saas.mail.models import OutboxMessage
 
 # What proves something to us stays with us: even its hash is nobody's to have.
-SECRET = {Session.token_hash, SignInLink.browser_hash}
+SECRET = {Session.token_hash, ApiToken.token_hash, SignInLink.browser_hash}
 
 # The tables whose rows belong to a user; a test compares them with the foreign keys.
 OWNED: list[Any] = [
     Session,
     Identity,
     Passkey,
+    ApiToken,
     StartedSignIn,
     EmailChange,
     SubscriptionChange,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from flask_login import current_user
-from wtforms import EmailField, HiddenField, StringField
-from wtforms.validators import AnyOf, DataRequired, ValidationError
+from wtforms import EmailField, HiddenField, SelectField, SelectMultipleField, StringField
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # its types lag
+from wtforms.validators import AnyOf, DataRequired, Length, ValidationError
+from wtforms.widgets import CheckboxInput
 
-from saas.auth import accounts, passkeys
+from saas import products
+from saas.auth import accounts, api_tokens, passkeys
 from saas.auth.forms import AddressForm
 from saas.presentation import email
 from saas.security import Form
@@ -53,6 +56,43 @@ class DeleteForm(Form):
             is_own = False
         if not is_own:
             raise ValidationError(f"Type {email(current_user.email)} to confirm.")
+
+
+def _scopes() -> list[SelectChoice]:
+    return [SelectChoice(scope.name, scope.description) for scope in products.scopes()]
+
+
+class ApiTokenForm(Form):
+    """A token's name, what it may do, and how long it is valid."""
+
+    name = StringField(
+        "Name",
+        validators=[
+            DataRequired("Enter a name for the token."),
+            Length(max=api_tokens.LONGEST_NAME, message="Enter at most 60 characters."),
+        ],
+        filters=[lambda typed: " ".join((typed or "").split())],
+    )
+    scopes = SelectMultipleField(
+        "Scopes",
+        choices=_scopes,
+        option_widget=CheckboxInput(),
+        validators=[DataRequired("Choose at least one scope.")],
+    )
+    expires = SelectField(
+        "Expires",
+        choices=[
+            SelectChoice("30", "In 30 days"),
+            SelectChoice("90", "In 90 days"),
+            SelectChoice("365", "In a year"),
+            SelectChoice("0", "Never"),
+        ],
+        default="90",
+    )
+
+    def validate_name(self, field: StringField) -> None:
+        if not (field.data or "").isprintable():
+            raise ValidationError("Use visible characters only.")
 
 
 class PasskeyForm(Form):

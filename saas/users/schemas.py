@@ -73,3 +73,9 @@ class AuditEntrySchema(Schema):
     actor = fields.String()
     action = fields.String()
     subject_id = fields.UUID()
+
+
+class UserAnswerSchema(Schema):
+    """The answer of /api/user."""
+
+    user = fields.Nested(UserSchema, required=True)

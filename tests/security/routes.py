@@ -71,6 +71,10 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /dashboard/settings/export": MEMBERS,
     "POST /dashboard/settings/role": (LOGIN, 403, 422),
     "POST /dashboard/settings/delete": (LOGIN, 422, 422),
+    "GET /dashboard/settings/tokens": MEMBERS,
+    "POST /dashboard/settings/tokens": (LOGIN, 422, 422),
+    "POST /dashboard/settings/tokens/<uuid:token_id>/revoke": (LOGIN, 404, 404),
+    "GET /api/openapi.json": ANYBODY,
     "GET /api/user": (401, 200, 200),
     "DELETE /api/user": (401, 200, 409),  # the only administrator stays
     # billing
@@ -83,4 +87,6 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     # the product
     "GET /dashboard/reports": (LOGIN, 403, 403),  # asks for a plan
     "POST /dashboard/reports": (LOGIN, 403, 403),
+    "GET /api/reports": (401, 401, 401),  # tokens alone
+    "POST /api/reports": (401, 401, 401),
 }  # fmt: skip

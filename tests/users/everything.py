@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from saas import database
-from saas.auth import accounts, roles, started
+from saas.auth import accounts, api_tokens, roles, started
 from saas.auth.audit import OPERATOR
 from saas.auth.models import Identity, Passkey, User
 from saas.billing import access
@@ -31,6 +31,7 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
     with shop.app.app_context():
         person = accounts.get(EMAIL)
         _add_ways_in(person)
+        api_tokens.create(person, "Backup", ["user:read"], None)
         access.use(person, "reports")
         with database.writing() as session:
             session.add(Report(user_id=person.id, title="Quarterly"))

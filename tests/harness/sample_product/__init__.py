@@ -12,19 +12,20 @@ from saas.declaration import (
     NextStep,
     Product,
     Question,
+    Scope,
     SiteLink,
     Tile,
     monthly_quota,
     read_brand,
 )
-from tests.harness.sample_product import views
+from tests.harness.sample_product import api, views
 from tests.harness.sample_product.catalogue import catalogue
 
 product = Product(
     __name__,
     brand=read_brand(Path(__file__).with_name("brand.toml")),
     catalogue=catalogue,
-    blueprints=(views.bp,),
+    blueprints=(views.bp, api.bp),
     navigation=(NavigationLink("reports.reports", "Reports", "inbox"),),
     site_links=(SiteLink("Tour", "/#tour"),),
     tiles=(Tile("reports/tile.html", views.tile),),
@@ -32,6 +33,10 @@ product = Product(
     comparison=(
         ComparisonRow("An account", lambda plan: True),
         ComparisonRow("Reports", monthly_quota("reports")),
+    ),
+    scopes=(
+        Scope("reports:read", "Read your reports"),
+        Scope("reports:write", "Write reports"),
     ),
     questions=(Question("Is there a free plan?", "Yes, it is called Hobby."),),
 )

@@ -1,0 +1,88 @@
+"""Personal access tokens: a program acts for the user who created one, within its scopes.
+
+A token is `pat_`, eight characters by which its row is found, and a secret. The row holds a hash of
+the whole: the secret is random and long, so a plain SHA-256 cannot be searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+
+from saas import database
+from saas.auth.accounts import NotPossible
+from saas.auth.models import ApiToken, User
+from saas.database import db, now
+
+MAX_TOKENS = 50  # of one user
+LONGEST_NAME = 60
+_TOKEN = re.compile(r"(pat_[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
+_NOTE_USE_EVERY = timedelta(minutes=1)  # how exact "last used" is, and how seldom a call writes
+
+
+def create(
+    user: User, name: str, scopes: Sequence[str], lifetime: timedelta | None
+) -> tuple[ApiToken, str]:
+    """Create a token and return it with its text, which cannot be shown again.
+
+    Without a `lifetime` it does not expire. Raises `NotPossible` for more than `MAX_TOKENS`.
+    """
+    prefix = f"pat_{secrets.token_hex(4)}"
+    token = f"{prefix}_{secrets.token_urlsafe(32)}"
+    row = ApiToken(
+        user_id=user.id,
+        name=name,
+        prefix=prefix,
+        token_hash=_hash(token),
+        scopes=list(scopes),
+        expires_at=now() + lifetime if lifetime else None,
+    )
+    with database.writing() as session:
+        count = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id)
+        if (session.scalar(count) or 0) >= MAX_TOKENS:
+            raise NotPossible(f"You can have {MAX_TOKENS} tokens. Revoke one first.")
+        session.add(row)
+    return row, token
+
+
+def find(token: str) -> ApiToken | None:
+    """Return the valid token with this text: not revoked, not expired, of an enabled account."""
+    parts = _TOKEN.fullmatch(token)
+    if parts is None:
+        return None
+    row = db.session.scalar(select(ApiToken).where(ApiToken.prefix == parts[1]))
+    if row is None or not hmac.compare_digest(row.token_hash, _hash(token)) or row.is_expired:
+        return None
+    return None if row.user.disabled_at or row.user.is_closing else row
+
+
+def note_use(row: ApiToken) -> None:
+    """Remember when a token was last used, to the minute."""
+    at = now()
+    if row.last_used_at is None or row.last_used_at < at - _NOTE_USE_EVERY:
+        with database.writing():
+            database.execute(update(ApiToken).where(ApiToken.id == row.id).values(last_used_at=at))
+
+
+def list_for_user(user: User) -> Sequence[ApiToken]:
+    """Return a user's tokens, the newest first, expired ones included."""
+    own = select(ApiToken).where(ApiToken.user_id == user.id)
+    return db.session.scalars(own.order_by(ApiToken.created_at.desc(), ApiToken.id.desc())).all()
+
+
+def revoke(user: User, token_id: uuid.UUID) -> bool:
+    """Delete a token of this user; False where there is none. The next call with it gets 401."""
+    mine = (ApiToken.id == token_id, ApiToken.user_id == user.id)
+    with database.writing():
+        return bool(database.execute(delete(ApiToken).where(*mine)))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

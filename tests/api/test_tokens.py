@@ -1,0 +1,241 @@
+"""API tokens: created and revoked in the settings, and what a program may do with one."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+import time_machine
+
+from saas import database
+from saas.auth import accounts, api_tokens, bearer, roles
+from saas.auth.audit import OPERATOR
+from saas.auth.models import ApiToken
+from saas.database import db, now
+from tests.billing import stripe_side
+from tests.conftest import Shop, both_databases
+from tests.visitor import Page, Visitor
+
+PAGE = "/dashboard/settings/tokens"
+
+
+@pytest.fixture
+def ann(visitor: Visitor) -> Visitor:
+    visitor.sign_in("ann@example.com")
+    return visitor
+
+
+def create(visitor: Visitor, **values: Any) -> Page:
+    visitor.visit(PAGE)
+    given = {"name": "Nightly job", "scopes": "user:read", "expires": "90", **values}
+    return visitor.submit(
+        PAGE, **{name: value for name, value in given.items() if value is not None}
+    )
+
+
+def token_in(page: Page) -> str:
+    (token,) = re.findall(r"pat_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", page.answer.text)
+    return str(token)
+
+
+def call(shop: Shop, token: str | None, method: str = "GET", path: str = "/api/user") -> Any:
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    return requests.request(method, f"{shop.url}{path}", headers=headers, timeout=30)
+
+
+def test_a_token_is_shown_once_and_reads_its_owner(shop: Shop, ann: Visitor) -> None:
+    created = create(ann)
+    token = token_in(created)
+
+    assert created.status == 201
+    assert call(shop, token).json()["user"]["email"] == "ann@example.com"
+    listed = ann.visit(PAGE)
+    assert token not in listed.answer.text
+    assert "Nightly job" in listed.text
+    assert f"{token[:12]}…" in listed.text
+    assert "read your profile and subscription" in listed.text
+    assert "Last used on" in listed.text
+    assert token not in ann.request("GET", "/dashboard/settings/export").text
+
+
+def test_a_revoked_token_is_refused_at_once(shop: Shop, ann: Visitor) -> None:
+    token = token_in(create(ann))
+    assert call(shop, token).status_code == 200
+    (form,) = [form for form in ann.visit(PAGE).forms if form.action.endswith("/revoke")]
+
+    ann.submit(form.action)
+
+    assert "is revoked" in ann.page.text
+    assert call(shop, token).status_code == 401
+    assert "No tokens yet" in ann.page.text
+
+
+@pytest.mark.parametrize(
+    ("authorization", "status", "challenge", "code"),
+    [
+        (None, 401, 'Bearer realm="{url}"', "unauthorized"),
+        ("Basic YTpi", 401, 'Bearer realm="{url}"', "unauthorized"),
+        ("Bearer ", 401, 'Bearer realm="{url}"', "unauthorized"),
+        ("Bearer nonsense", 401, 'Bearer realm="{url}", error="invalid_token"', "invalid_token"),
+        (
+            f"Bearer pat_00000000_{'x' * 43}", 401, 'Bearer realm="{url}", error="invalid_token"',
+            "invalid_token",
+        ),
+    ],
+)  # fmt: skip
+def test_without_a_valid_token_the_answer_is_401_with_a_challenge(
+    shop: Shop, authorization: str | None, status: int, challenge: str, code: str
+) -> None:
+    """https://www.rfc-editor.org/rfc/rfc6750#section-3"""
+    headers = {"Authorization": authorization} if authorization else {}
+
+    answer = requests.get(f"{shop.url}/api/user", headers=headers, timeout=30)
+
+    assert answer.status_code == status
+    assert answer.headers["WWW-Authenticate"] == challenge.format(url=shop.url)
+    assert answer.json()["error"]["code"] == code
+
+
+def test_a_token_without_the_scope_gets_403_that_names_it(shop: Shop) -> None:
+    with shop.app.app_context():
+        _, token = api_tokens.create(accounts.sign_up("ann@example.com"), "x", ["other"], None)
+
+    answer = call(shop, token)
+
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "insufficient_scope"
+    said = answer.headers["WWW-Authenticate"]
+    assert said.endswith('error="insufficient_scope", scope="user:read"')
+
+
+@both_databases
+def test_a_token_expires(shop: Shop) -> None:
+    with shop.app.app_context():
+        ann = accounts.sign_up("ann@example.com")
+        _, token = api_tokens.create(ann, "x", ["user:read"], timedelta(days=30))
+        assert api_tokens.find(token)
+        with time_machine.travel(now() + timedelta(days=31)):
+            assert api_tokens.find(token) is None
+
+
+def test_a_disabled_account_s_token_is_refused(shop: Shop) -> None:
+    with shop.app.app_context():
+        ann = accounts.sign_up("ann@example.com")
+        _, token = api_tokens.create(ann, "x", ["user:read"], None)
+        roles.disable(ann, by=OPERATOR)
+
+    assert call(shop, token).status_code == 401
+
+
+def test_a_token_does_not_delete_the_account_or_open_pages(shop: Shop, ann: Visitor) -> None:
+    token = token_in(create(ann))
+
+    assert call(shop, token, "DELETE").status_code == 401
+    assert "/login" in call(shop, token, path="/dashboard").url
+
+
+def test_the_owner_of_an_address_finds_no_token_that_was_made_before(shop: Shop) -> None:
+    """Somebody may have prepared an account for an address that is not theirs."""
+    with shop.app.app_context():
+        prepared = accounts.sign_up("ann@example.com")
+        _, token = api_tokens.create(prepared, "x", ["user:read"], None)
+
+        accounts.arrive("ann@example.com")
+
+    assert call(shop, token).status_code == 401
+
+
+def test_calls_of_one_token_are_limited_and_others_go_on(
+    shop: Shop, ann: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bearer.limits, "API_BY_TOKEN", "3 per minute")
+    token, other = token_in(create(ann)), token_in(create(ann, name="Another"))
+
+    statuses = [call(shop, token).status_code for _ in range(4)]
+
+    assert statuses == [200, 200, 200, 429]
+    assert "Retry-After" in call(shop, token).headers
+    assert call(shop, other).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"name": ""}, "Enter a name for the token."),
+        ({"name": "x" * 61}, "Enter at most 60 characters."),
+        ({"name": "a\u200b"}, "Use visible characters only."),
+        ({"scopes": None}, "Choose at least one scope."),
+        ({"scopes": "everything"}, "is not a valid choice"),
+        ({"expires": "12345"}, "Not a valid choice"),
+    ],
+)
+def test_a_token_that_cannot_be_created_is_explained(
+    ann: Visitor, values: dict[str, str | None], said: str
+) -> None:
+    page = create(ann, **values)
+
+    assert page.status == 422
+    assert said in page.text
+
+
+def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> None:
+    ann.visit(PAGE)
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        page = ann.submit(PAGE, name="x", scopes="user:read", expires="90")
+
+    assert page.path == "/auth/confirm"
+
+
+def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
+    with shop.app.app_context():
+        person = accounts.get("ann@example.com")
+        for number in range(api_tokens.MAX_TOKENS):
+            api_tokens.create(person, str(number), ["user:read"], None)
+
+    page = create(ann)
+
+    assert page.status == 409
+    assert "You can have 50 tokens. Revoke one first." in page.text
+
+
+def test_the_database_does_not_have_the_secret(shop: Shop) -> None:
+    with shop.app.app_context():
+        ann = accounts.sign_up("ann@example.com")
+        row, token = api_tokens.create(ann, "x", ["user:read"], None)
+        stored = db.session.get_one(ApiToken, row.id)
+
+        values = [getattr(stored, column.key) for column in ApiToken.__table__.columns]
+        assert token.rpartition("_")[2].encode() not in repr(values).encode()
+        database.end_reading()
+
+
+def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
+    shop: Shop, ann: Visitor
+) -> None:
+    with shop.app.app_context():
+        person = stripe_side.subscriber(shop, "ann@example.com")[0]
+        _, reader = api_tokens.create(person, "reader", ["reports:read"], None)
+        _, writer = api_tokens.create(person, "writer", ["reports:write"], None)
+
+    def post(token: str, body: Any) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"}
+        return requests.post(f"{shop.url}/api/reports", json=body, headers=headers, timeout=30)
+
+    assert post(writer, {"title": "First"}).status_code == 201
+    assert post(reader, {"title": "Second"}).status_code == 403
+    assert post(writer, {"title": ""}).json()["error"]["fields"] == {
+        "title": ["Length must be between 1 and 120."]
+    }
+    assert post(writer, ["no object"]).status_code == 400
+    assert call(shop, reader, path="/api/reports").json() == {"reports": [{"title": "First"}]}
+    assert call(shop, writer, path="/api/reports").status_code == 403
+
+
+def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
+    """What a browser sends by itself counts for nothing there, so no other site can make it act."""
+    answer = ann.request("POST", "/api/reports", json={"title": "First"})
+
+    assert answer.status_code == 401
