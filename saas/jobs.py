@@ -1,7 +1,8 @@
 """Jobs: Huey carries "row X is waiting" and the clock of the sweeps; the rows are the truth.
 
-A room registers what it can do with `@jobs.task` and what must be looked after with
-`@jobs.sweep`. A job that is lost loses nothing: the sweep finds its row.
+A room registers what it can do with `@jobs.task`, what must be looked after with `@jobs.sweep`,
+and what is done once a day with `@jobs.daily`. A job that is lost loses nothing: the sweep finds
+its row.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, ParamSpec
@@ -33,6 +34,7 @@ _HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
 
 _tasks: dict[str, Callable[..., None]] = {}
 _sweeps: list[tuple[Callable[[], None], timedelta]] = []
+_daily: list[tuple[Callable[[], None], time]] = []
 
 
 class SweepTurn(Model):
@@ -63,8 +65,9 @@ class Task(Generic[Args]):
 
 
 def task(function: Callable[Args, None]) -> Task[Args]:
-    """Register a function as a task."""
-    _tasks[function.__name__] = function
+    """Register a function as a task. Its name is how other processes find it, so it is unique."""
+    registered = _tasks.setdefault(function.__name__, function)
+    _refuse_second("tasks", registered, function)
     return Task(function)
 
 
@@ -76,6 +79,33 @@ def sweep(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]
         return function
 
     return register
+
+
+def daily(*, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Register a function that runs once a day, at a time such as "03:30" in UTC.
+
+    Where no worker runs at that time, it runs as soon as one does.
+    """
+    moment = time.fromisoformat(at)
+    if moment.tzinfo is not None or len(at) != len("03:30"):
+        raise ValueError(f"{at!r} is not a time such as '03:30'.")
+
+    def register(function: Callable[[], None]) -> Callable[[], None]:
+        for other, _ in _daily:
+            if other.__name__ == function.__name__:
+                _refuse_second("daily tasks", other, function)
+        _daily.append((function, moment))
+        return function
+
+    return register
+
+
+def _refuse_second(kind: str, first: Callable[..., Any], second: Callable[..., Any]) -> None:
+    if (first.__module__, first.__qualname__) != (second.__module__, second.__qualname__):
+        raise ValueError(
+            f"Two {kind} are called {first.__name__}: one in {first.__module__}, one in "
+            f"{second.__module__}. Rename one of them."
+        )
 
 
 def init_app(app: Flask) -> None:
@@ -138,13 +168,19 @@ def work(app: Flask, workers: int = 2) -> None:
 def sweep_all(*, now_even_if_not_due: bool = False) -> None:
     """Run every sweep whose turn has come; one that fails does not keep the others."""
     for function, every in list(_sweeps):
-        if not _take_turn(function.__name__, every) and not now_even_if_not_due:
-            continue
-        try:
+        if _take_turn(function.__name__, every) or now_even_if_not_due:
             with _holding_turn(function.__name__):
-                function()
-        except Exception:
-            log.exception("a sweep failed", extra={"job": function.__name__})
+                _run(function)
+    for function, moment in list(_daily):
+        if _take_daily_turn(function.__name__, moment) or now_even_if_not_due:
+            _run(function)
+
+
+def _run(function: Callable[[], None]) -> None:
+    try:
+        function()
+    except Exception:
+        log.exception("a sweep failed", extra={"job": function.__name__})
 
 
 def _take_turn(name: str, every: timedelta) -> bool:
@@ -155,6 +191,24 @@ def _take_turn(name: str, every: timedelta) -> bool:
         due = or_(SweepTurn.due_at <= at + every / _EARLY, SweepTurn.due_at > at + 2 * every)
         claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
+
+
+def _take_daily_turn(name: str, moment: time) -> bool:
+    """Whoever moves the time to the next day runs it. A new one waits for its first time."""
+    at = now()
+    next_at = at.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
+    next_at += timedelta(days=next_at <= at)
+    with database.writing():
+        if database.insert_if_new(SweepTurn, name=name, due_at=next_at):
+            return False
+        # One that is due later than it can be was given another time of day since.
+        database.execute(
+            update(SweepTurn)
+            .where(SweepTurn.name == name, SweepTurn.due_at > next_at)
+            .values(due_at=next_at)
+        )
+        claim = update(SweepTurn).where(SweepTurn.name == name, SweepTurn.due_at <= at)
+        return database.execute(claim.values(due_at=next_at)) == 1
 
 
 @contextmanager

@@ -64,7 +64,12 @@ def letter(kind: str) -> Callable[[Composer], Composer]:
     """
 
     def register(composer: Composer) -> Composer:
-        _composers[kind] = composer
+        first = _composers.setdefault(kind, composer)
+        if (first.__module__, first.__qualname__) != (composer.__module__, composer.__qualname__):
+            raise ValueError(
+                f"Two letters are called {kind!r}: one in {first.__module__}, one in "
+                f"{composer.__module__}. Rename one of them."
+            )
         return composer
 
     return register

@@ -18,7 +18,7 @@ from saas.declaration import (
     monthly_quota,
     read_brand,
 )
-from tests.harness.sample_product import api, views
+from tests.harness.sample_product import api, tasks, views  # noqa: F401 - tasks register
 from tests.harness.sample_product.catalogue import catalogue
 
 product = Product(

@@ -1,0 +1,98 @@
+"""What is done once a day: at its time, once, and later where no worker was there."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from types import FunctionType
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import func, select
+
+from saas import database, jobs, mail
+from saas.auth import accounts
+from saas.database import db
+from tests.conftest import both_databases
+from tests.harness.sample_product import tasks
+from tests.harness.sample_product.models import Report
+
+EVENING = datetime(2026, 11, 28, 20, 0, tzinfo=UTC)
+NIGHT = datetime(2026, 11, 29, 3, 30, tzinfo=UTC)
+
+
+def write_old_report() -> None:
+    person = accounts.sign_up("ann@example.com")
+    with database.writing() as session:
+        session.add(
+            Report(user_id=person.id, title="Old", written_at=EVENING - timedelta(days=366))
+        )
+
+
+def reports() -> int:
+    count = db.session.scalar(select(func.count()).select_from(Report)) or 0
+    database.end_reading()
+    return count
+
+
+@both_databases
+def test_it_runs_at_its_time_and_once(app: Flask) -> None:
+    with app.app_context():
+        with time_machine.travel(EVENING, tick=False):
+            write_old_report()
+            jobs.sweep_all()
+            assert reports() == 1  # a new task waits for its first time
+        with time_machine.travel(NIGHT, tick=False):
+            jobs.sweep_all()
+            assert reports() == 0
+            write_old_report()
+            jobs.sweep_all()
+            assert reports() == 1
+        with time_machine.travel(NIGHT + timedelta(days=1), tick=False):
+            jobs.sweep_all()
+            assert reports() == 0
+
+
+def test_it_runs_later_where_no_worker_was_there(app: Flask) -> None:
+    with app.app_context():
+        with time_machine.travel(EVENING, tick=False):
+            write_old_report()
+            jobs.sweep_all()
+        with time_machine.travel(NIGHT + timedelta(hours=9), tick=False):
+            jobs.sweep_all()
+            assert reports() == 0
+
+
+@both_databases
+def test_of_several_workers_one_runs_it(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+    monkeypatch.setattr(jobs, "_daily", [(lambda: ran.append(1), NIGHT.time())])
+
+    def look(_: int) -> None:
+        with app.app_context():
+            jobs.sweep_all()
+
+    with time_machine.travel(EVENING, tick=False):
+        look(0)
+    with time_machine.travel(NIGHT, tick=False), ThreadPoolExecutor(4) as pool:
+        list(pool.map(look, range(8)))
+
+    assert ran == [1]
+
+
+@pytest.mark.parametrize("at", ["3:30", "03:30:10", "25:00", "noon", "03:30+01:00"])
+def test_a_time_that_is_none_is_refused(at: str) -> None:
+    with pytest.raises(ValueError, match="03:30|format|hour"):
+        jobs.daily(at=at)
+
+
+def test_a_name_that_is_registered_twice_is_refused() -> None:
+    again = FunctionType(tasks.delete_old_reports.__code__, {"__name__": "elsewhere"})
+
+    with pytest.raises(ValueError, match="Two daily tasks are called delete_old_reports: one in"):
+        jobs.daily(at="04:00")(again)
+    with pytest.raises(ValueError, match="Two letters are called 'welcome': one in saas.billing"):
+        mail.letter("welcome")(again)
+    with pytest.raises(ValueError, match="Two tasks are called deliver: one in saas.mail.outbox"):
+        jobs.task(FunctionType(again.__code__, {"__name__": "elsewhere"}, "deliver"))
