@@ -28,6 +28,18 @@ def copy_project(folder: Path) -> Path:
     return folder
 
 
+def copy_repository(folder: Path) -> Path:
+    """A Git repository with all that is committed here, or about to be; tests included."""
+    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # noqa: S607 - Git, wherever
+    return folder
+
+
 def plain_env(home: Path, **env: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **env}
 

@@ -16,6 +16,7 @@ import pytest
 
 from saas.config import ROOT
 from tests.conftest import CHROMIUM, own_env
+from tests.startup.harness import copy_repository
 
 _THE_PRODUCT_ITSELF = {
     "e2e/conftest.py": "starts what a clone starts",
@@ -69,13 +70,7 @@ def test_only_these_tests_know_the_product_itself() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A copy whose product has nothing of the example."""
-    folder = tmp_path / "project"
-    git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
-    listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    folder = copy_repository(tmp_path / "project")
     product, brand = folder / "product", (folder / "product" / "brand.toml").read_text("utf-8")
     shutil.rmtree(product)
     shutil.copytree(ROOT / "product" / "migrations", product / "migrations")
@@ -85,7 +80,6 @@ def project(tmp_path: Path) -> Path:
     sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
     (product / "brand.toml").write_text(sample.replace("Acme", "Quokka"))
     assert "Quokka" not in brand
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # noqa: S607 - Git, wherever
     return folder
 
 
