@@ -204,11 +204,14 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] |
     return person
 
 
-@click.command("sandbox", context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.command("sandbox", context_settings={"ignore_unknown_options": True})
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @with_appcontext
 def sandbox(options: tuple[str, ...]) -> None:
-    """Serve the stand-ins for Stripe, the mailbox, Google and GitHub: see sandbox/README.md."""
+    """Serve the stand-ins for Stripe, the mailbox, Google and GitHub.
+
+    Options are --port (5001) and --data (sandbox.db); sandbox/README.md says what it plays.
+    """
     command = outside.command()
     os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
