@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -120,7 +121,21 @@ def _not_text(_: UnicodeDecodeError) -> BaseResponse:
 
 def _unexpected(error: Exception) -> BaseResponse:
     _log(error)
+    if current_app.config["SAAS_ENV"] == "development" and not wants_json():
+        return _as_trace(error)
     return _answer(InternalServerError())
+
+
+def _as_trace(error: Exception) -> Response:
+    """Where it broke, for whoever writes the code; in development only."""
+    page = current_app.jinja_env.get_template("errors/trace.html").render(
+        summary="".join(traceback.format_exception_only(error)).strip(),
+        trace="".join(traceback.format_exception(error)),
+        method=request.method,
+        path=logs.without_secrets(request.full_path.rstrip("?")),
+        endpoint=request.endpoint,
+    )
+    return Response(page, 500, headers={"Cache-Control": "no-store"})
 
 
 def _log(error: Exception) -> None:

@@ -1,4 +1,7 @@
-"""Logs: one line of JSON per record, with the id of the request it belongs to."""
+"""Logs: one line of JSON per record, with the id of the request it belongs to.
+
+In development they are for people: a line of text, and traces as Python writes them.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def init_app(app: Flask) -> None:
-    """Give every request an id, and write the log to standard error as JSON."""
+    """Give every request an id, and write the log to standard error."""
     app.before_request(_name_request)
     app.after_request(_tell_request_id)
     logging.getLogger("werkzeug").addFilter(_quiet)
@@ -31,7 +34,8 @@ def init_app(app: Flask) -> None:
     logger.setLevel(logging.INFO)
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(JSONFormatter())
+        in_development = app.config["SAAS_ENV"] == "development"
+        handler.setFormatter(ConsoleFormatter() if in_development else JSONFormatter())
         logger.addHandler(handler)
     app.logger = logger
 
@@ -82,6 +86,17 @@ class JSONFormatter(logging.Formatter):
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True)
+
+
+class ConsoleFormatter(logging.Formatter):
+    """A record for somebody who watches: `07:10:37 info  event handled  outcome=applied`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        extra = {k: v for k in _EXTRA if (v := getattr(record, k, None)) is not None}
+        words = [record.getMessage(), *(f"{name}={value}" for name, value in extra.items())]
+        at = self.formatTime(record, "%H:%M:%S")
+        line = f"{at} {record.levelname.lower():<7} {'  '.join(words)}"
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
 def _name_request() -> None:

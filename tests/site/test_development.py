@@ -1,0 +1,60 @@
+"""While a product is written, errors and logs say what happened; in production the log does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+
+from saas.logs import ConsoleFormatter
+
+
+def broken() -> str:
+    raise LookupError("no <shelf> 7")
+
+
+@pytest.mark.parametrize("environment", ["development", "test"])
+def test_a_page_that_breaks_shows_its_trace_in_development_alone(
+    environment: str, make_app: Callable[..., Flask]
+) -> None:
+    app = make_app(SAAS_ENV=environment, JOBS_URL="sqlite:///jobs.db")
+    app.testing = False
+    app.add_url_rule("/broken", view_func=broken)
+    app.add_url_rule("/api/broken", "api_broken", broken)
+    client = app.test_client()
+
+    page = client.get("/broken")
+    answer = client.get("/api/broken")
+
+    assert page.status_code == answer.status_code == 500
+    shown = environment == "development"
+    assert ("LookupError: no &lt;shelf&gt; 7" in page.text) is shown
+    assert ("test_development.py" in page.text) is shown
+    assert page.headers["Cache-Control"] == "no-store"
+    assert answer.json == {
+        "error": {"code": "internal_error", "message": "Something broke on our side."}
+    }
+
+
+def test_a_line_of_the_development_log_is_for_people() -> None:
+    record = logging.LogRecord("saas", logging.WARNING, "", 0, "event %s", ("handled",), None)
+    record.outcome, record.event_type = "applied", "invoice.paid"
+
+    line = ConsoleFormatter().format(record)
+
+    assert line.endswith(" warning event handled  event_type=invoice.paid  outcome=applied")
+
+
+def test_a_trace_in_the_development_log_keeps_its_lines() -> None:
+    try:
+        broken()
+    except LookupError as error:
+        caught = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("saas", logging.ERROR, "", 0, "broken", (), caught)
+
+    lines = ConsoleFormatter().format(record).splitlines()
+
+    assert lines[0].endswith("error   broken")
+    assert lines[-1] == "LookupError: no <shelf> 7"
