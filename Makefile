@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove lint types migrations css brand bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,9 @@ brand: dev ## after a change of product/brand.toml or its logo: icons, pictures 
 
 brand-current: dev
 	@$(BIN)/python assets/brand.py product --check
+
+upgrade: ## take over the starter's next version; see docs/upgrading.md
+	@$(PYTHON) -E bin/upgrade
 
 bench: dev ## what requests and the sandbox cost, in CPU time and as ratios
 	@$(BIN)/python bench/pages.py

@@ -29,6 +29,8 @@ def describe(error: SQLAlchemyError) -> str:
 
 
 def _hint(path: Path) -> str:
+    if path.parent.is_file():
+        return f": {path.parent} is a file, not a folder"
     if not path.parent.is_dir():
         return f": the folder {path.parent} does not exist"
     return ": it is a folder" if path.is_dir() else ""

@@ -14,7 +14,10 @@ from tests.security.server import Served, served
 from tests.visitor import eventually
 
 EVIL = "evil.example"
-PAGES = ("/", "/pricing", "/terms", "/site.webmanifest", "/robots.txt", "/sitemap.xml")
+PAGES = (
+    "/", "/pricing", "/terms", "/site.webmanifest", "/robots.txt", "/sitemap.xml", "/brand.css",
+    "/api/openapi.json",
+)  # fmt: skip
 FIRST = {
     "SCRIPT_NAME": ("//evil.example/", f"SCRIPT_NAME: //{EVIL}"),
     "Script-Name": ("/", f"Script-Name: //{EVIL}\r\nX-Script-Name: //{EVIL}"),

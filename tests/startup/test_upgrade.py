@@ -1,0 +1,166 @@
+"""`make upgrade` brings the starter's next version into a product, which stays as it is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from saas.config import ROOT
+from tests.conftest import own_env
+from tests.startup.harness import copy_repository
+
+_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+revision, down_revision, branch_labels, depends_on = {id!r}, {after!r}, None, None
+def upgrade():
+    op.create_table({table!r}, sa.Column("id", sa.Integer(), primary_key=True))
+def downgrade():
+    op.drop_table({table!r})
+"""
+
+
+def git(folder: Path, *arguments: str) -> str:
+    author = ["-c", "user.name=Ann", "-c", "user.email=ann@example.com"]
+    command = ["git", "-C", str(folder), *author, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def commit(folder: Path, message: str) -> str:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-q", "-m", message)
+    return git(folder, "rev-parse", "HEAD").strip()
+
+
+def edit(file: Path, before: str, after: str) -> None:
+    text = file.read_text("utf-8")
+    assert before in text, file
+    file.write_text(text.replace(before, after), "utf-8")
+
+
+def add_migration(folder: Path, id: str, after: str, table: str) -> None:
+    folder.joinpath(f"{id}_next.py").write_text(_MIGRATION.format(id=id, after=after, table=table))
+
+
+@pytest.fixture
+def starter(tmp_path: Path) -> Path:
+    folder = copy_repository(tmp_path / "starter")
+    git(folder, "checkout", "-q", "-b", "main")
+    commit(folder, "This version")
+    return folder
+
+
+@pytest.fixture
+def product(starter: Path, tmp_path: Path) -> Path:
+    """A clone in which a builder has changed what is theirs, and nothing else."""
+    folder = tmp_path / "product"
+    git(tmp_path, "clone", "-q", "--origin", "upstream", str(starter), str(folder))
+    own = folder / "product"
+    edit(own / "catalogue.py", 'name="Business"', 'name="Company"')
+    edit(own / "brand.toml", 'name = "Plinth"', 'name = "Zephyr"')
+    (own / "templates" / "site" / "home.html").unlink()
+    add_migration(own / "migrations", "b0b0b0b0b0b0", "a060a84de55e", "product_things")
+    commit(folder, "Our product")
+    return folder
+
+
+def release(starter: Path) -> str:
+    """The next version: a new migration, a change of ours, and changes of the example."""
+    newest = sorted((starter / "migrations" / "versions").glob("0*.py"))[-1].name.partition("_")[0]
+    add_migration(starter / "migrations" / "versions", "0999", newest, "starter_things")
+    edit(starter / "setup.cfg", "version = 0.", "version = 99.")
+    edit(starter / "CHANGELOG.md", "# Changelog\n", "# Changelog\n\n## 99.0.0\n\n- It is faster.\n")
+    edit(starter / "templates" / "site" / "terms.html", "Fair use", "Fair play")
+    edit(starter / "product" / "templates" / "site" / "home.html", "What works", "What is there")
+    edit(starter / "product" / "catalogue.py", "For one person who ships.", "For one.")
+    (starter / "product" / "extra.py").write_text("")
+    return commit(starter, "The next version")
+
+
+def upgrade(product: Path) -> subprocess.CompletedProcess[str]:
+    """Merge alone: the environment of these tests is not to be made anew."""
+    env = own_env(
+        GIT_AUTHOR_NAME="Ann", GIT_AUTHOR_EMAIL="ann@example.com",
+        GIT_COMMITTER_NAME="Ann", GIT_COMMITTER_EMAIL="ann@example.com",
+    )  # fmt: skip
+    command = [sys.executable, "bin/upgrade", "--merge"]
+    return subprocess.run(command, cwd=product, env=env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("found_by", ["tag", "versions file"])
+def test_the_next_version_comes_in_and_the_product_stays(
+    found_by: str, starter: Path, product: Path
+) -> None:
+    new = release(starter)
+    if found_by == "tag":
+        git(starter, "tag", "v99.0.0", new)
+    else:
+        with (starter / "VERSIONS").open("a") as versions:
+            versions.write(f"99.0.0 {new}\n")
+        commit(starter, "Name the version")
+    before = git(product, "rev-parse", "HEAD:product")
+
+    done = upgrade(product)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert git(product, "rev-parse", "HEAD:product") == before
+    assert not (product / "product" / "templates" / "site" / "home.html").exists()
+    assert "Fair play" in (product / "templates" / "site" / "terms.html").read_text()
+    assert git(product, "status", "--porcelain") == ""
+    assert "- It is faster." in done.stdout
+    assert "The first version" not in done.stdout
+
+    flask_db(product, "upgrade")
+    current = flask_db(product, "current")
+    assert {"0999", "b0b0b0b0b0b0"} <= set(current.split())
+    tests = [sys.executable, "-m", "pytest", "product/tests"]
+    assert subprocess.run(tests, cwd=product, env=own_env()).returncode == 0
+
+
+def flask_db(product: Path, *arguments: str) -> str:
+    url = f"sqlite:///{product.parent}/app.db"
+    env = own_env(SAAS_ENV="test", JOBS_URL="inline:", DATABASE_URL=url)
+    command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", *arguments]
+    done = subprocess.run(command, cwd=product, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product: Path) -> None:
+    edit(product / "templates" / "site" / "terms.html", "Fair use", "Be nice")
+    commit(product, "Change the starter's page")
+    git(starter, "tag", "v99.0.0", release(starter))
+
+    done = upgrade(product)
+
+    assert done.returncode == 1
+    assert "conflict:\n  templates/site/terms.html\nResolve them" in done.stderr
+
+
+def test_what_is_not_committed_is_not_touched(starter: Path, product: Path) -> None:
+    edit(product / "product" / "brand.toml", "Zephyr", "Other")
+
+    done = upgrade(product)
+
+    assert done.returncode == 1
+    assert done.stderr == "There are changes that are not committed. Commit or stash them first.\n"
+
+
+def test_a_missing_remote_is_named(product: Path) -> None:
+    git(product, "remote", "rename", "upstream", "origin")
+
+    done = upgrade(product)
+
+    assert "There is no remote upstream." in done.stderr
+    assert "git remote add upstream URL" in done.stderr
+
+
+def test_the_versions_file_names_commits_of_this_repository() -> None:
+    lines = (ROOT / "VERSIONS").read_text("utf-8").splitlines()
+
+    for version, commit_id in (line.split() for line in lines if not line.startswith("#")):
+        assert len(version.split(".")) == 3
+        assert len(commit_id) == 40
