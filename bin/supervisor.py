@@ -7,6 +7,7 @@ processes running when the terminal is closed or it is killed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import queue
 import signal
@@ -14,7 +15,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import FrameType
 
 _GRACE = 5.0  # seconds between SIGTERM and SIGKILL
@@ -28,17 +30,29 @@ class Supervisor:
         self.env = env
         self.lock = lock  # inherited by every process, so that a later run can tell they live
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.replaced: set[int] = set()  # processes that a reload has ended
+        self.reloaded: set[int] = set()  # processes that a reload has started
         self.ended: queue.SimpleQueue[int] = queue.SimpleQueue()  # exit codes
 
-    def run(self, commands: Mapping[str, list[str]]) -> int:
-        """Run the commands until one ends or a signal arrives; return the exit code."""
+    def run(self, commands: Mapping[str, list[str]], watched: Mapping[str, Watch]) -> int:
+        """Run the commands until one ends or a signal arrives; return the exit code.
+
+        Those that are `watched` start again when a file of their folders changes. One that then
+        cannot start, because of a typing error perhaps, waits for the next change.
+        """
         for number in _SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, self._stop)
         guard = self._start_guard()
         width = max(map(len, commands))
         for name, command in commands.items():
-            self._start(name.ljust(width), command, guard)
+            process = self._start(name.ljust(width), command, guard)
+            if name in watched:
+                again = functools.partial(
+                    self._start, name.ljust(width), command, guard, is_reload=True
+                )
+                reload = (watched[name], process, again)
+                threading.Thread(target=self._reload, args=reload, daemon=True).start()
         code = self.ended.get()
         end_groups([process.pid for process in self.processes])
         for process in self.processes:
@@ -62,7 +76,21 @@ class Supervisor:
         os.close(reader)
         return writer
 
-    def _start(self, name: str, command: list[str], guard: int) -> None:
+    def _reload(
+        self,
+        watch: Watch,
+        process: subprocess.Popen[bytes],
+        again: Callable[[], subprocess.Popen[bytes]],
+    ) -> None:
+        while True:
+            watch.wait()
+            self.replaced.add(process.pid)
+            end_groups([process.pid])
+            process = again()
+
+    def _start(
+        self, name: str, command: list[str], guard: int, *, is_reload: bool = False
+    ) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(
             command,
             env=dict(self.env),
@@ -73,9 +101,12 @@ class Supervisor:
             pass_fds=(self.lock,),
         )
         self.processes.append(process)
+        if is_reload:
+            self.reloaded.add(process.pid)
         os.write(guard, f"{process.pid}\n".encode())
         os.write(self.lock, f" {process.pid}".encode())
         threading.Thread(target=self._relay, args=(name, process), daemon=True).start()
+        return process
 
     def _relay(self, name: str, process: subprocess.Popen[bytes]) -> None:
         """Print what a process says, then report that it has ended."""
@@ -85,7 +116,31 @@ class Supervisor:
         except OSError:  # the reader of our own output is gone: a closed terminal, `| head`
             self.ended.put(1)
         code = process.wait()
-        self.ended.put(code if code >= 0 else 128 - code)
+        if process.pid in self.reloaded - self.replaced:
+            print(f"{name} | It has stopped, and starts again after the next change.", flush=True)
+        elif process.pid not in self.replaced:
+            self.ended.put(code if code >= 0 else 128 - code)
+
+
+class Watch:
+    """The Python files of some folders, looked at every second."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.folders = folders
+        self.seen = self._times()
+
+    def wait(self) -> None:
+        """Return once a file was changed, added or removed."""
+        while (now := self._times()) == self.seen:
+            time.sleep(1)
+        self.seen = now
+
+    def _times(self) -> dict[str, float]:
+        times = {}
+        for file in (file for folder in self.folders for file in folder.rglob("*.py")):
+            with contextlib.suppress(OSError):  # it was removed meanwhile
+                times[str(file)] = file.stat().st_mtime
+        return times
 
 
 def end_groups(pids: list[int]) -> None:

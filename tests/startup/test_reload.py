@@ -1,0 +1,38 @@
+"""While somebody works on the code, worker and sandbox start again as the web process does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import free_port
+from tests.startup.harness import READY, Start, copy_project, plain_env
+from tests.visitor import eventually
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ("product/views.py", "is ready."),
+        ("sandbox/saas_sandbox/home.py", "The sandbox is on"),
+    ],
+)
+def test_a_changed_file_starts_its_process_again(
+    changed: str, sentence: str, tmp_path: Path
+) -> None:
+    checkout = copy_project(tmp_path / "checkout")
+    file = checkout / changed
+    good = file.read_text("utf-8")
+    start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
+    start.wait_for(READY)
+    eventually(lambda: start.output.count(sentence) == 1, seconds=30)
+
+    file.write_text(good + "\n")
+    eventually(lambda: start.output.count(sentence) == 2, seconds=60)
+    file.write_text("this is no Python")
+    eventually(lambda: "starts again after the next change" in start.output, seconds=60)
+    file.write_text(good)
+    eventually(lambda: start.output.count(sentence) == 3, seconds=60)
+
+    assert start.end() in (0, 130)
