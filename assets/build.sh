@@ -24,24 +24,39 @@ made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 mode=${1:-}
 
-# build SOURCES ICONS STYLESHEET: from icons.txt and the named CSS file of a folder
+# build STYLES STYLESHEET: compile a file of Tailwind
 build() {
-    node assets/icons.mjs "$(dirname "$1")/icons.txt" > "$made/icons.html"
     node_modules/.bin/tailwindcss --input "$1" --output "$made/plain.css" > "$made/log" 2>&1 ||
         { cat "$made/log" >&2; exit 1; }
     node_modules/.bin/esbuild "$made/plain.css" --minify --log-level=error \
         --outfile="$made/made.css"
-    if [ "$mode" = "--check" ]; then
-        cmp "$made/icons.html" "$2"
-        cmp "$made/made.css" "$3"
-        return
-    fi
-    cmp -s "$made/icons.html" "$2" || cp "$made/icons.html" "$2"
-    cp "$made/made.css" "$3"
-    echo "$3: $(wc -c < "$3" | tr -d ' ') bytes, $(gzip -9 -c "$3" | wc -c | tr -d ' ') compressed."
+    put "$made/made.css" "$2"
+    [ "$mode" = "--check" ] ||
+        echo "$2: $(wc -c < "$2" | tr -d ' ') bytes, $(gzip -9 -c "$2" | wc -c | tr -d ' ') compressed."
 }
 
-build assets/app.css templates/macros/icons.html saas/static/css/app.css
-build sandbox/assets/sandbox.css sandbox/saas_sandbox/templates/icons.html \
-    sandbox/saas_sandbox/static/sandbox.css
+# draw MACROS LIST...: the macro with the icons of all lists
+draw() {
+    macros=$1
+    shift
+    node assets/icons.mjs "$@" > "$made/icons.html"
+    put "$made/icons.html" "$macros"
+}
+
+put() {
+    if [ "$mode" = "--check" ]; then
+        cmp "$1" "$2" || { echo "$2 is not current. Run: make css" >&2; exit 1; }
+    else
+        mkdir -p "$(dirname "$2")"
+        cmp -s "$1" "$2" || cp "$1" "$2"
+    fi
+}
+
+draw templates/macros/icons.html assets/icons.txt
+build assets/app.css saas/static/css/app.css
+draw sandbox/saas_sandbox/templates/icons.html sandbox/assets/icons.txt
+build sandbox/assets/sandbox.css sandbox/saas_sandbox/static/sandbox.css
+# The product's own, which replace the starter's by their paths.
+build assets/product.css product/static/css/app.css
+[ ! -f product/icons.txt ] || draw product/templates/macros/icons.html assets/icons.txt product/icons.txt
 [ "$mode" != "--check" ] || echo "The compiled CSS and the icons are current."

@@ -1,7 +1,10 @@
-// Prints the Jinja macro with the icons that a list names, taken from lucide-static.
+// Prints the Jinja macro with the icons that lists name, taken from lucide-static.
 import { readFileSync } from "node:fs";
 
-const names = readFileSync(process.argv[2], "utf8").split("\n").filter(Boolean).sort();
+const lists = process.argv.slice(2);
+const names = [...new Set(lists.flatMap((list) => readFileSync(list, "utf8").split("\n")))]
+  .filter(Boolean)
+  .sort();
 
 const shapes = names.map((name) => {
   const svg = readFileSync(`node_modules/lucide-static/icons/${name}.svg`, "utf8");
@@ -9,7 +12,7 @@ const shapes = names.map((name) => {
   return `  "${name}": '${inside.replace(/\s*\n\s*/g, "").replaceAll(" />", "/>")}',`;
 });
 
-console.log(`{#- Made by assets/build.sh from ${process.argv[2]}. Icons: lucide, ISC license. -#}
+console.log(`{#- Made by assets/build.sh from ${lists.join(" and ")}. Icons: lucide, ISC license. -#}
 {%- set shapes = {
 ${shapes.join("\n")}
 } -%}

@@ -30,6 +30,8 @@ class Supervisor:
         self.env = env
         self.lock = lock  # inherited by every process, so that a later run can tell they live
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.lock_of_processes = threading.Lock()
+        self.is_ending = False
         self.replaced: set[int] = set()  # processes that a reload has ended
         self.reloaded: set[int] = set()  # processes that a reload has started
         self.ended: queue.SimpleQueue[int] = queue.SimpleQueue()  # exit codes
@@ -51,9 +53,11 @@ class Supervisor:
                 again = functools.partial(
                     self._start, name.ljust(width), command, guard, is_reload=True
                 )
-                reload = (watched[name], process, again)
+                reload = (watched[name], process, again, guard)
                 threading.Thread(target=self._reload, args=reload, daemon=True).start()
         code = self.ended.get()
+        with self.lock_of_processes:  # a reload under way starts nothing any more
+            self.is_ending = True
         end_groups([process.pid for process in self.processes])
         for process in self.processes:
             process.wait()
@@ -81,12 +85,20 @@ class Supervisor:
         watch: Watch,
         process: subprocess.Popen[bytes],
         again: Callable[[], subprocess.Popen[bytes]],
+        guard: int,
     ) -> None:
         while True:
             watch.wait()
             self.replaced.add(process.pid)
-            end_groups([process.pid])
-            process = again()
+            if process.poll() is None:
+                end_groups([process.pid])
+            process.wait()
+            with self.lock_of_processes:
+                if self.is_ending:
+                    return
+                self.processes.remove(process)
+                os.write(guard, f"-{process.pid}\n".encode())
+                process = again()
 
     def _start(
         self, name: str, command: list[str], guard: int, *, is_reload: bool = False
@@ -168,7 +180,10 @@ def _lives(pid: int) -> bool:
 
 def guard() -> None:
     """Wait for the end of the supervisor, and end what it has left running."""
-    end_groups([int(line) for line in sys.stdin])
+    pids: set[int] = set()
+    for line in sys.stdin:  # -7 says that 7 has ended
+        pids = pids - {-int(line)} if line.startswith("-") else pids | {int(line)}
+    end_groups(list(pids))
 
 
 if __name__ == "__main__":

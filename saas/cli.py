@@ -210,9 +210,10 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] |
 def sandbox(options: tuple[str, ...]) -> None:
     """Serve the stand-ins for Stripe, the mailbox, Google and GitHub.
 
-    Options are --port (5001) and --data (sandbox.db); sandbox/README.md says what it plays.
+    Options are --port (5001) and --data (instance/sandbox.db). See sandbox/README.md.
     """
-    command = outside.command()
+    data = Path(current_app.instance_path) / "sandbox.db"
+    command = [*outside.command(), "--data", str(data)]  # of two, the later one counts
     os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -161,10 +161,19 @@ def _as_json(error: HTTPException) -> Response:
         "message": error.description if isinstance(error, Problem) else _words(error)[0] + ".",
     }
     if isinstance(error, Problem) and error.fields:
-        problem["fields"] = {name: list(said) for name, said in error.fields.items()}
+        problem["fields"] = dict(_flat(error.fields))
     answer = jsonify(error=problem)
     answer.status_code = code
     return answer
+
+
+def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
+    """Messages by field; those of nested ones under `links.0.url`, as marshmallow nests them."""
+    for name, said in messages.items():
+        if isinstance(said, Mapping):
+            yield from _flat(said, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", [said] if isinstance(said, str) else [str(m) for m in said]
 
 
 def _slug(error: HTTPException) -> str:

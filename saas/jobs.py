@@ -75,6 +75,7 @@ def sweep(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]
     """Register a function that looks every so many minutes for what was left behind."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
+        _refuse_second_turn(function)
         _sweeps.append((function, timedelta(minutes=minutes)))
         return function
 
@@ -91,13 +92,18 @@ def daily(*, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
         raise ValueError(f"{at!r} is not a time such as '03:30'.")
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
-        for other, _ in _daily:
-            if other.__name__ == function.__name__:
-                _refuse_second("daily tasks", other, function)
+        _refuse_second_turn(function)
         _daily.append((function, moment))
         return function
 
     return register
+
+
+def _refuse_second_turn(function: Callable[[], None]) -> None:
+    """Sweeps and daily tasks take turns by their names, so each has its own."""
+    for other, _ in (*_sweeps, *_daily):
+        if other.__name__ == function.__name__:
+            _refuse_second("sweeps or daily tasks", other, function)
 
 
 def _refuse_second(kind: str, first: Callable[..., Any], second: Callable[..., Any]) -> None:

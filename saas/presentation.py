@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -158,7 +159,7 @@ def _folder_of(name: str) -> Path:
     folders: tuple[Path, ...] = current_app.config["STATIC_FOLDERS"]
     for folder in folders[:-1]:
         path = safe_join(str(folder), name)
-        if path is not None and Path(path).is_file():
+        if path is not None and os.path.isfile(path):  # noqa: PTH113 - False for too long a name
             return folder
     return folders[-1]
 

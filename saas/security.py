@@ -24,6 +24,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LONGEST_PATH = 1000  # characters of a path to go on to, as it stands in a query
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
 _WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
 _STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
@@ -114,7 +115,10 @@ class Request(FlaskRequest):
         try:
             value = super().get_json(*args, **kwargs)
             # Half a surrogate pair is valid JSON, and no database stores it.
-            json.dumps(value, ensure_ascii=False).encode()
+            written = json.dumps(value, ensure_ascii=False)
+            written.encode()
+            if _NUL.search(written):  # neither does PostgreSQL store this
+                abort(400)
         except (RecursionError, UnicodeEncodeError):  # nested 100,000 deep
             abort(400)
         return value if value is None or isinstance(value, dict) else abort(400)
@@ -134,6 +138,8 @@ class Form(FlaskForm):
 
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
+            if any("\0" in value for values in request.form.listvalues() for value in values):
+                abort(400)  # no browser sends it, and PostgreSQL does not store it
             return None if request.is_json else super().wrap_formdata(form, formdata)
 
 

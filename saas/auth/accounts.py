@@ -152,7 +152,7 @@ def is_empty(person: User) -> bool:
     """Whether an account holds nothing but its address, its name, and the ways to sign in."""
     if person.is_admin or person.stripe_customer_id or person.trial_used_at:
         return False
-    ways_in = {each.__tablename__ for each in (Session, StartedSignIn, Identity, Passkey)}
+    ways_in = {each.__tablename__ for each in (Session, StartedSignIn, Identity, Passkey, ApiToken)}
     references = (
         key.parent
         for table in db.metadata.tables.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty environment with the sandbox alone, and what its tests need."""
     folder = tmp_path_factory.mktemp("alone")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    install = [str(folder / "bin" / "pip"), "install", "--quiet", f"{ROOT / 'sandbox'}[test]"]
+    source = folder / "source"  # building leaves files behind
+    shutil.copytree(ROOT / "sandbox", source)
+    install = [str(folder / "bin" / "pip"), "install", "--quiet", f"{source}[test]"]
     done = subprocess.run(install, cwd=folder, capture_output=True, text=True)
     if "No matching distribution" in done.stderr or "ConnectionError" in done.stderr:
         pytest.skip("packages cannot be downloaded here")

@@ -59,6 +59,7 @@ def product(starter: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "product"
     git(tmp_path, "clone", "-q", "--origin", "upstream", str(starter), str(folder))
     own = folder / "product"
+    git(folder, "tag", "v100.0.0")  # the product's own version
     edit(own / "catalogue.py", 'name="Business"', 'name="Company"')
     edit(own / "brand.toml", 'name = "Plinth"', 'name = "Zephyr"')
     (own / "templates" / "site" / "home.html").unlink()
@@ -138,6 +139,7 @@ def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product:
 
     assert done.returncode == 1
     assert "conflict:\n  templates/site/terms.html\nResolve them" in done.stderr
+    assert "- It is faster." in done.stdout  # the notes come all the same
 
 
 def test_what_is_not_committed_is_not_touched(starter: Path, product: Path) -> None:

@@ -1,1 +1,0 @@
-"""Stripe, as far as a subscription business needs it: API, lifecycle, events and hosted pages."""
