@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, current_app, jsonify, request
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from werkzeug.exceptions import (
     BadHost,
@@ -80,6 +80,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _answer)
     for kind in (OperationalError, InterfaceError, NoConnectionLeft):
         app.register_error_handler(kind, _database_away)
+    app.register_error_handler(DataError, _not_storable)
     app.register_error_handler(UnicodeDecodeError, _not_text)
     app.register_error_handler(Exception, _unexpected)
     app.after_request(_bound_redirect)
@@ -112,6 +113,12 @@ def _database_away(error: SQLAlchemyError) -> BaseResponse:
     """The database refused, hung or is full: 503, because trying again later will help."""
     _log(error)
     return _answer(ServiceUnavailable())
+
+
+def _not_storable(error: DataError) -> BaseResponse:
+    """A value that a column does not take, such as a NUL in a text: what was sent is at fault."""
+    _log(error)
+    return _answer(BadRequest())
 
 
 def _not_text(_: UnicodeDecodeError) -> BaseResponse:

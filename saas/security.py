@@ -138,8 +138,6 @@ class Form(FlaskForm):
 
     class Meta(FlaskForm.Meta):
         def wrap_formdata(self, form: FlaskForm, formdata: Any) -> Any:
-            if any("\0" in value for values in request.form.listvalues() for value in values):
-                abort(400)  # no browser sends it, and PostgreSQL does not store it
             return None if request.is_json else super().wrap_formdata(form, formdata)
 
 

@@ -239,3 +239,17 @@ def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
     answer = ann.request("POST", "/api/reports", json={"title": "First"})
 
     assert answer.status_code == 401
+
+
+@both_databases
+def test_what_no_database_stores_is_a_bad_request(shop: Shop, ann: Visitor) -> None:
+    with shop.app.app_context():
+        person = stripe_side.subscriber(shop, "ann@example.com")[0]
+        _, token = api_tokens.create(person, "x", ["reports:write"], None)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    answer = requests.post(
+        f"{shop.url}/api/reports", json={"title": "a\0b"}, headers=headers, timeout=30
+    )
+
+    assert answer.status_code == 400
