@@ -17,8 +17,8 @@ run: base ## start everything on this machine (PORT=8000 for another port)
 serve: base ## the same under gunicorn with two workers
 	@$(BIN)/python -E bin/start --serve
 
-test: dev ## run the tests
-	@$(BIN)/python -m pytest -n 2
+test: dev ## run the starter's tests, on SQLite and without the long ones
+	@$(BIN)/python -m pytest -n 2 -m "not thorough and not postgres and not browser"
 
 test-product: dev ## run the tests of product/
 	@$(BIN)/python -m pytest product/tests || [ $$? -eq 5 ]  # 5: there is none yet

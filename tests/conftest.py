@@ -51,6 +51,25 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# What takes long, and seldom finds what the others do not: crashes at every step, all orders of
+# events, random lives, faults, whole starts. `make test` leaves it to `make check`.
+_THOROUGH = (
+    "billing/crashes", "billing/test_orders.py", "billing/test_lives.py", "billing/test_races.py",
+    "billing/test_deadlines.py", "e2e", "jobs/test_workers.py", "security/test_api.py",
+    "security/test_behind_nginx.py", "security/test_clocks.py", "security/test_faults.py",
+    "security/test_fuzz.py", "security/test_served.py", "startup",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            name = str(item.path.relative_to(here))
+            if name.startswith(_THOROUGH):
+                item.add_marker("thorough")
+
+
 def settings(product: str = PRODUCT, /, **changes: str) -> dict[str, Any]:
     """The configuration of a test application, from the environment that it would have."""
     env = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}

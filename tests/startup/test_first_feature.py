@@ -31,6 +31,9 @@ def run(project: Path, *command: str, **options: str) -> None:
 
 def test_the_document_makes_a_feature_that_works(project: Path) -> None:
     document = (ROOT / "docs" / "first-feature.md").read_text("utf-8")
+    declaration = (project / "product" / "__init__.py").read_text("utf-8")
+    if "from product import content, navigation, views" not in declaration:
+        pytest.skip("the document begins at the example, which is not here")
     python, flask = sys.executable, [sys.executable, "-m", "flask", "--app", "wsgi"]
     run(project, *flask, "db", "upgrade")
 

@@ -14,7 +14,7 @@ from tests.visitor import eventually
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ("product/views.py", "is ready."),
+        ("product/catalogue.py", "is ready."),
         ("sandbox/saas_sandbox/home.py", "The sandbox is on"),
     ],
 )
