@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from flask import Flask
 
 from saas import create_app
 from saas.auth import accounts, sessions
+from saas.config import ROOT
 from saas.declaration import ProductError
 from tests.conftest import settings
 
@@ -134,3 +136,13 @@ def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
 def test_a_missing_package_is_named_at_the_start() -> None:
     with pytest.raises(ProductError, match="There is no package no_such_product"):
         create_app(settings(), product="no_such_product")
+
+
+def test_no_name_of_a_layout_hides_a_variable_of_a_page() -> None:
+    for layout in (ROOT / "templates" / "layout").glob("*.html"):
+        source = re.sub(r"\{#.*?#\}", "", layout.read_text("utf-8"), flags=re.S)
+        names = re.findall(r"\{%-?\s*(?:set|macro|for) (\w+)", source)
+        for imported in re.findall(r"\bimport (.*?)\s*-?%\}", source):
+            names += [name.split(" as ")[-1].strip() for name in imported.split(",")]
+
+        assert [name for name in names if not name.startswith("_")] == [], layout.name
