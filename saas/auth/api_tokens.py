@@ -16,7 +16,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select, update
 
-from saas import database
+from saas import database, mail
 from saas.auth.accounts import NotPossible
 from saas.auth.models import ApiToken, User
 from saas.database import db, now
@@ -49,6 +49,8 @@ def create(
         if (session.scalar(count) or 0) >= MAX_TOKENS:
             raise NotPossible(f"You can have {MAX_TOKENS} tokens. Revoke one first.")
         session.add(row)
+        session.flush()
+        mail.promise("api_token", row.id)
     return row, token
 
 

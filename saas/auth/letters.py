@@ -8,7 +8,7 @@ from flask import current_app
 
 from saas import mail, security
 from saas.auth import accounts, addresses, links
-from saas.auth.models import EmailChange, SignInLink, User
+from saas.auth.models import ApiToken, EmailChange, SignInLink, User
 from saas.auth.refusals import NAMES
 from saas.database import db, now
 from saas.mail.transports import compose
@@ -76,6 +76,19 @@ def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Le
     return _way_in(to or person.email, way, change) if person else None
 
 
+@mail.letter("api_token")
+def api_token(token_id: uuid.UUID) -> mail.Letter | None:
+    """To the owner of an account: a program can act for them now. None where it is revoked."""
+    row = db.session.get(ApiToken, token_id)
+    return _api_token(row.user.email, row.name) if row else None
+
+
+@mail.sample("api_token")
+def api_token_sample() -> mail.Letter:
+    """What the owner of a new token reads."""
+    return _api_token("ada@example.com", "Nightly job")
+
+
 @mail.sample("email_change")
 def email_change_sample() -> mail.Letter:
     """A link that confirms nothing."""
@@ -129,6 +142,11 @@ def _way_in(to: str, way: str, change: str) -> mail.Letter:
     is_added = change == "added"
     url = security.public_url("users.settings")
     return compose(to, subject, "way_in", called=called, is_added=is_added, url=url)
+
+
+def _api_token(to: str, name: str) -> mail.Letter:
+    url = security.public_url("users.tokens")
+    return compose(to, f"New API token at {_name()}", "api_token", name=name, url=url)
 
 
 def _name() -> str:

@@ -17,7 +17,7 @@ from saas.auth.models import ApiToken
 from saas.database import db, now
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases
-from tests.visitor import Page, Visitor
+from tests.visitor import Page, Visitor, eventually
 
 PAGE = "/dashboard/settings/tokens"
 
@@ -59,6 +59,17 @@ def test_a_token_is_shown_once_and_reads_its_owner(shop: Shop, ann: Visitor) -> 
     assert "read your profile and subscription" in listed.text
     assert "Last used on" in listed.text
     assert token not in ann.request("GET", "/dashboard/settings/export").text
+
+
+def test_the_owner_is_told_of_a_new_token(ann: Visitor) -> None:
+    create(ann, name="Nightly <job>")
+
+    (mail,) = eventually(
+        lambda: [mail for mail in ann.mails_to("ann@example.com") if "API token" in mail["subject"]]
+    )
+    assert mail["subject"] == "New API token at Acme"
+    assert '"Nightly <job>"' in mail["text"]
+    assert "pat_" not in mail["text"] + mail["html"]
 
 
 def test_a_revoked_token_is_refused_at_once(shop: Shop, ann: Visitor) -> None:
