@@ -203,9 +203,7 @@ def test_there_is_no_sandbox_in_production() -> None:
     assert "No such command 'sandbox'" in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command", ["check", "seed", "worker", "sandbox", "users", "billing", "og"]
-)
+@pytest.mark.parametrize("command", ["check", "seed", "worker", "sandbox", "users", "billing"])
 def test_every_command_explains_itself(command: str, runner: Any) -> None:
     result = runner.invoke(args=[command, "--help"])
 

@@ -32,8 +32,9 @@ for path in ("/", "/pricing", "/terms", "/privacy", "/login", "/brand.css", "/si
     print(client.get(path).text)
 for line in runner.invoke(args=["mail", "preview"]).output.splitlines():
     print(runner.invoke(args=["mail", "preview", line.split()[0]]).output)
-for path in ("/api/og?heading=x", "/api/og?heading=x&mode=dark", "/static/icons/touch.png",
-             "/favicon.ico"):
+cards = ["/api/og?heading=x", "/api/og?heading=x&mode=dark"]
+has_cards = "og.card" in app.view_functions
+for path in [*(cards if has_cards else []), "/static/icons/touch.png", "/favicon.ico"]:
     picture = Image.open(io.BytesIO(client.get(path).data)).convert("RGB")
     for _, color in picture.getcolors(2**24):
         print("#%02x%02x%02x" % color)

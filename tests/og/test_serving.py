@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from flask import Flask
 from PIL import Image
+from werkzeug.test import create_environ, run_wsgi_app
 
 from saas.og import links, schemas, studio
 from saas.og.card import Card
@@ -98,3 +99,26 @@ def test_no_query_gives_a_server_error(query: str, app: Flask) -> None:
 
 def _query(address: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(address).query)
+
+
+def test_other_sites_may_show_cards(app: Flask) -> None:
+    answer = app.test_client().get("/api/og?heading=Hello")
+
+    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+
+
+def test_bytes_that_are_no_text_are_400(app: Flask) -> None:
+    """As gunicorn hands them on: raw, where percent signs would make them harmless."""
+    environ = create_environ("/api/og")
+    environ["QUERY_STRING"] = "heading=\xff\xfe"
+
+    _, status, _ = run_wsgi_app(app, environ)
+
+    assert status.startswith("400")
+
+
+def test_the_command_explains_itself(app: Flask) -> None:
+    result = app.test_cli_runner().invoke(args=["og", "--help"])
+
+    assert result.exit_code == 0
+    assert "Share cards." in result.output

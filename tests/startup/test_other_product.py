@@ -35,7 +35,7 @@ _THE_PRODUCT_ITSELF = {
 _CATALOGUE = """
 from saas.plans import Catalogue, Plan
 
-def plan(id, rank, monthly, yearly):
+def plan(id: str, rank: int, monthly: int | None, yearly: int | None) -> Plan:
     return Plan(id, id.title(), f"The {id} plan.", rank, ("Some of it",), monthly=monthly,
                 yearly=yearly)
 
@@ -71,8 +71,12 @@ def test_only_these_tests_know_the_product_itself() -> None:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy whose product has nothing of the example."""
-    folder = copy_repository(tmp_path / "project")
+    return without_example(tmp_path / "project")
+
+
+def without_example(folder: Path) -> Path:
+    """A copy of the repository whose product has nothing of the example."""
+    copy_repository(folder)
     product, brand = folder / "product", (folder / "product" / "brand.toml").read_text("utf-8")
     shutil.rmtree(product)
     shutil.copytree(ROOT / "product" / "migrations", product / "migrations")
