@@ -121,4 +121,4 @@ def test_the_command_explains_itself(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["og", "--help"])
 
     assert result.exit_code == 0
-    assert "Share cards." in result.output
+    assert "render" in result.output
