@@ -165,9 +165,37 @@ def test_a_missing_remote_is_named(product: Path) -> None:
     assert "git remote add upstream URL" in done.stderr
 
 
-def test_the_versions_file_names_commits_of_this_repository() -> None:
+def named_versions() -> dict[str, str]:
     lines = (ROOT / "VERSIONS").read_text("utf-8").splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
 
-    for version, commit_id in (line.split() for line in lines if not line.startswith("#")):
+
+def test_a_product_begun_on_the_last_version_comes_to_this_state(tmp_path: Path) -> None:
+    """From this repository's own history, where the copy has it."""
+    begun = list(named_versions().values())[-1]
+    known = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", begun, "HEAD"]
+    if subprocess.run(known, capture_output=True).returncode:
+        pytest.skip("this copy lacks the history of the last version")
+    starter, product = tmp_path / "starter", tmp_path / "product"
+    git(tmp_path, "clone", "-q", str(ROOT), str(starter))
+    git(starter, "commit", "-q", "--allow-empty", "-m", "What is here now")
+    git(starter, "tag", "v99.0.0")
+    git(tmp_path, "clone", "-q", "--origin", "upstream", str(starter), str(product))
+    git(product, "checkout", "-q", "-b", "ours", begun)
+    append(product / "product" / "catalogue.py", "# ours")
+    add_migration(product / "product" / "migrations", "b0b0b0b0b0b0", "a060a84de55e", "our_things")
+    commit(product, "Our product")
+    before = git(product, "rev-parse", "HEAD:product")
+
+    done = upgrade(product)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert git(product, "rev-parse", "HEAD:product") == before
+    flask_db(product, "upgrade")
+    assert "b0b0b0b0b0b0" in flask_db(product, "current")
+
+
+def test_the_versions_file_names_commits_of_this_repository() -> None:
+    for version, commit_id in named_versions().items():
         assert len(version.split(".")) == 3
         assert len(commit_id) == 40
