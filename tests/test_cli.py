@@ -121,7 +121,7 @@ def test_a_database_file_that_cannot_be_used_is_told_with_its_cause(
     causes = {
         "notes.txt": f"the file {tmp_path}/notes.txt is not an SQLite database",
         "folder": f"the file {tmp_path}/folder cannot be opened: it is a folder",
-        "notes.txt/app.db": f"the folder {tmp_path}/notes.txt does not exist",
+        "notes.txt/app.db": f"{tmp_path}/notes.txt is a file, not a folder",
     }
 
     for name, cause in causes.items():
