@@ -21,7 +21,7 @@ test: dev ## run the starter's tests, on SQLite and without the long ones
 	@$(BIN)/python -m pytest -n 2 -m "not thorough and not postgres and not browser"
 
 test-product: dev ## run the tests of product/
-	@$(BIN)/python -m pytest product/tests || [ $$? -eq 5 ]  # 5: there is none yet
+	@$(BIN)/python -m pytest product/tests || [ $$? -eq 5 ]  # 5: no tests yet
 
 test-sandbox: dev ## run the tests of the sandbox
 	@$(BIN)/python -m pytest -n 2 sandbox/tests

@@ -1,6 +1,7 @@
 """Settings: a pure function of the environment that reports every error at once.
 
-This is the only module that reads `os.environ`. Nothing secret has a default that could be
+This is the only module of the application that reads `os.environ`; `wsgi.py` and
+`gunicorn.conf.py` look at what concerns the server. Nothing secret has a default that could be
 guessed: `make run` writes random values to `instance/.env`, which is what makes several processes
 agree with each other.
 """
@@ -27,7 +28,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from saas import hosts
-from saas.declaration import Brand, Product
+from saas.declaration import Brand, Product, check_printable
 from saas.plans import Catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,11 +219,6 @@ def _from(settings: Mapping[str, Any], brand: Brand, host: str) -> str:
     return _mailbox(name, _ascii_email(email) or email)
 
 
-def _printable(value: str) -> None:
-    if not value.isprintable() or "=?" in value:
-        raise ValidationError("must have no line breaks, control characters or encoded words (=?).")
-
-
 def _token(value: str) -> None:
     """Keys travel in headers of HTTP."""
     if not (value.isascii() and value.isprintable()) or " " in value:
@@ -379,7 +375,7 @@ class EnvironmentSchema(Schema):
     GITHUB_CLIENT_SECRET = _optional(_token)
     RESEND_API_KEY = _optional(_starts_with("re_"), _token)
     SMTP_URL = _optional(_smtp_url)
-    EMAIL_FROM = _optional(_printable, _sender)
+    EMAIL_FROM = _optional(check_printable, _sender)
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
@@ -407,7 +403,7 @@ class EnvironmentSchema(Schema):
         env = {name: value for name, value in env.items() if value}
         if _plays_stripe(env):
             for name in self.fields:
-                if name.startswith("STRIPE_") and name not in _OURS_AT_STRIPE:
+                if name.startswith("STRIPE_") and name not in _STRIPE_OPTIONS:
                     env[name] = env.get(f"SANDBOX_{name}", "")
             env = {name: value for name, value in env.items() if value}
         if "APP_URL" in env:
@@ -429,8 +425,8 @@ class EnvironmentSchema(Schema):
         return data
 
 
-# What says how Stripe is used; the other variables of Stripe are keys and ids that it gave.
-_OURS_AT_STRIPE = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
+# How Stripe is used; the other variables of Stripe are keys and ids, which the sandbox has too.
+_STRIPE_OPTIONS = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
 
 
 def environment_schema(catalogue: Catalogue) -> type[Schema]:

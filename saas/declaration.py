@@ -6,14 +6,14 @@ The package of the product (`product/` by default) holds one object, `product = 
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint
+from marshmallow import Schema, ValidationError, fields, post_load, validate
 
 from saas.plans import Catalogue, Plan
 
@@ -142,38 +142,86 @@ def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:
 
 
 def read_brand(path: Path) -> Brand:
-    """Read `brand.toml`. Raises `ProductError` with the entry that is missing or wrong."""
+    """Read `brand.toml`. Raises `ProductError` with every entry that is missing or wrong."""
     try:
-        read = tomllib.loads(path.read_text("utf-8"))
+        loaded: Brand = _BrandSchema().load(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProductError(f"{path.name} cannot be read: {error}.") from None
-    brand = _Table(read, path.name)
-    colors = brand.table("colors")
-    found = Brand(
-        name=brand.line("name", longest=40),
-        tagline=brand.line("tagline"),
-        company=brand.line("company"),
-        support_email=brand.line("support_email"),
-        gradient=colors.pair("gradient"),
-        light=_colors(colors.table("light")),
-        dark=_colors(colors.table("dark")),
+    except ValidationError as error:
+        raise ProductError("\n".join(_sentences(path.name, error.messages_dict))) from None
+    return loaded
+
+
+def _sentences(where: str, messages: Any) -> Iterator[str]:
+    """A line for each entry, such as `brand.toml: colors: light: accent: must be a color…`."""
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            yield from _sentences(f"{where}: {name}", inner)
+    else:
+        yield f"{where}: {' '.join(messages)}"
+
+
+def check_printable(value: str) -> None:
+    """Refuse what would be more than its text in a mail header."""
+    if not value.isprintable() or "=?" in value:
+        raise ValidationError("must have no line breaks, control characters or encoded words (=?).")
+
+
+def _line(longest: int = 200, shortest: int = 0) -> fields.String:
+    """One line of text, as it fits a mail header and a heading."""
+    return fields.String(
+        required=True,
+        validate=[
+            validate.Length(shortest, longest, error="must have {min} to {max} characters."),
+            check_printable,
+        ],
     )
-    if not found.name:
-        raise ProductError(f"{path.name}: name is empty.")
-    return found
 
 
-def _colors(table: _Table) -> Colors:
-    button = table.pair("button")
-    for color in button:
+def _color() -> fields.String:
+    error = "must be a color such as #6366f1."
+    return fields.String(required=True, validate=validate.Regexp(r"#[0-9a-f]{6}\Z", error=error))
+
+
+def _readable(colors: tuple[str, str]) -> None:
+    for color in colors:
         if contrast(color, "#ffffff") < _READABLE:
-            raise ProductError(
-                f"{table.where('button')} has {color}, on which white text cannot be read well: "
-                f"choose a darker one (its contrast is {contrast(color, '#ffffff'):.1f}, and "
-                f"{_READABLE} is needed)."
+            raise ValidationError(
+                f"White text on {color} is hard to read: its contrast is "
+                f"{contrast(color, '#ffffff'):.1f}, and {_READABLE} is needed."
             )
-    singles = ("background", "text", "accent", "highlight", "highlight_text", "focus")
-    return Colors(button=button, **{name: table.color(name) for name in singles})
+
+
+class _ColorsSchema(Schema):
+    background = _color()
+    text = _color()
+    accent = _color()
+    button = fields.Tuple((_color(), _color()), required=True, validate=_readable)
+    highlight = _color()
+    highlight_text = _color()
+    focus = _color()
+
+    @post_load
+    def _make(self, values: dict[str, Any], **_: Any) -> Colors:
+        return Colors(**values)
+
+
+class _AllColorsSchema(Schema):
+    gradient = fields.Tuple((_color(), _color()), required=True)
+    light = fields.Nested(_ColorsSchema, required=True)
+    dark = fields.Nested(_ColorsSchema, required=True)
+
+
+class _BrandSchema(Schema):
+    name = _line(40, 1)
+    tagline = _line()
+    company = _line()
+    support_email = _line()
+    colors = fields.Nested(_AllColorsSchema, required=True)
+
+    @post_load
+    def _make(self, values: dict[str, Any], **_: Any) -> Brand:
+        return Brand(**values.pop("colors"), **values)
 
 
 _READABLE = 4.5  # https://www.w3.org/TR/WCAG22/#contrast-minimum
@@ -193,45 +241,3 @@ def _luminance(color: str) -> float:
     shares = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
     red, green, blue = (s / 12.92 if s <= 0.04045 else ((s + 0.055) / 1.055) ** 2.4 for s in shares)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-class _Table:
-    """A table of a TOML file whose entries are named in errors."""
-
-    def __init__(self, values: Mapping[str, Any], name: str) -> None:
-        self._values, self._name = values, name
-
-    def where(self, key: str) -> str:
-        return f"{self._name}: {key}"
-
-    def table(self, key: str) -> _Table:
-        values = self._values.get(key)
-        if not isinstance(values, dict):
-            raise ProductError(f"{self.where(key)} is missing: it is a table.")
-        return _Table(values, f"{self._name}: {key}")
-
-    def line(self, key: str, longest: int = 200) -> str:
-        value = self._values.get(key)
-        is_line = isinstance(value, str) and value.isprintable() and "=?" not in value
-        if not isinstance(value, str) or not is_line or len(value) > longest:
-            raise ProductError(
-                f"{self.where(key)} must be one line of up to {longest} characters, without "
-                "encoded words (=?)."
-            )
-        return value
-
-    def color(self, key: str) -> str:
-        return self._checked(key, self._values.get(key))
-
-    def pair(self, key: str) -> tuple[str, str]:
-        value = self._values.get(key)
-        if not isinstance(value, list) or len(value) != 2:
-            raise ProductError(f"{self.where(key)} must be two colours, from left to right.")
-        return self._checked(key, value[0]), self._checked(key, value[1])
-
-    def _checked(self, key: str, value: object) -> str:
-        if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-f]{6}", value):
-            raise ProductError(
-                f"{self.where(key)} must be a colour such as #6366f1, not {value!r}."
-            )
-        return value

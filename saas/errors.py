@@ -134,7 +134,7 @@ def _unexpected(error: Exception) -> BaseResponse:
 
 
 def _as_trace(error: Exception) -> Response:
-    """Where it broke, for whoever writes the code; in development only."""
+    """Return a page with the traceback. In development only."""
     page = current_app.jinja_env.get_template("errors/trace.html").render(
         summary="".join(traceback.format_exception_only(error)).strip(),
         trace="".join(traceback.format_exception(error)),

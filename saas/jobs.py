@@ -200,7 +200,7 @@ def _take_turn(name: str, every: timedelta) -> bool:
 
 
 def _take_daily_turn(name: str, moment: time) -> bool:
-    """Whoever moves the time to the next day runs it. A new one waits for its first time."""
+    """Move the due time to the next day; True for the one worker that did, which runs the task."""
     at = now()
     next_at = at.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
     next_at += timedelta(days=next_at <= at)

@@ -89,7 +89,7 @@ class JSONFormatter(logging.Formatter):
 
 
 class ConsoleFormatter(logging.Formatter):
-    """A record for somebody who watches: `07:10:37 info  event handled  outcome=applied`."""
+    """Format a record for a terminal: `07:10:37 info    event handled  outcome=applied`."""
 
     def format(self, record: logging.LogRecord) -> str:
         extra = {k: v for k in _EXTRA if (v := getattr(record, k, None)) is not None}

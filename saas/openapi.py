@@ -85,7 +85,7 @@ def document(app: Flask, title: str, url: str) -> dict[str, Any]:
 
 
 def _operation(view: Any, operation: Operation) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "summary": operation.summary,
         "responses": {
             str(operation.status): {"description": "Success", **_json(operation.response)},
@@ -93,10 +93,10 @@ def _operation(view: Any, operation: Operation) -> dict[str, Any]:
         },
     }
     if scope := getattr(view, "required_scope", None):
-        told["security"] = [{"token": [scope]}]
+        described["security"] = [{"token": [scope]}]
     if operation.body is not None:
-        told["requestBody"] = {"required": True, **_json(operation.body)}
-    return told
+        described["requestBody"] = {"required": True, **_json(operation.body)}
+    return described
 
 
 def _json(schema: type[Schema]) -> dict[str, Any]:

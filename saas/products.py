@@ -98,11 +98,11 @@ def _wrong_links(app: Flask, product: Product) -> Iterator[str]:
         if link.endpoint not in app.view_functions:
             yield f"{link!r} has an unknown endpoint."
         if link.icon not in icons:
-            yield f"{link!r} has an unknown icon; see assets/icons.txt."
+            yield f"{link!r} has an unknown icon; see assets/icons.txt and docs/building.md."
 
 
 def _wrong_views(app: Flask, product: Product) -> Iterator[str]:
-    """Plans and scopes that views require, and nobody can have."""
+    """Yield the plans and scopes that views require but are not declared."""
     plans = product.catalogue.by_id
     known = [scope.name for scope in (*_SCOPES, *product.scopes)]
     for endpoint, view in app.view_functions.items():

@@ -6,7 +6,6 @@ Chromium, and starts an application and a sandbox of its own.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from io import BytesIO
 from pathlib import Path
@@ -15,10 +14,9 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.billing import stripe_side
-from tests.conftest import Shop, running_shop
+from tests.conftest import CHROMIUM, Shop, running_shop
 from tests.visitor import Visitor
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 TARGET = Path(__file__).resolve().parents[1] / "static" / "img"
 VIEW, WRITTEN = (1200, 690), (1440, 828)
 EMAIL, NAME = "pia@example.com", "Pia Pro"
@@ -36,7 +34,7 @@ def main() -> None:
 
 
 def subscriber(shop: Shop) -> Visitor:
-    """Somebody who is signed in, pays, and has made a few cards."""
+    """Sign in a subscriber who has made a few cards."""
     stripe_side.subscriber(shop, EMAIL)
     visitor = shop.visitor()
     visitor.sign_in(EMAIL)
