@@ -21,7 +21,7 @@ test: dev ## run the starter's tests, on SQLite and without the long ones
 	@$(BIN)/python -m pytest -n 2 -m "not thorough and not postgres and not browser"
 
 test-product: dev ## run the tests of product/
-	@$(BIN)/python -m pytest product/tests || [ $$? -eq 5 ]  # 5: no tests yet
+	@$(BIN)/python -m pytest product || [ $$? -eq 5 ]  # 5: no tests yet
 
 test-sandbox: dev ## run the tests of the sandbox
 	@$(BIN)/python -m pytest -n 2 sandbox/tests
@@ -55,7 +55,8 @@ css-current: ## fail when the committed stylesheet is not what its sources give
 
 brand: dev ## after a change of product/brand.toml or its logo: icons, pictures of the home page
 	@$(BIN)/python assets/brand.py
-	@if [ -f product/tests/pictures.py ]; then $(BIN)/python -m product.tests.pictures; fi
+	@for script in $(wildcard product/tests/pictures.py product/*/tests/pictures.py); do \
+		PYTHONPATH=. $(BIN)/python $$script; done
 
 brand-current: dev
 	@$(BIN)/python assets/brand.py product --check

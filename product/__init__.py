@@ -1,13 +1,12 @@
-"""Your product begins here. This small feature shows how: a page behind a plan, with a quota.
+"""Your product: its brand, its plans, and what it adds to the starter's pages.
 
-It makes share cards, the pictures that a link shows in a chat. Replace it, keep the pattern:
-`@plan_required` guards the view, `access.use` counts what the catalogue limits. The declaration
-below adds it to the starter's pages.
+A feature is a package in this folder that declares `feature = Feature(...)`, and is found by it.
+`share_cards` is an example: a page behind a plan, with a quota. Delete the folder to remove it.
 """
 
 from pathlib import Path
 
-from product import content, navigation, views
+from product import content
 from product.catalogue import catalogue
 from saas.declaration import Product, read_brand
 
@@ -15,11 +14,7 @@ product = Product(
     __name__,
     brand=read_brand(Path(__file__).with_name("brand.toml")),
     catalogue=catalogue,
-    blueprints=(views.bp,),
-    navigation=navigation.navigation,
-    site_links=navigation.site_links,
-    tiles=navigation.tiles,
-    next_steps=navigation.next_steps,
+    site_links=content.site_links,
     comparison=content.comparison,
     questions=content.questions,
 )

@@ -1,12 +1,10 @@
-"""What the pricing page says besides the plans."""
+"""What the public pages say besides the plans."""
 
-from saas.declaration import ComparisonRow, Question, monthly_quota
+from saas.declaration import ComparisonRow, Question, SiteLink
 
-comparison = (
-    ComparisonRow("Account, settings, deletion", lambda plan: True),
-    ComparisonRow("Share cards", monthly_quota("cards")),
-    ComparisonRow("Light and dark cards", lambda plan: not plan.is_free),
-)
+site_links = (SiteLink("Features", "/#features"),)
+
+comparison = (ComparisonRow("Account, settings, deletion", lambda plan: True),)
 
 questions = (
     Question(

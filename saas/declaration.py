@@ -1,6 +1,7 @@
 """What a product declares: its brand, its plans, and what it adds to the starter's pages.
 
-The package of the product (`product/` by default) holds one object, `product = Product(...)`.
+The package of the product (`product/` by default) holds one object, `product = Product(...)`, and
+packages of its own for features.
 `saas/products.py` checks it when the application starts.
 """
 
@@ -110,17 +111,14 @@ class Scope:
     description: str
 
 
-@dataclass(frozen=True)
-class Product:
-    """A product on the starter.
+@dataclass(frozen=True, kw_only=True)
+class Feature:
+    """What a part of the product adds to the starter's pages.
 
-    `import_name` is the package's `__name__`. A file in its folder `templates/` or `static/`
-    replaces the starter's of the same path.
+    A package in the product's folder that declares `feature = Feature(...)` belongs to the
+    product. It goes by deleting the package.
     """
 
-    import_name: str
-    brand: Brand
-    catalogue: Catalogue
     blueprints: tuple[Blueprint, ...] = ()
     navigation: tuple[NavigationLink, ...] = ()
     site_links: tuple[SiteLink, ...] = ()
@@ -129,6 +127,19 @@ class Product:
     comparison: tuple[ComparisonRow, ...] = ()
     questions: tuple[Question, ...] = ()
     scopes: tuple[Scope, ...] = ()
+
+
+@dataclass(frozen=True)
+class Product(Feature):
+    """A product on the starter, with what it adds outside of its features.
+
+    `import_name` is the package's `__name__`. A file in its folder `templates/` or `static/`
+    replaces the starter's of the same path.
+    """
+
+    import_name: str
+    brand: Brand
+    catalogue: Catalogue
 
 
 def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 from flask import Flask, current_app, render_template
@@ -12,7 +15,7 @@ from flask.helpers import get_root_path
 from jinja2 import ChoiceLoader, FileSystemLoader, TemplateNotFound
 from markupsafe import Markup
 
-from saas.declaration import NavigationLink, NextStep, Product, ProductError, Scope
+from saas.declaration import Feature, NavigationLink, NextStep, Product, ProductError, Scope
 from saas.plans import Catalogue, Interval, Plan
 
 _SCOPES = (Scope("user:read", "Read your profile and subscription"),)
@@ -21,16 +24,34 @@ _SCOPES = (Scope("user:read", "Read your profile and subscription"),)
 def load(package: str) -> Product:
     """Return the declaration of a package. Raises `ProductError`."""
     try:
-        declared = getattr(import_module(package), "product", None)
+        module = import_module(package)
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
         raise ProductError(f"There is no package {package}.") from None
-    if not isinstance(declared, Product):
+    product = getattr(module, "product", None)
+    if not isinstance(product, Product):
         raise ProductError(
             f"{package}/__init__.py must declare `product = Product(...)`; see saas/declaration.py."
         )
-    return declared
+    parts = (product, *_features(module))
+    lists: dict[str, Any] = {
+        field.name: tuple(entry for part in parts for entry in getattr(part, field.name))
+        for field in fields(Feature)
+    }
+    return replace(product, **lists)
+
+
+def _features(package: ModuleType) -> Iterator[Feature]:
+    """Yield the features of the packages inside this one, in alphabetical order."""
+    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if not module.ispkg or module.name.endswith(".tests"):
+            continue
+        feature = getattr(import_module(module.name), "feature", None)
+        if isinstance(feature, Feature):
+            yield feature
+        elif feature is not None:
+            raise ProductError(f"{module.name}.feature must be a Feature; see saas/declaration.py.")
 
 
 def use_files(app: Flask, product: Product) -> None:

@@ -49,7 +49,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
             file = tmp_path / name / "templates" / f"{path.replace('__', '/')}.html"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
+            monkeypatch.delitem(sys.modules, loaded)
         return name
 
     return write
@@ -69,6 +70,36 @@ def test_the_example_is_gone_with_its_package(package: Package) -> None:
     app = create_app(settings(), product=package(VIEWS.format(more="")))
 
     assert app.test_client().get("/dashboard/cards").status_code == 404
+
+
+def test_a_feature_is_found_in_its_folder(package: Package, tmp_path: Path) -> None:
+    name = package(VIEWS.format(more=""))
+    feature = tmp_path / name / "guestbook"
+    (feature / "templates" / "guestbook").mkdir(parents=True)
+    (feature / "templates" / "guestbook" / "page.html").write_text("Sign the guestbook")
+    (feature / "__init__.py").write_text(
+        "from flask import Blueprint, render_template\n"
+        "from saas.declaration import Feature, NavigationLink\n"
+        "bp = Blueprint('guestbook', __name__, template_folder='templates')\n"
+        "@bp.get('/guestbook')\n"
+        "def page(): return render_template('guestbook/page.html')\n"
+        "feature = Feature(blueprints=(bp,),"
+        " navigation=(NavigationLink('guestbook.page', 'Guestbook', 'inbox'),))\n"
+    )
+
+    app = create_app(settings(), product=name)
+
+    assert app.test_client().get("/guestbook").text == "Sign the guestbook"
+    assert [link.label for link in app.extensions["product"].navigation] == ["Guestbook"]
+
+
+def test_a_feature_that_is_none_is_refused(package: Package, tmp_path: Path) -> None:
+    name = package(VIEWS.format(more=""))
+    (tmp_path / name / "guestbook").mkdir()
+    (tmp_path / name / "guestbook" / "__init__.py").write_text("feature = 'guestbook'")
+
+    with pytest.raises(ProductError, match=rf"{name}.guestbook.feature must be a Feature"):
+        create_app(settings(), product=name)
 
 
 def test_the_signed_in_pages_lead_to_what_is_declared(

@@ -6,13 +6,13 @@ from flask import Blueprint, redirect, render_template, session, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from product.forms import CardForm
+from product.share_cards.forms import CardForm
 from saas.auth.models import User
 from saas.billing import access
 from saas.billing.access import plan_required
 from saas.og.links import card_url
 
-bp = Blueprint("cards", __name__)
+bp = Blueprint("cards", __name__, template_folder="templates")
 
 Answer = str | Response | tuple[str, int]
 

@@ -17,7 +17,7 @@ from tests.billing import stripe_side
 from tests.conftest import CHROMIUM, Shop, running_shop
 from tests.visitor import Visitor
 
-TARGET = Path(__file__).resolve().parents[1] / "static" / "img"
+TARGET = Path(__file__).resolve().parents[2] / "static" / "img"
 VIEW, WRITTEN = (1200, 690), (1440, 828)
 EMAIL, NAME = "pia@example.com", "Pia Pro"
 CARDS = ("Ship it on Friday", "What changed in November", "A plan for the winter")
