@@ -8,12 +8,22 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from ..store import Store
 from . import events
 from .errors import missing
 from .resource import Resource, columns, dump
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """How an event is delivered to one endpoint: how often, how many seconds late, and why."""
+
+    copies: int = 1
+    delay: float = 0
+    reason: str = ""
 
 
 class Account:
@@ -25,6 +35,7 @@ class Account:
         settings: dict[str, Any],
         created: int,
         real_now: Callable[[], float],
+        plan_delivery: Callable[["Account"], DeliveryPlan],
     ) -> None:
         self.store = store
         self.id = id
@@ -33,6 +44,7 @@ class Account:
         self.created = created
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
         self.real_now = real_now
+        self.plan_delivery = plan_delivery
         self.rehearsing = False
         self._loaded: dict[tuple[str, str], Resource] = {}
         self._stored: dict[tuple[str, str], str] = {}
@@ -104,7 +116,7 @@ class Account:
         self._stored[kind, id] = body
         self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
         if event:
-            events.emit(self, event, resource)
+            self.emit(event, resource)
         return resource
 
     def change(self, resource: Resource, event: str | None = None) -> Resource:
@@ -116,15 +128,37 @@ class Account:
         if event and event.endswith(".updated"):
             previous = events.difference(json.loads(before), resource) if after != before else {}
             if previous:
-                events.emit(self, event, resource, previous)
+                self.emit(event, resource, previous)
         elif event:
-            events.emit(self, event, resource)
+            self.emit(event, resource)
         return resource
+
+    def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
+        """Write the event and a delivery for each endpoint that listens, in this unit of work."""
+        if self.rehearsing:
+            return
+        endpoints = [e for e in self.endpoints() if {"*", type} & set(e["enabled_events"])]
+        now = self.now(resource.get("test_clock") or resource.get("_", {}).get("clock"))
+        event = events.new_event(type, resource, previous, now, len(endpoints), self.request)
+        self.add(event)
+        for endpoint in endpoints:
+            self._add_delivery(event["id"], endpoint["id"])
+
+    def _add_delivery(self, event: str, endpoint: str) -> None:
+        plan = self.plan_delivery(self)
+        state = "pending" if plan.copies else "dropped"
+        next_at = self.real_now() + plan.delay if plan.copies else None
+        for _ in range(max(plan.copies, 1)):
+            self.store.execute(
+                "INSERT INTO deliveries (account, event, endpoint, state, next_at, story) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                self.id, event, endpoint, state, next_at, plan.reason,
+            )  # fmt: skip
 
     def bury(self, resource: Resource, event: str | None = None) -> Resource:
         """Delete: the event still tells what it was; afterwards only a tombstone remains."""
         if event:
-            events.emit(self, event, resource)
+            self.emit(event, resource)
         kind, id = resource["object"], resource["id"]
         tombstone = {"id": id, "object": kind, "deleted": True, "_": {}}
         self._write(tombstone, dump(tombstone))

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..store import Store
 from .account import Account
+from .chaos import plan_delivery
 from .resources.portal_configurations import default_configuration
 
 KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
@@ -39,7 +40,9 @@ def opened(store: Store, key: str, address: str, real_now: Callable[[], float]) 
 
 def by_row(store: Store, row: sqlite3.Row, real_now: Callable[[], float]) -> Account:
     settings = deepcopy(DEFAULT_SETTINGS) | json.loads(row["settings"])
-    return Account(store, row["id"], row["address"], settings, row["created"], real_now)
+    return Account(
+        store, row["id"], row["address"], settings, row["created"], real_now, plan_delivery
+    )
 
 
 def by_id(store: Store, id: str, real_now: Callable[[], float]) -> Account | None:
@@ -57,6 +60,6 @@ def _found(store: Store, id: str, address: str, real_now: Callable[[], float]) -
         "INSERT INTO accounts (id, created, address, settings) VALUES (?, ?, ?, '{}')",
         id, now, address,
     )  # fmt: skip
-    account = Account(store, id, address, deepcopy(DEFAULT_SETTINGS), now, real_now)
+    account = Account(store, id, address, deepcopy(DEFAULT_SETTINGS), now, real_now, plan_delivery)
     account.add(default_configuration(account))
     return account

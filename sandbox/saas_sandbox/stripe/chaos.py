@@ -1,17 +1,14 @@
-"""Bad weather on purpose, and the same bad weather again for the same seed.
+"""Faults on purpose, and the same faults again for the same seed.
 
-Every decision depends on the seed, on what it is about, and on the how-many-eth of its kind it is
-for this account: the third API call meets the same fate in every run.
+Every decision depends on the seed, on what it is about, and on its number for this account:
+the third API call fails in the same way in every run.
 """
-
-from __future__ import annotations
 
 import random
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .account import Account
+from .account import Account, DeliveryPlan
 
 DELIVERY = ("duplicate", "drop", "delay", "reorder")
 CALLS = ("slow", "too_many", "broken", "cut", "rubbish")
@@ -39,18 +36,6 @@ class Weather:
         return not any(getattr(self, name) for name in (*DELIVERY, *CALLS))
 
 
-@dataclass(frozen=True)
-class Fate:
-    """What happens to one delivery: how often it is sent, how late, and why, in words."""
-
-    copies: int = 1
-    late: float = 0
-    story: str = ""
-
-
-ORDINARY = Fate()
-
-
 def weather(account: Account) -> Weather:
     known = {field.name for field in fields(Weather)}
     stored = account.settings.get("chaos", {})
@@ -63,17 +48,17 @@ def set_weather(account: Account, wanted: Weather) -> None:
     account.save_settings()
 
 
-def of_delivery(account: Account) -> Fate:
-    """The fate of the next delivery."""
+def plan_delivery(account: Account) -> DeliveryPlan:
+    """Decide how the account's next event is delivered."""
     if "chaos" not in account.settings:
-        return ORDINARY
+        return DeliveryPlan()
     now = weather(account)
     if now.is_fair:
-        return ORDINARY
+        return DeliveryPlan()
 
     dice = _dice(account, now, "deliveries")
     if dice.random() < now.drop:
-        return Fate(copies=0, story="dropped by chaos")
+        return DeliveryPlan(copies=0, reason="dropped by chaos")
     copies, late, story = 1, 0.0, []
     if dice.random() < now.duplicate:
         copies = 2
@@ -84,7 +69,7 @@ def of_delivery(account: Account) -> Fate:
     if dice.random() < now.reorder:
         late += 0.2 + dice.random()
         story.append("overtaken by later ones")
-    return Fate(copies, late, f"{', '.join(story)} by chaos" if story else "")
+    return DeliveryPlan(copies, late, f"{', '.join(story)} by chaos" if story else "")
 
 
 def of_call(account: Account) -> str | None:

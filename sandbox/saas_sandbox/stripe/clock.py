@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable
 
 from ..store import Store
-from . import checkout, collecting, cycle, discounts, events, invoicing, lifecycle, pending
+from . import checkout, collecting, cycle, discounts, invoicing, lifecycle, pending
 from .account import Account
 from .accounts import by_id
 from .resource import Resource, copied
@@ -126,7 +126,7 @@ def _remind(account: Account, subscription: Resource) -> None:
     """ "Occurs three days before a subscription's trial period is scheduled to end" """
     subscription["_"]["reminded"] = True
     lifecycle.keep(account, subscription)
-    events.emit(account, "customer.subscription.trial_will_end", subscription)
+    account.emit("customer.subscription.trial_will_end", subscription)
 
 
 def _announce(account: Account, subscription: Resource) -> None:
@@ -138,7 +138,7 @@ def _announce(account: Account, subscription: Resource) -> None:
     lifecycle.keep(account, subscription)
     invoice["_"] = {"subscription": subscription["id"], "clock": subscription["test_clock"]}
     del invoice["id"]
-    events.emit(account, "invoice.upcoming", invoice)
+    account.emit("invoice.upcoming", invoice)
 
 
 def _coming_invoice(account: Account, subscription: Resource) -> Resource:
@@ -175,7 +175,7 @@ def _invoice(account: Account, invoice: Resource) -> None:
     elif invoice["auto_advance"]:
         if invoice["status"] == "draft" and invoice["collection_method"] == "send_invoice":
             collecting.open_up(account, invoice)
-            events.emit(account, "invoice.sent", invoice)
+            account.emit("invoice.sent", invoice)
         else:
             collecting.collect(account, invoice)
     else:

@@ -6,7 +6,7 @@ https://docs.stripe.com/billing/revenue-recovery/smart-retries
 
 import stripe
 
-from . import events, ids, invoicing, lifecycle, payment_methods, payment_records, payments
+from . import ids, invoicing, lifecycle, payment_methods, payment_records, payments
 from .account import Account
 from .errors import invalid
 from .payments import NO_METHOD, Outcome
@@ -148,8 +148,8 @@ def _paid(account: Account, invoice: Resource) -> None:
     invoice["_"]["due"] = None
     _close_payment(account, invoice, now)
     account.change(invoice, "invoice.updated")
-    events.emit(account, "invoice.paid", invoice)
-    events.emit(account, "invoice.payment_succeeded", invoice)
+    account.emit("invoice.paid", invoice)
+    account.emit("invoice.payment_succeeded", invoice)
     _mark_delinquent(account, invoice, delinquent=False)
     if subscription := _subscription(account, invoice):
         lifecycle.invoice_paid(account, subscription, invoice)
@@ -158,9 +158,9 @@ def _paid(account: Account, invoice: Resource) -> None:
 def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
     exhausted = _plan_retry(account, invoice)
     account.change(invoice, "invoice.updated")
-    events.emit(account, "invoice.payment_failed", invoice)
+    account.emit("invoice.payment_failed", invoice)
     if outcome.kind == "requires_action":
-        events.emit(account, "invoice.payment_action_required", invoice)
+        account.emit("invoice.payment_action_required", invoice)
 
     subscription = _subscription(account, invoice)
     if subscription is None or lifecycle.is_over(subscription) or "pending" in invoice["_"]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import stripe
 
-from . import currencies, events, ids, invoicing, lifecycle, lines, periods, taxes
+from . import currencies, ids, invoicing, lifecycle, lines, periods, taxes
 from .account import Account
 from .errors import invalid
 from .plans import plan_of
@@ -233,7 +233,7 @@ def stopped_without_card(account: Account, subscription: Resource) -> bool:
     elif behaviour == "pause":
         lifecycle.move(account, subscription, "paused")
         lifecycle.keep(account, subscription)
-        events.emit(account, "customer.subscription.paused", subscription)
+        account.emit("customer.subscription.paused", subscription)
     return bool(behaviour != "create_invoice")
 
 

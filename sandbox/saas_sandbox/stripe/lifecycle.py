@@ -7,7 +7,6 @@ the official SDK; a test looks each one up there.
 from dataclasses import dataclass
 from typing import Any
 
-from . import events
 from .account import Account
 from .resource import Resource
 
@@ -196,7 +195,7 @@ def invoice_paid(account: Account, subscription: Resource, invoice: Resource) ->
         move(account, subscription, "active")
     keep(account, subscription)
     if held:
-        events.emit(account, "customer.subscription.pending_update_applied", subscription)
+        account.emit("customer.subscription.pending_update_applied", subscription)
 
 
 def invoice_failed(account: Account, subscription: Resource) -> None:

@@ -7,7 +7,7 @@ https://docs.stripe.com/billing/subscriptions/pending-updates
 
 from typing import Any
 
-from . import changing, collecting, cycle, events, invoicing, lifecycle
+from . import changing, collecting, cycle, invoicing, lifecycle
 from .account import Account
 from .changing import Proration, Wanted
 from .errors import StripeError
@@ -51,7 +51,7 @@ def drop(account: Account, subscription: Resource) -> None:
     """Nobody paid in time: the update is forgotten, and its invoice voided."""
     subscription["pending_update"] = None
     lifecycle.keep(account, subscription)
-    events.emit(account, "customer.subscription.pending_update_expired", subscription)
+    account.emit("customer.subscription.pending_update_expired", subscription)
     invoice = account.get("invoice", subscription["latest_invoice"])
     if invoice["status"] == "open" and invoice["_"].get("pending"):
         invoicing.void(account, invoice)

@@ -8,7 +8,6 @@ from .. import (
     changing,
     cycle,
     discounts,
-    events,
     expand,
     lifecycle,
     metadata,
@@ -143,7 +142,7 @@ def resume(account: Account, params: Params, id: str) -> Resource:
         lifecycle.move(account, subscription, "active")
     lifecycle.keep(account, subscription)
     if subscription["status"] == "active":
-        events.emit(account, "customer.subscription.resumed", subscription)
+        account.emit("customer.subscription.resumed", subscription)
     return subscription
 
 
