@@ -11,7 +11,7 @@ from typing import Any
 from ..store import Store
 from .account import Account
 from .chaos import plan_delivery
-from .resources.portal_configurations import default_configuration
+from .portal_settings import default_configuration
 
 KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 

@@ -12,7 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import Schema, ValidationError, fields, validate
 
-from . import chaos, collecting, disputes, filling, time_travel
+from . import chaos, collecting, disputes, filling, test_clocks, time_travel
 from .account import Account
 from .accounts import opened
 from .api import bearer_key
@@ -125,7 +125,7 @@ def advance(account: Account, customer: str, step: str, count: int) -> dict[str,
 @lever("/clocks/<id>", Step, "GET")
 def clock(account: Account, id: str) -> dict[str, Any]:
     """How far an advancing clock has come: its present moment, and the share of the way."""
-    found = account.live(time_travel.KIND, id)
+    found = account.live(test_clocks.KIND, id)
     return {
         "id": id,
         "status": found["status"],

@@ -9,9 +9,8 @@ from .account import Account
 from .errors import invalid
 from .lifecycle import moments
 from .resource import Resource
-from .resources.test_clocks import move_to, new_clock
+from .test_clocks import KIND, move_to, new_clock
 
-KIND = "test_helpers.test_clock"
 STEPS = ("day", "week", "month", "year")
 
 

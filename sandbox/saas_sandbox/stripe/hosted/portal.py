@@ -5,11 +5,10 @@ from typing import Any
 from flask import Blueprint, abort, redirect, render_template, request
 from werkzeug.wrappers import Response as BaseResponse
 
-from .. import changing, customers, lifecycle, lines, payment_methods
+from .. import changing, customers, lifecycle, lines, payment_methods, portal_settings
 from ..account import Account
 from ..errors import StripeError, invalid
 from ..resource import Resource
-from ..resources import portal_configurations
 from ..resources.invoice_preview import after_change
 from ..switching import use_from_now_on
 from ..words import day, status_words
@@ -214,7 +213,7 @@ def _home_url(session: Resource) -> str:
 
 
 def _configuration(account: Account, session: Resource) -> Resource:
-    return account.get(portal_configurations.KIND, session["configuration"])
+    return account.get(portal_settings.KIND, session["configuration"])
 
 
 def _features(account: Account, session: Resource) -> dict[str, Any]:
@@ -241,7 +240,7 @@ def _offers(account: Account, session: Resource, subscription: Resource) -> list
     """The prices that the configuration offers, with the present one marked."""
     present = lifecycle.first_item(subscription)["price"]["id"]
     offered = []
-    for product in portal_configurations.offered(_configuration(account, session)):
+    for product in portal_settings.offered(_configuration(account, session)):
         for id in product["prices"]:
             price = account.get("price", id)
             if price["active"] or id == present:

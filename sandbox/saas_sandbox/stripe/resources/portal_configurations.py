@@ -1,62 +1,34 @@
 """What the customer portal offers. https://docs.stripe.com/api/customer_portal/configurations"""
 
-from copy import deepcopy
 from typing import Any
 
-import stripe
 from stripe.params import billing_portal as shape
 
-from .. import expand, ids, metadata, pages
+from .. import expand, metadata, pages, portal_settings
 from ..account import Account
 from ..errors import invalid
 from ..operations import operation
 from ..params import Params, plain
-from ..resource import Resource, note_of
-from ..shapes import shaped
+from ..resource import Resource
 
-KIND = "billing_portal.configuration"
 URL = "/v1/billing_portal/configurations"
-
-FEATURES: dict[str, dict[str, Any]] = {
-    "customer_update": {"allowed_updates": [], "enabled": False},
-    "invoice_history": {"enabled": False},
-    "payment_method_update": {"enabled": False, "payment_method_configuration": None},
-    "subscription_cancel": {
-        "cancellation_reason": {"enabled": False, "feedback_options": None, "options": []},
-        "enabled": False,
-        "mode": "at_period_end",
-        "proration_behavior": "none",
-    },
-    "subscription_pause": {
-        "duration": {"interval_options": [], "type": "indefinite"},
-        "enabled": False,
-    },
-    "subscription_update": {
-        "billing_cycle_anchor": "unchanged",
-        "default_allowed_updates": [],
-        "enabled": False,
-        "proration_behavior": "none",
-        "schedule_at_period_end": {"conditions": []},
-        "trial_update_behavior": "end_trial",
-    },
-}
 
 
 @operation("POST", "/billing_portal/configurations", shape.ConfigurationCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    configuration = _blank(account)
+    configuration = portal_settings.blank_configuration(account)
     _apply(account, configuration, params)
     return account.add(configuration, "billing_portal.configuration.created")
 
 
 @operation("GET", "/billing_portal/configurations/<id>", shape.ConfigurationRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.get(KIND, id)
+    return account.get(portal_settings.KIND, id)
 
 
 @operation("POST", "/billing_portal/configurations/<id>", shape.ConfigurationUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    configuration = account.get(KIND, id)
+    configuration = account.get(portal_settings.KIND, id)
     _apply(account, configuration, params)
     params.copy_to(configuration, "active")
     configuration["updated"] = account.now()
@@ -69,37 +41,8 @@ def list_all(account: Account, params: Params) -> Resource:
     where, values = "1", []
     if "is_default" in params:
         where, values = "json_extract(body, '$.is_default') = ?", [params["is_default"]]
-    return pages.page(account, KIND, URL, params, also=(where, values), status=status)
-
-
-def default_configuration(account: Account) -> Resource:
-    """What a Stripe user saves once in the Dashboard. Here it is there from the start."""
-    features = deepcopy(FEATURES)
-    return _blank(account) | {
-        "is_default": True,
-        "features": {
-            **features,
-            "customer_update": {"allowed_updates": ["name", "email"], "enabled": True},
-            "invoice_history": {"enabled": True},
-            "payment_method_update": {**features["payment_method_update"], "enabled": True},
-            "subscription_cancel": {**features["subscription_cancel"], "enabled": True},
-        },
-    }
-
-
-def _blank(account: Account) -> Resource:
-    now = account.now()
-    return shaped(
-        stripe.billing_portal.Configuration,
-        id=ids.new(KIND),
-        created=now,
-        active=True,
-        business_profile=dict.fromkeys(("headline", "privacy_policy_url", "terms_of_service_url")),
-        features=deepcopy(FEATURES),
-        is_default=False,
-        login_page={"enabled": False, "url": None},
-        metadata={},
-        updated=now,
+    return pages.page(
+        account, portal_settings.KIND, URL, params, also=(where, values), status=status
     )
 
 
@@ -163,13 +106,8 @@ def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None
 
 def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
     """What a plan may be changed to: sent only when it is expanded."""
-    stored = account.get(KIND, configuration["id"])
-    return offered(stored)
+    stored = account.get(portal_settings.KIND, configuration["id"])
+    return portal_settings.offered(stored)
 
 
-def offered(configuration: Resource) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = note_of(configuration).get("products") or []
-    return found
-
-
-expand.INCLUDABLE[KIND, "features.subscription_update.products"] = _products
+expand.INCLUDABLE[portal_settings.KIND, "features.subscription_update.products"] = _products
