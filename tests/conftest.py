@@ -51,13 +51,18 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# What takes long, and seldom finds what the others do not: crashes at every step, all orders of
-# events, random lives, faults, whole starts. `make test` leaves it to `make check`.
+# Tests that take long and seldom find what the others do not: crashes, orders of events, random
+# lives, faults, whole processes. `make test` leaves them to `make check`.
 _THOROUGH = (
-    "billing/crashes", "billing/test_orders.py", "billing/test_lives.py", "billing/test_races.py",
-    "billing/test_deadlines.py", "e2e", "jobs/test_workers.py", "security/test_api.py",
-    "security/test_behind_nginx.py", "security/test_clocks.py", "security/test_faults.py",
-    "security/test_fuzz.py", "security/test_served.py", "startup",
+    "auth/providers/test_refusals.py::test_a_provider_that_", "billing/crashes",
+    "billing/test_answers.py", "billing/test_deadlines.py", "billing/test_lives.py",
+    "billing/test_orders.py", "billing/test_published_weaknesses.py", "billing/test_races.py",
+    "billing/test_walking.py", "e2e", "jobs/test_workers.py", "look/test_brand.py",
+    "og/test_crowd.py", "security/test_api.py", "security/test_behind_nginx.py",
+    "security/test_clocks.py", "security/test_csrf.py", "security/test_faults.py",
+    "security/test_fuzz.py", "security/test_kept_pages.py", "security/test_limits.py",
+    "security/test_proxies.py", "security/test_races.py", "security/test_served.py",
+    "security/test_slow.py", "startup", "test_migrations.py",
 )  # fmt: skip
 
 
@@ -65,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            name = str(item.path.relative_to(here))
+            name = f"{item.path.relative_to(here)}::{item.name}"
             if name.startswith(_THOROUGH):
                 item.add_marker("thorough")
 

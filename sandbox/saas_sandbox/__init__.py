@@ -10,14 +10,17 @@ from dataclasses import dataclass, field
 
 from flask import Flask
 
+from saas_sandbox.stripe.api import views as api
+from saas_sandbox.stripe.api.idempotency import InFlight
+from saas_sandbox.stripe.clock import Clock
+from saas_sandbox.stripe.dashboard import admin_api
+from saas_sandbox.stripe.dashboard import views as dashboard
+from saas_sandbox.stripe.pages import checkout, invoice, portal
+from saas_sandbox.stripe.webhook_sender import Post, WebhookSender, over_http
+
 from . import home, identity, mailbox, security
 from .background import Background
 from .store import MEMORY, Store
-from .stripe import api, control, panel
-from .stripe.clock import Clockwork
-from .stripe.delivery import Courier, Post, over_http
-from .stripe.hosted import checkout, invoice, portal
-from .stripe.idempotency import InFlight
 
 
 @dataclass
@@ -58,11 +61,11 @@ def create_sandbox(
     app.register_blueprint(api.bp)
     # For tools that can be pointed at another host, but not at a path on it.
     app.register_blueprint(api.bp, name="stripe_api_of_the_host", url_prefix="/v1")
-    app.register_blueprint(control.bp)
+    app.register_blueprint(admin_api.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)
     app.register_blueprint(invoice.bp)
-    app.register_blueprint(panel.bp)
+    app.register_blueprint(dashboard.bp)
     security.protect(app)
     if inline:
         app.teardown_request(lambda _: sandbox.background.drain())
@@ -70,7 +73,7 @@ def create_sandbox(
 
 
 def _furnished(store: Store, post: Post, now: Callable[[], float], inline: bool) -> Sandbox:
-    clockwork = Clockwork(store, now)
-    background = Background(clockwork, Courier(store, post, now), now, inline=inline)
+    clockwork = Clock(store, now)
+    background = Background(clockwork, WebhookSender(store, post, now), now, inline=inline)
     store.after_commit(background.wake)
     return Sandbox(store, now, background)

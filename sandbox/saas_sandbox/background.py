@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from .stripe.clock import Clockwork
-from .stripe.delivery import Courier
+from saas_sandbox.stripe.clock import Clock
+from saas_sandbox.stripe.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
 
@@ -16,7 +16,7 @@ class Background:
     """Runs clock and deliveries beside the requests, or, `inline`, between them."""
 
     def __init__(
-        self, clockwork: Clockwork, courier: Courier, now: Callable[[], float], *, inline: bool
+        self, clockwork: Clock, courier: WebhookSender, now: Callable[[], float], *, inline: bool
     ) -> None:
         self.clockwork = clockwork
         self.courier = courier

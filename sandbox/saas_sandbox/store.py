@@ -104,6 +104,17 @@ class Store:
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("PRAGMA busy_timeout = 5000")
         self._db.executescript(SCHEMA)
+        self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Up to version 0.2.0 our own notes were stored under the name "_"."""
+        if self._db.execute("PRAGMA user_version").fetchone()[0] < 1:
+            self._db.execute(
+                "UPDATE objects SET body = json_remove("
+                "json_set(body, '$._internal', json_extract(body, '$._')), '$._') "
+                "WHERE json_type(body, '$._') IS NOT NULL"
+            )
+            self._db.execute("PRAGMA user_version = 1")
 
     @contextmanager
     def unit(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ import stripe
 from flask import Flask
 from saas_sandbox import create_sandbox
 from saas_sandbox.inprocess import BASE_ADDRESS, client
-from saas_sandbox.stripe.delivery import Answer
+from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from stripe.params import PriceCreateParams
 
 KEY = "sk_test_0123456789abcdef"
@@ -29,8 +29,8 @@ def main() -> None:
         measure_a_year(create_sandbox(str(Path(folder) / "year.db"), post=nobody))
 
 
-def nobody(url: str, body: bytes, headers: dict[str, str]) -> Answer:
-    return Answer(None, "nobody is there")
+def nobody(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
+    return EndpointResponse(None, "nobody is there")
 
 
 def measure_calls(app: Flask) -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, sync_playwright
 from saas_sandbox import create_sandbox
 from saas_sandbox.inprocess import BASE_ADDRESS, client
 from saas_sandbox.server import bound
-from saas_sandbox.stripe.delivery import Answer
+from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from werkzeug.test import Client
 
 from .witness import Witness
@@ -45,12 +45,12 @@ class Watch:
 class Doorbell:
     """Somebody's webhook endpoint: remembers what was posted, and answers as it is told."""
 
-    answer: Answer = field(default_factory=lambda: Answer(200, "thanks"))
+    answer: EndpointResponse = field(default_factory=lambda: EndpointResponse(200, "thanks"))
     posted: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
 
-    def __call__(self, url: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def __call__(self, url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
         self.posted.append(json.loads(body))
         self.bodies.append(body)
         self.headers.append(headers)

@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin
 import pytest
 import stripe
 from flask import Flask
-from saas_sandbox.stripe.operations import OPERATIONS, Operation
-from saas_sandbox.stripe.params import fields
+from saas_sandbox.stripe.api.operations import OPERATIONS, Operation
+from saas_sandbox.stripe.engine.params import fields
 
 from .conftest import KEY, Life, Prices, at
 

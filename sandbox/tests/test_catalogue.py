@@ -150,3 +150,12 @@ def test_a_promotion_code_for_newcomers_is_refused_to_others(
     with pytest.raises(stripe.InvalidRequestError, match="prior transactions"):
         life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
     assert api.v1.promotion_codes.list({"code": "welcome"}).data[0].times_redeemed == 1
+
+
+def test_products_are_listed_by_their_ids(api: stripe.StripeClient, prices: Prices) -> None:
+    product = api.v1.prices.retrieve(prices.pro).product
+
+    listed = api.v1.products.list({"ids": [str(product)]})
+
+    assert [found.id for found in listed.data] == [product]
+    assert "_internal" not in listed.data[0]

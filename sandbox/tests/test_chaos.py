@@ -92,7 +92,7 @@ def test_a_slow_call_takes_its_time_and_is_answered(
     app: Flask, api: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waited: list[float] = []
-    monkeypatch.setattr("saas_sandbox.stripe.weather.time.sleep", waited.append)
+    monkeypatch.setattr("saas_sandbox.stripe.faults.api_calls.time.sleep", waited.append)
     lever(app, "chaos", slow=1, slow_seconds=30)
 
     api.v1.customers.create({})

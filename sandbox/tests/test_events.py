@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import stripe
 from saas_sandbox import create_sandbox
-from saas_sandbox.stripe.delivery import Answer
+from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from .conftest import KEY, Doorbell, Life, Prices, Watch, at
 
@@ -102,11 +102,19 @@ def test_the_secret_is_shown_once(
 
 @pytest.mark.parametrize(
     "answer",
-    [Answer(500, "oops"), Answer(302, "elsewhere"), Answer(None, "connection refused")],
+    [
+        EndpointResponse(500, "oops"),
+        EndpointResponse(302, "elsewhere"),
+        EndpointResponse(None, "connection refused"),
+    ],
     ids=["error", "redirect", "down"],
 )
 def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
-    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch, answer: Answer
+    api: stripe.StripeClient,
+    endpoint: object,
+    doorbell: Doorbell,
+    watch: Watch,
+    answer: EndpointResponse,
 ) -> None:
     doorbell.answer = answer
     api.v1.customers.create({})
@@ -127,12 +135,12 @@ def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
 def test_an_event_that_was_accepted_is_pending_nowhere(
     api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
 ) -> None:
-    doorbell.answer = Answer(500, "oops")
+    doorbell.answer = EndpointResponse(500, "oops")
     api.v1.customers.create({})
     assert api.v1.events.list().data[0].pending_webhooks == 1
     assert len(api.v1.events.list({"delivery_success": False}).data) == 1
 
-    doorbell.answer = Answer(200, "thanks")
+    doorbell.answer = EndpointResponse(200, "thanks")
     watch.time += 2
     api.v1.accounts.retrieve_current()
 
@@ -144,7 +152,7 @@ def test_an_event_that_was_accepted_is_pending_nowhere(
 def test_after_three_days_it_gives_up(
     api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
 ) -> None:
-    doorbell.answer = Answer(500, "oops")
+    doorbell.answer = EndpointResponse(500, "oops")
     api.v1.customers.create({})
 
     for _ in range(100):
@@ -167,7 +175,7 @@ def test_the_payload_is_the_object_as_it_was_then(
     created = doorbell.last("customer.subscription.created")["data"]["object"]
 
     assert created["status"] == "incomplete"
-    assert "_" not in created
+    assert "_internal" not in created
 
 
 def test_events_are_dated_in_the_clocks_time(
@@ -239,7 +247,7 @@ def test_a_restart_loses_nothing(tmp_path: Path, watch: Watch) -> None:
     from saas_sandbox.inprocess import client
 
     path = str(tmp_path / "sandbox.db")
-    down, up = Doorbell(Answer(None, "down")), Doorbell()
+    down, up = Doorbell(EndpointResponse(None, "down")), Doorbell()
     before = create_sandbox(path, post=down, now=watch, inline=True)
     api = client(before, KEY)
     api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})

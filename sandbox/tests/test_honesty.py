@@ -16,9 +16,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 import pytest
 import stripe
 from flask import Flask
-from saas_sandbox.stripe import lifecycle
-from saas_sandbox.stripe.operations import OPERATIONS
-from saas_sandbox.stripe.params import fields
+from saas_sandbox.stripe.api.operations import OPERATIONS
+from saas_sandbox.stripe.engine import lifecycle
+from saas_sandbox.stripe.engine.params import fields
 
 from .conftest import Browser, Life, Prices, item_of, lever
 
@@ -121,9 +121,9 @@ def every_object(value: Any) -> Iterator[dict[str, Any]]:
     if isinstance(value, dict):
         kind = value.get("object")
         if isinstance(kind, str) and kind in CLASSES and not value.get("deleted"):
-            yield {name: inner for name, inner in value.items() if name != "_"}
+            yield {name: inner for name, inner in value.items() if name != "_internal"}
         for name, inner in value.items():
-            if name not in ("_", "previous_attributes"):
+            if name not in ("_internal", "previous_attributes"):
                 yield from every_object(inner)
 
 

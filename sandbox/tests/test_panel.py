@@ -2,8 +2,9 @@
 
 import pytest
 import stripe
-from saas_sandbox.stripe import events, lifecycle, story
-from saas_sandbox.stripe.delivery import Answer
+from saas_sandbox.stripe.dashboard import event_descriptions
+from saas_sandbox.stripe.engine import events, lifecycle
+from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from .conftest import Browser, Doorbell, Life, Prices, Watch, at
 
@@ -98,11 +99,11 @@ def test_deliveries_show_their_answer_and_are_sent_again(
     doorbell: Doorbell,
     watch: Watch,
 ) -> None:
-    doorbell.answer = Answer(500, "the shop is on fire")
+    doorbell.answer = EndpointResponse(500, "the shop is on fire")
     life.api.v1.customers.update(life.customer, {"name": "Ada"})
     assert "the shop is on fire" in browser.get(page).text
 
-    doorbell.answer = Answer(200, "thanks")
+    doorbell.answer = EndpointResponse(200, "thanks")
     heard = len(doorbell.posted)
     answer = browser.post(f"{account}/deliveries/1/redeliver", customer=life.customer)
 
@@ -152,7 +153,9 @@ def test_what_does_not_exist_is_not_found(browser: Browser, path: str) -> None:
 
 
 def test_every_state_and_every_coming_moment_has_words() -> None:
-    assert set(story.STATUS) == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.OVER
+    assert (
+        set(event_descriptions.STATUS) == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.OVER
+    )
     assert events.API_VERSION == "2026-10-28.endive"
 
 

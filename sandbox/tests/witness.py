@@ -3,7 +3,7 @@
 import json
 
 from flask import Flask, Response, request
-from saas_sandbox.stripe.resource import visible
+from saas_sandbox.stripe.engine.resource import visible
 
 from . import contract
 

@@ -7,7 +7,7 @@ fails can be chosen: on the page, or by `sandbox_…` parameters beside the clie
 from flask import Blueprint, current_app, render_template
 from flask.blueprints import BlueprintSetupState
 
-from . import failures, github, google, grants, people
+from saas_sandbox.identity import failures, github, google, grants, profiles
 
 bp = Blueprint("identity", __name__, url_prefix="/identity")
 bp.register_blueprint(google.bp)
@@ -24,7 +24,7 @@ def prepare(state: BlueprintSetupState) -> None:
 def index() -> str:
     return render_template(
         "identity/index.html",
-        people=people.READY,
+        people=profiles.READY,
         anywhere=failures.ANYWHERE,
         openid=failures.OPENID,
         seconds=current_app.config["IDENTITY_HANGS"],

@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from . import failures, grants, page, redeeming
-from .asking import Provider
+from saas_sandbox.identity import failures, grants, token_endpoint, views
+from saas_sandbox.identity.authorization import Provider
+from saas_sandbox.identity.profiles import Person
+from saas_sandbox.identity.token_endpoint import RedeemingError
+
 from .grants import Grant
-from .people import Person
-from .redeeming import RedeemingError
 
 bp = Blueprint("github", __name__, url_prefix="/github")
 
@@ -39,13 +40,13 @@ class ApiError(Exception):
 
 
 @bp.route("/login/oauth/authorize", methods=["GET", "POST"])
-def authorize() -> page.Page:
-    return page.shown_or_answered(GITHUB)
+def authorize() -> views.Page:
+    return views.shown_or_answered(GITHUB)
 
 
 @bp.post("/login/oauth/access_token")
 def access_token() -> Response:
-    grant = redeeming.grant_for(GITHUB)
+    grant = token_endpoint.grant_for(GITHUB)
     failing = failures.at_token_endpoint(grant.failure)
     if failing:
         return failing

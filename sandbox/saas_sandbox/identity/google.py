@@ -7,9 +7,9 @@ The authorization endpoint takes GET; a POST to it is the choice made on its pag
 from flask import Blueprint, Response, current_app, jsonify, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
-from . import failures, grants, id_tokens, keys, page, redeeming
-from .asking import Provider
-from .redeeming import RedeemingError
+from saas_sandbox.identity import failures, grants, id_tokens, keys, token_endpoint, views
+from saas_sandbox.identity.authorization import Provider
+from saas_sandbox.identity.token_endpoint import RedeemingError
 
 bp = Blueprint("google", __name__, url_prefix="/google")
 
@@ -20,7 +20,7 @@ GOOGLE = Provider("google", "Google", openid=True)
 def discovery() -> Response:
     """OpenID Connect Discovery 1.0, section 3, and RFC 9207, section 3."""
     return jsonify(
-        issuer=page.issuer(GOOGLE),
+        issuer=views.issuer(GOOGLE),
         authorization_endpoint=_address("authorize"),
         token_endpoint=_address("token"),
         userinfo_endpoint=_address("userinfo"),
@@ -51,13 +51,13 @@ def discovery() -> Response:
 
 
 @bp.route("/o/oauth2/v2/auth", methods=["GET", "POST"])
-def authorize() -> page.Page:
-    return page.shown_or_answered(GOOGLE)
+def authorize() -> views.Page:
+    return views.shown_or_answered(GOOGLE)
 
 
 @bp.post("/token")
 def token() -> Response:
-    grant = redeeming.grant_for(GOOGLE)
+    grant = token_endpoint.grant_for(GOOGLE)
     failing = failures.at_token_endpoint(grant.failure)
     if failing:
         return failing
@@ -71,7 +71,7 @@ def token() -> Response:
         "scope": grant.scope,
     }
     key = keys.signing_key(sandbox.store)
-    id_token = id_tokens.made(key, now, page.issuer(GOOGLE), grant)
+    id_token = id_tokens.made(key, now, views.issuer(GOOGLE), grant)
     return jsonify(answer | ({"id_token": id_token} if id_token else {}))
 
 

@@ -7,9 +7,10 @@ import string
 from dataclasses import dataclass, fields
 from hashlib import sha256
 
+from saas_sandbox.identity.authorization import Ask
+from saas_sandbox.identity.profiles import Person
+
 from ..store import Store
-from .asking import Ask
-from .people import Person
 
 CODE_LIVES = 60
 TOKEN_LIVES = 3600

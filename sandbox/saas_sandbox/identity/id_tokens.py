@@ -8,8 +8,9 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from joserfc.util import urlsafe_b64encode
 
+from saas_sandbox.identity.profiles import Address
+
 from .grants import TOKEN_LIVES, Grant
-from .people import Address
 
 Claims = dict[str, Any]
 

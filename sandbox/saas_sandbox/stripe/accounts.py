@@ -8,10 +8,11 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.portal_settings import default_configuration
+from saas_sandbox.stripe.faults.injection import plan_delivery
+
 from ..store import Store
-from .account import Account
-from .chaos import plan_delivery
-from .portal_settings import default_configuration
 
 KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
@@ -24,37 +25,39 @@ DEFAULT_SETTINGS: dict[str, Any] = {
 }
 
 
-def opened(store: Store, key: str, address: str, real_now: Callable[[], float]) -> Account:
+def get_or_create_account(
+    store: Store, key: str, address: str, real_now: Callable[[], float]
+) -> Account:
     """The account of a key, made on first use. Its address is where its hosted pages live."""
     id = account_id(key)
     row = store.row("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
-        return _found(store, id, address, real_now)
+        return _create(store, id, address, real_now)
 
-    account = by_row(store, row, real_now)
+    account = _from_row(store, row, real_now)
     if account.address != address:
         account.address = address
         account.save_settings()
     return account
 
 
-def by_row(store: Store, row: sqlite3.Row, real_now: Callable[[], float]) -> Account:
+def _from_row(store: Store, row: sqlite3.Row, real_now: Callable[[], float]) -> Account:
     settings = deepcopy(DEFAULT_SETTINGS) | json.loads(row["settings"])
     return Account(
         store, row["id"], row["address"], settings, row["created"], real_now, plan_delivery
     )
 
 
-def by_id(store: Store, id: str, real_now: Callable[[], float]) -> Account | None:
+def find_account(store: Store, id: str, real_now: Callable[[], float]) -> Account | None:
     row = store.row("SELECT * FROM accounts WHERE id = ?", id)
-    return by_row(store, row, real_now) if row else None
+    return _from_row(store, row, real_now) if row else None
 
 
 def account_id(key: str) -> str:
     return "acct_1" + hashlib.sha256(key.encode()).hexdigest()[:15]
 
 
-def _found(store: Store, id: str, address: str, real_now: Callable[[], float]) -> Account:
+def _create(store: Store, id: str, address: str, real_now: Callable[[], float]) -> Account:
     now = int(real_now())
     store.execute(
         "INSERT INTO accounts (id, created, address, settings) VALUES (?, ?, ?, '{}')",

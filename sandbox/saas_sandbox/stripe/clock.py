@@ -7,12 +7,21 @@ https://docs.stripe.com/billing/testing/test-clocks
 import sqlite3
 from collections.abc import Callable
 
+from saas_sandbox.stripe.accounts import find_account
+from saas_sandbox.stripe.engine import (
+    billing_cycle,
+    checkout,
+    collection,
+    discounts,
+    invoicing,
+    lifecycle,
+    pending_updates,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource, copied
+from saas_sandbox.stripe.engine.schedules import take_turn
+
 from ..store import Store
-from . import checkout, collecting, cycle, discounts, invoicing, lifecycle, pending
-from .account import Account
-from .accounts import by_id
-from .resource import Resource, copied
-from .schedules import take_turn
 
 KIND = "test_helpers.test_clock"
 
@@ -21,7 +30,7 @@ BATCH = 10
 TOGETHER = 20
 
 
-class Clockwork:
+class Clock:
     """Moves test clocks that are advancing, and whatever is due in real time."""
 
     def __init__(self, store: Store, real_now: Callable[[], float]) -> None:
@@ -43,14 +52,14 @@ class Clockwork:
             "SELECT account, id FROM objects "
             "WHERE type = 'test_helpers.test_clock' AND status = 'advancing' LIMIT 1"
         )
-        account = row and by_id(self.store, row["account"], self.real_now)
+        account = row and find_account(self.store, row["account"], self.real_now)
         if not row or not account:
             return False
         clock = account.get(KIND, row["id"])
         for _ in range(BATCH):
             if not advance(account, clock):
                 return True
-        account.change(clock)
+        account.save(clock)
         return True
 
     def _real_time(self) -> bool:
@@ -61,7 +70,7 @@ class Clockwork:
             now, BATCH,
         )  # fmt: skip
         for row in rows:
-            if account := by_id(self.store, row["account"], self.real_now):
+            if account := find_account(self.store, row["account"], self.real_now):
                 _happen(account, row)
         return bool(rows)
 
@@ -82,7 +91,7 @@ def advance(account: Account, clock: Resource) -> bool:
         _arrive(account, clock)
         return False
 
-    note = clock["_"]
+    note = clock["_internal"]
     note["time"] = max(note["time"], rows[0]["due"])
     for row in rows:
         if row["due"] == rows[0]["due"]:
@@ -92,14 +101,14 @@ def advance(account: Account, clock: Resource) -> bool:
 
 def _arrive(account: Account, clock: Resource) -> None:
     clock |= {"status": "ready", "status_details": {}}
-    clock["_"]["time"] = clock["frozen_time"]
-    account.change(clock, "test_helpers.test_clock.ready")
+    clock["_internal"]["time"] = clock["frozen_time"]
+    account.save(clock, "test_helpers.test_clock.ready")
 
 
 def _happen(account: Account, row: sqlite3.Row) -> bool:
     """What was due for this object, unless something before it has changed that."""
     resource = account.get(row["type"], row["id"])
-    if resource["_"].get("due") != row["due"]:
+    if resource["_internal"].get("due") != row["due"]:
         return False
     HAPPENINGS[resource["object"]](account, resource)
     return True
@@ -124,7 +133,7 @@ def _expire(account: Account, subscription: Resource) -> None:
 
 def _remind(account: Account, subscription: Resource) -> None:
     """ "Occurs three days before a subscription's trial period is scheduled to end" """
-    subscription["_"]["reminded"] = True
+    subscription["_internal"]["reminded"] = True
     lifecycle.keep(account, subscription)
     account.emit("customer.subscription.trial_will_end", subscription)
 
@@ -134,9 +143,9 @@ def _announce(account: Account, subscription: Resource) -> None:
     invoice without an id, because there is none yet.
     """
     invoice = _coming_invoice(account, copied(subscription))
-    subscription["_"]["announced"] = lifecycle.period_end(subscription)
+    subscription["_internal"]["announced"] = lifecycle.period_end(subscription)
     lifecycle.keep(account, subscription)
-    invoice["_"] = {"subscription": subscription["id"], "clock": subscription["test_clock"]}
+    invoice["_internal"] = {"subscription": subscription["id"], "clock": subscription["test_clock"]}
     del invoice["id"]
     account.emit("invoice.upcoming", invoice)
 
@@ -149,9 +158,9 @@ def _coming_invoice(account: Account, subscription: Resource) -> Resource:
         lifecycle.period_end(subscription),
     )
     for item in items:
-        cycle.turn(subscription, item)
+        billing_cycle.turn(subscription, item)
     with account.silence():
-        data = cycle.lines_of(account, subscription, items)
+        data = billing_cycle.lines_of(account, subscription, items)
         customer = account.get("customer", subscription["customer"])
         return invoicing.compose(
             account, customer, data, reason="upcoming", subscription=subscription, period=period
@@ -169,21 +178,21 @@ def _resume_collection(account: Account, subscription: Resource) -> None:
 
 def _invoice(account: Account, invoice: Resource) -> None:
     """A draft is finalized and charged, an open one is tried again, or falls overdue."""
-    invoice["_"]["due"] = None
+    invoice["_internal"]["due"] = None
     if invoice["collection_method"] == "send_invoice" and invoice["status"] == "open":
         _overdue(account, invoice)
     elif invoice["auto_advance"]:
         if invoice["status"] == "draft" and invoice["collection_method"] == "send_invoice":
-            collecting.open_up(account, invoice)
+            collection.open_up(account, invoice)
             account.emit("invoice.sent", invoice)
         else:
-            collecting.collect(account, invoice)
+            collection.collect(account, invoice)
     else:
-        account.change(invoice)
+        account.save(invoice)
 
 
 def _overdue(account: Account, invoice: Resource) -> None:
-    account.change(invoice, "invoice.overdue")
+    account.save(invoice, "invoice.overdue")
     id = invoicing.subscription_id(invoice)
     subscription = account.find("subscription", id) if id else None
     if subscription and not lifecycle.is_over(subscription):
@@ -191,8 +200,8 @@ def _overdue(account: Account, invoice: Resource) -> None:
 
 
 def _intent(account: Account, intent: Resource) -> None:
-    collecting.bank_answered(account, intent)
-    if session := intent["_"].get("session"):
+    collection.bank_answered(account, intent)
+    if session := intent["_internal"].get("session"):
         succeeded = intent["status"] == "succeeded"
         found = account.get(checkout.KIND, session)
         checkout.bank_answered(account, found, succeeded=succeeded)
@@ -202,11 +211,11 @@ MOMENTS: dict[str, Callable[[Account, Resource], object]] = {
     "expire": _expire,
     "remind": _remind,
     "announce": _announce,
-    "end_trial": cycle.end_trial,
-    "renew": cycle.renew,
+    "end_trial": billing_cycle.end_trial,
+    "renew": billing_cycle.renew,
     "cancel": _cancel,
     "resume_collection": _resume_collection,
-    "drop_update": pending.drop,
+    "drop_update": pending_updates.drop,
 }
 
 HAPPENINGS: dict[str, Callable[[Account, Resource], object]] = {

@@ -13,7 +13,7 @@ import stripe
 from flask import Flask
 from saas_sandbox import create_sandbox
 from saas_sandbox.inprocess import BASE_ADDRESS, InProcess
-from saas_sandbox.stripe.delivery import Answer
+from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from saas import create_app
 from saas.billing import setup
@@ -175,9 +175,9 @@ def over_http(database_url: str) -> Iterator[World]:
 
 
 def _sandbox(kept: list[Delivery]) -> Flask:
-    def keep_back(_url: str, body: bytes, headers: dict[str, str]) -> Answer:
+    def keep_back(_url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
         kept.append(Delivery(body, headers))
-        return Answer(200, "kept back")
+        return EndpointResponse(200, "kept back")
 
     return create_sandbox(post=keep_back, inline=True)
 

@@ -1,0 +1,89 @@
+"""The token endpoint, as far as both providers share it: who asks, and for what code."""
+
+from urllib.parse import unquote_plus
+
+from flask import current_app, request
+
+from saas_sandbox.identity import grants, pkce
+from saas_sandbox.identity.authorization import Provider, is_client_id
+from saas_sandbox.identity.grants import Grant
+
+
+class RedeemingError(Exception):
+    """Why there is no token: RFC 6749's error code (5.2) and a sentence."""
+
+    def __init__(self, error: str, description: str) -> None:
+        super().__init__(description)
+        self.error = error
+
+
+def grant_for(provider: Provider) -> Grant:
+    """What the code of this request stands for. Asking for it uses it up."""
+    client = _client(provider)
+    _must_be_said_once()
+    _must_be_a_code(provider)
+    sandbox = current_app.extensions["sandbox"]
+    code = request.form.get("code", "")
+    grant = grants.redeem(sandbox.store, sandbox.now(), provider.key, client, code)
+    if grant is None:
+        raise RedeemingError("invalid_grant", "The code is unknown, expired or used already.")
+
+    _must_match(provider, grant)
+    return grant
+
+
+def _client(provider: Provider) -> str:
+    client, secret = _from_header() if "Authorization" in request.headers else _from_form()
+    store = current_app.extensions["sandbox"].store
+    if not is_client_id(client):
+        raise RedeemingError("invalid_client", "The client id is missing or unusable.")
+    if not grants.is_its_secret(store, provider.key, client, secret):
+        raise RedeemingError(
+            "invalid_client",
+            "The secret is missing, shorter than 8 characters, or not the one that this client "
+            "id came with first. Another secret needs another client id.",
+        )
+    return client
+
+
+def _from_header() -> tuple[str, str]:
+    """RFC 6749, 2.3.1: both are form-encoded before they are put together."""
+    given = request.authorization
+    if given is None or given.type != "basic":
+        raise RedeemingError("invalid_client", "The Authorization header must be Basic.")
+    if request.form.get("client_secret"):
+        # 2.3: "The client MUST NOT use more than one authentication method in each request."
+        raise RedeemingError("invalid_request", "The client's secret was sent in two ways.")
+    return unquote_plus(given.username or ""), unquote_plus(given.password or "")
+
+
+def _from_form() -> tuple[str, str]:
+    return request.form.get("client_id", ""), request.form.get("client_secret", "")
+
+
+def _must_be_said_once() -> None:
+    if any(len(values) > 1 for _, values in request.form.lists()):
+        raise RedeemingError("invalid_request", "A parameter was sent more than once.")
+
+
+def _must_be_a_code(provider: Provider) -> None:
+    """GitHub knows one kind of grant, and does not ask for its name."""
+    kind = request.form.get("grant_type") or ("" if provider.openid else "authorization_code")
+    if not kind:
+        raise RedeemingError("invalid_request", "The parameter grant_type is missing.")
+    if kind != "authorization_code":
+        raise RedeemingError("unsupported_grant_type", "Only authorization_code is known here.")
+    if not request.form.get("code"):
+        raise RedeemingError("invalid_request", "The parameter code is missing.")
+
+
+def _must_match(provider: Provider, grant: Grant) -> None:
+    """RFC 6749, 4.1.3: the redirect address again, character by character; GitHub may go without.
+
+    RFC 7636, 4.6: a verifier that does not fit is an invalid_grant too.
+    """
+    default = "" if provider.openid else grant.redirect_uri
+    if (request.form.get("redirect_uri") or default) != grant.redirect_uri:
+        raise RedeemingError("redirect_uri_mismatch", "The redirect_uri is not the one of before.")
+    if not pkce.is_proven(grant.challenge, request.form.get("code_verifier", "")):
+        raise RedeemingError("invalid_grant", "The code_verifier does not fit the challenge.")

@@ -1,0 +1,122 @@
+"""The page in between, where one chooses who to be and how it goes wrong.
+
+Everything on it can be said in the address as well, for tests that press no buttons:
+`sandbox_as` (a ready person, "somebody", "refuse" or "error") answers without showing the page,
+`sandbox_email`, `sandbox_name`, `sandbox_address`, `sandbox_account` say who somebody is, and
+`sandbox_failure` what goes wrong (failures.py).
+"""
+
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+from flask import current_app, redirect, render_template, request
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas_sandbox.identity import authorization, failures, grants, profiles, redirects
+from saas_sandbox.identity.authorization import Ask, Provider, RefusedError, UnusableError
+from saas_sandbox.identity.profiles import NobodyError, Person
+
+Given = MultiDict[str, str]
+Page = str | tuple[str, int] | BaseResponse
+
+ELSEWHERE = "https://accounts.evil.example"
+
+
+def shown_or_answered(provider: Provider) -> Page:
+    """A request that can be granted gets the page, or with a choice made, the answer."""
+    given = authorization.parameters(request.query_string)
+    try:
+        ask = authorization.read(provider, given)
+        failure = _failure(provider, given)
+        return _conversation(provider, ask, failure, given)
+    except UnusableError as error:
+        return render_template("identity/unusable.html", message=error), 400
+    except RefusedError as error:
+        failure = given.get("sandbox_failure", "")
+        return _back(provider, error.redirect_uri, error.answer, failure)
+
+
+def issuer(provider: Provider) -> str:
+    return f"{request.host_url}identity/{provider.key}"
+
+
+def _conversation(provider: Provider, ask: Ask, failure: str, given: Given) -> Page:
+    choice = request.form if request.method == "POST" else given
+    if "sandbox_as" not in choice:
+        return _page(provider, ask, failure, given)
+    try:
+        person = _chosen(ask, choice)
+    except NobodyError as error:
+        return _page(provider, ask, failure, given, error), 422
+
+    sandbox = current_app.extensions["sandbox"]
+    code = grants.give_code(sandbox.store, sandbox.now(), provider.key, ask, person, failure)
+    answer = {"code": code} | ({"state": ask.state} if ask.state else {})
+    return _back(provider, ask.redirect_uri, answer, failure)
+
+
+def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
+    chosen = choice["sandbox_as"]
+    if chosen == "refuse":
+        raise RefusedError(
+            ask.redirect_uri, ask.state, "access_denied", "The person refused to sign in."
+        )
+    if chosen == "error":
+        raise RefusedError(
+            ask.redirect_uri, ask.state, "server_error", "The provider is having a bad day."
+        )
+    if chosen == "somebody":
+        return profiles.typed_in(
+            choice.get("sandbox_email", "").strip(),
+            choice.get("sandbox_name", "").strip(),
+            choice.get("sandbox_address", "verified"),
+            choice.get("sandbox_account", "").strip(),
+        )
+    if chosen not in profiles.READY:
+        raise NobodyError("as", "Choose one of the people below, or type somebody in.")
+    return profiles.READY[chosen]
+
+
+def _failure(provider: Provider, given: Given) -> str:
+    failure = given.get("sandbox_failure", "")
+    known = failures.of(provider.key)
+    if failure and failure not in known:
+        raise UnusableError(f"The parameter sandbox_failure is one of: {', '.join(known)}.")
+    return failure
+
+
+def _back(provider: Provider, address: str, answer: dict[str, str], failure: str) -> BaseResponse:
+    """RFC 9700, 4.12: 303, so that no browser ever posts the choice to the client.
+
+    RFC 9207, 2: `iss` stands in every answer, errors included. GitHub has no issuer to name.
+    """
+    if failure == "no_state":
+        answer = {name: answer[name] for name in answer if name != "state"}
+    if provider.openid:
+        answer = answer | {"iss": ELSEWHERE if failure == "response_issuer" else issuer(provider)}
+    return redirect(redirects.with_answer(address, answer), 303)
+
+
+def _page(
+    provider: Provider, ask: Ask, failure: str, given: Given, error: NobodyError | None = None
+) -> str:
+    asked = [(n, v) for n, v in given.items() if n != "sandbox_as"]
+    return render_template(
+        "identity/choose.html",
+        provider=provider,
+        client_host=urlsplit(ask.redirect_uri).netloc,
+        people=profiles.READY,
+        failure=failure,
+        failures=failures.of(provider.key),
+        asked=[pair for pair in asked if pair[0] != "sandbox_failure"],
+        query=urlencode(asked),
+        form=request.form or _hinted(given) | given.to_dict(),
+        error=error,
+    )
+
+
+def _hinted(given: Given) -> dict[str, str]:
+    """OpenID Connect's `login_hint` and GitHub's `login`: who the client thinks it is."""
+    hint = given.get("login_hint") or given.get("login", "")
+    return {"sandbox_email": hint} if "@" in hint else {}

@@ -1,0 +1,1 @@
+"""Stripe's HTTP API on top of the engine."""

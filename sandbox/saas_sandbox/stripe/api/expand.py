@@ -1,0 +1,102 @@
+"""`expand[]=latest_invoice.customer`: ids replaced by what they stand for.
+
+https://docs.stripe.com/expand – at most four levels deep.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from saas_sandbox.stripe.engine import ids
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.resource import Resource, visible
+
+MAX_LEVELS = 4
+
+# Fields that are only there when asked for, by kind of object and the way to them inside it; each
+# family adds its own.
+INCLUDABLE: dict[tuple[str, str], Callable[[Account, Resource], Any]] = {}
+
+
+class Place(NamedTuple):
+    """A field, by the object that it belongs to and the way to it inside."""
+
+    owner: Resource
+    field: str
+
+
+def expanded(account: Account, answer: Resource, paths: list[str]) -> Resource:
+    for path in paths:
+        answer = _along(account, answer, path.split("."), path)
+    return answer
+
+
+def check_depth(path: str) -> None:
+    if len([part for part in path.split(".") if part != "data"]) > MAX_LEVELS:
+        raise invalid(
+            f"You cannot expand more than 4 levels of a property. Property: {path[:200]}",
+            param="expand",
+        )
+
+
+def _along(
+    account: Account, value: Any, parts: list[str], path: str, place: Place | None = None
+) -> Any:
+    """Follow a path. `place` is where a hash without an `object` of its own stands."""
+    if isinstance(value, list):
+        return [_along(account, entry, parts, path) for entry in value]
+    if not parts or value is None:
+        return value
+    if not isinstance(value, dict):
+        raise _cannot(path)
+
+    name, *rest = parts
+    here = _place(value, place, name)
+    include = INCLUDABLE.get((str(here.owner.get("object")), here.field))
+    if include and not value.get(name):
+        inside = include(account, here.owner)
+    elif name in value:
+        inside = _resolved(account, value[name], path, last=not rest)
+    else:
+        raise _cannot(path)
+    return {**value, name: _along(account, inside, rest, path, here)}
+
+
+def _place(value: Resource, place: Place | None, name: str) -> Place:
+    if place is None or isinstance(value.get("object"), str):
+        return Place(value, name)
+    return Place(place.owner, f"{place.field}.{name}")
+
+
+def _resolved(account: Account, value: Any, path: str, *, last: bool) -> Any:
+    if isinstance(value, str):
+        return _looked_up(account, value, path)
+    if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return [_looked_up(account, entry, path) for entry in value]
+    if last and value is not None and not _is_object(value):
+        raise _cannot(path)
+    return value
+
+
+def _looked_up(account: Account, id: str, path: str) -> Resource:
+    kind = ids.kind_of(id)
+    found = account.find(kind, id) if kind else account.find("coupon", id)
+    if found is None:
+        raise _cannot(path)
+    return visible(found)
+
+
+def _is_object(value: Any) -> bool:
+    """Already there in full: an object, a list object, or objects in a list."""
+    if isinstance(value, list):
+        return all(_is_object(entry) for entry in value)
+    return isinstance(value, dict) and "object" in value
+
+
+def _cannot(path: str) -> Exception:
+    name = path.rpartition(".")[2]
+    return invalid(
+        f"This property cannot be expanded ({name}). You may want to try expanding one of its "
+        "neighbours, or leave it out.",
+        param="expand",
+    )

@@ -1,0 +1,51 @@
+"""The API's bodies: `items[0][price]=price_1` and `expand[]=customer` as nested values."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from saas_sandbox.stripe.engine.errors import invalid
+
+MAX_DEPTH = 8
+_KEY = re.compile(r"^([^\[\]]+)((?:\[[^\[\]]*\])*)$")
+
+
+def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in pairs:
+        if "\0" in key + value:
+            raise invalid(f"Invalid string: {key[:100]} contains a null byte.", key[:100])
+        _plant(tree, _split(key), value, key)
+    return {name: _listed(branch) for name, branch in tree.items()}
+
+
+def _split(key: str) -> list[str]:
+    match = _KEY.match(key)
+    if not match:
+        raise invalid(f"Invalid parameter name: {key[:100]}", param=key[:100])
+
+    parts = [match[1], *re.findall(r"\[([^\[\]]*)\]", match[2])]
+    if len(parts) > MAX_DEPTH:
+        raise invalid(f"Parameter is nested too deeply: {key[:100]}", param=key[:100])
+    return parts
+
+
+def _plant(tree: dict[str, Any], parts: list[str], value: str, key: str) -> None:
+    *branches, leaf = parts
+    for part in branches:
+        tree = tree.setdefault(part or str(len(tree)), {})
+        if not isinstance(tree, dict):
+            raise invalid(f"Invalid hash: {key}", param=key)
+
+    tree[leaf or str(len(tree))] = value
+
+
+def _listed(branch: Any) -> Any:
+    """A hash whose names are 0, 1, 2 … is a list."""
+    if not isinstance(branch, dict):
+        return branch
+
+    values = {name: _listed(value) for name, value in branch.items()}
+    if values and all(name.isascii() and name.isdigit() for name in values):
+        return [values[name] for name in sorted(values, key=int)]
+    return values

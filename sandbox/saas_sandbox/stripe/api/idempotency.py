@@ -1,0 +1,102 @@
+"""Idempotency keys: one execution per key, its answer kept, a second one beside it refused.
+
+"The idempotency layer compares incoming parameters to those of the original request and errors if
+they’re not the same"; "If incoming parameters fail validation, or the request conflicts with
+another request that’s executing concurrently, we don’t save the idempotent result".
+https://docs.stripe.com/api/idempotent_requests
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import StripeError, invalid
+
+LONGEST = 255
+
+Answer = tuple[int, dict[str, Any]]
+
+
+class InFlight:
+    """The keys whose requests are being executed now, each with the mark of its request."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._marks: dict[tuple[str, str], str] = {}
+
+    @contextmanager
+    def hold(self, api_key: str, key: str | None, mark: str) -> Iterator[None]:
+        """Hold the key while its request runs. Without one, requests run beside each other."""
+        if key is None:
+            yield
+            return
+
+        self._take(api_key, key, mark)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._marks[api_key, key]
+
+    def _take(self, api_key: str, key: str, mark: str) -> None:
+        with self._lock:
+            running = self._marks.get((api_key, key))
+            if running is None:
+                self._marks[api_key, key] = mark
+        if running == mark:
+            raise _in_use(key)
+        if running is not None:
+            raise _other_request(key)
+
+
+def checked(key: str | None) -> str | None:
+    if key and len(key) > LONGEST:
+        raise invalid(f"Idempotency keys can be at most {LONGEST} characters long.")
+    return key or None
+
+
+def mark_of(path: str, values: dict[str, Any]) -> str:
+    """What two requests must have in common to count as one."""
+    return hashlib.sha256(json.dumps([path, values]).encode()).hexdigest()
+
+
+def kept(account: Account, key: str, mark: str) -> Answer | None:
+    """The answer that this key has had."""
+    row = account.store.row("SELECT * FROM answers WHERE account = ? AND key = ?", account.id, key)
+    if row is None:
+        return None
+    if row["request"] != mark:
+        raise _other_request(key)
+    return row["status"], json.loads(row["body"])
+
+
+def keep(account: Account, key: str, mark: str, answer: Answer) -> None:
+    status, body = answer
+    account.store.execute(
+        "INSERT INTO answers VALUES (?, ?, ?, ?, ?)",
+        account.id, key, mark, status, json.dumps(body),
+    )  # fmt: skip
+
+
+def _in_use(key: str) -> StripeError:
+    return StripeError(
+        "There is currently another in-progress request using this Idempotent Key (that probably "
+        "means you submitted twice, and the other request is still going through): "
+        f"{key}. Please try again later.",
+        status=409,
+        type="idempotency_error",
+        code="idempotency_key_in_use",
+    )
+
+
+def _other_request(key: str) -> StripeError:
+    return StripeError(
+        "Keys for idempotent requests can only be used with the same parameters they were "
+        f"first used with. Try using a key other than '{key}' if you meant to execute a "
+        "different request.",
+        type="idempotency_error",
+    )

@@ -1,0 +1,30 @@
+"""The table of API operations. A family's file registers its own with `@operation`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from saas_sandbox.stripe.engine.resource import Resource
+
+Handler = Callable[..., Resource]
+
+
+@dataclass(frozen=True)
+class Operation:
+    method: str
+    path: str
+    shape: Any
+    handle: Handler
+
+
+OPERATIONS: list[Operation] = []
+
+
+def operation(method: str, path: str, shape: Any) -> Callable[[Handler], Handler]:
+    """Answer `method /v1path` with this function; `shape` is the SDK's TypedDict for it."""
+
+    def register(handle: Handler) -> Handler:
+        OPERATIONS.append(Operation(method, path, shape, handle))
+        return handle
+
+    return register

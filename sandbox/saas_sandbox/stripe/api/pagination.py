@@ -1,0 +1,92 @@
+"""Lists as Stripe pages them: newest first, by cursor. https://docs.stripe.com/api/pagination"""
+
+from typing import Any
+
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource, visible
+
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+
+
+def page(
+    account: Account,
+    kind: str,
+    url: str,
+    params: Params,
+    *,
+    also: tuple[str, list[Any]] = ("1", []),
+    **equal: Any,
+) -> Resource:
+    """One page of a kind. `equal` names columns (None means "whatever"); `also` is more SQL."""
+    where, values = _conditions(params, equal)
+    limit = _limit(params)
+    cursor, direction = _cursor(account, kind, params)
+    order = "DESC" if direction == "<" else "ASC"
+    rows = account.store.rows(
+        "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
+        f"AND status IS NOT 'deleted' AND {where} AND {also[0]} AND seq {direction} ? "
+        f"ORDER BY seq {order} LIMIT ?",
+        account.id, kind, *values, *also[1], cursor, limit + 1,
+    )  # fmt: skip
+    found = [visible(account.adopt(kind, row)) for row in rows[:limit]]
+    return listed(found if order == "DESC" else found[::-1], url, len(rows) > limit)
+
+
+def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
+    return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+
+def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
+    """A page of rows that are in hand already, in their own order."""
+    rows = [visible(row) for row in rows]
+    ids = [row["id"] for row in rows]
+    after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)
+    for name in (after, before):
+        if name and name not in ids:
+            raise invalid(f"No such object: '{name}'", code="resource_missing")
+    if before:
+        rows = rows[: ids.index(before)]
+        return listed(rows[-limit:], url, len(rows) > limit)
+    rows = rows[ids.index(after) + 1 :] if after else rows
+    return listed(rows[:limit], url, len(rows) > limit)
+
+
+def _limit(params: Params) -> int:
+    limit: int = params.get("limit", 10)
+    return limit
+
+
+def _cursor(account: Account, kind: str, params: Params) -> tuple[int, str]:
+    after, before = params.get("starting_after"), params.get("ending_before")
+    if before:
+        return _place(account, kind, before, "ending_before"), ">"
+    return (_place(account, kind, after, "starting_after") if after else 1 << 62), "<"
+
+
+def _place(account: Account, kind: str, id: str, param: str) -> int:
+    row = account.store.row(
+        "SELECT seq FROM objects WHERE account = ? AND type = ? AND id = ?", account.id, kind, id
+    )
+    if row is None:
+        account.get(kind, id, param)
+        raise invalid(f"No such object: '{id}'", param=param)
+    return int(row["seq"])
+
+
+def _conditions(params: Params, equal: dict[str, Any]) -> tuple[str, list[Any]]:
+    parts, values = ["1"], []
+    for column, value in equal.items():
+        if value is not None:
+            parts.append(f"{column} = ?")
+            values.append(value)
+    created = params.get("created")
+    if isinstance(created, int):
+        created = Params({})
+        parts.append("created = ?")
+        values.append(params["created"])
+    for name in created or {}:
+        parts.append(f"created {COMPARISONS[name]} ?")
+        values.append(created[name])
+    return " AND ".join(parts), values

@@ -1,0 +1,124 @@
+"""The account itself and its tax settings, as far as somebody checks them."""
+
+from typing import Any
+
+from stripe import params as shape
+from stripe.params import tax
+
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.resource import Resource
+
+NOTHING_DUE: dict[str, Any] = {
+    "alternatives": [],
+    "current_deadline": None,
+    "currently_due": [],
+    "disabled_reason": None,
+    "errors": [],
+    "eventually_due": [],
+    "past_due": [],
+    "pending_verification": [],
+}
+
+
+@operation("GET", "/account", shape.AccountRetrieveCurrentParams)
+def retrieve_current(account: Account, params: Params) -> Resource:
+    return {
+        "id": account.id,
+        "object": "account",
+        "business_profile": dict.fromkeys(
+            (
+                "annual_revenue", "estimated_worker_count", "mcc",
+                "minority_owned_business_designation", "name", "product_description",
+                "specified_commercial_transactions_act_url",
+                "support_address", "support_email", "support_phone", "support_url", "url",
+            )
+        ),
+        "business_type": None,
+        "capabilities": {"card_payments": "active", "transfers": "active"},
+        "charges_enabled": True,
+        "controller": {"type": "account"},
+        "country": "US",
+        "created": account.created,
+        "default_currency": "usd",
+        "details_submitted": True,
+        "email": "sandbox@example.com",
+        "external_accounts": _external(account),
+        "future_requirements": dict(NOTHING_DUE),
+        "metadata": {},
+        "payouts_enabled": True,
+        "requirements": dict(NOTHING_DUE),
+        "settings": _settings(),
+        "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
+        "type": "standard",
+    }  # fmt: skip
+
+
+@operation("GET", "/tax/settings", tax.SettingsRetrieveParams)
+def retrieve_tax(account: Account, params: Params) -> Resource:
+    return _tax_settings(account)
+
+
+@operation("POST", "/tax/settings", tax.SettingsUpdateParams)
+def update_tax(account: Account, params: Params) -> Resource:
+    stored = account.settings["tax_settings"]
+    for name in ("defaults", "head_office"):
+        if name in params:
+            stored[name] = {**(stored.get(name) or {}), **plain(params[name])}
+    account.save_settings()
+    return _tax_settings(account)
+
+
+def _tax_settings(account: Account) -> Resource:
+    """ "active" needs a head office, as at Stripe: only then can tax be calculated."""
+    stored = account.settings["tax_settings"]
+    address = (stored.get("head_office") or {}).get("address")
+    lacks = None if address else ["head_office"]
+    return {
+        "object": "tax.settings",
+        "defaults": {"provider": "stripe", "tax_behavior": None, "tax_code": None}
+        | (stored.get("defaults") or {}),
+        "head_office": {"address": _address(address)} if address else None,
+        "livemode": False,
+        "status": "pending" if lacks else "active",
+        "status_details": {"pending": {"missing_fields": lacks}} if lacks else {"active": {}},
+    }
+
+
+def _address(given: dict[str, str]) -> dict[str, str | None]:
+    names = ("city", "country", "line1", "line2", "postal_code", "state")
+    return {name: given.get(name) or None for name in names}
+
+
+def _external(account: Account) -> Resource:
+    url = f"/v1/accounts/{account.id}/external_accounts"
+    return {"object": "list", "data": [], "has_more": False, "url": url}
+
+
+def _settings() -> dict[str, Any]:
+    descriptors = (
+        "statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji",
+    )  # fmt: skip
+    prefixes = (
+        "statement_descriptor_prefix", "statement_descriptor_prefix_kana",
+        "statement_descriptor_prefix_kanji",
+    )  # fmt: skip
+    return {
+        "bacs_debit_payments": {"display_name": None, "service_user_number": None},
+        "branding": dict.fromkeys(("icon", "logo", "primary_color", "secondary_color")),
+        "card_issuing": {"tos_acceptance": {"date": None, "ip": None}},
+        "card_payments": {
+            "decline_on": {"avs_failure": False, "cvc_failure": False},
+            **dict.fromkeys(prefixes),
+        },
+        "dashboard": {"display_name": "Sandbox", "timezone": "Etc/UTC"},
+        "invoices": {"default_account_tax_ids": None, "hosted_payment_method_save": None},
+        "payments": dict.fromkeys((*descriptors, *prefixes[1:])),
+        "payouts": {
+            "debit_negative_balances": True,
+            "schedule": {"delay_days": 2, "interval": "daily"},
+            "statement_descriptor": None,
+        },
+        "sepa_debit_payments": {},
+    }

@@ -1,0 +1,113 @@
+"""Charges and refunds. https://docs.stripe.com/api/refunds"""
+
+import stripe
+from stripe import params as shape
+
+from saas_sandbox.stripe.api import expand, pagination
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.engine import ids, metadata
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.shapes import shaped
+
+
+@operation("GET", "/charges/<id>", shape.ChargeRetrieveParams)
+def retrieve_charge(account: Account, params: Params, id: str) -> Resource:
+    return account.get("charge", id)
+
+
+@operation("GET", "/charges", shape.ChargeListParams)
+def list_charges(account: Account, params: Params) -> Resource:
+    equal = {"customer": params.get("customer"), "parent": params.get("payment_intent")}
+    return pagination.page(account, "charge", "/v1/charges", params, **equal)
+
+
+@operation("POST", "/refunds", shape.RefundCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    charge = _charge(account, params)
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    amount = params.get("amount", left)
+    _check(charge, amount, left)
+    refund = shaped(
+        stripe.Refund,
+        id=ids.new("refund"),
+        created=account.now(charge["_internal"]["clock"]),
+        amount=amount,
+        charge=charge["id"],
+        currency=charge["currency"],
+        customer=charge["customer"],
+        destination_details={
+            "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number",
+                     "type": "refund"},
+            "type": "card",
+        },
+        metadata=metadata.merged({}, params.get("metadata") or {}),
+        payment_intent=charge["payment_intent"],
+        payment_method=charge["payment_method"],
+        reason=params.get("reason"),
+        status="succeeded",
+    )  # fmt: skip
+    for name in ("livemode", "description", "failure_balance_transaction", "failure_reason",
+                 "instructions_email", "next_action", "pending_reason"):  # fmt: skip
+        refund.pop(name, None)
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    account.add({**refund, "_internal": {"clock": charge["_internal"]["clock"]}}, "refund.created")
+    account.save(charge, "charge.refunded")
+    return refund
+
+
+@operation("GET", "/refunds/<id>", shape.RefundRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.get("refund", id)
+
+
+@operation("GET", "/refunds", shape.RefundListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    also: tuple[str, list[str]] = ("1", [])
+    if "payment_intent" in params:
+        also = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
+    return pagination.page(
+        account, "refund", "/v1/refunds", params, also=also, parent=params.get("charge")
+    )
+
+
+def _charge(account: Account, params: Params) -> Resource:
+    if "charge" in params:
+        return account.get("charge", params["charge"], "charge")
+    if "payment_intent" not in params:
+        raise missing_param("payment_intent")
+    intent = account.get("payment_intent", params["payment_intent"], "payment_intent")
+    if intent["status"] != "succeeded":
+        raise invalid(
+            f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.",
+            "payment_intent",
+        )
+    return account.get("charge", intent["latest_charge"])
+
+
+def _check(charge: Resource, amount: int, left: int) -> None:
+    if charge["status"] != "succeeded":
+        raise invalid(f"Charge {charge['id']} has not been captured.", "charge")
+    if not left:
+        raise invalid(
+            f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
+        )
+    if not 0 < amount <= left:
+        raise invalid(
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
+            if amount > left
+            else "Invalid positive integer",
+            "amount",
+        )
+
+
+def _refunds(account: Account, charge: Resource) -> Resource:
+    found = account.select("refund", "parent = ?", charge["id"])
+    shown = [visible(refund) for refund in found[::-1]]
+    return pagination.listed(shown, f"/v1/charges/{charge['id']}/refunds")
+
+
+expand.INCLUDABLE["charge", "refunds"] = _refunds

@@ -1,0 +1,383 @@
+"""Checkout sessions. https://docs.stripe.com/api/checkout/sessions"""
+
+from typing import Any
+
+import stripe
+from stripe.params import checkout as shape
+
+from saas_sandbox.stripe.api import expand, pagination, urls
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.api.resources.setup_intents import new_setup_intent
+from saas_sandbox.stripe.api.resources.subscriptions import trial_end
+from saas_sandbox.stripe.engine import (
+    billing_cycle,
+    checkout,
+    currencies,
+    ids,
+    invoice_lines,
+    metadata,
+    taxes,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.catalog import inline_price
+from saas_sandbox.stripe.engine.errors import invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+KIND = "checkout.session"
+URL = "/v1/checkout/sessions"
+DAY = 86400
+HALF_AN_HOUR = 1800
+MOST_LINES = {"payment": 100, "subscription": 20}
+MINIMUM = 50  # cents
+METHODS = ("card", "us_bank_account")
+
+
+@operation("POST", "/checkout/sessions", shape.SessionCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    mode = params.get("mode")
+    if mode is None:
+        raise missing_param("mode")
+    customer = _customer(account, params)
+    wanted = _lines(account, params, mode)
+    id = ids.new(KIND)
+    session = _blank(account, id, mode, params)
+    session["customer"] = customer["id"] if customer else None
+    session["customer_email"] = params.get("customer_email")
+    session["expires_at"] = _expiry(account, params)
+    session["_internal"] = {
+        "lines": wanted,
+        "due": session["expires_at"],
+        "subscription_data": _subscription_data(account, params, mode),
+        "trial_end": _has_trial(params),
+        "customer_update": _customer_update(params, customer),
+    }
+    session["discounts"] = _discounts(account, params)
+    if wanted:
+        session["currency"] = _currency(account, params, wanted)
+        if customer and mode == "subscription":
+            currencies.check_customer(account, customer, session["currency"])
+        if used := checkout.coupon_of(account, session):
+            currencies.check_coupon(used[0], session["currency"], "discounts")
+        checkout.price_up(account, session)
+    if mode == "payment":
+        _check_minimum(session)
+    if mode == "setup":
+        if not {"currency", "payment_method_types"} & set(params):
+            raise missing_param("currency")
+        session["setup_intent"] = new_setup_intent(account, customer)["id"]
+        session["payment_status"] = "no_payment_required"
+    return account.add(session)
+
+
+@operation("GET", "/checkout/sessions/<id>", shape.SessionRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.get(KIND, id)
+
+
+@operation("POST", "/checkout/sessions/<id>", shape.SessionUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    session = account.get(KIND, id)
+    metadata.merge(session, params)
+    return account.save(session)
+
+
+@operation("GET", "/checkout/sessions", shape.SessionListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    names = ("customer", "subscription", "status")
+    equal: dict[str, Any] = {name: params.get(name) for name in names}
+    where, values = "1", []
+    if "payment_intent" in params:
+        where, values = "parent = ?", [params["payment_intent"]]
+    return pagination.page(account, KIND, URL, params, also=(where, values), **equal)
+
+
+@operation("POST", "/checkout/sessions/<id>/expire", shape.SessionExpireParams)
+def expire(account: Account, params: Params, id: str) -> Resource:
+    session = account.get(KIND, id)
+    if session["status"] != "open":
+        raise invalid(
+            'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout '
+            f"Session has a status of `{session['status']}`."
+        )
+    return checkout.expire(account, session)
+
+
+@operation("GET", "/checkout/sessions/<id>/line_items", shape.SessionListLineItemsParams)
+def line_items(account: Account, params: Params, id: str) -> Resource:
+    session = account.get(KIND, id)
+    return pagination.slice_of(_items(account, session), f"{URL}/{id}/line_items", params)
+
+
+def _customer(account: Account, params: Params) -> Resource | None:
+    if "customer" in params and "customer_email" in params:
+        raise invalid("You may only specify one of these parameters: customer, customer_email.")
+    if "customer_creation" in params and params.get("mode") == "subscription":
+        raise invalid(
+            "`customer_creation` can only be used in `payment` and `setup` mode.",
+            "customer_creation",
+        )
+    params.get("customer_creation")
+    given = params.get("customer")
+    return account.live("customer", given, "customer") if given else None
+
+
+def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
+    given = params.get("line_items") or []
+    if mode == "setup":
+        if given:
+            raise invalid("You can not pass `line_items` in `setup` mode.", "line_items")
+        return []
+    if not given:
+        raise missing_param("line_items")
+    wanted = [_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(given)]
+    most = MOST_LINES[mode]
+    if len(wanted) > most:
+        raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
+    prices = [account.get("price", line["price"]) for line in wanted]
+    if mode == "subscription" and not all(price["recurring"] for price in prices):
+        raise invalid("This sandbox plays subscriptions without one-time prices.", "line_items")
+    if mode == "payment" and any(price["recurring"] for price in prices):
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. Either switch to "
+            "`subscription` mode or use only one-time prices.",
+            "line_items",
+        )
+    return wanted
+
+
+def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) -> str:
+    prices = [account.get("price", line["price"]) for line in wanted]
+    own: str = prices[0]["currency"]
+    currencies.check_same(prices, own, "line_items")
+    if params.get("currency", own).lower() != own:
+        raise invalid("This sandbox charges a price in its own currency only.", "currency")
+    return own
+
+
+def _check_minimum(session: Resource) -> None:
+    """Refuse less than the minimum charge; only that in US dollars is known here.
+
+    https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+    """
+    if session["currency"] == "usd" and 0 < session["amount_total"] < MINIMUM:
+        raise invalid(
+            "The Checkout Session's total amount due must add up to at least $0.50 usd",
+            code="amount_too_small",
+        )
+
+
+def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
+    if "price_data" in entry:
+        price = inline_price(account, entry["price_data"])
+    elif "price" in entry:
+        price = account.get("price", entry["price"], f"{path}[price]")
+        if not price["active"]:
+            raise invalid(
+                f"The price specified is inactive. This field only accepts active prices: "
+                f"{price['id']}",
+                f"{path}[price]",
+            )
+        if not account.get("product", price["product"])["active"]:
+            raise invalid(
+                f"Price `{price['id']}` is not available to be purchased because its product is "
+                "not active.",
+                f"{path}[price]",
+            )
+    else:
+        raise missing_param(f"{path}[price]")
+    quantity = entry.get("quantity")
+    if quantity is None:
+        raise invalid(f"Quantity is required. Add `quantity` to `{path}`", path)
+    if quantity < 1:
+        raise invalid("This value must be greater than or equal to 1.", f"{path}[quantity]")
+    return {"id": ids.new("item"), "price": price["id"], "quantity": quantity}
+
+
+def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
+    if params.get("ui_mode", "hosted_page") not in ("hosted_page", "hosted"):
+        raise invalid("This sandbox plays hosted pages only.", "ui_mode")
+    session = shaped(
+        stripe.checkout.Session,
+        id=id,
+        created=account.now(),
+        adaptive_pricing={"enabled": False},
+        allow_promotion_codes=params.get("allow_promotion_codes"),
+        automatic_tax=_automatic_tax(account, params),
+        billing_address_collection=params.get("billing_address_collection"),
+        cancel_url=_url(params, "cancel_url"),
+        client_reference_id=_reference(params),
+        currency=params.get("currency"),
+        custom_fields=[],
+        custom_text=_custom_text(params),
+        locale=params.get("locale"),
+        metadata=metadata.merged({}, params.get("metadata") or {}),
+        mode=mode,
+        payment_method_collection=params.get("payment_method_collection", "always")
+        if mode == "subscription"
+        else None,
+        payment_method_options=plain(params.section("payment_method_options")),
+        allowed_payment_method_types=params.get("allowed_payment_method_types"),
+        payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
+        payment_status="unpaid",
+        phone_number_collection={"enabled": False},
+        shipping_options=[],
+        status="open",
+        submit_type=params.get("submit_type"),
+        **_tax_id_collection(params),
+        success_url=_url(params, "success_url"),
+        ui_mode="hosted_page",
+        url=f"{account.address}/stripe/checkout/{id}",
+    )
+    if session["success_url"] is None:
+        raise missing_param("success_url")
+    return session
+
+
+def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
+    enabled = params.section("automatic_tax").get("enabled", False)
+    taxes.check(account, enabled)
+    return {
+        "enabled": enabled,
+        "liability": {"type": "self"} if enabled else None,
+        "provider": "stripe" if enabled else None,
+        "status": "complete" if enabled else None,
+    }
+
+
+def _tax_id_collection(params: Params) -> dict[str, Any]:
+    given = plain(params.section("tax_id_collection"))
+    return {"tax_id_collection": {"required": "never", **given}} if given else {}
+
+
+def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
+    """What the page may write into a customer that was there before: nothing unless `auto`."""
+    given = plain(params.section("customer_update"))
+    if given and customer is None:
+        raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
+    wants_tax_id = params.section("tax_id_collection").get("enabled", False)
+    if customer and wants_tax_id and given.get("name") != "auto":
+        raise invalid(
+            "Tax ID collection requires updating business name on the customer. To enable tax ID "
+            "collection for an existing customer, please set `customer_update[name]` to `auto`.",
+            "customer_update[name]",
+        )
+    return {"address": "never", "name": "never", "shipping": "never", **given}
+
+
+def _custom_text(params: Params) -> dict[str, Any]:
+    names = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
+    return {**dict.fromkeys(names), **plain(params.section("custom_text"))}
+
+
+def _url(params: Params, name: str) -> str | None:
+    """An address on http(s): the page sends the buyer there."""
+    given: str | None = params.get(name)
+    if given is None:
+        return None
+    return urls.checked(given, name)
+
+
+def _reference(params: Params) -> str | None:
+    """A reference of the merchant's own, of up to 200 characters."""
+    given: str | None = params.get("client_reference_id")
+    if given and len(given) > 200:
+        raise invalid("Invalid string: must be at most 200 characters", "client_reference_id")
+    return given
+
+
+def _expiry(account: Account, params: Params) -> int:
+    """ "It can be anywhere from 30 minutes to 24 hours after Checkout Session creation." """
+    now = account.now()
+    wanted: int = params.get("expires_at", now + DAY)
+    if wanted < now + HALF_AN_HOUR:
+        raise invalid(
+            "The `expires_at` timestamp must be at least 30 minutes from Checkout Session "
+            "creation.",
+            "expires_at",
+        )
+    if wanted > now + DAY:
+        raise invalid(
+            "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+            "expires_at",
+        )
+    return wanted
+
+
+def _subscription_data(account: Account, params: Params, mode: str) -> dict[str, Any]:
+    given = params.section("subscription_data")
+    if mode != "subscription" and given:
+        raise invalid(
+            "You can not pass `subscription_data` unless in `subscription` mode.",
+            "subscription_data",
+        )
+    end = trial_end(given, account.now())
+    if given.get("trial_end") and end and end < account.now() + 2 * DAY:
+        raise invalid(
+            "The `trial_end` date has to be at least 2 days in the future.",
+            "subscription_data[trial_end]",
+        )
+    ending = billing_cycle.trial_settings(plain(given.section("trial_settings")))
+    given.get("billing_mode")
+    return {
+        "description": given.get("description"),
+        "metadata": metadata.merged({}, given.get("metadata") or {}),
+        "trial_period_days": given.get("trial_period_days"),
+        "trial_end": given.get("trial_end"),
+        "trial_settings": ending,
+    }
+
+
+def _has_trial(params: Params) -> bool:
+    given = params.section("subscription_data")
+    return bool(given.get("trial_period_days") or given.get("trial_end"))
+
+
+def _discounts(account: Account, params: Params) -> list[dict[str, Any]]:
+    given = params.get("discounts") or []
+    if given and params.get("allow_promotion_codes"):
+        raise invalid(
+            "You may only specify one of these parameters: allow_promotion_codes, discounts."
+        )
+    entries = []
+    for number, entry in enumerate(given):
+        coupon, code = entry.get("coupon"), entry.get("promotion_code")
+        path = f"discounts[{number}]"
+        if coupon:
+            account.live("coupon", coupon, f"{path}[coupon]")
+        if code:
+            account.get("promotion_code", code, f"{path}[promotion_code]")
+        entries.append({"coupon": coupon, "promotion_code": code})
+    return entries
+
+
+def _items(account: Account, session: Resource) -> list[Resource]:
+    return [_item(account, line) for line in session["_internal"]["lines"]]
+
+
+def _item(account: Account, line: dict[str, Any]) -> Resource:
+    price = account.get("price", line["price"])
+    amount = invoice_lines.amount_of(price, line["quantity"])
+    return {
+        "id": line["id"],
+        "object": "item",
+        "adjustable_quantity": None,
+        "amount_discount": 0,
+        "amount_subtotal": amount,
+        "amount_tax": 0,
+        "amount_total": amount,
+        "currency": price["currency"],
+        "description": account.get("product", price["product"]).get("name"),
+        "metadata": {},
+        "price": {name: value for name, value in price.items() if name != "_internal"},
+        "quantity": line["quantity"],
+    }
+
+
+def _included(account: Account, session: Resource) -> Resource:
+    stored = account.get(KIND, session["id"])
+    return pagination.listed(_items(account, stored), f"{URL}/{session['id']}/line_items")
+
+
+expand.INCLUDABLE[KIND, "line_items"] = _included

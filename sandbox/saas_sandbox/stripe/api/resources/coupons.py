@@ -1,0 +1,221 @@
+"""Coupons and the codes that stand for them. https://docs.stripe.com/api/coupons"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import stripe
+from stripe import params as shape
+
+from saas_sandbox.stripe.api import expand, pagination
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.engine import ids, metadata
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.resource import Resource, note_of
+from saas_sandbox.stripe.engine.shapes import shaped
+
+# "Valid characters are lower case letters (a-z), upper case letters (A-Z), digits (0-9), and
+# dashes (-)."
+CODE = re.compile(r"[A-Za-z0-9-]+")
+
+
+@operation("POST", "/coupons", shape.CouponCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    id = params.get("id") or ids.new("coupon")
+    if account.find("coupon", id):
+        raise invalid("Coupon already exists.", "id", "resource_already_exists")
+
+    coupon = shaped(
+        stripe.Coupon,
+        id=id,
+        created=account.now(),
+        amount_off=params.get("amount_off"),
+        currency=params["currency"].lower() if "currency" in params else None,
+        duration=params.get("duration", "once"),
+        duration_in_months=params.get("duration_in_months"),
+        max_redemptions=params.get("max_redemptions"),
+        metadata={},
+        name=params.get("name"),
+        percent_off=params.get("percent_off"),
+        redeem_by=params.get("redeem_by"),
+        times_redeemed=0,
+        valid=True,
+    )
+    _check(coupon)
+    _check_future(account, coupon["redeem_by"], "redeem_by")
+    metadata.merge(coupon, params)
+    coupon["_internal"] = {
+        "due": coupon["redeem_by"],
+        "applies_to": _products(account, params),
+        "currency_options": _options(coupon, params),
+    }
+    return account.add(coupon, "coupon.created")
+
+
+@operation("GET", "/coupons/<id>", shape.CouponRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.live("coupon", id)
+
+
+@operation("POST", "/coupons/<id>", shape.CouponUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    coupon = account.live("coupon", id)
+    params.copy_to(coupon, "name")
+    coupon["_internal"]["currency_options"] = {
+        **(coupon["_internal"].get("currency_options") or {}),
+        **_options(coupon, params),
+    }
+    metadata.merge(coupon, params)
+    return account.save(coupon, "coupon.updated")
+
+
+@operation("DELETE", "/coupons/<id>", shape.CouponDeleteParams)
+def delete(account: Account, params: Params, id: str) -> Resource:
+    """ "deleting a coupon does not affect any customers who have already applied the coupon" """
+    return account.delete(account.live("coupon", id), "coupon.deleted")
+
+
+@operation("GET", "/coupons", shape.CouponListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    return pagination.page(account, "coupon", "/v1/coupons", params)
+
+
+@operation("POST", "/promotion_codes", shape.PromotionCodeCreateParams)
+def create_code(account: Account, params: Params) -> Resource:
+    coupon = account.live("coupon", _coupon_id(params), "promotion[coupon]")
+    code = params.get("code") or ids.token(8).upper()
+    if not CODE.fullmatch(code):
+        raise invalid("Promotion codes can only have letters, digits and dashes.", "code")
+    _check_future(account, params.get("expires_at"), "expires_at")
+    if account.select("promotion_code", "lookup = ? AND status = 'active'", code.lower()):
+        raise invalid("An active promotion code with `code: " + code + "` already exists.", "code")
+    if customer := params.get("customer"):
+        account.live("customer", customer, "customer")
+
+    promotion = shaped(
+        stripe.PromotionCode,
+        id=ids.new("promotion_code"),
+        created=account.now(),
+        active=params.get("active", True),
+        code=code,
+        customer=customer,
+        expires_at=params.get("expires_at"),
+        max_redemptions=params.get("max_redemptions"),
+        metadata={},
+        promotion={"coupon": coupon["id"], "type": "coupon"},
+        restrictions=_restrictions(params.section("restrictions")),
+        times_redeemed=0,
+    )
+    metadata.merge(promotion, params)
+    promotion["_internal"] = {"lookup": code.lower()} | _minimums(params.section("restrictions"))
+    return account.add(promotion, "promotion_code.created")
+
+
+@operation("GET", "/promotion_codes/<id>", shape.PromotionCodeRetrieveParams)
+def retrieve_code(account: Account, params: Params, id: str) -> Resource:
+    return account.get("promotion_code", id)
+
+
+@operation("POST", "/promotion_codes/<id>", shape.PromotionCodeUpdateParams)
+def update_code(account: Account, params: Params, id: str) -> Resource:
+    promotion = account.get("promotion_code", id)
+    params.copy_to(promotion, "active")
+    promotion["_internal"] |= _minimums(params.section("restrictions"))
+    metadata.merge(promotion, params)
+    return account.save(promotion, "promotion_code.updated")
+
+
+@operation("GET", "/promotion_codes", shape.PromotionCodeListParams)
+def list_codes(account: Account, params: Params) -> Resource:
+    code = params.get("code")
+    return pagination.page(
+        account,
+        "promotion_code",
+        "/v1/promotion_codes",
+        params,
+        lookup=code.lower() if code else None,
+        status={True: "active", False: "inactive", None: None}[params.get("active")],
+        customer=params.get("customer"),
+    )
+
+
+def _coupon_id(params: Params) -> str:
+    coupon: str | None = params["promotion"].get("coupon")
+    params["promotion"].get("type")
+    if coupon is None:
+        raise missing_param("promotion[coupon]")
+    return coupon
+
+
+def _check_future(account: Account, moment: int | None, param: str) -> None:
+    if moment is not None and moment <= account.now():
+        raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param)
+
+
+def _check(coupon: Resource) -> None:
+    percent, amount = coupon["percent_off"], coupon["amount_off"]
+    if (percent is None) == (amount is None):
+        raise invalid("Must provide percent_off or amount_off.", "percent_off")
+    if percent is not None and not 0 < percent <= 100:
+        raise invalid("Invalid percent_off: must be from 0 to 100.", "percent_off")
+    if amount is not None and (amount < 1 or not coupon["currency"]):
+        raise invalid("amount_off must be positive, and needs a currency.", "amount_off")
+    if (coupon["duration"] == "repeating") != bool(coupon["duration_in_months"]):
+        raise invalid(
+            "duration_in_months is required for, and only for, a duration of repeating.",
+            "duration_in_months",
+        )
+
+
+def _restrictions(given: Params) -> dict[str, object]:
+    least, currency = given.get("minimum_amount"), given.get("minimum_amount_currency")
+    if (least is None) != (currency is None):
+        raise invalid(
+            "You must pass both `minimum_amount` and `minimum_amount_currency`, or neither.",
+            "restrictions[minimum_amount]",
+        )
+    return {
+        "first_time_transaction": given.get("first_time_transaction", False),
+        "minimum_amount": least,
+        "minimum_amount_currency": currency.lower() if currency else None,
+    }
+
+
+def _minimums(given: Params) -> dict[str, Any]:
+    """The least amount in other currencies than the code's own."""
+    return {"minimums": by_currency(given)} if "currency_options" in given else {}
+
+
+def by_currency(given: Params) -> dict[str, Any]:
+    return {name.lower(): entry for name, entry in plain(given.section("currency_options")).items()}
+
+
+def _options(coupon: Resource, params: Params) -> dict[str, Any]:
+    """What is taken off in each currency; a share is the same in all."""
+    given = by_currency(params)
+    if given and coupon["amount_off"] is None:
+        raise invalid("currency_options needs an amount_off.", "currency_options")
+    own = {coupon["currency"]: {"amount_off": coupon["amount_off"]}}
+    return {**own, **given} if coupon["amount_off"] is not None else {}
+
+
+def _products(account: Account, params: Params) -> dict[str, Any] | None:
+    """The products that it is for; without any, it is for all."""
+    products = params.section("applies_to").get("products")
+    for number, product in enumerate(products or []):
+        account.live("product", product, f"applies_to[products][{number}]")
+    return {"products": products} if products else None
+
+
+def _noted(kind: str, name: str) -> Callable[[Account, Resource], Any]:
+    """What is kept beside an object, and sent only when it is expanded."""
+    return lambda account, shown: note_of(account.get(kind, shown["id"])).get(name)
+
+
+for _name in ("applies_to", "currency_options"):
+    expand.INCLUDABLE["coupon", _name] = _noted("coupon", _name)
+expand.INCLUDABLE["promotion_code", "restrictions.currency_options"] = _noted(
+    "promotion_code", "minimums"
+)

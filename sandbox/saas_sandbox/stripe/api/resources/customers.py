@@ -1,0 +1,95 @@
+"""Customers. https://docs.stripe.com/api/customers"""
+
+from stripe import params as shape
+
+from saas_sandbox.stripe.api import pagination
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.engine import lifecycle, metadata, payment_methods
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.customers import checked, new_customer
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource
+
+COPIED = (
+    "address", "balance", "description", "email", "name", "next_invoice_sequence", "phone",
+    "preferred_locales", "shipping", "tax_exempt",
+)  # fmt: skip
+
+
+@operation("POST", "/customers", shape.CustomerCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    clock = params.get("test_clock")
+    if clock:
+        account.live("test_helpers.test_clock", clock, "test_clock")
+    customer = new_customer(account, clock)
+    _apply(account, customer, params)
+    account.add(customer, "customer.created")
+    given = params.get("payment_method")
+    attached = payment_methods.attach(account, given, customer)["id"] if given else None
+    _set_default(account, customer, params, {given: attached})
+    return account.save(customer)
+
+
+@operation("GET", "/customers/<id>", shape.CustomerRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.get("customer", id)
+
+
+@operation("POST", "/customers/<id>", shape.CustomerUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    customer = account.live("customer", id)
+    _apply(account, customer, params)
+    _set_default(account, customer, params)
+    return account.save(customer, "customer.updated")
+
+
+@operation("DELETE", "/customers/<id>", shape.CustomerDeleteParams)
+def delete(account: Account, params: Params, id: str) -> Resource:
+    """ "Permanently deletes a customer. It cannot be undone. Also immediately cancels any active
+    subscriptions on the customer."
+    """
+    customer = account.live("customer", id)
+    for subscription in account.select("subscription", "customer = ?", id):
+        if not lifecycle.is_over(subscription):
+            lifecycle.cancel(account, subscription, reason="cancellation_requested")
+    return account.delete(customer, "customer.deleted")
+
+
+@operation("GET", "/customers", shape.CustomerListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    """ "The response will not include customers with test clocks if this parameter isn't set." """
+    equal = {"lookup": params.get("email"), "clock": params.get("test_clock", "")}
+    return pagination.page(account, "customer", "/v1/customers", params, **equal)
+
+
+def _apply(account: Account, customer: Resource, params: Params) -> None:
+    checked("email", params.get("email"))
+    params.copy_to(customer, *COPIED)
+    customer["address"] = payment_methods.full_address(customer["address"])
+    if shipping := customer["shipping"]:
+        customer["shipping"] = {
+            "phone": None,
+            **shipping,
+            "address": payment_methods.full_address(shipping["address"]),
+        }
+    metadata.merge(customer, params)
+    customer.setdefault("_internal", {})["lookup"] = customer["email"]
+
+
+def _set_default(
+    account: Account,
+    customer: Resource,
+    params: Params,
+    attached: dict[str, str | None] | None = None,
+) -> None:
+    """`attached` says which method a test id such as pm_card_visa became in the same request."""
+    given = params.section("invoice_settings")
+    if "default_payment_method" in given:
+        wanted = given["default_payment_method"]
+        wanted = (attached or {}).get(wanted) or wanted
+        if wanted:
+            payment_methods.owned(
+                account, wanted, customer, "invoice_settings[default_payment_method]"
+            )
+        customer["invoice_settings"]["default_payment_method"] = wanted or None
+    given.copy_to(customer["invoice_settings"], "footer", "custom_fields")

@@ -1,0 +1,148 @@
+"""The invoice that a change would bring: the change is made, looked at, and undone.
+
+https://docs.stripe.com/api/invoices/create_preview
+"""
+
+from copy import deepcopy
+
+from saas_sandbox.stripe.api.resources import subscription_items
+from saas_sandbox.stripe.api.resources.subscriptions import trial_end
+from saas_sandbox.stripe.engine import (
+    billing_cycle,
+    invoice_lines,
+    invoicing,
+    lifecycle,
+    subscription_updates,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import StripeError, invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource
+
+
+def preview(account: Account, params: Params) -> Resource:
+    with account.rehearsal():
+        return deepcopy(_previewed(account, params))
+
+
+def after_change(
+    account: Account, id: str, wanted: subscription_updates.Wanted, proration: str
+) -> Resource:
+    """What changing one item costs, billed now or with the next renewal."""
+    with account.rehearsal():
+        subscription = account.get("subscription", id)
+        before = subscription["latest_invoice"]
+        _without_paying(account, subscription, [wanted], proration, None, False)
+        return deepcopy(_next(account, subscription, before))
+
+
+def _previewed(account: Account, params: Params) -> Resource:
+    details = params.section("subscription_details")
+    if "subscription" not in params:
+        return _of_new(account, params, details)
+
+    subscription = account.get("subscription", params["subscription"], "subscription")
+    if lifecycle.is_over(subscription):
+        raise _none(subscription)
+    if params.get("customer", subscription["customer"]) != subscription["customer"]:
+        raise invalid(
+            f"The subscription {subscription['id']} does not belong to the customer "
+            f"{params['customer']}.",
+            "subscription",
+        )
+    before = subscription["latest_invoice"]
+    changes = [
+        subscription_items.change(account, item, f"subscription_details[items][{n}]")
+        for n, item in enumerate(details.get("items") or [])
+    ]
+    if changes or details.get("billing_cycle_anchor") == "now":
+        _without_paying(
+            account,
+            subscription,
+            changes,
+            details.get("proration_behavior", "create_prorations"),
+            details.get("proration_date"),
+            details.get("billing_cycle_anchor") == "now",
+        )
+    return _next(account, subscription, before)
+
+
+def _without_paying(
+    account: Account,
+    subscription: Resource,
+    wanted: list[subscription_updates.Wanted],
+    proration: str,
+    date: int | None,
+    reset: bool,
+) -> None:
+    """A preview asks no bank: by sending an invoice instead of charging, none is asked."""
+    subscription["collection_method"] = "send_invoice"
+    subscription_updates.change(
+        account,
+        subscription,
+        wanted,
+        proration=proration,  # type: ignore[arg-type]  # checked against the SDK's own type
+        date=date,
+        reset_anchor=reset,
+    )
+
+
+def _next(account: Account, subscription: Resource, before: str | None) -> Resource:
+    """The invoice just made by the change, or the one that the next renewal would bring.
+
+    `before` was the latest invoice before the change.
+    """
+    now = account.now(lifecycle.clock_of(subscription))
+    if subscription["latest_invoice"] != before:
+        return _upcoming(account, account.get("invoice", subscription["latest_invoice"]))
+    ends = lifecycle.period_end(subscription)
+    goes_on = not _is_over_by(subscription, ends)
+    items = [
+        {**item, "current_period_start": ends}
+        for item in subscription["items"]["data"]
+        if goes_on and item["current_period_end"] == ends
+    ]
+    if not items and not invoice_lines.pending(account, subscription):
+        raise _none(subscription)
+    for item in items:
+        billing_cycle.turn(subscription, item)
+    period = (now, ends)
+    reason = "subscription_cycle"
+    bill = billing_cycle.bill(account, subscription, items, reason=reason, period=period)
+    return _upcoming(account, bill)
+
+
+def _of_new(account: Account, params: Params, details: Params) -> Resource:
+    if "customer" not in params:
+        raise missing_param("customer")
+    customer = account.live("customer", params["customer"], "customer")
+    now = account.now(customer["test_clock"])
+    subscription = billing_cycle.new(
+        account,
+        customer,
+        subscription_items.items(account, details.get("items") or []),
+        trial_end=trial_end(details, now),
+    )
+    return _upcoming(account, billing_cycle.begin(account, subscription, customer))
+
+
+def _is_over_by(subscription: Resource, moment: int) -> bool:
+    """Whether it ends instead of being renewed then."""
+    cancel_at = subscription["cancel_at"]
+    return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
+
+
+def _none(subscription: Resource) -> StripeError:
+    return StripeError(
+        f"No upcoming invoices for customer: {subscription['customer']}",
+        status=404,
+        code="invoice_upcoming_none",
+    )
+
+
+def _upcoming(account: Account, invoice: Resource) -> Resource:
+    if invoice["status"] == "draft":  # finalizing it would take the balance into account
+        invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
+        invoicing.total(invoice)
+    invoice["id"] = "upcoming_" + invoice["id"]
+    return invoice

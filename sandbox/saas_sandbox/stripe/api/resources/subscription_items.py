@@ -1,0 +1,69 @@
+"""What a request wants somebody to be subscribed to: prices, quantities, changes of items."""
+
+from saas_sandbox.stripe.engine import metadata, subscription_updates
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.catalog import inline_price
+from saas_sandbox.stripe.engine.errors import invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource
+
+
+def items(account: Account, given: list[Params]) -> list[tuple[Resource, int, dict[str, str]]]:
+    """(price, quantity, metadata) for each item of a new subscription."""
+    if not given:
+        raise missing_param("items")
+    found = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(given)]
+    prices = [price["id"] for price, *_ in found]
+    if len(set(prices)) < len(prices):
+        raise invalid("Cannot add multiple subscription items with the same price.", "items")
+    return found
+
+
+def change(account: Account, item: Params, path: str) -> subscription_updates.Wanted:
+    """One entry of an update's items: an existing one changed, a new one, or one that goes."""
+    price = None
+    if "price_data" in item:
+        price = inline_price(account, item["price_data"])
+    elif "price" in item:
+        price = recurring_price(account, item["price"], f"{path}[price]")
+    item.get("clear_usage")
+    return subscription_updates.Wanted(
+        id=item.get("id"),
+        price=price,
+        quantity=_quantity(item, path) if "quantity" in item else None,
+        metadata=item.get("metadata") or None,
+        deleted=item.get("deleted", False),
+    )
+
+
+def recurring_price(account: Account, id: str, param: str) -> Resource:
+    """A price that can be subscribed to."""
+    price = account.get("price", id, param)
+    if not price["active"]:
+        raise invalid(
+            f"The price specified is inactive. This field only accepts active prices: {id}", param
+        )
+    if not price["recurring"]:
+        raise invalid(
+            "The price specified is set to `type=one_time` but this field only accepts prices with "
+            "`type=recurring`.",
+            param,
+        )
+    return price
+
+
+def _wanted(account: Account, item: Params, path: str) -> tuple[Resource, int, dict[str, str]]:
+    if "price_data" in item:
+        price = inline_price(account, item["price_data"])
+    elif "price" in item:
+        price = recurring_price(account, item["price"], f"{path}[price]")
+    else:
+        raise missing_param(f"{path}[price]")
+    return price, _quantity(item, path), metadata.merged({}, item.get("metadata") or {})
+
+
+def _quantity(item: Params, path: str) -> int:
+    quantity: int = item.get("quantity", 1)
+    if quantity < 0:
+        raise invalid("Invalid non-negative integer", f"{path}[quantity]")
+    return quantity

@@ -1,0 +1,326 @@
+"""Subscriptions. https://docs.stripe.com/api/subscriptions"""
+
+from typing import Any
+
+from stripe import params as shape
+
+from saas_sandbox.stripe.api import expand, pagination
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.api.resources import subscription_items
+from saas_sandbox.stripe.engine import (
+    billing_cycle,
+    discounts,
+    lifecycle,
+    metadata,
+    payment_methods,
+    pending_updates,
+    subscription_creation,
+    subscription_updates,
+    taxes,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid, missing, missing_param
+from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.resource import Resource
+
+DAY = 86400
+FIVE_YEARS = 5 * 366 * DAY
+TO_PERIOD_END = ("min_period_end", "max_period_end")
+
+
+@operation("POST", "/subscriptions", shape.SubscriptionCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    if "customer" not in params:
+        raise missing_param("customer")
+    customer = account.live("customer", params["customer"], "customer")
+    now = account.now(customer["test_clock"])
+    subscription = billing_cycle.new(
+        account,
+        customer,
+        subscription_items.items(account, params.get("items") or []),
+        trial_end=trial_end(params, now),
+        anchor=_anchor(params, now),
+    )
+    _settings(account, subscription, customer, params)
+    subscription["discounts"] = discounts.given(account, params, customer, subscription)
+    subscription_creation.by_api(
+        account,
+        subscription,
+        customer,
+        _first_payment(params),
+        prorate=params.get("proration_behavior") != "none",
+    )
+    params.get("off_session")
+    return subscription
+
+
+@operation("GET", "/subscriptions/<id>", shape.SubscriptionRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.get("subscription", id)
+
+
+@operation("GET", "/subscriptions", shape.SubscriptionListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    """ "If no value is supplied, all subscriptions that have not been canceled are returned." """
+    conditions = {
+        None: "status != 'canceled'",
+        "all": "1",
+        "ended": "status IN ('canceled', 'incomplete_expired')",
+    }
+    status = params.get("status")
+    where = [conditions.get(status, "status = ?")]
+    values = [] if status in conditions else [status]
+    if "collection_method" in params:
+        where.append("json_extract(body, '$.collection_method') = ?")
+        values.append(params["collection_method"])
+    columns = {"customer": params.get("customer"), "price": params.get("price")}
+    columns["clock"] = _clock(params)
+    return pagination.page(
+        account,
+        "subscription",
+        "/v1/subscriptions",
+        params,
+        also=(" AND ".join(where), values),
+        **columns,
+    )
+
+
+def _clock(params: Params) -> str | None:
+    """ "The response will not include subscriptions with test clocks if this and the customer
+    parameter is not set."
+    """
+    clock: str | None = params.get("test_clock", None if "customer" in params else "")
+    return clock
+
+
+@operation("POST", "/subscriptions/<id>", shape.SubscriptionUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    subscription = account.get("subscription", id)
+    customer = account.get("customer", subscription["customer"])
+    if lifecycle.is_over(subscription):
+        return _update_ended(account, subscription, params)
+
+    _settings(account, subscription, customer, params)
+    _set_trial(account, subscription, params)
+    if "discounts" in params:
+        subscription["discounts"] = discounts.given(account, params, customer, subscription)
+    _set_end(account, subscription, params)
+    if _changes_price(params):
+        return _change(account, subscription, params)
+    return lifecycle.keep(account, subscription)
+
+
+@operation("DELETE", "/subscriptions/<id>", shape.SubscriptionCancelParams)
+def cancel(account: Account, params: Params, id: str) -> Resource:
+    subscription = account.get("subscription", id)
+    if lifecycle.is_over(subscription):
+        raise missing("subscription", id, "id")
+
+    details = params.section("cancellation_details")
+    details.copy_to(subscription["cancellation_details"], "comment", "feedback")
+    if params.get("prorate", False) and subscription["status"] in ("active", "past_due"):
+        subscription_updates.credit_rest(account, subscription)
+    if params.get("invoice_now", False):
+        subscription_updates.bill_now(account, subscription, [], "allow_incomplete")
+    return lifecycle.cancel(account, subscription)
+
+
+@operation("POST", "/subscriptions/<id>/resume", shape.SubscriptionResumeParams)
+def resume(account: Account, params: Params, id: str) -> Resource:
+    """A paused subscription goes on: paid for at once, from a new billing date by default."""
+    subscription = account.get("subscription", id)
+    if subscription["status"] != "paused":
+        raise invalid("This subscription cannot be resumed as it is not paused.", "id")
+
+    if params.get("billing_cycle_anchor", "now") == "now":
+        billing_cycle.start_over(subscription, account.now(subscription["test_clock"]))
+    params.get("proration_behavior")
+    items = subscription["items"]["data"]
+    outcome = subscription_updates.bill_now(account, subscription, items, "allow_incomplete")
+    if outcome is None and subscription["status"] == "paused":
+        lifecycle.move(account, subscription, "active")
+    lifecycle.keep(account, subscription)
+    if subscription["status"] == "active":
+        account.emit("customer.subscription.resumed", subscription)
+    return subscription
+
+
+@operation("DELETE", "/subscriptions/<id>/discount", shape.SubscriptionDeleteDiscountParams)
+def delete_discount(account: Account, params: Params, id: str) -> Resource:
+    subscription = account.get("subscription", id)
+    if not subscription["discounts"]:
+        raise invalid("This subscription does not have a discount.", "id")
+    discount = account.get("discount", subscription["discounts"].pop())
+    lifecycle.keep(account, subscription)
+    account.save(discount, "customer.discount.deleted")
+    return {**discount, "deleted": True}
+
+
+def trial_end(params: Params, now: int) -> int | None:
+    """When the trial ends that these parameters ask for; none when it would end now."""
+    days, end = params.get("trial_period_days"), params.get("trial_end")
+    if days is not None and end is not None:
+        raise invalid(
+            "You may only specify one of these parameters: trial_end, trial_period_days.",
+            "trial_end",
+        )
+    if days is not None:
+        if not 0 <= days <= 730:
+            raise invalid("Invalid trial_period_days: at most 730 days.", "trial_period_days")
+        return now + days * DAY if days else None
+    if end in (None, "now"):
+        return None
+    return _future(end, now, "trial_end")
+
+
+def _first_payment(params: Params) -> str:
+    behaviour: str = params.get("payment_behavior", "allow_incomplete")
+    if behaviour == "pending_if_incomplete":
+        raise invalid(
+            "You can only use `payment_behavior=pending_if_incomplete` to update a subscription.",
+            "payment_behavior",
+        )
+    return behaviour
+
+
+def _anchor(params: Params, now: int) -> int | None:
+    anchor = params.get("billing_cycle_anchor")
+    return _future(anchor, now, "billing_cycle_anchor") if anchor else None
+
+
+def _future(moment: int, now: int, param: str) -> int:
+    if moment <= now:
+        raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param)
+    if moment > now + FIVE_YEARS:
+        raise invalid("Invalid timestamp: can be no more than five years in the future.", param)
+    return moment
+
+
+def _settings(account: Account, subscription: Resource, customer: Resource, params: Params) -> None:
+    """The fields that are simply set."""
+    params.copy_to(subscription, "description", "collection_method", "days_until_due")
+    _check_collection(subscription, params)
+    metadata.merge(subscription, params)
+    if method := params.get("default_payment_method"):
+        param = "default_payment_method"
+        subscription[param] = payment_methods.owned(account, method, customer, param)["id"]
+    if "payment_settings" in params:
+        params["payment_settings"].copy_to(
+            subscription["payment_settings"], "save_default_payment_method", "payment_method_types"
+        )
+    if "trial_settings" in params:
+        subscription["trial_settings"] = billing_cycle.trial_settings(
+            plain(params["trial_settings"])
+        )
+    if "automatic_tax" in params:
+        enabled = params["automatic_tax"]["enabled"]
+        taxes.check(account, enabled)
+        subscription["automatic_tax"] = taxes.subscription_fields(enabled)
+    if "pause_collection" in params:
+        pause = plain(params["pause_collection"])
+        subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
+    if "billing_mode" in params and params["billing_mode"]["type"] != "flexible":
+        raise invalid("This sandbox plays the flexible billing mode only.", "billing_mode[type]")
+    given = params.section("cancellation_details")
+    given.copy_to(subscription["cancellation_details"], "comment", "feedback")
+
+
+def _check_collection(subscription: Resource, params: Params) -> None:
+    """ "Number of days a customer has to pay invoices": only where an invoice is sent."""
+    by_invoice = subscription["collection_method"] == "send_invoice"
+    if params.get("days_until_due") and not by_invoice:
+        raise invalid(
+            "`days_until_due` can only be set if `collection_method` is `send_invoice`.",
+            "days_until_due",
+        )
+    if by_invoice and not subscription["days_until_due"]:
+        raise invalid(
+            "If `collection_method` is set to `send_invoice`, you must specify `days_until_due`.",
+            "days_until_due",
+        )
+
+
+def _set_end(account: Account, subscription: Resource, params: Params) -> None:
+    """cancel_at_period_end and cancel_at: when it will end, or that it will not."""
+    for name in ("cancel_at_period_end", "cancel_at"):
+        if name in params and subscription["schedule"]:
+            raise invalid(
+                "The subscription is managed by the subscription schedule "
+                f"`{subscription['schedule']}`, and updating any cancelation behavior directly is "
+                "not allowed. Please update the schedule instead.",
+                name,
+            )
+    now = account.now(subscription["test_clock"])
+    ends = [item["current_period_end"] for item in subscription["items"]["data"]]
+    if "cancel_at_period_end" in params and "cancel_at" in params:
+        raise invalid(
+            "You may only specify one of these parameters: cancel_at, cancel_at_period_end."
+        )
+    if params.get("cancel_at_period_end"):
+        lifecycle.schedule_cancel(account, subscription, max(ends), period_end=True)
+    elif params.get("cancel_at"):
+        wanted = params["cancel_at"]
+        at = {"min_period_end": min(ends), "max_period_end": max(ends)}.get(wanted, wanted)
+        if not isinstance(at, int):
+            raise invalid(f"This sandbox does not play cancel_at={at}.", "cancel_at")
+        lifecycle.schedule_cancel(
+            account, subscription, _future(at, now, "cancel_at"), period_end=False
+        )
+    elif "cancel_at_period_end" in params or "cancel_at" in params:
+        lifecycle.unschedule_cancel(subscription)
+
+
+def _set_trial(account: Account, subscription: Resource, params: Params) -> None:
+    if "trial_end" not in params:
+        return
+    now = account.now(subscription["test_clock"])
+    if params["trial_end"] == "now":
+        if subscription["status"] == "trialing":
+            subscription_updates.end_trial_now(account, subscription, now)
+        return
+    subscription_updates.extend_trial(
+        subscription, _future(params["trial_end"], now, "trial_end"), account
+    )
+
+
+def _changes_price(params: Params) -> bool:
+    return "items" in params or params.get("billing_cycle_anchor") == "now"
+
+
+def _change(account: Account, subscription: Resource, params: Params) -> Resource:
+    changes = [
+        subscription_items.change(account, item, f"items[{number}]")
+        for number, item in enumerate(params.get("items") or [])
+    ]
+    given = {
+        "proration": params.get("proration_behavior", "create_prorations"),
+        "date": params.get("proration_date"),
+        "reset_anchor": params.get("billing_cycle_anchor") == "now",
+    }
+    behaviour = params.get("payment_behavior", "allow_incomplete")
+    if behaviour == "pending_if_incomplete":
+        return pending_updates.change(account, subscription, changes, **given)
+    return subscription_updates.change(account, subscription, changes, **given, behaviour=behaviour)
+
+
+def _update_ended(account: Account, subscription: Resource, params: Params) -> Resource:
+    """ "After it's canceled, the subscription is largely immutable. You can still update its
+    metadata and cancellation_details."
+    """
+    if set(params) - {"metadata", "cancellation_details", "expand"}:
+        raise invalid(
+            "A canceled subscription can only update its cancellation_details and metadata."
+        )
+    metadata.merge(subscription, params)
+    details = params.section("cancellation_details")
+    details.copy_to(subscription["cancellation_details"], "comment", "feedback")
+    return lifecycle.keep(account, subscription)
+
+
+def _of_customer(account: Account, customer: Resource) -> Any:
+    found = account.select("subscription", "customer = ? AND status != 'canceled'", customer["id"])
+    shown = [{n: v for n, v in s.items() if n != "_internal"} for s in found[::-1]]
+    return pagination.listed(shown, f"/v1/customers/{customer['id']}/subscriptions")
+
+
+expand.INCLUDABLE["customer", "subscriptions"] = _of_customer

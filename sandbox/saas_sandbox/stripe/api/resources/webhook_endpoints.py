@@ -1,0 +1,83 @@
+"""Where events are delivered. https://docs.stripe.com/api/webhook_endpoints"""
+
+import stripe
+from stripe import params as shape
+
+from saas_sandbox.stripe.api import pagination, urls
+from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.engine import ids, metadata
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+KIND = "webhook_endpoint"
+URL = "/v1/webhook_endpoints"
+MOST = 16
+
+
+@operation("POST", "/webhook_endpoints", shape.WebhookEndpointCreateParams)
+def create(account: Account, params: Params) -> Resource:
+    if len(account.select(KIND)) >= MOST:
+        raise invalid(f"You have reached the maximum of {MOST} test webhook endpoints.")
+
+    secret = f"whsec_{ids.token(32)}"
+    endpoint = shaped(
+        stripe.WebhookEndpoint,
+        id=ids.new(KIND),
+        created=account.now(),
+        api_version=params.get("api_version"),
+        description=params.get("description") or None,
+        enabled_events=_events(params),
+        metadata=metadata.merged({}, params.get("metadata") or {}),
+        status="enabled",
+        url=urls.checked(params["url"], "url"),
+    )
+    del endpoint["secret"]
+    endpoint["_internal"] = {"secret": secret}
+    account.add(endpoint)
+    # The secret is shown at creation only; later answers leave it out.
+    return {**endpoint, "secret": secret}
+
+
+@operation("GET", "/webhook_endpoints/<id>", shape.WebhookEndpointRetrieveParams)
+def retrieve(account: Account, params: Params, id: str) -> Resource:
+    return account.live(KIND, id)
+
+
+@operation("POST", "/webhook_endpoints/<id>", shape.WebhookEndpointUpdateParams)
+def update(account: Account, params: Params, id: str) -> Resource:
+    endpoint = account.live(KIND, id)
+    if "url" in params:
+        endpoint["url"] = urls.checked(params["url"], "url")
+    if "enabled_events" in params:
+        endpoint["enabled_events"] = _events(params)
+    if "disabled" in params:
+        endpoint["status"] = "disabled" if params["disabled"] else "enabled"
+    params.copy_to(endpoint, "description")
+    metadata.merge(endpoint, params)
+    return account.save(endpoint)
+
+
+@operation("DELETE", "/webhook_endpoints/<id>", shape.WebhookEndpointDeleteParams)
+def delete(account: Account, params: Params, id: str) -> Resource:
+    endpoint = account.live(KIND, id)
+    account.store.execute(
+        "UPDATE deliveries SET state = 'abandoned', next_at = NULL "
+        "WHERE account = ? AND endpoint = ? AND state = 'pending'",
+        account.id, id,
+    )  # fmt: skip
+    return account.delete(endpoint)
+
+
+@operation("GET", "/webhook_endpoints", shape.WebhookEndpointListParams)
+def list_all(account: Account, params: Params) -> Resource:
+    return pagination.page(account, KIND, URL, params)
+
+
+def _events(params: Params) -> list[str]:
+    wanted: list[str] = params["enabled_events"]
+    if not wanted:
+        raise invalid("You must select at least one event.", "enabled_events")
+    return wanted

@@ -1,0 +1,25 @@
+"""Addresses that somebody is sent to: http as well as https, as in Stripe's test mode."""
+
+from urllib.parse import urlsplit
+
+from saas_sandbox.stripe.engine.errors import StripeError, invalid
+
+LONGEST = 5000
+
+
+def checked(given: str, param: str) -> str:
+    """The address, if a browser could go there."""
+    if len(given) > LONGEST:
+        raise invalid(f"Invalid URL: {param} is too long.", param, "url_invalid")
+    try:
+        parts = urlsplit(given)
+        port = parts.port  # reading it raises when it is none
+    except ValueError:
+        raise _no_address(param) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise _no_address(param)
+    return given
+
+
+def _no_address(param: str) -> StripeError:
+    return invalid("Not a valid URL", param, "url_invalid")

@@ -1,0 +1,193 @@
+"""The API's rim: key, parameters, idempotency, one unit of work, an answer in Stripe's shape."""
+
+import json
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flask import Blueprint, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from saas_sandbox.stripe.accounts import KEY, get_or_create_account
+from saas_sandbox.stripe.api import idempotency, resources, validation
+from saas_sandbox.stripe.api.expand import expanded
+from saas_sandbox.stripe.api.form_encoding import decode
+from saas_sandbox.stripe.api.operations import OPERATIONS, Operation
+from saas_sandbox.stripe.engine import ids, version
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import (
+    StripeError,
+    starred,
+    unauthorized,
+    unplayed,
+    unrecognized_url,
+)
+from saas_sandbox.stripe.engine.params import Params, check
+from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.faults import api_calls
+
+MAX_BODY = 1_000_000
+
+bp = Blueprint("stripe_api", __name__, url_prefix="/stripe/v1")
+
+
+def answer(operation: Operation, **path: str) -> Response:
+    """One call, from the key to the JSON."""
+    key = bearer_key()
+    sandbox = current_app.extensions["sandbox"]
+    with sandbox.store.unit():
+        fault = api_calls.decide(_account(sandbox, key))
+    api_calls.refuse(fault)
+    version.check(request.headers.get("Stripe-Version"))
+    values = _values()
+    once = _once_key(operation)
+    mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
+    with sandbox.in_flight.hold(key, once, mark):
+        api_calls.delay(fault)
+        with sandbox.store.unit():
+            account = _opened(sandbox, key)
+            status, body, replayed = _once(account, operation, path, values, mark)
+    return api_calls.corrupt(fault, _response(account, status, body, replayed))
+
+
+def _once_key(operation: Operation) -> str | None:
+    """The idempotency key, where it counts: "All POST requests accept idempotency keys." """
+    if operation.method != "POST":
+        return None
+    return idempotency.checked(request.headers.get("Idempotency-Key"))
+
+
+def _account(sandbox: Any, key: str) -> Account:
+    return get_or_create_account(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
+
+
+def _opened(sandbox: Any, key: str) -> Account:
+    account = _account(sandbox, key)
+    asked = request.headers.get("Stripe-Account")
+    if asked and asked != account.id:
+        raise StripeError(
+            f"The provided key '{starred(key)}' does not have access to account "
+            f"'{asked[:100]}' (or that account does not exist). Application access may have been "
+            "revoked.",
+            status=403,
+            code="account_invalid",
+        )
+    account.request = {
+        "id": "req_" + ids.token(14),
+        "idempotency_key": request.headers.get("Idempotency-Key") or None,
+    }
+    return account
+
+
+def bearer_key() -> str:
+    """The secret key of the request, as Bearer or as the user name of Basic."""
+    given = request.authorization
+    if given is None:
+        raise unauthorized(None)
+    key = (given.token if given.type == "bearer" else given.username) or ""
+    if not KEY.match(key):
+        raise unauthorized(key)
+    return key
+
+
+def _once(
+    account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
+) -> tuple[int, dict[str, Any], bool]:
+    """The first answer to an idempotency key is the only one, a refusal (4xx) included."""
+    params = check(operation.shape, values)
+    validation.check(operation, params)
+    key = _once_key(operation)
+    if key and (found := idempotency.kept(account, key, mark)):
+        return *found, True
+
+    answer = _performed(account, operation, path, params)
+    if key:
+        idempotency.keep(account, key, mark, answer)
+    return *answer, False
+
+
+def _performed(
+    account: Account, operation: Operation, path: dict[str, str], params: Params
+) -> tuple[int, dict[str, Any]]:
+    """Execute. What is refused by now is an answer; before, nothing has begun."""
+    paths = params.get("expand", [])
+    try:
+        with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
+            found = visible(operation.handle(account, params, **path))
+            for name in params.unread():
+                raise unplayed(name)
+            return 200, expanded(account, found, paths)
+    except StripeError as error:
+        if error.is_validation:
+            raise
+        return error.status, error.body()
+
+
+def _values() -> dict[str, Any]:
+    """The parameters of the query and of a form's body; another kind of body is refused."""
+    if request.content_length and request.content_length > MAX_BODY:
+        raise StripeError("The request is too large.", status=413)
+    _check_utf8(request.query_string)
+    given = [*request.args.items(multi=True)]
+    if request.method != "GET":
+        is_form = request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
+        if not is_form and request.get_data():
+            raise StripeError(
+                "Invalid request (check that your POST content type is "
+                "application/x-www-form-urlencoded)."
+            )
+        if request.mimetype != "multipart/form-data":
+            _check_utf8(request.get_data())
+        given += request.form.items(multi=True)
+    return decode(given)
+
+
+def _check_utf8(encoded: bytes) -> None:
+    try:
+        unquote_to_bytes(encoded).decode()
+    except UnicodeDecodeError:
+        raise StripeError("The parameters are not valid UTF-8.") from None
+
+
+def _response(account: Account | None, status: int, body: Resource, replayed: bool) -> Response:
+    response = Response(json.dumps(body) + "\n", status, mimetype="application/json")
+    request_id = account.request["id"] if account else None
+    response.headers["Request-Id"] = request_id or "req_" + ids.token(14)
+    response.headers["Stripe-Version"] = version.PLAYED
+    if status == 409:
+        response.headers["Stripe-Should-Retry"] = "true"
+    if account and account.request["idempotency_key"]:
+        response.headers["Idempotency-Key"] = account.request["idempotency_key"]
+    if replayed:
+        response.headers["Idempotent-Replayed"] = "true"
+    return response
+
+
+@bp.errorhandler(StripeError)
+def refused(error: StripeError) -> Response:
+    return _response(None, error.status, error.body(), replayed=False)
+
+
+@bp.errorhandler(HTTPException)
+def malformed(error: HTTPException) -> Response:
+    found = StripeError(error.description or "Bad request", status=error.code or 400)
+    return refused(found)
+
+
+@bp.route("/", defaults={"path": ""}, methods=["GET", "POST", "DELETE", "PUT", "PATCH"])
+@bp.route("/<path:path>", methods=["GET", "POST", "DELETE", "PUT", "PATCH"])
+def unknown(path: str) -> Response:
+    return refused(unrecognized_url(request.method, f"/v1/{path}"))
+
+
+def _register() -> None:
+    resources.load()
+    for number, operation in enumerate(OPERATIONS):
+        bp.add_url_rule(
+            operation.path,
+            endpoint=f"{number}_{operation.handle.__name__}",
+            view_func=lambda _operation=operation, **path: answer(_operation, **path),
+            methods=[operation.method],
+        )
+
+
+_register()

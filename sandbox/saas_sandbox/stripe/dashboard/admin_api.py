@@ -1,0 +1,175 @@
+"""The sandbox's own levers, which Stripe keeps in its Dashboard or does not have at all.
+
+JSON under /stripe/control, with the same Bearer key as the API: settings, weather, time, disputes,
+and a quick way to fill an account.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from typing import Any
+
+from flask import Blueprint, Response, current_app, jsonify, request
+from marshmallow import Schema, ValidationError, fields, validate
+
+from saas_sandbox.stripe.accounts import get_or_create_account
+from saas_sandbox.stripe.api.views import bearer_key
+from saas_sandbox.stripe.engine import bulk_seed, collection, disputes, test_clocks, time_travel
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import StripeError
+from saas_sandbox.stripe.engine.resource import visible
+from saas_sandbox.stripe.faults import injection
+
+bp = Blueprint("stripe_control", __name__, url_prefix="/stripe/control")
+
+SHARE = validate.Range(0, 1)
+SECONDS = validate.Range(0, 120)
+
+Handler = Callable[..., dict[str, Any]]
+
+
+class Settings(Schema):
+    """What a Stripe user sets in the Dashboard."""
+
+    after_retries = fields.String(validate=validate.OneOf(["cancel", "unpaid", "past_due"]))
+    retry_days = fields.List(
+        fields.Integer(validate=validate.Range(1, 60)), validate=validate.Length(max=8)
+    )
+    tax_percent = fields.Float(allow_none=True, validate=validate.Range(0, 100))
+
+
+class FaultsSchema(Schema):
+    seed = fields.Integer()
+    duplicate = fields.Float(validate=SHARE)
+    drop = fields.Float(validate=SHARE)
+    delay = fields.Float(validate=SHARE)
+    reorder = fields.Float(validate=SHARE)
+    delay_seconds = fields.Float(validate=SECONDS)
+    slow = fields.Float(validate=SHARE)
+    too_many = fields.Float(validate=SHARE)
+    broken = fields.Float(validate=SHARE)
+    cut = fields.Float(validate=SHARE)
+    rubbish = fields.Float(validate=SHARE)
+    slow_seconds = fields.Float(validate=SECONDS)
+
+
+class Step(Schema):
+    customer = fields.String(required=True)
+    step = fields.String(required=True)
+    count = fields.Integer(load_default=1, validate=validate.Range(1, 1000))
+
+
+class DisputeSchema(Schema):
+    charge = fields.String(required=True)
+
+
+class Charge(Schema):
+    invoice = fields.String(required=True)
+
+
+class Fill(Schema):
+    price = fields.String(required=True)
+    subscriptions = fields.Integer(required=True, validate=validate.Range(1, 200_000))
+    test_clock = fields.String(load_default=None)
+
+
+def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[[Handler], Handler]:
+    """A JSON door: key, body, one unit of work."""
+
+    def register(pull: Handler) -> Handler:
+        @wraps(pull)
+        def view(**path: str) -> Response:
+            sandbox = current_app.extensions["sandbox"]
+            key = bearer_key()
+            values = schema().load(_body()) if method == "POST" else {}
+            with sandbox.store.unit():
+                account = get_or_create_account(
+                    sandbox.store, key, request.host_url.rstrip("/"), sandbox.now
+                )
+                return jsonify(pull(account, **values, **path))
+
+        bp.add_url_rule(rule, f"{method}_{pull.__name__}", view, methods=[method])
+        return pull
+
+    return register
+
+
+@endpoint("/settings", Settings)
+def set_settings(account: Account, **wanted: Any) -> dict[str, Any]:
+    account.settings |= wanted
+    account.save_settings()
+    return get_settings(account)
+
+
+@endpoint("/settings", Settings, "GET")
+def get_settings(account: Account) -> dict[str, Any]:
+    return {name: account.settings[name] for name in Settings().fields}
+
+
+@endpoint("/chaos", FaultsSchema)
+def set_chaos(account: Account, **wanted: Any) -> dict[str, Any]:
+    """What is not named is fair weather."""
+    injection.configure(account, injection.Faults(**wanted))
+    return get_chaos(account)
+
+
+@endpoint("/chaos", FaultsSchema, "GET")
+def get_chaos(account: Account) -> dict[str, Any]:
+    return asdict(injection.current(account))
+
+
+@endpoint("/advance", Step)
+def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
+    """Take a customer's life further; the answer is the clock, advancing."""
+    found = account.live("customer", customer, "customer")
+    return visible(time_travel.advance(account, found, step, count))
+
+
+@endpoint("/clocks/<id>", Step, "GET")
+def clock(account: Account, id: str) -> dict[str, Any]:
+    """How far an advancing clock has come: its present moment, and the share of the way."""
+    found = account.live(test_clocks.KIND, id)
+    return {
+        "id": id,
+        "status": found["status"],
+        "time": found["_internal"]["time"],
+        "happened": found["_internal"]["happened"],
+        "share": time_travel.share(found),
+    }
+
+
+@endpoint("/disputes", DisputeSchema)
+def dispute(account: Account, charge: str) -> dict[str, Any]:
+    return visible(disputes.open_one(account, account.get("charge", charge, "charge")))
+
+
+@endpoint("/charges", Charge)
+def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
+    found = account.live("invoice", invoice, "invoice")
+    return visible(collection.as_plain_charge(account, found))
+
+
+@endpoint("/fill", Fill)
+def fill(
+    account: Account, price: str, subscriptions: int, test_clock: str | None
+) -> dict[str, Any]:
+    made = bulk_seed.fill(account, account.get("price", price, "price"), subscriptions, test_clock)
+    return {"subscriptions": made}
+
+
+@bp.errorhandler(StripeError)
+def refused(error: StripeError) -> tuple[Response, int]:
+    return jsonify(error.body()), error.status
+
+
+@bp.errorhandler(ValidationError)
+def malformed(error: ValidationError) -> tuple[Response, int]:
+    message = "The body must be a JSON object with these fields in order."
+    return jsonify(error={"message": message, "fields": error.messages}), 400
+
+
+def _body() -> dict[str, Any]:
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        raise ValidationError("The body must be a JSON object.")
+    return body

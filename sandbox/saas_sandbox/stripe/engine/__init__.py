@@ -1,0 +1,1 @@
+"""What happens at Stripe: objects, their lifecycle, invoices, payments and events."""

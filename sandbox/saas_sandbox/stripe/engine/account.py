@@ -1,0 +1,222 @@
+"""One API key is one account: its objects, its settings and its time.
+
+An `Account` lives for one unit of work. It hands out each object once, so that two parts of a call
+which change the same subscription change the same dict.
+"""
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from saas_sandbox.store import Store
+from saas_sandbox.stripe.engine import events
+from saas_sandbox.stripe.engine.errors import missing
+from saas_sandbox.stripe.engine.resource import Resource, columns, dump
+
+
+@dataclass(frozen=True)
+class DeliveryPlan:
+    """How an event is delivered to one endpoint: how often, how many seconds late, and why."""
+
+    copies: int = 1
+    delay: float = 0
+    reason: str = ""
+
+
+class Account:
+    def __init__(
+        self,
+        store: Store,
+        id: str,
+        address: str,
+        settings: dict[str, Any],
+        created: int,
+        real_now: Callable[[], float],
+        plan_delivery: Callable[["Account"], DeliveryPlan],
+    ) -> None:
+        self.store = store
+        self.id = id
+        self.address = address
+        self.settings = settings
+        self.created = created
+        self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
+        self.real_now = real_now
+        self.plan_delivery = plan_delivery
+        self.rehearsing = False
+        self._loaded: dict[tuple[str, str], Resource] = {}
+        self._stored: dict[tuple[str, str], str] = {}
+        self._endpoints: list[Resource] | None = None
+
+    # Time
+
+    def now(self, clock: str | None = None) -> int:
+        """The time as an object on this test clock sees it; without a clock, the real one."""
+        if not clock:
+            return int(self.real_now())
+        time: int = self.get("test_helpers.test_clock", clock)["_internal"]["time"]
+        return time
+
+    # Objects
+
+    def find(self, kind: str, id: str) -> Resource | None:
+        """The object, unless it never existed or was deleted without a trace."""
+        if (kind, id) not in self._loaded:
+            row = self.store.row(
+                "SELECT body FROM objects WHERE account = ? AND type = ? AND id = ?",
+                self.id, kind, id,
+            )  # fmt: skip
+            if row is None:
+                return None
+            self._remember(kind, id, row["body"])
+        return self._loaded[kind, id]
+
+    def get(self, kind: str, id: str, param: str = "id") -> Resource:
+        found = self.find(kind, id)
+        if found is None:
+            raise missing(kind, id, param)
+        return found
+
+    def live(self, kind: str, id: str, param: str = "id") -> Resource:
+        """As `get`, but a deleted object counts as absent."""
+        found = self.get(kind, id, param)
+        if found.get("deleted"):
+            raise missing(kind, id, param)
+        return found
+
+    def select(self, kind: str, where: str = "1", *values: object) -> list[Resource]:
+        """Objects of a kind, oldest first."""
+        rows = self.store.rows(
+            "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
+            f"AND status IS NOT 'deleted' AND {where} ORDER BY seq",
+            self.id, kind, *values,
+        )  # fmt: skip
+        return [self.adopt(kind, row) for row in rows]
+
+    def adopt(self, kind: str, row: sqlite3.Row) -> Resource:
+        """The object of a row, or the one already in hand, which may be newer than the row."""
+        if (kind, row["id"]) not in self._loaded:
+            self._remember(kind, row["id"], row["body"])
+        return self._loaded[kind, row["id"]]
+
+    def add(self, resource: Resource, event: str | None = None) -> Resource:
+        resource.setdefault("_internal", {})
+        kind, id = resource["object"], resource["id"]
+        body = dump(resource)
+        row = {"account": self.id, "type": kind, "id": id, **columns(resource)}
+        row |= {"created": resource.get("created") or self.now(), "body": body}
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        self.store.execute(
+            f"INSERT INTO objects ({names}) VALUES ({marks})",  # noqa: S608 our own column names
+            *row.values(),
+        )
+        self._loaded[kind, id] = resource
+        self._stored[kind, id] = body
+        self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
+        if event:
+            self.emit(event, resource)
+        return resource
+
+    def save(self, resource: Resource, event: str | None = None) -> Resource:
+        """Keep a changed object and tell of it. "….updated" is only told when something differs."""
+        before = self._stored[resource["object"], resource["id"]]
+        after = dump(resource)
+        if after != before:
+            self._write(resource, after)
+        if event and event.endswith(".updated"):
+            previous = events.difference(json.loads(before), resource) if after != before else {}
+            if previous:
+                self.emit(event, resource, previous)
+        elif event:
+            self.emit(event, resource)
+        return resource
+
+    def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
+        """Write the event and a delivery for each endpoint that listens, in this unit of work."""
+        if self.rehearsing:
+            return
+        endpoints = [e for e in self.endpoints() if {"*", type} & set(e["enabled_events"])]
+        now = self.now(resource.get("test_clock") or resource.get("_internal", {}).get("clock"))
+        event = events.new_event(type, resource, previous, now, len(endpoints), self.request)
+        self.add(event)
+        for endpoint in endpoints:
+            self._add_delivery(event["id"], endpoint["id"])
+
+    def _add_delivery(self, event: str, endpoint: str) -> None:
+        plan = self.plan_delivery(self)
+        state = "pending" if plan.copies else "dropped"
+        next_at = self.real_now() + plan.delay if plan.copies else None
+        for _ in range(max(plan.copies, 1)):
+            self.store.execute(
+                "INSERT INTO deliveries (account, event, endpoint, state, next_at, story) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                self.id, event, endpoint, state, next_at, plan.reason,
+            )  # fmt: skip
+
+    def delete(self, resource: Resource, event: str | None = None) -> Resource:
+        """Delete: the event still tells what it was; afterwards only a tombstone remains."""
+        if event:
+            self.emit(event, resource)
+        kind, id = resource["object"], resource["id"]
+        tombstone = {"id": id, "object": kind, "deleted": True, "_internal": {}}
+        self._write(tombstone, dump(tombstone))
+        self._loaded[kind, id] = tombstone
+        return tombstone
+
+    def forget(self, kind: str, id: str) -> None:
+        """Remove an object without a trace, as if it had never been there."""
+        self.store.execute(
+            "DELETE FROM objects WHERE account = ? AND type = ? AND id = ?", self.id, kind, id
+        )
+        self._loaded.pop((kind, id), None)
+
+    @contextmanager
+    def rehearsal(self) -> Iterator[None]:
+        """Do it all, look, and undo it: rows, events and the objects in hand."""
+        with self.store.rehearsal():
+            loaded, stored, settings = self._loaded, self._stored, dict(self.settings)
+            self._loaded, self._stored, self.rehearsing = {}, {}, True
+            try:
+                yield
+            finally:
+                self._loaded, self._stored, self.rehearsing = loaded, stored, False
+                self.settings = settings
+
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Nothing is told meanwhile: for working out what is not going to happen now."""
+        before, self.rehearsing = self.rehearsing, True
+        try:
+            yield
+        finally:
+            self.rehearsing = before
+
+    def save_settings(self) -> None:
+        self.store.execute(
+            "UPDATE accounts SET settings = ?, address = ? WHERE id = ?",
+            json.dumps(self.settings), self.address, self.id,
+        )  # fmt: skip
+
+    def _remember(self, kind: str, id: str, body: str) -> None:
+        self._loaded[kind, id] = json.loads(body)
+        self._stored[kind, id] = body
+
+    def endpoints(self) -> list[Resource]:
+        """Who listens. Looked up once in a unit of work, which may tell of thousands of events."""
+        if self._endpoints is None:
+            self._endpoints = self.select("webhook_endpoint", "status = 'enabled'")
+        return self._endpoints
+
+    def _write(self, resource: Resource, body: str) -> None:
+        kind, id = resource["object"], resource["id"]
+        self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
+        row = {**columns(resource), "body": body}
+        assignments = ", ".join(f"{name} = ?" for name in row)
+        self.store.execute(
+            f"UPDATE objects SET {assignments} "  # noqa: S608 our own column names
+            "WHERE account = ? AND type = ? AND id = ?",
+            *row.values(), self.id, kind, id,
+        )  # fmt: skip
+        self._stored[kind, id] = body

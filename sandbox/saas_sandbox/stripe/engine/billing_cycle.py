@@ -1,0 +1,331 @@
+"""The turning of a subscription: its start, each renewal, the end of a trial."""
+
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import (
+    currencies,
+    ids,
+    invoice_lines,
+    invoicing,
+    lifecycle,
+    periods,
+    taxes,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.plans import plan_of
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+
+def new(
+    account: Account,
+    customer: Resource,
+    wanted: list[tuple[Resource, int, dict[str, str]]],
+    *,
+    trial_end: int | None = None,
+    anchor: int | None = None,
+    **given: Any,
+) -> Resource:
+    """A subscription to these (price, quantity, metadata), not yet stored and not yet invoiced."""
+    now = account.now(customer["test_clock"])
+    prices = [price for price, *_ in wanted]
+    currencies.check_same(prices, prices[0]["currency"], "items")
+    currencies.check_customer(account, customer, prices[0]["currency"])
+    if anchor and not trial_end:
+        _check_anchor(prices, anchor, now)
+    subscription = {
+        **_blank(account, customer, wanted[0][0]["currency"], now),
+        "billing_cycle_anchor": trial_end or anchor or now,
+        "status": "trialing" if trial_end else "incomplete",
+        "trial_start": now if trial_end else None,
+        "trial_end": trial_end,
+        **given,
+    }
+    items = [
+        new_item(account, subscription, price, quantity, metadata, start=now)
+        for price, quantity, metadata in wanted
+    ]
+    subscription["items"] = {
+        "object": "list",
+        "data": items,
+        "has_more": False,
+        "url": f"/v1/subscription_items?subscription={subscription['id']}",
+    }
+    subscription["_internal"] = {"due": None}
+    if not customer["currency"]:
+        customer["currency"] = subscription["currency"]
+        account.save(customer, "customer.updated")
+    return subscription
+
+
+def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
+    """Refuse an anchor that would make the first period longer than the price's interval."""
+    for price in prices:
+        natural = periods.following(
+            now, now, price["recurring"]["interval"], price["recurring"]["interval_count"]
+        )
+        if anchor > natural:
+            raise invalid(
+                "billing_cycle_anchor cannot be later than next natural billing date "
+                f"({natural}) for plan",
+                "billing_cycle_anchor",
+            )
+
+
+def trial_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """What happens when a trial ends, with what was not said filled in."""
+    usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
+    return {"end_behavior": {**usual, **given.get("end_behavior", {})}}
+
+
+def new_item(
+    account: Account,
+    subscription: Resource,
+    price: Resource,
+    quantity: int,
+    metadata: dict[str, str],
+    start: int,
+) -> Resource:
+    recurring = price["recurring"]
+    anchor = subscription["billing_cycle_anchor"]
+    if anchor > start:
+        end = anchor
+    else:
+        end = periods.following(anchor, start, recurring["interval"], recurring["interval_count"])
+    item = shaped(
+        stripe.SubscriptionItem,
+        id=ids.new("subscription_item"),
+        created=start,
+        current_period_end=end,
+        current_period_start=start,
+        discounts=[],
+        metadata=metadata,
+        plan=plan_of(price),
+        price=_shown(price),
+        quantity=quantity,
+        subscription=subscription["id"],
+        tax_rates=[],
+    )
+    for name in ("livemode", "billed_until"):
+        del item[name]
+    return item
+
+
+def begin(
+    account: Account,
+    subscription: Resource,
+    customer: Resource,
+    *,
+    prorate: bool = True,
+) -> Resource:
+    """Store a new subscription and its first invoice, finalized and waiting to be paid."""
+    if subscription["collection_method"] == "send_invoice" and subscription["status"] != "trialing":
+        subscription["status"] = "active"
+    account.add(subscription)
+    invoice = first_invoice(account, subscription, customer, prorate=prorate)
+    account.save(subscription)
+    return invoice
+
+
+def announce_start(account: Account, subscription: Resource) -> None:
+    """Tell of the birth, with the state it was born in."""
+    lifecycle.keep(account, subscription, "customer.subscription.created")
+
+
+def first_invoice(
+    account: Account, subscription: Resource, customer: Resource, *, prorate: bool = True
+) -> Resource:
+    """What the start costs: a period, a stub until the anchor, or nothing during a trial."""
+    trial = subscription["status"] == "trialing"
+    data = []
+    for item in subscription["items"]["data"]:
+        period = (item["current_period_start"], item["current_period_end"])
+        amount = None if trial else _stub(subscription, item, prorate)
+        line = invoice_lines.item_line(
+            account, subscription, item, period, amount=amount, trial=trial
+        )
+        data.append(line)
+    now = subscription["start_date"]
+    return invoicing.draft(
+        account,
+        customer,
+        data,
+        reason="subscription_create",
+        subscription=subscription,
+        period=(now, now),
+    )
+
+
+def renew(account: Account, subscription: Resource) -> None:
+    """Turn the periods that have ended, and bill what begins.
+
+    The invoice is made as a draft when the period begins, and finalized an hour later.
+    """
+    now = account.now(lifecycle.clock_of(subscription))
+    turned = [item for item in subscription["items"]["data"] if item["current_period_end"] <= now]
+    start = min(item["current_period_start"] for item in turned)
+    ended = min(item["current_period_end"] for item in turned)
+    for item in turned:
+        turn(subscription, item)
+    bill(account, subscription, turned, reason="subscription_cycle", period=(start, ended))
+    lifecycle.keep(account, subscription)
+
+
+def turn(subscription: Resource, item: Resource) -> None:
+    """The next period of one item."""
+    recurring = item["price"]["recurring"]
+    start = item["current_period_end"]
+    item["current_period_start"] = start
+    item["current_period_end"] = periods.following(
+        subscription["billing_cycle_anchor"],
+        start,
+        recurring["interval"],
+        recurring["interval_count"],
+    )
+
+
+def bill(
+    account: Account,
+    subscription: Resource,
+    items: list[Resource],
+    *,
+    reason: str,
+    period: tuple[int, int],
+) -> Resource:
+    """A draft for these items and everything pending, which the clock will finalize.
+
+    Of an unpaid subscription: "invoices continue to be generated but payments aren't attempted".
+    """
+    customer = account.get("customer", subscription["customer"])
+    data = lines_of(account, subscription, items)
+    collects = subscription["status"] != "unpaid" and not subscription["pause_collection"]
+    invoice = invoicing.draft(
+        account,
+        customer,
+        data,
+        reason=reason,
+        subscription=subscription,
+        period=period,
+        finalizes=True,
+        auto_advance=collects,
+    )
+    _respect_pause(account, subscription, invoice)
+    return invoice
+
+
+def lines_of(account: Account, subscription: Resource, items: list[Resource]) -> list[Resource]:
+    """Everything pending, and these items for the periods they are in."""
+    data = [
+        invoice_lines.pending_line(item) for item in invoice_lines.pending(account, subscription)
+    ]
+    for item in items:
+        span = (item["current_period_start"], item["current_period_end"])
+        data.append(invoice_lines.item_line(account, subscription, item, span))
+    return data
+
+
+def end_trial(account: Account, subscription: Resource) -> None:
+    """The trial is over: bill the first real period, or do what the settings say without a card."""
+    if not stopped_without_card(account, subscription):
+        lifecycle.move(account, subscription, "active")
+        renew(account, subscription)
+
+
+def stopped_without_card(account: Account, subscription: Resource) -> bool:
+    """Cancel or pause at the end of a trial that nobody can be charged for, if that was wished."""
+    if _can_pay(subscription, account.get("customer", subscription["customer"])):
+        return False
+
+    behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
+    if behaviour == "cancel":
+        lifecycle.cancel(account, subscription, reason="payment_failed")
+    elif behaviour == "pause":
+        lifecycle.move(account, subscription, "paused")
+        lifecycle.keep(account, subscription)
+        account.emit("customer.subscription.paused", subscription)
+    return bool(behaviour != "create_invoice")
+
+
+def start_over(subscription: Resource, now: int) -> None:
+    """The billing cycle begins anew at this moment, for every item."""
+    subscription["billing_cycle_anchor"] = now
+    for item in subscription["items"]["data"]:
+        item["current_period_end"] = now
+        turn(subscription, item)
+
+
+def _can_pay(subscription: Resource, customer: Resource) -> bool:
+    return bool(
+        subscription["collection_method"] == "send_invoice"
+        or subscription["default_payment_method"]
+        or customer["invoice_settings"]["default_payment_method"]
+    )
+
+
+def _respect_pause(account: Account, subscription: Resource, invoice: Resource) -> None:
+    """https://docs.stripe.com/billing/subscriptions/pause-payment"""
+    pause = subscription["pause_collection"]
+    if not pause or pause["behavior"] == "keep_as_draft":
+        return
+    invoicing.finalize(account, invoice)
+    if pause["behavior"] == "void":
+        invoicing.void(account, invoice)
+    else:
+        invoicing.mark_uncollectible(account, invoice)
+
+
+def _stub(subscription: Resource, item: Resource, prorate: bool) -> int | None:
+    """The part of a full price until an anchor that lies ahead; None for a whole period."""
+    anchor, start = subscription["billing_cycle_anchor"], item["current_period_start"]
+    if anchor <= start:
+        return None
+    if not prorate:
+        return 0
+    recurring = item["price"]["recurring"]
+    before = periods.preceding(anchor, anchor, recurring["interval"], recurring["interval_count"])
+    full = invoice_lines.amount_of(item["price"], item["quantity"])
+    return invoice_lines.share(full, anchor - start, anchor - before)
+
+
+def _shown(price: Resource) -> Resource:
+    return {name: value for name, value in price.items() if name != "_internal"}
+
+
+def _blank(account: Account, customer: Resource, currency: str, now: int) -> Resource:
+    return shaped(
+        stripe.Subscription,
+        id=ids.new("subscription"),
+        created=now,
+        automatic_tax=taxes.subscription_fields(enabled=False),
+        billing_mode={
+            "flexible": {"proration_discounts": "included"},
+            "type": "flexible",
+        },
+        billing_schedules=[],
+        cancel_at_period_end=False,
+        cancellation_details=dict.fromkeys(lifecycle.CANCELLATION_DETAILS),
+        collection_method="charge_automatically",
+        currency=currency,
+        customer=customer["id"],
+        default_tax_rates=[],
+        discounts=[],
+        invoice_settings={
+            "account_tax_ids": None,
+            "custom_fields": None,
+            "description": None,
+            "footer": None,
+            "issuer": {"type": "self"},
+        },
+        metadata={},
+        payment_settings={
+            "payment_method_options": None,
+            "payment_method_types": None,
+            "save_default_payment_method": "off",
+        },
+        start_date=now,
+        test_clock=customer["test_clock"],
+        trial_settings=trial_settings({}),
+    )

@@ -1,0 +1,163 @@
+"""How products and prices are made, also on the spot by what sells them.
+
+https://docs.stripe.com/api/products and https://docs.stripe.com/api/prices
+"""
+
+from decimal import Decimal
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import ids, metadata
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid, missing_param
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+COPIED = (
+    "active", "name", "description", "images", "marketing_features", "package_dimensions",
+    "shippable", "statement_descriptor", "tax_code", "unit_label", "url",
+)  # fmt: skip
+MOST_PLACES = 12  # "a decimal value … with at most 12 decimal places"
+# A price recurs every three years at most: how many of each interval that is.
+LONGEST = {"day": 1095, "week": 156, "month": 36, "year": 3}
+
+
+def create_product(account: Account, params: Params) -> Resource:
+    """A product, with its default price where one is given."""
+    product = shaped(
+        stripe.Product,
+        id=params.get("id") or ids.new("product"),
+        created=account.now(),
+        active=True,
+        images=[],
+        marketing_features=[],
+        metadata={},
+        name=params["name"],
+        type=params.get("type", "service"),
+        updated=account.now(),
+    )
+    if account.find("product", product["id"]):
+        raise invalid("Product already exists.", param="id", code="resource_already_exists")
+
+    apply(product, params)
+    account.add(product, "product.created")
+    if "default_price_data" in params:
+        _price(account, product, params["default_price_data"])
+    return product
+
+
+def apply(product: Resource, params: Params) -> None:
+    params.copy_to(product, *COPIED)
+    for name in ("images", "marketing_features"):  # unset, they are empty rather than null
+        product[name] = product[name] or []
+    metadata.merge(product, params)
+
+
+def _price(account: Account, product: Resource, given: Params) -> None:
+    price = account.add(build_price(account, given, product["id"]), "price.created")
+    product["default_price"] = price["id"]
+    account.save(product, "product.updated")
+
+
+def build_price(account: Account, given: Params, product: str) -> Resource:
+    amount, exact = _amount(given)
+    recurring = _recurring(given.section("recurring")) if "recurring" in given else None
+    price = shaped(
+        stripe.Price,
+        id=ids.new("price"),
+        created=account.now(),
+        active=True,
+        billing_scheme=given.get("billing_scheme", "per_unit"),
+        currency=given["currency"].lower(),
+        metadata={},
+        product=product,
+        recurring=recurring,
+        tax_behavior=given.get("tax_behavior", "unspecified"),
+        type="recurring" if recurring else "one_time",
+        unit_amount=amount,
+        unit_amount_decimal=exact,
+    )
+    metadata.merge(price, given)
+    price["_internal"] = {
+        "currency_options": currencies(given) | {price["currency"]: option(price)}
+    }
+    return price
+
+
+def currencies(given: Params) -> dict[str, dict[str, Any]]:
+    """What the price is in other currencies."""
+    options = given.section("currency_options")
+    return {name.lower(): _in_currency(options[name]) for name in list(options)}
+
+
+def _in_currency(given: Params) -> dict[str, Any]:
+    amount, exact = _amount(given)
+    return option(
+        {
+            "tax_behavior": given.get("tax_behavior", "unspecified"),
+            "unit_amount": amount,
+            "unit_amount_decimal": exact,
+        }
+    )
+
+
+def option(price: Resource) -> dict[str, Any]:
+    names = ("tax_behavior", "unit_amount", "unit_amount_decimal")
+    return {"custom_unit_amount": None, **{name: price[name] for name in names}}
+
+
+def inline_price(account: Account, given: Params) -> Resource:
+    """`price_data` of a line or an item: a price made on the spot, for this use only."""
+    price = build_price(account, given, product_of(account, given))
+    price["active"] = False
+    return account.add(price, "price.created")
+
+
+def product_of(account: Account, given: Params) -> str:
+    if "product" in given:
+        return str(account.live("product", given["product"], "product")["id"])
+    if "product_data" not in given:
+        raise missing_param("product")
+
+    return str(create_product(account, given["product_data"])["id"])
+
+
+def _amount(given: Params) -> tuple[int | None, str | None]:
+    exact: Decimal | None = given.get("unit_amount_decimal")
+    amount: int | None = given.get("unit_amount")
+    if (amount is None) == (exact is None):
+        raise invalid("You must specify one of unit_amount or unit_amount_decimal.", "unit_amount")
+    if exact is not None and _places(exact) > MOST_PLACES:
+        raise invalid(
+            f"Invalid decimal: {exact}; must contain at maximum {MOST_PLACES} decimal places.",
+            "unit_amount_decimal",
+        )
+    if amount is None and exact is not None:
+        return (int(exact) if exact == int(exact) else None), str(exact)
+    if amount is not None and amount < 0:
+        raise invalid("Invalid non-negative integer", "unit_amount", "parameter_invalid_integer")
+    return amount, str(amount)
+
+
+def _places(exact: Decimal) -> int:
+    return max(0, -int(exact.normalize().as_tuple().exponent))
+
+
+def _recurring(given: Params) -> dict[str, Any]:
+    interval, count = given["interval"], given.get("interval_count", 1)
+    if not 1 <= count <= LONGEST[interval]:
+        raise invalid(
+            f"Invalid interval_count: must be from 1 to {LONGEST[interval]} for a {interval}.",
+            param="recurring[interval_count]",
+        )
+    if given.get("usage_type", "licensed") != "licensed":
+        raise invalid("This sandbox plays licensed prices only.", "recurring[usage_type]")
+    return {
+        "interval": interval,
+        "interval_count": count,
+        "meter": None,
+        "trial_period_days": None,
+        "usage_type": "licensed",
+    }

@@ -1,0 +1,260 @@
+"""A checkout session's own life: what it costs, and how it ends. The page is in `hosted`."""
+
+from typing import Any
+
+from saas_sandbox.stripe.engine import (
+    billing_cycle,
+    collection,
+    currencies,
+    discounts,
+    invoice_lines,
+    payment_methods,
+    payments,
+    periods,
+    subscription_creation,
+    taxes,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.customers import new_customer
+from saas_sandbox.stripe.engine.errors import StripeError, invalid
+from saas_sandbox.stripe.engine.payments import Outcome
+from saas_sandbox.stripe.engine.resource import Resource
+
+KIND = "checkout.session"
+
+
+def price_up(account: Account, session: Resource) -> None:
+    """Amounts as they stand with the promotion code that was entered, if any."""
+    today = 0 if session["_internal"].get("trial_end") else subtotal(account, session)
+    off = _discount(account, session, today)
+    tax = taxes.amount(account, today - off) if session["automatic_tax"]["enabled"] else 0
+    session |= {
+        "amount_subtotal": today,
+        "amount_total": today - off + tax,
+        "total_details": {"amount_discount": off, "amount_shipping": 0, "amount_tax": tax},
+    }
+
+
+def subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
+    """What one full period (or the purchase) costs; with a coupon, what that is for."""
+    wanted = [(account.get("price", line["price"]), line) for line in session["_internal"]["lines"]]
+    return sum(
+        invoice_lines.amount_of(price, line["quantity"])
+        for price, line in wanted
+        if coupon is None or discounts.covers(coupon, price["product"])
+    )
+
+
+def complete(
+    account: Account,
+    session: Resource,
+    method: Resource | None,
+    *,
+    email: str | None = None,
+    name: str | None = None,
+    address: dict[str, str | None] | None = None,
+    tax_id: str | None = None,
+) -> Outcome:
+    """The buyer pressed the button. Raises the bank's refusal, and then nothing has happened."""
+    customer = _customer(account, session, email, name)
+    _keep_what_was_collected(account, session, customer, name, address)
+    if method:
+        method["billing_details"] |= {"email": customer["email"], "name": name}
+        payment_methods.attach_stored(account, method, customer)
+    outcome = MODES[session["mode"]](account, session, customer, method)
+    paid = outcome.kind == "succeeded"
+    free = not session["amount_total"]
+    session |= {
+        "status": "complete",
+        "payment_status": "no_payment_required" if free else "paid" if paid else "unpaid",
+        "customer": customer["id"],
+        "customer_details": {**_details(customer), "tax_ids": _tax_ids(session, tax_id)},
+        "url": None,
+    }
+    session["_internal"]["due"] = None
+    account.save(session, "checkout.session.completed")
+    return outcome
+
+
+def bank_answered(account: Account, session: Resource, *, succeeded: bool) -> None:
+    """The delayed payment of a completed session was decided."""
+    if succeeded:
+        session["payment_status"] = "paid"
+    ending = "succeeded" if succeeded else "failed"
+    account.save(session, f"checkout.session.async_payment_{ending}")
+
+
+def expire(account: Account, session: Resource) -> Resource:
+    session |= {"status": "expired", "url": None}
+    session["_internal"]["due"] = None
+    return account.save(session, "checkout.session.expired")
+
+
+def enter_code(account: Account, session: Resource, code: str) -> None:
+    """A promotion code typed by the buyer, in any case; raises when it cannot be used."""
+    found = account.select(
+        "promotion_code", "lookup = ? AND status = 'active'", code.strip().lower()
+    )
+    if not found or not session["allow_promotion_codes"]:
+        raise invalid("This code is invalid.", "promotion_code")
+
+    promotion = found[-1]
+    coupon = account.get("coupon", promotion["promotion"]["coupon"])
+    customer = account.find("customer", session["customer"]) if session["customer"] else None
+    discounts.check(account, coupon, promotion, customer)
+    currencies.check_coupon(coupon, session["currency"], "promotion_code")
+    discounts.check_minimum(promotion, subtotal(account, session), session["currency"])
+    session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
+    price_up(account, session)
+    account.save(session)
+
+
+def drop_code(account: Account, session: Resource) -> None:
+    session["discounts"] = []
+    price_up(account, session)
+    account.save(session)
+
+
+def coupon_of(account: Account, session: Resource) -> tuple[Resource, Resource | None] | None:
+    """The coupon in use, and the code it came by."""
+    for entry in session["discounts"] or []:
+        if entry["promotion_code"]:
+            promotion = account.get("promotion_code", entry["promotion_code"])
+            return account.get("coupon", promotion["promotion"]["coupon"]), promotion
+        return account.get("coupon", entry["coupon"]), None
+    return None
+
+
+def _subscribe(
+    account: Account, session: Resource, customer: Resource, method: Resource | None
+) -> Outcome:
+    data: dict[str, Any] = session["_internal"]["subscription_data"]
+    wanted: list[tuple[Resource, int, dict[str, str]]] = [
+        (account.get("price", line["price"]), line["quantity"], {})
+        for line in session["_internal"]["lines"]
+    ]
+    subscription = billing_cycle.new(
+        account,
+        customer,
+        wanted,
+        trial_end=_trial_end(account, session, customer),
+        metadata=data["metadata"],
+        description=data["description"],
+        default_payment_method=method["id"] if method else None,
+        automatic_tax=taxes.subscription_fields(session["automatic_tax"]["enabled"]),
+        trial_settings=data["trial_settings"],
+    )
+    _redeem(account, session, subscription, customer)
+    outcome = subscription_creation.by_checkout(account, subscription, customer, method)
+    session |= {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
+    if outcome.kind == "processing":
+        _await(account, session, account.get("invoice", subscription["latest_invoice"]))
+    return outcome
+
+
+def _buy(
+    account: Account, session: Resource, customer: Resource, method: Resource | None
+) -> Outcome:
+    intent = payments.open_intent(
+        account,
+        amount=session["amount_total"],
+        currency=session["currency"],
+        customer=customer,
+        _internal={"session": session["id"]},
+    )
+    session["payment_intent"] = intent["id"]
+    if method is None:
+        raise StripeError("A payment method is needed.", code="parameter_missing")
+    outcome = payments.confirm(account, intent, method, authenticated=True)
+    if outcome.decline:
+        raise outcome.decline.error()
+    return outcome
+
+
+def _set_up(
+    account: Account, session: Resource, customer: Resource, method: Resource | None
+) -> Outcome:
+    if method is None:
+        raise StripeError("A payment method is needed.", code="parameter_missing")
+    method["_internal"]["set_up"] = True
+    account.save(method)
+    intent = account.get("setup_intent", session["setup_intent"])
+    intent |= {"status": "succeeded", "payment_method": method["id"], "customer": customer["id"]}
+    account.save(intent, "setup_intent.succeeded")
+    return Outcome("succeeded")
+
+
+MODES = {"subscription": _subscribe, "payment": _buy, "setup": _set_up}
+
+
+def _trial_end(account: Account, session: Resource, customer: Resource) -> int | None:
+    """The trial counts from the moment of checkout, in the customer's time."""
+    data = session["_internal"]["subscription_data"]
+    if days := data["trial_period_days"]:
+        return periods.add(account.now(customer["test_clock"]), "day", days)
+    end: int | None = data["trial_end"]
+    return end
+
+
+def _await(account: Account, session: Resource, invoice: Resource) -> None:
+    """Remember, on the payment, which session waits for the bank."""
+    intent = collection.intent_of(account, invoice)
+    intent["_internal"]["session"] = session["id"]
+    account.save(intent)
+
+
+def _customer(account: Account, session: Resource, email: str | None, name: str | None) -> Resource:
+    if session["customer"]:
+        return account.live("customer", session["customer"], "customer")
+    customer = new_customer(account)
+    customer |= {"email": session["customer_email"] or email, "name": name}
+    customer["_internal"] = {"lookup": customer["email"]}
+    return account.add(customer, "customer.created")
+
+
+def _keep_what_was_collected(
+    account: Account,
+    session: Resource,
+    customer: Resource,
+    name: str | None,
+    address: dict[str, str | None] | None,
+) -> None:
+    """ "Describes whether Checkout saves the billing address onto `customer.address`." """
+    may = session["_internal"].get("customer_update", {})
+    given = {"address": address, "name": name}
+    wanted = {field: value for field, value in given.items() if value and may.get(field) == "auto"}
+    if wanted:
+        customer |= wanted
+        account.save(customer, "customer.updated")
+
+
+def _tax_ids(session: Resource, tax_id: str | None) -> list[dict[str, str]]:
+    collects = (session.get("tax_id_collection") or {}).get("enabled")
+    return [{"type": "unknown", "value": tax_id}] if tax_id and collects else []
+
+
+def _redeem(
+    account: Account, session: Resource, subscription: Resource, customer: Resource
+) -> None:
+    if used := coupon_of(account, session):
+        about = {"checkout_session": session["id"], "subscription": subscription["id"]}
+        discount = discounts.redeem(account, *used, customer, **about)
+        subscription["discounts"] = [discount["id"]]
+
+
+def _discount(account: Account, session: Resource, amount: int) -> int:
+    used = coupon_of(account, session)
+    return discounts.off(used[0], subtotal(account, session, used[0])) if used and amount else 0
+
+
+def _details(customer: Resource) -> dict[str, Any]:
+    return {
+        "address": customer["address"],
+        "business_name": None,
+        "email": customer["email"],
+        "individual_name": None,
+        "name": customer["name"],
+        "phone": customer["phone"],
+        "tax_exempt": customer["tax_exempt"],
+        "tax_ids": [],
+    }

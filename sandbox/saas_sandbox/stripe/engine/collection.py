@@ -1,0 +1,253 @@
+"""Collecting what an invoice asks for: attempts, retries, and what follows from each.
+
+The retries follow a schedule of one's own: so many days after the attempt before.
+https://docs.stripe.com/billing/revenue-recovery/smart-retries
+"""
+
+import stripe
+
+from saas_sandbox.stripe.engine import (
+    ids,
+    invoicing,
+    lifecycle,
+    payment_methods,
+    payment_records,
+    payments,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.payments import NO_METHOD, Outcome
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+DAY = 86400
+
+
+def open_up(account: Account, invoice: Resource) -> Resource:
+    """Finalize, and stand ready to be paid."""
+    invoicing.finalize(account, invoice)
+    if invoice["amount_remaining"] == 0:
+        _paid(account, invoice)
+    elif invoice["collection_method"] == "charge_automatically":
+        intent_of(account, invoice)
+    return invoice
+
+
+def collect(
+    account: Account,
+    invoice: Resource,
+    *,
+    method: Resource | None = None,
+    authenticated: bool = False,
+) -> Outcome:
+    """One attempt to be paid. Also finalizes a draft, and settles an invoice over nothing."""
+    if invoice["status"] == "draft":
+        open_up(account, invoice)
+    if invoice["status"] == "paid":
+        return Outcome("succeeded")
+
+    method = method or method_for(account, invoice)
+    intent = intent_of(account, invoice)
+    outcome = NO_METHOD
+    if method:
+        outcome = payments.confirm(account, intent, method, authenticated=authenticated)
+    settle(account, invoice, outcome)
+    return outcome
+
+
+def settle(account: Account, invoice: Resource, outcome: Outcome) -> None:
+    """Write down how an attempt ended, and let the subscription feel it."""
+    invoice["attempted"] = True
+    invoice["attempt_count"] += 1
+    if outcome.kind == "succeeded":
+        _paid(account, invoice)
+    elif outcome.kind == "processing":
+        invoice["next_payment_attempt"] = invoice["_internal"]["due"] = None
+        account.save(invoice, "invoice.updated")
+    else:
+        _failed(account, invoice, outcome)
+
+
+def bank_answered(account: Account, intent: Resource) -> None:
+    """A delayed payment was decided."""
+    outcome = payments.bank_answered(account, intent)
+    if invoice_id := intent["_internal"].get("invoice"):
+        invoice = account.get("invoice", invoice_id)
+        if invoice["status"] == "open":
+            settle(account, invoice, outcome)
+
+
+def method_for(account: Account, invoice: Resource) -> Resource | None:
+    """The invoice's own method, else the subscription's, else the customer's."""
+    customer = account.get("customer", invoice["customer"])
+    subscription = _subscription(account, invoice)
+    wanted = (
+        invoice["default_payment_method"]
+        or (subscription and subscription["default_payment_method"])
+        or (customer.get("invoice_settings") or {}).get("default_payment_method")
+    )
+    return account.get("payment_method", wanted) if wanted else None
+
+
+def intent_of(account: Account, invoice: Resource) -> Resource:
+    """The payment intent behind an invoice, made when it is first needed."""
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        if payment["status"] == "open":
+            return account.get("payment_intent", payment["payment"]["payment_intent"])
+
+    customer = account.get("customer", invoice["customer"])
+    intent = payments.open_intent(
+        account,
+        amount=invoice["amount_remaining"],
+        currency=invoice["currency"],
+        customer=customer,
+        description=_description(invoice),
+        setup_future_usage="off_session" if invoicing.subscription_id(invoice) else None,
+        _internal={"invoice": invoice["id"]},
+    )
+    account.add(_payment(account, invoice, intent))
+    return intent
+
+
+def pay_out_of_band(account: Account, invoice: Resource) -> None:
+    """Paid by cash, by transfer, by a handshake: Stripe only takes note."""
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        if payment["status"] == "open":
+            intent = account.get("payment_intent", payment["payment"]["payment_intent"])
+            payments.cancel(account, intent, "void_invoice")
+            payment["status"] = "canceled"
+            payment["status_transitions"]["canceled_at"] = account.now(
+                invoice["_internal"]["clock"]
+            )
+            account.save(payment)
+    if invoice["amount_remaining"]:
+        record = payment_records.report(account, invoice)
+        account.add(_payment(account, invoice, record))
+    _paid(account, invoice)
+
+
+def as_plain_charge(account: Account, invoice: Resource) -> Resource:
+    """Show the payment of an invoice as a charge without an intent, as the oldest payments are.
+
+    "charge is only surfaced if the charge object is not associated with a payment intent"
+    """
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        intent = payment["payment"].get("payment_intent")
+        if payment["status"] == "paid" and intent:
+            charge = account.get("charge", account.get("payment_intent", intent)["latest_charge"])
+            charge["payment_intent"] = None
+            account.save(charge, "charge.updated")
+            account.forget("payment_intent", intent)
+            payment["payment"] = {"charge": charge["id"], "type": "charge"}
+            return account.save(payment)
+    raise invalid("This invoice has no payment by a payment intent.", "invoice")
+
+
+def _paid(account: Account, invoice: Resource) -> None:
+    now = account.now(invoice["_internal"]["clock"])
+    invoice |= {
+        "status": "paid",
+        "amount_paid": invoice["amount_due"],
+        "amount_remaining": 0,
+        "attempted": True,
+        "auto_advance": False,
+        "next_payment_attempt": None,
+    }
+    invoice["status_transitions"]["paid_at"] = now
+    invoice["_internal"]["due"] = None
+    _close_payment(account, invoice, now)
+    account.save(invoice, "invoice.updated")
+    account.emit("invoice.paid", invoice)
+    account.emit("invoice.payment_succeeded", invoice)
+    _mark_delinquent(account, invoice, delinquent=False)
+    if subscription := _subscription(account, invoice):
+        lifecycle.invoice_paid(account, subscription, invoice)
+
+
+def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
+    exhausted = _plan_retry(account, invoice)
+    account.save(invoice, "invoice.updated")
+    account.emit("invoice.payment_failed", invoice)
+    if outcome.kind == "requires_action":
+        account.emit("invoice.payment_action_required", invoice)
+
+    subscription = _subscription(account, invoice)
+    if subscription is None or lifecycle.is_over(subscription) or "pending" in invoice["_internal"]:
+        return
+    if invoice["billing_reason"] != "subscription_create":
+        _mark_delinquent(account, invoice, delinquent=True)
+        lifecycle.invoice_failed(account, subscription)
+    if exhausted:
+        lifecycle.retries_exhausted(account, subscription)
+
+
+def _plan_retry(account: Account, invoice: Resource) -> bool:
+    """Set the next attempt; true when there is none left. What a person waits for is not."""
+    retries: list[int] = account.settings["retry_days"]
+    attempt = invoice["attempt_count"]
+    once = invoice["billing_reason"] in ("subscription_create", "manual")
+    never = once or "pending" in invoice["_internal"]
+    if never or attempt > len(retries):
+        invoice["next_payment_attempt"] = invoice["_internal"]["due"] = None
+        return not never
+
+    when = account.now(invoice["_internal"]["clock"]) + retries[attempt - 1] * DAY
+    invoice["next_payment_attempt"] = invoice["_internal"]["due"] = when
+    return False
+
+
+def _mark_delinquent(account: Account, invoice: Resource, *, delinquent: bool) -> None:
+    customer = account.get("customer", invoice["customer"])
+    if not customer.get("deleted") and customer["delinquent"] != delinquent:
+        customer["delinquent"] = delinquent
+        account.save(customer, "customer.updated")
+
+
+def _subscription(account: Account, invoice: Resource) -> Resource | None:
+    id = invoicing.subscription_id(invoice)
+    return account.find("subscription", id) if id else None
+
+
+def _payment(account: Account, invoice: Resource, by: Resource) -> Resource:
+    """The link from an invoice to what pays it: an intent or a record."""
+    return shaped(
+        stripe.InvoicePayment,
+        id=ids.new("invoice_payment"),
+        created=account.now(invoice["_internal"]["clock"]),
+        amount_requested=invoice["amount_remaining"],
+        currency=invoice["currency"],
+        invoice=invoice["id"],
+        is_default=True,
+        payment={by["object"]: by["id"], "type": by["object"]},
+        status="open",
+        status_transitions={"canceled_at": None, "paid_at": None},
+    )
+
+
+def _close_payment(account: Account, invoice: Resource, now: int) -> None:
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        if payment["status"] == "open":
+            payment |= {"status": "paid", "amount_paid": payment["amount_requested"]}
+            payment["status_transitions"]["paid_at"] = now
+            account.save(payment, "invoice_payment.paid")
+
+
+def _description(invoice: Resource) -> str:
+    reasons = {
+        "subscription_create": "Subscription creation",
+        "subscription_cycle": "Subscription update",
+        "subscription_update": "Subscription update",
+    }
+    return reasons.get(invoice["billing_reason"], "Payment for Invoice")
+
+
+def described(account: Account, invoice: Resource) -> str | None:
+    """The method that paid, in words."""
+    for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
+        kind = payment["payment"]["type"]
+        if kind == "payment_record":
+            return "Paid outside of Stripe"
+        by = account.get(kind, payment["payment"][kind])
+        if by["payment_method"]:
+            return payment_methods.described(account.get("payment_method", by["payment_method"]))
+    return None

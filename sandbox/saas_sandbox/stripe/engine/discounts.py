@@ -1,0 +1,193 @@
+"""Coupons at work: what a discount takes off, for how long. https://docs.stripe.com/api/discounts"""
+
+from decimal import Decimal
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import currencies, ids, invoice_lines, periods
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.params import Params
+from saas_sandbox.stripe.engine.resource import Resource, note_of, visible
+from saas_sandbox.stripe.engine.shapes import shaped
+
+
+def given(
+    account: Account, params: Params, customer: Resource, subscription: Resource
+) -> list[str]:
+    """The discounts asked for in `discounts[]`, made and counted; ids in order."""
+    made = []
+    for number, entry in enumerate(params.get("discounts") or []):
+        coupon, promotion_code = _source(account, entry, f"discounts[{number}]")
+        currencies.check_coupon(coupon, subscription["currency"], f"discounts[{number}]")
+        about = {"subscription": subscription["id"]}
+        made.append(redeem(account, coupon, promotion_code, customer, **about)["id"])
+    return made
+
+
+def redeem(
+    account: Account,
+    coupon: Resource,
+    promotion_code: Resource | None,
+    customer: Resource,
+    **about: Any,
+) -> Resource:
+    """Use a coupon once, for this customer."""
+    check(account, coupon, promotion_code, customer)
+    now = account.now(customer["test_clock"])
+    months = coupon["duration_in_months"]
+    discount = shaped(
+        stripe.Discount,
+        id=ids.new("discount"),
+        created=now,
+        customer=customer["id"],
+        end=periods.add(now, "month", months) if months else None,
+        promotion_code=promotion_code["id"] if promotion_code else None,
+        source={"coupon": coupon["id"], "type": "coupon"},
+        start=now,
+        **about,
+    )
+    for name in ("created", "livemode"):
+        del discount[name]
+    for counted in filter(None, (coupon, promotion_code)):
+        _count(account, counted)
+    discount["_internal"] = {
+        "coupon": visible(coupon),
+        "applies_to": note_of(coupon).get("applies_to"),
+        "clock": customer["test_clock"],
+    }
+    return account.add(discount, "customer.discount.created")
+
+
+def check(
+    account: Account,
+    coupon: Resource,
+    promotion_code: Resource | None,
+    customer: Resource | None,
+) -> None:
+    """Whether it may be used at all."""
+    if not coupon["valid"]:
+        raise invalid(f"Coupon expired: {coupon['id']}", "coupon", "coupon_expired")
+    if not promotion_code:
+        return
+    now = account.now(customer["test_clock"] if customer else None)
+    expires = promotion_code["expires_at"]
+    mine = promotion_code["customer"] in (None, customer and customer["id"])
+    if not promotion_code["active"] or not mine or (expires and expires <= now):
+        raise invalid("This promotion code cannot be redeemed.", "promotion_code")
+    first_only = promotion_code["restrictions"]["first_time_transaction"]
+    if first_only and customer and _has_paid(account, customer):
+        raise invalid(
+            "This promotion code cannot be redeemed because the associated customer has prior "
+            "transactions.",
+            "promotion_code",
+        )
+
+
+def apply(
+    account: Account, invoice: Resource, subscription: Resource | None, customer: Resource
+) -> None:
+    """Take the subscription's discounts off an invoice; a used-up one ends here."""
+    for id in list(subscription["discounts"]) if subscription else []:
+        discount = account.get("discount", id)
+        coupon = discount["_internal"]["coupon"]
+        if discount["end"] and discount["end"] <= max(invoice["created"], invoice["period_end"]):
+            _end(account, subscription, discount)
+            continue
+        _take_off(invoice, discount, coupon)
+        if coupon["duration"] == "once" and subscription and invoice["subtotal_before"] > 0:
+            _end(account, subscription, discount)
+    invoice.pop("subtotal_before", None)
+
+
+def expire(account: Account, coupon: Resource) -> None:
+    """ "Date after which the coupon can no longer be redeemed." """
+    coupon["valid"] = False
+    coupon["_internal"]["due"] = None
+    account.save(coupon, "coupon.updated")
+
+
+def covers(holder: Resource, product: str) -> bool:
+    """Whether a coupon, or the discount made from it, is for this product."""
+    only = note_of(holder).get("applies_to")
+    return not only or product in only["products"]
+
+
+def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
+    """ "Minimum amount required to redeem this Promotion Code into a Coupon" """
+    restrictions = promotion_code["restrictions"]
+    others = note_of(promotion_code).get("minimums") or {}
+    least = others.get(currency, {}).get("minimum_amount")
+    if restrictions["minimum_amount_currency"] == currency:
+        least = restrictions["minimum_amount"]
+    if least and amount < least:
+        raise invalid(
+            "This promotion code needs a purchase of at least "
+            f"{invoice_lines.money(least, currency)}.",
+            "promotion_code",
+        )
+
+
+def off(coupon: Resource, amount: int) -> int:
+    """What a coupon takes off an amount."""
+    if amount <= 0:
+        return 0
+    if coupon["percent_off"] is not None:
+        return invoice_lines.rounded(Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100)
+    return min(int(coupon["amount_off"]), amount)
+
+
+def _has_paid(account: Account, customer: Resource) -> bool:
+    return bool(account.select("invoice", "customer = ? AND status = 'paid'", customer["id"]))
+
+
+def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:
+    eligible = [
+        line
+        for line in invoice["lines"]["data"]
+        if line["discountable"] and covers(discount, line["pricing"]["price_details"]["product"])
+    ]
+    taken = sum(entry["amount"] for line in eligible for entry in line["discount_amounts"])
+    base = sum(line["amount"] for line in eligible) - taken
+    amount = off(coupon, base)
+    invoice["subtotal_before"] = base
+    invoice["discounts"].append(discount["id"])
+    invoice["total_discount_amounts"].append({"amount": amount, "discount": discount["id"]})
+    _spread(eligible, amount, discount["id"])
+
+
+def _spread(eligible: list[Resource], amount: int, discount: str) -> None:
+    """Share the amount among the lines by size; the last one takes the odd cent."""
+    whole = sum(max(line["amount"], 0) for line in eligible)
+    left = amount
+    for number, line in enumerate(eligible):
+        last = number == len(eligible) - 1
+        part = left if last else invoice_lines.share(amount, max(line["amount"], 0), whole or 1)
+        left -= part
+        line["discounts"].append(discount)
+        line["discount_amounts"].append({"amount": part, "discount": discount})
+
+
+def _end(account: Account, subscription: Resource | None, discount: Resource) -> None:
+    if subscription and discount["id"] in subscription["discounts"]:
+        subscription["discounts"].remove(discount["id"])
+        account.save(discount, "customer.discount.deleted")
+
+
+def _count(account: Account, counted: Resource) -> None:
+    counted["times_redeemed"] += 1
+    most = counted["max_redemptions"]
+    spent = most is not None and counted["times_redeemed"] >= most
+    if spent:
+        counted["valid" if counted["object"] == "coupon" else "active"] = False
+    account.save(counted, f"{counted['object']}.updated")
+
+
+def _source(account: Account, entry: Params, path: str) -> tuple[Resource, Resource | None]:
+    if code := entry.get("promotion_code"):
+        promotion = account.get("promotion_code", code, f"{path}[promotion_code]")
+        return account.get("coupon", promotion["promotion"]["coupon"]), promotion
+    if coupon := entry.get("coupon"):
+        return account.live("coupon", coupon, f"{path}[coupon]"), None
+    raise invalid("You must specify a coupon or a promotion code.", path)

@@ -1,0 +1,57 @@
+"""Events: what happened, and what the object was before. https://docs.stripe.com/api/events"""
+
+import json
+from typing import Any
+
+from saas_sandbox.stripe.engine import ids, version
+from saas_sandbox.stripe.engine.resource import Resource, customer_of, subscription_of, visible
+
+API_VERSION = version.PLAYED
+
+
+def new_event(
+    type: str,
+    resource: Resource,
+    previous: dict[str, Any] | None,
+    created: int,
+    listeners: int,
+    request: dict[str, str | None],
+) -> Resource:
+    """Return the event that `type` happened to the resource."""
+    data: dict[str, Any] = {"object": visible(resource)}
+    if previous is not None:
+        data["previous_attributes"] = previous
+    return {
+        "id": ids.new("event"),
+        "object": "event",
+        "api_version": API_VERSION,
+        "created": created,
+        "data": data,
+        "livemode": False,
+        "pending_webhooks": listeners,
+        "request": request,
+        "type": type,
+        "_internal": {
+            "lookup": type,
+            "parent": resource.get("id"),
+            "customer": customer_of(resource),
+            "subscription": subscription_of(resource),
+        },
+    }
+
+
+def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The old values of what changed: of hashes only the changed names, of lists the whole."""
+    changed = {}
+    for name in [*before, *(n for n in after if n not in before)]:
+        old, new = before.get(name), after.get(name)
+        if old == new or name == "_internal":
+            continue
+        both = isinstance(old, dict) and isinstance(new, dict)
+        changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
+    return changed
+
+
+def body(event: Resource) -> str:
+    """The bytes that are signed and sent."""
+    return json.dumps(visible(event))

@@ -1,0 +1,239 @@
+"""Lines of an invoice, and the prorations that become lines. All amounts are in cents."""
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import ids
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+Period = tuple[int, int]
+
+
+def amount_of(price: Resource, quantity: int) -> int:
+    return rounded(Decimal(price["unit_amount_decimal"]) * quantity)
+
+
+def share(amount: int, part: int, whole: int) -> int:
+    """A part of an amount, "prorated to the second": a negative amount rounds as a positive one."""
+    return rounded(Decimal(amount) * part / whole)
+
+
+def rounded(amount: Decimal) -> int:
+    return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
+
+
+def item_line(
+    account: Account,
+    subscription: Resource,
+    item: Resource,
+    period: Period,
+    *,
+    amount: int | None = None,
+    trial: bool = False,
+) -> Resource:
+    """One item of a subscription, for one period."""
+    price, quantity = item["price"], item["quantity"]
+    full = amount_of(price, quantity) if amount is None else amount
+    name = account.get("product", price["product"]).get("name", price["product"])
+    return _line(
+        price,
+        quantity,
+        period,
+        0 if trial else full,
+        f"Trial period for {name}" if trial else f"{quantity} × {name} (at {rate(price)})",
+        subscription["id"],
+        parent={
+            "invoice_item_details": None,
+            "subscription_item_details": {
+                "invoice_item": None,
+                "proration": False,
+                "proration_details": {"credited_items": None},
+                "subscription": subscription["id"],
+                "subscription_item": item["id"],
+            },
+            "type": "subscription_item_details",
+        },
+        discountable=not trial,
+    )
+
+
+def proration(
+    account: Account,
+    subscription: Resource,
+    item: Resource,
+    period: Period,
+    *,
+    credit: bool,
+) -> Resource:
+    """The unused time of what was, or the remaining time of what is now: a pending invoice item.
+
+    https://docs.stripe.com/billing/subscriptions/prorations
+    """
+    price, quantity = item["price"], item["quantity"]
+    whole = item["current_period_end"] - item["current_period_start"]
+    part = share(amount_of(price, quantity), period[1] - period[0], whole)
+    name = account.get("product", price["product"]).get("name", price["product"])
+    what = "Unused time on" if credit else "Remaining time on"
+    return account.add(
+        _pending(
+            account,
+            subscription,
+            item,
+            period,
+            -part if credit else part,
+            f"{what} {quantity if quantity != 1 else ''} {name}".replace("  ", " "),
+        ),
+        "invoiceitem.created",
+    )
+
+
+def pending(account: Account, subscription: Resource) -> list[Resource]:
+    """Invoice items that wait for the subscription's next invoice."""
+    return account.select(
+        "invoiceitem", "subscription = ? AND status = 'pending'", subscription["id"]
+    )
+
+
+def pending_line(invoice_item: Resource) -> Resource:
+    """A pending item as a line of the invoice that takes it."""
+    details = invoice_item["pricing"]["price_details"]
+    price = {
+        "id": details["price"],
+        "product": details["product"],
+        "unit_amount_decimal": invoice_item["pricing"]["unit_amount_decimal"],
+        "currency": invoice_item["currency"],
+    }
+    subscription = (invoice_item["parent"] or {}).get("subscription_details") or {}
+    return _line(
+        price,
+        invoice_item["quantity"],
+        (invoice_item["period"]["start"], invoice_item["period"]["end"]),
+        invoice_item["amount"],
+        invoice_item["description"],
+        subscription.get("subscription"),
+        parent={
+            "invoice_item_details": {
+                "invoice_item": invoice_item["id"],
+                "proration": invoice_item["proration"],
+                "proration_details": {"credited_items": None},
+                "subscription": subscription.get("subscription"),
+            },
+            "subscription_item_details": None,
+            "type": "invoice_item_details",
+        },
+    )
+
+
+def rate(price: Resource) -> str:
+    """ "$15.00 / month"."""
+    recurring = price["recurring"]
+    count = recurring["interval_count"]
+    every = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
+    return f"{money(amount_of(price, 1), price['currency'])} / {every}"
+
+
+# "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have none in life,
+# but are sent with two. https://docs.stripe.com/currencies
+PLACES = dict.fromkeys(
+    ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
+     "xof", "xpf"),
+    0,
+) | dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3)  # fmt: skip
+SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
+
+
+def money(amount: int, currency: str) -> str:
+    """An amount in the currency's smallest unit as a person reads it."""
+    sign = "-" if amount < 0 else ""
+    places, symbol = PLACES.get(currency, 2), SYMBOLS.get(currency)
+    number = f"{Decimal(abs(amount)).scaleb(-places):,.{places}f}"
+    return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"
+
+
+def _line(
+    price: Resource,
+    quantity: int,
+    period: Period,
+    amount: int,
+    description: str,
+    subscription: str | None,
+    *,
+    parent: dict[str, Any],
+    discountable: bool = True,
+) -> Resource:
+    return {
+        "id": ids.new("line_item"),
+        "object": "line_item",
+        "amount": amount,
+        "description": description,
+        "discount_amounts": [],
+        "discountable": discountable,
+        "discounts": [],
+        "invoice": None,
+        "livemode": False,
+        "metadata": {},
+        "parent": parent,
+        "period": {"start": period[0], "end": period[1]},
+        "pretax_credit_amounts": [],
+        "subscription": subscription,
+        "subtotal": amount,
+        "taxes": [],
+        **_priced(price, quantity),
+    }
+
+
+def _pending(
+    account: Account,
+    subscription: Resource,
+    item: Resource,
+    period: Period,
+    amount: int,
+    description: str,
+) -> Resource:
+    now = account.now(subscription["test_clock"])
+    invoice_item = shaped(
+        stripe.InvoiceItem,
+        id=ids.new("invoiceitem"),
+        created=now,
+        amount=amount,
+        customer=subscription["customer"],
+        date=now,
+        description=description,
+        discountable=True,
+        discounts=[],
+        metadata={},
+        net_amount=amount,
+        parent=_belongs_to(subscription, item),
+        period={"start": period[0], "end": period[1]},
+        proration=True,
+        proration_details={"credited_items": None, "discount_amounts": []},
+        tax_rates=[],
+        test_clock=subscription["test_clock"],
+        **_priced(item["price"], item["quantity"]),
+    )
+    del invoice_item["created"]
+    note = {"subscription": subscription["id"], "status": "pending"}
+    return {**invoice_item, "_internal": note}
+
+
+def _belongs_to(subscription: Resource, item: Resource) -> dict[str, Any]:
+    details = {"subscription": subscription["id"], "subscription_item": item["id"]}
+    return {"subscription_details": details, "type": "subscription_details"}
+
+
+def _priced(price: Resource, quantity: int) -> dict[str, Any]:
+    """What a line and an invoice item say about their price."""
+    return {
+        "currency": price["currency"],
+        "pricing": {
+            "price_details": {"price": price["id"], "product": price["product"]},
+            "type": "price_details",
+            "unit_amount_decimal": price["unit_amount_decimal"],
+        },
+        "quantity": quantity,
+        "quantity_decimal": str(quantity),
+    }

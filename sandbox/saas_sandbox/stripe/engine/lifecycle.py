@@ -1,0 +1,262 @@
+"""How subscriptions live and die: the one table of transitions, and the verbs that follow it.
+
+Every transition quotes the sentence of Stripe's documentation that it rests on, as it stands in
+the official SDK; a test looks each one up there.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+FIRST_PAYMENT_WITHIN = 23 * HOUR
+TRIAL_REMINDER = 3 * DAY
+UPCOMING_NOTICE = 7 * DAY
+
+
+@dataclass(frozen=True)
+class Transition:
+    before: str
+    after: str
+    rule: str
+
+
+INCOMPLETE = "a subscription moves into `incomplete` if the initial payment attempt fails"
+ACTIVATED = "Once the first invoice is paid, the subscription moves into an `active` status."
+NEVER_PAID = (
+    "If the first invoice is not paid within 23 hours, the subscription transitions to "
+    "`incomplete_expired`."
+)
+TRIAL_OVER = (
+    "A subscription that is currently in a trial period is `trialing` and moves to `active` when "
+    "the trial period is over."
+)
+NO_METHOD = (
+    "A subscription can enter a `paused` status in several ways, including [when a trial ends "
+    "without a payment method]"
+)
+MISSING_METHOD = (
+    "Indicates how the subscription should change when the trial ends if the user did not provide "
+    "a payment method."
+)
+UNPAYABLE = (
+    "it becomes `past_due` when payment is required but cannot be paid (due to failed payment or "
+    "awaiting additional user actions)"
+)
+EXHAUSTED = (
+    "Once Stripe has exhausted all payment retry attempts, the subscription will become "
+    "`canceled` or `unpaid` (depending on your subscriptions settings)."
+)
+RESUMED = "If the invoice is paid or marked uncollectible, the subscription becomes active."
+CANCELED = "Cancels a customer's subscription immediately."
+TRIAL_STARTS = "A trial starts or ends."
+
+TRANSITIONS = [
+    Transition("incomplete", "active", ACTIVATED),
+    Transition("incomplete", "trialing", ACTIVATED),
+    Transition("incomplete", "incomplete_expired", NEVER_PAID),
+    Transition("incomplete", "canceled", CANCELED),
+    Transition("trialing", "active", TRIAL_OVER),
+    Transition("trialing", "paused", NO_METHOD),
+    Transition("trialing", "past_due", UNPAYABLE),
+    Transition("trialing", "canceled", MISSING_METHOD),
+    Transition("active", "trialing", TRIAL_STARTS),
+    Transition("active", "past_due", UNPAYABLE),
+    Transition("active", "canceled", CANCELED),
+    Transition("past_due", "active", RESUMED),
+    Transition("past_due", "unpaid", EXHAUSTED),
+    Transition("past_due", "canceled", EXHAUSTED),
+    Transition("unpaid", "active", RESUMED),
+    Transition("unpaid", "canceled", CANCELED),
+    Transition("paused", "active", RESUMED),
+    Transition("paused", "canceled", CANCELED),
+]
+
+ALLOWED = {(transition.before, transition.after) for transition in TRANSITIONS}
+OVER = {"canceled", "incomplete_expired"}
+
+CANCELLATION_DETAILS = ("comment", "feedback", "feedback_option", "reason")
+
+
+class ImpossibleTransition(AssertionError):
+    """The sandbox tried what Stripe's rules do not know: a bug of ours, never an answer."""
+
+
+def move(account: Account, subscription: Resource, status: str) -> None:
+    """Change the status along the table. Keeping it is up to the caller."""
+    before = subscription["status"]
+    if before == status:
+        return
+    if (before, status) not in ALLOWED:
+        raise ImpossibleTransition(f"{subscription['id']}: {before} → {status}")
+    subscription["status"] = status
+    if status == "paused":
+        subscription["status_details"] = _why_paused(account, subscription)
+    elif before == "paused":
+        subscription.pop("status_details", None)
+
+
+def keep(
+    account: Account, subscription: Resource, event: str = "customer.subscription.updated"
+) -> Resource:
+    """Store it, with the moment when something will happen to it next."""
+    subscription["_internal"]["due"] = min(
+        (time for time, _ in moments(subscription)), default=None
+    )
+    return account.save(subscription, event)
+
+
+def moments(subscription: Resource) -> list[tuple[int, str]]:
+    """What time will bring, unless somebody comes between: (when, which verb of `clock`)."""
+    status, note = subscription["status"], subscription["_internal"]
+    if status in OVER:
+        return []
+    if status == "incomplete":
+        processing = note.get("processing")
+        return [] if processing else [(subscription["created"] + FIRST_PAYMENT_WITHIN, "expire")]
+
+    coming = _appointments(subscription)
+    if status == "paused":
+        return coming
+    if status == "trialing" and not note.get("reminded"):
+        coming.append((subscription["trial_end"] - TRIAL_REMINDER, "remind"))
+    end = period_end(subscription)
+    if status != "trialing" and note.get("announced") != end and _renews(subscription, end):
+        coming.append((end - UPCOMING_NOTICE, "announce"))
+    return [*coming, (end, "end_trial" if status == "trialing" else "renew")]
+
+
+def period_end(subscription: Resource) -> int:
+    ends: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
+    return min(ends)
+
+
+def is_over(subscription: Resource) -> bool:
+    return subscription["status"] in OVER
+
+
+def clock_of(subscription: Resource) -> str | None:
+    clock: str | None = subscription["test_clock"]
+    return clock
+
+
+def cancel(
+    account: Account,
+    subscription: Resource,
+    *,
+    reason: str = "cancellation_requested",
+    at: int | None = None,
+) -> Resource:
+    """End it now. "During cancellation automatic collection for all unpaid invoices is disabled
+    (auto_advance=false)."
+    """
+    now = at or account.now(clock_of(subscription))
+    move(account, subscription, "canceled")
+    subscription["ended_at"] = now
+    subscription["canceled_at"] = subscription["canceled_at"] or now
+    subscription["cancel_at_period_end"] = False
+    subscription["cancel_at"] = None
+    details = subscription["cancellation_details"]
+    subscription["cancellation_details"] = {**details, "reason": details["reason"] or reason}
+    _stop_collecting(account, subscription)
+    return keep(account, subscription, "customer.subscription.deleted")
+
+
+def schedule_cancel(account: Account, subscription: Resource, at: int, *, period_end: bool) -> None:
+    """Set when it will end: the flag for the API's period end, the date alone for the portal.
+
+    Measured on a flexible-billing subscription: a cancellation in the portal sets `cancel_at` and
+    leaves `cancel_at_period_end` false.
+    """
+    subscription["cancel_at"] = at
+    subscription["cancel_at_period_end"] = period_end
+    subscription["canceled_at"] = account.now(clock_of(subscription))
+    details = subscription["cancellation_details"]
+    subscription["cancellation_details"] = {**details, "reason": "cancellation_requested"}
+
+
+def unschedule_cancel(subscription: Resource) -> None:
+    subscription |= {"cancel_at": None, "cancel_at_period_end": False, "canceled_at": None}
+    subscription["cancellation_details"] = dict.fromkeys(CANCELLATION_DETAILS)
+
+
+def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
+    """Money arrived: whoever waited for it goes on."""
+    held = invoice["_internal"].get("pending")
+    if held:
+        subscription |= {**held, "pending_update": None}
+    status = subscription["status"]
+    newest = subscription["latest_invoice"] == invoice["id"]
+    if status == "incomplete" and invoice["billing_reason"] == "subscription_create":
+        move(account, subscription, _after_first_payment(account, subscription))
+    elif status in ("past_due", "unpaid", "paused") and newest:
+        move(account, subscription, "active")
+    keep(account, subscription)
+    if held:
+        account.emit("customer.subscription.pending_update_applied", subscription)
+
+
+def invoice_failed(account: Account, subscription: Resource) -> None:
+    if subscription["status"] in ("active", "trialing"):
+        move(account, subscription, "past_due")
+    keep(account, subscription)
+
+
+def retries_exhausted(account: Account, subscription: Resource) -> None:
+    """What the account's settings say: cancel, mark unpaid, or leave as it is."""
+    wanted = account.settings["after_retries"]
+    if subscription["status"] != "past_due" or wanted == "past_due":
+        return
+    if wanted == "cancel":
+        cancel(account, subscription, reason="payment_failed")
+    else:
+        move(account, subscription, "unpaid")
+        keep(account, subscription)
+
+
+def first_item(subscription: Resource) -> dict[str, Any]:
+    item: dict[str, Any] = subscription["items"]["data"][0]
+    return item
+
+
+def _after_first_payment(account: Account, subscription: Resource) -> str:
+    trial_end = subscription["trial_end"]
+    in_trial = trial_end and trial_end > account.now(clock_of(subscription))
+    return "trialing" if in_trial else "active"
+
+
+def _appointments(subscription: Resource) -> list[tuple[int, str]]:
+    """What somebody has set for a date of its own."""
+    pause, update = subscription["pause_collection"], subscription["pending_update"]
+    dates = {
+        "cancel": subscription["cancel_at"],
+        "resume_collection": pause and pause["resumes_at"],
+        "drop_update": update and update["expires_at"],
+    }
+    return [(date, verb) for verb, date in dates.items() if date]
+
+
+def _why_paused(account: Account, subscription: Resource) -> dict[str, Any]:
+    """The one way into `paused` that is played: a trial without a payment method ended."""
+    reason = {"type": "trial_end_without_payment_method"}
+    now = account.now(clock_of(subscription))
+    return {"paused": {"subscription": reason, "transitioned_at": now, "type": "subscription"}}
+
+
+def _renews(subscription: Resource, end: int) -> bool:
+    return not subscription["cancel_at"] or subscription["cancel_at"] > end
+
+
+def _stop_collecting(account: Account, subscription: Resource) -> None:
+    open_ones = account.select(
+        "invoice", "subscription = ? AND status IN ('draft', 'open')", subscription["id"]
+    )
+    for invoice in open_ones:
+        invoice |= {"auto_advance": False, "next_payment_attempt": None}
+        invoice["automatically_finalizes_at"] = None
+        invoice["_internal"]["due"] = None
+        account.save(invoice, "invoice.updated")

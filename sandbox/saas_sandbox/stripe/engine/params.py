@@ -1,0 +1,267 @@
+"""What may be asked: the official SDK's own TypedDicts decide which parameters exist.
+
+A parameter that Stripe does not know is refused as Stripe refuses it. One that Stripe knows and
+no line of the sandbox looked at is refused too, in other words: `Params` remembers what was read.
+"""
+
+import difflib
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from functools import cache
+from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin
+
+import typing_extensions
+from stripe._request_options import RequestOptions
+from stripe._stripe_object import UntypedStripeObject
+
+from saas_sandbox.stripe.engine.errors import StripeError, invalid, missing_param
+
+# Names that the SDK imports only while it is type-checked.
+_NAMES = {"StripeContext": str, "Mapping": Mapping}
+_INTEGER = re.compile(r"-?[0-9]{1,20}")
+_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE]-?[0-9]{1,2})?")
+_UNSET: Any = Literal[""]
+# Beside each `Dict` the SDK names its own class for the same.
+_SAME_AGAIN = UntypedStripeObject
+
+
+class Params(dict[str, Any]):
+    """Parameters that know which of them somebody looked at."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self._seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        """What a handler asks for by name without a second thought is required."""
+        self._seen.add(name)
+        if not super().__contains__(name):
+            raise missing_param(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._seen.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._seen.add(name)
+        return super().get(name, default)
+
+    def section(self, name: str) -> "Params":
+        """A nested hash, empty when it was not given."""
+        found = self.get(name)
+        return found if isinstance(found, Params) else Params({})
+
+    def copy_to(self, resource: dict[str, Any], *names: str) -> None:
+        """Set the fields that were given; an empty value unsets, as everywhere at Stripe."""
+        for name in names:
+            if name in self:
+                value = plain(self[name])
+                resource[name] = None if value == "" else value
+
+    def unread(self, path: str = "") -> Iterator[str]:
+        for name, value in self.items():
+            where = f"{path}[{name}]" if path else name
+            if name not in self._seen:
+                yield where
+            elif isinstance(value, Params):
+                yield from value.unread(where)
+            elif isinstance(value, list):
+                for number, entry in enumerate(value):
+                    if isinstance(entry, Params):
+                        yield from entry.unread(f"{where}[{number}]")
+
+
+def plain(value: Any) -> Any:
+    """The same values as ordinary dicts and lists, counted as read."""
+    if isinstance(value, Params):
+        return {name: plain(value[name]) for name in list(value)}
+    if isinstance(value, list):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def check(shape: type, values: Mapping[str, Any]) -> Params:
+    """Form values as the types that the SDK declares for this operation; else Stripe's error."""
+    return _hash(shape, values, "")
+
+
+@cache
+def fields(shape: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(shape, localns=_NAMES, include_extras=True)
+    inherited = RequestOptions.__annotations__ if not _is_nested(shape) else {}
+    return {name: hint for name, hint in hints.items() if name not in inherited}
+
+
+@cache
+def required(shape: type) -> frozenset[str]:
+    return frozenset(
+        name for name, hint in fields(shape).items() if get_origin(hint) is not NotRequired
+    )
+
+
+def _is_nested(shape: type) -> bool:
+    return "api_key" not in shape.__annotations__
+
+
+def _hash(shape: type, values: Mapping[str, Any], path: str) -> Params:
+    known = fields(shape)
+    for name in values:
+        if name not in known:
+            raise _unknown(name, known, path)
+
+    for name in sorted(required(shape)):
+        if name not in values:
+            raise missing_param(_join(path, name))
+
+    return Params({n: _value(known[n], value, _join(path, n)) for n, value in values.items()})
+
+
+def _value(hint: Any, value: Any, path: str) -> Any:
+    origin = get_origin(hint)
+    if origin in (NotRequired, Required, typing_extensions.NotRequired):
+        return _value(get_args(hint)[0], value, path)
+    if origin is Union or isinstance(hint, typing.types.UnionType):  # type: ignore[attr-defined]
+        return _any_of(get_args(hint), value, path)
+    if origin is Literal:
+        return _choice(get_args(hint), value, path)
+    if origin in (list, typing.Sequence):
+        return _list(get_args(hint)[0], value, path)
+    if typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint):
+        return _nested(hint, value, path)
+    if origin is dict and get_args(hint)[1] is not str:
+        return _map(get_args(hint)[1], value, path)
+    if origin is not None or not isinstance(hint, type) or hint not in SCALARS:
+        return _free_hash(value, path)
+    return _scalar(hint, value, path)
+
+
+def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
+    """The first type that fits. With none, the complaint of the last says it best."""
+    if value == "" and _UNSET in hints:
+        return ""
+
+    # "one of these, or any string" is how the SDK keeps room for values of later versions.
+    named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
+    passed_over = {type(None), _UNSET} | ({str} if named else set())
+
+    if isinstance(value, dict):  # then the complaint of a hash says it best
+        hints = tuple(sorted(hints, key=_is_hash))
+    complaint = invalid(f"Invalid value for {path}", param=path)
+    for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _SAME_AGAIN):
+        try:
+            return _value(hint, value, path)
+        except StripeError as error:
+            complaint = error
+    raise complaint
+
+
+def _is_hash(hint: Any) -> bool:
+    return typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint)
+
+
+def _choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:
+    if value in choices:
+        return value
+
+    *most, last = [str(choice) for choice in choices]
+    listed = f"one of {', '.join(most)}, or {last}" if most else last
+    raise invalid(f"Invalid {path}: must be {listed}", param=path)
+
+
+def _list(hint: Any, value: Any, path: str) -> list[Any]:
+    if value == "":
+        return []
+    if not isinstance(value, list):
+        raise invalid(f"Invalid array: {path}", param=path)
+    return [_value(hint, entry, f"{path}[{number}]") for number, entry in enumerate(value)]
+
+
+def _map(hint: Any, value: Any, path: str) -> Params:
+    """Hashes by a name of one's own, such as a currency."""
+    if not isinstance(value, dict):
+        raise invalid(f"Invalid object: {path}", param=path)
+    return Params({name: _value(hint, entry, f"{path}[{name}]") for name, entry in value.items()})
+
+
+def _nested(shape: type, value: Any, path: str) -> Params:
+    if not isinstance(value, dict):
+        raise invalid(f"Invalid object: {path}", param=path)
+    return _hash(shape, value, path)
+
+
+def _free_hash(value: Any, path: str) -> dict[str, str]:
+    """Metadata and its like: names and strings of one's own."""
+    if isinstance(value, list):
+        value = {str(number): entry for number, entry in enumerate(value)}
+    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
+        raise invalid(f"Invalid hash: {path}", param=path)
+    return value
+
+
+def _scalar(hint: type, value: Any, path: str) -> Any:
+    if not isinstance(value, str):
+        raise invalid(f"Invalid string: {path}", param=path)
+    return SCALARS[hint](value, path)
+
+
+def _string(value: str, path: str) -> str:
+    if value:
+        return value
+
+    raise invalid(
+        f"You passed an empty string for '{path}'. We assume empty values are an attempt to unset "
+        f"a parameter; however '{path}' cannot be unset. You should remove '{path}' from your "
+        "request or supply a non-empty value.",
+        param=path,
+        code="parameter_invalid_empty",
+    )
+
+
+def _integer(value: str, path: str) -> int:
+    # Python's int also takes " 5 ", "1_000" and the digits of other scripts.
+    if _INTEGER.fullmatch(value) and abs(int(value)) < 1 << 63:
+        return int(value)
+    raise invalid(f"Invalid integer: {value[:40]}", param=path, code="parameter_invalid_integer")
+
+
+def _boolean(value: str, path: str) -> bool:
+    if value not in ("true", "false"):
+        raise invalid(f"Invalid boolean: {value[:40]}", param=path)
+    return value == "true"
+
+
+def _number(value: str, path: str) -> float:
+    return float(_decimal(value, path))
+
+
+def _decimal(value: str, path: str) -> Decimal:
+    if not _DECIMAL.fullmatch(value):
+        raise invalid(f"Invalid decimal: {value[:40]}", param=path)
+    return Decimal(value)
+
+
+SCALARS: dict[type, Callable[[str, str], Any]] = {
+    str: _string,
+    int: _integer,
+    bool: _boolean,
+    float: _number,
+    Decimal: _decimal,
+}
+
+
+def _unknown(name: str, known: Mapping[str, Any], path: str) -> StripeError:
+    where = _join(path, name)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f". Did you mean {_join(path, close[0])}?" if close else ""
+    return invalid(
+        f"Received unknown parameter: {where[:200]}{hint}",
+        param=where[:200],
+        code="parameter_unknown",
+    )
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}[{name}]" if path else name

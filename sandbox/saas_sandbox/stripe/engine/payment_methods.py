@@ -1,0 +1,182 @@
+"""Cards and bank accounts of a customer."""
+
+import hashlib
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import ids
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.cards import (
+    BANK_BY_NAME,
+    BANK_BY_NUMBER,
+    BY_NAME,
+    BY_NUMBER,
+    DECLINES,
+    Bank,
+    Card,
+)
+from saas_sandbox.stripe.engine.errors import invalid, missing
+from saas_sandbox.stripe.engine.resource import Resource
+
+ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+
+
+def full_address(given: dict[str, Any] | None) -> dict[str, str | None] | None:
+    """An address with all of Stripe's fields, those that were not given as null."""
+    return {name: given.get(name) or None for name in ADDRESS} if given else None
+
+
+def attach(
+    account: Account, given: str, customer: Resource, param: str = "payment_method"
+) -> Resource:
+    """Give a customer a payment method: one of their own, or a fresh copy of a test card."""
+    return attach_stored(
+        account, resolve(account, given, param, clock=customer["test_clock"]), customer, param
+    )
+
+
+def attach_stored(
+    account: Account, method: Resource, customer: Resource, param: str = "payment_method"
+) -> Resource:
+    if method["customer"] == customer["id"]:
+        return method
+    if method["customer"]:
+        raise invalid(
+            "The payment method you provided has already been attached to a customer.", param
+        )
+
+    fails = behaviour(method).get("attach_fails")
+    if fails:
+        raise DECLINES[fails].error(param=param)
+    method["customer"] = customer["id"]
+    return account.save(method, "payment_method.attached")
+
+
+def detach(account: Account, method: Resource) -> Resource:
+    customer = account.get("customer", method["customer"])
+    if not customer.get("deleted") and is_default(method, customer):
+        customer["invoice_settings"]["default_payment_method"] = None
+        account.save(customer, "customer.updated")
+    method["customer"] = None
+    return account.save(method, "payment_method.detached")
+
+
+def is_default(method: Resource, customer: Resource) -> bool:
+    return bool(customer["invoice_settings"]["default_payment_method"] == method["id"])
+
+
+def owned(account: Account, given: str, customer: Resource, param: str) -> Resource:
+    """A payment method that must already be the customer's."""
+    method = account.find("payment_method", given)
+    if method is None:
+        raise missing("payment_method", given, param)
+    if method["customer"] != customer["id"]:
+        raise invalid(
+            f"The customer does not have a payment method with the ID {given}. "
+            "The payment method must be attached to the customer.",
+            param,
+            "resource_missing",
+        )
+    return method
+
+
+def resolve(account: Account, given: str, param: str, clock: str | None = None) -> Resource:
+    """A stored payment method, or a new one when a test id such as pm_card_visa is given."""
+    if given in BY_NAME:
+        return account.add(from_card(account, BY_NAME[given], clock))
+    if given in BANK_BY_NAME:
+        return account.add(from_bank(account, BANK_BY_NAME[given], clock))
+    return account.get("payment_method", given, param)
+
+
+def from_card(account: Account, card: Card, clock: str | None = None) -> Resource:
+    return _method(account, clock, "card", _card_fields(card), number=card.number)
+
+
+def from_bank(account: Account, bank: Bank, clock: str | None = None) -> Resource:
+    return _method(account, clock, "us_bank_account", _bank_fields(bank), number=bank.account)
+
+
+def behaviour(method: Resource) -> dict[str, Any]:
+    """What this method does when it is attached or charged."""
+    number = method["_internal"]["number"]
+    if number in BANK_BY_NUMBER:
+        return {"delayed": True, "charge_fails": BANK_BY_NUMBER[number].fails}
+    card = BY_NUMBER[number]
+    return {
+        "delayed": False,
+        "attach_fails": card.attach_fails,
+        "charge_fails": card.charge_fails,
+        "authentication": card.authentication,
+        "disputed": card.disputed,
+    }
+
+
+def described(method: Resource) -> str:
+    """ "Visa •••• 4242": how a person recognises it."""
+    if method["type"] == "card":
+        return f"{method['card']['brand'].title()} •••• {method['card']['last4']}"
+    return f"Bank account •••• {method['us_bank_account']['last4']}"
+
+
+def _method(
+    account: Account, clock: str | None, kind: str, fields: dict[str, Any], number: str
+) -> Resource:
+    return {
+        "id": ids.new("payment_method"),
+        "object": stripe.PaymentMethod.OBJECT_NAME,
+        "allow_redisplay": "unspecified",
+        "billing_details": {
+            "address": dict(ADDRESS),
+            "email": None,
+            "name": None,
+            "phone": None,
+            "tax_id": None,
+        },
+        kind: fields,
+        "created": account.now(clock),
+        "customer": None,
+        "customer_account": None,
+        "livemode": False,
+        "metadata": {},
+        "type": kind,
+        "_internal": {"number": number, "set_up": False, "clock": clock or ""},
+    }
+
+
+def _card_fields(card: Card) -> dict[str, Any]:
+    return {
+        "brand": card.brand,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": "pass",
+        },
+        "country": "US",
+        "display_brand": card.brand,
+        "exp_month": 12,
+        "exp_year": 2034,
+        "fingerprint": hashlib.sha256(card.number.encode()).hexdigest()[:16],
+        "funding": "debit" if "debit" in card.names[0] else "credit",
+        "generated_from": None,
+        "last4": card.last4,
+        "networks": {"available": [card.brand], "preferred": None},
+        "regulated_status": "unregulated",
+        "three_d_secure_usage": {"supported": True},
+        "wallet": None,
+    }
+
+
+def _bank_fields(bank: Bank) -> dict[str, Any]:
+    return {
+        "account_holder_type": "individual",
+        "account_type": "checking",
+        "bank_name": "STRIPE TEST BANK",
+        "financial_connections_account": None,
+        "fingerprint": hashlib.sha256(bank.account.encode()).hexdigest()[:16],
+        "last4": bank.last4,
+        "networks": {"preferred": "ach", "supported": ["ach"]},
+        "routing_number": "110000000",
+        "status_details": {},
+    }

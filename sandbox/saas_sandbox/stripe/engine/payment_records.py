@@ -1,0 +1,51 @@
+"""Payments that another processor, or nobody's processor, carried out; Stripe only takes note.
+
+https://docs.stripe.com/api/payment-record
+"""
+
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import ids
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+
+def report(account: Account, invoice: Resource) -> Resource:
+    """Note that an invoice was paid by cash, by transfer or in another way of one's own."""
+    clock = invoice["_internal"]["clock"]
+    paid, nothing = _amount(invoice, invoice["amount_remaining"]), _amount(invoice, 0)
+    names = ("authorized", "canceled", "failed", "refunded")
+    record = shaped(
+        stripe.PaymentRecord,
+        id=ids.new("payment_record"),
+        created=account.now(clock),
+        amount=paid,
+        amount_guaranteed=paid,
+        amount_requested=paid,
+        **{f"amount_{name}": nothing for name in names},
+        customer_details={
+            "customer": invoice["customer"],
+            **{name: invoice[f"customer_{name}"] for name in ("email", "name", "phone")},
+        },
+        metadata={},
+        payment_method_details=_method(),
+        processor_details={"custom": {"payment_reference": None}, "type": "custom"},
+        reported_by="self",
+    )
+    return account.add({**record, "_internal": {"clock": clock or ""}})
+
+
+def _amount(invoice: Resource, value: int) -> dict[str, Any]:
+    return {"currency": invoice["currency"], "value": value}
+
+
+def _method() -> dict[str, Any]:
+    return {
+        "billing_details": None,
+        "custom": {"display_name": "Paid out of band", "type": None},
+        "payment_method": None,
+        "type": "custom",
+    }

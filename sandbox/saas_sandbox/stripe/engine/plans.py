@@ -1,0 +1,26 @@
+"""The older object that subscription items still carry beside their price."""
+
+import stripe
+
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.shapes import shaped
+
+
+def plan_of(price: Resource) -> Resource:
+    recurring = price["recurring"]
+    return shaped(
+        stripe.Plan,
+        id=price["id"],
+        created=price["created"],
+        active=price["active"],
+        amount=price["unit_amount"],
+        amount_decimal=price["unit_amount_decimal"],
+        billing_scheme=price["billing_scheme"],
+        currency=price["currency"],
+        interval=recurring["interval"],
+        interval_count=recurring["interval_count"],
+        metadata=price["metadata"],
+        nickname=price["nickname"],
+        product=price["product"],
+        usage_type=recurring["usage_type"],
+    )

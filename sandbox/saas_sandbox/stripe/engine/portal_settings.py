@@ -1,0 +1,75 @@
+"""What the customer portal offers."""
+
+from copy import deepcopy
+from typing import Any
+
+import stripe
+
+from saas_sandbox.stripe.engine import ids
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource, note_of
+from saas_sandbox.stripe.engine.shapes import shaped
+
+KIND = "billing_portal.configuration"
+
+FEATURES: dict[str, dict[str, Any]] = {
+    "customer_update": {"allowed_updates": [], "enabled": False},
+    "invoice_history": {"enabled": False},
+    "payment_method_update": {"enabled": False, "payment_method_configuration": None},
+    "subscription_cancel": {
+        "cancellation_reason": {"enabled": False, "feedback_options": None, "options": []},
+        "enabled": False,
+        "mode": "at_period_end",
+        "proration_behavior": "none",
+    },
+    "subscription_pause": {
+        "duration": {"interval_options": [], "type": "indefinite"},
+        "enabled": False,
+    },
+    "subscription_update": {
+        "billing_cycle_anchor": "unchanged",
+        "default_allowed_updates": [],
+        "enabled": False,
+        "proration_behavior": "none",
+        "schedule_at_period_end": {"conditions": []},
+        "trial_update_behavior": "end_trial",
+    },
+}
+
+
+def default_configuration(account: Account) -> Resource:
+    """What a Stripe user saves once in the Dashboard. Here it is there from the start."""
+    features = deepcopy(FEATURES)
+    return blank_configuration(account) | {
+        "is_default": True,
+        "features": {
+            **features,
+            "customer_update": {"allowed_updates": ["name", "email"], "enabled": True},
+            "invoice_history": {"enabled": True},
+            "payment_method_update": {**features["payment_method_update"], "enabled": True},
+            "subscription_cancel": {**features["subscription_cancel"], "enabled": True},
+        },
+    }
+
+
+def blank_configuration(account: Account) -> Resource:
+    """Return a configuration with every feature switched off."""
+    now = account.now()
+    return shaped(
+        stripe.billing_portal.Configuration,
+        id=ids.new(KIND),
+        created=now,
+        active=True,
+        business_profile=dict.fromkeys(("headline", "privacy_policy_url", "terms_of_service_url")),
+        features=deepcopy(FEATURES),
+        is_default=False,
+        login_page={"enabled": False, "url": None},
+        metadata={},
+        updated=now,
+    )
+
+
+def offered(configuration: Resource) -> list[dict[str, Any]]:
+    """Return the products that customers may change to."""
+    found: list[dict[str, Any]] = note_of(configuration).get("products") or []
+    return found

@@ -1,0 +1,99 @@
+"""Subscription schedules: a change that waits for its date.
+
+When a phase ends the next one begins, and its items replace those that were there.
+https://docs.stripe.com/billing/subscriptions/subscription-schedules
+"""
+
+from saas_sandbox.stripe.engine import lifecycle, subscription_updates
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource
+
+
+def take_turn(account: Account, schedule: Resource) -> None:
+    """The current phase is over: begin the next one, or end as `end_behavior` says."""
+    now = account.now(schedule["test_clock"])
+    phase = next((p for p in schedule["phases"] if p["start_date"] <= now < p["end_date"]), None)
+    if phase is None:
+        _complete(account, schedule, now)
+        return
+
+    subscription = account.get("subscription", schedule["subscription"])
+    if lifecycle.is_over(subscription):
+        cancel(account, schedule)
+        return
+    enter(account, schedule, phase)
+    subscription_updates.change(
+        account, subscription, _wanted(account, subscription, phase), proration=_proration(phase)
+    )
+
+
+def enter(account: Account, schedule: Resource, phase: Resource) -> Resource:
+    """This phase is the current one now."""
+    schedule["status"] = "active"
+    schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
+    schedule["_internal"]["due"] = phase["end_date"]
+    return account.save(schedule, "subscription_schedule.updated")
+
+
+def release(account: Account, schedule: Resource) -> Resource:
+    """ "Releases the subscription schedule immediately, which will stop scheduling of its phases,
+    but leave any existing subscription in place."
+    """
+    subscription = account.get("subscription", schedule["subscription"])
+    subscription["schedule"] = None
+    schedule |= {
+        "status": "released",
+        "released_at": account.now(schedule["test_clock"]),
+        "released_subscription": subscription["id"],
+        "subscription": None,
+        "current_phase": None,
+    }
+    schedule["_internal"]["due"] = None
+    lifecycle.keep(account, subscription)
+    return account.save(schedule, "subscription_schedule.released")
+
+
+def cancel(account: Account, schedule: Resource) -> Resource:
+    """ "Cancels a subscription schedule and its associated subscription immediately (if the
+    subscription schedule has an active subscription)."
+    """
+    schedule |= {"status": "canceled", "canceled_at": account.now(schedule["test_clock"])}
+    schedule |= {"current_phase": None}
+    schedule["_internal"]["due"] = None
+    subscription = account.get("subscription", schedule["subscription"])
+    if not lifecycle.is_over(subscription):
+        lifecycle.cancel(account, subscription)
+    return account.save(schedule, "subscription_schedule.canceled")
+
+
+def _complete(account: Account, schedule: Resource, now: int) -> None:
+    if schedule["end_behavior"] == "release":
+        release(account, schedule)
+        return
+    subscription = account.get("subscription", schedule["subscription"])
+    schedule |= {"status": "completed", "completed_at": now, "current_phase": None}
+    schedule["_internal"]["due"] = None
+    account.save(schedule, "subscription_schedule.completed")
+    if not lifecycle.is_over(subscription):
+        lifecycle.cancel(account, subscription, at=now)
+
+
+def _wanted(
+    account: Account, subscription: Resource, phase: Resource
+) -> list[subscription_updates.Wanted]:
+    """The items of the phase in place of the items that are there, one for one."""
+    present, coming = subscription["items"]["data"], phase["items"]
+    wanted = []
+    for number, item in enumerate(coming):
+        id = present[number]["id"] if number < len(present) else None
+        price = account.get("price", item["price"])
+        wanted.append(subscription_updates.Wanted(id, price, item["quantity"]))
+    gone = present[len(coming) :]
+    return wanted + [
+        subscription_updates.Wanted(item["id"], None, None, deleted=True) for item in gone
+    ]
+
+
+def _proration(phase: Resource) -> subscription_updates.Proration:
+    behaviour: subscription_updates.Proration = phase["proration_behavior"]
+    return behaviour

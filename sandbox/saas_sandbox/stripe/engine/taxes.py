@@ -1,0 +1,75 @@
+"""Tax, when it is switched on: one flat rate for everybody, set in the account's settings.
+
+Real tax depends on where the buyer is; that the line exists and adds up is what can be played.
+"""
+
+from decimal import Decimal
+from typing import Any
+
+from saas_sandbox.stripe.engine import invoice_lines
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import invalid
+from saas_sandbox.stripe.engine.resource import Resource
+
+
+def check(account: Account, enabled: bool) -> None:
+    """Without knowing where the seller is, no tax can be calculated."""
+    office = account.settings["tax_settings"].get("head_office") or {}
+    if enabled and not office.get("address"):
+        raise invalid(
+            "You must have a valid head office address to enable automatic tax calculation in test "
+            "mode. Visit https://dashboard.stripe.com/test/settings/tax to update it.",
+            "automatic_tax",
+        )
+
+
+def apply(account: Account, invoice: Resource, customer: Resource) -> None:
+    """Put the tax on an invoice whose discounts are known."""
+    if not invoice["automatic_tax"]["enabled"]:
+        return
+
+    invoice["automatic_tax"]["status"] = "complete"
+    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    base = sum(line["amount"] for line in invoice["lines"]["data"]) - off
+    tax = amount(account, base, customer)
+    if tax:
+        invoice["total_taxes"] = [_entry(tax, base)]
+
+
+def amount(account: Account, base: int, customer: Resource | None = None) -> int:
+    """The tax on so many cents."""
+    percent = account.settings["tax_percent"]
+    exempt = customer is not None and customer["tax_exempt"] != "none"
+    if not percent or exempt:
+        return 0
+    return invoice_lines.rounded(Decimal(base) * Decimal(str(percent)) / 100)
+
+
+def invoice_fields(source: Resource) -> dict[str, Any]:
+    enabled = bool((source.get("automatic_tax") or {}).get("enabled"))
+    return {
+        "disabled_reason": None,
+        "enabled": enabled,
+        "liability": {"type": "self"} if enabled else None,
+        "provider": "stripe" if enabled else None,
+        "status": None,
+    }
+
+
+def subscription_fields(enabled: bool) -> dict[str, Any]:
+    return {
+        "disabled_reason": None,
+        "enabled": enabled,
+        "liability": {"type": "self"} if enabled else None,
+    }
+
+
+def _entry(tax: int, base: int) -> dict[str, Any]:
+    return {
+        "amount": tax,
+        "tax_behavior": "exclusive",
+        "tax_rate_details": {"tax_rate": "txr_sandbox"},
+        "taxability_reason": "standard_rated",
+        "taxable_amount": base,
+        "type": "tax_rate_details",
+    }

@@ -1,0 +1,165 @@
+"""The checkout page: what it costs, a card, a button."""
+
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas_sandbox.stripe.engine import checkout, invoice_lines
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import StripeError
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.pages import card_form
+from saas_sandbox.stripe.pages.page_lookup import open_page
+
+bp = Blueprint("checkout", __name__, url_prefix="/stripe/checkout")
+
+Page = str | tuple[str, int] | BaseResponse
+
+
+@bp.get("/<id>")
+def show(id: str) -> Page:
+    with open_page(checkout.KIND, id) as (account, session):
+        return _page(account, session)
+
+
+@bp.post("/<id>")
+def pay(id: str) -> Page:
+    """Take the card. What the bank refuses is said above the form, and nothing has happened."""
+    form = request.form
+    try:
+        with open_page(checkout.KIND, id) as (account, session):
+            _must_be_open(account, session)
+            method = _method(account, session)
+            if card_form.asks_owner(method):
+                return _confirmation(account, session)
+            checkout.complete(
+                account,
+                session,
+                method,
+                email=form.get("email", "").strip() or None,
+                name=form.get("name", "").strip() or None,
+                address=_address(session),
+                tax_id=form.get("tax_id", "").strip() or None,
+            )
+            return redirect(success_url(session), 303)
+    except StripeError as error:
+        return _again(id, error.message)
+
+
+@bp.post("/<id>/code")
+def code(id: str) -> Page:
+    """Enter or remove a promotion code."""
+    try:
+        with open_page(checkout.KIND, id) as (account, session):
+            _must_be_open(account, session)
+            if request.form.get("remove"):
+                checkout.drop_code(account, session)
+            else:
+                checkout.enter_code(account, session, request.form.get("code", ""))
+    except StripeError as error:
+        return _again(id, error.message, field="code")
+    return redirect(f"/stripe/checkout/{id}", 303)
+
+
+def success_url(session: Resource) -> str:
+    """The merchant's address, with the session's id where it was asked for."""
+    url: str = session["success_url"]
+    return url.replace("{CHECKOUT_SESSION_ID}", session["id"])
+
+
+def _again(id: str, message: str, field: str = "card") -> Page:
+    with open_page(checkout.KIND, id) as (account, session):
+        return _page(account, session, message=message, field=field), 422
+
+
+def _page(
+    account: Account, session: Resource, message: str | None = None, field: str | None = None
+) -> str:
+    customer = account.find("customer", session["customer"]) if session["customer"] else None
+    return render_template(
+        f"checkout_{'open' if session['status'] == 'open' else 'closed'}.html",
+        session=session,
+        lines=[_line(account, line) for line in session["_internal"]["lines"]],
+        price=_prices(account, session),
+        email=customer.get("email") if customer else session["customer_email"],
+        needs_card=_needs_card(session),
+        used=checkout.coupon_of(account, session),
+        message=message,
+        field=field,
+        form=request.form,
+        success_url=success_url(session),
+    )
+
+
+def _confirmation(account: Account, session: Resource) -> str:
+    """The bank's own page, where the buyer confirms or refuses."""
+    return render_template(
+        "checkout_confirm.html",
+        action=f"/stripe/checkout/{session['id']}",
+        total=_prices(account, session)["total"],
+        form=request.form,
+    )
+
+
+def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
+    price = account.get("price", line["price"])
+    product = account.get("product", price["product"])
+    amount = invoice_lines.amount_of(price, line["quantity"])
+    return {
+        "name": product.get("name"),
+        "description": product.get("description"),
+        "quantity": line["quantity"],
+        "rate": invoice_lines.rate(price) if price["recurring"] else None,
+        "amount": invoice_lines.money(amount, price["currency"]),
+    }
+
+
+def _prices(account: Account, session: Resource) -> dict[str, Any]:
+    """The sums of the page in words."""
+    currency = session["currency"] or "usd"
+    if session["mode"] == "setup":
+        return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
+
+    def words(amount: int) -> str:
+        return invoice_lines.money(amount, currency)
+
+    totals = session["total_details"]
+    off, taxed = totals["amount_discount"], session["automatic_tax"]["enabled"]
+    trial = session["_internal"]["trial_end"]
+    return {
+        "total": words(session["amount_total"]),
+        "subtotal": words(session["amount_subtotal"]),
+        "off": words(-off) if off else None,
+        "tax": words(totals["amount_tax"]) if taxed else None,
+        "later": words(checkout.subtotal(account, session)) if trial else None,
+        "days": session["_internal"]["subscription_data"]["trial_period_days"],
+    }
+
+
+def _needs_card(session: Resource) -> bool:
+    """ "if_required": only when something is to be paid today."""
+    return bool(session["amount_total"]) or session["payment_method_collection"] != "if_required"
+
+
+def _method(account: Account, session: Resource) -> Resource | None:
+    if not _needs_card(session):
+        return None
+    customer = account.find("customer", session["customer"]) if session["customer"] else None
+    method = card_form.method(account, customer.get("test_clock") if customer else None)
+    if method["type"] not in session["payment_method_types"]:
+        raise StripeError("This payment method is not accepted here.")
+    return method
+
+
+def _address(session: Resource) -> dict[str, str | None] | None:
+    """The billing address, where the page asks for one."""
+    if session["billing_address_collection"] != "required":
+        return None
+    fields = ("line1", "line2", "city", "state", "postal_code", "country")
+    return {name: request.form.get(name, "").strip()[:200] or None for name in fields}
+
+
+def _must_be_open(account: Account, session: Resource) -> None:
+    if session["status"] != "open":
+        abort(BaseResponse(_page(account, session), 409, mimetype="text/html"))

@@ -1,0 +1,108 @@
+"""The hosted invoice page, where an open invoice is paid, and the receipt of a charge."""
+
+from typing import Any
+
+from flask import Blueprint, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas_sandbox.stripe.engine import collection, invoice_lines, payment_methods
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.errors import StripeError
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.pages import card_form
+from saas_sandbox.stripe.pages.labels import day
+from saas_sandbox.stripe.pages.page_lookup import open_page
+
+bp = Blueprint("invoice", __name__, url_prefix="/stripe")
+
+Page = str | tuple[str, int] | BaseResponse
+
+
+@bp.get("/invoices/<id>")
+def show(id: str) -> Page:
+    with open_page("invoice", id) as (account, invoice):
+        return _page(account, invoice)
+
+
+@bp.post("/invoices/<id>")
+def pay(id: str) -> Page:
+    """Pay with a card of one's own choice. A refusal is history: the attempt stays recorded."""
+    try:
+        with open_page("invoice", id) as (account, invoice):
+            if invoice["status"] != "open":
+                return redirect(f"/stripe/invoices/{id}", 303)
+            method = card_form.method(account, invoice["test_clock"])
+            if card_form.asks_owner(method):
+                return _confirmation(invoice)
+            customer = account.live("customer", invoice["customer"])
+            payment_methods.attach_stored(account, method, customer)
+            outcome = collection.collect(account, invoice, method=method, authenticated=True)
+            message = outcome.decline.message if outcome.decline else None
+            return (
+                (_page(account, invoice, message), 422) if message else redirect(request.path, 303)
+            )
+    except StripeError as error:
+        with open_page("invoice", id) as (account, invoice):
+            return _page(account, invoice, error.message), 422
+
+
+@bp.get("/receipts/<id>")
+def receipt(id: str) -> Page:
+    with open_page("charge", id) as (account, charge):
+        kind = charge["payment_method_details"]["type"]
+        return render_template(
+            "receipt.html",
+            charge=charge,
+            amount=invoice_lines.money(charge["amount"], charge["currency"]),
+            refunded=invoice_lines.money(charge["amount_refunded"], charge["currency"])
+            if charge["amount_refunded"]
+            else None,
+            date=day(charge["created"]),
+            last4=charge["payment_method_details"][kind]["last4"],
+        )
+
+
+def _page(account: Account, invoice: Resource, message: str | None = None) -> str:
+    def words(cents: int) -> str:
+        return invoice_lines.money(cents, invoice["currency"])
+
+    rows = [
+        {"text": line["description"], "amount": words(line["amount"]), "period": _period(line)}
+        for line in invoice["lines"]["data"]
+    ]
+    return render_template(
+        "invoice.html",
+        invoice=invoice,
+        lines=rows,
+        sums=[(name, words(cents)) for name, cents in _sums(invoice) if cents],
+        total=words(invoice["total"]),
+        due=words(invoice["amount_remaining"]),
+        date=day(invoice["created"]),
+        paid_with=collection.described(account, invoice) if invoice["status"] == "paid" else None,
+        message=message,
+        form=request.form,
+    )
+
+
+def _sums(invoice: Resource) -> list[tuple[str, int]]:
+    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    tax = sum(entry["amount"] for entry in invoice["total_taxes"])
+    return [
+        ("Subtotal", invoice["subtotal"]),
+        ("Discount", -off),
+        ("Tax", tax),
+        ("Credit balance", invoice["amount_due"] - invoice["total"]),
+    ]
+
+
+def _period(line: dict[str, Any]) -> str:
+    return f"{day(line['period']['start'])} – {day(line['period']['end'])}"
+
+
+def _confirmation(invoice: Resource) -> str:
+    return render_template(
+        "checkout_confirm.html",
+        action=f"/stripe/invoices/{invoice['id']}",
+        total=invoice_lines.money(invoice["amount_remaining"], invoice["currency"]),
+        form=request.form,
+    )

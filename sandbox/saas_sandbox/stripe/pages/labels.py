@@ -1,0 +1,32 @@
+"""Dates and statuses for people."""
+
+from datetime import UTC, datetime
+
+from saas_sandbox.stripe.engine.resource import Resource
+
+STATUS = {
+    "active": "Active",
+    "trialing": "Trial",
+    "past_due": "Payment is overdue",
+    "unpaid": "Unpaid",
+    "incomplete": "Waiting for the first payment",
+    "incomplete_expired": "Never paid",
+    "canceled": "Canceled",
+    "paused": "Paused",
+}
+
+
+def day(moment: int) -> str:
+    """ "22 November 2026"."""
+    when = datetime.fromtimestamp(moment, UTC)
+    return f"{when.day} {when:%B %Y}"
+
+
+def status_words(subscription: Resource) -> str:
+    return STATUS[subscription["status"]]
+
+
+def moment(time: int) -> str:
+    """ "22 Nov 2026, 14:05 UTC"."""
+    when = datetime.fromtimestamp(time, UTC)
+    return f"{when.day} {when:%b %Y, %H:%M} UTC"

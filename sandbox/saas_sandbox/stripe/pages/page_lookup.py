@@ -1,0 +1,22 @@
+"""How a hosted page finds its account: by the unguessable id in its address, which is the lock."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import abort, current_app
+
+from saas_sandbox.stripe.accounts import find_account
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.resource import Resource
+
+
+@contextmanager
+def open_page(kind: str, id: str) -> Iterator[tuple[Account, Resource]]:
+    """The account and the object behind a page, in one unit of work; 404 for a stranger."""
+    sandbox = current_app.extensions["sandbox"]
+    with sandbox.store.unit():
+        row = sandbox.store.row("SELECT account FROM objects WHERE type = ? AND id = ?", kind, id)
+        account = find_account(sandbox.store, row["account"], sandbox.now) if row else None
+        if account is None:
+            abort(404)
+        yield account, account.get(kind, id)

@@ -1,0 +1,355 @@
+"""The customer portal: one's plan, one's card, one's invoices."""
+
+from typing import Any
+
+from flask import Blueprint, abort, redirect, render_template, request
+from werkzeug.wrappers import Response as BaseResponse
+
+from saas_sandbox.stripe.api.resources.invoice_preview import after_change
+from saas_sandbox.stripe.engine import (
+    customers,
+    invoice_lines,
+    lifecycle,
+    payment_methods,
+    portal_settings,
+    subscription_updates,
+)
+from saas_sandbox.stripe.engine.account import Account
+from saas_sandbox.stripe.engine.default_payment_method import use_from_now_on
+from saas_sandbox.stripe.engine.errors import StripeError, invalid
+from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.pages import card_form
+from saas_sandbox.stripe.pages.labels import day, status_words
+from saas_sandbox.stripe.pages.page_lookup import open_page
+
+bp = Blueprint("portal", __name__, url_prefix="/stripe/portal")
+
+KIND = "billing_portal.session"
+Page = str | tuple[str, int] | BaseResponse
+
+
+@bp.get("/<id>")
+def show(id: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        flow = session["flow"]
+        if flow and not session["_internal"].get("flow_done"):
+            return redirect(_deep_link(session, flow), 303)
+        return render_template("portal.html", **_home(account, session))
+
+
+@bp.get("/<id>/<subscription>/plans")
+def plans(id: str, subscription: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        return render_template(
+            "portal_plans.html",
+            session=session,
+            subscription=found,
+            offers=_offers(account, session, found),
+        )
+
+
+@bp.get("/<id>/<subscription>/change")
+def change_form(id: str, subscription: str) -> Page:
+    """The proration is shown before anything is confirmed."""
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        return _confirm(account, session, found, request.args.get("price", ""))
+
+
+@bp.post("/<id>/<subscription>/change")
+def change(id: str, subscription: str) -> Page:
+    price = request.form.get("price", "")
+    try:
+        with open_page(KIND, id) as (account, session):
+            found = _mine(account, session, subscription)
+            wanted = _wanted(account, session, found, price)
+            _change(account, session, found, wanted)
+            return _done(account, session)
+    except StripeError as error:
+        return _change_again(id, subscription, price, error.message)
+
+
+@bp.get("/<id>/<subscription>/cancel")
+def cancel_form(id: str, subscription: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        features = _features(account, session)["subscription_cancel"]
+        return render_template(
+            "portal_cancel.html",
+            session=session,
+            subscription=found,
+            ends=day(lifecycle.period_end(found)),
+            features=features,
+        )
+
+
+@bp.post("/<id>/<subscription>/cancel")
+def cancel(id: str, subscription: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        features = _features(account, session)["subscription_cancel"]
+        details = found["cancellation_details"]
+        details["feedback"] = _feedback(features) or details["feedback"]
+        details["comment"] = request.form.get("comment", "").strip()[:500] or details["comment"]
+        if features["mode"] == "immediately" or request.form.get("when") == "now":
+            lifecycle.cancel(account, found)
+        else:
+            at = lifecycle.period_end(found)
+            lifecycle.schedule_cancel(account, found, at, period_end=False)
+            lifecycle.keep(account, found)
+        return _done(account, session)
+
+
+@bp.post("/<id>/<subscription>/resume")
+def resume(id: str, subscription: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        lifecycle.unschedule_cancel(found)
+        lifecycle.keep(account, found)
+        return redirect(_home_url(session), 303)
+
+
+@bp.get("/<id>/card")
+def change_card(id: str) -> Page:
+    with open_page(KIND, id) as (_, session):
+        return render_template("portal_card.html", session=session)
+
+
+@bp.post("/<id>/card")
+def card(id: str) -> Page:
+    """A new card becomes the customer's default, and that of every living subscription."""
+    try:
+        with open_page(KIND, id) as (account, session):
+            _new_card(account, session)
+            return _done(account, session)
+    except StripeError as error:
+        with open_page(KIND, id) as (_, session):
+            page = render_template("portal_card.html", session=session, message=error.message)
+            return page, 422
+
+
+@bp.post("/<id>/details")
+def details(id: str) -> Page:
+    """Name and address of the person who pays, as far as the configuration lets them."""
+    try:
+        with open_page(KIND, id) as (account, session):
+            customer = account.live("customer", session["customer"])
+            for name in _changeable(account, session):
+                customer[name] = customers.checked(name, request.form.get(name, "").strip())
+            customer["_internal"]["lookup"] = customer["email"]
+            account.save(customer, "customer.updated")
+            return redirect(_home_url(session), 303)
+    except StripeError as error:
+        page = render_template("message.html", title="Not saved", message=error.message)
+        return page, 422
+
+
+def _home(account: Account, session: Resource) -> dict[str, Any]:
+    customer = account.get("customer", session["customer"])
+    subscriptions = account.select("subscription", "customer = ?", customer["id"])[::-1]
+    default = customer.get("invoice_settings", {}).get("default_payment_method")
+    return {
+        "session": session,
+        "customer": customer,
+        "features": _features(account, session),
+        "changeable": _changeable(account, session),
+        "subscriptions": [_shown(account, s) for s in subscriptions],
+        "cards": [
+            {"name": payment_methods.described(method), "default": method["id"] == default}
+            for method in account.select("payment_method", "customer = ?", customer["id"])
+        ],
+        "invoices": [
+            {
+                "number": invoice["number"],
+                "date": day(invoice["created"]),
+                "total": invoice_lines.money(invoice["total"], invoice["currency"]),
+                "status": invoice["status"],
+                "url": invoice["hosted_invoice_url"],
+            }
+            for invoice in account.select("invoice", "customer = ?", customer["id"])[::-1]
+            if invoice["status"] != "draft"
+        ],
+    }
+
+
+def _shown(account: Account, subscription: Resource) -> dict[str, Any]:
+    item = lifecycle.first_item(subscription)
+    ends = subscription["cancel_at"]
+    return {
+        "id": subscription["id"],
+        "name": account.get("product", item["price"]["product"]).get("name"),
+        "rate": invoice_lines.rate(item["price"]),
+        "status": subscription["status"],
+        "words": status_words(subscription),
+        "over": lifecycle.is_over(subscription),
+        "ends": day(ends) if ends else None,
+        "renews": day(lifecycle.period_end(subscription)),
+    }
+
+
+def _deep_link(session: Resource, flow: dict[str, Any]) -> str:
+    """Where a flow begins; the portal's other pages stay closed until it is done."""
+    home, kind = _home_url(session), flow["type"]
+    if kind == "payment_method_update":
+        return f"{home}/card"
+    subscription = flow[kind]["subscription"]
+    if kind == "subscription_cancel":
+        return f"{home}/{subscription}/cancel"
+    if kind == "subscription_update":
+        return f"{home}/{subscription}/plans"
+    return f"{home}/{subscription}/change?price={flow[kind]['items'][0]['price']}"
+
+
+def _done(account: Account, session: Resource) -> BaseResponse:
+    """After a deep link, where it wanted to go; otherwise the portal's first page."""
+    flow = session["flow"]
+    if not flow or session["_internal"].get("flow_done"):
+        return redirect(_home_url(session), 303)
+
+    session["_internal"]["flow_done"] = True
+    account.save(session)
+    after = flow["after_completion"]
+    if after["type"] == "redirect":
+        return redirect(after["redirect"]["return_url"], 303)
+    return redirect(_home_url(session), 303)
+
+
+def _home_url(session: Resource) -> str:
+    return f"/stripe/portal/{session['id']}"
+
+
+def _configuration(account: Account, session: Resource) -> Resource:
+    return account.get(portal_settings.KIND, session["configuration"])
+
+
+def _features(account: Account, session: Resource) -> dict[str, Any]:
+    features: dict[str, Any] = _configuration(account, session)["features"]
+    return features
+
+
+def _changeable(account: Account, session: Resource) -> list[str]:
+    """Of the details, those that are one line of text."""
+    update = _features(account, session)["customer_update"]
+    allowed = update["allowed_updates"] if update["enabled"] else []
+    return [name for name in ("name", "email") if name in allowed]
+
+
+def _mine(account: Account, session: Resource, id: str) -> Resource:
+    """A subscription of the session's own customer that still lives."""
+    found = account.find("subscription", id)
+    if found is None or found["customer"] != session["customer"] or lifecycle.is_over(found):
+        abort(404)
+    return found
+
+
+def _offers(account: Account, session: Resource, subscription: Resource) -> list[dict[str, Any]]:
+    """The prices that the configuration offers, with the present one marked."""
+    present = lifecycle.first_item(subscription)["price"]["id"]
+    offered = []
+    for product in portal_settings.offered(_configuration(account, session)):
+        for id in product["prices"]:
+            price = account.get("price", id)
+            if price["active"] or id == present:
+                name = account.get("product", price["product"]).get("name")
+                offered.append(
+                    {
+                        "price": id,
+                        "name": name,
+                        "rate": invoice_lines.rate(price),
+                        "present": id == present,
+                    }
+                )
+    return offered
+
+
+def _wanted(
+    account: Account, session: Resource, subscription: Resource, price: str
+) -> subscription_updates.Wanted:
+    """The change to a price, if it is one that may be chosen here."""
+    flow = session["flow"] or {}
+    linked = (flow.get("subscription_update_confirm") or {}).get("items") or [{}]
+    allowed = {offer["price"] for offer in _offers(account, session, subscription)}
+    if price not in allowed and price != linked[0].get("price"):
+        raise invalid("This plan is not on offer.")
+    item = lifecycle.first_item(subscription)
+    if item["price"]["id"] == price:
+        raise invalid("This is your plan already.")
+    return subscription_updates.Wanted(item["id"], account.get("price", price), None)
+
+
+def _proration(account: Account, session: Resource) -> subscription_updates.Proration:
+    behaviour: subscription_updates.Proration = _features(account, session)["subscription_update"][
+        "proration_behavior"
+    ]
+    return behaviour
+
+
+def _change(
+    account: Account, session: Resource, subscription: Resource, wanted: subscription_updates.Wanted
+) -> None:
+    if subscription["status"] == "trialing":
+        trial = _features(account, session)["subscription_update"]["trial_update_behavior"]
+        if trial == "end_trial":
+            now = account.now(subscription["test_clock"])
+            subscription_updates.change(account, subscription, [wanted])
+            subscription_updates.end_trial_now(account, subscription, now)
+            return
+    subscription_updates.change(
+        account,
+        subscription,
+        [wanted],
+        proration=_proration(account, session),
+        behaviour="error_if_incomplete",
+    )
+
+
+def _confirm(
+    account: Account,
+    session: Resource,
+    subscription: Resource,
+    price: str,
+    message: str | None = None,
+) -> Page:
+    wanted = _wanted(account, session, subscription, price)
+    invoice = after_change(account, subscription["id"], wanted, _proration(account, session))
+    new = account.get("price", price)
+    return render_template(
+        "portal_change.html",
+        session=session,
+        subscription=subscription,
+        price=price,
+        name=account.get("product", new["product"]).get("name"),
+        rate=invoice_lines.rate(new),
+        present=_shown(account, subscription),
+        lines=[
+            {
+                "text": line["description"],
+                "amount": invoice_lines.money(line["amount"], line["currency"]),
+            }
+            for line in invoice["lines"]["data"]
+        ],
+        due=invoice_lines.money(invoice["amount_due"], invoice["currency"]),
+        now=invoice["billing_reason"] == "subscription_update",
+        message=message,
+    )
+
+
+def _change_again(id: str, subscription: str, price: str, message: str) -> Page:
+    with open_page(KIND, id) as (account, session):
+        found = _mine(account, session, subscription)
+        try:
+            return _confirm(account, session, found, price, message), 422  # type: ignore[return-value]
+        except StripeError:
+            page = render_template("message.html", title="Not changed", message=message)
+            return page, 422
+
+
+def _feedback(features: dict[str, Any]) -> str | None:
+    given = request.form.get("feedback")
+    return given if given in features["cancellation_reason"]["options"] else None
+
+
+def _new_card(account: Account, session: Resource) -> None:
+    customer = account.live("customer", session["customer"])
+    use_from_now_on(account, customer, card_form.method(account, customer["test_clock"]))
