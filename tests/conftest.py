@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
+from jinja2.bccache import Bucket, BytecodeCache
 from playwright.sync_api import Browser, sync_playwright
 from saas_sandbox import create_sandbox
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -235,6 +236,23 @@ both_databases = pytest.mark.parametrize(
 )
 
 
+class CompiledTemplates(BytecodeCache):
+    """Templates are compiled once for all applications of a run, not once for each test."""
+
+    def __init__(self) -> None:
+        self.compiled: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self.compiled:
+            bucket.bytecode_from_string(self.compiled[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self.compiled[bucket.key] = bucket.bytecode_to_string()
+
+
+_compiled_templates = CompiledTemplates()
+
+
 @pytest.fixture
 def make_app(
     database_url: str, sandbox: str, product_package: str
@@ -250,6 +268,7 @@ def make_app(
                 ),
                 product,
             )
+            app.jinja_env.bytecode_cache = _compiled_templates
             stack.callback(close, app)
             return app
 
