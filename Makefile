@@ -56,7 +56,7 @@ css-current: ## fail when the committed stylesheet is not what its sources give
 brand: dev ## after a change of product/brand.toml or its logo: icons, pictures of the home page
 	@$(BIN)/python assets/brand.py
 	@for script in $(wildcard product/tests/pictures.py product/*/tests/pictures.py); do \
-		PYTHONPATH=. $(BIN)/python $$script; done
+		PYTHONPATH=.:sandbox $(BIN)/python $$script || exit 1; done
 
 brand-current: dev
 	@$(BIN)/python assets/brand.py product --check

@@ -135,7 +135,7 @@ class Supervisor:
 
 
 class Watch:
-    """The Python files of some folders, looked at every second."""
+    """The Python and TOML files of some folders, looked at every second."""
 
     def __init__(self, *folders: Path) -> None:
         self.folders = folders
@@ -149,7 +149,9 @@ class Watch:
 
     def _times(self) -> dict[str, float]:
         times = {}
-        for file in (file for folder in self.folders for file in folder.rglob("*.py")):
+        for file in (file for folder in self.folders for file in folder.rglob("*")):
+            if file.suffix not in (".py", ".toml"):
+                continue
             with contextlib.suppress(OSError):  # it was removed meanwhile
                 times[str(file)] = file.stat().st_mtime
         return times

@@ -573,6 +573,8 @@ def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
         else "https://api.stripe.com",
         "SIGN_IN_PROVIDERS": _providers(settings),
         "EMAIL_FROM": _from(settings, product.brand, host),
+        "SUPPORT_EMAIL": product.brand.support_email
+        or parseaddr(_from(settings, product.brand, host))[1],
         "JOBS_URL": settings["JOBS_URL"]
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),

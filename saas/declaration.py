@@ -7,6 +7,7 @@ packages of its own for features.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -167,6 +168,7 @@ def _sentences(where: str, messages: Any) -> Iterator[str]:
     """A line for each entry, such as `brand.toml: colors: light: accent: must be a color…`."""
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
+            name = name + 1 if isinstance(name, int) else name  # the first one is 1
             yield from _sentences(f"{where}: {name}", inner)
     else:
         yield f"{where}: {' '.join(messages)}"
@@ -189,9 +191,18 @@ def _line(longest: int = 200, shortest: int = 0) -> fields.String:
     )
 
 
+class _ColorField(fields.String):
+    """`#rrggbb`, in lower case from here on."""
+
+    def _deserialize(self, *args: Any, **options: Any) -> str:
+        color = super()._deserialize(*args, **options).lower()
+        if not re.fullmatch(r"#[0-9a-f]{6}", color):
+            raise ValidationError("must be a color such as #6366f1.")
+        return color
+
+
 def _color() -> fields.String:
-    error = "must be a color such as #6366f1."
-    return fields.String(required=True, validate=validate.Regexp(r"#[0-9a-f]{6}\Z", error=error))
+    return _ColorField(required=True)
 
 
 def _readable(colors: tuple[str, str]) -> None:

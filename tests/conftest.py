@@ -30,7 +30,6 @@ from saas.config import from_env
 from saas.database import db
 from saas.plans import Catalogue, Plan
 from tests import postgres
-from tests.harness.sample_product import product as sample_product
 from tests.visitor import Visitor
 
 CHROMIUM = "/usr/bin/chromium"
@@ -39,7 +38,7 @@ _QUIET = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 os.environ["FLASK_SKIP_DOTENV"] = "1"  # what `make run` and its user wrote is not for tests
-PRODUCT = sample_product.import_name
+PRODUCT = "tests.harness.sample_product"  # not imported here: your own tests do without it
 SECRET = "a-secret-for-tests-of-more-than-32-characters"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from saas import config
 from saas.config import ConfigError, environment
-from tests.conftest import sample_product
+from tests.harness.sample_product import product as sample_product
 
 SECRET = "a-long-enough-secret-of-40-characters-0123"
 SIGNING = "0123456789abcdefghijklmnopqrstuv"

@@ -76,7 +76,8 @@ def plan_required(
 
 
 def usage(person: User, feature: str) -> Usage:
-    """How much of this month's quota a person has used."""
+    """How much of this month's quota a person has used. Raises `ValueError` for an unknown one."""
+    _check_declared(feature)
     row = db.session.get(FeatureUse, (person.id, feature, _month(now())))
     return Usage(row.used if row else 0, person.plan.quota(feature))
 
@@ -86,8 +87,7 @@ def use(person: User, feature: str) -> None:
 
     Where a view does not catch it, people read a page that says so.
     """
-    if feature not in products.catalogue().quotas:
-        raise ValueError(f"no plan of the catalogue has a quota {feature!r}")
+    _check_declared(feature)
     limit = person.plan.quota(feature)
     month = _month(now())
     with database.writing():
@@ -107,6 +107,11 @@ def use(person: User, feature: str) -> None:
             .where(FeatureUse.month == month)
             .execution_options(populate_existing=True)
         )
+
+
+def _check_declared(feature: str) -> None:
+    if feature not in products.catalogue().quotas:
+        raise ValueError(f"no plan of the catalogue has a quota {feature!r}")
 
 
 def _month(at: datetime) -> str:

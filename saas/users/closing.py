@@ -75,7 +75,8 @@ def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
         return CannotClose(
             "stripe_refused",
             "We could not cancel your subscription: our payment provider refused it. Nothing was "
-            f"deleted. Please write to {current_app.config['EMAIL_FROM']}, and we will close the "
+            "deleted. Please write to "
+            f"{current_app.config['SUPPORT_EMAIL']}, and we will close the "
             "account.",
         )
     return CannotClose(

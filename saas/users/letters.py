@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from email.utils import parseaddr
 
 from flask import current_app
 
@@ -34,5 +33,5 @@ def _account_closed(to: str, was_customer: bool) -> mail.Letter:
         f"Your account at {current_app.config['APP_NAME']} is closed",
         "account_closed",
         was_customer=was_customer,
-        contact=parseaddr(current_app.config["EMAIL_FROM"])[1],
+        contact=current_app.config["SUPPORT_EMAIL"],
     )

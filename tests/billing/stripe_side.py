@@ -32,16 +32,17 @@ def subscriber(
     shop: Shop,
     email: str,
     plan: str = "",
-    interval: str = "monthly",
+    interval: str = "",
     *,
     synced: bool = True,
     trial_days: int = 0,
 ) -> tuple[User, str]:
     """A person with a subscription at Stripe: the person and the subscription's id.
 
-    To the lowest plan, unless another one is named.
+    To the lowest plan, unless another one is named; by the month, unless it is sold otherwise.
     """
     plan = plan or shop.lowest_plan
+    interval = interval or next(sold for id, sold in shop.price if id == plan)
     with shop.app.app_context():
         person = accounts.sign_up(email)
         customer = buying.ensure_customer(person)

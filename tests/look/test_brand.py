@@ -131,3 +131,10 @@ def test_a_brand_that_cannot_be_used_is_refused_by_its_entry(
         read_brand(file)
 
     assert said in str(refused.value)
+
+
+def test_colours_may_be_written_in_capitals(tmp_path: Path) -> None:
+    sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
+    (tmp_path / "brand.toml").write_text(sample.replace("#0f766e", "#0F766E"), "utf-8")
+
+    assert read_brand(tmp_path / "brand.toml").gradient[0] == "#0f766e"

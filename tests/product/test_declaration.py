@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from saas import create_app
 from saas.auth import accounts, sessions
 from saas.config import ROOT
 from saas.declaration import ProductError
-from tests.conftest import settings
+from tests.conftest import own_env, settings
 
 Package = Callable[..., str]
 
@@ -177,3 +178,14 @@ def test_no_name_of_a_layout_hides_a_variable_of_a_page() -> None:
             names += [name.split(" as ")[-1].strip() for name in imported.split(",")]
 
         assert [name for name in names if not name.startswith("_")] == [], layout.name
+
+
+def test_the_tests_of_a_product_do_not_load_the_sample_product() -> None:
+    code = "import sys, tests.conftest, tests.billing.stripe_side; print(*sys.modules)"
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,
+        env=own_env(PYTHONPATH="sandbox"),
+    ).stdout.split()  # fmt: skip
+
+    assert [name for name in loaded if "sample_product" in name] == []

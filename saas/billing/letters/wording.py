@@ -161,7 +161,7 @@ def second_refunded(
         amount=amount(*given_back) if given_back and is_refunded else None,
         is_refunded=is_refunded,
         is_refused=is_refused,
-        contact=current_app.config["EMAIL_FROM"],
+        contact=current_app.config["SUPPORT_EMAIL"],
         billing=_billing(),
     )
 
