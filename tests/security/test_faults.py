@@ -23,7 +23,7 @@ from saas.database import db
 from saas.mail import outbox
 from tests import postgres
 from tests.billing.live import LiveShop, open_live_shop, tell
-from tests.conftest import close, free_port, settings
+from tests.conftest import PRODUCT, close, free_port, settings
 from tests.security.people import client_of
 from tests.visitor import Visitor
 
@@ -187,7 +187,7 @@ def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveSho
 def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sandbox: str) -> None:
     given = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
     given["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
-    app = create_app(given)
+    app = create_app(given, PRODUCT)
     client = client_of(app, "user")
     with app.app_context():
         taken = db.engine.connect()

@@ -26,7 +26,6 @@ _THE_PRODUCT_ITSELF = {
     "look/test_look.py": "checks the templates",
     "startup/test_first_feature.py": "follows the document, with the plans of a new clone",
     "startup/test_reload.py": "changes a file of a copy",
-    "startup/test_removing.py": "takes the example out of a copy",
     "startup/test_upgrade.py": "upgrades a copy",
     "startup/test_files.py": "starts gunicorn as `Procfile` does",
     "startup/test_other_product.py": "this test",
@@ -99,3 +98,13 @@ def test_with_another_product_the_starter_s_tests_pass(project: Path) -> None:
     done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout[-4000:]
+
+
+def test_the_example_goes_by_deleting_its_folder(tmp_path: Path) -> None:
+    project = copy_repository(tmp_path / "project")
+    shutil.rmtree(project / "product" / "share_cards")
+    command = [sys.executable, "-m", "pytest", "tests/e2e/test_journey.py", "tests/product"]
+
+    done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

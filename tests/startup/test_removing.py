@@ -11,7 +11,7 @@ from pathlib import Path
 import requests
 
 from tests.conftest import free_port, own_env
-from tests.startup.harness import READY, Start, copy_project, copy_repository, plain_env
+from tests.startup.harness import READY, Start, copy_project, plain_env
 from tests.startup.test_other_product import without_example
 
 
@@ -46,16 +46,6 @@ def test_without_the_sandbox_and_without_keys_the_start_says_what_is_missing(
 
     assert start.end() == 1
     assert "Traceback" not in start.output
-
-
-def test_the_example_goes_by_deleting_its_folder(tmp_path: Path) -> None:
-    project = copy_repository(tmp_path / "project")
-    shutil.rmtree(project / "product" / "share_cards", ignore_errors=True)
-    command = [sys.executable, "-m", "pytest", "tests/e2e/test_journey.py", "tests/product"]
-
-    done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
-
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 def edit(file: Path, pattern: str, replacement: str = "") -> None:
