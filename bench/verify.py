@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from flask_migrate import upgrade  # noqa: E402 - the project is found by the line above
 from sqlalchemy import select, update  # noqa: E402
 
-from saas import create_app, database, outside  # noqa: E402
+from saas import create_app, database, sandbox_process  # noqa: E402
 from saas.auth.models import User  # noqa: E402
 from saas.billing import setup  # noqa: E402
 from saas.database import db  # noqa: E402
@@ -71,14 +71,14 @@ def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
 
 
 def wait_for(url: str) -> None:
-    while not outside.is_up(url):
+    while not sandbox_process.is_up(url):
         time.sleep(0.05)
 
 
 def some_drift(env: dict[str, str], share: int) -> None:
     """One of so many people has columns that are not Stripe's, as after a lost night."""
     app = create_app(settings(**env), PRODUCT)
-    with app.app_context(), database.writing():
+    with app.app_context(), database.write_transaction():
         drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]
         for each in drifting:
             wrong = {"stripe_subscription_status": "canceled"}

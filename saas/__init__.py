@@ -23,11 +23,11 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
         limits,
         local_host,
         logs,
-        migrations,
-        presentation,
         products,
         proxies,
+        schema_state,
         security,
+        template_filters,
     )
     from saas.auth import bp as auth
     from saas.auth import sessions
@@ -43,13 +43,13 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     local_host.init_app(app)
     errors.init_app(app)
     database.init_app(app)
-    migrations.init_app(app, product)
+    schema_state.init_app(app, product)
     jobs.init_app(app)
     sessions.init_app(app)
     proxies.init_app(app)
     security.init_app(app)
     limits.init_app(app)
-    presentation.init_app(app)
+    template_filters.init_app(app)
 
     products.use_files(app, declared)
     for room in (site, auth, billing, users, og):

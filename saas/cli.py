@@ -16,7 +16,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import config, jobs, migrations, outside, products
+from saas import config, jobs, products, sandbox_process, schema_state
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import buying, gateway, ownership, setup, subscriptions
@@ -60,7 +60,7 @@ def _explained(run: Callable[..., Any]) -> Callable[..., Any]:
 
 def _advice(error: SQLAlchemyError) -> str:
     try:
-        state = migrations.state()
+        state = schema_state.state()
     except SQLAlchemyError:
         return f"The database cannot be used: {describe(error)}. See DATABASE_URL."
     reason = f"The database refused: {describe(error)}."
@@ -99,7 +99,7 @@ def _doubts() -> list[str]:
 
 def _database_problems() -> list[str]:
     try:
-        state = migrations.state()
+        state = schema_state.state()
     except SQLAlchemyError as error:
         return [f"DATABASE_URL: the database cannot be used: {describe(error)}."]
     return [_MIGRATION_ADVICE[state]] if state in _MIGRATION_ADVICE else []
@@ -141,7 +141,7 @@ def seed() -> None:
         raise click.ClickException("STRIPE_API_KEY is a live key: demo people would cost money.")
     if current_app.config["STRIPE_IS_SANDBOX"]:
         _use_sandbox_key()
-    with outside.sandbox():
+    with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
         people = [_seed_person(*each) for each in _demo_people()]
@@ -213,7 +213,7 @@ def sandbox(options: tuple[str, ...]) -> None:
     Options are --port (5001) and --data (instance/sandbox.db). See sandbox/README.md.
     """
     data = Path(current_app.instance_path) / "sandbox.db"
-    command = [*outside.command(), "--data", str(data)]  # of two, the later one counts
+    command = [*sandbox_process.command(), "--data", str(data)]  # of two, the later one counts
     os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
 
@@ -233,4 +233,4 @@ def worker(workers: int) -> None:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise click.ClickException(f"JOBS_URL: the queue does not answer: {reason}") from None
     click.echo(f"Worker {os.getpid()} is ready.", err=True)
-    jobs.work(application, workers)
+    jobs.run_worker(application, workers)

@@ -1,8 +1,8 @@
-"""The database: one door for writing, and the types that models share.
+"""The database: transactions, and the column types that models share.
 
-Reads run in deferred transactions that end with the request. Whatever writes does so inside
-`writing()`, which begins IMMEDIATE on SQLite, commits once at the end, and is never open while
-somebody else is being asked.
+Reads run in deferred transactions that end with the request. Every write happens inside
+`write_transaction()`, which begins IMMEDIATE on SQLite, commits once at the end, and is never
+held open during a call to an external service.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from saas import clock, patience, postgres
+from saas import clock, deadlines, postgres_timeouts
 from saas.extensions import db
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     Model = db.Model
 
-__all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "writing", "is_writing"]
+__all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "write_transaction", "is_writing"]
 
 _LONGEST_WAIT = 9.0  # seconds a writer waits for its turn on SQLite; we answer within 10
 
@@ -41,7 +41,7 @@ _LONGEST_WAIT = 9.0  # seconds a writer waits for its turn on SQLite; we answer 
 def init_app(app: Flask) -> None:
     """Bind the session and, on SQLite, the pragmas and the way transactions begin."""
     db.init_app(app)
-    postgres.init_app(app)
+    postgres_timeouts.init_app(app)
     with app.app_context():
         for engine in db.engines.values():
             if engine.dialect.name == "sqlite":
@@ -49,7 +49,7 @@ def init_app(app: Flask) -> None:
                 event.listen(engine, "connect", _prepare_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
             else:
-                postgres.bound(engine)
+                postgres_timeouts.apply_to_engine(engine)
                 if app.config["FOLLOW_DATABASE_CLOCK"]:
                     event.listen(engine, "checkout", clock.follow)
 
@@ -61,7 +61,7 @@ def _make_folder(engine: Engine) -> None:
 
 
 @contextmanager
-def writing() -> Iterator[Session]:
+def write_transaction() -> Iterator[Session]:
     """One transaction that writes; nested, it joins the outer one.
 
     A read transaction that is open ends first: on SQLite it could not be turned into a writing one
@@ -73,11 +73,11 @@ def writing() -> Iterator[Session]:
         yield session
         return
 
-    end_reading()
+    release_connection()
     session.info.update(writing=True, after_commit=[])
     try:
         connection = session.connection(execution_options={"writing": True})
-        if connection.dialect.name == "postgresql" and patience.is_limited():
+        if connection.dialect.name == "postgresql" and deadlines.is_set():
             _limit_waiting(connection)
         yield session
         session.commit()
@@ -93,7 +93,7 @@ def writing() -> Iterator[Session]:
 
 def _limit_waiting(connection: Connection) -> None:
     """Give PostgreSQL the time that is left, at least a moment: 0 would mean no limit."""
-    milliseconds = max(1, int(patience.left(otherwise=0) * 1000))
+    milliseconds = max(1, int(deadlines.remaining(otherwise=0) * 1000))
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
 
@@ -111,25 +111,25 @@ def after_commit(call: Callable[[], None]) -> None:
         call()
 
 
-def end_reading() -> None:
+def release_connection() -> None:
     """Give the connection back before asking somebody outside, or before writing."""
     session = db.session()
     if session.info.get("writing"):
         raise RuntimeError("a writing transaction is open: nobody may be asked while it is held")
     if session.new or session.dirty or session.deleted:
-        raise RuntimeError("objects were changed outside of database.writing()")
+        raise RuntimeError("objects were changed outside of database.write_transaction()")
     session.commit()
 
 
 def execute(statement: Executable) -> int:
-    """Run an INSERT, UPDATE or DELETE inside `writing()`; how many rows it touched."""
+    """Run an INSERT, UPDATE or DELETE inside `write_transaction()`; how many rows it touched."""
     options = {"synchronize_session": False}
     return cast(
         "CursorResult[Any]", db.session.execute(statement, execution_options=options)
     ).rowcount
 
 
-def insert_if_new(model: type[Any], **values: Any) -> bool:
+def insert_or_ignore(model: type[Any], **values: Any) -> bool:
     """Insert a row unless a unique key already has it; whether it was inserted."""
     if db.engine.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
@@ -170,7 +170,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _retry_while_locked(execute: Callable[[], object]) -> None:
-    give_up = time.monotonic() + patience.left(otherwise=_LONGEST_WAIT)
+    give_up = time.monotonic() + deadlines.remaining(otherwise=_LONGEST_WAIT)
     while True:
         try:
             execute()

@@ -27,7 +27,7 @@ from saas import logs
 
 _MAX_LOCATION = 2_000  # characters of a Location header
 # What a person reads: a title, and what to do next.
-_WORDS = {
+_TEXTS = {
     400: ("That request was not understood", "Go back, reload the page and try again."),
     401: ("Please sign in", "This needs a signed-in account."),
     403: ("That is not allowed", "Your account may not do this."),
@@ -54,7 +54,7 @@ _CODES = {
 }
 
 
-class Problem(HTTPException):
+class APIError(HTTPException):
     """An answer that a machine can read: `{"error": {"code", "message", "fields"?}}`."""
 
     def __init__(
@@ -77,7 +77,7 @@ class Problem(HTTPException):
 
 def init_app(app: Flask) -> None:
     """Answer every error in the form that its reader expects."""
-    app.register_error_handler(HTTPException, _answer)
+    app.register_error_handler(HTTPException, _respond)
     for kind in (OperationalError, InterfaceError, NoConnectionLeft):
         app.register_error_handler(kind, _database_away)
     app.register_error_handler(DataError, _not_storable)
@@ -100,7 +100,7 @@ def _bound_redirect(response: BaseResponse) -> BaseResponse:
     location = response.headers.get("Location", "")
     ours = ("", urlsplit(current_app.config["APP_URL"]).netloc, request.environ.get("HTTP_HOST"))
     if len(location) > _MAX_LOCATION and urlsplit(location).netloc in ours:
-        refusal = _answer(RequestURITooLarge())
+        refusal = _respond(RequestURITooLarge())
         response.status_code = refusal.status_code
         response.headers["Content-Type"] = refusal.headers["Content-Type"]
         response.set_data(refusal.get_data())
@@ -112,25 +112,25 @@ def _bound_redirect(response: BaseResponse) -> BaseResponse:
 def _database_away(error: SQLAlchemyError) -> BaseResponse:
     """The database refused, hung or is full: 503, because trying again later will help."""
     _log(error)
-    return _answer(ServiceUnavailable())
+    return _respond(ServiceUnavailable())
 
 
 def _not_storable(error: DataError) -> BaseResponse:
     """A value that a column does not take, such as a NUL in a text: what was sent is at fault."""
     _log(error)
-    return _answer(BadRequest())
+    return _respond(BadRequest())
 
 
 def _not_text(_: UnicodeDecodeError) -> BaseResponse:
     """A query with bytes that are no UTF-8: Werkzeug decodes it when it is looked at."""
-    return _answer(BadRequest())
+    return _respond(BadRequest())
 
 
 def _unexpected(error: Exception) -> BaseResponse:
     _log(error)
     if current_app.config["SAAS_ENV"] == "development" and not wants_json():
         return _as_trace(error)
-    return _answer(InternalServerError())
+    return _respond(InternalServerError())
 
 
 def _as_trace(error: Exception) -> Response:
@@ -150,7 +150,7 @@ def _log(error: Exception) -> None:
     current_app.logger.error("%s at %s", type(error).__name__, where, exc_info=error)
 
 
-def _answer(error: HTTPException) -> BaseResponse:
+def _respond(error: HTTPException) -> BaseResponse:
     if error.response is not None or error.code is None or error.code < 400:
         return error.get_response()  # a redirect, or an answer made on purpose
     body = _as_json(error) if wants_json() else _as_page(error)
@@ -165,9 +165,9 @@ def _as_json(error: HTTPException) -> Response:
     code = error.code or 500
     problem: dict[str, Any] = {
         "code": "csrf" if isinstance(error, CSRFError) else _slug(error),
-        "message": error.description if isinstance(error, Problem) else _words(error)[0] + ".",
+        "message": error.description if isinstance(error, APIError) else _text(error)[0] + ".",
     }
-    if isinstance(error, Problem) and error.fields:
+    if isinstance(error, APIError) and error.fields:
         problem["fields"] = dict(_flat(error.fields))
     answer = jsonify(error=problem)
     answer.status_code = code
@@ -189,7 +189,7 @@ def _slug(error: HTTPException) -> str:
 
 
 def _as_page(error: HTTPException) -> Response:
-    title, message = _words(error)
+    title, message = _text(error)
     if error.code == 429 and error.description != TooManyRequests.description:
         message = f"{message} {error.description}"  # what works meanwhile
     if isinstance(request.routing_exception, (BadHost, SecurityError)):
@@ -206,8 +206,8 @@ def _as_page(error: HTTPException) -> Response:
     return Response(page, error.code or 500)
 
 
-def _words(error: HTTPException) -> tuple[str, str]:
+def _text(error: HTTPException) -> tuple[str, str]:
     if isinstance(error, CSRFError):
         return "This form could not be verified", "Go back, reload the page and send it again."
     code = error.code or 500
-    return _WORDS.get(code, _WORDS[400] if code < 500 else _WORDS[500])
+    return _TEXTS.get(code, _TEXTS[400] if code < 500 else _TEXTS[500])

@@ -23,7 +23,7 @@ from sqlalchemy import make_url, or_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from saas import database, postgres
+from saas import database, postgres_timeouts
 from saas.database import Model, UTCDateTime, now
 
 Args = ParamSpec("Args")
@@ -33,11 +33,11 @@ _EARLY = 12  # a share of its interval by which a sweep may begin early: workers
 _HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
 
 _tasks: dict[str, Callable[..., None]] = {}
-_sweeps: list[tuple[Callable[[], None], timedelta]] = []
+_periodic_tasks: list[tuple[Callable[[], None], timedelta]] = []
 _daily: list[tuple[Callable[[], None], time]] = []
 
 
-class SweepTurn(Model):
+class TaskLease(Model):
     """When a sweep is due next: whoever moves the time forward runs it, however many workers."""
 
     __tablename__ = "sweep_turns"
@@ -67,16 +67,16 @@ class Task(Generic[Args]):
 def task(function: Callable[Args, None]) -> Task[Args]:
     """Register a function as a task. Its name is how other processes find it, so it is unique."""
     registered = _tasks.setdefault(function.__name__, function)
-    _refuse_second("tasks", registered, function)
+    _refuse_duplicate("tasks", registered, function)
     return Task(function)
 
 
-def sweep(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
+def periodic_task(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
     """Register a function that looks every so many minutes for what was left behind."""
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
-        _refuse_second_turn(function)
-        _sweeps.append((function, timedelta(minutes=minutes)))
+        _refuse_duplicate_lease(function)
+        _periodic_tasks.append((function, timedelta(minutes=minutes)))
         return function
 
     return register
@@ -92,21 +92,21 @@ def daily(*, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
         raise ValueError(f"{at!r} is not a time such as '03:30'.")
 
     def register(function: Callable[[], None]) -> Callable[[], None]:
-        _refuse_second_turn(function)
+        _refuse_duplicate_lease(function)
         _daily.append((function, moment))
         return function
 
     return register
 
 
-def _refuse_second_turn(function: Callable[[], None]) -> None:
+def _refuse_duplicate_lease(function: Callable[[], None]) -> None:
     """Sweeps and daily tasks take turns by their names, so each has its own."""
-    for other, _ in (*_sweeps, *_daily):
+    for other, _ in (*_periodic_tasks, *_daily):
         if other.__name__ == function.__name__:
-            _refuse_second("sweeps or daily tasks", other, function)
+            _refuse_duplicate("sweeps or daily tasks", other, function)
 
 
-def _refuse_second(kind: str, first: Callable[..., Any], second: Callable[..., Any]) -> None:
+def _refuse_duplicate(kind: str, first: Callable[..., Any], second: Callable[..., Any]) -> None:
     if (first.__module__, first.__qualname__) != (second.__module__, second.__qualname__):
         raise ValueError(
             f"Two {kind} are called {first.__name__}: one in {first.__module__}, one in "
@@ -151,10 +151,10 @@ class Queue:
 
     def _run_sweeps(self) -> None:
         with self.app.app_context():
-            sweep_all()
+            run_periodic_tasks()
 
 
-def work(app: Flask, workers: int = 2) -> None:
+def run_worker(app: Flask, workers: int = 2) -> None:
     """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish.
 
     It begins with the sweeps that are due: what another worker has left behind waits for no clock.
@@ -171,14 +171,14 @@ def work(app: Flask, workers: int = 2) -> None:
     consumer.run()
 
 
-def sweep_all(*, now_even_if_not_due: bool = False) -> None:
+def run_periodic_tasks(*, now_even_if_not_due: bool = False) -> None:
     """Run every sweep whose turn has come; one that fails does not keep the others."""
-    for function, every in list(_sweeps):
-        if _take_turn(function.__name__, every) or now_even_if_not_due:
-            with _holding_turn(function.__name__):
+    for function, every in list(_periodic_tasks):
+        if _acquire_lease(function.__name__, every) or now_even_if_not_due:
+            with _holding_lease(function.__name__):
                 _run(function)
     for function, moment in list(_daily):
-        if _take_daily_turn(function.__name__, moment) or now_even_if_not_due:
+        if _acquire_daily_lease(function.__name__, moment) or now_even_if_not_due:
             _run(function)
 
 
@@ -189,36 +189,36 @@ def _run(function: Callable[[], None]) -> None:
         log.exception("a sweep failed", extra={"job": function.__name__})
 
 
-def _take_turn(name: str, every: timedelta) -> bool:
+def _acquire_lease(name: str, every: timedelta) -> bool:
     at = now()
-    with database.writing():
-        if database.insert_if_new(SweepTurn, name=name, due_at=at + every):
+    with database.write_transaction():
+        if database.insert_or_ignore(TaskLease, name=name, due_at=at + every):
             return True
-        due = or_(SweepTurn.due_at <= at + every / _EARLY, SweepTurn.due_at > at + 2 * every)
-        claim = update(SweepTurn).where(SweepTurn.name == name, due).values(due_at=at + every)
+        due = or_(TaskLease.due_at <= at + every / _EARLY, TaskLease.due_at > at + 2 * every)
+        claim = update(TaskLease).where(TaskLease.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
 
 
-def _take_daily_turn(name: str, moment: time) -> bool:
+def _acquire_daily_lease(name: str, moment: time) -> bool:
     """Move the due time to the next day; True for the one worker that did, which runs the task."""
     at = now()
     next_at = at.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
     next_at += timedelta(days=next_at <= at)
-    with database.writing():
-        if database.insert_if_new(SweepTurn, name=name, due_at=next_at):
+    with database.write_transaction():
+        if database.insert_or_ignore(TaskLease, name=name, due_at=next_at):
             return False
         # One that is due later than it can be was given another time of day since.
         database.execute(
-            update(SweepTurn)
-            .where(SweepTurn.name == name, SweepTurn.due_at > next_at)
+            update(TaskLease)
+            .where(TaskLease.name == name, TaskLease.due_at > next_at)
             .values(due_at=next_at)
         )
-        claim = update(SweepTurn).where(SweepTurn.name == name, SweepTurn.due_at <= at)
+        claim = update(TaskLease).where(TaskLease.name == name, TaskLease.due_at <= at)
         return database.execute(claim.values(due_at=next_at)) == 1
 
 
 @contextmanager
-def _holding_turn(name: str) -> Iterator[None]:
+def _holding_lease(name: str) -> Iterator[None]:
     """While a sweep runs it is nobody else's turn, however long it takes.
 
     The turn is held a little ahead of the present, so that after our death it is soon due again.
@@ -229,7 +229,7 @@ def _holding_turn(name: str) -> Iterator[None]:
     def hold() -> None:
         while not done.wait(_HOLD.total_seconds() / 3):
             with app.app_context():
-                _hold_on(name)
+                _extend_lease(name)
 
     thread = threading.Thread(target=hold, daemon=True, name=f"turn of {name}")
     thread.start()
@@ -240,11 +240,11 @@ def _holding_turn(name: str) -> Iterator[None]:
         thread.join()
 
 
-def _hold_on(name: str) -> None:
+def _extend_lease(name: str) -> None:
     until = now() + _HOLD
-    held = update(SweepTurn).where(SweepTurn.name == name, SweepTurn.due_at < until)
+    held = update(TaskLease).where(TaskLease.name == name, TaskLease.due_at < until)
     try:
-        with database.writing():
+        with database.write_transaction():
             database.execute(held.values(due_at=until))
     except SQLAlchemyError:
         log.warning("a sweep's turn could not be held", extra={"job": name})
@@ -273,7 +273,9 @@ def _huey(url: str, instance: Path) -> Huey:
         # SQLAlchemy's name of the driver, as in postgresql+psycopg://, is none of libpq's.
         dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
         # Not blocking: LISTEN would need a connection of its own, which a pooler does not give.
-        return PostgresHuey("saas", dsn=dsn, results=False, blocking=False, **postgres.POOLABLE)
+        return PostgresHuey(
+            "saas", dsn=dsn, results=False, blocking=False, **postgres_timeouts.POOLABLE
+        )
     from huey import RedisHuey
 
     return RedisHuey("saas", url=url, results=False)

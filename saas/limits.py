@@ -98,7 +98,7 @@ def _opaque(key: str) -> str:
     return hmac.new(secret, b"limit:" + key.encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def caller() -> str:
+def client_ip() -> str:
     """Who asks, as far as we can trust what we are told: the address behind our own proxies."""
     return proxies.client_ip()
 
@@ -111,7 +111,7 @@ _IGNORE_TAGS = (
 )  # fmt: skip
 
 
-def fold(email: str) -> str:
+def normalize_mailbox(email: str) -> str:
     """Return one key for the spellings of one mailbox, where its provider is known to have any."""
     local, _, domain = email.rpartition("@")
     if domain in _IGNORE_TAGS:
@@ -191,8 +191,8 @@ def _own_connection() -> Any:
     return db.engine.connect().execution_options(writing=True)
 
 
-@jobs.sweep(minutes=60)
-def forget_old_windows() -> None:
+@jobs.periodic_task(minutes=60)
+def delete_expired_windows() -> None:
     """Windows that are over count nothing."""
     with _own_connection() as connection, connection.begin():
         connection.execute(delete(RateLimit).where(RateLimit.expires_at <= now()))

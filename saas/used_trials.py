@@ -24,9 +24,12 @@ class UsedTrial(Model):
 
 
 def remember(email: str, used_at: datetime) -> None:
-    """Remember the mailbox of an account that is being deleted. Call inside `writing()`."""
+    """Store the mailbox of an account that is being deleted.
+
+    Call inside `write_transaction()`.
+    """
     key = current_app.config["SECRET_KEY"]
-    database.insert_if_new(UsedTrial, hash=_hash(key, email), used_at=used_at)
+    database.insert_or_ignore(UsedTrial, hash=_hash(key, email), used_at=used_at)
 
 
 def is_used(email: str) -> bool:
@@ -37,5 +40,5 @@ def is_used(email: str) -> bool:
 
 
 def _hash(key: str, email: str) -> bytes:
-    mailbox = limits.fold(email.lower())
+    mailbox = limits.normalize_mailbox(email.lower())
     return hmac.digest(key.encode(), b"used-trial:" + mailbox.encode(), hashlib.sha256)

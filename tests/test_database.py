@@ -25,7 +25,7 @@ def test_many_writers_lose_no_update(app: Flask) -> None:
 
     def increment_often() -> None:
         for _ in range(25):
-            with app.app_context(), database.writing():
+            with app.app_context(), database.write_transaction():
                 counter = db.session.scalar(
                     select(User.stripe_sync_counter).where(User.id == person_id).with_for_update()
                 )
@@ -45,7 +45,7 @@ def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> Non
         for _ in range(25):
             with app.app_context():
                 db.session.scalars(select(User)).all()  # a read transaction is open now
-                with database.writing():
+                with database.write_transaction():
                     database.execute(
                         update(User).values(stripe_sync_counter=User.stripe_sync_counter + 1)
                     )
@@ -60,7 +60,7 @@ def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
     called: list[str] = []
 
     def fail_half_way() -> None:
-        with database.writing():
+        with database.write_transaction():
             accounts.sign_up("ann@example.com")  # writes too, and joins
             database.after_commit(lambda: called.append("queued"))
             raise ValueError("half-way")
@@ -76,18 +76,18 @@ def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
 def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> None:
     with (
         app.app_context(),
-        database.writing(),
+        database.write_transaction(),
         pytest.raises(RuntimeError, match="nobody may be asked"),
     ):
-        database.end_reading()
+        database.release_connection()
 
 
 def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
     with app.app_context():
         person = accounts.sign_up("ann@example.com")
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
-        with database.writing():
+        with database.write_transaction():
             database.execute(User.__table__.delete())  # type: ignore[attr-defined]
 
         assert db.session.scalars(select(Session)).all() == []
@@ -99,7 +99,7 @@ def test_times_come_back_as_aware_utc(app: Flask) -> None:
     berlin = timezone(timedelta(hours=2))
     with app.app_context():
         person = accounts.sign_up("ann@example.com")
-        with database.writing():
+        with database.write_transaction():
             database.execute(
                 update(User).values(disabled_at=datetime(2026, 7, 1, 2, 30, tzinfo=berlin))
             )
@@ -107,7 +107,7 @@ def test_times_come_back_as_aware_utc(app: Flask) -> None:
 
         assert person.disabled_at == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
         assert person.disabled_at.tzinfo == UTC
-        with pytest.raises(StatementError), database.writing():
+        with pytest.raises(StatementError), database.write_transaction():
             database.execute(update(User).values(disabled_at=datetime(2026, 7, 1)))
 
 

@@ -19,7 +19,7 @@ from saas.billing import gateway
 from saas.mail import transports
 from tests.conftest import Shop
 
-LETTER = transports.Letter("ada@example.com", "Hello", "<p>Hello</p>", "Hello")
+LETTER = transports.Email("ada@example.com", "Hello", "<p>Hello</p>", "Hello")
 
 
 @pytest.fixture

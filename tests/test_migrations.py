@@ -19,7 +19,7 @@ from flask import Flask, current_app
 from flask_migrate import Config, downgrade, upgrade
 from sqlalchemy import inspect, select, text
 
-from saas import database, migrations
+from saas import database, schema_state
 from saas.auth import accounts
 from saas.auth.models import Session
 from saas.config import ROOT
@@ -56,7 +56,7 @@ def test_migrations_go_up_and_down_and_match_the_models(app: Flask) -> None:
         assert set(inspect(db.engine).get_table_names()) == {"alembic_version"}
         upgrade(revision="heads")
         command.check(_alembic())
-        assert migrations.state() == "current"
+        assert schema_state.state() == "current"
 
 
 @both_databases
@@ -65,20 +65,20 @@ def test_new_migrations_on_both_sides_apply_together(app: Flask, tmp_path: Path)
         for branch in ("saas", "product"):
             table = f"op.create_table('{branch}_things', sa.Column('id', sa.Integer()))"
             _add_revision(tmp_path / "more", f"{branch}_things", branch, table)
-        assert migrations.state() == "behind"
+        assert schema_state.state() == "behind"
         assert app.test_client().get("/readyz").json == {
             "status": "unavailable",
             "migrations": "behind",
         }
         checked = app.test_cli_runner().invoke(args=["check"], env=own_env())
         assert "Run: flask db upgrade" in checked.output
-        database.end_reading()
+        database.release_connection()
 
         upgraded = app.test_cli_runner().invoke(args=["db", "upgrade"])
 
         assert upgraded.exit_code == 0, upgraded.output
         assert {"saas_things", "product_things"} <= set(inspect(db.engine).get_table_names())
-        assert migrations.state() == "current"
+        assert schema_state.state() == "current"
 
 
 @both_databases
@@ -86,11 +86,11 @@ def test_one_branch_that_is_behind_is_enough_to_be_behind(app: Flask, tmp_path: 
     with app.app_context():
         for branch in ("saas", "product"):
             _add_revision(tmp_path / branch, f"{branch}_next", branch, "pass")
-            assert migrations.state() == "behind", branch
-            database.end_reading()
+            assert schema_state.state() == "behind", branch
+            database.release_connection()
             upgrade(revision=f"{branch}@head")
-            assert migrations.state() == "current", branch
-            database.end_reading()
+            assert schema_state.state() == "current", branch
+            database.release_connection()
 
 
 @both_databases
@@ -100,14 +100,14 @@ def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
         downgrade(revision="base")
         upgrade(revision="0009")
         person = accounts.sign_up("ann@example.com")
-        database.end_reading()
-        assert migrations.state() == "behind"
-        database.end_reading()
+        database.release_connection()
+        assert schema_state.state() == "behind"
+        database.release_connection()
 
         upgraded = app.test_cli_runner().invoke(args=["db", "upgrade"])
 
         assert upgraded.exit_code == 0, upgraded.output
-        assert migrations.state() == "current"
+        assert schema_state.state() == "current"
         assert accounts.get("ann@example.com").id == person.id
 
 
@@ -175,9 +175,9 @@ def test_rebuilding_a_parent_table_keeps_the_rows_of_its_children(
             """,
         )  # fmt: skip
         person = accounts.sign_up("ann@example.com")
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
-        database.end_reading()
+        database.release_connection()
 
         upgrade(revision="heads")
 
@@ -189,9 +189,9 @@ def test_the_trap_is_real(app: Flask) -> None:
     """The same rebuild with foreign keys on loses the children: what env.py protects from."""
     with app.app_context():
         person = accounts.sign_up("ann@example.com")
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
-        with database.writing() as session:
+        with database.write_transaction() as session:
             operations = Operations(MigrationContext.configure(session.connection()))
             with operations.batch_alter_table("users", recreate="always"):
                 pass
@@ -258,10 +258,10 @@ def test_a_new_file_is_opened_by_many_processes_at_once(tmp_path: Path) -> None:
 
 def test_a_database_from_a_newer_version_is_told_apart(app: Flask) -> None:
     with app.app_context():
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.execute(text("INSERT INTO alembic_version VALUES ('from-tomorrow')"))
 
-        assert migrations.state() == "newer"
+        assert schema_state.state() == "newer"
         ready = app.test_client().get("/readyz")
 
     assert ready.status_code == 503

@@ -95,8 +95,8 @@ def get(email: str) -> User:
 
 def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
     """The account of this address, made now when there is none."""
-    with database.writing():
-        database.insert_if_new(
+    with database.write_transaction():
+        database.insert_or_ignore(
             User,
             id=database.uuid7(),
             email=email,
@@ -114,7 +114,7 @@ def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
 
 def create(email: str, *, name: str | None, role: str, by: str) -> User:
     """Make an account for somebody else; raises `NotPossible` when the address has one."""
-    with database.writing():
+    with database.write_transaction():
         if find(email):
             raise NotPossible(f"{email} has an account already.")
         person = sign_up(email, name=name, role=role)
@@ -125,7 +125,7 @@ def create(email: str, *, name: str | None, role: str, by: str) -> User:
 def lock(person: User) -> User | None:
     """The person as they are now, whom nobody else changes until this transaction ends.
 
-    None when they are gone. Call inside `writing()`.
+    None when they are gone. Call inside `write_transaction()`.
     """
     # Not in the way of rows that refer to this one, or two such writers would wait for each other.
     locked = select(User).where(User.id == person.id).with_for_update(key_share=True)
@@ -138,7 +138,7 @@ def arrive(email: str) -> User:
     Whoever else got into an account before its owner came loses every way back into it: otherwise
     somebody could prepare an account for an address and wait for its owner to move in.
     """
-    with database.writing():
+    with database.write_transaction():
         person = sign_up(email)
         if person.verified_at is None:
             _lock_out(person)
@@ -165,7 +165,7 @@ def is_empty(person: User) -> bool:
 
 def rename(person: User, name: str) -> None:
     """Change how a person is called; the form has checked the length."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(update(User).where(User.id == person.id).values(name=name))
     db.session.refresh(person)
 

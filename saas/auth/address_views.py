@@ -6,7 +6,7 @@ from flask import Response, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response as BaseResponse
 
-from saas import limits, presentation
+from saas import limits, template_filters
 from saas.auth import addresses, bp, sessions
 from saas.auth.addresses import BadChange
 from saas.auth.forms import ConfirmForm
@@ -23,9 +23,9 @@ def email_change(token: str) -> Response:
 @bp.post("/auth/email/<token>")
 @login_required
 def confirm_email_change(token: str) -> BaseResponse:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     email = addresses.confirm(token, current_user)
-    flash(f"Your address is {presentation.email(email)} now. We told the old one.", "success")
+    flash(f"Your address is {template_filters.email(email)} now. We told the old one.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 
@@ -38,7 +38,7 @@ def email_undo(token: str) -> Response:
 
 @bp.post("/auth/email/undo/<token>")
 def undo_email_change(token: str) -> BaseResponse:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     mine = current_user.is_authenticated and current_user.id
     if addresses.undo(token) == mine:
         sessions.forget()

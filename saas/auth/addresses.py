@@ -66,7 +66,7 @@ def ask(person: User, email: str) -> None:
     The same is done for an address that somebody else has: what the mail says is decided when it
     is composed, so that neither the answer nor its timing tells who has an account.
     """
-    with database.writing() as session:
+    with database.write_transaction() as session:
         _end(EmailChange.user_id == person.id, EmailChange.confirmed_at.is_(None))
         change = EmailChange(
             id=database.uuid7(),
@@ -77,7 +77,7 @@ def ask(person: User, email: str) -> None:
         )
         session.add(change)
         session.flush()
-        mail.promise("email_change", change.id)
+        mail.enqueue("email_change", change.id)
 
 
 def read(token: str, person: User) -> EmailChange:
@@ -98,11 +98,11 @@ def confirm(token: str, person: User) -> str:
     Mails that were asked for with the old address sign nobody in any more.
     """
     change = read(token, person)
-    with database.writing():
+    with database.write_transaction():
         if not _mark(change, EmailChange.confirmed_at.is_(None), confirmed_at=now()):
             raise BadChange("used")
         _move(person.id, change.old_email, change.new_email)
-        mail.promise("email_changed", change.id)
+        mail.enqueue("email_changed", change.id)
     db.session.refresh(person)
     log.info("address changed", extra={"person_id": person.id})
     return change.new_email
@@ -128,7 +128,7 @@ def undo(token: str) -> uuid.UUID:
     every change of address since: they may be those of whoever changed it.
     """
     change = read_undo(token)
-    with database.writing():
+    with database.write_transaction():
         if not _mark(change, EmailChange.confirmed_at.isnot(None), ended_at=now()):
             raise BadChange("used")
         person = db.session.get(User, change.user_id, populate_existing=True)
@@ -228,10 +228,10 @@ def _end(*which: Any) -> None:
     )
 
 
-@jobs.sweep(minutes=60)
+@jobs.periodic_task(minutes=60)
 def forget_old_changes() -> None:
     """Addresses that nobody can take back any more are not kept."""
     is_old = EmailChange.expires_at < now() - _KEPT
-    with database.writing():
-        mail.forget(select(EmailChange.id).where(is_old))
+    with database.write_transaction():
+        mail.delete_for(select(EmailChange.id).where(is_old))
         database.execute(delete(EmailChange).where(is_old))

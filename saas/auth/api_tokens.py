@@ -44,13 +44,13 @@ def create(
         scopes=list(scopes),
         expires_at=now() + lifetime if lifetime else None,
     )
-    with database.writing() as session:
+    with database.write_transaction() as session:
         count = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id)
         if (session.scalar(count) or 0) >= MAX_TOKENS:
             raise NotPossible(f"You can have {MAX_TOKENS} tokens. Revoke one first.")
         session.add(row)
         session.flush()
-        mail.promise("api_token", row.id)
+        mail.enqueue("api_token", row.id)
     return row, token
 
 
@@ -69,7 +69,7 @@ def note_use(row: ApiToken) -> None:
     """Remember when a token was last used, to the minute."""
     at = now()
     if row.last_used_at is None or row.last_used_at < at - _NOTE_USE_EVERY:
-        with database.writing():
+        with database.write_transaction():
             database.execute(update(ApiToken).where(ApiToken.id == row.id).values(last_used_at=at))
 
 
@@ -82,7 +82,7 @@ def list_for_user(user: User) -> Sequence[ApiToken]:
 def revoke(user: User, token_id: uuid.UUID) -> bool:
     """Delete a token of this user; False where there is none. The next call with it gets 401."""
     mine = (ApiToken.id == token_id, ApiToken.user_id == user.id)
-    with database.writing():
+    with database.write_transaction():
         return bool(database.execute(delete(ApiToken).where(*mine)))
 
 

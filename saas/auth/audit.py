@@ -29,7 +29,7 @@ def record(action: str, subject_id: uuid.UUID, *, by: str) -> None:
 
 def note(action: str, subject_id: uuid.UUID, *, by: str) -> None:
     """Note what was done where nothing else is written: somebody has looked."""
-    with database.writing():
+    with database.write_transaction():
         record(action, subject_id, by=by)
 
 

@@ -16,7 +16,7 @@ from werkzeug.local import LocalProxy
 from saas import limits, security
 from saas.auth import api_tokens
 from saas.auth.models import ApiToken, User
-from saas.errors import Problem
+from saas.errors import APIError
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -73,7 +73,7 @@ def _authenticate(scope: str) -> None:
         raise _challenge(401, "unauthorized", "Send a token: Authorization: Bearer pat_…", "")
     row = api_tokens.find(token.strip())
     if row is None:
-        limits.count(limits.SECRET_BY_IP, "api-token", limits.caller())
+        limits.count(limits.SECRET_BY_IP, "api-token", limits.client_ip())
         message = "This token is not valid: it may be mistyped, revoked or expired."
         raise _challenge(401, "invalid_token", message, 'error="invalid_token"')
     limits.count(limits.API_BY_TOKEN, "api", str(row.id))
@@ -85,7 +85,7 @@ def _authenticate(scope: str) -> None:
     g.api_token = row
 
 
-def _challenge(status: int, code: str, message: str, detail: str) -> Problem:
+def _challenge(status: int, code: str, message: str, detail: str) -> APIError:
     realm = f'realm="{current_app.config["APP_URL"]}"'
     challenge = f"Bearer {realm}" + (f", {detail}" if detail else "")
-    return Problem(status, code, message, headers={"WWW-Authenticate": challenge})
+    return APIError(status, code, message, headers={"WWW-Authenticate": challenge})

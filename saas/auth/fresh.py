@@ -13,7 +13,7 @@ from flask_login import current_user
 
 from saas import errors, security
 from saas.database import now
-from saas.errors import Problem
+from saas.errors import APIError
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -37,7 +37,7 @@ def fresh_sign_in_required(view: View) -> View:
         if is_fresh():
             return view(*args, **kwargs)
         if errors.wants_json():
-            raise Problem(403, "sign_in_again", "Sign in again; then this is possible for a while.")
+            raise APIError(403, "sign_in_again", "Sign in again to do this.")
         return redirect(url_for("auth.confirm", next=_page_of_the_form()), code=303)
 
     return guarded  # type: ignore[return-value]  # the same signature, by functools.wraps

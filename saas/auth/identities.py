@@ -43,7 +43,7 @@ def sign_in(claim: Claim) -> User:
 
     Raises `Refused`, or `MailboxNotProven` where a mail has to prove the address first.
     """
-    with database.writing():
+    with database.write_transaction():
         identity = _find(claim)
         if identity and identity.unlinked_at:
             raise Refused("unlinked", claim.provider)
@@ -57,7 +57,7 @@ def sign_in(claim: Claim) -> User:
 
 def confirm(person: User, claim: Claim) -> None:
     """Make sure that it is the signed-in person who came back; raises `Refused`."""
-    with database.writing():
+    with database.write_transaction():
         identity = _find(claim)
         if identity is None or identity.user_id != person.id or identity.unlinked_at:
             raise Refused("other_person", claim.provider)
@@ -69,7 +69,7 @@ def link(person: User, claim: Claim) -> None:
 
     Its address does not matter: the person is signed in on both sides.
     """
-    with database.writing():
+    with database.write_transaction():
         accounts.lock(person)  # two at once would not see each other
         if any(
             each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
@@ -90,7 +90,7 @@ def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
     The last way in stays. Mail is a way in for everybody whose address is verified, so that only an
     account whose address nobody has proven can have a last one.
     """
-    with database.writing():
+    with database.write_transaction():
         identity = db.session.scalar(_linked_to(person).where(Identity.id == identity_id))
         if identity is None:
             return None
@@ -108,7 +108,7 @@ def announce(person: User, way: str, change: Literal["added", "removed"]) -> Non
     It goes to the address that the account has now, whatever becomes of that until it leaves.
     """
     about, key = {"way": way, "change": change}, f"way_in:{database.uuid7()}"
-    mail.promise("way_in", person.id, key=key, about=about, to=person.email)
+    mail.enqueue("way_in", person.id, key=key, about=about, to=person.email)
 
 
 def refuse_closed(person: User, provider: str) -> None:
@@ -156,7 +156,7 @@ def _note(claim: Claim, person: User) -> bool:
 
     Raises `Refused` when it is another's.
     """
-    is_new = database.insert_if_new(
+    is_new = database.insert_or_ignore(
         Identity,
         id=database.uuid7(),
         user_id=person.id,

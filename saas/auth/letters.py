@@ -16,8 +16,8 @@ from saas.mail.transports import compose
 _NO_TOKEN = "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA"  # noqa: S105 - as long as a real one, and none
 
 
-@mail.letter("sign_in")
-def sign_in(link_id: uuid.UUID) -> mail.Letter | None:
+@mail.email("sign_in")
+def sign_in(link_id: uuid.UUID) -> mail.Email | None:
     """The link that was asked for; nothing when it is used, over, or the account is disabled."""
     link = db.session.get(SignInLink, link_id)
     if link is None or link.used_at or link.replaced_at or link.expires_at <= now():
@@ -28,13 +28,13 @@ def sign_in(link_id: uuid.UUID) -> mail.Letter | None:
     return _sign_in(link.email, links.token_for(link.id), links.code_for(link.id))
 
 
-@mail.sample("sign_in")
-def sign_in_sample() -> mail.Letter:
+@mail.preview("sign_in")
+def sign_in_sample() -> mail.Email:
     """A link and a code that sign nobody in."""
     return _sign_in("ada@example.com", _NO_TOKEN, "402718")
 
 
-def _sign_in(to: str, token: str, code: str) -> mail.Letter:
+def _sign_in(to: str, token: str, code: str) -> mail.Email:
     name = current_app.config["APP_NAME"]
     return compose(
         to,
@@ -46,8 +46,8 @@ def _sign_in(to: str, token: str, code: str) -> mail.Letter:
     )
 
 
-@mail.letter("email_change")
-def email_change(change_id: uuid.UUID) -> mail.Letter | None:
+@mail.email("email_change")
+def email_change(change_id: uuid.UUID) -> mail.Email | None:
     """To an address that somebody wants to have; another text when it has an account already."""
     change = db.session.get(EmailChange, change_id)
     if change is None or change.confirmed_at or change.ended_at or change.expires_at <= now():
@@ -57,8 +57,8 @@ def email_change(change_id: uuid.UUID) -> mail.Letter | None:
     return _email_change(change.new_email, addresses.confirm_token(change.id))
 
 
-@mail.letter("email_changed")
-def email_changed(change_id: uuid.UUID) -> mail.Letter | None:
+@mail.email("email_changed")
+def email_changed(change_id: uuid.UUID) -> mail.Email | None:
     """To the old address, with the way back."""
     change = db.session.get(EmailChange, change_id)
     if change is None or change.ended_at or change.expires_at <= now():
@@ -66,8 +66,8 @@ def email_changed(change_id: uuid.UUID) -> mail.Letter | None:
     return _email_changed(change.old_email, addresses.undo_token(change.id))
 
 
-@mail.letter("way_in")
-def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Letter | None:
+@mail.email("way_in")
+def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
     """To the owner of an account: something besides the mail signs in to it now, or no more.
 
     `to` is forgotten where the mail was given up, and may be revived.
@@ -76,64 +76,64 @@ def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Le
     return _way_in(to or person.email, way, change) if person else None
 
 
-@mail.letter("api_token")
-def api_token(token_id: uuid.UUID) -> mail.Letter | None:
+@mail.email("api_token")
+def api_token(token_id: uuid.UUID) -> mail.Email | None:
     """To the owner of an account: a program can act for them now. None where it is revoked."""
     row = db.session.get(ApiToken, token_id)
     return _api_token(row.user.email, row.name) if row else None
 
 
-@mail.sample("api_token")
-def api_token_sample() -> mail.Letter:
+@mail.preview("api_token")
+def api_token_sample() -> mail.Email:
     """What the owner of a new token reads."""
     return _api_token("ada@example.com", "Nightly job")
 
 
-@mail.sample("email_change")
-def email_change_sample() -> mail.Letter:
+@mail.preview("email_change")
+def email_change_sample() -> mail.Email:
     """A link that confirms nothing."""
     return _email_change("ada@example.com", _NO_TOKEN)
 
 
-@mail.sample("email_taken")
-def email_taken_sample() -> mail.Letter:
+@mail.preview("email_taken")
+def email_taken_sample() -> mail.Email:
     """What the owner of a taken address reads."""
     return _email_taken("ada@example.com")
 
 
-@mail.sample("email_changed")
-def email_changed_sample() -> mail.Letter:
+@mail.preview("email_changed")
+def email_changed_sample() -> mail.Email:
     """A link that takes nothing back."""
     return _email_changed("ada@example.com", _NO_TOKEN)
 
 
-@mail.sample("way_in")
-def way_in_sample() -> mail.Letter:
+@mail.preview("way_in")
+def way_in_sample() -> mail.Email:
     """What the owner reads who has added a passkey."""
     return _way_in("ada@example.com", "passkey", "added")
 
 
-@mail.sample("way_in_removed")
-def way_in_removed_sample() -> mail.Letter:
+@mail.preview("way_in_removed")
+def way_in_removed_sample() -> mail.Email:
     """What the owner reads who has unlinked Google."""
     return _way_in("ada@example.com", "google", "removed")
 
 
-def _email_change(to: str, token: str) -> mail.Letter:
+def _email_change(to: str, token: str) -> mail.Email:
     url = security.public_url("auth.email_change", token=token)
     return compose(to, f"Confirm your new address at {_name()}", "email_change", url=url)
 
 
-def _email_taken(to: str) -> mail.Letter:
+def _email_taken(to: str) -> mail.Email:
     return compose(to, f"This address has an account at {_name()}", "email_taken")
 
 
-def _email_changed(to: str, token: str) -> mail.Letter:
+def _email_changed(to: str, token: str) -> mail.Email:
     url = security.public_url("auth.email_undo", token=token)
     return compose(to, f"Your address at {_name()} was changed", "email_changed", url=url)
 
 
-def _way_in(to: str, way: str, change: str) -> mail.Letter:
+def _way_in(to: str, way: str, change: str) -> mail.Email:
     called = "A passkey" if way == "passkey" else f"Your {NAMES[way]} account"
     subject = {
         "added": f"{called} can sign in to {_name()}",
@@ -144,7 +144,7 @@ def _way_in(to: str, way: str, change: str) -> mail.Letter:
     return compose(to, subject, "way_in", called=called, is_added=is_added, url=url)
 
 
-def _api_token(to: str, name: str) -> mail.Letter:
+def _api_token(to: str, name: str) -> mail.Email:
     url = security.public_url("users.tokens")
     return compose(to, f"New API token at {_name()}", "api_token", name=name, url=url)
 

@@ -56,7 +56,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
     nobody else's. The same is done for every address, and the mail goes out in a worker, so that
     neither the answer nor its timing tells whether somebody has an account.
     """
-    with database.writing() as session:
+    with database.write_transaction() as session:
         if browser:
             _end(SignInLink.browser_hash == _hash(browser), replaced_at=now())
         link = SignInLink(
@@ -68,7 +68,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
         )
         session.add(link)
         session.flush()
-        mail.promise("sign_in", link.id)
+        mail.enqueue("sign_in", link.id)
 
 
 def asked_by(browser: str) -> SignInLink | None:
@@ -164,7 +164,7 @@ def _has_a_newer_one(link: SignInLink) -> bool:
 
 def _use(link: SignInLink, enter: Enter) -> str:
     """Exactly one of many simultaneous tries succeeds, and it ends every mail of the address."""
-    with database.writing() as session:
+    with database.write_transaction() as session:
         # In one order, or two links of one address would wait for each other.
         all_of_it = select(SignInLink.id).where(SignInLink.email == link.email)
         session.execute(all_of_it.order_by(SignInLink.id).with_for_update())
@@ -182,7 +182,7 @@ def _use(link: SignInLink, enter: Enter) -> str:
 
 def _count_try(link_id: uuid.UUID) -> bool:
     """Take one of the tries; False when there is none left, however many take at once."""
-    with database.writing():
+    with database.write_transaction():
         return bool(
             database.execute(
                 update(SignInLink)
@@ -195,7 +195,7 @@ def _count_try(link_id: uuid.UUID) -> bool:
 def _count_for_the_address(email: str) -> None:
     """Whoever asks for mails to somebody else's address shall not guess a code some day."""
     try:
-        limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.fold(email))
+        limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.normalize_mailbox(email))
     except TooManyRequests:
         raise BadCode(
             "Too many codes were tried for this address today. The link in the mail still works."
@@ -211,10 +211,10 @@ def _hash(browser: str) -> bytes:
     return hashlib.sha256(browser.encode()).digest()
 
 
-@jobs.sweep(minutes=60)
+@jobs.periodic_task(minutes=60)
 def forget_old_links() -> None:
     """An address that only ever asked for a link is not kept."""
     is_old = SignInLink.expires_at < now() - _KEPT
-    with database.writing():
-        mail.forget(select(SignInLink.id).where(is_old))
+    with database.write_transaction():
+        mail.delete_for(select(SignInLink.id).where(is_old))
         database.execute(delete(SignInLink).where(is_old))

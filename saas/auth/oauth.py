@@ -21,7 +21,7 @@ from authlib.integrations.requests_client import OAuth2Session
 from flask import current_app
 from joserfc.errors import JoseError
 
-from saas import database, http, patience
+from saas import database, deadlines, http
 from saas.auth import accounts
 from saas.auth.identities import Claim
 from saas.auth.refusals import Refused
@@ -36,7 +36,7 @@ _UNTRUSTED = (
 
 def address_of(started: Started, back: str) -> str:
     """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
-    with patience.deadline(_PATIENCE), _Explaining(started.way):
+    with deadlines.deadline(_PATIENCE), _Explaining(started.way):
         client = _client(started.way)
         made = client.create_authorization_url(
             back,
@@ -52,7 +52,7 @@ def redeem(started: Started, back: str, answer: Mapping[str, str]) -> Claim:
     if error := answer.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
         raise Refused(reason, started.way)
-    with patience.deadline(_PATIENCE), _Explaining(started.way):
+    with deadlines.deadline(_PATIENCE), _Explaining(started.way):
         client = _client(started.way)
         _check_issuer(client, started.way, answer.get("iss"))
         token = client.fetch_access_token(
@@ -171,13 +171,13 @@ class _Hurried(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib ha
     """Without a limit of its own a request would wait for ever."""
 
     def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
-        left = patience.left(otherwise=_ONE_ANSWER)
+        left = deadlines.remaining(otherwise=_ONE_ANSWER)
         if left <= 0:
             raise requests.Timeout("the time for this sign-in is up")
         options["timeout"] = min(left, _ONE_ANSWER)
         ask = partial(super().request, method, url, *arguments, **options)
         try:
-            return patience.in_time(ask, name="sign-in")
+            return deadlines.run_within_deadline(ask, name="sign-in")
         except TimeoutError:
             raise requests.Timeout("the answer came byte by byte") from None
 
@@ -193,7 +193,7 @@ class _Explaining:
         self.provider = provider
 
     def __enter__(self) -> None:
-        database.end_reading()  # nobody outside is asked while a connection is held
+        database.release_connection()  # nobody outside is asked while a connection is held
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, requests.RequestException):

@@ -12,7 +12,7 @@ from saas import database, limits, security
 from saas.auth import bp, passkeys, sessions, started
 from saas.auth.provider_views import begun_here, remember
 from saas.auth.refusals import Refused
-from saas.errors import Problem
+from saas.errors import APIError
 
 
 class AskSchema(Schema):
@@ -57,7 +57,7 @@ def sign_in_with_passkey() -> dict[str, Any]:
     """Signs in; somebody who is signed in already confirms that it is still them."""
     answer = read_json(AnswerSchema())
     start = finish_passkey("sign_in", "confirm")
-    with database.writing():
+    with database.write_transaction():
         person = passkeys.sign_in(start.challenge, answer["credential"])
         if start.user_id and start.user_id != person.id:
             raise Refused("other_person", "passkey")
@@ -81,11 +81,11 @@ def read_json(schema: Schema) -> dict[str, Any]:
     try:
         return dict(schema.load(request.get_json()))
     except (ValidationError, RecursionError):
-        raise Problem(400, "bad_request", "That request was not understood.") from None
+        raise APIError(400, "bad_request", "That request was not understood.") from None
 
 
 def _limit() -> None:
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
 
 
 def _person() -> Any:

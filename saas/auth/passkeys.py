@@ -76,11 +76,11 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
         )
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
         raise Refused("untrusted", "passkey", type(error).__name__) from None
-    with database.writing():
+    with database.write_transaction():
         accounts.lock(person)
         if len(_keys_of(person)) >= MOST:
             raise Refused("enough", "passkey")
-        is_new = database.insert_if_new(
+        is_new = database.insert_or_ignore(
             Passkey,
             id=database.uuid7(),
             user_id=person.id,
@@ -112,7 +112,7 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
     """The person whose passkey signed the challenge; raises `Refused`."""
     passkey = _find(credential)
     count = _verified_count(passkey, challenge, credential)
-    with database.writing():
+    with database.write_transaction():
         person = db.session.get(User, passkey.user_id, populate_existing=True)
         if person is None:
             raise Refused("unknown", "passkey")
@@ -130,7 +130,7 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
 
 def rename(person: User, passkey_id: uuid.UUID, name: str) -> bool:
     """Call a passkey something else; False when this person has no such passkey."""
-    with database.writing():
+    with database.write_transaction():
         mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
         return database.execute(update(Passkey).where(mine).values(name=name)) == 1
 
@@ -140,7 +140,7 @@ def remove(person: User, passkey_id: uuid.UUID) -> bool:
 
     A passkey is never the last way in: only somebody who was signed in another way could add it.
     """
-    with database.writing():
+    with database.write_transaction():
         mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
         removed = database.execute(delete(Passkey).where(mine)) == 1
         if removed:

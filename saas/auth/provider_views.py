@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas import database, errors, limits, presentation, security
+from saas import database, errors, limits, security, template_filters
 from saas.auth import (
     bp,
     identities,
@@ -23,7 +23,7 @@ from saas.auth import (
 from saas.auth.identities import Claim, MailboxNotProven
 from saas.auth.refusals import NAMES, WORDS, Refused
 from saas.auth.started import Started
-from saas.errors import Problem
+from saas.errors import APIError
 
 log = logging.getLogger("saas.auth")
 
@@ -40,7 +40,7 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
     from saas.auth import oauth  # here: Authlib takes a third of a second to import
 
     _must_be_enabled(provider)
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
     person = current_user if current_user.is_authenticated else None
     start = started.begin(provider, purpose, next_path, person)
     remember(start)
@@ -74,7 +74,7 @@ def _prove_mailbox(claim: Claim, next_path: str) -> Response:
     pending_identities.remember(claim)
     flash(
         f"{NAMES[claim.provider]} does not run your mailbox, so prove it once: use the mail that "
-        f"we sent to {presentation.email(email)}, in this browser. After that "
+        f"we sent to {template_filters.email(email)}, in this browser. After that "
         f"{NAMES[claim.provider]} signs you in.",
         "info",
     )
@@ -106,12 +106,12 @@ def _must_be_the_same_person(start: Started) -> None:
 
 
 def _sign_in(claim: Claim) -> None:
-    with database.writing():
+    with database.write_transaction():
         sessions.start(identities.sign_in(claim))
 
 
 def _confirm(claim: Claim) -> None:
-    with database.writing():
+    with database.write_transaction():
         identities.confirm(current_user, claim)
         sessions.start(current_user._get_current_object())
 
@@ -139,7 +139,7 @@ def explain_refusal(error: Refused) -> ResponseReturnValue:
     name = NAMES.get(error.provider, "the provider")
     title, advice = words.title.format(provider=name), words.advice.format(provider=name)
     if errors.wants_json():
-        problem = Problem(words.status, error.reason, f"{title}. {advice}")
+        problem = APIError(words.status, error.reason, f"{title}. {advice}")
         return current_app.handle_http_exception(problem)
     page = render_template(
         "auth/refused.html",

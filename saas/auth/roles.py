@@ -33,7 +33,7 @@ def admin_required(view: View) -> View:
 
 def promote(person: User, *, by: str) -> None:
     """Make somebody an administrator; raises `NotPossible` for who cannot sign in."""
-    with database.writing():
+    with database.write_transaction():
         _reread(person)
         if person.disabled_at or person.is_closing:
             raise NotPossible(f"{person.email} cannot sign in, and so cannot administer.")
@@ -42,14 +42,14 @@ def promote(person: User, *, by: str) -> None:
 
 def demote(person: User, *, by: str) -> None:
     """Make an administrator a user again; raises `NotPossible` for the last one."""
-    with database.writing():
+    with database.write_transaction():
         _keep_the_last(person)
         _change(person, "demote", by, role="user")
 
 
 def step_down(person: User) -> None:
     """Give one's own role up; raises `NotPossible` for the last administrator."""
-    with database.writing():
+    with database.write_transaction():
         if is_last_admin(person):
             raise NotPossible(
                 "You are the last administrator. Promote somebody else first; nothing was changed."
@@ -62,7 +62,7 @@ def disable(person: User, *, by: str) -> None:
 
     Raises `NotPossible` for the last administrator. What is paid for goes on: end that at Stripe.
     """
-    with database.writing():
+    with database.write_transaction():
         _keep_the_last(person)
         _end_sessions(person)
         _change(person, "disable", by, disabled_at=person.disabled_at or now())
@@ -70,12 +70,15 @@ def disable(person: User, *, by: str) -> None:
 
 def enable(person: User, *, by: str) -> None:
     """Let a disabled person sign in again."""
-    with database.writing():
+    with database.write_transaction():
         _change(person, "enable", by, disabled_at=None)
 
 
 def is_last_admin(person: User) -> bool:
-    """Whether nobody else could administer. Inside `writing()` the answer holds until its end."""
+    """Return whether this is the only administrator.
+
+    Inside `write_transaction()` the answer holds until its end.
+    """
     # Locking the rows makes two who leave at once wait for each other on PostgreSQL too; in one
     # order, so that neither holds what the other waits for.
     admins = db.session.scalars(

@@ -58,7 +58,7 @@ def start(person: User) -> None:
     if current_user.is_authenticated:
         end()
     token = secrets.token_urlsafe(32)
-    with database.writing() as database_session:
+    with database.write_transaction() as database_session:
         locked = accounts.lock(person)
         if locked is None or locked.disabled_at:
             return
@@ -78,7 +78,7 @@ def start(person: User) -> None:
 
 def end() -> None:
     """Sign this browser out."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(delete(Session).where(Session.id == current_user.session_id))
     forget()
 
@@ -99,21 +99,21 @@ def of(person: User) -> Sequence[Session]:
 def revoke(person: User, session_id: uuid.UUID) -> bool:
     """Sign another browser of this person out; False when there is no such session of theirs."""
     mine = (Session.user_id == person.id, Session.id != person.session_id)
-    with database.writing():
+    with database.write_transaction():
         return bool(database.execute(delete(Session).where(Session.id == session_id, *mine)))
 
 
 def revoke_others(person: User) -> int:
     """Sign every other browser of this person out; how many there were."""
     mine = (Session.user_id == person.id, Session.id != person.session_id)
-    with database.writing():
+    with database.write_transaction():
         return database.execute(delete(Session).where(*mine))
 
 
-@jobs.sweep(minutes=60)
+@jobs.periodic_task(minutes=60)
 def forget_old_sessions() -> None:
     """Sessions that nobody can use any more."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(delete(Session).where(~_is_alive(now())))
 
 
@@ -136,7 +136,7 @@ def _is_alive(at: datetime) -> ColumnElement[bool]:
 
 
 def _note_seen(session_id: uuid.UUID) -> None:
-    with database.writing():
+    with database.write_transaction():
         database.execute(update(Session).where(Session.id == session_id).values(last_seen_at=now()))
 
 

@@ -19,9 +19,9 @@ _WHAT_WORKS = (
 def count_stranger(email: str) -> None:
     """Count a mail that somebody who has proven nothing asks for; raises 429."""
     with _advised():
-        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
         limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", email)
-        limits.count(limits.SIGN_IN_BY_MAILBOX, "sign-in-mailbox", limits.fold(email))
+        limits.count(limits.SIGN_IN_BY_MAILBOX, "sign-in-mailbox", limits.normalize_mailbox(email))
         limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-address-day", email)
 
 
@@ -32,7 +32,7 @@ def count_browser(browser: str, email: str) -> None:
     easy to make.
     """
     with _advised():
-        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
         limits.count(limits.SIGN_IN_BY_BROWSER, "sign-in-browser", browser)
         limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-browser-day", email)
 
@@ -48,7 +48,7 @@ def count_new_address(owner: str, email: str) -> None:
 
     Separate from sign-in mails, so that it cannot use up those of the email's owner.
     """
-    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.caller())
+    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
     limits.count(limits.SIGN_IN_BY_OWNER, "new-address-owner", owner)
     limits.count(limits.SIGN_IN_BY_ADDRESS, "new-address", email)
     limits.count(limits.NEW_ADDRESS_A_DAY, "new-address-day", email)

@@ -66,7 +66,7 @@ def begin(way: str, purpose: str, next_path: str, person: User | None = None) ->
 
     `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
     """
-    with database.writing() as session:
+    with database.write_transaction() as session:
         row = StartedSignIn(
             way=way,
             purpose=purpose,
@@ -99,10 +99,10 @@ def finish_newest(way: str, ids: Sequence[str]) -> Started | None:
     return found[-1] if found and _use_up(found[-1].id) else None
 
 
-@jobs.sweep(minutes=60)
+@jobs.periodic_task(minutes=60)
 def forget_old_starts() -> None:
     """Nobody came back in time."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(delete(StartedSignIn).where(StartedSignIn.expires_at <= now()))
 
 
@@ -124,7 +124,7 @@ def _read(row: StartedSignIn, key: str) -> Started:
 
 
 def _use_up(start_id: uuid.UUID) -> bool:
-    with database.writing():
+    with database.write_transaction():
         return database.execute(delete(StartedSignIn).where(StartedSignIn.id == start_id)) == 1
 
 

@@ -6,7 +6,7 @@ from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import limits, presentation, security
+from saas import limits, security, template_filters
 from saas.auth import (
     accounts,
     bp,
@@ -107,14 +107,14 @@ def code() -> Answer:
         flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
     if _is_somebody_else(asked):
-        shown = presentation.email(current_user.email)
+        shown = template_filters.email(current_user.email)
         flash(f"You are signed in as {shown}. Sign out first to sign in otherwise.")
         return redirect(url_for("users.dashboard"), code=303)
     form = CodeForm()
     if not form.validate_on_submit():
         return _inbox(form, 422)
 
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     try:
         going_to = links.redeem_code(
             session["browser"], form.code.data or "", pending_identities.sign_in
@@ -149,7 +149,7 @@ def link(token: str) -> Answer:
 
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.caller())
+    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     found, form = links.read(token), SwitchForm()
     if _is_somebody_else(found) and form.switch.data != str(current_user.id):
         return _link_page(found, 409)  # another tab has signed somebody else in meanwhile

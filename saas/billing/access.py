@@ -90,8 +90,10 @@ def use(person: User, feature: str) -> None:
     _check_declared(feature)
     limit = person.plan.quota(feature)
     month = _month(now())
-    with database.writing():
-        database.insert_if_new(FeatureUse, user_id=person.id, feature=feature, month=month, used=0)
+    with database.write_transaction():
+        database.insert_or_ignore(
+            FeatureUse, user_id=person.id, feature=feature, month=month, used=0
+        )
         claim = update(FeatureUse).where(
             FeatureUse.user_id == person.id,
             FeatureUse.feature == feature,

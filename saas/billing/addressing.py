@@ -32,7 +32,7 @@ def follow(person_id: uuid.UUID) -> None:
 
 def note(person: User) -> None:
     """The person's address is another now: tell Stripe, soon and until it has worked."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(
             update(User).where(User.id == person.id).values(stripe_address_due_at=now())
         )
@@ -49,7 +49,7 @@ def tell_stripe(person_id: str) -> None:
         log.warning("Stripe has an old address: %s", said, extra={"person_id": person_id})
 
 
-@jobs.sweep(minutes=10)
+@jobs.periodic_task(minutes=10)
 def tell_stripe_what_is_left() -> None:
     """Addresses that could not be told: Stripe was away, or the job was lost."""
     left = select(User.id).where(User.stripe_address_due_at.isnot(None))
@@ -64,7 +64,7 @@ def _tell(person_id: uuid.UUID) -> None:
     due, email = person.stripe_address_due_at, person.email
     if person.stripe_customer_id:
         gateway.change_address(person.stripe_customer_id, email)
-    with database.writing():
+    with database.write_transaction():
         done = database.execute(
             update(User)
             .where(User.id == person.id, User.stripe_address_due_at == due)

@@ -142,7 +142,7 @@ def ensure_customer(person: User) -> str:
     told = person.email
     key = f"customer:{ownership.installation_key()}:{person.id}:{person.stripe_customer_epoch}"
     created = gateway.create_customer(told, person.name, ownership.metadata_of(person), key)
-    with database.writing() as session:
+    with database.write_transaction() as session:
         database.execute(
             update(User)
             .where(User.id == person.id, User.stripe_customer_id.is_(None))
@@ -161,7 +161,9 @@ def ensure_customer(person: User) -> str:
 def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
     """The account began to close while its customer was made: leave no address at Stripe."""
     gateway.delete_customer(customer_id)
-    with database.writing():  # if the closing is called off, the next customer is a new one
+    with (
+        database.write_transaction()
+    ):  # if the closing is called off, the next customer is a new one
         database.execute(
             update(User)
             .where(User.id == person_id, User.stripe_customer_id.is_(None))

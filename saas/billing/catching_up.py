@@ -88,7 +88,7 @@ def _replay_from_ledger(event_id: str) -> str:
 
 def _reopen(event_id: str) -> None:
     """As if it had not been processed: should we crash now, the sweep finds it."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(
             update(StripeEvent).where(StripeEvent.id == event_id).values(processed_at=None)
         )
@@ -96,14 +96,14 @@ def _reopen(event_id: str) -> None:
 
 def _lacking(events: list[Event]) -> list[Event]:
     ours = [event for event in events if not webhooks.not_for_us(event)]
-    database.end_reading()
+    database.release_connection()
     known = db.session.scalars(
         select(StripeEvent.id)
         .where(StripeEvent.id.in_([event.id for event in ours]))
         .where(StripeEvent.processed_at.is_not(None))
     )
     processed = set(known)
-    database.end_reading()
+    database.release_connection()
     return [event for event in ours if event.id not in processed]
 
 

@@ -18,8 +18,8 @@ from saas.billing import deliveries, gateway, setup
 from saas.billing.findings import SETUP, Finding, Findings
 from saas.billing.gateway import Price
 from saas.database import db, now
-from saas.presentation import exact_amount
 from saas.subscriber import LIVE_STATUSES
+from saas.template_filters import exact_amount
 
 _SOON = timedelta(hours=1)  # within which every sweep has tried several times
 _CLOCK_TOLERANCE = 60  # seconds; a signature is refused beyond 300

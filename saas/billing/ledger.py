@@ -16,8 +16,8 @@ KEPT = timedelta(days=90)
 
 def record(event: Event) -> bool:
     """Note that an event arrived; False when it has been processed before."""
-    with database.writing():
-        database.insert_if_new(
+    with database.write_transaction():
+        database.insert_or_ignore(
             StripeEvent,
             id=event.id,
             type=event.type,
@@ -38,7 +38,7 @@ def finish(event_id: str) -> bool:
 
     Joins the transaction of the effect, which is to be rolled back in that case.
     """
-    with database.writing():
+    with database.write_transaction():
         claimed = database.execute(
             update(StripeEvent)
             .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
@@ -49,7 +49,7 @@ def finish(event_id: str) -> bool:
 
 def fail(event_id: str, error: Exception) -> None:
     """Note that an event could not be applied; Stripe delivers it again."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(
             update(StripeEvent)
             .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
@@ -60,8 +60,8 @@ def fail(event_id: str, error: Exception) -> None:
         )
 
 
-@jobs.sweep(minutes=24 * 60)
+@jobs.periodic_task(minutes=24 * 60)
 def prune() -> None:
     """Events that were processed long ago are not needed: Stripe repeats none after 30 days."""
-    with database.writing():
+    with database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - KEPT))

@@ -52,7 +52,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     named = person_named(gateway.metadata_of_customer(customer_id))
     if named is None:
         return None
-    with database.writing() as session:
+    with database.write_transaction() as session:
         is_new = database.execute(
             update(User)
             .where(User.id == named, User.stripe_customer_id.is_(None))
@@ -86,8 +86,8 @@ def installation_key() -> uuid.UUID:
     if known is None:
         known = db.session.scalar(select(Installation.key))
     if known is None:
-        with database.writing():
-            database.insert_if_new(Installation, id=1, key=uuid.uuid4())
+        with database.write_transaction():
+            database.insert_or_ignore(Installation, id=1, key=uuid.uuid4())
             known = db.session.scalar(select(Installation.key))
     if known is None:
         raise RuntimeError("the installation's id was written and is not there")

@@ -21,7 +21,7 @@ from saas import products, security
 from saas.billing import gateway, webhooks
 from saas.billing.gateway import Endpoint, Portal, Price
 from saas.plans import Plan
-from saas.presentation import exact_amount
+from saas.template_filters import exact_amount
 
 PORTAL_LABEL = "portal"
 STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}

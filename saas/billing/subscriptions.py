@@ -94,9 +94,9 @@ def differences(person: User, *, next_invoice: bool = True) -> dict[str, tuple[A
 
 
 def _read(person_id: uuid.UUID) -> User | None:
-    database.end_reading()
+    database.release_connection()
     person = db.session.get(User, person_id, populate_existing=True)
-    database.end_reading()
+    database.release_connection()
     return person
 
 
@@ -197,7 +197,7 @@ def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
 def note_trial(person_id: uuid.UUID, found: list[Subscription]) -> None:
     """Store the first trial of subscriptions of ours whose webhook has not arrived yet."""
     if first_trial := _first_trial([each for each in found if ownership.is_ours(each)]):
-        with database.writing():
+        with database.write_transaction():
             unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
             database.execute(unknown.values(trial_used_at=first_trial))
 
@@ -214,7 +214,7 @@ def _write(
     answer: Answer | None = None,
 ) -> bool:
     """Swap the columns in if nobody else did meanwhile; history and mails in one transaction."""
-    with database.writing() as session:
+    with database.write_transaction() as session:
         swapped = database.execute(
             update(User)
             .where(User.id == person.id, User.stripe_sync_counter == person.stripe_sync_counter)

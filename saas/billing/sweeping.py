@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from saas import patience
+from saas import deadlines
 from saas.billing import gateway
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def one_by_one(items: Iterable[T], work: Callable[[T], object], about: str) -> N
     unanswered, why = 0, ""
     for item in items:
         try:
-            with patience.deadline(_PATIENCE):
+            with deadlines.deadline(_PATIENCE):
                 work(item)
         except gateway.Unavailable as error:
             log.warning("not done: %s %s: %s", about, item, gateway.describe(error))

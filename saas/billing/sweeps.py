@@ -22,7 +22,7 @@ _A_DAY = timedelta(days=1)
 _AT_ONCE = 200
 
 
-@jobs.sweep(minutes=1)
+@jobs.periodic_task(minutes=1)
 def apply_what_was_left() -> None:
     """Events that were noted and not applied: Stripe or our database was away, or we crashed."""
     left = db.session.execute(
@@ -35,7 +35,7 @@ def apply_what_was_left() -> None:
     sweeping.one_by_one(left, lambda event: handling.handle(*event), about="event")
 
 
-@jobs.sweep(minutes=10)
+@jobs.periodic_task(minutes=10)
 def look_after_ended_periods() -> None:
     """Ask Stripe about people whose period is over and of whom no event has told.
 
@@ -50,7 +50,7 @@ def look_after_ended_periods() -> None:
     _sync(silent, cause="period end")
 
 
-@jobs.sweep(minutes=60)
+@jobs.periodic_task(minutes=60)
 def look_after_trials() -> None:
     """Ask about trials that end soon, so that nobody is charged without having been told."""
     at = now()

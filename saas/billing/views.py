@@ -9,7 +9,7 @@ from flask_login import current_user, login_required
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
-from saas import limits, patience, products
+from saas import deadlines, limits, products
 from saas.billing import bp, buying, gateway, subscriptions, words
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
@@ -48,7 +48,7 @@ def invoices() -> Answer:
     _count_question()
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
-        with patience.deadline(_PATIENCE):
+        with deadlines.deadline(_PATIENCE):
             found = invoicing.page(current_user, before=before, after=after)
     except gateway.StripeError as error:
         if gateway.is_refusal(error):
@@ -68,7 +68,7 @@ def checkout() -> Answer:
         flash("Choose a plan and how it is billed. " + " ".join(problems), "error")
         return redirect(url_for("site.pricing"), code=303)
 
-    with patience.deadline(_PATIENCE):
+    with deadlines.deadline(_PATIENCE):
         page = buying.start(current_user, form.plan.data, form.interval.data, form.nonce.data or "")
     return redirect(page, code=303)
 
@@ -77,7 +77,7 @@ def checkout() -> Answer:
 @login_required
 def portal() -> Answer:
     _count_question()
-    with patience.deadline(_PATIENCE):
+    with deadlines.deadline(_PATIENCE):
         page = buying.manage(current_user)
     return redirect(page, code=303)
 
@@ -89,7 +89,7 @@ def returned() -> Answer:
     had = current_user.plan
     try:
         _count_question()
-        with patience.deadline(_PATIENCE):
+        with deadlines.deadline(_PATIENCE):
             person = subscriptions.sync(current_user.id, cause="return")
     except TooManyRequests as error:
         return _not_yet("limited", 429, retry_after=error.retry_after)

@@ -145,13 +145,13 @@ def _drifts_on(listed: list[Listed], seen: Seen, next_invoice: bool) -> list[Dri
 
 
 def _people_with(customer_ids: list[str]) -> dict[str, User]:
-    database.end_reading()
+    database.release_connection()
     found = db.session.scalars(
         select(User)
         .where(User.stripe_customer_id.in_(customer_ids))
         .execution_options(populate_existing=True)
     ).all()
-    database.end_reading()
+    database.release_connection()
     return {str(person.stripe_customer_id): person for person in found}
 
 
@@ -221,14 +221,14 @@ def _people_after(last: uuid.UUID) -> list[uuid.UUID]:
         .order_by(User.id)
         .limit(_PEOPLE_AT_ONCE)
     ).all()
-    database.end_reading()
+    database.release_connection()
     return list(page)
 
 
 def _read(person_id: uuid.UUID) -> User | None:
-    database.end_reading()
+    database.release_connection()
     person = db.session.get(User, person_id, populate_existing=True)
-    database.end_reading()
+    database.release_connection()
     return person
 
 

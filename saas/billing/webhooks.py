@@ -7,10 +7,10 @@ import logging
 from flask import abort, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import patience, security
+from saas import deadlines, security
 from saas.billing import bp, gateway, handling, ledger
 from saas.billing.gateway import BadEvent, BadSignature, Event
-from saas.errors import Problem
+from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
 
@@ -54,9 +54,9 @@ def webhook() -> tuple[dict[str, str], int]:
     try:
         event = gateway.verify(payload, request.headers.get("Stripe-Signature"))
     except BadSignature as error:
-        raise Problem(400, "bad_signature", f"Not accepted: {error}.") from None
+        raise APIError(400, "bad_signature", f"Not accepted: {error}.") from None
     except BadEvent as error:
-        raise Problem(400, "bad_event", f"Not an event: {error}.") from None
+        raise APIError(400, "bad_event", f"Not an event: {error}.") from None
     return {"outcome": receive(event)}, 200
 
 
@@ -66,14 +66,14 @@ def receive(event: Event) -> str:
         log.info("event ignored: %s", reason, extra=_said(event))
         return "ignored"
     try:
-        with patience.deadline(PATIENCE):
+        with deadlines.deadline(PATIENCE):
             if not ledger.record(event):
                 return "seen"
             outcome = handling.handle(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
         said = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
         log.warning("event not applied: %s", said, extra=_said(event))
-        raise Problem(503, "try_again", "The event could not be applied now.") from None
+        raise APIError(503, "try_again", "The event could not be applied now.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome
 

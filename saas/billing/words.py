@@ -13,8 +13,8 @@ from saas import products
 from saas.billing.models import SubscriptionChange
 from saas.charges import Recurring
 from saas.database import db
-from saas.presentation import day, discount, price
 from saas.subscriber import Subscriber
+from saas.template_filters import day, discount, price
 
 _STATUS = {
     "active": "Active",

@@ -1,5 +1,5 @@
 """Mail: promised as a row in the transaction of what causes it, composed when it is delivered."""
 
-from saas.mail.outbox import Letter, NotYet, forget, letter, promise, sample
+from saas.mail.outbox import Email, RetryLater, delete_for, email, enqueue, preview
 
-__all__ = ["Letter", "NotYet", "forget", "letter", "promise", "sample"]
+__all__ = ["Email", "RetryLater", "delete_for", "email", "enqueue", "preview"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from saas import outside
+from saas import sandbox_process
 from saas.mail import outbox
 
 mail = AppGroup("mail", short_help="Mails: hand over what is due, or look at a sample.")
@@ -15,18 +15,18 @@ mail = AppGroup("mail", short_help="Mails: hand over what is due, or look at a s
 
 @mail.command("flush")
 @click.option("--given-up", is_flag=True, help="Also those that were given up after three days.")
-@outside.needed
+@sandbox_process.requires_sandbox
 def flush(given_up: bool) -> None:
     """Hand over the mails that are due now, as the worker does every minute.
 
     Exit code 1 when one of them was refused; it stays, and is tried again with growing pauses.
     """
     if given_up:
-        outbox.revive()
-    total = outbox.Handed()
-    while (some := outbox.hand_over_due()) != outbox.Handed():
+        outbox.retry_failed()
+    total = outbox.DeliveryResult()
+    while (some := outbox.deliver_due()) != outbox.DeliveryResult():
         total = total + some
-    click.echo(_told(total, outbox.waiting()))
+    click.echo(_told(total, outbox.count_pending()))
     if total.refused:
         raise SystemExit(1)
 
@@ -42,7 +42,7 @@ def preview(kind: str | None, text: bool, out: Path | None) -> None:
     """
     if kind is None and (text or out):
         raise click.UsageError("Say which KIND. `flask mail preview` alone lists them.")
-    samples = outbox.samples()
+    samples = outbox.previews()
     if kind is None:
         for name, made_up in samples.items():
             click.echo(f"{name:<20} {made_up().subject}")
@@ -64,7 +64,7 @@ def _show(content: str, out: Path | None) -> None:
     click.echo(f"Wrote {out}.")
 
 
-def _told(handed: outbox.Handed, waiting: int) -> str:
+def _told(handed: outbox.DeliveryResult, waiting: int) -> str:
     parts = [f"Handed over {handed.sent}."]
     if handed.lapsed:
         parts.append(f"{handed.lapsed} had lost their sense and were not sent.")

@@ -20,7 +20,7 @@ from saas import database, jobs
 from saas.database import db, now
 from saas.mail import transports
 from saas.mail.models import OutboxMessage
-from saas.mail.transports import Letter
+from saas.mail.transports import Email
 
 log = logging.getLogger("saas.mail")
 
@@ -28,33 +28,33 @@ LEASE = timedelta(minutes=2)  # how long a worker has before another may try
 GIVE_UP_AFTER = 17  # attempts, over about three days
 _LONGEST_PAUSE = timedelta(hours=12)
 
-Composer = Callable[..., Letter | None]
-Sample = Callable[[], Letter]
+Composer = Callable[..., Email | None]
+Preview = Callable[[], Email]
 _composers: dict[str, Composer] = {}
-_samples: dict[str, Sample] = {}
+_previews: dict[str, Preview] = {}
 
-__all__ = ["Letter", "NotYet", "deliver", "flush", "forget", "letter", "promise", "sample"]
+__all__ = ["Email", "RetryLater", "delete_for", "deliver", "email", "enqueue", "flush", "preview"]
 
 
-class NotYet(Exception):
+class RetryLater(Exception):
     """For a composer to raise while it cannot be known what is to be said; it is asked again."""
 
 
 @dataclass(frozen=True)
-class Handed:
+class DeliveryResult:
     """What came of handing over what was due."""
 
     sent: int = 0
     lapsed: int = 0  # had lost their sense, and were not sent
     refused: int = 0  # are tried again later
 
-    def __add__(self, other: Handed) -> Handed:
-        return Handed(
+    def __add__(self, other: DeliveryResult) -> DeliveryResult:
+        return DeliveryResult(
             self.sent + other.sent, self.lapsed + other.lapsed, self.refused + other.refused
         )
 
 
-def letter(kind: str) -> Callable[[Composer], Composer]:
+def email(kind: str) -> Callable[[Composer], Composer]:
     """Register the function that composes mails of `kind`.
 
     It is called with the id of their subject, and by keyword with what `promise` noted `about` it
@@ -67,7 +67,7 @@ def letter(kind: str) -> Callable[[Composer], Composer]:
         first = _composers.setdefault(kind, composer)
         if (first.__module__, first.__qualname__) != (composer.__module__, composer.__qualname__):
             raise ValueError(
-                f"Two letters are called {kind!r}: one in {first.__module__}, one in "
+                f"Two emails are called {kind!r}: one in {first.__module__}, one in "
                 f"{composer.__module__}. Rename one of them."
             )
         return composer
@@ -75,19 +75,19 @@ def letter(kind: str) -> Callable[[Composer], Composer]:
     return register
 
 
-def sample(kind: str) -> Callable[[Sample], Sample]:
+def preview(kind: str) -> Callable[[Preview], Preview]:
     """Register a function that makes a mail of `kind` up, for `flask mail preview`."""
 
-    def register(made_up: Sample) -> Sample:
-        _samples[kind] = made_up
+    def register(made_up: Preview) -> Preview:
+        _previews[kind] = made_up
         return made_up
 
     return register
 
 
-def samples() -> Mapping[str, Sample]:
+def previews() -> Mapping[str, Preview]:
     """A made-up mail of each kind, by name."""
-    return dict(sorted(_samples.items()))
+    return dict(sorted(_previews.items()))
 
 
 def kinds() -> list[str]:
@@ -95,7 +95,7 @@ def kinds() -> list[str]:
     return sorted(_composers)
 
 
-def promise(
+def enqueue(
     kind: str,
     subject_id: uuid.UUID,
     *,
@@ -107,12 +107,12 @@ def promise(
 
     `about` holds ids and dates (of JSON), never names, addresses or secrets. `to` is for a mail to
     somebody whose address is deleted in this transaction: the row forgets it once it is handed
-    over. Call inside `writing()`.
+    over. Call inside `write_transaction()`.
     """
     if kind not in _composers:
-        raise ValueError(f"no letter is registered for {kind!r}")
+        raise ValueError(f"no email is registered for {kind!r}")
     message_id = database.uuid7()
-    is_new = database.insert_if_new(
+    is_new = database.insert_or_ignore(
         OutboxMessage,
         id=message_id,
         key=key or f"{kind}:{subject_id}",
@@ -135,35 +135,35 @@ def deliver(message_id: str) -> None:
     _deliver(uuid.UUID(message_id))
 
 
-@jobs.sweep(minutes=1)
+@jobs.periodic_task(minutes=1)
 def flush() -> None:
     """Hand over everything that is due: what a lost job or a dead worker left behind."""
-    hand_over_due()
+    deliver_due()
 
 
-def hand_over_due() -> Handed:
+def deliver_due() -> DeliveryResult:
     """Hand over everything that is due, the oldest first; what came of it."""
     due = (
         select(OutboxMessage.id).where(OutboxMessage.due_at <= now()).order_by(OutboxMessage.due_at)
     )
     found = [_deliver(each) for each in db.session.scalars(due.limit(500)).all()]
-    return Handed(*(found.count(what) for what in ("sent", "lapsed", "refused")))
+    return DeliveryResult(*(found.count(what) for what in ("sent", "lapsed", "refused")))
 
 
-def revive() -> int:
+def retry_failed() -> int:
     """Try again what was given up, as if it were new; how many there are.
 
     For an operator whose mail server was away for longer than the tries last.
     """
     given_up = (OutboxMessage.due_at.is_(None), OutboxMessage.last_error.isnot(None))
-    with database.writing():
+    with database.write_transaction():
         return database.execute(
             update(OutboxMessage).where(*given_up).values(due_at=now(), attempts=0)
         )
 
 
-def forget(subjects: Select[uuid.UUID]) -> None:
-    """Forget the mails about subjects that are being forgotten too. Call inside `writing()`."""
+def delete_for(subjects: Select[uuid.UUID]) -> None:
+    """Delete the emails about these subjects. Call inside `write_transaction()`."""
     database.execute(delete(OutboxMessage).where(OutboxMessage.subject_id.in_(subjects)))
 
 
@@ -175,7 +175,7 @@ def was_sent(key: str) -> bool:
     return db.session.scalar(sent) is not None
 
 
-def is_waiting(key: str) -> bool:
+def is_pending(key: str) -> bool:
     """Whether the mail that was promised under this key is due, or in somebody's hands."""
     undone = select(OutboxMessage.id).where(
         OutboxMessage.key == key, OutboxMessage.due_at.isnot(None)
@@ -183,7 +183,7 @@ def is_waiting(key: str) -> bool:
     return db.session.scalar(undone) is not None
 
 
-def waiting() -> int:
+def count_pending() -> int:
     """How many mails wait for their turn, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
     return db.session.scalar(undone) or 0
@@ -195,11 +195,11 @@ def _deliver(message_id: uuid.UUID) -> str:
         return "somebody else's"
     try:
         composed = _composers[message.kind](message.subject_id, **_known(message))
-        database.end_reading()
+        database.release_connection()
         if composed is not None:
             transports.send(composed, message.id)
     except Exception as error:
-        _put_off(message, error)
+        _retry_later(message, error)
         return "refused"
     _finish(message, was_sent=composed is not None)
     return "sent" if composed is not None else "lapsed"
@@ -212,7 +212,7 @@ def _known(message: OutboxMessage) -> dict[str, Any]:
 
 def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
     """Take a message for the length of a lease; None when somebody else has it or it is done."""
-    with database.writing() as session:
+    with database.write_transaction() as session:
         claimed = database.execute(
             update(OutboxMessage)
             .where(OutboxMessage.id == message_id, OutboxMessage.due_at <= now())
@@ -226,17 +226,17 @@ def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
 def _finish(message: OutboxMessage, *, was_sent: bool) -> None:
     """Nothing is left to do, and no address is left behind."""
     at = now() if was_sent else None
-    _note(message, due_at=None, handed_over_at=at, last_error=None, to_address=None)
+    _update(message, due_at=None, handed_over_at=at, last_error=None, to_address=None)
 
 
-def _put_off(message: OutboxMessage, error: Exception) -> None:
+def _retry_later(message: OutboxMessage, error: Exception) -> None:
     """Try again later, with a pause that doubles; after the last attempt leave it, and say so."""
-    if _was_taken_over(message):
+    if _lost_lease(message):
         return
-    is_hopeless = isinstance(error, transports.NotSendable)
+    is_hopeless = isinstance(error, transports.PermanentFailure)
     failed_for_good = is_hopeless or message.attempts >= GIVE_UP_AFTER
     pause = min(timedelta(seconds=15) * 2**message.attempts, _LONGEST_PAUSE)
-    _note(
+    _update(
         message,
         due_at=None if failed_for_good else now() + pause,
         last_error=transports.describe(error),
@@ -255,17 +255,17 @@ def _put_off(message: OutboxMessage, error: Exception) -> None:
 def _severity(error: Exception, failed_for_good: bool) -> int:
     if failed_for_good:
         return logging.ERROR
-    return logging.INFO if isinstance(error, NotYet) else logging.WARNING
+    return logging.INFO if isinstance(error, RetryLater) else logging.WARNING
 
 
-def _was_taken_over(message: OutboxMessage) -> bool:
+def _lost_lease(message: OutboxMessage) -> bool:
     """Whether our lease was over and somebody else has tried since: what they noted counts."""
     tries = select(OutboxMessage.attempts).where(OutboxMessage.id == message.id)
     return db.session.scalar(tries) != message.attempts
 
 
-def _note(message: OutboxMessage, **values: object) -> None:
-    with database.writing():
+def _update(message: OutboxMessage, **values: object) -> None:
+    with database.write_transaction():
         database.execute(
             update(OutboxMessage).where(OutboxMessage.id == message.id).values(**values)
         )

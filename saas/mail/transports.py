@@ -23,7 +23,7 @@ _AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office 
 
 
 @dataclass(frozen=True)
-class Letter:
+class Email:
     """A mail to one person. `to` is the address as it was validated and stored."""
 
     to: str
@@ -32,15 +32,15 @@ class Letter:
     text: str
 
 
-class NotHandedOver(Exception):
+class DeliveryFailed(Exception):
     """The mail server did not accept the message."""
 
 
-class NotSendable(NotHandedOver):
+class PermanentFailure(DeliveryFailed):
     """The message can never be sent as it is: trying again does not help."""
 
 
-def compose(to: str, subject: str, template: str, **context: object) -> Letter:
+def compose(to: str, subject: str, template: str, **context: object) -> Email:
     """A letter from `mail/<template>.html` and `.txt`, with its styles inlined for mail readers."""
     import css_inline
 
@@ -48,16 +48,16 @@ def compose(to: str, subject: str, template: str, **context: object) -> Letter:
     context = {"app_name": brand.name, "brand": brand, **context}
     html = render_template(f"mail/{template}.html", subject=subject, **context)
     text = render_template(f"mail/{template}.txt", subject=subject, **context)
-    return Letter(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)
+    return Email(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)
 
 
-def send(letter: Letter, message_id: uuid.UUID) -> None:
+def send(letter: Email, message_id: uuid.UUID) -> None:
     """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
     if parseaddr(letter.to)[1] != letter.to or "=?" in letter.to:
         # Forms refuse such addresses. What parses this one again might reach somebody else:
         # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two; the email
         # package decodes "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
-        raise NotSendable("its recipient is not one plain address")
+        raise PermanentFailure("its recipient is not one plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
         _send_by_smtp(letter, message_id, smtp_url)
     else:
@@ -69,7 +69,7 @@ def _message_id(message_id: uuid.UUID) -> str:
     return f"<{message_id}@{domain}>"
 
 
-def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
+def _send_by_resend(letter: Email, message_id: uuid.UUID) -> None:
     """Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
     key = current_app.config["RESEND_API_KEY"]
     base = "https://api.resend.com" if key else f"{current_app.config['SANDBOX_URL']}/resend"
@@ -95,14 +95,14 @@ def _send_by_resend(letter: Letter, message_id: uuid.UUID) -> None:
         return  # accepted before, though we never heard of it; the words have changed since
     if not 200 <= answer.status_code < 300:  # noqa: PLR2004 - a success
         reason = _body_of(answer).get("message") or answer.reason
-        raise NotHandedOver(f"the mail service answered {answer.status_code}: {reason}")
+        raise DeliveryFailed(f"the mail service answered {answer.status_code}: {reason}")
     if not isinstance(_body_of(answer).get("id"), str):
-        raise NotHandedOver(f"the mail service answered {answer.status_code} without an id")
+        raise DeliveryFailed(f"the mail service answered {answer.status_code} without an id")
 
 
 def describe(error: Exception) -> str:
     """Return why a mail was not handed over, in the server's own words, without any address."""
-    if isinstance(error, NotHandedOver):
+    if isinstance(error, DeliveryFailed):
         reason = str(error)
     elif isinstance(error, smtplib.SMTPRecipientsRefused):
         reason = "; ".join(_reply(*reply) for reply in error.recipients.values())
@@ -134,7 +134,7 @@ def _timeout() -> float:
     return float(current_app.config.get("MAIL_TIMEOUT") or _TIMEOUT)  # shorter in tests
 
 
-def _send_by_smtp(letter: Letter, message_id: uuid.UUID, url: str) -> None:
+def _send_by_smtp(letter: Email, message_id: uuid.UUID, url: str) -> None:
     parts = urlsplit(url)
     with closing(_connect(parts.scheme, parts.hostname or "localhost", parts.port)) as server:
         if parts.username:
@@ -171,14 +171,14 @@ def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
         raise smtplib.SMTPAuthenticationError(code, reply)
 
 
-def _as_mime(letter: Letter, message_id: uuid.UUID) -> EmailMessage:
+def _as_mime(letter: Email, message_id: uuid.UUID) -> EmailMessage:
     mime = EmailMessage(policy=policy.SMTP)  # CRLF, and no line that a server would refuse
     try:
         mime["From"] = current_app.config["EMAIL_FROM"]
         mime["To"] = letter.to
         mime["Subject"] = letter.subject
     except ValueError as error:  # a line break, which would begin another header
-        raise NotSendable(f"a header cannot be written ({error})") from None
+        raise PermanentFailure(f"a header cannot be written ({error})") from None
     for name, value in _AUTOMATIC.items():
         mime[name] = value
     mime["Date"] = formatdate(usegmt=True)

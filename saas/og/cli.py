@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from saas.errors import Problem
+from saas.errors import APIError
 from saas.og import bp, schemas
 from saas.og.card import MODES
 
@@ -30,7 +30,7 @@ def render(label: str, out: Path, **said: str) -> None:
 
     try:
         card = schemas.read({**said, "type": label})
-    except Problem as problem:
+    except APIError as problem:
         fields = (problem.fields or {}).items()
         lines = [f"--{name} {' '.join(told)}" for name, told in fields]
         raise click.ClickException("; ".join(lines)) from None

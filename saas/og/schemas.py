@@ -7,7 +7,7 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
-from saas.errors import Problem
+from saas.errors import APIError
 from saas.og import text
 from saas.og.card import MODES, Card
 from saas.og.templates import TEMPLATES
@@ -69,4 +69,4 @@ def read(query: Mapping[str, str]) -> Card:
         return Card(**_SCHEMA.load(dict(query)))
     except ValidationError as error:
         said = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
-        raise Problem(400, "bad_card", "The card cannot be drawn: see fields.", said) from None
+        raise APIError(400, "bad_card", "The card cannot be drawn: see fields.", said) from None

@@ -6,7 +6,7 @@ from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import migrations
+from saas import schema_state
 from saas.database import db
 from saas.site import bp
 
@@ -21,7 +21,7 @@ def readyz() -> tuple[dict[str, str], int]:
     """200 when the database answers and is migrated; 503 with the part that is not."""
     try:
         db.session.execute(text("SELECT 1"))
-        state = migrations.state()
+        state = schema_state.state()
     except SQLAlchemyError as error:
         current_app.logger.warning("not ready: %s", type(error).__name__)
         return {"status": "unavailable", "database": "does not answer"}, 503

@@ -10,8 +10,8 @@ from flask_login import current_user
 
 from saas import openapi, plans, products, security
 from saas.billing.forms import CheckoutForm
-from saas.presentation import send_static, static
 from saas.site import bp, pages
+from saas.template_filters import send_static, static
 
 
 @bp.get("/")

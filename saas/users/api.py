@@ -10,7 +10,7 @@ from saas import openapi, security
 from saas.auth import sessions
 from saas.auth.bearer import api_user, token_or_session_required
 from saas.auth.fresh import fresh_sign_in_required
-from saas.errors import Problem
+from saas.errors import APIError
 from saas.users import bp, closing
 from saas.users.schemas import UserAnswerSchema, UserSchema
 
@@ -29,6 +29,6 @@ def delete() -> dict[str, Any]:
     try:
         closing.close_account(current_user)
     except closing.CannotClose as error:
-        raise Problem(409, error.code, str(error)) from None
+        raise APIError(409, error.code, str(error)) from None
     sessions.forget()
     return {"deleted": True}

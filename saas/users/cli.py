@@ -9,7 +9,7 @@ from typing import ParamSpec
 
 import click
 
-from saas import outside
+from saas import sandbox_process
 from saas.auth import accounts, audit, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
@@ -132,7 +132,7 @@ def export(email: str) -> None:
 @bp.cli.command("delete")
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@outside.needed
+@sandbox_process.requires_sandbox
 @explained
 def delete(email: str, yes: bool) -> None:
     """Close the account of EMAIL: cancel at Stripe first, then delete every row of theirs.

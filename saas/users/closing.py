@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 from sqlalchemy import delete, func, or_, select, update
 
-from saas import database, jobs, mail, patience, used_trials
+from saas import database, deadlines, jobs, mail, used_trials
 from saas.auth import audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
 from saas.billing import gateway, ownership, subscriptions, sweeping
@@ -43,7 +43,7 @@ def close_account(person: User, *, by: str | None = None) -> None:
     """
     is_new, mark = _mark(person, by)
     try:
-        with patience.deadline(_PATIENCE):
+        with deadlines.deadline(_PATIENCE):
             _end_subscriptions(person.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
@@ -56,7 +56,7 @@ def close_account(person: User, *, by: str | None = None) -> None:
             "yet; it will be finished in a few minutes without you.",
         ) from None
     try:
-        with patience.deadline(_PATIENCE):
+        with deadlines.deadline(_PATIENCE):
             _forget_customer_and_delete(person.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
@@ -86,7 +86,7 @@ def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
     )
 
 
-@jobs.sweep(minutes=5)
+@jobs.periodic_task(minutes=5)
 def finish_closing() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
     left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
@@ -104,7 +104,7 @@ def _mark(person: User, by: str | None) -> tuple[bool, datetime]:
     Whoever finds the account marked moves the mark by the least step, so that it is not taken back
     by whoever made it: both answer for the closing now. The last administrator stays.
     """
-    with database.writing() as session:
+    with database.write_transaction() as session:
         if roles.is_last_admin(person):
             raise CannotClose(
                 "last_admin",
@@ -122,7 +122,7 @@ def _mark(person: User, by: str | None) -> tuple[bool, datetime]:
 
 def _take_back(person_id: uuid.UUID, mark: datetime) -> bool:
     """Call the closing off, unless somebody else has joined it."""
-    with database.writing():
+    with database.write_transaction():
         ours = update(User).where(User.id == person_id, User.closing_at == mark)
         return bool(database.execute(ours.values(closing_at=None)))
 
@@ -196,13 +196,13 @@ def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None
 
 def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
     """Our rows go, a tombstone of opaque ids stays; False when a customer was stored meanwhile."""
-    with database.writing() as session:
+    with database.write_transaction() as session:
         person = session.get(User, person_id, populate_existing=True)
         if person is None:
             return True
         if person.stripe_customer_id not in (customer_id, None):
             return False
-        database.insert_if_new(
+        database.insert_or_ignore(
             ClosedAccount,
             id=database.uuid7(),
             person_id=person.id,
@@ -210,7 +210,7 @@ def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
             stripe_customer_id=customer_id or person.stripe_customer_id,
             closed_at=now(),
         )
-        mail.promise(
+        mail.enqueue(
             "account_closed",
             person.id,
             about={"was_customer": bool(customer_id or person.stripe_customer_id)},
@@ -244,5 +244,5 @@ def _forget_address(email: str) -> None:
     database.execute(delete(SignInLink).where(SignInLink.email == email))
     is_its = or_(EmailChange.new_email == email, EmailChange.old_email == email)
     is_open = or_(EmailChange.confirmed_at.is_(None), EmailChange.ended_at.isnot(None))
-    mail.forget(select(EmailChange.id).where(is_its, is_open))
+    mail.delete_for(select(EmailChange.id).where(is_its, is_open))
     database.execute(delete(EmailChange).where(is_its, is_open))

@@ -11,8 +11,8 @@ from wtforms.widgets import CheckboxInput
 from saas import products
 from saas.auth import accounts, api_tokens, passkeys
 from saas.auth.forms import AddressForm
-from saas.presentation import email
 from saas.security import Form
+from saas.template_filters import email
 
 
 class NameForm(Form):

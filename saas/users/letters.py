@@ -10,10 +10,8 @@ from saas import mail
 from saas.mail.transports import compose
 
 
-@mail.letter("account_closed")
-def account_closed(
-    _: uuid.UUID, *, was_customer: bool, to: str | None = None
-) -> mail.Letter | None:
+@mail.email("account_closed")
+def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -> mail.Email | None:
     """The last mail: the account is gone, and so is the address once this is handed over.
 
     Nothing when it was given up, for then the address is forgotten too.
@@ -21,13 +19,13 @@ def account_closed(
     return _account_closed(to, was_customer) if to else None
 
 
-@mail.sample("account_closed")
-def account_closed_sample() -> mail.Letter:
+@mail.preview("account_closed")
+def account_closed_sample() -> mail.Email:
     """To somebody who paid."""
     return _account_closed("ada@example.com", was_customer=True)
 
 
-def _account_closed(to: str, was_customer: bool) -> mail.Letter:
+def _account_closed(to: str, was_customer: bool) -> mail.Email:
     return compose(
         to,
         f"Your account at {current_app.config['APP_NAME']} is closed",

@@ -9,7 +9,7 @@ from flask import abort, flash, redirect, render_template, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
-from saas import database, limits, presentation, products
+from saas import database, limits, products, template_filters
 from saas.auth import accounts, addresses, roles, sessions, sign_in_limits
 from saas.auth.fresh import fresh_sign_in_required
 from saas.auth.roles import admin_required
@@ -73,7 +73,7 @@ def update_email() -> Answer:
     email = form.email.data or ""
     sign_in_limits.count_new_address(str(current_user.id), email)
     addresses.ask(current_user, email)
-    shown = presentation.email(email)
+    shown = template_filters.email(email)
     flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")
     return redirect(url_for("users.settings"), code=303)
 
@@ -87,7 +87,7 @@ def update_role() -> Answer:
         return _settings(role_form=form), 422
 
     try:
-        with database.writing():
+        with database.write_transaction():
             roles.step_down(current_user)
             sessions.start(current_user._get_current_object())  # the old ones have ended
     except accounts.NotPossible as error:

@@ -49,7 +49,7 @@ def new_passkey() -> Answer:
 @login_required
 @fresh_sign_in_required
 def new_passkey_options() -> dict[str, Any]:
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.caller())
+    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
     person = current_user._get_current_object()
     start = started.begin("passkey", "register", url_for("users.settings"), person)
     provider_views.remember(start)

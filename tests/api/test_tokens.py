@@ -220,7 +220,7 @@ def test_the_database_does_not_have_the_secret(shop: Shop) -> None:
 
         values = [getattr(stored, column.key) for column in ApiToken.__table__.columns]
         assert token.rpartition("_")[2].encode() not in repr(values).encode()
-        database.end_reading()
+        database.release_connection()
 
 
 def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(

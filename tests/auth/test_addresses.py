@@ -220,7 +220,7 @@ def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_wee
 
 
 def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
-    with shop.app.app_context(), database.writing() as session:
+    with shop.app.app_context(), database.write_transaction() as session:
         person = accounts.get(email)
         key = Passkey(
             user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0,
@@ -263,7 +263,7 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
     owner.sign_in(OLD)
     owner.visit("/dashboard/settings")
     owner.submit("/dashboard/settings/name", name="Ann")
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         younger = accounts.get(OLD)
         google = {"provider": "google", "issuer": "https://accounts.google.com", "subject": "1"}
         database.db.session.add(Identity(user_id=younger.id, email=OLD, **google))

@@ -158,7 +158,7 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) ->
 
 
 def test_a_removed_passkey_opens_nothing(ann: Key, shop: Shop) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(Passkey.__table__.delete())  # type: ignore[attr-defined]
     ann.sign_out()
 
@@ -190,7 +190,7 @@ def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed
 
 @pytest.mark.parametrize("column", ["disabled_at", "closing_at"])
 def test_a_closed_account_is_not_opened_by_a_passkey(column: str, ann: Key, shop: Shop) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values({column: now()}))
     ann.sign_out()
 
@@ -263,7 +263,7 @@ def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: 
 
 @both_databases
 def test_a_copied_key_is_found_out_by_its_count(ann: Key, shop: Shop) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(Passkey).values(sign_count=1000))
     ann.sign_out()
 
@@ -301,7 +301,7 @@ def test_rubbish_is_refused_in_json(body: str, key: Key, shop: Shop) -> None:
 def test_adding_a_passkey_asks_for_a_fresh_sign_in_which_a_passkey_gives(
     ann: Key, shop: Shop
 ) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
 
     ann.page.goto(f"{shop.url}/dashboard/settings")

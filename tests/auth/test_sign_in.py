@@ -168,7 +168,7 @@ def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
         person = accounts.sign_up("ann@example.com")
         from saas import database
 
-        with database.writing():
+        with database.write_transaction():
             database.execute(User.__table__.update().values(disabled_at=now()))  # type: ignore[attr-defined]
         assert person
 

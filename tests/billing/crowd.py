@@ -36,7 +36,7 @@ def copy_into_columns(app: Flask) -> int:
     with app.app_context():
         people = _rows()
         while rows := list(islice(people, ROWS_AT_ONCE)):
-            with database.writing() as session:
+            with database.write_transaction() as session:
                 session.execute(insert(User), rows)
             made += len(rows)
         db.session.remove()

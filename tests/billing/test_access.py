@@ -48,7 +48,7 @@ def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
     visitor.visit("/dashboard/reports")
     with shop.app.app_context():
         access.use(ann, "reports")
-        with database.writing():
+        with database.write_transaction():
             database.execute(update(FeatureUse).values(used=100))
 
     page = visitor.submit("/dashboard/reports", title="One too many")
@@ -71,7 +71,7 @@ def test_a_quota_holds_however_many_ask_at_once(shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         access.use(ann, "reports")
-        with database.writing():
+        with database.write_transaction():
             database.execute(update(FeatureUse).values(used=95))
 
     def use(_: int) -> bool:

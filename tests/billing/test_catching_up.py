@@ -67,7 +67,7 @@ def test_what_arrived_is_not_applied_again(deaf_shop: Shop) -> None:
     run(deaf_shop, "catch-up")
     before = ledger(deaf_shop)
     lost = sorted(before)[0]
-    with deaf_shop.app.app_context(), database.writing():
+    with deaf_shop.app.app_context(), database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.id == lost))
 
     found = [json.loads(line) for line in run(deaf_shop, "catch-up", "--json").stdout.splitlines()]

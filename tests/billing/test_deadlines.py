@@ -240,7 +240,7 @@ def test_while_stripe_is_asked_everybody_else_goes_on_writing(
 
 
 def rename(shop: LiveShop, person: User) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).where(User.id == person.id).values(name="Somebody Else"))
 
 

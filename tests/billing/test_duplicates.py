@@ -144,6 +144,6 @@ def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
         ).id
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
         at_stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": card}})
-        with database.writing():
+        with database.write_transaction():
             db.session.get_one(User, ann.id).stripe_customer_id = customer
         return accounts.get(ann.email), clock

@@ -227,7 +227,7 @@ def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
     assert {"payment_failed", "recovered"} < set(promised(quiet_shop).values())
 
     with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(hours=1)):
-        handed = outbox.hand_over_due()
+        handed = outbox.deliver_due()
 
     assert (handed.sent, handed.lapsed, handed.refused) == (0, 2, 0)
     assert subjects(quiet_shop) == ["You are on Solo"]
@@ -359,7 +359,7 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
     sync(slow_shop, ann)
 
     with slow_shop.app.app_context():
-        outbox.hand_over_due()
+        outbox.deliver_due()
 
     assert sorted(subjects(slow_shop)) == [
         "A second subscription was ended and refunded",
@@ -386,10 +386,10 @@ def test_a_recovery_is_told_to_who_may_have_been_told_of_the_failure_a_moment_ag
     sync(slow_shop, ann)
 
     with slow_shop.app.app_context():
-        outbox.hand_over_due()
+        outbox.deliver_due()
         outbox._finish(taken, was_sent=True)
         with time_machine.travel(now() + timedelta(minutes=2)):
-            outbox.hand_over_due()
+            outbox.deliver_due()
 
     assert subjects(slow_shop)[-1] == "Your payment for Solo has arrived"
 
@@ -424,8 +424,8 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
 ) -> None:
     app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with app.app_context():
-        with database.writing():
-            mail.promise(
+        with database.write_transaction():
+            mail.enqueue(
                 "account_closed",
                 database.uuid7(),
                 about={"was_customer": False},

@@ -190,7 +190,7 @@ def test_an_adoption_that_was_left_is_made_by_the_sweep(silent_shop: Shop) -> No
     ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
     forget_customer(silent_shop)
     with silent_shop.app.app_context():
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(
                 StripeEvent(
                     id="evt_left", type="customer.subscription.updated", livemode=False,
@@ -207,7 +207,7 @@ def test_an_adoption_that_was_left_is_made_by_the_sweep(silent_shop: Shop) -> No
 
 def forget_customer(shop: Shop) -> None:
     """What a restored backup does: the person is there, the note of the customer is not."""
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_customer_id=None))
 
 

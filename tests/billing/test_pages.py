@@ -42,7 +42,10 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
-    with quiet_shop.app.app_context(), database.writing():  # Stripe's clock is a month ahead
+    with (
+        quiet_shop.app.app_context(),
+        database.write_transaction(),
+    ):  # Stripe's clock is a month ahead
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=1)))
     visitor = visitor_of_quiet_shop
     visitor.sign_in(address(quiet_shop))
@@ -53,7 +56,7 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     assert f"Solo stays until {ends:%-d %B %Y}" in " ".join(said.split())
     assert "/stripe/portal/" in visitor.submit("/billing/portal").url
 
-    with quiet_shop.app.app_context(), database.writing():
+    with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=8)))
     said = visitor.visit("/dashboard/billing").text
     assert "Solo is on hold since" in said
@@ -300,7 +303,7 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
     ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
-    with make_app(**settings).app_context(), database.writing():
+    with make_app(**settings).app_context(), database.write_transaction():
         database.execute(update(User).values(email="new@example.com"))
         addressing.note(ann)
     assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == address(quiet_shop)

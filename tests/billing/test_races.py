@@ -303,7 +303,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
             live.ask, "POST", "/billing/checkout", 0, headers=dict(headers), data=data
         )
         assert arrived.wait(10)
-        with live.app.app_context(), database.writing():
+        with live.app.app_context(), database.write_transaction():
             database.execute(update(User).where(User.id == ann.id).values(closing_at=now()))
     answer = asked.result()
 
@@ -417,7 +417,7 @@ def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_a
 
 
 def move_to(address: str, app: Flask, person: User) -> None:
-    with app.app_context(), database.writing():
+    with app.app_context(), database.write_transaction():
         database.execute(update(User).where(User.id == person.id).values(email=address))
         addressing.note(person)
 

@@ -182,7 +182,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
     shop: GatedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
     person, _ = stripe_side.subscriber(shop, address(shop))
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         long_ago = now().replace(year=now().year - 1)
         db.session.get_one(User, person.id).stripe_address_due_at = long_ago
 

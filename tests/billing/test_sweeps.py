@@ -51,7 +51,7 @@ def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None
     stripe_side.remove_endpoints(shop)
     ann, _ = stripe_side.subscriber(shop, "ann@example.com", synced=False)
     with shop.app.app_context():
-        with database.writing() as session:
+        with database.write_transaction() as session:
             for number in range(sweeps._AT_ONCE):
                 session.add(left_behind(f"evt_bad_{number}", "cus_nobody", days=2, attempts=9))
             session.add(left_behind("evt_new", str(ann.stripe_customer_id), days=1))
@@ -76,7 +76,7 @@ def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     stripe_side.client(shop).v1.subscriptions.cancel(subscription)
     with shop.app.app_context():
-        with database.writing():
+        with database.write_transaction():
             database.execute(
                 update(User)
                 .where(User.id == ann.id)
@@ -94,7 +94,7 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
     stripe_side.remove_endpoints(shop)
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
-        with database.writing():
+        with database.write_transaction():
             database.execute(
                 update(User).values(
                     stripe_current_period_end=now() - timedelta(minutes=1),
@@ -112,14 +112,14 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
 def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
     ran: list[int] = []
     with app.app_context():
-        jobs._sweeps.append((lambda: ran.append(1), timedelta(minutes=1)))
+        jobs._periodic_tasks.append((lambda: ran.append(1), timedelta(minutes=1)))
         try:
             for _ in range(3):
-                jobs.sweep_all()
+                jobs.run_periodic_tasks()
             with time_machine.travel(now() + timedelta(seconds=61)):
-                jobs.sweep_all()
+                jobs.run_periodic_tasks()
         finally:
-            jobs._sweeps.pop()
+            jobs._periodic_tasks.pop()
 
     assert ran == [1, 1]
 
@@ -146,7 +146,7 @@ def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
 
     with shop.app.app_context():
         people = [accounts.sign_up(f"p{number}@example.com") for number in range(10)]
-        with database.writing() as session:
+        with database.write_transaction() as session:
             for number, person in enumerate(people):
                 session.add(left_behind(f"evt_{number}", f"cus_{number}", days=1))
                 mine = update(User).where(User.id == person.id)

@@ -467,7 +467,7 @@ def test_an_unknown_price_gives_the_free_plan() -> None:
 def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
 
-    with quiet_shop.app.app_context(), database.writing():
+    with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(name="Ann"))
         with pytest.raises(RuntimeError, match="nobody may be asked"):
             gateway.subscriptions_of(str(ann.stripe_customer_id))

@@ -56,7 +56,7 @@ def columns(shop: Shop, email: str) -> dict[str, Any]:
 
 
 def change(shop: Shop, email: str, **values: Any) -> None:
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).where(User.email == email).values(**values))
 
 

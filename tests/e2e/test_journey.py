@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from product import product
-from saas.presentation import money
+from saas.template_filters import money
 from tests.e2e.conftest import Running
 
 PLAN = product.catalogue.for_sale[0]

@@ -14,7 +14,7 @@ from dotenv import dotenv_values
 from playwright.sync_api import Page, expect
 
 from product import product
-from saas.presentation import money
+from saas.template_filters import money
 from tests.e2e.conftest import Running
 from tests.e2e.test_journey import PLAN, accessible, choose, pay, sign_in
 

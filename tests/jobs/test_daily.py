@@ -24,7 +24,7 @@ NIGHT = datetime(2026, 11, 29, 3, 30, tzinfo=UTC)
 
 def write_old_report() -> None:
     person = accounts.sign_up("ann@example.com")
-    with database.writing() as session:
+    with database.write_transaction() as session:
         session.add(
             Report(user_id=person.id, title="Old", written_at=EVENING - timedelta(days=366))
         )
@@ -32,7 +32,7 @@ def write_old_report() -> None:
 
 def reports() -> int:
     count = db.session.scalar(select(func.count()).select_from(Report)) or 0
-    database.end_reading()
+    database.release_connection()
     return count
 
 
@@ -41,16 +41,16 @@ def test_it_runs_at_its_time_and_once(app: Flask) -> None:
     with app.app_context():
         with time_machine.travel(EVENING, tick=False):
             write_old_report()
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
             assert reports() == 1  # a new task waits for its first time
         with time_machine.travel(NIGHT, tick=False):
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
             assert reports() == 0
             write_old_report()
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
             assert reports() == 1
         with time_machine.travel(NIGHT + timedelta(days=1), tick=False):
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
             assert reports() == 0
 
 
@@ -58,9 +58,9 @@ def test_it_runs_later_where_no_worker_was_there(app: Flask) -> None:
     with app.app_context():
         with time_machine.travel(EVENING, tick=False):
             write_old_report()
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
         with time_machine.travel(NIGHT + timedelta(hours=9), tick=False):
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
             assert reports() == 0
 
 
@@ -71,7 +71,7 @@ def test_of_several_workers_one_runs_it(app: Flask, monkeypatch: pytest.MonkeyPa
 
     def look(_: int) -> None:
         with app.app_context():
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
 
     with time_machine.travel(EVENING, tick=False):
         look(0)
@@ -95,6 +95,6 @@ def test_a_name_that_is_registered_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="Two sweeps or daily tasks are called flush: one in saas"):
         jobs.daily(at="04:00")(FunctionType(again.__code__, {"__name__": "elsewhere"}, "flush"))
     with pytest.raises(ValueError, match="Two letters are called 'welcome': one in saas.billing"):
-        mail.letter("welcome")(again)
+        mail.email("welcome")(again)
     with pytest.raises(ValueError, match="Two tasks are called deliver: one in saas.mail.outbox"):
         jobs.task(FunctionType(again.__code__, {"__name__": "elsewhere"}, "deliver"))

@@ -19,7 +19,7 @@ from tests.visitor import eventually
 
 def due_at(app: Flask, name: str) -> object:
     with app.app_context():
-        turn = db.session.get(jobs.SweepTurn, name)
+        turn = db.session.get(jobs.TaskLease, name)
         return turn and turn.due_at
 
 
@@ -36,10 +36,10 @@ def test_a_sweep_that_lasts_longer_than_its_interval_is_not_begun_again(
 
     def look() -> None:
         with app.app_context():
-            jobs.sweep_all()
+            jobs.run_periodic_tasks()
 
     monkeypatch.setattr(jobs, "_HOLD", timedelta(seconds=0.5))
-    monkeypatch.setattr(jobs, "_sweeps", [(slow_sweep, timedelta(seconds=0.5))])
+    monkeypatch.setattr(jobs, "_periodic_tasks", [(slow_sweep, timedelta(seconds=0.5))])
     first = threading.Thread(target=look)
     first.start()
     try:
@@ -62,16 +62,16 @@ def test_a_sweep_whose_worker_died_is_soon_somebody_else_s(
     def sweep() -> None:
         ran.append(1)
 
-    monkeypatch.setattr(jobs, "_sweeps", [(sweep, timedelta(minutes=1))])
+    monkeypatch.setattr(jobs, "_periodic_tasks", [(sweep, timedelta(minutes=1))])
     with app.app_context():
-        jobs.sweep_all()
-        with database.writing():  # as a worker leaves it that died an instant before
-            database.execute(update(jobs.SweepTurn).values(due_at=now() + jobs._HOLD))
-        jobs.sweep_all()
+        jobs.run_periodic_tasks()
+        with database.write_transaction():  # as a worker leaves it that died an instant before
+            database.execute(update(jobs.TaskLease).values(due_at=now() + jobs._HOLD))
+        jobs.run_periodic_tasks()
         assert len(ran) == 1
-        with database.writing():
-            database.execute(update(jobs.SweepTurn).values(due_at=now()))
-        jobs.sweep_all()
+        with database.write_transaction():
+            database.execute(update(jobs.TaskLease).values(due_at=now()))
+        jobs.run_periodic_tasks()
     assert len(ran) == 2
 
 

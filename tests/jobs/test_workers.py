@@ -84,8 +84,8 @@ def workers(**env: str) -> Iterator[Workers]:
 
 def let_time_pass(app: Flask) -> None:
     """Leases run out and sweeps are due, as after some minutes."""
-    with app.app_context(), database.writing():
-        for column in (OutboxMessage.due_at, jobs.SweepTurn.due_at, StripeEvent.received_at):
+    with app.app_context(), database.write_transaction():
+        for column in (OutboxMessage.due_at, jobs.TaskLease.due_at, StripeEvent.received_at):
             model = column.class_
             rows = db.session.execute(select(*model.__table__.primary_key.columns, column)).all()
             for *key, at in rows:

@@ -82,9 +82,9 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with away.app_context():
         person = accounts.sign_up("ann@example.com")
-        with database.writing():
+        with database.write_transaction():
             identities.announce(person, "google", "added")
-            mail.promise(
+            mail.enqueue(
                 "account_closed",
                 database.uuid7(),
                 about={"was_customer": False},
@@ -93,7 +93,7 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
         for days in range(outbox.GIVE_UP_AFTER):
             with time_machine.travel(now() + timedelta(days=days + 1)):
                 outbox.flush()
-        assert outbox.waiting() == 0
+        assert outbox.count_pending() == 0
 
     app = make_app().test_cli_runner()
     as_ever = app.invoke(args=["mail", "flush"])

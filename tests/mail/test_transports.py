@@ -207,10 +207,10 @@ def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
     subject = database.uuid7()
     with app.app_context():
         for _ in range(2):
-            with database.writing():
+            with database.write_transaction():
                 mail.promise("sign_in", subject, key="once")
         assert len(promised(app)) == 1
-        with pytest.raises(ValueError, match="no letter"), database.writing():
+        with pytest.raises(ValueError, match="no email"), database.write_transaction():
             mail.promise("unheard_of", subject)
 
 
@@ -359,7 +359,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     with app.app_context():
         links.send("ann@example.com", "/dashboard")
         (message,) = promised(app)
-        said = f"NotHandedOver: the mail service answered {status}: … is not verified"
+        said = f"DeliveryFailed: the mail service answered {status}: … is not verified"
         assert (message.last_error, message.handed_over_at) == (said, None)
         with time_machine.travel(now() + timedelta(minutes=1)):
             outbox.flush()
@@ -394,7 +394,7 @@ def test_a_mail_is_sent_only_when_the_service_answers_with_its_id(
 
     (message,) = promised(app)
     assert message.is_waiting
-    assert message.last_error == f"NotHandedOver: the mail service {reason}"
+    assert message.last_error == f"DeliveryFailed: the mail service {reason}"
 
 
 def test_the_log_says_that_a_mail_server_s_name_is_unknown(make_app: Callable[..., Flask]) -> None:

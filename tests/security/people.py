@@ -34,7 +34,7 @@ def client_of(app: Flask, who: str) -> FlaskClient:
     token = secrets.token_urlsafe(32)
     with app.app_context():
         person = accounts.sign_up(f"{who}@example.com", role=who)
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(
                 Session(
                     token_hash=sessions._hash(token),

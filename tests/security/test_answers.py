@@ -118,7 +118,7 @@ def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = client_of(app, "user")
-    with app.app_context(), database.writing():
+    with app.app_context(), database.write_transaction():
         db.session.execute(text("UPDATE sessions SET created_at = 'a-broken-row'"))
 
     page = client.get("/dashboard", headers={"X-Request-Id": "of-this-page"})

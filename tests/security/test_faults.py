@@ -262,4 +262,4 @@ def test_a_mail_server_that_hangs_or_refuses_keeps_nobody_waiting(
             assert answer.status_code == 303
             assert time.monotonic() - began < WE_ANSWER_WITHIN
             with app.app_context():
-                assert outbox.hand_over_due().refused  # and it is tried again later
+                assert outbox.deliver_due().refused  # and it is tried again later

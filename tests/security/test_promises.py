@@ -18,7 +18,7 @@ from saas.auth import accounts
 from saas.auth.models import Identity, User
 from saas.database import db, now
 from saas.mail import transports
-from saas.mail.transports import Letter
+from saas.mail.transports import Email
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases
 from tests.mail.test_transports import postbox  # noqa: F401 - a fixture
@@ -30,7 +30,7 @@ from tests.visitor import Visitor
 def known(app: Flask, email: str, **changes: Any) -> None:
     with app.app_context():
         accounts.arrive(email)
-        with database.writing():
+        with database.write_transaction():
             database.execute(
                 update(User).where(User.email == email).values(**changes or {"name": "N"})
             )
@@ -38,7 +38,7 @@ def known(app: Flask, email: str, **changes: Any) -> None:
 
 def unverified_with_identity(app: Flask, email: str) -> None:
     """Whoever only ever came by a provider."""
-    with app.app_context(), database.writing() as session:
+    with app.app_context(), database.write_transaction() as session:
         person = accounts.sign_up(email)
         session.add(
             Identity(
@@ -129,8 +129,8 @@ def test_an_address_that_is_two_reaches_nobody_else_even_if_it_got_so_far(
     box, url = postbox
     app = make_app(SMTP_URL=url)
 
-    with app.app_context(), pytest.raises(transports.NotHandedOver):
-        transports.send(Letter(to, "Hello", "<p>x</p>", "x"), uuid.uuid4())
+    with app.app_context(), pytest.raises(transports.DeliveryFailed):
+        transports.send(Email(to, "Hello", "<p>x</p>", "x"), uuid.uuid4())
 
     assert box.mails == []
 

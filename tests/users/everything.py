@@ -33,7 +33,7 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
         _add_ways_in(person)
         api_tokens.create(person, "Backup", ["user:read"], None)
         access.use(person, "reports")
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(Report(user_id=person.id, title="Quarterly"))
         accounts.sign_up("admin@example.com", role="admin")
         roles.promote(person, by=OPERATOR)
@@ -60,7 +60,7 @@ def _change_address(visitor: Visitor) -> None:
 
 def _add_ways_in(person: User) -> None:
     """As the provider's and the authenticator's answers would: those have tests of their own."""
-    with database.writing() as session:
+    with database.write_transaction() as session:
         session.add(
             Identity(
                 user_id=person.id, provider="google", issuer="https://accounts.example",

@@ -137,7 +137,7 @@ def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
 def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(closing_at=now()))
 
     page = visitor.submit("/billing/checkout", having={"plan": "solo"})
@@ -164,7 +164,7 @@ def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
 def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> None:
     _, subscription = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
-        with database.writing():
+        with database.write_transaction():
             database.execute(update(User).values(closing_at=now()))
         closing.finish_closing()
         assert rows(shop, User) == 1  # somebody may still be at it
@@ -252,7 +252,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
     stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         accounts.sign_up("bob@example.com")
-        with database.writing():
+        with database.write_transaction():
             database.execute(update(User).values(closing_at=now() - timedelta(minutes=9)))
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
@@ -330,7 +330,7 @@ def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
 ) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@gmail.com")
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(trial_used_at=now()))
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/delete", confirmation="ann@gmail.com")
@@ -366,7 +366,7 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
 ) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@example.com")
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(trial_used_at=now()))
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email="ann@example.org")

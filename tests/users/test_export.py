@@ -69,7 +69,7 @@ def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
     shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
-    with shop.app.app_context(), database.writing() as session:
+    with shop.app.app_context(), database.write_transaction() as session:
         session.add(
             StripeEvent(id="evt_price", type="price.created", created=now(), livemode=False)
         )

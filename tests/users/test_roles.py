@@ -165,7 +165,7 @@ def test_a_session_that_begins_while_somebody_is_disabled_lets_nobody_in(app: Fl
     client = client_of(app, "user")
     assert client.get("/dashboard").status_code == 200
 
-    with app.app_context(), database.writing():
+    with app.app_context(), database.write_transaction():
         # The session's row stays: it was written after the others were deleted.
         database.execute(update(User).values(disabled_at=now()))
 

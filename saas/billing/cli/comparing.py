@@ -11,7 +11,7 @@ from typing import Any
 import click
 from flask import current_app
 
-from saas import outside
+from saas import sandbox_process
 from saas.auth import accounts
 from saas.billing import bp, gateway, subscriptions, walking
 from saas.billing.cli import showing
@@ -51,7 +51,7 @@ class _Count:
 @rate_option
 @json_option
 @next_invoice_option
-@outside.needed
+@sandbox_process.requires_sandbox
 def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool) -> None:
     """Compare everybody's columns with Stripe. Writes nothing.
 
@@ -85,7 +85,7 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
 @rate_option
 @json_option
 @next_invoice_option
-@outside.needed
+@sandbox_process.requires_sandbox
 def sync(
     email: str | None,
     everybody: bool,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from saas import outside
+from saas import sandbox_process
 from saas.billing import bp, catching_up, gateway
 from saas.billing.cli import showing
 from saas.billing.cli.comparing import json_option, rate_option
@@ -62,7 +62,7 @@ def events(failed: bool, limit: int, as_json: bool) -> None:
 @bp.cli.command("replay", short_help="Apply events again.")
 @click.argument("event_ids", nargs=-1, required=True, metavar="EVENT_ID...")
 @json_option
-@outside.needed
+@sandbox_process.requires_sandbox
 def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
     """Apply events again: what Stripe says now about their customers. No mail goes out twice.
 
@@ -82,7 +82,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
 @click.option("--dry-run", is_flag=True, help="Show what was missed and apply nothing.")
 @rate_option
 @json_option
-@outside.needed
+@sandbox_process.requires_sandbox
 def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> None:
     """Apply the events that Stripe has and we never received, or could not apply.
 

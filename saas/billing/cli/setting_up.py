@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask import current_app
 
-from saas import outside
+from saas import sandbox_process
 from saas.billing import bp, doctor, gateway
 from saas.billing import setup as setting_up
 from saas.billing.cli import showing
@@ -24,7 +24,7 @@ from saas.billing.cli.comparing import json_option
     help="Put the variables into this file, such as .env; printed otherwise.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before a live account is changed.")
-@outside.needed
+@sandbox_process.requires_sandbox
 def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
     """Make at Stripe what saas/plans.py sells: products, prices, portal, webhook endpoint.
 
@@ -72,7 +72,7 @@ def _hand_out(variables: dict[str, str], file: Path | None) -> None:
 
 @bp.cli.command("doctor", short_help="What is wrong at Stripe, and what mends it.")
 @json_option
-@outside.needed
+@sandbox_process.requires_sandbox
 def examine(as_json: bool) -> None:
     """Look for every way in which a Stripe set-up goes wrong, and say what mends it.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
-from saas import database, http, logs, patience
+from saas import database, deadlines, http, logs
 
 if TYPE_CHECKING:
     import stripe
@@ -135,7 +135,7 @@ def calls_through(pace: Pace) -> Iterator[None]:
 
 
 def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
-    database.end_reading()
+    database.release_connection()
     for attempt in range(1, _TRIES_WHILE_IN_USE):
         try:
             return _call_once(ask)
@@ -160,7 +160,7 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
 def _wait(attempt: int) -> None:
     """Let the other request end; its key then replays the same answer."""
     pause = min(0.1 * 2**attempt, 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
-    time.sleep(min(pause, patience.left(otherwise=pause)))
+    time.sleep(min(pause, deadlines.remaining(otherwise=pause)))
 
 
 def _as_ours(error: stripe.StripeError) -> StripeError:
@@ -200,7 +200,7 @@ def _unavailable(error: stripe.StripeError, kind: type[Unavailable]) -> Unavaila
 def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
     client = _client()
     try:
-        return patience.in_time(lambda: ask(client), name="stripe")
+        return deadlines.run_within_deadline(lambda: ask(client), name="stripe")
     except TimeoutError:
         raise Unavailable("out of time") from None
 
@@ -255,7 +255,7 @@ def _is_known(price_id: str) -> bool:
 
 def _client() -> stripe.StripeClient:
     """One client for calls that somebody waits for, one for commands, kept by the application."""
-    prompt = patience.is_limited()
+    prompt = deadlines.is_set()
     clients = current_app.extensions.setdefault("stripe", {})
     if prompt not in clients:
         clients[prompt] = _new_client(prompt)
@@ -282,7 +282,7 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
 
 
 def check_deadline() -> None:
-    if patience.is_over():
+    if deadlines.has_expired():
         raise Unavailable("out of time")
 
 

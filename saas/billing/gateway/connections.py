@@ -6,7 +6,7 @@ from typing import Any
 
 import requests
 
-from saas import http, patience
+from saas import deadlines, http
 
 
 class Hasty(http.Session):
@@ -14,7 +14,7 @@ class Hasty(http.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         connect, read = kwargs["timeout"]
-        left = patience.left(otherwise=2 * max(connect, read))
+        left = deadlines.remaining(otherwise=2 * max(connect, read))
         half = max(left / 2, 0.01)  # of connecting and of reading, so that both fit
         kwargs["timeout"] = (min(connect, half), min(read, half))
         return super().send(request, **kwargs)

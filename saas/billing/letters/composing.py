@@ -26,8 +26,8 @@ log = logging.getLogger("saas.billing")
 FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
 
-@mail.letter("welcome")
-def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Letter | None:
+@mail.email("welcome")
+def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     """The plan begins, perhaps with a trial."""
     person = _reader(person_id)
     if person is None or not person.is_paid:
@@ -49,28 +49,28 @@ def _has_a_welcome_of_its_own(person: User) -> bool:
     )
 
 
-@mail.letter(FAILED)
-def payment_failed(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Letter | None:
+@mail.email(FAILED)
+def payment_failed(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """A payment failed: where to pay, and until when the plan stays."""
     return _about_open_invoice(FAILED, person_id, invoice, subscription)
 
 
-@mail.letter(ACTION_REQUIRED)
-def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Letter | None:
+@mail.email(ACTION_REQUIRED)
+def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """The bank wants its owner to confirm a payment: where, and until when the plan stays."""
     return _about_open_invoice(ACTION_REQUIRED, person_id, invoice, subscription)
 
 
-@mail.letter("recovered")
-def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
+@mail.email("recovered")
+def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     """The payment came after all. Only for who was told that it had failed."""
     person = _reader(person_id)
     if person is None or not person.is_paid:
         return None
     failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
     if not any(map(outbox.was_sent, failures)):
-        if any(map(outbox.is_waiting, failures)):
-            raise mail.NotYet("it may have been told of the failure a moment ago")
+        if any(map(outbox.is_pending, failures)):
+            raise mail.RetryLater("it may have been told of the failure a moment ago")
         return None
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
@@ -78,8 +78,8 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Letter | None:
     return wording.recovered(person.email, _sold(person), paid.total, paid.currency)
 
 
-@mail.letter("cancellation")
-def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Letter | None:
+@mail.email("cancellation")
+def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The end of the plan is set."""
     person, when = _reader(person_id), datetime.fromisoformat(ends)
     if person is None or not person.is_canceling or person.stripe_cancel_at != when:
@@ -89,8 +89,8 @@ def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
     return wording.cancellation(person.email, _sold(person), _charge(person), when)
 
 
-@mail.letter("ended")
-def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Letter | None:
+@mail.email("ended")
+def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
     """The plan is over; nothing to say to who has one again."""
     person = _reader(person_id)
     if person is None or person.is_paid:
@@ -99,8 +99,8 @@ def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Lette
     return wording.ended(person.email, sold[0] if sold else None, status)
 
 
-@mail.letter("trial_ending")
-def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Letter | None:
+@mail.email("trial_ending")
+def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The trial ends soon, and is paid for from then on."""
     person, when = _reader(person_id), datetime.fromisoformat(ends)
     if person is None or not person.is_trialing or person.is_canceling:
@@ -110,10 +110,10 @@ def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.
     return wording.trial_ending(person.email, _sold(person), _charge(person), when)
 
 
-@mail.letter("second_refunded")
+@mail.email("second_refunded")
 def second_refunded(
     person_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
-) -> mail.Letter | None:
+) -> mail.Email | None:
     """There were two subscriptions; one is ended, and what was paid twice goes back.
 
     How much that is, Stripe says. A row of an older version does not name the subscription.
@@ -130,7 +130,7 @@ def second_refunded(
 
 def _about_open_invoice(
     kind: str, person_id: uuid.UUID, invoice_id: str, subscription: str
-) -> mail.Letter | None:
+) -> mail.Email | None:
     person = _reader(person_id)
     if person is None or person.stripe_subscription_id != subscription:
         return None
@@ -166,7 +166,7 @@ def _reader(person_id: uuid.UUID) -> User | None:
     """Whom the mail is to; None when they are gone."""
     person = db.session.get(User, person_id, populate_existing=True)
     if person is not None and person.is_closing:
-        raise mail.NotYet("the account is being closed")
+        raise mail.RetryLater("the account is being closed")
     return person
 
 

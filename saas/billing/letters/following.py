@@ -34,7 +34,7 @@ def follow(person: User, before: Columns, after: Columns, counter: int) -> None:
     if before == after:
         return
     for kind, about in _changes(before, after).items():
-        mail.promise(kind, person.id, key=f"{person.id}:{counter}:{kind}", about=about)
+        mail.enqueue(kind, person.id, key=f"{person.id}:{counter}:{kind}", about=about)
     if _has_recovered(before, after):
         _promise_recovered(person, str(after["stripe_subscription_id"]))
 
@@ -51,17 +51,17 @@ def tell(
     if overdue and overdue.invoice_id:
         kind = "action_required" if overdue.action_required else "payment_failed"
         about = {"invoice": overdue.invoice_id, "subscription": subscription}
-        mail.promise(kind, person.id, key=f"{kind}:{overdue.invoice_id}", about=about)
+        mail.enqueue(kind, person.id, key=f"{kind}:{overdue.invoice_id}", about=about)
     if _is_trial_ending(after, event_id):
         ends = after["stripe_current_period_end"].isoformat()
         about = {"subscription": subscription, "ends": ends}
-        mail.promise(
+        mail.enqueue(
             "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
         )
     for each in found:
         if each.comment_on_end in (SECOND, NOT_REFUNDED) and _is_news(each.ended_at):
             about = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
-            mail.promise(
+            mail.enqueue(
                 "second_refunded", person.id, key=f"second_refunded:{each.id}", about=about
             )
 
@@ -120,7 +120,7 @@ def _promise_recovered(person: User, subscription: str) -> None:
         about = notice.about or {}
         if about.get("subscription") == subscription:
             invoice = about["invoice"]
-            mail.promise(
+            mail.enqueue(
                 "recovered", person.id, key=f"recovered:{invoice}", about={"invoice": invoice}
             )
             return

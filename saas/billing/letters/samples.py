@@ -16,43 +16,43 @@ _TO = "ada@example.com"
 _DAY = datetime(2030, 5, 17, 9, 30, tzinfo=UTC)
 
 
-@mail.sample("welcome")
-def welcome() -> mail.Letter:
+@mail.preview("welcome")
+def welcome() -> mail.Email:
     return wording.welcome(_TO, _plan(), _charge(), None)
 
 
-@mail.sample("payment_failed")
-def payment_failed() -> mail.Letter:
+@mail.preview("payment_failed")
+def payment_failed() -> mail.Email:
     return wording.payment_problem(_TO, "payment_failed", _plan(), _due(), _page(), _DAY)
 
 
-@mail.sample("action_required")
-def action_required() -> mail.Letter:
+@mail.preview("action_required")
+def action_required() -> mail.Email:
     return wording.payment_problem(_TO, "action_required", _plan(), _due(), _page(), _DAY)
 
 
-@mail.sample("recovered")
-def recovered() -> mail.Letter:
+@mail.preview("recovered")
+def recovered() -> mail.Email:
     return wording.recovered(_TO, _plan(), *_due())
 
 
-@mail.sample("cancellation")
-def cancellation() -> mail.Letter:
+@mail.preview("cancellation")
+def cancellation() -> mail.Email:
     return wording.cancellation(_TO, _plan(), Charge(), _DAY)
 
 
-@mail.sample("ended")
-def ended() -> mail.Letter:
+@mail.preview("ended")
+def ended() -> mail.Email:
     return wording.ended(_TO, _plan(), "canceled")
 
 
-@mail.sample("trial_ending")
-def trial_ending() -> mail.Letter:
+@mail.preview("trial_ending")
+def trial_ending() -> mail.Email:
     return wording.trial_ending(_TO, _plan(), _charge(), _DAY)
 
 
-@mail.sample("second_refunded")
-def second_refunded() -> mail.Letter:
+@mail.preview("second_refunded")
+def second_refunded() -> mail.Email:
     return wording.second_refunded(_TO, _due())
 
 

@@ -15,7 +15,7 @@ from saas import mail, security
 from saas.charges import NextInvoice, Recurring
 from saas.mail.transports import compose
 from saas.plans import Plan
-from saas.presentation import amount, day, day_utc, discount, money, price
+from saas.template_filters import amount, day, day_utc, discount, money, price
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Charge:
         return day_utc(self.next_invoice.date) if self.next_invoice else ""
 
 
-def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) -> mail.Letter:
+def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) -> mail.Email:
     """The plan has begun."""
     return compose(
         to,
@@ -72,7 +72,7 @@ def payment_problem(
     access_ends: datetime | None,
     *,
     is_first: bool = False,
-) -> mail.Letter:
+) -> mail.Email:
     """A payment failed, or waits for its owner (`kind`); `access_ends` is None once it is over.
 
     `is_first`: the plan has not begun, and begins with this payment.
@@ -93,7 +93,7 @@ def payment_problem(
     )
 
 
-def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Letter:
+def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Email:
     """The payment came after all."""
     return compose(
         to,
@@ -105,7 +105,7 @@ def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Letter:
     )
 
 
-def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Letter:
+def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Email:
     """The end is set, perhaps beyond the next invoice."""
     upcoming = charge.next_invoice
     return compose(
@@ -120,7 +120,7 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Le
     )
 
 
-def ended(to: str, plan: Plan | None, status: str | None) -> mail.Letter:
+def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
     """The plan is over: `status` is Stripe's, None where the customer was deleted."""
     name = plan.name if plan else "Your plan"
     is_paused = status == "paused"
@@ -136,7 +136,7 @@ def ended(to: str, plan: Plan | None, status: str | None) -> mail.Letter:
     )
 
 
-def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Letter:
+def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Email:
     """The trial ends soon."""
     return compose(
         to,
@@ -151,7 +151,7 @@ def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Le
 
 def second_refunded(
     to: str, given_back: tuple[int, str] | None, *, is_refused: bool = False
-) -> mail.Letter:
+) -> mail.Email:
     """One of two subscriptions was ended. `given_back` is an amount, which may be 0, if known."""
     is_refunded = not is_refused and (given_back is None or given_back[0] > 0)
     return compose(

@@ -282,7 +282,7 @@ def test_the_disabled_and_the_closing_are_told_so(
 ) -> None:
     come_in(visitor, provider, **{"as": "ada"})
     for column, words in (("disabled_at", "is disabled"), ("closing_at", "is being deleted")):
-        with shop.app.app_context(), database.writing():
+        with shop.app.app_context(), database.write_transaction():
             empty: dict[str, Any] = {"disabled_at": None, "closing_at": None}
             database.execute(update(User).values({**empty, column: now()}))
 
@@ -295,7 +295,7 @@ def test_a_disabled_account_is_not_joined_by_its_address_either(
     shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ada@example.com")
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(disabled_at=now()))
 
     refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "is disabled")

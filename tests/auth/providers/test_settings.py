@@ -128,7 +128,7 @@ def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
     come_in(shop.visitor(), "google", **{"as": "grace"})
     come_in(visitor, "google", **{"as": "ada"})
     before = visitor.cookie
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/identities/github/link")

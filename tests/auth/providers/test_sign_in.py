@@ -118,7 +118,7 @@ def prepare_account(shop: Shop, email: str) -> None:
     """An account whose address nobody proved, with ways in that somebody put there."""
     with shop.app.app_context():
         person = accounts.sign_up(email)
-        with database.writing() as session:
+        with database.write_transaction() as session:
             session.add(
                 Session(user_id=person.id, token_hash=b"theirs", expires_at=now() + timedelta(1))
             )

@@ -116,7 +116,7 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
         "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
     ):  # fmt: skip
         ann, subscription = stripe_side.subscriber(live, email(), synced=False)
-        with live.app.app_context(), database.writing():  # as a restored backup does
+        with live.app.app_context(), database.write_transaction():  # as a restored backup does
             database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
         subject = marked(live, subscription)
 
@@ -139,7 +139,9 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
     ):  # fmt: skip
         ann, subscription = stripe_side.subscriber(live, email(), synced=False)
         with live.app.app_context():
-            with database.writing():  # the account does not know of its customer when it closes
+            with (
+                database.write_transaction()
+            ):  # the account does not know of its customer when it closes
                 database.execute(
                     update(User).where(User.id == ann.id).values(stripe_customer_id=None)
                 )

@@ -195,7 +195,7 @@ class Life:
 
     def sweep(self) -> None:
         """The sweeps, some hours later by our clock."""
-        with database.writing():
+        with database.write_transaction():
             ago = now() - timedelta(hours=3)
             database.execute(update(StripeEvent).values(received_at=ago))
             database.execute(update(User).values(stripe_synced_at=ago))

@@ -120,7 +120,7 @@ class Recording:
         return db.session.scalars(left).all()
 
     def _rewind(self) -> None:
-        with database.writing():
+        with database.write_transaction():
             for table in (SubscriptionChange, StripeEvent, OutboxMessage):
                 database.execute(delete(table))
             database.execute(update(User).where(User.id == self.life.id).values(**self.beginning))

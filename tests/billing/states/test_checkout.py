@@ -70,7 +70,7 @@ def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> N
     with shop.app.app_context():
         bob = accounts.sign_up(new_email())
         customer = at_stripe(shop).customers.create({"email": bob.email}).id
-        with database.writing():
+        with database.write_transaction():
             database.execute(
                 update(User).where(User.id == bob.id).values(stripe_customer_id=customer)
             )

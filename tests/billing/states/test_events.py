@@ -120,7 +120,7 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
 @case(12, "404")
 def test_a_customer_that_stripe_does_not_know_is_forgotten(shop: LiveShop, ann: User) -> None:
     ring(shop, ann)
-    with shop.app.app_context(), database.writing():
+    with shop.app.app_context(), database.write_transaction():
         lost = f"cus_lost_{ann.id}"
         database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=lost))
     lost_ann = stored(shop, ann)

@@ -10,7 +10,7 @@ from saas import database, openapi
 from saas.auth.bearer import current_token, token_required
 from saas.billing import access
 from saas.database import db
-from saas.errors import Problem
+from saas.errors import APIError
 from tests.harness.sample_product.models import Report
 
 bp = Blueprint("reports_api", __name__)
@@ -40,12 +40,12 @@ def write() -> tuple[dict[str, Any], int]:
     try:
         given = ReportSchema().load(request.get_json())
     except ValidationError as error:
-        raise Problem(422, "invalid", "The report is not valid.", error.messages_dict) from None
+        raise APIError(422, "invalid", "The report is not valid.", error.messages_dict) from None
     try:
         access.use(current_token.user, "reports")
     except access.QuotaExhausted:
-        raise Problem(403, "quota_exhausted", "No reports are left this month.") from None
+        raise APIError(403, "quota_exhausted", "No reports are left this month.") from None
     row = Report(user_id=current_token.user_id, title=given["title"])
-    with database.writing() as session:
+    with database.write_transaction() as session:
         session.add(row)
     return ReportSchema().dump(row), 201

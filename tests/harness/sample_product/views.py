@@ -36,7 +36,7 @@ def write_report() -> str | Response | tuple[str, int]:
         return _page(form), 422
 
     access.use(current_user, "reports")
-    with database.writing() as session:
+    with database.write_transaction() as session:
         session.add(Report(user_id=current_user.id, title=form.title.data or ""))
     return redirect(url_for("reports.reports"), code=303)
 

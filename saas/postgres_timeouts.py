@@ -15,7 +15,7 @@ from flask import Flask, g, has_app_context
 from psycopg.abc import PQGen
 from sqlalchemy import Engine, event
 
-from saas import patience
+from saas import deadlines
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_arrive)
 
 
-def bound(engine: Engine) -> None:
+def apply_to_engine(engine: Engine) -> None:
     """Let nobody wait for this engine's server longer than for an answer of ours."""
     event.listen(engine, "do_connect", _connect)
 
@@ -46,9 +46,9 @@ def _left() -> float | None:
     """The seconds that a server may take; None where nobody waits."""
     arrived: float | None = g.get("arrived") if has_app_context() else None
     if arrived is None:
-        return patience.left(otherwise=0) + _MOMENT if patience.is_limited() else None
+        return deadlines.remaining(otherwise=0) + _MOMENT if deadlines.is_set() else None
     ours = arrived + _ANSWER - time.monotonic()
-    return max(_MOMENT, min(ours, patience.left(otherwise=ours)))
+    return max(_MOMENT, min(ours, deadlines.remaining(otherwise=ours)))
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 _PATIENCE = 20.0  # seconds for the sandbox to start on a slow machine
 
 
-def needed(command: Callable[Args, T]) -> Callable[Args, T]:
+def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
     """A command that talks to Stripe or sends mail: see that the sandbox is there, if it plays."""
 
     @wraps(command)

@@ -29,23 +29,23 @@ def deadline(seconds: float) -> Iterator[None]:
         _ends.reset(token)
 
 
-def is_limited() -> bool:
+def is_set() -> bool:
     """Whether somebody waits for our answer."""
     return _ends.get() is not None
 
 
-def left(otherwise: float) -> float:
+def remaining(otherwise: float) -> float:
     """The seconds that are left, never below 0; `otherwise` where nobody waits."""
     ends = _ends.get()
     return otherwise if ends is None else max(0.0, ends - time.monotonic())
 
 
-def is_over() -> bool:
+def has_expired() -> bool:
     """Whether the time is up."""
-    return left(otherwise=1.0) <= 0
+    return remaining(otherwise=1.0) <= 0
 
 
-def in_time(ask: Callable[[], T], name: str) -> T:
+def run_within_deadline(ask: Callable[[], T], name: str) -> T:
     """What `ask` answers; where somebody waits, from a thread that is left behind when time is up.
 
     The timeouts of a socket bound neither a name that does not resolve, nor several addresses of
@@ -53,7 +53,7 @@ def in_time(ask: Callable[[], T], name: str) -> T:
 
     Raises `TimeoutError`, and whatever `ask` raises.
     """
-    if not is_limited():
+    if not is_set():
         return ask()
     answer: Future[T] = Future()
 
@@ -64,4 +64,4 @@ def in_time(ask: Callable[[], T], name: str) -> T:
             answer.set_exception(error)
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True, name=name).start()
-    return answer.result(timeout=left(otherwise=0))
+    return answer.result(timeout=remaining(otherwise=0))
