@@ -72,7 +72,7 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
     token = secrets.token_urlsafe(32)
     with app.app_context():
         upgrade(revision="heads")
-        person = accounts.sign_up("bench@example.com", name="Ben Bench")
+        person = accounts.get_or_create("bench@example.com", name="Ben Bench")
         with database.writing() as session:
             session.add(
                 Session(

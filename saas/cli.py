@@ -187,13 +187,13 @@ def _reload_settings() -> None:
 
 def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
-    person = accounts.sign_up(email, name=name, role=role)
+    person = accounts.get_or_create(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
         plan, interval = sold
         customer, price = buying.ensure_customer(person), buying.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.
-        counter = accounts.get(email).stripe_sync_counter
+        counter = accounts.get_by_email(email).stripe_sync_counter
         gateway.subscribe(
             customer,
             price,

@@ -21,7 +21,7 @@ from tests.conftest import both_databases
 @both_databases
 def test_many_writers_lose_no_update(app: Flask) -> None:
     with app.app_context():
-        person_id = accounts.sign_up("ann@example.com").id
+        person_id = accounts.get_or_create("ann@example.com").id
 
     def increment_often() -> None:
         for _ in range(25):
@@ -39,7 +39,7 @@ def test_many_writers_lose_no_update(app: Flask) -> None:
 
 def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> None:
     with app.app_context():
-        person_id = accounts.sign_up("ann@example.com").id
+        person_id = accounts.get_or_create("ann@example.com").id
 
     def look_then_write() -> None:
         for _ in range(25):
@@ -61,7 +61,7 @@ def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
 
     def fail_half_way() -> None:
         with database.write_transaction():
-            accounts.sign_up("ann@example.com")  # writes too, and joins
+            accounts.get_or_create("ann@example.com")  # writes too, and joins
             database.after_commit(lambda: called.append("queued"))
             raise ValueError("half-way")
 
@@ -69,7 +69,7 @@ def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
         with pytest.raises(ValueError, match="half-way"):
             fail_half_way()
 
-        assert accounts.find("ann@example.com") is None
+        assert accounts.find_by_email("ann@example.com") is None
         assert called == []
 
 
@@ -84,7 +84,7 @@ def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> N
 
 def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
     with app.app_context():
-        person = accounts.sign_up("ann@example.com")
+        person = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
             session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
         with database.write_transaction():
@@ -98,7 +98,7 @@ def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
 def test_times_come_back_as_aware_utc(app: Flask) -> None:
     berlin = timezone(timedelta(hours=2))
     with app.app_context():
-        person = accounts.sign_up("ann@example.com")
+        person = accounts.get_or_create("ann@example.com")
         with database.write_transaction():
             database.execute(
                 update(User).values(disabled_at=datetime(2026, 7, 1, 2, 30, tzinfo=berlin))

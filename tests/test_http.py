@@ -13,8 +13,8 @@ import pytest
 from flask import Flask
 
 from saas import http
-from saas.auth import oauth, started
-from saas.auth.refusals import Refused
+from saas.auth import oauth, pending_sign_ins
+from saas.auth.errors import SignInRefused
 from saas.billing import gateway
 from saas.mail import transports
 from tests.conftest import Shop
@@ -63,7 +63,7 @@ def test_the_sandbox_is_asked_directly_and_with_our_keys(
         assert gateway.prices_by_lookup_key(["solo_monthly"]), "Stripe took our key"
         transports.send(LETTER, uuid.uuid4())
         for provider in ("google", "github"):
-            assert oauth.address_of(begun(provider), "http://localhost/back")
+            assert oauth.authorization_url(begun(provider), "http://localhost/back")
 
     assert proxied == []
 
@@ -82,8 +82,8 @@ def test_services_outside_are_asked_through_the_proxy(
             gateway.prices_by_lookup_key(["solo_monthly"])
         with pytest.raises(OSError, match="502"):
             transports.send(LETTER, uuid.uuid4())
-        with pytest.raises(Refused):
-            oauth.address_of(begun("google"), "http://localhost/back")
+        with pytest.raises(SignInRefused):
+            oauth.authorization_url(begun("google"), "http://localhost/back")
 
     assert {path for path, _ in proxied} == {
         "api.stripe.com:443", "api.resend.com:443", "accounts.google.com:443",
@@ -115,5 +115,5 @@ def test_names_of_other_machines(host: str | None) -> None:
     assert not http.is_loopback(host)
 
 
-def begun(provider: str) -> started.Started:
-    return started.begin(provider, "sign_in", "/")
+def begun(provider: str) -> pending_sign_ins.SignInState:
+    return pending_sign_ins.start(provider, "sign_in", "/")

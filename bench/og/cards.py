@@ -27,7 +27,7 @@ ROOT = HERE.parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 
 from saas.og.card import Card  # noqa: E402 - found through the path above
-from saas.og.fonts import OWN, Library  # noqa: E402
+from saas.og.render.fonts import OWN, Library  # noqa: E402
 
 # The last @vercel/og that plain Node can load; 1.0.3 needs a bundler for its parts.
 PEERS = ("takumi-js@2.16.3", "@vercel/og@0.6.8")
@@ -102,9 +102,9 @@ def cpu(who: int) -> float:
 def draw(count: int) -> None:
     """What the peers do: draw, one after the other, and print the mean size."""
     from product import product
-    from saas.og.press import Press
+    from saas.og.render.renderer import Renderer
 
-    press = Press(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", Library())
     sizes = [len(press.print(_card(number)).png) for number in range(count)]
     print(sum(sizes) // count)
 
@@ -116,9 +116,9 @@ def _card(number: int) -> Card:
 def module() -> None:
     started = time.process_time()
     from product import product
-    from saas.og.press import Press
+    from saas.og.render.renderer import Renderer
 
-    press = Press(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", Library())
     press.print(_card(0))
     print(f"  {'import and first card':<34} {(time.process_time() - started) * 1000:6.1f}")
     print(f"  {'Latin':<34} {timed(press, 'Ship the product, not the plumbing, {}'):6.2f}")
@@ -131,9 +131,9 @@ def memory() -> None:
     import psutil
 
     from product import product
-    from saas.og.press import Press
+    from saas.og.render.renderer import Renderer
 
-    press = Press(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", Library())
     for number in range(1, DISTINCT + 1):
         press.print(_card(number))
         if number in (100, DISTINCT // 2, DISTINCT):

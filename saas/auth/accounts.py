@@ -11,7 +11,7 @@ from sqlalchemy import delete, exists, func, select, update
 
 from saas import database
 from saas.auth import audit, normalization
-from saas.auth.models import ApiToken, Identity, Passkey, Session, SignInLink, StartedSignIn, User
+from saas.auth.models import ApiToken, Identity, Passkey, PendingSignIn, Session, SignInLink, User
 from saas.database import db
 
 NAME_LENGTH = 100  # characters, of a name that may have one
@@ -21,11 +21,11 @@ _LOCAL_NAME = re.compile(
 )
 
 
-class NotPossible(Exception):
+class AccountError(Exception):
     """Something about an account cannot be done; the message says why, for a person."""
 
 
-def clean_address(value: str) -> str:
+def clean_email(value: str) -> str:
     """The one form of an address that is looked up, limited, stored and sent to.
 
     ASCII and lower case: a fullwidth dot or a Kelvin sign would otherwise make two addresses of
@@ -76,24 +76,24 @@ def clean_name(value: str) -> str:
     return name
 
 
-def find(email: str) -> User | None:
+def find_by_email(email: str) -> User | None:
     """The person with this address, already cleaned."""
     return db.session.scalar(select(User).where(User.email == email))
 
 
-def get(email: str) -> User:
+def get_by_email(email: str) -> User:
     """The person with this address; raises `NotPossible` when there is none."""
     try:
-        address = clean_address(email)
+        address = clean_email(email)
     except ValueError as error:
-        raise NotPossible(f"{email!r} is not an address: {error}") from None
-    person = find(address)
+        raise AccountError(f"{email!r} is not an address: {error}") from None
+    person = find_by_email(address)
     if person is None:
-        raise NotPossible(f"Nobody has the address {address}.")
+        raise AccountError(f"Nobody has the address {address}.")
     return person
 
 
-def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
+def get_or_create(email: str, *, name: str | None = None, role: str = "user") -> User:
     """The account of this address, made now when there is none."""
     with database.write_transaction():
         database.insert_or_ignore(
@@ -106,7 +106,7 @@ def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
             stripe_customer_epoch=0,
             stripe_sync_counter=0,
         )
-        person = find(email)
+        person = find_by_email(email)
     if person is None:
         raise RuntimeError("an account was inserted and is not there")
     return person
@@ -115,9 +115,9 @@ def sign_up(email: str, *, name: str | None = None, role: str = "user") -> User:
 def create(email: str, *, name: str | None, role: str, by: str) -> User:
     """Make an account for somebody else; raises `NotPossible` when the address has one."""
     with database.write_transaction():
-        if find(email):
-            raise NotPossible(f"{email} has an account already.")
-        person = sign_up(email, name=name, role=role)
+        if find_by_email(email):
+            raise AccountError(f"{email} has an account already.")
+        person = get_or_create(email, name=name, role=role)
         audit.record("create" if role == "user" else f"create as {role}", person.id, by=by)
     return person
 
@@ -132,16 +132,16 @@ def lock(person: User) -> User | None:
     return db.session.scalar(locked.execution_options(populate_existing=True))
 
 
-def arrive(email: str) -> User:
+def get_or_create_verified(email: str) -> User:
     """The account of an address whose owner has just proven that it is theirs, made now if new.
 
     Whoever else got into an account before its owner came loses every way back into it: otherwise
     somebody could prepare an account for an address and wait for its owner to move in.
     """
     with database.write_transaction():
-        person = sign_up(email)
+        person = get_or_create(email)
         if person.verified_at is None:
-            _lock_out(person)
+            _revoke_credentials(person)
             verified = {"verified_at": database.now()}
             database.execute(update(User).where(User.id == person.id).values(verified))
             db.session.refresh(person)
@@ -152,7 +152,7 @@ def is_empty(person: User) -> bool:
     """Whether an account holds nothing but its address, its name, and the ways to sign in."""
     if person.is_admin or person.stripe_customer_id or person.trial_used_at:
         return False
-    ways_in = {each.__tablename__ for each in (Session, StartedSignIn, Identity, Passkey, ApiToken)}
+    ways_in = {each.__tablename__ for each in (Session, PendingSignIn, Identity, Passkey, ApiToken)}
     references = (
         key.parent
         for table in db.metadata.tables.values()
@@ -170,7 +170,7 @@ def rename(person: User, name: str) -> None:
     db.session.refresh(person)
 
 
-def everybody() -> Iterator[User]:
+def list_all() -> Iterator[User]:
     """All people by address, a page of the database at a time."""
     last = ""
     while page := db.session.scalars(
@@ -185,8 +185,8 @@ def count() -> int:
     return db.session.scalar(select(func.count()).select_from(User)) or 0
 
 
-def _lock_out(person: User) -> None:
-    for way_in in (Session, Identity, Passkey, StartedSignIn, ApiToken):
+def _revoke_credentials(person: User) -> None:
+    for way_in in (Session, Identity, Passkey, PendingSignIn, ApiToken):
         database.execute(delete(way_in).where(way_in.user_id == person.id))
     # The mail that its owner follows now is used up already; others may be in somebody's hands.
     others = (SignInLink.email == person.email, SignInLink.used_at.is_(None))

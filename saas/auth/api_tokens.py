@@ -17,7 +17,7 @@ from datetime import timedelta
 from sqlalchemy import delete, func, select, update
 
 from saas import database, mail
-from saas.auth.accounts import NotPossible
+from saas.auth.accounts import AccountError
 from saas.auth.models import ApiToken, User
 from saas.database import db, now
 
@@ -47,7 +47,7 @@ def create(
     with database.write_transaction() as session:
         count = select(func.count()).select_from(ApiToken).where(ApiToken.user_id == user.id)
         if (session.scalar(count) or 0) >= MAX_TOKENS:
-            raise NotPossible(f"You can have {MAX_TOKENS} tokens. Revoke one first.")
+            raise AccountError(f"You can have {MAX_TOKENS} tokens. Revoke one first.")
         session.add(row)
         session.flush()
         mail.enqueue("api_token", row.id)

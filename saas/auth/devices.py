@@ -26,7 +26,7 @@ _SYSTEMS = (
 )
 
 
-def described(user_agent: str) -> str:
+def describe(user_agent: str) -> str:
     """Such as "Firefox on Linux"; what a program calls itself where it is no browser we know."""
     browser = _first(_BROWSERS, user_agent)
     system = _first(_SYSTEMS, user_agent)

@@ -9,7 +9,7 @@ from saas.auth import accounts, normalization
 from saas.security import Form
 
 
-class AddressForm(Form):
+class EmailForm(Form):
     """One address, cleaned."""
 
     email = EmailField(
@@ -26,7 +26,7 @@ class AddressForm(Form):
         if "," in typed or ";" in typed or typed.count("@") > 1:
             raise StopValidation("Enter one email address only.")
         try:
-            field.data = accounts.clean_address(typed)
+            field.data = accounts.clean_email(typed)
         except ValueError:
             raise ValidationError(
                 "This is not an email address that can receive mail. "
@@ -34,7 +34,7 @@ class AddressForm(Form):
             ) from None
 
 
-class LoginForm(AddressForm):
+class LoginForm(EmailForm):
     """One address, and where to go afterwards."""
 
     next = HiddenField()

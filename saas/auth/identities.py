@@ -14,8 +14,8 @@ from sqlalchemy import Select, delete, select, update
 
 from saas import database, mail
 from saas.auth import accounts
+from saas.auth.errors import SignInRefused
 from saas.auth.models import Identity, User
-from saas.auth.refusals import Refused
 from saas.database import db, now
 
 
@@ -34,7 +34,7 @@ class Claim:
     is_authoritative: bool = True
 
 
-class MailboxNotProven(Exception):
+class EmailNotVerified(Exception):
     """The identity is new here, and its address is somebody else's word from long ago."""
 
 
@@ -46,10 +46,10 @@ def sign_in(claim: Claim) -> User:
     with database.write_transaction():
         identity = _find(claim)
         if identity and identity.unlinked_at:
-            raise Refused("unlinked", claim.provider)
+            raise SignInRefused("unlinked", claim.provider)
         person = db.session.get(User, identity.user_id) if identity else _by_address(claim)
         if person is None:
-            raise Refused("untrusted", claim.provider)
+            raise SignInRefused("untrusted", claim.provider)
         refuse_closed(person, claim.provider)
         _note(claim, person)
     return person
@@ -60,7 +60,7 @@ def confirm(person: User, claim: Claim) -> None:
     with database.write_transaction():
         identity = _find(claim)
         if identity is None or identity.user_id != person.id or identity.unlinked_at:
-            raise Refused("other_person", claim.provider)
+            raise SignInRefused("other_person", claim.provider)
         _note(claim, person)
 
 
@@ -74,11 +74,11 @@ def link(person: User, claim: Claim) -> None:
         if any(
             each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
         ):
-            raise Refused("linked", claim.provider)
+            raise SignInRefused("linked", claim.provider)
         if (unlinked := _find(claim)) and unlinked.unlinked_at:
             database.execute(delete(Identity).where(Identity.id == unlinked.id))
         if _note(claim, person):
-            announce(person, claim.provider, "added")
+            notify_owner(person, claim.provider, "added")
 
 
 def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
@@ -95,14 +95,14 @@ def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
         if identity is None:
             return None
         if person.verified_at is None and len(_of(person)) + len(person.passkeys) == 1:
-            raise Refused("last", identity.provider)
+            raise SignInRefused("last", identity.provider)
         unlinked = update(Identity).where(Identity.id == identity.id)
         database.execute(unlinked.values(unlinked_at=now(), email=None))
-        announce(person, identity.provider, "removed")
+        notify_owner(person, identity.provider, "removed")
     return identity
 
 
-def announce(person: User, way: str, change: Literal["added", "removed"]) -> None:
+def notify_owner(person: User, way: str, change: Literal["added", "removed"]) -> None:
     """Promise the owner a mail about a way in, who may not be the one who changed it.
 
     It goes to the address that the account has now, whatever becomes of that until it leaves.
@@ -114,9 +114,9 @@ def announce(person: User, way: str, change: Literal["added", "removed"]) -> Non
 def refuse_closed(person: User, provider: str) -> None:
     """Nobody signs in to an account that is disabled or being deleted, by whatever way."""
     if person.disabled_at:
-        raise Refused("disabled", provider)
+        raise SignInRefused("disabled", provider)
     if person.is_closing:
-        raise Refused("closing", provider)
+        raise SignInRefused("closing", provider)
 
 
 def _by_address(claim: Claim) -> User:
@@ -125,16 +125,16 @@ def _by_address(claim: Claim) -> User:
     One that its owner never proved is emptied of other ways in, because the owner is here now.
     """
     if claim.email is None:
-        raise Refused("no_address", claim.provider)
+        raise SignInRefused("no_address", claim.provider)
     if not claim.is_verified:
-        raise Refused("unverified", claim.provider)
+        raise SignInRefused("unverified", claim.provider)
     if not claim.is_authoritative:
-        raise MailboxNotProven
-    person = accounts.find(claim.email)
+        raise EmailNotVerified
+    person = accounts.find_by_email(claim.email)
     if person:
         refuse_closed(person, claim.provider)
-        announce(person, claim.provider, "added")
-    return accounts.arrive(claim.email)
+        notify_owner(person, claim.provider, "added")
+    return accounts.get_or_create_verified(claim.email)
 
 
 def _find(claim: Claim) -> Identity | None:
@@ -176,5 +176,5 @@ def _note(claim: Claim, person: User) -> bool:
         .values(last_used_at=now(), email=claim.email if claim.is_verified else None)
     )
     if not noted:
-        raise Refused("taken", claim.provider)
+        raise SignInRefused("taken", claim.provider)
     return is_new

@@ -7,11 +7,11 @@ import secrets
 from flask import redirect, session, url_for
 from werkzeug.wrappers import Response
 
-from saas.auth import links
+from saas.auth import magic_links
 
 
-def send_mail(email: str, next_path: str) -> Response:
+def send_sign_in_email(email: str, next_path: str) -> Response:
     """Promise a mail to a cleaned address, and lead to the page that waits for its code."""
     session.setdefault("browser", secrets.token_urlsafe(16))
-    links.send(email, next_path, session["browser"])
+    magic_links.send(email, next_path, session["browser"])
     return redirect(url_for("auth.check_inbox"), code=303)

@@ -88,7 +88,7 @@ class Session(Model):
     @property
     def device(self) -> str:
         """The browser and its system, such as "Firefox on Linux"."""
-        return devices.described(self.user_agent)
+        return devices.describe(self.user_agent)
 
 
 class SignInLink(Model):
@@ -182,7 +182,7 @@ class ApiToken(Model):
         return self.expires_at is not None and self.expires_at <= now()
 
 
-class StartedSignIn(Model):
+class PendingSignIn(Model):
     """A sign-in that is under way elsewhere: at a provider, or in the browser's authenticator.
 
     Its state, nonce and challenge are derived from its id, so no row yields one. Whoever deletes

@@ -23,9 +23,9 @@ from joserfc.errors import JoseError
 
 from saas import database, deadlines, http
 from saas.auth import accounts
+from saas.auth.errors import SignInRefused
 from saas.auth.identities import Claim
-from saas.auth.refusals import Refused
-from saas.auth.started import Started
+from saas.auth.pending_sign_ins import SignInState
 
 _PATIENCE = 8.0  # seconds for all that a provider is asked while a person waits
 _ONE_ANSWER = 4.0
@@ -34,7 +34,7 @@ _UNTRUSTED = (
 )  # fmt: skip
 
 
-def address_of(started: Started, back: str) -> str:
+def authorization_url(started: SignInState, back: str) -> str:
     """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
     with deadlines.deadline(_PATIENCE), _Explaining(started.way):
         client = _client(started.way)
@@ -47,11 +47,11 @@ def address_of(started: Started, back: str) -> str:
         return str(made["url"])
 
 
-def redeem(started: Started, back: str, answer: Mapping[str, str]) -> Claim:
+def fetch_claim(started: SignInState, back: str, answer: Mapping[str, str]) -> Claim:
     """Who came back, from the parameters of the answer; raises `Refused`."""
     if error := answer.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
-        raise Refused(reason, started.way)
+        raise SignInRefused(reason, started.way)
     with deadlines.deadline(_PATIENCE), _Explaining(started.way):
         client = _client(started.way)
         _check_issuer(client, started.way, answer.get("iss"))
@@ -74,7 +74,7 @@ def _check_issuer(client: Any, provider: str, named: str | None) -> None:
         raise ValueError("the answer names another issuer")
 
 
-def _read_google(client: Any, token: Mapping[str, Any], started: Started) -> Claim:
+def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) -> Claim:
     if "id_token" not in token:
         raise ValueError("there is no id_token")
     must_be = {"iss": [_issuer(started.way)], "aud": [client.client_id]}
@@ -96,7 +96,7 @@ def _runs_mailbox(email: str | None, hosted_domain: object) -> bool:
     return domain in ("gmail.com", "googlemail.com") or domain == hosted
 
 
-def _read_github(client: Any, token: Mapping[str, Any], started: Started) -> Claim:
+def _read_github(client: Any, token: Mapping[str, Any], started: SignInState) -> Claim:
     """GitHub's `email` in the profile is what somebody shows to the world, verified or not."""
     number = _get(client, "user", token)["id"]
     if not isinstance(number, int):
@@ -120,7 +120,7 @@ def _claim(provider: str, subject: object, email: object, verified: object) -> C
 
 def _address(email: object) -> str | None:
     try:
-        return accounts.clean_address(email) if isinstance(email, str) else None
+        return accounts.clean_email(email) if isinstance(email, str) else None
     except ValueError:
         return None
 
@@ -167,7 +167,7 @@ def _register_all() -> OAuth:
     return oauth
 
 
-class _Hurried(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib has no types
+class _DeadlineSession(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib has no types
     """Without a limit of its own a request would wait for ever."""
 
     def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
@@ -183,7 +183,7 @@ class _Hurried(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib ha
 
 
 class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types
-    client_cls = _Hurried
+    client_cls = _DeadlineSession
 
 
 class _Explaining:
@@ -197,8 +197,8 @@ class _Explaining:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, requests.RequestException):
-            raise Refused("down", self.provider, type(error).__name__) from None
+            raise SignInRefused("down", self.provider, type(error).__name__) from None
         if isinstance(error, _UNTRUSTED):
             # Perhaps one bad answer to the question for its document or keys, which are remembered.
             current_app.extensions.pop("sign_in_providers", None)
-            raise Refused("untrusted", self.provider, type(error).__name__) from None
+            raise SignInRefused("untrusted", self.provider, type(error).__name__) from None

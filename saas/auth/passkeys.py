@@ -17,12 +17,12 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth import accounts
-from saas.auth.identities import announce, refuse_closed
+from saas.auth.errors import SignInRefused
+from saas.auth.identities import notify_owner, refuse_closed
 from saas.auth.models import Passkey, User
-from saas.auth.refusals import Refused
 from saas.database import db, now
 
-MOST = 20
+MAX_PASSKEYS = 20
 NAME_LENGTH = 40
 _LIBRARY_SAYS_NO = (ValueError, TypeError, LookupError, AttributeError)
 
@@ -75,11 +75,11 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
             require_user_verification=True,
         )
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
-        raise Refused("untrusted", "passkey", type(error).__name__) from None
+        raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
     with database.write_transaction():
         accounts.lock(person)
-        if len(_keys_of(person)) >= MOST:
-            raise Refused("enough", "passkey")
+        if len(_keys_of(person)) >= MAX_PASSKEYS:
+            raise SignInRefused("enough", "passkey")
         is_new = database.insert_or_ignore(
             Passkey,
             id=database.uuid7(),
@@ -91,8 +91,8 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
             created_at=now(),
         )
         if not is_new:
-            raise Refused("registered", "passkey")
-        announce(person, "passkey", "added")
+            raise SignInRefused("registered", "passkey")
+        notify_owner(person, "passkey", "added")
 
 
 def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
@@ -115,7 +115,7 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
     with database.write_transaction():
         person = db.session.get(User, passkey.user_id, populate_existing=True)
         if person is None:
-            raise Refused("unknown", "passkey")
+            raise SignInRefused("unknown", "passkey")
         refuse_closed(person, "passkey")
         # Two answers with one count come from two copies of the key: the second is not believed.
         used = database.execute(
@@ -124,7 +124,7 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
             .values(sign_count=count, last_used_at=now())
         )
         if not used:
-            raise Refused("untrusted", "passkey", "count")
+            raise SignInRefused("untrusted", "passkey", "count")
     return person
 
 
@@ -144,7 +144,7 @@ def remove(person: User, passkey_id: uuid.UUID) -> bool:
         mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
         removed = database.execute(delete(Passkey).where(mine)) == 1
         if removed:
-            announce(person, "passkey", "removed")
+            notify_owner(person, "passkey", "removed")
     return removed
 
 
@@ -164,7 +164,7 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
             require_user_verification=True,
         ).new_sign_count
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
-        raise Refused("untrusted", "passkey", type(error).__name__) from None
+        raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
 
 
 def _refuse_framed(credential: Mapping[str, Any]) -> None:
@@ -180,9 +180,9 @@ def _refuse_framed(credential: Mapping[str, Any]) -> None:
         signed = webauthn.base64url_to_bytes(credential["response"]["clientDataJSON"])
         is_framed = parse_client_data_json(signed).cross_origin
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
-        raise Refused("untrusted", "passkey", type(error).__name__) from None
+        raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
     if is_framed:
-        raise Refused("untrusted", "passkey", "crossOrigin")
+        raise SignInRefused("untrusted", "passkey", "crossOrigin")
 
 
 def _find(credential: Mapping[str, Any]) -> Passkey:
@@ -191,10 +191,10 @@ def _find(credential: Mapping[str, Any]) -> Passkey:
     try:
         credential_id = webauthn.base64url_to_bytes(credential["rawId"])
     except _LIBRARY_SAYS_NO:
-        raise Refused("untrusted", "passkey") from None
+        raise SignInRefused("untrusted", "passkey") from None
     passkey = db.session.scalar(select(Passkey).where(Passkey.credential_id == credential_id))
     if passkey is None:
-        raise Refused("unknown", "passkey")
+        raise SignInRefused("unknown", "passkey")
     return passkey
 
 

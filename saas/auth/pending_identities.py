@@ -12,16 +12,16 @@ from dataclasses import asdict
 from flask import flash, session
 
 from saas.auth import identities, sessions
+from saas.auth.errors import PROVIDER_NAMES, SignInRefused
 from saas.auth.identities import Claim
 from saas.auth.models import User
-from saas.auth.refusals import NAMES, Refused
-from saas.auth.started import LIFETIME
+from saas.auth.pending_sign_ins import LIFETIME
 from saas.database import now
 
 _KEY = "pending_identity"
 
 
-def remember(claim: Claim) -> None:
+def store(claim: Claim) -> None:
     """Keep a claim in this browser until its mailbox is proven, for ten minutes at most."""
     session[_KEY] = {"until": (now() + LIFETIME).timestamp(), "claim": asdict(claim)}
 
@@ -34,10 +34,10 @@ def sign_in(person: User) -> None:
         return
     try:
         identities.link(person, claim)
-    except Refused:
-        flash(f"{NAMES[claim.provider]} was not linked: another account of it is.", "info")
+    except SignInRefused:
+        flash(f"{PROVIDER_NAMES[claim.provider]} was not linked: another account of it is.", "info")
         return
-    flash(f"{NAMES[claim.provider]} signs you in from now on.", "success")
+    flash(f"{PROVIDER_NAMES[claim.provider]} signs you in from now on.", "success")
 
 
 def _take() -> Claim | None:

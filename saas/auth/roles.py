@@ -12,8 +12,8 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth import audit
-from saas.auth.accounts import NotPossible
-from saas.auth.models import Session, StartedSignIn, User
+from saas.auth.accounts import AccountError
+from saas.auth.models import PendingSignIn, Session, User
 from saas.database import db, now
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -36,7 +36,7 @@ def promote(person: User, *, by: str) -> None:
     with database.write_transaction():
         _reread(person)
         if person.disabled_at or person.is_closing:
-            raise NotPossible(f"{person.email} cannot sign in, and so cannot administer.")
+            raise AccountError(f"{person.email} cannot sign in, and so cannot administer.")
         _change(person, "promote", by, role="admin")
 
 
@@ -51,7 +51,7 @@ def step_down(person: User) -> None:
     """Give one's own role up; raises `NotPossible` for the last administrator."""
     with database.write_transaction():
         if is_last_admin(person):
-            raise NotPossible(
+            raise AccountError(
                 "You are the last administrator. Promote somebody else first; nothing was changed."
             )
         _change(person, "step down", str(person.id), role="user")
@@ -92,7 +92,7 @@ def is_last_admin(person: User) -> bool:
 
 def _keep_the_last(person: User) -> None:
     if is_last_admin(person):
-        raise NotPossible(f"{person.email} is the last administrator. Promote another first.")
+        raise AccountError(f"{person.email} is the last administrator. Promote another first.")
 
 
 def _change(person: User, action: str, by: str, **columns: Any) -> None:
@@ -111,7 +111,7 @@ def _change(person: User, action: str, by: str, **columns: Any) -> None:
 
 
 def _end_sessions(person: User) -> None:
-    for begun in (Session, StartedSignIn):
+    for begun in (Session, PendingSignIn):
         database.execute(delete(begun).where(begun.user_id == person.id))
 
 

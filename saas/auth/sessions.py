@@ -80,16 +80,16 @@ def end() -> None:
     """Sign this browser out."""
     with database.write_transaction():
         database.execute(delete(Session).where(Session.id == current_user.session_id))
-    forget()
+    clear_cookie()
 
 
-def forget() -> None:
+def clear_cookie() -> None:
     """Clear the cookie of a person whose rows are gone already."""
     logout_user()
     security.new_session()
 
 
-def of(person: User) -> Sequence[Session]:
+def list_for_user(person: User) -> Sequence[Session]:
     """The browsers in which a person is signed in, the one of this request first."""
     alive = select(Session).where(Session.user_id == person.id, _is_alive(now()))
     rows = db.session.scalars(alive.order_by(Session.last_seen_at.desc())).all()
@@ -111,7 +111,7 @@ def revoke_others(person: User) -> int:
 
 
 @jobs.periodic_task(minutes=60)
-def forget_old_sessions() -> None:
+def delete_expired_sessions() -> None:
     """Sessions that nobody can use any more."""
     with database.write_transaction():
         database.execute(delete(Session).where(~_is_alive(now())))

@@ -12,7 +12,7 @@ import uuid
 from sqlalchemy import func, select, update
 
 from saas import database, jobs
-from saas.auth import addresses
+from saas.auth import email_changes
 from saas.auth.models import User
 from saas.billing import gateway, sweeping
 from saas.database import db, now
@@ -22,7 +22,7 @@ log = logging.getLogger("saas.billing")
 _AT_ONCE = 200
 
 
-@addresses.changed
+@email_changes.on_change
 def follow(person_id: uuid.UUID) -> None:
     """Somebody changed their address: the mark is written in the same transaction."""
     person = db.session.get(User, person_id)

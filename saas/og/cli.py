@@ -26,7 +26,7 @@ bp.cli.short_help = "Share cards."
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
 def render(label: str, out: Path, **said: str) -> None:
     """Draw a card of 1200 x 630 pixels into the file --out, as PNG."""
-    from saas.og.studio import studio
+    from saas.og.card_cache import card_cache
 
     try:
         card = schemas.read({**said, "type": label})
@@ -35,7 +35,7 @@ def render(label: str, out: Path, **said: str) -> None:
         lines = [f"--{name} {' '.join(told)}" for name, told in fields]
         raise click.ClickException("; ".join(lines)) from None
     try:
-        out.write_bytes(studio().draw(card).png)
+        out.write_bytes(card_cache().draw(card).png)
     except OSError as error:
         raise click.ClickException(f"{out} cannot be written: {error.strerror}.") from None
     click.echo(f"{out}: {out.stat().st_size:,} bytes")

@@ -7,8 +7,9 @@ import hmac
 
 from flask import current_app
 
-from saas.og import bp, schemas, text
+from saas.og import bp, schemas
 from saas.og.card import Card
+from saas.og.render import text
 
 _PURPOSE = b"share-card"
 _LENGTH = 22  # characters of hex; 88 bits

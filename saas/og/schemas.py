@@ -8,8 +8,8 @@ from typing import Any
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
 
 from saas.errors import APIError
-from saas.og import text
 from saas.og.card import MODES, Card
+from saas.og.render import text
 from saas.og.templates import TEMPLATES
 
 # Limits stand before any layout: measuring 100,000 characters takes seconds.

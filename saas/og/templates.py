@@ -1,7 +1,7 @@
 """The templates: what stands on a card besides its heading.
 
 A template is a function from a card to its parts; docs/og.md shows how to write one. The parts
-above the foot are set by `press`; the foot draws itself on the sheet, from its baseline.
+above the foot are set by `renderer`; the foot draws itself on the canvas, from its baseline.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from saas.og.card import Card
 
 if TYPE_CHECKING:  # so that the choice of templates is known without loading Pillow
-    from saas.og.sheet import Sheet
+    from saas.og.render.canvas import Canvas
 
-Foot = Callable[["Sheet"], None]
+Foot = Callable[["Canvas"], None]
 
 # The most that a part of a foot takes, in px, so that the next one has room.
 _AUTHOR = 640
@@ -64,23 +64,23 @@ def pricing(card: Card) -> Parts:
     return Parts(card.type, card.heading, card.line, foot)
 
 
-def _byline(author: str, date: str, sheet: Sheet) -> None:
+def _byline(author: str, date: str, canvas: Canvas) -> None:
     x = 0
     if author:
-        x += sheet.badge(x, author[0].upper()) + 20
-        x += sheet.words(x, author, size=30, most=_AUTHOR) + 14
+        x += canvas.badge(x, author[0].upper()) + 20
+        x += canvas.words(x, author, size=30, most=_AUTHOR) + 14
     if author and date:
-        x += sheet.words(x, "·", size=30, muted=True) + 14
+        x += canvas.words(x, "·", size=30, muted=True) + 14
     if date:
-        sheet.words(x, date, size=30, muted=True)
+        canvas.words(x, date, size=30, muted=True)
 
 
-def _offer(plan: str, price: str, sheet: Sheet) -> None:
+def _offer(plan: str, price: str, canvas: Canvas) -> None:
     amount, _, rest = price.partition(" ")
     x = 0
     if price:
-        x += sheet.words(x, amount, size=64, style="heading", most=_AMOUNT) + 14
+        x += canvas.words(x, amount, size=64, style="heading", most=_AMOUNT) + 14
     if rest:
-        x += sheet.words(x, rest, size=30, muted=True, most=_REST) + 28
+        x += canvas.words(x, rest, size=30, muted=True, most=_REST) + 28
     if plan:
-        sheet.pill(x, plan)
+        canvas.pill(x, plan)

@@ -17,20 +17,20 @@ _FOR_EVER = "public, immutable, max-age=31536000"
 
 @bp.get("/api/og")
 def card() -> Response:
-    from saas.og.studio import studio  # loads Pillow, with the first card
+    from saas.og.card_cache import card_cache  # loads Pillow, with the first card
 
     wanted = schemas.read(request.args)
-    tag = studio().tag(wanted)
+    tag = card_cache().tag(wanted)
     if tag in request.if_none_match:
         return _for_ever(Response(status=304), tag)
-    found = studio().find(tag)
+    found = card_cache().find(tag)
     if found is None:
         _count_drawing(wanted)
         try:
-            found = studio().draw(wanted)
+            found = card_cache().draw(wanted)
         except Exception:
             log.exception("a card could not be drawn: %s", wanted)
-            return _png(studio().fallback(wanted.mode))
+            return _png(card_cache().fallback(wanted.mode))
     answer = _png(found.png)
     return _for_ever(answer, tag) if found.complete else answer
 

@@ -10,13 +10,13 @@ from flask_login import current_user
 
 from saas import openapi, plans, products, security
 from saas.billing.forms import CheckoutForm
-from saas.site import bp, pages
+from saas.site import bp, page_cache
 from saas.template_filters import send_static, static
 
 
 @bp.get("/")
 def home() -> Response:
-    return pages.public(partial(render_template, "site/home.html"), "home")
+    return page_cache.cached_page(partial(render_template, "site/home.html"), "home")
 
 
 @bp.get("/pricing")
@@ -27,7 +27,9 @@ def pricing() -> Response:
     interval = wanted_interval if wanted_interval in sold else sold[0]
     wanted = request.args.get("plan")
     highlight = wanted if wanted in products.catalogue().by_id else None
-    return pages.public(partial(_pricing, interval, highlight), "pricing", interval, highlight)
+    return page_cache.cached_page(
+        partial(_pricing, interval, highlight), "pricing", interval, highlight
+    )
 
 
 def _pricing(interval: str, highlight: str | None) -> str:
@@ -40,7 +42,7 @@ def _pricing(interval: str, highlight: str | None) -> str:
         intervals=products.catalogue().intervals,
         highlight=highlight,
         saving=_saving(),
-        form=CheckoutForm(formdata=None) if pages.has_session() else None,
+        form=CheckoutForm(formdata=None) if page_cache.has_session() else None,
     )
 
 
@@ -67,12 +69,12 @@ def _saving() -> int:
 
 @bp.get("/terms")
 def terms() -> Response:
-    return pages.public(partial(render_template, "site/terms.html"), "terms")
+    return page_cache.cached_page(partial(render_template, "site/terms.html"), "terms")
 
 
 @bp.get("/privacy")
 def privacy() -> Response:
-    return pages.public(partial(render_template, "site/privacy.html"), "privacy")
+    return page_cache.cached_page(partial(render_template, "site/privacy.html"), "privacy")
 
 
 @bp.get("/robots.txt")

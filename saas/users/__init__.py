@@ -4,11 +4,11 @@ from flask import Blueprint
 
 bp = Blueprint("users", __name__)
 
-from saas.users import (  # noqa: E402, F401 - they register on bp
+from saas.users import (  # noqa: E402, F401 - they register themselves on bp
     api,
+    api_token_views,
     cli,
-    letters,
-    token_views,
+    emails,
+    sign_in_methods,
     views,
-    ways_in,
 )

@@ -9,9 +9,9 @@ from flask_login import current_user
 from saas import openapi, security
 from saas.auth import sessions
 from saas.auth.bearer import api_user, token_or_session_required
-from saas.auth.fresh import fresh_sign_in_required
+from saas.auth.reauthentication import reauthentication_required
 from saas.errors import APIError
-from saas.users import bp, closing
+from saas.users import account_deletion, bp
 from saas.users.schemas import UserAnswerSchema, UserSchema
 
 
@@ -24,11 +24,11 @@ def show() -> dict[str, Any]:
 
 @bp.delete("/api/user")
 @security.api_login_required
-@fresh_sign_in_required
+@reauthentication_required
 def delete() -> dict[str, Any]:
     try:
-        closing.close_account(current_user)
-    except closing.CannotClose as error:
+        account_deletion.delete_account(current_user)
+    except account_deletion.DeletionFailed as error:
         raise APIError(409, error.code, str(error)) from None
-    sessions.forget()
+    sessions.clear_cookie()
     return {"deleted": True}

@@ -13,8 +13,8 @@ from saas import sandbox_process
 from saas.auth import accounts, audit, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
-from saas.users import bp, closing
-from saas.users.export import everything_about
+from saas.users import account_deletion, bp
+from saas.users.export import export_user
 from saas.users.schemas import AuditEntrySchema, OperatorsUserSchema
 
 bp.cli.short_help = "People: make, list, promote, demote, disable, delete, export."
@@ -29,7 +29,7 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
     def answered(*args: Args.args, **kwargs: Args.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except (accounts.NotPossible, closing.CannotClose, ValueError) as error:
+        except (accounts.AccountError, account_deletion.DeletionFailed, ValueError) as error:
             raise click.ClickException(str(error)) from None
 
     return answered
@@ -42,7 +42,7 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
 @explained
 def create(email: str, name: str | None, admin: bool) -> None:
     """Make an account for EMAIL; its owner signs in with a mailed link as everybody does."""
-    address = accounts.clean_address(email)
+    address = accounts.clean_email(email)
     name = accounts.clean_name(name) if name is not None else None
     accounts.create(address, name=name, role="admin" if admin else "user", by=OPERATOR)
     click.echo(f"Created {address}{' as an administrator' if admin else ''}.")
@@ -53,7 +53,7 @@ def create(email: str, name: str | None, admin: bool) -> None:
 @explained
 def promote(email: str) -> None:
     """Make EMAIL an administrator. Only here: nobody raises their own role."""
-    person = accounts.get(email)
+    person = accounts.get_by_email(email)
     roles.promote(person, by=OPERATOR)
     click.echo(f"{person.email} is an administrator.")
 
@@ -63,7 +63,7 @@ def promote(email: str) -> None:
 @explained
 def demote(email: str) -> None:
     """Make EMAIL a user again. The last administrator stays one."""
-    person = accounts.get(email)
+    person = accounts.get_by_email(email)
     roles.demote(person, by=OPERATOR)
     click.echo(f"{person.email} is a user.")
 
@@ -77,7 +77,7 @@ def disable(email: str) -> None:
     Nothing is deleted, and a subscription goes on: end it at Stripe. The last administrator who
     can sign in cannot be disabled.
     """
-    person = accounts.get(email)
+    person = accounts.get_by_email(email)
     roles.disable(person, by=OPERATOR)
     click.echo(f"{person.email} is disabled and signed out everywhere.")
     if person.is_subscribed:
@@ -89,7 +89,7 @@ def disable(email: str) -> None:
 @explained
 def enable(email: str) -> None:
     """Let a disabled EMAIL sign in again."""
-    person = accounts.get(email)
+    person = accounts.get_by_email(email)
     roles.enable(person, by=OPERATOR)
     click.echo(f"{person.email} can sign in again.")
 
@@ -98,7 +98,7 @@ def enable(email: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_people(as_json: bool) -> None:
     """Everybody, by address: role, plan, status, and who is disabled."""
-    for person in accounts.everybody():
+    for person in accounts.list_all():
         click.echo(json.dumps(OperatorsUserSchema().dump(person)) if as_json else _line(person))
 
 
@@ -108,7 +108,7 @@ def list_people(as_json: bool) -> None:
 @explained
 def history(email: str, as_json: bool) -> None:
     """What administrators and operators did to EMAIL: when, who, what."""
-    for entry in audit.history(accounts.get(email).id):
+    for entry in audit.history(accounts.get_by_email(email).id):
         if as_json:
             click.echo(json.dumps(AuditEntrySchema().dump(entry)))
         else:
@@ -123,8 +123,8 @@ def export(email: str) -> None:
 
     The same as the download in the settings. What Stripe holds is with Stripe.
     """
-    person = accounts.get(email)
-    everything = everything_about(person)
+    person = accounts.get_by_email(email)
+    everything = export_user(person)
     audit.note("export", person.id, by=OPERATOR)
     click.echo(json.dumps(everything, indent=2, ensure_ascii=False))
 
@@ -139,10 +139,10 @@ def delete(email: str, yes: bool) -> None:
 
     The last administrator cannot be deleted.
     """
-    person = accounts.get(email)
+    person = accounts.get_by_email(email)
     if not yes:
         click.confirm(f"Delete {person.email} and cancel what they pay for?", abort=True)
-    closing.close_account(person, by=OPERATOR)
+    account_deletion.delete_account(person, by=OPERATOR)
     click.echo(f"Deleted {person.email}.")
 
 

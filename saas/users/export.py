@@ -18,9 +18,9 @@ from saas.auth.models import (
     EmailChange,
     Identity,
     Passkey,
+    PendingSignIn,
     Session,
     SignInLink,
-    StartedSignIn,
     User,
 )
 from saas.billing.access import FeatureUse
@@ -37,7 +37,7 @@ OWNED: list[Any] = [
     Identity,
     Passkey,
     ApiToken,
-    StartedSignIn,
+    PendingSignIn,
     EmailChange,
     SubscriptionChange,
     FeatureUse,
@@ -58,7 +58,7 @@ _NOTE = (
 )
 
 
-def everything_about(person: User) -> dict[str, Any]:
+def export_user(person: User) -> dict[str, Any]:
     """The account, and the rows of every table that concern it, under the tables' names."""
     return {
         "exported_at": now().isoformat(),

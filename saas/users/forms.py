@@ -10,7 +10,7 @@ from wtforms.widgets import CheckboxInput
 
 from saas import products
 from saas.auth import accounts, api_tokens, passkeys
-from saas.auth.forms import AddressForm
+from saas.auth.forms import EmailForm
 from saas.security import Form
 from saas.template_filters import email
 
@@ -27,7 +27,7 @@ class NameForm(Form):
             raise ValidationError(str(error)) from None
 
 
-class EmailForm(AddressForm):
+class ChangeEmailForm(EmailForm):
     """Another address to sign in with."""
 
     def validate_email(self, field: EmailField) -> None:
@@ -51,7 +51,7 @@ class DeleteForm(Form):
 
     def validate_confirmation(self, field: StringField) -> None:
         try:
-            is_own = accounts.clean_address(field.data or "") == current_user.email
+            is_own = accounts.clean_email(field.data or "") == current_user.email
         except ValueError:
             is_own = False
         if not is_own:

@@ -10,13 +10,13 @@ from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas import database, limits, products, template_filters
-from saas.auth import accounts, addresses, roles, sessions, sign_in_limits
-from saas.auth.fresh import fresh_sign_in_required
+from saas.auth import accounts, email_changes, roles, sessions, sign_in_limits
+from saas.auth.reauthentication import reauthentication_required
 from saas.auth.roles import admin_required
 from saas.security import Form
-from saas.users import bp, closing
-from saas.users.export import everything_about
-from saas.users.forms import DeleteForm, EmailForm, NameForm, RoleForm
+from saas.users import account_deletion, bp
+from saas.users.export import export_user
+from saas.users.forms import ChangeEmailForm, DeleteForm, NameForm, RoleForm
 
 Answer = str | Response | tuple[str, int]
 
@@ -64,15 +64,15 @@ def revoke_other_sessions() -> Answer:
 
 @bp.post("/dashboard/settings/email")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def update_email() -> Answer:
-    form = EmailForm()
+    form = ChangeEmailForm()
     if not form.validate_on_submit():
         return _settings(email_form=form), 422
 
     email = form.email.data or ""
     sign_in_limits.count_new_address(str(current_user.id), email)
-    addresses.ask(current_user, email)
+    email_changes.request_change(current_user, email)
     shown = template_filters.email(email)
     flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")
     return redirect(url_for("users.settings"), code=303)
@@ -80,7 +80,7 @@ def update_email() -> Answer:
 
 @bp.post("/dashboard/settings/role")
 @admin_required
-@fresh_sign_in_required
+@reauthentication_required
 def update_role() -> Answer:
     form = RoleForm()
     if not form.validate_on_submit():
@@ -90,7 +90,7 @@ def update_role() -> Answer:
         with database.write_transaction():
             roles.step_down(current_user)
             sessions.start(current_user._get_current_object())  # the old ones have ended
-    except accounts.NotPossible as error:
+    except accounts.AccountError as error:
         flash(str(error), "error")
         return _settings(role_form=form), 409
     flash("You are a user like everybody now.", "success")
@@ -100,14 +100,14 @@ def update_role() -> Answer:
 @bp.get("/dashboard/settings/export")
 @login_required
 def export() -> Answer:
-    everything = json.dumps(everything_about(current_user), indent=2, ensure_ascii=False)
+    everything = json.dumps(export_user(current_user), indent=2, ensure_ascii=False)
     attached = {"Content-Disposition": 'attachment; filename="account.json"'}
     return Response(everything, headers=attached, mimetype="application/json")
 
 
 @bp.post("/dashboard/settings/delete")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def delete_account() -> Answer:
     form = DeleteForm()
     if not form.validate_on_submit():
@@ -116,11 +116,11 @@ def delete_account() -> Answer:
     limits.count(limits.STRIPE_BY_PERSON, "stripe-delete", str(current_user.id))
     was_customer = bool(current_user.stripe_customer_id)
     try:
-        closing.close_account(current_user)
-    except closing.CannotClose as error:
+        account_deletion.delete_account(current_user)
+    except account_deletion.DeletionFailed as error:
         flash(str(error), "error")
         return _settings(delete_form=form), 409
-    sessions.forget()
+    sessions.clear_cookie()
     told = ", and nothing will be charged any more" if was_customer else ""
     flash(f"Your account is deleted{told}.", "success")
     return redirect(url_for("site.home"), code=303)
@@ -130,9 +130,11 @@ def _settings(**tried: Form) -> str:
     """The page; `tried` are the forms that were sent and not accepted, under their names."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),
-        "email_form": EmailForm(formdata=None),
+        "email_form": ChangeEmailForm(formdata=None),
         "role_form": RoleForm(formdata=None, role="user"),
         "delete_form": DeleteForm(formdata=None),
         **tried,
     }
-    return render_template("users/settings.html", sessions=sessions.of(current_user), **forms)
+    return render_template(
+        "users/settings.html", sessions=sessions.list_for_user(current_user), **forms
+    )

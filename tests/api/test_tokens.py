@@ -112,7 +112,9 @@ def test_without_a_valid_token_the_answer_is_401_with_a_challenge(
 
 def test_a_token_without_the_scope_gets_403_that_names_it(shop: Shop) -> None:
     with shop.app.app_context():
-        _, token = api_tokens.create(accounts.sign_up("ann@example.com"), "x", ["other"], None)
+        _, token = api_tokens.create(
+            accounts.get_or_create("ann@example.com"), "x", ["other"], None
+        )
 
     answer = call(shop, token)
 
@@ -125,7 +127,7 @@ def test_a_token_without_the_scope_gets_403_that_names_it(shop: Shop) -> None:
 @both_databases
 def test_a_token_expires(shop: Shop) -> None:
     with shop.app.app_context():
-        ann = accounts.sign_up("ann@example.com")
+        ann = accounts.get_or_create("ann@example.com")
         _, token = api_tokens.create(ann, "x", ["user:read"], timedelta(days=30))
         assert api_tokens.find(token)
         with time_machine.travel(now() + timedelta(days=31)):
@@ -134,7 +136,7 @@ def test_a_token_expires(shop: Shop) -> None:
 
 def test_a_disabled_account_s_token_is_refused(shop: Shop) -> None:
     with shop.app.app_context():
-        ann = accounts.sign_up("ann@example.com")
+        ann = accounts.get_or_create("ann@example.com")
         _, token = api_tokens.create(ann, "x", ["user:read"], None)
         roles.disable(ann, by=OPERATOR)
 
@@ -151,10 +153,10 @@ def test_a_token_does_not_delete_the_account_or_open_pages(shop: Shop, ann: Visi
 def test_the_owner_of_an_address_finds_no_token_that_was_made_before(shop: Shop) -> None:
     """Somebody may have prepared an account for an address that is not theirs."""
     with shop.app.app_context():
-        prepared = accounts.sign_up("ann@example.com")
+        prepared = accounts.get_or_create("ann@example.com")
         _, token = api_tokens.create(prepared, "x", ["user:read"], None)
 
-        accounts.arrive("ann@example.com")
+        accounts.get_or_create_verified("ann@example.com")
 
     assert call(shop, token).status_code == 401
 
@@ -202,7 +204,7 @@ def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> 
 
 def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
-        person = accounts.get("ann@example.com")
+        person = accounts.get_by_email("ann@example.com")
         for number in range(api_tokens.MAX_TOKENS):
             api_tokens.create(person, str(number), ["user:read"], None)
 
@@ -214,7 +216,7 @@ def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
 
 def test_the_database_does_not_have_the_secret(shop: Shop) -> None:
     with shop.app.app_context():
-        ann = accounts.sign_up("ann@example.com")
+        ann = accounts.get_or_create("ann@example.com")
         row, token = api_tokens.create(ann, "x", ["user:read"], None)
         stored = db.session.get_one(ApiToken, row.id)
 

@@ -179,7 +179,7 @@ def test_addresses_that_only_this_machine_knows_are_for_development(
     with shop.app.app_context():
         shop.app.config["SAAS_ENV"] = "production"
         with pytest.raises(ValueError, match="."):
-            accounts.clean_address(local_only)
+            accounts.clean_email(local_only)
 
 
 def ask(shop: Shop, email: str) -> Page:

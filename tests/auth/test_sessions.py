@@ -91,4 +91,4 @@ def test_nobody_signs_out_somebody_else_s_browser(shop: Shop) -> None:
     ],
 )
 def test_browsers_are_called_as_people_call_them(user_agent: str, words: str) -> None:
-    assert devices.described(user_agent) == words
+    assert devices.describe(user_agent) == words

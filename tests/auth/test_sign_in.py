@@ -16,7 +16,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select
 
-from saas.auth import accounts, links
+from saas.auth import accounts, magic_links
 from saas.auth.models import Session, SignInLink, User
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
@@ -165,7 +165,7 @@ def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
     shop: Shop, visitor: Visitor
 ) -> None:
     with shop.app.app_context():
-        person = accounts.sign_up("ann@example.com")
+        person = accounts.get_or_create("ann@example.com")
         from saas import database
 
         with database.write_transaction():
@@ -184,8 +184,8 @@ def test_fifty_people_who_press_at_once_make_one_session(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     with shop.app.app_context():
-        links.send("ann@example.com", "/dashboard")
-        token = links.token_for(db.session.scalars(select(SignInLink.id)).one())
+        magic_links.send("ann@example.com", "/dashboard")
+        token = magic_links.token_for(db.session.scalars(select(SignInLink.id)).one())
 
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(partial(press, shop), [token] * 50))
@@ -199,8 +199,8 @@ def press(shop: Shop, token: str) -> str:
     came: list[str] = []
     with shop.app.app_context():
         try:
-            links.redeem(token, lambda person: came.append(person.email))
-        except links.BadLink as error:
+            magic_links.redeem(token, lambda person: came.append(person.email))
+        except magic_links.InvalidLink as error:
             return error.reason
     return came[0]
 
@@ -214,9 +214,9 @@ def test_two_links_of_one_address_are_followed_at_once(
         email = f"ann{number}@example.com"
         with shop.app.app_context():
             for browser in ("hers", "her phone's"):
-                links.send(email, "/dashboard", f"{browser} {number}")
+                magic_links.send(email, "/dashboard", f"{browser} {number}")
             ids = db.session.scalars(select(SignInLink.id).where(SignInLink.email == email)).all()
-            tokens = [links.token_for(each) for each in ids]
+            tokens = [magic_links.token_for(each) for each in ids]
         with ThreadPoolExecutor(2) as pool:
             answers = list(pool.map(partial(press, shop), tokens))
         assert sorted(answers) == [email, "used"]
@@ -231,28 +231,28 @@ def test_of_two_mails_that_a_browser_asks_for_at_once_one_works(
     def ask(_: int) -> None:
         with shop.app.app_context():
             together.wait()
-            links.send("ann@example.com", "/dashboard", "a browser")
+            magic_links.send("ann@example.com", "/dashboard", "a browser")
 
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(ask, range(2)))
 
     with shop.app.app_context():
         ids = db.session.scalars(select(SignInLink.id).order_by(SignInLink.id))
-        older, newer = (links.token_for(each) for each in ids)
+        older, newer = (magic_links.token_for(each) for each in ids)
     assert [press(shop, older), press(shop, newer)] == ["replaced", "ann@example.com"]
 
 
 def test_a_link_is_not_used_up_where_its_session_does_not_begin(shop: Shop) -> None:
     """Both are one transaction: what ends every session of somebody comes before or after."""
     with shop.app.app_context():
-        links.send("ann@example.com", "/dashboard")
-        token = links.token_for(db.session.scalars(select(SignInLink.id)).one())
+        magic_links.send("ann@example.com", "/dashboard")
+        token = magic_links.token_for(db.session.scalars(select(SignInLink.id)).one())
 
         def fail(_: User) -> None:
             raise RuntimeError("the power went out")
 
         with pytest.raises(RuntimeError):
-            links.redeem(token, fail)
+            magic_links.redeem(token, fail)
 
     assert press(shop, token) == "ann@example.com"
 
@@ -272,10 +272,10 @@ def test_of_a_link_that_is_over_nothing_is_kept(shop: Shop, visitor: Visitor) ->
     visitor.sign_in("ann@example.com")
 
     with shop.app.app_context():
-        links.forget_old_links()
+        magic_links.delete_expired_links()
         assert (count(SignInLink), count(OutboxMessage)) == (1, 1)  # a late click is told "used"
         with time_machine.travel(now() + timedelta(days=2)):
-            links.forget_old_links()
+            magic_links.delete_expired_links()
         assert (count(SignInLink), count(OutboxMessage)) == (0, 0)
 
 

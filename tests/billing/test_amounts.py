@@ -213,7 +213,7 @@ def test_every_currency_has_its_own_decimals(
     at_stripe, visitor = stripe_side.client(quiet_shop).v1, quiet_shop.visitor()
     visitor.sign_in(address(quiet_shop))
     with quiet_shop.app.app_context():
-        ann = accounts.get(address(quiet_shop))
+        ann = accounts.get_by_email(address(quiet_shop))
         customer, marks = buying.ensure_customer(ann), ownership.metadata_of(ann)
     at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
     data: Any = {

@@ -137,7 +137,7 @@ def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
     at_stripe = stripe_side.client(shop).v1
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():
-        ann = accounts.sign_up(address(shop))
+        ann = accounts.get_or_create(address(shop))
         marks = ownership.metadata_of(ann)
         customer = at_stripe.customers.create(
             {"email": ann.email, "metadata": marks, "test_clock": clock}
@@ -146,4 +146,4 @@ def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
         at_stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": card}})
         with database.write_transaction():
             db.session.get_one(User, ann.id).stripe_customer_id = customer
-        return accounts.get(ann.email), clock
+        return accounts.get_by_email(ann.email), clock

@@ -15,7 +15,7 @@ from saas.auth.models import User
 from saas.billing import ownership, sweeps
 from saas.billing.models import StripeEvent
 from saas.database import db, now
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
@@ -168,7 +168,7 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
     outlived = subscribe(silent_shop, customer_marks={}, marks=marks_of(silent_shop, ann))
     foreign = subscribe(silent_shop, customer_marks={}, marks={"person": str(ann.id)})
     with silent_shop.app.app_context():
-        closing.close_account(ann)
+        account_deletion.delete_account(ann)
 
     with caplog.at_level(logging.WARNING, "saas.billing"):
         assert tell(silent_shop, outlived) == "ended"

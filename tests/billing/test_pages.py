@@ -279,17 +279,17 @@ def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
 def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -> None:
     """Another tab has opened its page in the same moment: neither has seen the other's."""
     with quiet_shop.app.app_context():
-        ann = accounts.sign_up(address(quiet_shop))
+        ann = accounts.get_or_create(address(quiet_shop))
         first = buying.start(ann, "solo", "monthly", "aa")
         gateway.start_checkout(
-            customer_id=str(accounts.get(ann.email).stripe_customer_id),
+            customer_id=str(accounts.get_by_email(ann.email).stripe_customer_id),
             price_id=quiet_shop.price["team", "monthly"],
             metadata=ownership.metadata_of(ann),
             key="the other tab",
             success_url=quiet_shop.url,
             cancel_url=quiet_shop.url,
         )
-        again = buying.start(accounts.get(ann.email), "solo", "monthly", "aa")
+        again = buying.start(accounts.get_by_email(ann.email), "solo", "monthly", "aa")
 
     pages = stripe_side.client(quiet_shop).v1.checkout.sessions.list().data
     assert again == first

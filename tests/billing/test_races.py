@@ -29,7 +29,7 @@ from saas.auth.models import User
 from saas.billing import addressing, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import THREADS, WORKERS, LiveShop, tell
@@ -73,7 +73,7 @@ def _nothing_deadlocks(live: LiveShop) -> Any:
 def is_true(shop: LiveShop, person: User) -> None:
     """The copy equals Stripe's state, and the history tells how it came about without a gap."""
     with shop.app.app_context():
-        assert subscriptions.differences(accounts.get(person.email)) == {}
+        assert subscriptions.differences(accounts.get_by_email(person.email)) == {}
         changes = db.session.scalars(
             select(SubscriptionChange)
             .where(SubscriptionChange.user_id == person.id)
@@ -201,7 +201,7 @@ def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None
     """Whatever is chosen in however many tabs, in two processes: one page can be paid."""
     for plans_of_tabs in (["solo"] * 6, ["solo", "team"] * 4):
         with live.app.app_context():
-            ann = accounts.sign_up(email())
+            ann = accounts.get_or_create(email())
         headers = as_a_browser(live, ann)
 
         def buy(number: int, plan: str, headers: dict[str, str] = headers) -> Any:
@@ -219,7 +219,7 @@ def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None
 def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: LiveShop) -> None:
     """The other request has seen no subscription yet, and would offer the trial again."""
     with live.app.app_context():
-        ann = accounts.sign_up(email())
+        ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
     card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 
@@ -272,7 +272,7 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
 def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None:
     """Somebody without a subscription closes the account while pages are opened to buy one."""
     with live.app.app_context():
-        ann = accounts.sign_up(email())
+        ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
 
     def buy(number: int) -> Any:
@@ -295,7 +295,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
     live: LiveShop,
 ) -> None:
     with live.app.app_context():
-        ann = accounts.sign_up(email())
+        ann = accounts.get_or_create(email())
     headers, data = as_a_browser(live, ann), {"plan": "solo", "interval": "monthly"}
 
     with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
@@ -316,7 +316,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
 @case(26, "racing an open checkout that is paid afterwards")
 def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live: LiveShop) -> None:
     with live.app.app_context():
-        ann = accounts.sign_up(email())
+        ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
     data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
@@ -343,7 +343,7 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
 ) -> None:
     """It cannot be expired, and its subscription begins when all others have been listed."""
     with live.app.app_context():
-        ann = accounts.sign_up(email())
+        ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
     data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
@@ -393,7 +393,7 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
     said = [answer.json()["error"]["code"] for answer in answers if answer is not None]
     assert said == ["closing", "closing"]
     with live.app.app_context(), time_machine.travel(now() + timedelta(minutes=5), tick=True):
-        closing.finish_closing()
+        account_deletion.finish_deletions()
     nobody_is_charged(live, ann)
     assert stripe_side.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
 

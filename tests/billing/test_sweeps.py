@@ -17,7 +17,7 @@ from saas.auth.models import User
 from saas.billing import addressing, sweeps
 from saas.billing.models import StripeEvent
 from saas.database import db, now
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.conftest import Shop, free_port, serving
 
@@ -129,7 +129,7 @@ def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
     [
         sweeps.apply_what_was_left,
         sweeps.look_after_ended_periods,
-        closing.finish_closing,
+        account_deletion.finish_deletions,
         addressing.tell_stripe_what_is_left,
     ],
 )
@@ -145,7 +145,7 @@ def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
         return [b"{}"]
 
     with shop.app.app_context():
-        people = [accounts.sign_up(f"p{number}@example.com") for number in range(10)]
+        people = [accounts.get_or_create(f"p{number}@example.com") for number in range(10)]
         with database.write_transaction() as session:
             for number, person in enumerate(people):
                 session.add(left_behind(f"evt_{number}", f"cus_{number}", days=1))

@@ -18,7 +18,7 @@ from saas.billing import buying, gateway, ownership, ranking, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import LiveShop, tell
@@ -230,11 +230,11 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
     from saas.auth import accounts
 
     with quiet_shop.app.app_context():
-        accounts.sign_up("ann@example.com")
+        accounts.get_or_create("ann@example.com")
 
     def in_a_tab(_: int) -> str:
         with quiet_shop.app.app_context():
-            return buying.ensure_customer(accounts.get("ann@example.com"))
+            return buying.ensure_customer(accounts.get_by_email("ann@example.com"))
 
     with ThreadPoolExecutor(6) as pool:
         customers = set(pool.map(in_a_tab, range(6)))
@@ -332,8 +332,8 @@ def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
     with mistaken.app_context():
         with pytest.raises(gateway.Unavailable, match="of another account"):
             subscriptions.sync(ann.id, cause="test")
-        with pytest.raises(closing.CannotClose, match="Nothing was deleted"):
-            closing.close_account(ann)
+        with pytest.raises(account_deletion.DeletionFailed, match="Nothing was deleted"):
+            account_deletion.delete_account(ann)
 
     after = stripe_side.person(quiet_shop, ann.email)
     assert after.stripe_subscription_status == "active"

@@ -113,7 +113,7 @@ def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop)
 def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
     stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
     with quiet_shop.app.app_context():
-        accounts.sign_up("ben@example.com")
+        accounts.get_or_create("ben@example.com")
 
     dry = run(quiet_shop, "sync", "ann@example.com", "--dry-run")
     assert "columns of ann@example.com would change" in dry.output
@@ -150,7 +150,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
 def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: Shop) -> None:
     stripe_side.subscriber(quiet_shop, "ann@example.com")
     with quiet_shop.app.app_context():
-        accounts.sign_up("ben@example.com")
+        accounts.get_or_create("ben@example.com")
     change(
         quiet_shop, "ben@example.com", stripe_customer_id="cus_of_another_account",
         stripe_subscription_id="sub_of_another_account", stripe_subscription_status="active",

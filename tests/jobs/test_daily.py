@@ -23,7 +23,7 @@ NIGHT = datetime(2026, 11, 29, 3, 30, tzinfo=UTC)
 
 
 def write_old_report() -> None:
-    person = accounts.sign_up("ann@example.com")
+    person = accounts.get_or_create("ann@example.com")
     with database.write_transaction() as session:
         session.add(
             Report(user_id=person.id, title="Old", written_at=EVENING - timedelta(days=366))
@@ -94,7 +94,7 @@ def test_a_name_that_is_registered_twice_is_refused() -> None:
         jobs.daily(at="04:00")(again)
     with pytest.raises(ValueError, match="Two sweeps or daily tasks are called flush: one in saas"):
         jobs.daily(at="04:00")(FunctionType(again.__code__, {"__name__": "elsewhere"}, "flush"))
-    with pytest.raises(ValueError, match="Two letters are called 'welcome': one in saas.billing"):
+    with pytest.raises(ValueError, match="Two emails are called 'welcome': one in saas.billing"):
         mail.email("welcome")(again)
     with pytest.raises(ValueError, match="Two tasks are called deliver: one in saas.mail.outbox"):
         jobs.task(FunctionType(again.__code__, {"__name__": "elsewhere"}, "deliver"))

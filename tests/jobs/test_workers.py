@@ -17,7 +17,7 @@ from saas_sandbox import create_sandbox
 from sqlalchemy import select, update
 
 from saas import database, jobs
-from saas.auth import links
+from saas.auth import magic_links
 from saas.billing.models import StripeEvent
 from saas.config import ROOT
 from saas.database import db
@@ -132,7 +132,7 @@ def test_workers_killed_while_they_hand_over_lose_no_mail(
     app = make_app(JOBS_URL=jobs_url, SANDBOX_URL=url, SAAS_ENV="development")
     with app.app_context():
         for email in PEOPLE:
-            links.send(email, "/dashboard")
+            magic_links.send(email, "/dashboard")
     with workers(DATABASE_URL=database_url, JOBS_URL=jobs_url, SANDBOX_URL=url) as crew:
         door.shut()
         crew.start(2)

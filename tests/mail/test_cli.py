@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from saas import database, mail
-from saas.auth import accounts, identities, links
+from saas.auth import accounts, identities, magic_links
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
@@ -59,8 +59,8 @@ def test_preview_explains_wrong_arguments(
 def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., Flask]) -> None:
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with away.app_context():
-        links.send("ann@example.com", "/dashboard")
-        links.send("ben@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
+        magic_links.send("ben@example.com", "/dashboard")
     app = make_app()
     later = now() + timedelta(minutes=5)
 
@@ -81,9 +81,9 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
 ) -> None:
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with away.app_context():
-        person = accounts.sign_up("ann@example.com")
+        person = accounts.get_or_create("ann@example.com")
         with database.write_transaction():
-            identities.announce(person, "google", "added")
+            identities.notify_owner(person, "google", "added")
             mail.enqueue(
                 "account_closed",
                 database.uuid7(),

@@ -27,7 +27,7 @@ from flask import Flask
 from pytest_httpserver import HTTPServer
 from sqlalchemy import select
 
-from saas.auth import links
+from saas.auth import magic_links
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
@@ -84,7 +84,7 @@ def test_smtp_gets_one_recipient_and_both_parts(
     app = make_app(SMTP_URL=url, EMAIL_FROM="Acme <hello@acme.example>")
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     ((recipients, mail),) = box.mails
     assert recipients == ["ann@example.com"]
@@ -106,12 +106,12 @@ def test_a_password_in_any_script_signs_in_at_the_mail_server(
     app = make_app(SMTP_URL=url.replace("p%40ss", quote("pä ss→")))
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
     assert len(box.mails) == 1
 
     app = make_app(SMTP_URL=url.replace("p%40ss", quote("wröng")))
     with app.app_context():
-        links.send("bob@example.com", "/dashboard")
+        magic_links.send("bob@example.com", "/dashboard")
     assert str(promised(app)[-1].last_error).startswith("SMTPAuthenticationError: ")
 
 
@@ -122,7 +122,7 @@ def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
     app = make_app(SMTP_URL=url)
     box.refuses = True
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
     (message,) = promised(app)
     assert message.handed_over_at is None
     assert str(message.last_error).startswith("SMTPDataError: the mail server answered 451")
@@ -146,7 +146,7 @@ def test_a_server_that_is_away_fails_no_request_and_loses_no_mail(
     app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert message.is_waiting
@@ -160,7 +160,7 @@ def test_a_mail_that_has_lost_its_sense_is_not_sent(
     app = make_app(SMTP_URL=url)
     box.refuses = True
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
         box.refuses = False
         with time_machine.travel(now() + timedelta(minutes=11)):  # the link is over
             outbox.flush()
@@ -176,7 +176,7 @@ def test_resend_is_asked_as_its_documentation_says(
     app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     ((request, _),) = httpserver.log
     body = request.json
@@ -195,7 +195,7 @@ def test_no_address_and_no_token_stays_behind_in_the_outbox(
     app = make_app(SMTP_URL=url)
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert "ann" not in str(vars(message))
@@ -208,10 +208,10 @@ def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
     with app.app_context():
         for _ in range(2):
             with database.write_transaction():
-                mail.promise("sign_in", subject, key="once")
+                mail.enqueue("sign_in", subject, key="once")
         assert len(promised(app)) == 1
         with pytest.raises(ValueError, match="no email"), database.write_transaction():
-            mail.promise("unheard_of", subject)
+            mail.enqueue("unheard_of", subject)
 
 
 @contextmanager
@@ -257,7 +257,7 @@ def test_a_mail_server_that_hangs_or_drops_loses_no_mail(
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
         app.config["MAIL_TIMEOUT"] = 0.3
         with app.app_context():
-            links.send("ann@example.com", "/dashboard")
+            magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert message.is_waiting
@@ -271,7 +271,7 @@ def test_a_server_that_accepts_and_then_forgets_its_manners_got_the_mail_once(
     with speaking(*polite, b"250 taken\r\n", b"500 what?\r\n") as port:
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
         with app.app_context():
-            links.send("ann@example.com", "/dashboard")
+            magic_links.send("ann@example.com", "/dashboard")
 
     assert promised(app)[0].handed_over_at
 
@@ -331,7 +331,7 @@ def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
     try:
         app = make_app(SMTP_URL=f"{scheme}://me:p%40ss@127.0.0.1:{server.port}")
         with app.app_context():
-            links.send("ann@example.com", "/dashboard")
+            magic_links.send("ann@example.com", "/dashboard")
     finally:
         server.stop()
 
@@ -357,7 +357,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
         (message,) = promised(app)
         said = f"DeliveryFailed: the mail service answered {status}: … is not verified"
         assert (message.last_error, message.handed_over_at) == (said, None)
@@ -390,7 +390,7 @@ def test_a_mail_is_sent_only_when_the_service_answers_with_its_id(
     app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert message.is_waiting
@@ -401,7 +401,7 @@ def test_the_log_says_that_a_mail_server_s_name_is_unknown(make_app: Callable[..
     app = make_app(SMTP_URL="smtp://mail.invalid")
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert (message.last_error or "").startswith("gaierror: ")
@@ -412,7 +412,7 @@ def test_the_log_says_that_a_mail_server_takes_no_password(make_app: Callable[..
     with speaking(b"220 here\r\n", b"250 hello\r\n", b"221 bye\r\n") as port:
         app = make_app(SMTP_URL=f"smtp://me:secret@127.0.0.1:{port}")
         with app.app_context():
-            links.send("ann@example.com", "/dashboard")
+            magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert (message.last_error or "").startswith("SMTPNotSupportedError: SMTP AUTH extension")
@@ -429,7 +429,7 @@ def test_a_mail_that_resend_has_already_under_its_key_is_handed_over(
     app = make_app(SANDBOX_URL=httpserver.url_for("").rstrip("/"))
 
     with app.app_context():
-        links.send("ann@example.com", "/dashboard")
+        magic_links.send("ann@example.com", "/dashboard")
 
     assert promised(app)[0].handed_over_at
 
@@ -439,7 +439,7 @@ def test_a_mail_service_that_hangs_loses_no_mail(make_app: Callable[..., Flask])
         app = make_app(SANDBOX_URL=f"http://127.0.0.1:{port}")
         app.config["MAIL_TIMEOUT"] = 0.3
         with app.app_context():
-            links.send("ann@example.com", "/dashboard")
+            magic_links.send("ann@example.com", "/dashboard")
 
     (message,) = promised(app)
     assert message.is_waiting

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import pytest
 
-from saas.og.fonts import SYSTEM, Library
-from saas.og.press import Press
+from saas.og.render.fonts import SYSTEM, Library
+from saas.og.render.renderer import Renderer
 from tests.og.pictures import PLINTH
 
 _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf")
 
 
 @pytest.fixture(scope="session")
-def press() -> Press:
+def press() -> Renderer:
     """Draws with the project's own fonts only, so that cards are the same everywhere."""
-    return Press(PLINTH, "plinth.example", Library(()))
+    return Renderer(PLINTH, "plinth.example", Library(()))
 
 
 @pytest.fixture(scope="session")
-def noto() -> Press:
+def noto() -> Renderer:
     """Draws in every script."""
     library = Library(SYSTEM)
     if missing := [name for name in _NOTO if name not in library.names]:
         pytest.skip(f"{', '.join(missing)}: install the packages that docs/og.md names")
-    return Press(PLINTH, "plinth.example", library)
+    return Renderer(PLINTH, "plinth.example", library)

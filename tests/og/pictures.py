@@ -11,8 +11,8 @@ from pathlib import Path
 
 from saas.declaration import read_brand
 from saas.og.card import Card
-from saas.og.fonts import SYSTEM, Library
-from saas.og.press import Press
+from saas.og.render.fonts import SYSTEM, Library
+from saas.og.render.renderer import Renderer
 
 # The brand of the pictures, whatever the product's is.
 PLINTH = read_brand(Path(__file__).with_name("plinth.toml"))
@@ -57,7 +57,7 @@ NOTO = {
 
 def main() -> None:
     for cards, folders in ((OWN, ()), (NOTO, SYSTEM)):
-        press = Press(PLINTH, "plinth.example", Library(folders))
+        press = Renderer(PLINTH, "plinth.example", Library(folders))
         for name, card in cards.items():
             (FOLDER / f"{name}.png").write_bytes(press.print(card).png)
 

@@ -14,9 +14,10 @@ from urllib.request import urlopen
 import pytest
 from flask import Flask
 
-from saas.og import glyphs, links, schemas, studio
+from saas.og import card_cache, links, schemas
 from saas.og.card import Card
-from saas.og.press import Press
+from saas.og.render import glyphs
+from saas.og.render.renderer import Renderer
 from saas.og.templates import TEMPLATES, Parts, page
 from tests.conftest import serving
 from tests.og.test_scripts import HEADINGS
@@ -50,13 +51,13 @@ def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
         assert {card.result() for card in cards} == {200}
 
 
-def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Press) -> None:
+def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Renderer) -> None:
     cards = [
         Card(f"Card {number} of many", mode=("light", "dark")[number % 2]) for number in range(40)
     ]
     expected = [press.print(card) for card in cards]
     glyphs._glyph.cache_clear()
-    fresh = Press(press.brand, press.site, press.library)
+    fresh = Renderer(press.brand, press.site, press.library)
 
     with ThreadPoolExecutor(8) as pool:
         drawn = list(pool.map(fresh.print, cards))
@@ -67,7 +68,7 @@ def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Press) -
 def test_a_card_that_is_not_whole_is_kept_by_nobody(
     app: Flask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(studio.Library, "from_setting", lambda folders: studio.Library(()))
+    monkeypatch.setattr(card_cache.Library, "from_setting", lambda folders: card_cache.Library(()))
     client = app.test_client()
 
     for answer in (client.get("/api/og?heading=Hello+日本") for _ in range(2)):
@@ -77,7 +78,7 @@ def test_a_card_that_is_not_whole_is_kept_by_nobody(
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_pngcheck_finds_nothing_wrong(mode: str, noto: Press, tmp_path: Path) -> None:
+def test_pngcheck_finds_nothing_wrong(mode: str, noto: Renderer, tmp_path: Path) -> None:
     if not shutil.which("pngcheck"):
         pytest.skip("pngcheck is not installed")
     for name, heading in HEADINGS.items():

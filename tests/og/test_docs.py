@@ -10,17 +10,17 @@ import pytest
 
 from saas.og import cli, templates
 from saas.og.card import Card
-from saas.og.press import Press
+from saas.og.render.renderer import Renderer
 from saas.og.schemas import CardSchema
 
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "og.md").read_text()
 
 
 def test_the_template_of_the_guide_draws_a_card(
-    press: Press, monkeypatch: pytest.MonkeyPatch
+    press: Renderer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(templates, "TEMPLATES", dict(templates.TEMPLATES))
-    monkeypatch.setattr("saas.og.press.TEMPLATES", templates.TEMPLATES)
+    monkeypatch.setattr("saas.og.render.renderer.TEMPLATES", templates.TEMPLATES)
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
     exec(code, {**vars(templates), "partial": partial})  # noqa: S102 - our own guide

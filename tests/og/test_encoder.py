@@ -11,12 +11,12 @@ import zlib
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageStat
 
-from saas.og import glyphs, png
 from saas.og.card import Card
-from saas.og.fonts import OWN, Face
-from saas.og.palette import rgb
-from saas.og.png import HEIGHT, STRIDE
-from saas.og.press import Press
+from saas.og.render import glyphs, png
+from saas.og.render.fonts import OWN, Face
+from saas.og.render.palette import rgb
+from saas.og.render.png import HEIGHT, STRIDE
+from saas.og.render.renderer import Renderer
 
 LETTERS = string.ascii_letters + string.digits + "   .,:;!?'-/()éüñçßøłż"
 
@@ -28,7 +28,7 @@ def _random_card(seed: int) -> Card:
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 20))
-def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: Press) -> None:
+def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: Renderer) -> None:
     for card in map(_random_card, range(seed, seed + 20)):
         band, ground = press.compose(card)[0].band, press.ground(card.mode)
 
@@ -37,7 +37,7 @@ def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: P
         assert _pixels(fast).tobytes() == _pixels(plain).tobytes(), card
 
 
-def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Press) -> None:
+def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Renderer) -> None:
     sheet, _ = noto.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
     colors = sheet.finish(rgb(noto.brand.dark.background))
     ground = noto.ground("dark")
@@ -48,7 +48,7 @@ def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Press) -
     assert len({*_colors(fast)}) > 80
 
 
-def test_a_card_is_a_png_to_a_decoder_that_is_not_pillow(press: Press) -> None:
+def test_a_card_is_a_png_to_a_decoder_that_is_not_pillow(press: Renderer) -> None:
     card = press.print(_random_card(1)).png
 
     names, stream = [], b""

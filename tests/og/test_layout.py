@@ -7,14 +7,14 @@ import io
 import pytest
 from PIL import Image
 
-from saas.og import png
 from saas.og.card import MODES, Card
-from saas.og.fonts import Library
-from saas.og.layout import SIZES, Box, Setting, fit
-from saas.og.png import HEIGHT
-from saas.og.press import Press
-from saas.og.sheet import BOTTOM, MARGIN, MEASURE, TOP
-from saas.og.text import ELLIPSIS, clean, clusters, is_rtl
+from saas.og.render import png
+from saas.og.render.canvas import BOTTOM, MARGIN, MEASURE, TOP
+from saas.og.render.fonts import Library
+from saas.og.render.layout import SIZES, Box, Setting, fit
+from saas.og.render.png import HEIGHT
+from saas.og.render.renderer import Renderer
+from saas.og.render.text import ELLIPSIS, clean, clusters, is_rtl
 from tests.og.pictures import PLINTH
 from tests.og.test_scripts import HEADINGS, PRANKS
 
@@ -36,7 +36,7 @@ FULL = {
 
 
 @pytest.mark.parametrize("language", HEADINGS)
-def test_a_heading_that_fits_is_never_cut(language: str, noto: Press) -> None:
+def test_a_heading_that_fits_is_never_cut(language: str, noto: Renderer) -> None:
     setting = _set(HEADINGS[language], noto.library)
 
     assert ELLIPSIS not in _said(setting)
@@ -46,7 +46,7 @@ def test_a_heading_that_fits_is_never_cut(language: str, noto: Press) -> None:
 
 
 @pytest.mark.parametrize("language", HEADINGS)
-def test_only_the_end_of_a_heading_is_cut(language: str, noto: Press) -> None:
+def test_only_the_end_of_a_heading_is_cut(language: str, noto: Renderer) -> None:
     setting = _set(f"{HEADINGS[language]} " * 9, noto.library)
 
     cut = ["".join(span.text for span in line).count(ELLIPSIS) for line in setting.lines]
@@ -56,14 +56,14 @@ def test_only_the_end_of_a_heading_is_cut(language: str, noto: Press) -> None:
 
 @pytest.mark.parametrize("many", [1, 2, 3, 9])
 @pytest.mark.parametrize("language", HEADINGS)
-def test_no_line_is_wider_than_the_measure(language: str, many: int, noto: Press) -> None:
+def test_no_line_is_wider_than_the_measure(language: str, many: int, noto: Renderer) -> None:
     setting = _set(f"{HEADINGS[language]} " * many, noto.library)
 
     for line in setting.lines:
         assert sum(span.width for span in line) * setting.size <= MEASURE + LEAN
 
 
-def test_a_post_with_all_its_parts_has_room_for_three_lines(press: Press) -> None:
+def test_a_post_with_all_its_parts_has_room_for_three_lines(press: Renderer) -> None:
     heading = "Extraordinarily long headings need three lines and must still leave room"
     parts = {"type": "Blog", "line": "A second line", "author": "Ada", "date": "22 November"}
 
@@ -75,7 +75,7 @@ def test_a_post_with_all_its_parts_has_room_for_three_lines(press: Press) -> Non
     assert len(drawn) == 2  # the last word can be read, so nothing was cut
 
 
-def test_a_word_that_is_too_long_is_broken_with_nothing_lost(press: Press) -> None:
+def test_a_word_that_is_too_long_is_broken_with_nothing_lost(press: Renderer) -> None:
     setting = _set("Donaudampfschifffahrtsgesellschaftskapitänsmützenfabrik", press.library)
 
     assert len(setting.lines) == 2
@@ -89,7 +89,7 @@ def test_the_flag_of_a_part_of_a_country_is_whole_and_tags_alone_are_nothing() -
     assert clean("a\U000e0067\U000e007fb") == "ab"
 
 
-def test_a_family_and_a_flag_are_never_torn_apart(noto: Press) -> None:
+def test_a_family_and_a_flag_are_never_torn_apart(noto: Renderer) -> None:
     family, flag = "👩‍👩‍👧‍👦", "🇩🇪"
 
     setting = _set((family + flag) * 12, noto.library)
@@ -101,7 +101,7 @@ def test_a_family_and_a_flag_are_never_torn_apart(noto: Press) -> None:
 @pytest.mark.parametrize("heading", ["Hello", "Wide words " * 18])
 @pytest.mark.parametrize("fullness", FULL)
 def test_whatever_a_card_is_filled_with_stays_inside_its_margins(
-    fullness: str, heading: str, noto: Press
+    fullness: str, heading: str, noto: Renderer
 ) -> None:
     sheet, _ = noto.compose(Card(clean(heading), **FULL[fullness]))
     sheet.finish((255, 255, 255))
@@ -115,7 +115,7 @@ def test_whatever_a_card_is_filled_with_stays_inside_its_margins(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("fullness", FULL)
-def test_the_fullest_card_is_small(fullness: str, mode: str, noto: Press) -> None:
+def test_the_fullest_card_is_small(fullness: str, mode: str, noto: Renderer) -> None:
     heading = "Extraordinarily long headings need three lines, and leave room for what is below"
 
     card = noto.print(Card(heading, mode=mode, **{"type": "Blog", **FULL[fullness]}))
@@ -124,7 +124,7 @@ def test_the_fullest_card_is_small(fullness: str, mode: str, noto: Press) -> Non
     assert len(card.png) <= (50_000 if mode == "dark" or fullness == "pictures" else 35_000)
 
 
-def test_a_right_to_left_card_is_laid_out_from_the_right_in_all_its_parts(noto: Press) -> None:
+def test_a_right_to_left_card_is_laid_out_from_the_right_in_all_its_parts(noto: Renderer) -> None:
     said = {"type": "مدونة", "line": "سطر ثان", "author": "ليلى", "date": "٢٢ نوفمبر"}
 
     sheet, _ = noto.compose(Card("بطاقات المشاركة", template="post", **said))
@@ -160,7 +160,7 @@ def test_what_is_left_of_a_prank_is_short_and_can_be_read(prank: str) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_glow_is_gone_where_the_band_begins_and_ends(mode: str, press: Press) -> None:
+def test_the_glow_is_gone_where_the_band_begins_and_ends(mode: str, press: Renderer) -> None:
     blank = Image.open(io.BytesIO(press.blank(mode))).convert("RGB")
     ground = Image.new(
         "RGB", (1, 1), (PLINTH.dark if mode == "dark" else PLINTH.light).background
@@ -171,7 +171,7 @@ def test_the_glow_is_gone_where_the_band_begins_and_ends(mode: str, press: Press
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_glow_has_no_edges(mode: str, press: Press) -> None:
+def test_the_glow_has_no_edges(mode: str, press: Renderer) -> None:
     blank = Image.open(io.BytesIO(press.blank(mode))).convert("RGB")
 
     for column in (20, 600, 800):  # beside the mark, the name and the address

@@ -7,12 +7,12 @@ import io
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from saas.og.press import Press
+from saas.og.render.renderer import Renderer
 from tests.og import pictures
 
 
 @pytest.mark.parametrize("name", pictures.OWN)
-def test_cards_look_as_they_did(name: str, press: Press) -> None:
+def test_cards_look_as_they_did(name: str, press: Renderer) -> None:
     kept = Image.open(pictures.FOLDER / f"{name}.png").convert("RGB")
 
     drawn = Image.open(io.BytesIO(press.print(pictures.OWN[name]).png)).convert("RGB")

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from saas.og.card import Card
-from saas.og.fonts import Library
-from saas.og.press import Press
-from saas.og.sheet import MARGIN
-from saas.og.text import clean, is_rtl
+from saas.og.render.canvas import MARGIN
+from saas.og.render.fonts import Library
+from saas.og.render.renderer import Renderer
+from saas.og.render.text import clean, is_rtl
 from tests.og.pictures import PLINTH
 
 HEADINGS = {
@@ -48,7 +48,7 @@ PRANKS = {
 
 
 @pytest.mark.parametrize("language", HEADINGS)
-def test_every_script_is_drawn_whole_and_inside_the_margins(language: str, noto: Press) -> None:
+def test_every_script_is_drawn_whole_and_inside_the_margins(language: str, noto: Renderer) -> None:
     sheet, complete = noto.compose(Card(clean(HEADINGS[language]), type="Blog"))
 
     assert complete
@@ -56,7 +56,7 @@ def test_every_script_is_drawn_whole_and_inside_the_margins(language: str, noto:
 
 
 @pytest.mark.parametrize("language", OWN_SCRIPTS)
-def test_the_projects_own_fonts_cover_european_scripts(language: str, press: Press) -> None:
+def test_the_projects_own_fonts_cover_european_scripts(language: str, press: Renderer) -> None:
     _, complete = press.compose(Card(clean(HEADINGS[language])))
 
     assert complete
@@ -74,7 +74,7 @@ def test_a_prank_gives_a_good_card(prank: str, fonts: str, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("language", ["Arabic", "Hebrew"])
-def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: Press) -> None:
+def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: Renderer) -> None:
     sheet, _ = noto.compose(Card(HEADINGS[language], type="Blog"))
 
     left, _, right, _ = sheet.band.getbbox() or (0, 0, 0, 0)
@@ -84,7 +84,7 @@ def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: P
 
 
 def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    press = Press(PLINTH, "plinth.example", Library(()))
+    press = Renderer(PLINTH, "plinth.example", Library(()))
 
     with caplog.at_level(logging.WARNING, "saas.og"):
         first = press.print(Card("Hello 日本"))
@@ -97,11 +97,11 @@ def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_a_heading_of_which_nothing_can_be_drawn_becomes_our_name(press: Press) -> None:
+def test_a_heading_of_which_nothing_can_be_drawn_becomes_our_name(press: Renderer) -> None:
     assert press.print(Card("日本語")).png == press.print(Card("Plinth")).png
 
 
-def test_a_word_too_long_for_a_line_is_broken_and_cut_once(press: Press) -> None:
+def test_a_word_too_long_for_a_line_is_broken_and_cut_once(press: Renderer) -> None:
     sheet, _ = press.compose(Card("x" * 300))
 
     lines = press.compose(Card("x" * 36))[0].band.getbbox() or (0, 0, 0, 0)

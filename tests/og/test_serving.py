@@ -11,10 +11,10 @@ from flask import Flask
 from PIL import Image
 from werkzeug.test import create_environ, run_wsgi_app
 
-from saas.og import links, schemas, studio
+from saas.og import card_cache, links, schemas
 from saas.og.card import Card
+from saas.og.card_cache import CardCache
 from saas.og.links import card_url
-from saas.og.studio import Studio
 from saas.og.templates import TEMPLATES
 
 
@@ -65,9 +65,9 @@ def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
 
 
 def test_kept_cards_take_bounded_memory(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studio, "_ROOM", 60_000)
+    monkeypatch.setattr(card_cache, "_ROOM", 60_000)
     with app.app_context():
-        kept = Studio(app)
+        kept = CardCache(app)
         cards = [Card(f"Card {number}") for number in range(20)]
 
         for card in [*cards, cards[-1]]:

@@ -173,7 +173,7 @@ def _purchase(shop: Shop) -> None:
         page.text
     )
 
-    customer = accounts.get(EMAIL).stripe_customer_id
+    customer = accounts.get_by_email(EMAIL).stripe_customer_id
     answer = stripe_side.send_event(
         shop, "customer.subscription.created", {"object": "subscription", "customer": customer}
     )

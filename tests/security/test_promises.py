@@ -29,7 +29,7 @@ from tests.visitor import Visitor
 
 def known(app: Flask, email: str, **changes: Any) -> None:
     with app.app_context():
-        accounts.arrive(email)
+        accounts.get_or_create_verified(email)
         with database.write_transaction():
             database.execute(
                 update(User).where(User.email == email).values(**changes or {"name": "N"})
@@ -39,7 +39,7 @@ def known(app: Flask, email: str, **changes: Any) -> None:
 def unverified_with_identity(app: Flask, email: str) -> None:
     """Whoever only ever came by a provider."""
     with app.app_context(), database.write_transaction() as session:
-        person = accounts.sign_up(email)
+        person = accounts.get_or_create(email)
         session.add(
             Identity(
                 user_id=person.id,
@@ -155,7 +155,7 @@ def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> N
     owner, stranger = shop.visitor(), shop.visitor()
     owner.sign_in("ann@example.com")
     with shop.app.test_request_context():
-        person = accounts.get("ann@example.com")
+        person = accounts.get_by_email("ann@example.com")
         tokens = [encode_cookie(each) for each in (person.get_id(), str(person.id))]
 
     for token in tokens:
@@ -182,7 +182,7 @@ def test_the_spellings_of_an_address_are_one_account(shop: Shop, visitor: Visito
         assert other.page.path == "/auth/check-inbox" or not spelling.isascii(), spelling
 
     with shop.app.app_context():
-        assert [person.email for person in accounts.everybody()] == ["kate@example.com"]
+        assert [person.email for person in accounts.list_all()] == ["kate@example.com"]
 
 
 # --- deletion -----------------------------------------------------------------------------------

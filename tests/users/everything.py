@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from saas import database
-from saas.auth import accounts, api_tokens, roles, started
+from saas.auth import accounts, api_tokens, pending_sign_ins, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import Identity, Passkey, User
 from saas.billing import access
@@ -29,18 +29,18 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
     visitor.submit("/dashboard/settings/name", name=NAME)
     _change_address(visitor)
     with shop.app.app_context():
-        person = accounts.get(EMAIL)
+        person = accounts.get_by_email(EMAIL)
         _add_ways_in(person)
         api_tokens.create(person, "Backup", ["user:read"], None)
         access.use(person, "reports")
         with database.write_transaction() as session:
             session.add(Report(user_id=person.id, title="Quarterly"))
-        accounts.sign_up("admin@example.com", role="admin")
+        accounts.get_or_create("admin@example.com", role="admin")
         roles.promote(person, by=OPERATOR)
         roles.demote(person, by=OPERATOR)  # each ends the person's sessions
     visitor.sign_in(EMAIL)
     with shop.app.app_context():
-        started.begin("google", "link", "/dashboard", person)
+        pending_sign_ins.start("google", "link", "/dashboard", person)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email="quentin.third@example.com")
     other = shop.visitor()

@@ -77,7 +77,7 @@ def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
     assert deleted.exit_code == 1
     assert "last administrator" in deleted.output
     with app.app_context():
-        person = accounts.get("ann@example.com")
+        person = accounts.get_by_email("ann@example.com")
         assert person.is_admin
         assert not person.is_closing
 
@@ -98,7 +98,7 @@ def test_deleting_asks_first(runner: Any, app: Flask) -> None:
 
     assert runner.invoke(args=["users", "delete", "ann@example.com"], input="n\n").exit_code == 1
     with app.app_context():
-        assert accounts.find("ann@example.com")
+        assert accounts.find_by_email("ann@example.com")
     assert runner.invoke(args=["users", "delete", "ann@example.com"], input="y\n").exit_code == 0
     with app.app_context():
-        assert accounts.find("ann@example.com") is None
+        assert accounts.find_by_email("ann@example.com") is None

@@ -18,7 +18,7 @@ from saas.auth import accounts, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.database import now
-from saas.users import closing
+from saas.users import account_deletion
 from tests.conftest import Shop, both_databases
 from tests.security.people import client_of
 from tests.visitor import Visitor
@@ -30,7 +30,7 @@ PAIR = ("ann@example.com", "bob@example.com")
 def admins(shop: Shop) -> Shop:
     with shop.app.app_context():
         for email in PAIR:
-            accounts.sign_up(email, role="admin")
+            accounts.get_or_create(email, role="admin")
     return shop
 
 
@@ -66,7 +66,7 @@ def test_who_is_promoted_signs_in_anew(shop: Shop, visitor: Visitor) -> None:
 
 def test_the_last_administrator_cannot_step_down(shop: Shop, visitor: Visitor) -> None:
     with shop.app.app_context():
-        accounts.sign_up("ann@example.com", role="admin")
+        accounts.get_or_create("ann@example.com", role="admin")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
 
@@ -106,7 +106,7 @@ LEAVING: dict[str, Callable[[Any], None]] = {
     "step down": roles.step_down,
     "demote": lambda person: roles.demote(person, by=OPERATOR),
     "disable": lambda person: roles.disable(person, by=OPERATOR),
-    "delete": closing.close_account,
+    "delete": account_deletion.delete_account,
 }
 TOGETHER = [("step down", "step down"), ("demote", "disable"), ("delete", "step down")]
 
@@ -120,11 +120,11 @@ def test_of_two_administrators_who_go_at_once_one_stays(
 
     def go(email: str, way: str) -> bool:
         with admins.app.app_context():
-            person = accounts.get(email)
+            person = accounts.get_by_email(email)
             together.wait()
             try:
                 LEAVING[way](person)
-            except (accounts.NotPossible, closing.CannotClose):
+            except (accounts.AccountError, account_deletion.DeletionFailed):
                 return False
         return True
 
@@ -135,7 +135,7 @@ def test_of_two_administrators_who_go_at_once_one_stays(
         assert sorted(gone) == [False, True]
         with admins.app.app_context():
             for email in PAIR:
-                person = accounts.sign_up(email)
+                person = accounts.get_or_create(email)
                 if person.disabled_at:
                     roles.enable(person, by=OPERATOR)
                 roles.promote(person, by=OPERATOR)
@@ -176,7 +176,7 @@ def test_a_mail_that_was_sent_before_signs_nobody_in_once_disabled(
     shop: Shop, visitor: Visitor
 ) -> None:
     with shop.app.app_context():
-        accounts.sign_up("ann@example.com")
+        accounts.get_or_create("ann@example.com")
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
     link = visitor.link_from_mail("ann@example.com")

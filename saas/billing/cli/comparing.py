@@ -116,8 +116,8 @@ def sync(
 
 def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     try:
-        person = accounts.get(email)
-    except accounts.NotPossible as error:
+        person = accounts.get_by_email(email)
+    except accounts.AccountError as error:
         raise click.ClickException(str(error)) from None
     if not person.stripe_customer_id:
         showing.note(f"{person.email} has never been to Stripe.")

@@ -17,7 +17,7 @@ from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.live import LiveShop
 from tests.visitor import Page
@@ -48,13 +48,13 @@ def sweep(shop: LiveShop) -> None:
     """What the worker does every minute, when everything that was begun has been given up."""
     with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
         sweeps.apply_what_was_left()
-        closing.finish_closing()
+        account_deletion.finish_deletions()
         outbox.flush()
 
 
 def is_applied_once(shop: LiveShop, person: User, event: str) -> None:
     with shop.app.app_context():
-        stored = accounts.get(person.email)
+        stored = accounts.get_by_email(person.email)
         assert subscriptions.differences(stored) == {}
         assert stored.is_paid
         row = db.session.get(StripeEvent, event)

@@ -15,7 +15,7 @@ from saas.auth.models import User
 from saas.billing import ownership
 from saas.billing.models import StripeEvent
 from saas.database import db
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.crashes.steps import email, every_step, is_applied_once, status_of, sweep
@@ -145,7 +145,7 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
                 database.execute(
                     update(User).where(User.id == ann.id).values(stripe_customer_id=None)
                 )
-            closing.close_account(accounts.get(ann.email))
+            account_deletion.delete_account(accounts.get_by_email(ann.email))
         subject = marked(live, subscription)
 
         answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))

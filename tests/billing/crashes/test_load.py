@@ -104,7 +104,7 @@ def everything_was_applied(shop: LiveShop, people: list[User]) -> None:
         left = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
         assert db.session.scalars(left).all() == []
         for person in people:
-            assert subscriptions.differences(accounts.get(person.email)) == {}
+            assert subscriptions.differences(accounts.get_by_email(person.email)) == {}
             has_a_gapless_history(person)
 
 

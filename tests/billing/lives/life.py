@@ -15,7 +15,7 @@ from saas.auth.models import User
 from saas.billing import buying, ownership, subscriptions, sweeps
 from saas.billing.models import StripeEvent
 from saas.database import db, now
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing.lives.world import World
 
 LIVE = ("active", "trialing", "past_due", "unpaid", "paused")
@@ -38,7 +38,7 @@ class Life:
         with world.app.app_context():
             # What a life that went wrong has left lying would be told of this one.
             db.session.execute(delete(StripeEvent))
-            self.id = accounts.sign_up(self.email).id
+            self.id = accounts.get_or_create(self.email).id
 
     # --- what the person does ---------------------------------------------------------------
 
@@ -59,7 +59,7 @@ class Life:
 
     def close(self) -> None:
         if person := self.person():
-            closing.close_account(person)
+            account_deletion.delete_account(person)
 
     # --- what happens at Stripe -------------------------------------------------------------
 
@@ -202,7 +202,7 @@ class Life:
             database.execute(update(User).where(User.closing_at.isnot(None)).values(closing_at=ago))
         sweeps.apply_what_was_left()
         sweeps.look_after_ended_periods()
-        closing.finish_closing()
+        account_deletion.finish_deletions()
 
     # --- what is true -----------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from saas.billing import gateway
 from saas.billing.buying import CannotSubscribe
-from saas.users import closing
+from saas.users import account_deletion
 from tests.billing.lives import truth
 from tests.billing.lives.life import Life
 from tests.billing.lives.world import World
@@ -18,7 +18,12 @@ from tests.billing.lives.world import World
 Step = tuple[Any, ...]
 
 # What a person, Stripe or we may answer to a step: no, not now, not there.
-REFUSALS = (gateway.StripeError, CannotSubscribe, closing.CannotClose, stripe.StripeError)
+REFUSALS = (
+    gateway.StripeError,
+    CannotSubscribe,
+    account_deletion.DeletionFailed,
+    stripe.StripeError,
+)
 
 
 def step(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:

@@ -56,7 +56,7 @@ def outcome(answer: requests.Response | None) -> str:
 
 def plan(shop: LiveShop, person: User) -> str:
     with shop.app.app_context():
-        return accounts.get(person.email).plan.id
+        return accounts.get_by_email(person.email).plan.id
 
 
 def stored(shop: LiveShop, person: User) -> User:

@@ -49,7 +49,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     shop: LiveShop, bank: str, kind: str, ends_with: str, told: str
 ) -> None:
     with shop.app.app_context():
-        bob = accounts.sign_up(new_email())
+        bob = accounts.get_or_create(new_email())
     session = pay(shop, bob, number=bank)
     bob = stored(shop, bob)
     assert session.payment_status == "unpaid"
@@ -68,7 +68,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
 @pytest.mark.parametrize("mode", ["payment", "setup", "subscription"])
 def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> None:
     with shop.app.app_context():
-        bob = accounts.sign_up(new_email())
+        bob = accounts.get_or_create(new_email())
         customer = at_stripe(shop).customers.create({"email": bob.email}).id
         with database.write_transaction():
             database.execute(

@@ -114,7 +114,7 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
 
     assert stored(shop, ann).email == ann.email
     with shop.app.app_context():
-        assert accounts.find("eve@example.com") is None
+        assert accounts.find_by_email("eve@example.com") is None
 
 
 @case(12, "404")
@@ -150,9 +150,9 @@ def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: in
     ring(shop, ann)
     jump = now() + timedelta(days=365 * years)
     with time_machine.travel(jump, tick=True), shop.app.app_context():
-        assert accounts.get(ann.email).plan.id == "solo"
+        assert accounts.get_by_email(ann.email).plan.id == "solo"
         subscriptions.sync(ann.id, cause="in another year")
-        assert accounts.get(ann.email).plan.id == "solo"
+        assert accounts.get_by_email(ann.email).plan.id == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
 
     ring(shop, ann)  # what was written in another year stands in nobody's way

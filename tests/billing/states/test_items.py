@@ -38,7 +38,7 @@ def test_an_older_price_gives_its_plan_too(
 
     with raised.app_context():
         subscriptions.sync(ann.id, cause="a raised price")
-        assert accounts.get(ann.email).plan.id == "solo"
+        assert accounts.get_by_email(ann.email).plan.id == "solo"
 
 
 @case(20, "unknown price", "no items", "quantity 0 or none")

@@ -17,16 +17,16 @@ from saas.errors import APIError
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-LASTS = timedelta(minutes=10)
+MAX_AGE = timedelta(minutes=10)
 
 
-def is_fresh() -> bool:
+def is_recent() -> bool:
     """Whether this session was begun within the last ten minutes."""
     began = current_user.signed_in_at if current_user.is_authenticated else None
-    return began is not None and began > now() - LASTS
+    return began is not None and began > now() - MAX_AGE
 
 
-def fresh_sign_in_required(view: View) -> View:
+def reauthentication_required(view: View) -> View:
     """Ask to confirm who one is before the view; put it below `login_required`.
 
     People come back to the page with the form; programs get 403 `sign_in_again`.
@@ -34,7 +34,7 @@ def fresh_sign_in_required(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        if is_fresh():
+        if is_recent():
             return view(*args, **kwargs)
         if errors.wants_json():
             raise APIError(403, "sign_in_again", "Sign in again to do this.")

@@ -21,16 +21,16 @@ from saas.auth import accounts, tokens
 from saas.auth.models import SignInLink, User
 from saas.database import db, now
 
-Enter = Callable[[User], None]
+SignIn = Callable[[User], None]
 
 LIFETIME = timedelta(minutes=10)
-WAIT = timedelta(seconds=30)  # between two mails that one browser asks for
-TRIES = 5
+RESEND_COOLDOWN = timedelta(seconds=30)  # between two mails that one browser asks for
+MAX_ATTEMPTS = 5
 _KEPT = timedelta(days=1)  # so that a late click is told "used" or "expired", not "unknown"
 _LINK, _CODE = "sign-in-link", "sign-in-code"
 
 
-class BadLink(Exception):
+class InvalidLink(Exception):
     """The link signs nobody in.
 
     `reason` is unknown, used, replaced, expired, disabled or closing.
@@ -42,7 +42,7 @@ class BadLink(Exception):
         self.link = link
 
 
-class BadCode(Exception):
+class InvalidCode(Exception):
     """The code signs nobody in; the message says why, for a person."""
 
 
@@ -71,7 +71,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
         mail.enqueue("sign_in", link.id)
 
 
-def asked_by(browser: str) -> SignInLink | None:
+def latest_for_browser(browser: str) -> SignInLink | None:
     """The newest mail that a browser asked for, whatever became of it."""
     return db.session.scalar(
         select(SignInLink)
@@ -81,54 +81,54 @@ def asked_by(browser: str) -> SignInLink | None:
     )
 
 
-def mailed(token: str) -> SignInLink | None:
+def find_by_token(token: str) -> SignInLink | None:
     """The mail that a token came with, whatever became of it: who has it may have another."""
     link_id = tokens.row_of(_LINK, token)
     return db.session.get(SignInLink, link_id) if link_id else None
 
 
-def seconds_to_wait(link: SignInLink) -> int:
+def seconds_until_resend(link: SignInLink) -> int:
     """How long the browser waits before it may ask for another mail; 0 when it may."""
-    return max(0, ceil((link.created_at + WAIT - now()).total_seconds()))
+    return max(0, ceil((link.created_at + RESEND_COOLDOWN - now()).total_seconds()))
 
 
 # --- answering ----------------------------------------------------------------------------------
 
 
-def read(token: str) -> SignInLink:
+def find_valid(token: str) -> SignInLink:
     """The link that a token stands for, still good; raises `BadLink`. Changes nothing."""
     link = _find(token)
     for reason, is_so in (
         ("used", link.used_at is not None),
-        ("replaced", link.replaced_at is not None or _has_a_newer_one(link)),
+        ("replaced", link.replaced_at is not None or _is_superseded(link)),
         ("expired", link.expires_at <= now()),
     ):
         if is_so:
-            raise BadLink(reason, link)
+            raise InvalidLink(reason, link)
     return link
 
 
-def redeem(token: str, enter: Enter) -> str:
+def redeem(token: str, enter: SignIn) -> str:
     """Use a link up: signs in whom it proves, made now if new; where they were going.
 
     `enter` is called with the person, in the same transaction. Raises `BadLink`.
     """
-    return _use(read(token), enter)
+    return _use(find_valid(token), enter)
 
 
-def redeem_code(browser: str, code: str, enter: Enter) -> str:
+def redeem_code(browser: str, code: str, enter: SignIn) -> str:
     """Use a mail up by its code, typed in the browser that asked; raises `BadCode`, `BadLink`."""
-    link = asked_by(browser)
+    link = latest_for_browser(browser)
     if link is None or link.used_at or link.expires_at <= now():
-        raise BadCode("This code has expired. Ask for another mail.")
-    if not _count_try(link.id):
-        raise BadCode(
+        raise InvalidCode("This code has expired. Ask for another mail.")
+    if not _count_attempt(link.id):
+        raise InvalidCode(
             "Too many codes were tried. The link in the mail still works, or ask for another mail."
         )
     _count_for_the_address(link.email)
     if not tokens.is_code(_CODE, link.id, code):
-        left = TRIES - link.tries - 1
-        raise BadCode(
+        left = MAX_ATTEMPTS - link.tries - 1
+        raise InvalidCode(
             "This is not the code in the newest mail. "
             + (f"You can try {left} more time{'s'[: left != 1]}." if left else "It has ended now.")
         )
@@ -147,14 +147,14 @@ def code_for(link_id: uuid.UUID) -> str:
 
 def _find(token: str) -> SignInLink:
     if tokens.row_of(_LINK, token) is None:
-        raise BadLink("unknown")
-    link = mailed(token)
+        raise InvalidLink("unknown")
+    link = find_by_token(token)
     if link is None:
-        raise BadLink("expired")  # so long ago that it was forgotten
+        raise InvalidLink("expired")  # so long ago that it was forgotten
     return link
 
 
-def _has_a_newer_one(link: SignInLink) -> bool:
+def _is_superseded(link: SignInLink) -> bool:
     """Whether its browser has asked for another one in the same moment: neither saw the other."""
     newer = select(SignInLink.id).where(
         SignInLink.browser_hash == link.browser_hash, SignInLink.id > link.id
@@ -162,31 +162,31 @@ def _has_a_newer_one(link: SignInLink) -> bool:
     return link.browser_hash is not None and db.session.scalar(newer.limit(1)) is not None
 
 
-def _use(link: SignInLink, enter: Enter) -> str:
+def _use(link: SignInLink, enter: SignIn) -> str:
     """Exactly one of many simultaneous tries succeeds, and it ends every mail of the address."""
     with database.write_transaction() as session:
         # In one order, or two links of one address would wait for each other.
         all_of_it = select(SignInLink.id).where(SignInLink.email == link.email)
         session.execute(all_of_it.order_by(SignInLink.id).with_for_update())
         if not _end(SignInLink.id == link.id, used_at=now()):
-            raise BadLink("used", link)
+            raise InvalidLink("used", link)
         _end(SignInLink.email == link.email, used_at=now())
-        person = accounts.arrive(link.email)
+        person = accounts.get_or_create_verified(link.email)
         if person.is_closing:
-            raise BadLink("closing", link)
+            raise InvalidLink("closing", link)
         if person.disabled_at:
-            raise BadLink("disabled", link)
+            raise InvalidLink("disabled", link)
         enter(person)
     return link.next_path
 
 
-def _count_try(link_id: uuid.UUID) -> bool:
+def _count_attempt(link_id: uuid.UUID) -> bool:
     """Take one of the tries; False when there is none left, however many take at once."""
     with database.write_transaction():
         return bool(
             database.execute(
                 update(SignInLink)
-                .where(SignInLink.id == link_id, SignInLink.tries < TRIES)
+                .where(SignInLink.id == link_id, SignInLink.tries < MAX_ATTEMPTS)
                 .values(tries=SignInLink.tries + 1)
             )
         )
@@ -197,7 +197,7 @@ def _count_for_the_address(email: str) -> None:
     try:
         limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.normalize_mailbox(email))
     except TooManyRequests:
-        raise BadCode(
+        raise InvalidCode(
             "Too many codes were tried for this address today. The link in the mail still works."
         ) from None
 
@@ -212,7 +212,7 @@ def _hash(browser: str) -> bytes:
 
 
 @jobs.periodic_task(minutes=60)
-def forget_old_links() -> None:
+def delete_expired_links() -> None:
     """An address that only ever asked for a link is not kept."""
     is_old = SignInLink.expires_at < now() - _KEPT
     with database.write_transaction():

@@ -11,8 +11,8 @@ from werkzeug.wrappers import Response
 
 from saas import products
 from saas.auth import api_tokens
-from saas.auth.accounts import NotPossible
-from saas.auth.fresh import fresh_sign_in_required
+from saas.auth.accounts import AccountError
+from saas.auth.reauthentication import reauthentication_required
 from saas.users import bp
 from saas.users.forms import ApiTokenForm
 
@@ -27,7 +27,7 @@ def tokens() -> Answer:
 
 @bp.post("/dashboard/settings/tokens")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def create_token() -> Answer:
     form = ApiTokenForm()
     if not form.validate_on_submit():
@@ -39,7 +39,7 @@ def create_token() -> Answer:
         row, token = api_tokens.create(
             current_user, form.name.data or "", form.scopes.data or [], lifetime
         )
-    except NotPossible as error:
+    except AccountError as error:
         flash(str(error), "error")
         return _page(form), 409
     # Shown in the answer itself: it is stored nowhere, the browser's cookie included.

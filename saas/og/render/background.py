@@ -8,10 +8,11 @@ from __future__ import annotations
 from PIL import Image, ImageChops, ImageDraw
 
 from saas.declaration import Brand
-from saas.og import glyphs, layout
-from saas.og.fonts import Library, Style
-from saas.og.layout import Box
-from saas.og.palette import (
+from saas.og.render import glyphs, layout
+from saas.og.render.canvas import BOTTOM, MARGIN, TOP
+from saas.og.render.fonts import Library, Style
+from saas.og.render.layout import Box
+from saas.og.render.palette import (  # fmt: skip
     EDGE,
     GLOW,
     GRADIENT,
@@ -22,9 +23,8 @@ from saas.og.palette import (
     colors,
     look,
     ramp,
-)  # fmt: skip
-from saas.og.png import HEIGHT, STRIDE, WIDTH, Ground
-from saas.og.sheet import BOTTOM, MARGIN, TOP
+)
+from saas.og.render.png import HEIGHT, STRIDE, WIDTH, Ground
 
 _MARK = 60  # px, its side
 _MARK_TOP = 56

@@ -23,8 +23,8 @@ from saas.auth.models import EmailChange, Session, SignInLink, User
 from saas.billing import buying, ownership
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
-from saas.users import closing
-from tests.auth.test_addresses import link_to
+from saas.users import account_deletion
+from tests.auth.test_email_changes import link_to
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, serving
@@ -166,11 +166,11 @@ def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> N
     with shop.app.app_context():
         with database.write_transaction():
             database.execute(update(User).values(closing_at=now()))
-        closing.finish_closing()
+        account_deletion.finish_deletions()
         assert rows(shop, User) == 1  # somebody may still be at it
 
         with time_machine.travel(now() + timedelta(minutes=5)):
-            closing.finish_closing()
+            account_deletion.finish_deletions()
 
     assert rows(shop, User) == 0
     assert status_at_stripe(shop, subscription) == "canceled"
@@ -213,14 +213,14 @@ def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
         half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
-        with half_way.app_context(), pytest.raises(closing.CannotClose) as caught:
-            closing.close_account(ann)
+        with half_way.app_context(), pytest.raises(account_deletion.DeletionFailed) as caught:
+            account_deletion.delete_account(ann)
 
     assert caught.value.code == "closing"
     assert "nothing more will be charged" in str(caught.value)
     assert status_at_stripe(shop, subscription) == "canceled"
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=5)):
-        closing.finish_closing()
+        account_deletion.finish_deletions()
     assert rows(shop, User) == 0
 
 
@@ -230,19 +230,19 @@ def test_a_second_try_does_not_call_off_what_was_promised(
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
         half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
-        with half_way.app_context(), pytest.raises(closing.CannotClose):
-            closing.close_account(ann)
+        with half_way.app_context(), pytest.raises(account_deletion.DeletionFailed):
+            account_deletion.delete_account(ann)
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
     )
 
-    with cut_off.app_context(), pytest.raises(closing.CannotClose) as caught:
-        closing.close_account(ann)
+    with cut_off.app_context(), pytest.raises(account_deletion.DeletionFailed) as caught:
+        account_deletion.delete_account(ann)
 
     assert caught.value.code == "closing"
     assert "being deleted already" in str(caught.value)
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=5)):
-        closing.finish_closing()
+        account_deletion.finish_deletions()
     assert rows(shop, User) == 0
 
 
@@ -251,7 +251,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
 ) -> None:
     stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
-        accounts.sign_up("bob@example.com")
+        accounts.get_or_create("bob@example.com")
         with database.write_transaction():
             database.execute(update(User).values(closing_at=now() - timedelta(minutes=9)))
     cut_off = make_app(
@@ -259,17 +259,17 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
     )
 
     with cut_off.app_context():
-        closing.finish_closing()
+        account_deletion.finish_deletions()
 
     with shop.app.app_context():
-        assert [person.email for person in accounts.everybody()] == ["ann@example.com"]
+        assert [person.email for person in accounts.list_all()] == ["ann@example.com"]
 
 
 @case(11, "person deleted")
 def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
-        closing.close_account(ann)
+        account_deletion.delete_account(ann)
 
     answer = stripe_side.send_event(
         shop,
@@ -283,7 +283,7 @@ def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
 def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
     ann, _ = stripe_side.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
-        closing.close_account(ann)
+        account_deletion.delete_account(ann)
 
     with pytest.raises(stripe.InvalidRequestError):
         stripe_side.client(shop).v1.subscriptions.create(
@@ -299,13 +299,13 @@ def test_last_administrators_stay_even_when_two_leave_at_once(
 ) -> None:
     with shop.app.app_context():
         for email in ("ann@example.com", "bob@example.com"):
-            accounts.sign_up(email, role="admin")
+            accounts.get_or_create(email, role="admin")
 
     def leave(email: str) -> str:
         with shop.app.app_context():
             try:
-                closing.close_account(accounts.get(email))
-            except closing.CannotClose as error:
+                account_deletion.delete_account(accounts.get_by_email(email))
+            except account_deletion.DeletionFailed as error:
                 return error.code
         return "left"
 
@@ -336,9 +336,9 @@ def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
     visitor.submit("/dashboard/settings/delete", confirmation="ann@gmail.com")
 
     with shop.app.app_context():
-        again = accounts.sign_up("a.nn+again@gmail.com")
+        again = accounts.get_or_create("a.nn+again@gmail.com")
         assert again.trial_days(offer) == 0
-        assert accounts.sign_up("eve@example.com").trial_days(offer) == 14
+        assert accounts.get_or_create("eve@example.com").trial_days(offer) == 14
         key = shop.app.config["SECRET_KEY"]
         monkeypatch.setitem(shop.app.config, "SECRET_KEY", "another" * 6)
         assert again.trial_days(offer) == 14
@@ -379,7 +379,7 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
 
     with shop.app.app_context():
         for email in ("ann@example.com", "ann@example.org"):
-            assert accounts.sign_up(email).trial_days(offer) == 0
+            assert accounts.get_or_create(email).trial_days(offer) == 0
 
 
 def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visitor) -> None:
@@ -393,7 +393,7 @@ def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visit
     visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 
     with shop.app.app_context():
-        assert accounts.sign_up("ann@example.com").trial_days(offer) == 0
+        assert accounts.get_or_create("ann@example.com").trial_days(offer) == 0
 
 
 def test_an_earlier_address_goes_with_the_account(shop: Shop, visitor: Visitor) -> None:
@@ -420,7 +420,7 @@ def test_closing_asks_stripe_so_many_times_and_no_more(shop: Shop, visitor: Visi
     page = visitor.visit("/dashboard/settings")
     typed = {**page.form("/dashboard/settings/delete").fields, "confirmation": "ann@example.com"}
     with shop.app.app_context():
-        buying.ensure_customer(accounts.get("ann@example.com"))
+        buying.ensure_customer(accounts.get_by_email("ann@example.com"))
         cut_off = {"STRIPE_API_BASE": f"http://localhost:{free_port()}"}
     shop.app.config.update(cut_off)
     shop.app.extensions.pop("stripe", None)

@@ -22,9 +22,9 @@ from saas.auth.models import (
     EmailChange,
     Identity,
     Passkey,
+    PendingSignIn,
     Session,
     SignInLink,
-    StartedSignIn,
     User,
 )
 from saas.database import db, now
@@ -40,7 +40,7 @@ Listener = Callable[[uuid.UUID], None]
 _listeners: list[Listener] = []
 
 
-class BadChange(Exception):
+class InvalidChange(Exception):
     """Nothing was changed. `reason` is unknown, used, expired, taken or other_person."""
 
     def __init__(self, reason: str) -> None:
@@ -48,7 +48,7 @@ class BadChange(Exception):
         self.reason = reason
 
 
-def changed(listener: Listener) -> Listener:
+def on_change(listener: Listener) -> Listener:
     """Register a function that follows a change of address.
 
     It is called with the person's id, inside the transaction that changes it.
@@ -60,7 +60,7 @@ def changed(listener: Listener) -> Listener:
 # --- asking and confirming ----------------------------------------------------------------------
 
 
-def ask(person: User, email: str) -> None:
+def request_change(person: User, email: str) -> None:
     """Promise a mail to the new address, already cleaned; an older request ends.
 
     The same is done for an address that somebody else has: what the mail says is decided when it
@@ -80,15 +80,15 @@ def ask(person: User, email: str) -> None:
         mail.enqueue("email_change", change.id)
 
 
-def read(token: str, person: User) -> EmailChange:
+def find_open(token: str, person: User) -> EmailChange:
     """The change that a token confirms, still open, of this person; raises `BadChange`."""
     change = _find(_CONFIRM, token)
     if change.user_id != person.id:
-        raise BadChange("other_person")
+        raise InvalidChange("other_person")
     if change.confirmed_at or change.ended_at:
-        raise BadChange("used")
+        raise InvalidChange("used")
     if change.expires_at <= now():
-        raise BadChange("expired")
+        raise InvalidChange("expired")
     return change
 
 
@@ -97,10 +97,10 @@ def confirm(token: str, person: User) -> str:
 
     Mails that were asked for with the old address sign nobody in any more.
     """
-    change = read(token, person)
+    change = find_open(token, person)
     with database.write_transaction():
-        if not _mark(change, EmailChange.confirmed_at.is_(None), confirmed_at=now()):
-            raise BadChange("used")
+        if not _claim(change, EmailChange.confirmed_at.is_(None), confirmed_at=now()):
+            raise InvalidChange("used")
         _move(person.id, change.old_email, change.new_email)
         mail.enqueue("email_changed", change.id)
     db.session.refresh(person)
@@ -111,13 +111,13 @@ def confirm(token: str, person: User) -> str:
 # --- taking it back -----------------------------------------------------------------------------
 
 
-def read_undo(token: str) -> EmailChange:
+def find_undoable(token: str) -> EmailChange:
     """The change that a token takes back, still within its week; raises `BadChange`."""
     change = _find(_UNDO, token)
     if change.ended_at or change.confirmed_at is None:
-        raise BadChange("used")
+        raise InvalidChange("used")
     if change.expires_at <= now():
-        raise BadChange("expired")
+        raise InvalidChange("expired")
     return change
 
 
@@ -127,28 +127,28 @@ def undo(token: str) -> uuid.UUID:
     Every session ends, and so does every way in that was added since, or in the week before, and
     every change of address since: they may be those of whoever changed it.
     """
-    change = read_undo(token)
+    change = find_undoable(token)
     with database.write_transaction():
-        if not _mark(change, EmailChange.confirmed_at.isnot(None), ended_at=now()):
-            raise BadChange("used")
+        if not _claim(change, EmailChange.confirmed_at.isnot(None), ended_at=now()):
+            raise InvalidChange("used")
         person = db.session.get(User, change.user_id, populate_existing=True)
         if person is None:
-            raise BadChange("expired")
-        _make_way(change)
+            raise InvalidChange("expired")
+        _delete_empty_successor(change)
         _move(person.id, person.email, change.old_email)
         _end(EmailChange.user_id == person.id, EmailChange.id > change.id)
-        _forget_ways_in(person.id, since=change.created_at - UNDO)
+        _revoke_credentials(person.id, since=change.created_at - UNDO)
     log.info("change of address taken back", extra={"person_id": change.user_id})
     return change.user_id
 
 
-def _make_way(change: EmailChange) -> None:
+def _delete_empty_successor(change: EmailChange) -> None:
     """Delete an empty account that has the old address since the change.
 
     Its owner signed in with that email before using the undo link. The link proves the same
     mailbox, so nothing is taken from another user.
     """
-    newer = accounts.find(change.old_email)
+    newer = accounts.find_by_email(change.old_email)
     if newer is None or newer.id == change.user_id:
         return
     locked = accounts.lock(newer)
@@ -157,8 +157,8 @@ def _make_way(change: EmailChange) -> None:
         database.execute(delete(User).where(User.id == locked.id))
 
 
-def _forget_ways_in(person_id: uuid.UUID, since: datetime) -> None:
-    for begun in (Session, StartedSignIn):
+def _revoke_credentials(person_id: uuid.UUID, since: datetime) -> None:
+    for begun in (Session, PendingSignIn):
         database.execute(delete(begun).where(begun.user_id == person_id))
     for added in (Identity, Passkey, ApiToken):
         database.execute(delete(added).where(added.user_id == person_id, added.created_at >= since))
@@ -180,14 +180,14 @@ def undo_token(change_id: uuid.UUID) -> str:
 def _find(purpose: str, token: str) -> EmailChange:
     change_id = tokens.row_of(purpose, token)
     if change_id is None:
-        raise BadChange("unknown")
+        raise InvalidChange("unknown")
     change = db.session.scalar(select(EmailChange).where(EmailChange.id == change_id))
     if change is None:
-        raise BadChange("expired")  # forgotten, or its person is gone
+        raise InvalidChange("expired")  # forgotten, or its person is gone
     return change
 
 
-def _mark(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
+def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
     """Use the change up; True for exactly one of many at once. A confirmed one can be undone."""
     until = {"expires_at": now() + UNDO} if "confirmed_at" in values else {}
     still_open = (EmailChange.ended_at.is_(None), EmailChange.expires_at > now())
@@ -208,15 +208,15 @@ def _move(person_id: uuid.UUID, old: str, new: str) -> None:
     trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == person_id))
     if trial_used_at:
         used_trials.remember(old, trial_used_at)
-    other = accounts.find(new)
+    other = accounts.find_by_email(new)
     if other is not None and other.id != person_id:
-        raise BadChange("taken")
+        raise InvalidChange("taken")
     try:
         database.execute(
             update(User).where(User.id == person_id).values(email=new, verified_at=now())
         )
     except IntegrityError:  # somebody signed up with it in this very moment
-        raise BadChange("taken") from None
+        raise InvalidChange("taken") from None
     database.execute(delete(SignInLink).where(SignInLink.email == old))
     for listener in _listeners:
         listener(person_id)
@@ -229,7 +229,7 @@ def _end(*which: Any) -> None:
 
 
 @jobs.periodic_task(minutes=60)
-def forget_old_changes() -> None:
+def delete_old_changes() -> None:
     """Addresses that nobody can take back any more are not kept."""
     is_old = EmailChange.expires_at < now() - _KEPT
     with database.write_transaction():

@@ -10,12 +10,12 @@ from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageDraw
 
-from saas.og import glyphs, layout
-from saas.og.fonts import Library, Style
-from saas.og.glyphs import Picture, Span
-from saas.og.layout import Box, Setting
-from saas.og.palette import ACCENT_RAMP, INK_RAMP, PICTURES, RGB
-from saas.og.png import STRIDE, WIDTH
+from saas.og.render import glyphs, layout
+from saas.og.render.fonts import Library, Style
+from saas.og.render.glyphs import Picture, Span
+from saas.og.render.layout import Box, Setting
+from saas.og.render.palette import ACCENT_RAMP, INK_RAMP, PICTURES, RGB
+from saas.og.render.png import STRIDE, WIDTH
 
 TOP, BOTTOM = 136, 552  # rows of the card between which the band lies
 MARGIN = 80
@@ -28,7 +28,7 @@ _TINT = 28  # coverage of the accent under a pill's or a badge's words
 _OVERHANG = 6  # px by which a letter may reach over its advance
 
 
-class Sheet:
+class Canvas:
     """An empty band, and the pens to draw on it."""
 
     def __init__(self, library: Library, rtl: bool) -> None:
@@ -88,7 +88,7 @@ class Sheet:
         return size
 
     def fit(self, words: str, style: Style, box: Box, sizes: tuple[int, ...]) -> Setting:
-        """`words` as they fit a box, with the fonts of this sheet."""
+        """`words` as they fit a box, with the fonts of this canvas."""
         return layout.fit(words, self._library, style, self.rtl, box, sizes)
 
     def finish(self, ground: RGB) -> bytes:

@@ -1,4 +1,4 @@
-"""From a card to a PNG: its parts are set, drawn on a sheet, and joined to the ground."""
+"""From a card to a PNG: its parts are set, drawn on a canvas, and joined to the ground."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from saas.declaration import Brand
-from saas.og import ground, png, text
 from saas.og.card import Card
-from saas.og.fonts import Library
-from saas.og.layout import SIZES, Box, Setting
-from saas.og.palette import look, rgb
-from saas.og.png import Ground
-from saas.og.sheet import BOTTOM, MEASURE, PILL, TOP, Sheet
+from saas.og.render import background, png, text
+from saas.og.render.canvas import BOTTOM, MEASURE, PILL, TOP, Canvas
+from saas.og.render.fonts import Library
+from saas.og.render.layout import SIZES, Box, Setting
+from saas.og.render.palette import look, rgb
+from saas.og.render.png import Ground
 from saas.og.templates import TEMPLATES, Parts
 
 log = logging.getLogger(__name__)
@@ -27,14 +27,14 @@ _PADDING = 10  # px of the band that stay empty above and below
 
 
 @dataclass(frozen=True)
-class Print:
+class RenderedCard:
     """A card as PNG; `complete` unless no font had some of its characters."""
 
     png: bytes
     complete: bool
 
 
-class Press:
+class Renderer:
     """Draws cards for one product: its brand, the site's address, and the fonts there are."""
 
     def __init__(self, brand: Brand, site: str, library: Library) -> None:
@@ -43,31 +43,31 @@ class Press:
         self._told: set[str] = set()
         self._lock = Lock()
 
-    def print(self, card: Card) -> Print:
+    def print(self, card: Card) -> RenderedCard:
         """The card, 1200 x 630. What no font can draw is left out, and told in the log once."""
-        sheet, complete = self.compose(card)
-        colors = sheet.finish(rgb(look(self.brand, card.mode).ground))
-        return Print(png.encode(self.ground(card.mode), sheet.band, colors), complete)
+        canvas, complete = self.compose(card)
+        colors = canvas.finish(rgb(look(self.brand, card.mode).ground))
+        return RenderedCard(png.encode(self.ground(card.mode), canvas.band, colors), complete)
 
     def blank(self, mode: str) -> bytes:
         """A card on which nothing is said."""
-        return png.encode(self.ground(mode), Sheet(self.library, rtl=False).band)
+        return png.encode(self.ground(mode), Canvas(self.library, rtl=False).band)
 
-    def compose(self, card: Card) -> tuple[Sheet, bool]:
+    def compose(self, card: Card) -> tuple[Canvas, bool]:
         """The card's band before it is encoded, and whether all of it could be drawn."""
         card, lost = self._drawable(card)
         if lost:
             self._tell(lost)
         parts = TEMPLATES[card.template](card)
-        sheet = Sheet(self.library, text.is_rtl(parts.heading))
-        _set(sheet, parts)
-        return sheet, not lost
+        canvas = Canvas(self.library, text.is_rtl(parts.heading))
+        _set(canvas, parts)
+        return canvas, not lost
 
     def ground(self, mode: str) -> Ground:
         """The ground of a mode, baked when it is first needed."""
         with self._lock:
             if mode not in self._grounds:
-                self._grounds[mode] = ground.bake(mode, self.brand, self.site, self.library)
+                self._grounds[mode] = background.bake(mode, self.brand, self.site, self.library)
             return self._grounds[mode]
 
     def _drawable(self, card: Card) -> tuple[Card, str]:
@@ -88,24 +88,24 @@ class Press:
             log.warning("no font for %s: see docs/og.md for the packages that have them", shown)
 
 
-def _set(sheet: Sheet, parts: Parts) -> None:
+def _set(canvas: Canvas, parts: Parts) -> None:
     """Set the parts one below the other, centred in the room that they have."""
     room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
-    line = _fitted(sheet, parts.line, room)
+    line = _fitted(canvas, parts.line, room)
     others = (PILL + _GAP if parts.label else 0) + (line.height + _LINE_GAP if line else 0)
     sizes = _CROWDED_SIZES if parts.line and parts.foot else SIZES
-    heading = sheet.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), sizes)
+    heading = canvas.fit(parts.heading, "heading", Box(MEASURE, room - others, 3), sizes)
 
     y = _PADDING + max(0, (room - others - heading.height) // 2)
     if parts.label:
-        sheet.pill(0, parts.label, y)
+        canvas.pill(0, parts.label, y)
         y += PILL + _GAP
-    sheet.block(heading, y)
+    canvas.block(heading, y)
     if line:
-        sheet.block(line, y + heading.height + _LINE_GAP, muted=True)
+        canvas.block(line, y + heading.height + _LINE_GAP, muted=True)
     if parts.foot:
-        parts.foot(sheet)
+        parts.foot(canvas)
 
 
-def _fitted(sheet: Sheet, words: str, room: int) -> Setting | None:
-    return sheet.fit(words, "text", Box(MEASURE, room, 1), _LINE_SIZES) if words else None
+def _fitted(canvas: Canvas, words: str, room: int) -> Setting | None:
+    return canvas.fit(words, "text", Box(MEASURE, room, 1), _LINE_SIZES) if words else None

@@ -10,10 +10,11 @@ from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
 
 from saas import limits
-from saas.auth import identities, passkeys, provider_views, started
-from saas.auth.fresh import fresh_sign_in_required
-from saas.auth.passkey_views import AnswerSchema, finish_passkey, read_json
-from saas.auth.refusals import NAMES
+from saas.auth import identities, passkeys, pending_sign_ins
+from saas.auth.errors import PROVIDER_NAMES
+from saas.auth.reauthentication import reauthentication_required
+from saas.auth.views import oauth as oauth_views
+from saas.auth.views.passkeys import AnswerSchema, finish_passkey, read_json
 from saas.users import bp
 from saas.users.forms import PasskeyForm
 
@@ -22,43 +23,43 @@ Answer = str | Response | tuple[str, int]
 
 @bp.post("/dashboard/settings/identities/<provider>/link")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def link_identity(provider: str) -> Answer:
-    return provider_views.send_to(provider, "link", url_for("users.settings", _anchor="ways-in"))
+    return oauth_views.send_to(provider, "link", url_for("users.settings", _anchor="ways-in"))
 
 
 @bp.post("/dashboard/settings/identities/<uuid:identity_id>/unlink")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def unlink_identity(identity_id: UUID) -> Answer:
     identity = identities.unlink(current_user, identity_id)
     if identity is None:
         abort(404)
-    flash(f"{NAMES[identity.provider]} does not sign you in any more.", "success")
+    flash(f"{PROVIDER_NAMES[identity.provider]} does not sign you in any more.", "success")
     return _back()
 
 
 @bp.get("/dashboard/settings/passkeys/new")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def new_passkey() -> Answer:
     return render_template("users/new_passkey.html", form=PasskeyForm(formdata=None))
 
 
 @bp.post("/dashboard/settings/passkeys/options")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def new_passkey_options() -> dict[str, Any]:
     limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
     person = current_user._get_current_object()
-    start = started.begin("passkey", "register", url_for("users.settings"), person)
-    provider_views.remember(start)
+    start = pending_sign_ins.start("passkey", "register", url_for("users.settings"), person)
+    oauth_views.remember(start)
     return {"options": passkeys.options_to_register(person, start.challenge)}
 
 
 @bp.post("/dashboard/settings/passkeys")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def add_passkey() -> dict[str, Any]:
     answer = read_json(AnswerSchema())
     start = finish_passkey("register")
@@ -84,7 +85,7 @@ def rename_passkey(passkey_id: UUID) -> Answer:
 
 @bp.post("/dashboard/settings/passkeys/<uuid:passkey_id>/remove")
 @login_required
-@fresh_sign_in_required
+@reauthentication_required
 def remove_passkey(passkey_id: UUID) -> Answer:
     if not passkeys.remove(current_user, passkey_id):
         abort(404)

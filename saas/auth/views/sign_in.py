@@ -10,15 +10,15 @@ from saas import limits, security, template_filters
 from saas.auth import (
     accounts,
     bp,
-    fresh,
     inbox,
-    links,
+    magic_links,
     pending_identities,
+    reauthentication,
     sessions,
     sign_in_limits,
 )
 from saas.auth.forms import CodeForm, ConfirmForm, LoginForm, ResendForm, SwitchForm
-from saas.auth.links import BadCode, BadLink
+from saas.auth.magic_links import InvalidCode, InvalidLink
 from saas.auth.models import SignInLink
 from saas.database import now
 
@@ -49,7 +49,7 @@ def _ask_for_address(template: str) -> Answer:
 
     email = form.email.data or ""
     sign_in_limits.count_stranger(email)
-    return inbox.send_mail(email, security.safe_path(form.next.data, "/dashboard"))
+    return inbox.send_sign_in_email(email, security.safe_path(form.next.data, "/dashboard"))
 
 
 @bp.route("/auth/confirm", methods=["GET", "POST"])
@@ -57,39 +57,39 @@ def _ask_for_address(template: str) -> Answer:
 def confirm() -> Answer:
     """Sign in once more as oneself, before something that cannot be undone."""
     next_path = security.safe_path(request.values.get("next"), "/dashboard")
-    if fresh.is_fresh():
+    if reauthentication.is_recent():
         return redirect(next_path, code=303)
     form = ConfirmForm()
     if not form.validate_on_submit():
         return render_template("auth/confirm.html", form=form, next=next_path)
 
     sign_in_limits.count_owner(str(current_user.id))
-    return inbox.send_mail(current_user.email, next_path)
+    return inbox.send_sign_in_email(current_user.email, next_path)
 
 
 @bp.post("/auth/resend")
 def resend() -> Answer:
     """Another mail: to the address this browser asked for, or that of a link that was mailed."""
     form = ResendForm()
-    before = links.mailed(form.token.data) if form.token.data else _asked_here()
+    before = magic_links.find_by_token(form.token.data) if form.token.data else _asked_here()
     if before is None or not form.validate_on_submit():
         return redirect(url_for("auth.login"), code=303)
 
     mine = _asked_here()
-    if mine and (wait := links.seconds_to_wait(mine)):
+    if mine and (wait := magic_links.seconds_until_resend(mine)):
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
     if form.token.data:
         sign_in_limits.count_owner(before.email)  # who has a mail of ours has the mailbox
     else:
         sign_in_limits.count_browser(session["browser"], before.email)
-    sent = inbox.send_mail(before.email, before.next_path)
+    sent = inbox.send_sign_in_email(before.email, before.next_path)
     flash("Another mail is on its way. The older ones from here do not work any more.", "success")
     return sent
 
 
 def _asked_here() -> SignInLink | None:
-    return links.asked_by(session["browser"]) if "browser" in session else None
+    return magic_links.latest_for_browser(session["browser"]) if "browser" in session else None
 
 
 # --- answering it -------------------------------------------------------------------------------
@@ -116,10 +116,10 @@ def code() -> Answer:
 
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     try:
-        going_to = links.redeem_code(
+        going_to = magic_links.redeem_code(
             session["browser"], form.code.data or "", pending_identities.sign_in
         )
-    except BadCode as error:
+    except InvalidCode as error:
         form.code.errors = [str(error)]
         return _inbox(form, 422)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
@@ -137,23 +137,23 @@ def _inbox(form: CodeForm, status: int = 200) -> Answer:
         resend_form=ResendForm(formdata=None),
         email=asked.email,
         is_over=asked.expires_at <= now(),
-        wait=links.seconds_to_wait(asked),
+        wait=magic_links.seconds_until_resend(asked),
     )
     return page, status
 
 
 @bp.get("/auth/link/<token>")
 def link(token: str) -> Answer:
-    return _link_page(links.read(token))
+    return _link_page(magic_links.find_valid(token))
 
 
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
-    found, form = links.read(token), SwitchForm()
+    found, form = magic_links.find_valid(token), SwitchForm()
     if _is_somebody_else(found) and form.switch.data != str(current_user.id):
         return _link_page(found, 409)  # another tab has signed somebody else in meanwhile
-    going_to = links.redeem(token, pending_identities.sign_in)
+    going_to = magic_links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 
 
@@ -161,7 +161,7 @@ def _link_page(found: SignInLink, status: int = 200) -> Response:
     page = render_template(
         "auth/link.html",
         email=found.email,
-        new=accounts.find(found.email) is None,
+        new=accounts.find_by_email(found.email) is None,
         somebody_else=_is_somebody_else(found),
         form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
     )
@@ -172,8 +172,8 @@ def _is_somebody_else(found: SignInLink) -> bool:
     return bool(current_user.is_authenticated and current_user.email != found.email)
 
 
-@bp.errorhandler(BadLink)
-def explain_bad_link(error: BadLink) -> Answer:
+@bp.errorhandler(InvalidLink)
+def explain_bad_link(error: InvalidLink) -> Answer:
     status = 404 if error.reason == "unknown" else 410
     page = render_template(
         "auth/link_invalid.html",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from flask import Response, current_app, request
 
 
-def public(render: Callable[[], str], *key: str | None) -> Response:
+def cached_page(render: Callable[[], str], *key: str | None) -> Response:
     """The page of this key, rendered the first time, with an ETag; 304 for who has it.
 
     Private where the request names a session: a page may then carry a form and a name.

@@ -9,9 +9,9 @@ from flask_login import current_user
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 
 from saas import database, limits, security
-from saas.auth import bp, passkeys, sessions, started
-from saas.auth.provider_views import begun_here, remember
-from saas.auth.refusals import Refused
+from saas.auth import bp, passkeys, pending_sign_ins, sessions
+from saas.auth.errors import SignInRefused
+from saas.auth.views.oauth import begun_here, remember
 from saas.errors import APIError
 
 
@@ -47,7 +47,7 @@ def passkey_options() -> dict[str, Any]:
     _limit()
     purpose = "confirm" if current_user.is_authenticated else "sign_in"
     wanted = security.safe_path(asked["next"], url_for("users.dashboard"))
-    start = started.begin("passkey", purpose, wanted, _person())
+    start = pending_sign_ins.start("passkey", purpose, wanted, _person())
     remember(start)
     return {"options": passkeys.options_to_sign_in(start.challenge)}
 
@@ -60,19 +60,19 @@ def sign_in_with_passkey() -> dict[str, Any]:
     with database.write_transaction():
         person = passkeys.sign_in(start.challenge, answer["credential"])
         if start.user_id and start.user_id != person.id:
-            raise Refused("other_person", "passkey")
+            raise SignInRefused("other_person", "passkey")
         sessions.start(person)
     return {"next": security.safe_path(start.next_path, url_for("users.dashboard"))}
 
 
-def finish_passkey(*purposes: str) -> started.Started:
+def finish_passkey(*purposes: str) -> pending_sign_ins.SignInState:
     """What this browser asked for last, used up by this; raises `Refused`."""
-    start = started.finish_newest("passkey", begun_here())
+    start = pending_sign_ins.complete_latest("passkey", begun_here())
     person = _person()
     if start is None or start.purpose not in purposes:
-        raise Refused("state", "passkey")
+        raise SignInRefused("state", "passkey")
     if start.user_id != (person.id if person else None):
-        raise Refused("state", "passkey")
+        raise SignInRefused("state", "passkey")
     return start
 
 

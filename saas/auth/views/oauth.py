@@ -16,13 +16,13 @@ from saas.auth import (
     identities,
     inbox,
     pending_identities,
+    pending_sign_ins,
     sessions,
     sign_in_limits,
-    started,
 )
-from saas.auth.identities import Claim, MailboxNotProven
-from saas.auth.refusals import NAMES, WORDS, Refused
-from saas.auth.started import Started
+from saas.auth.errors import ERROR_TEXTS, PROVIDER_NAMES, SignInRefused
+from saas.auth.identities import Claim, EmailNotVerified
+from saas.auth.pending_sign_ins import SignInState
 from saas.errors import APIError
 
 log = logging.getLogger("saas.auth")
@@ -42,9 +42,9 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
     _must_be_enabled(provider)
     limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
     person = current_user if current_user.is_authenticated else None
-    start = started.begin(provider, purpose, next_path, person)
+    start = pending_sign_ins.start(provider, purpose, next_path, person)
     remember(start)
-    return redirect(oauth.address_of(start, _back(provider)), code=303)
+    return redirect(oauth.authorization_url(start, _back(provider)), code=303)
 
 
 @bp.get("/auth/oauth/<provider>/callback")
@@ -53,16 +53,16 @@ def finish_oauth(provider: str) -> Response:
 
     _must_be_enabled(provider)
     # Not counted: the beginning was, and other sites can make a browser come here.
-    start = started.finish(provider, request.args.get("state", ""), begun_here())
+    start = pending_sign_ins.complete(provider, request.args.get("state", ""), begun_here())
     if start is None:
-        raise Refused("state", provider)
+        raise SignInRefused("state", provider)
     g.going_to = start.next_path  # also where this ends in a refusal
     _must_be_the_same_person(start)
 
-    claim = oauth.redeem(start, _back(provider), request.args)
+    claim = oauth.fetch_claim(start, _back(provider), request.args)
     try:
         _FINISH[start.purpose](claim)
-    except MailboxNotProven:
+    except EmailNotVerified:
         return _prove_mailbox(claim, start.next_path)
     return redirect(security.safe_path(start.next_path, "/dashboard"), code=303)
 
@@ -71,19 +71,19 @@ def _prove_mailbox(claim: Claim, next_path: str) -> Response:
     """Send the ordinary sign-in mail; the identity is linked when it is used in this browser."""
     email = claim.email or ""
     sign_in_limits.count_stranger(email)
-    pending_identities.remember(claim)
+    pending_identities.store(claim)
     flash(
-        f"{NAMES[claim.provider]} does not run your mailbox, so prove it once: use the mail that "
-        f"we sent to {template_filters.email(email)}, in this browser. After that "
-        f"{NAMES[claim.provider]} signs you in.",
+        f"{PROVIDER_NAMES[claim.provider]} does not run your mailbox, so confirm it once: use the "
+        f"email that we sent to {template_filters.email(email)}, in this browser. After that "
+        f"{PROVIDER_NAMES[claim.provider]} signs you in.",
         "info",
     )
-    return inbox.send_mail(email, next_path)
+    return inbox.send_sign_in_email(email, next_path)
 
 
-def remember(start: Started) -> None:
+def remember(start: SignInState) -> None:
     """This browser keeps what it began: the newest few, so that its cookie stays small."""
-    session["begun"] = [*begun_here(), start.id.hex][-started.KEPT :]
+    session["begun"] = [*begun_here(), start.id.hex][-pending_sign_ins.KEPT :]
 
 
 def begun_here() -> list[str]:
@@ -96,13 +96,13 @@ def _must_be_enabled(provider: str) -> None:
         abort(404)
 
 
-def _must_be_the_same_person(start: Started) -> None:
+def _must_be_the_same_person(start: SignInState) -> None:
     """Who was signed in at the start is signed in now; a sign-in switches nobody silently."""
     signed_in = current_user.id if current_user.is_authenticated else None
     if start.user_id is None and signed_in:
-        raise Refused("signed_in", start.way)
+        raise SignInRefused("signed_in", start.way)
     if start.user_id != signed_in:
-        raise Refused("other_person" if signed_in else "state", start.way)
+        raise SignInRefused("other_person" if signed_in else "state", start.way)
 
 
 def _sign_in(claim: Claim) -> None:
@@ -118,7 +118,7 @@ def _confirm(claim: Claim) -> None:
 
 def _link(claim: Claim) -> None:
     identities.link(current_user, claim)
-    flash(f"{NAMES[claim.provider]} signs you in from now on.", "success")
+    flash(f"{PROVIDER_NAMES[claim.provider]} signs you in from now on.", "success")
 
 
 _FINISH: dict[str, Callable[[Claim], None]] = {
@@ -132,11 +132,11 @@ def _back(provider: str) -> str:
     return security.public_url("auth.finish_oauth", provider=provider)
 
 
-@bp.app_errorhandler(Refused)
-def explain_refusal(error: Refused) -> ResponseReturnValue:
+@bp.app_errorhandler(SignInRefused)
+def explain_refusal(error: SignInRefused) -> ResponseReturnValue:
     log.info("%s", error)
-    words = WORDS[error.reason]
-    name = NAMES.get(error.provider, "the provider")
+    words = ERROR_TEXTS[error.reason]
+    name = PROVIDER_NAMES.get(error.provider, "the provider")
     title, advice = words.title.format(provider=name), words.advice.format(provider=name)
     if errors.wants_json():
         problem = APIError(words.status, error.reason, f"{title}. {advice}")

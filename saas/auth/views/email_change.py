@@ -7,8 +7,8 @@ from flask_login import current_user, login_required
 from werkzeug.wrappers import Response as BaseResponse
 
 from saas import limits, template_filters
-from saas.auth import addresses, bp, sessions
-from saas.auth.addresses import BadChange
+from saas.auth import bp, email_changes, sessions
+from saas.auth.email_changes import InvalidChange
 from saas.auth.forms import ConfirmForm
 
 
@@ -16,7 +16,7 @@ from saas.auth.forms import ConfirmForm
 @login_required
 def email_change(token: str) -> Response:
     """The page of the mail to the new address; changes nothing."""
-    change = addresses.read(token, current_user)
+    change = email_changes.find_open(token, current_user)
     return _page("auth/email_change.html", new_email=change.new_email)
 
 
@@ -24,7 +24,7 @@ def email_change(token: str) -> Response:
 @login_required
 def confirm_email_change(token: str) -> BaseResponse:
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
-    email = addresses.confirm(token, current_user)
+    email = email_changes.confirm(token, current_user)
     flash(f"Your address is {template_filters.email(email)} now. We told the old one.", "success")
     return redirect(url_for("users.settings"), code=303)
 
@@ -32,7 +32,7 @@ def confirm_email_change(token: str) -> BaseResponse:
 @bp.get("/auth/email/undo/<token>")
 def email_undo(token: str) -> Response:
     """The page of the mail to the old address; changes nothing."""
-    change = addresses.read_undo(token)
+    change = email_changes.find_undoable(token)
     return _page("auth/email_undo.html", old_email=change.old_email)
 
 
@@ -40,14 +40,14 @@ def email_undo(token: str) -> Response:
 def undo_email_change(token: str) -> BaseResponse:
     limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
     mine = current_user.is_authenticated and current_user.id
-    if addresses.undo(token) == mine:
-        sessions.forget()
+    if email_changes.undo(token) == mine:
+        sessions.clear_cookie()
     flash("Your address is back, and every browser is signed out. Sign in with it.", "success")
     return redirect(url_for("auth.login"), code=303)
 
 
-@bp.errorhandler(BadChange)
-def explain_bad_change(error: BadChange) -> Response:
+@bp.errorhandler(InvalidChange)
+def explain_bad_change(error: InvalidChange) -> Response:
     status = {"unknown": 404, "other_person": 403, "taken": 409}.get(error.reason, 410)
     return _page("auth/email_invalid.html", status, reason=error.reason)
 

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw
 
-from saas.og import bidi
-from saas.og.fonts import EMOJI_SIZE, REFERENCE, Face, Library, Style
+from saas.og.render import bidi
+from saas.og.render.fonts import EMOJI_SIZE, REFERENCE, Face, Library, Style
 
 _EMOJI_HEIGHT = 1.2  # em: a little taller than a line's capital letters, as in a browser
 _EMOJI_DROP = 0.2  # em below the baseline

@@ -10,23 +10,23 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app
 
 from saas.og.card import Card
-from saas.og.fonts import Library
-from saas.og.press import Press, Print
+from saas.og.render.fonts import Library
+from saas.og.render.renderer import RenderedCard, Renderer
 
 _ROOM = 16 * 1024 * 1024  # bytes of finished cards that a process keeps
 
 
-class Studio:
+class CardCache:
     """Draws a card once and keeps it while there is room; the least used goes first."""
 
     def __init__(self, app: Flask) -> None:
         library = Library.from_setting(app.config["OG_FONTS"])
         brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
-        self.press = Press(brand, site, library)
+        self.press = Renderer(brand, site, library)
         surroundings = "\n".join((repr(brand), site, *library.names))
         self._surroundings = hashlib.sha256(surroundings.encode()).hexdigest()
-        self._kept: OrderedDict[str, Print] = OrderedDict()
+        self._kept: OrderedDict[str, RenderedCard] = OrderedDict()
         self._size = 0
         self._lock = Lock()
 
@@ -34,14 +34,14 @@ class Studio:
         """The card's name for caches: another version, brand or set of fonts gives another."""
         return card.tag(self._surroundings)
 
-    def find(self, tag: str) -> Print | None:
+    def find(self, tag: str) -> RenderedCard | None:
         """A card that was drawn before."""
         with self._lock:
             if tag in self._kept:
                 self._kept.move_to_end(tag)
             return self._kept.get(tag)
 
-    def draw(self, card: Card) -> Print:
+    def draw(self, card: Card) -> RenderedCard:
         """The card, drawn now and kept."""
         drawn, tag = self.press.print(card), self.tag(card)
         with self._lock:
@@ -58,10 +58,10 @@ class Studio:
         return self.press.blank(mode)
 
 
-def studio() -> Studio:
+def card_cache() -> CardCache:
     """The studio of this application, opened with its first card."""
     if "studio" not in current_app.extensions:
         application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app
-        current_app.extensions["studio"] = Studio(application)
-    found: Studio = current_app.extensions["studio"]
+        current_app.extensions["studio"] = CardCache(application)
+    found: CardCache = current_app.extensions["studio"]
     return found

@@ -11,7 +11,7 @@ import pytest
 import time_machine
 
 from saas import database
-from saas.auth import accounts, addresses
+from saas.auth import accounts, email_changes
 from saas.auth.models import Identity, Passkey
 from saas.database import now
 from tests.billing import stripe_side
@@ -133,7 +133,7 @@ def test_a_token_for_one_mail_is_none_for_the_other(ann: Visitor) -> None:
 
 def test_asking_for_an_address_that_has_an_account_looks_the_same(ann: Visitor, shop: Shop) -> None:
     with shop.app.app_context():
-        accounts.sign_up("bob@example.com")
+        accounts.get_or_create("bob@example.com")
 
     taken, free = ask(ann, "bob@example.com"), ask(ann, "bot@example.com")
 
@@ -216,12 +216,12 @@ def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_wee
     owner.submit(path)
 
     with shop.app.app_context():
-        assert [each.name for each in accounts.get(OLD).passkeys] == ["mine"]
+        assert [each.name for each in accounts.get_by_email(OLD).passkeys] == ["mine"]
 
 
 def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
     with shop.app.app_context(), database.write_transaction() as session:
-        person = accounts.get(email)
+        person = accounts.get_by_email(email)
         key = Passkey(
             user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0,
             created_at=now() - timedelta(days=days_ago),
@@ -264,7 +264,7 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
     owner.visit("/dashboard/settings")
     owner.submit("/dashboard/settings/name", name="Ann")
     with shop.app.app_context(), database.write_transaction():
-        younger = accounts.get(OLD)
+        younger = accounts.get_by_email(OLD)
         google = {"provider": "google", "issuer": "https://accounts.google.com", "subject": "1"}
         database.db.session.add(Identity(user_id=younger.id, email=OLD, **google))
     path = link_to(ann, OLD, "/auth/email/undo/")
@@ -277,7 +277,7 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
     owner.sign_in(OLD)
     assert address_of(owner) == OLD
     with shop.app.app_context():
-        assert [person.email for person in accounts.everybody()] == [OLD]
+        assert [person.email for person in accounts.list_all()] == [OLD]
 
 
 def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
@@ -302,7 +302,7 @@ def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, sh
     change(ann)
 
     with shop.app.app_context(), time_machine.travel(now() + timedelta(days=9)):
-        addresses.forget_old_changes()
+        email_changes.delete_old_changes()
 
     assert ann.visit(link_to(ann, OLD, "/auth/email/undo/")).status == 410
 
@@ -325,11 +325,11 @@ def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) ->
 
     def confirm(_: int) -> str:
         with shop.app.app_context():
-            person = accounts.get(OLD)
+            person = accounts.get_by_email(OLD)
             together.wait()
             try:
-                return addresses.confirm(token, person)
-            except addresses.BadChange as error:
+                return email_changes.confirm(token, person)
+            except email_changes.InvalidChange as error:
                 return error.reason
 
     with ThreadPoolExecutor(8) as pool:
@@ -350,11 +350,11 @@ def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Sho
 
     def confirm(email: str, path: str) -> str:
         with shop.app.app_context():
-            person = accounts.get(email)
+            person = accounts.get_by_email(email)
             together.wait()
             try:
-                return addresses.confirm(path.rpartition("/")[2], person)
-            except addresses.BadChange as error:
+                return email_changes.confirm(path.rpartition("/")[2], person)
+            except email_changes.InvalidChange as error:
                 return error.reason
 
     with ThreadPoolExecutor(2) as pool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from saas.og import glyphs, text
-from saas.og.fonts import Library, Style
-from saas.og.glyphs import Span
-from saas.og.text import Piece
+from saas.og.render import glyphs, text
+from saas.og.render.fonts import Library, Style
+from saas.og.render.glyphs import Span
+from saas.og.render.text import Piece
 
 SIZES = (80, 76, 72, 68, 64, 60, 56, 52)
 _LEADING = 1.12  # px a line for each px of size

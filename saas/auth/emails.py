@@ -7,9 +7,9 @@ import uuid
 from flask import current_app
 
 from saas import mail, security
-from saas.auth import accounts, addresses, links
+from saas.auth import accounts, email_changes, magic_links
+from saas.auth.errors import PROVIDER_NAMES
 from saas.auth.models import ApiToken, EmailChange, SignInLink, User
-from saas.auth.refusals import NAMES
 from saas.database import db, now
 from saas.mail.transports import compose
 
@@ -22,10 +22,10 @@ def sign_in(link_id: uuid.UUID) -> mail.Email | None:
     link = db.session.get(SignInLink, link_id)
     if link is None or link.used_at or link.replaced_at or link.expires_at <= now():
         return None
-    person = accounts.find(link.email)
+    person = accounts.find_by_email(link.email)
     if person is not None and (person.disabled_at or person.is_closing):
         return None
-    return _sign_in(link.email, links.token_for(link.id), links.code_for(link.id))
+    return _sign_in(link.email, magic_links.token_for(link.id), magic_links.code_for(link.id))
 
 
 @mail.preview("sign_in")
@@ -42,7 +42,7 @@ def _sign_in(to: str, token: str, code: str) -> mail.Email:
         "sign_in",
         url=security.public_url("auth.link", token=token),
         code=code,
-        minutes=int(links.LIFETIME.total_seconds() // 60),
+        minutes=int(magic_links.LIFETIME.total_seconds() // 60),
     )
 
 
@@ -52,9 +52,9 @@ def email_change(change_id: uuid.UUID) -> mail.Email | None:
     change = db.session.get(EmailChange, change_id)
     if change is None or change.confirmed_at or change.ended_at or change.expires_at <= now():
         return None
-    if accounts.find(change.new_email):
+    if accounts.find_by_email(change.new_email):
         return _email_taken(change.new_email)
-    return _email_change(change.new_email, addresses.confirm_token(change.id))
+    return _email_change(change.new_email, email_changes.confirm_token(change.id))
 
 
 @mail.email("email_changed")
@@ -63,7 +63,7 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
     change = db.session.get(EmailChange, change_id)
     if change is None or change.ended_at or change.expires_at <= now():
         return None
-    return _email_changed(change.old_email, addresses.undo_token(change.id))
+    return _email_changed(change.old_email, email_changes.undo_token(change.id))
 
 
 @mail.email("way_in")
@@ -134,7 +134,7 @@ def _email_changed(to: str, token: str) -> mail.Email:
 
 
 def _way_in(to: str, way: str, change: str) -> mail.Email:
-    called = "A passkey" if way == "passkey" else f"Your {NAMES[way]} account"
+    called = "A passkey" if way == "passkey" else f"Your {PROVIDER_NAMES[way]} account"
     subject = {
         "added": f"{called} can sign in to {_name()}",
         "removed": f"{called} signs in to {_name()} no more",

@@ -28,7 +28,7 @@ _LEAST_STEP = timedelta(microseconds=1)  # of a timestamp, in both databases
 _PATIENCE = 9.0  # seconds for each of the two steps at Stripe
 
 
-class CannotClose(Exception):
+class DeletionFailed(Exception):
     """The account cannot be closed now; nothing was deleted. The message is for a person."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -36,7 +36,7 @@ class CannotClose(Exception):
         self.code = code
 
 
-def close_account(person: User, *, by: str | None = None) -> None:
+def delete_account(person: User, *, by: str | None = None) -> None:
     """Cancel everything at Stripe, then delete the person; raises `CannotClose`.
 
     `by` says who orders it, for the record, when it is not the person.
@@ -50,7 +50,7 @@ def close_account(person: User, *, by: str | None = None) -> None:
         log.warning("account not closed: %s", said, extra={"person_id": person.id})
         if is_new and _take_back(person.id, mark):
             raise _cannot_cancel(error) from None
-        raise CannotClose(  # as another try has promised
+        raise DeletionFailed(  # as another try has promised
             "closing",
             "Your account is being deleted already. Our payment provider has not confirmed it "
             "yet; it will be finished in a few minutes without you.",
@@ -61,7 +61,7 @@ def close_account(person: User, *, by: str | None = None) -> None:
     except gateway.StripeError as error:
         said = gateway.describe(error)
         log.warning("account half closed: %s", said, extra={"person_id": person.id})
-        raise CannotClose(
+        raise DeletionFailed(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
             "has not confirmed yet that your data there is deleted; that will be finished in a few "
@@ -69,17 +69,17 @@ def close_account(person: User, *, by: str | None = None) -> None:
         ) from None
 
 
-def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
+def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
     """An outage is over soon; a refusal needs somebody who reads our log."""
     if gateway.is_refusal(error):
-        return CannotClose(
+        return DeletionFailed(
             "stripe_refused",
             "We could not cancel your subscription: our payment provider refused it. Nothing was "
             "deleted. Please write to "
             f"{current_app.config['SUPPORT_EMAIL']}, and we will close the "
             "account.",
         )
-    return CannotClose(
+    return DeletionFailed(
         "stripe_unreachable",
         "We could not cancel your subscription, because our payment provider does not answer. "
         "Nothing was deleted. Please try again in a few minutes.",
@@ -87,7 +87,7 @@ def _cannot_cancel(error: gateway.StripeError) -> CannotClose:
 
 
 @jobs.periodic_task(minutes=5)
-def finish_closing() -> None:
+def finish_deletions() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
     left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
     sweeping.one_by_one(db.session.scalars(left).all(), _finish, about="account to close")
@@ -106,7 +106,7 @@ def _mark(person: User, by: str | None) -> tuple[bool, datetime]:
     """
     with database.write_transaction() as session:
         if roles.is_last_admin(person):
-            raise CannotClose(
+            raise DeletionFailed(
                 "last_admin",
                 f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
                 "first; nothing was deleted.",

@@ -19,13 +19,13 @@ from typing import Literal
 
 from PIL import ImageFont
 
-from saas.og import coverage
-from saas.og.coverage import Coverage
-from saas.og.text import clusters
+from saas.og.render import coverage
+from saas.og.render.coverage import Coverage
+from saas.og.render.text import clusters
 
 Style = Literal["heading", "text"]
 
-OWN = Path(__file__).parent / "fonts"
+OWN = Path(__file__).parents[1] / "fonts"
 SYSTEM = (Path("/usr/share/fonts/truetype/noto"), Path("/usr/share/fonts/opentype/noto"))
 EMOJI_SIZE = 109  # the only size of NotoColorEmoji's bitmaps
 REFERENCE = 64  # px at which text is measured; every other size is a multiple of it

@@ -19,7 +19,7 @@ from flask import current_app
 from sqlalchemy import delete, select
 
 from saas import database, jobs
-from saas.auth.models import StartedSignIn, User
+from saas.auth.models import PendingSignIn, User
 from saas.database import db, now
 
 LIFETIME = timedelta(minutes=10)
@@ -27,7 +27,7 @@ KEPT = 5  # by a browser: several tabs, not twenty
 
 
 @dataclass(frozen=True)
-class Started:
+class SignInState:
     """What stands in a row, and what is derived from its id.
 
     `state` and `nonce` are sent out and come back; `verifier` is PKCE's; `challenge` is 32 bytes.
@@ -61,13 +61,13 @@ class Started:
         return hmac.new(self.key.encode(), message, hashlib.sha256).digest()
 
 
-def begin(way: str, purpose: str, next_path: str, person: User | None = None) -> Started:
+def start(way: str, purpose: str, next_path: str, person: User | None = None) -> SignInState:
     """Note that somebody goes off to sign in: `way` is google, github or passkey.
 
     `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
     """
     with database.write_transaction() as session:
-        row = StartedSignIn(
+        row = PendingSignIn(
             way=way,
             purpose=purpose,
             user_id=person.id if person else None,
@@ -78,7 +78,7 @@ def begin(way: str, purpose: str, next_path: str, person: User | None = None) ->
     return _read(row, current_app.config["SECRET_KEY"])
 
 
-def finish(way: str, state: str, ids: Sequence[str]) -> Started | None:
+def complete(way: str, state: str, ids: Sequence[str]) -> SignInState | None:
     """The sign-in of this browser that `state` belongs to, which is used up by this.
 
     `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
@@ -86,46 +86,46 @@ def finish(way: str, state: str, ids: Sequence[str]) -> Started | None:
     """
     for started in (each for found in map(_find, ids) for each in found):
         if started.way == way and hmac.compare_digest(started.state.encode(), state.encode()):
-            return started if _use_up(started.id) else None
+            return started if _consume(started.id) else None
     return None
 
 
-def finish_newest(way: str, ids: Sequence[str]) -> Started | None:
+def complete_latest(way: str, ids: Sequence[str]) -> SignInState | None:
     """The same, where nothing but what was asked last can be meant: a passkey's challenge.
 
     By the present key alone: after a change of keys one clicks once more.
     """
     found = [each[0] for each in map(_find, ids) if each and each[0].way == way]
-    return found[-1] if found and _use_up(found[-1].id) else None
+    return found[-1] if found and _consume(found[-1].id) else None
 
 
 @jobs.periodic_task(minutes=60)
-def forget_old_starts() -> None:
+def delete_expired() -> None:
     """Nobody came back in time."""
     with database.write_transaction():
-        database.execute(delete(StartedSignIn).where(StartedSignIn.expires_at <= now()))
+        database.execute(delete(PendingSignIn).where(PendingSignIn.expires_at <= now()))
 
 
-def _find(text: str) -> list[Started]:
+def _find(text: str) -> list[SignInState]:
     """What a browser began, by each secret key: it may have been changed meanwhile."""
     try:
         start_id = uuid.UUID(text)
     except ValueError:
         return []
     row = db.session.scalar(
-        select(StartedSignIn).where(StartedSignIn.id == start_id, StartedSignIn.expires_at > now())
+        select(PendingSignIn).where(PendingSignIn.id == start_id, PendingSignIn.expires_at > now())
     )
     keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
     return [_read(row, key) for key in keys] if row else []
 
 
-def _read(row: StartedSignIn, key: str) -> Started:
-    return Started(row.id, row.way, row.purpose, row.user_id, row.next_path, key)
+def _read(row: PendingSignIn, key: str) -> SignInState:
+    return SignInState(row.id, row.way, row.purpose, row.user_id, row.next_path, key)
 
 
-def _use_up(start_id: uuid.UUID) -> bool:
+def _consume(start_id: uuid.UUID) -> bool:
     with database.write_transaction():
-        return database.execute(delete(StartedSignIn).where(StartedSignIn.id == start_id)) == 1
+        return database.execute(delete(PendingSignIn).where(PendingSignIn.id == start_id)) == 1
 
 
 def _text(secret: bytes) -> str:

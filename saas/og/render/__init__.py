@@ -1,0 +1,1 @@
+"""Drawing: text, glyphs, backgrounds and the PNG. The only package that imports Pillow."""
