@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from saas import config, jobs, products, sandbox_process, schema_state
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, gateway, ownership, setup, subscriptions
+from saas.billing import buying, customers, gateway, setup, subscriptions
 from saas.database_errors import describe
 from saas.mail.cli import mail
 from saas.plans import Interval, Plan
@@ -190,14 +190,14 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] |
     person = accounts.get_or_create(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
         plan, interval = sold
-        customer, price = buying.ensure_customer(person), buying.price_for(plan.id, interval)
+        customer, price = customers.ensure_customer(person), buying.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.
         counter = accounts.get_by_email(email).stripe_sync_counter
         gateway.subscribe(
             customer,
             price,
-            ownership.metadata_of(person),
+            customers.metadata_of(person),
             key=f"seed:{person.id}:{price}:{counter}",
         )
         person = subscriptions.sync(person.id, cause="flask seed") or person

@@ -7,11 +7,10 @@ import uuid
 from functools import partial
 
 from flask import current_app
-from sqlalchemy import update
 
-from saas import database, products, security
+from saas import products, security
 from saas.auth.models import User
-from saas.billing import addressing, gateway, ownership, subscriptions
+from saas.billing import customers, gateway, subscriptions
 from saas.database import db
 
 log = logging.getLogger("saas.billing")
@@ -47,7 +46,7 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
     that race each other, in any number of processes, there is one: that of the last to look. Of
     pages that were opened at the same time the newest stays.
     """
-    customer_id = ensure_customer(person)
+    customer_id = _customer_id(person)
     made: gateway.Page | None = None
     for _ in range(_TRIES):
         pages = gateway.recent_checkouts(customer_id)
@@ -76,12 +75,12 @@ def _page_to_keep(pages: list[gateway.Page], nonce: str | None) -> gateway.Page 
 def _open_page(
     person: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
 ) -> gateway.Page:
-    customer_id = ensure_customer(person)
+    customer_id = _customer_id(person)
     page = gateway.start_checkout(
         customer_id=customer_id,
         price_id=price,
         trial_days=trial_days,
-        metadata={**ownership.metadata_of(person), "nonce": nonce},
+        metadata={**customers.metadata_of(person), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
         cancel_url=back,
@@ -135,40 +134,11 @@ def manage(person: User, price: str | None = None) -> str:
         raise CannotSubscribe("There is no subscription to manage any more.") from None
 
 
-def ensure_customer(person: User) -> str:
-    """The person's customer at Stripe, created once however many ask at the same time."""
-    if person.stripe_customer_id:
-        return person.stripe_customer_id
-    told = person.email
-    key = f"customer:{ownership.installation_key()}:{person.id}:{person.stripe_customer_epoch}"
-    created = gateway.create_customer(told, person.name, ownership.metadata_of(person), key)
-    with database.write_transaction() as session:
-        database.execute(
-            update(User)
-            .where(User.id == person.id, User.stripe_customer_id.is_(None))
-            .where(User.closing_at.is_(None))
-            .values(stripe_customer_id=created, stripe_sync_counter=User.stripe_sync_counter + 1)
-        )
-        stored = session.get(User, person.id, populate_existing=True)
-    if stored is None or stored.stripe_customer_id is None:
-        _take_back(person.id, created)
-        raise CannotSubscribe("This account is being closed.")
-    if stored.email != told:  # it was changed while Stripe was being asked
-        addressing.note(stored)
-    return stored.stripe_customer_id
-
-
-def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
-    """The account began to close while its customer was made: leave no address at Stripe."""
-    gateway.delete_customer(customer_id)
-    with (
-        database.write_transaction()
-    ):  # if the closing is called off, the next customer is a new one
-        database.execute(
-            update(User)
-            .where(User.id == person_id, User.stripe_customer_id.is_(None))
-            .values(stripe_customer_epoch=User.stripe_customer_epoch + 1)
-        )
+def _customer_id(person: User) -> str:
+    try:
+        return customers.ensure_customer(person)
+    except customers.AccountClosing:
+        raise CannotSubscribe("This account is being closed.") from None
 
 
 def price_for(plan_id: str, interval: str) -> str:

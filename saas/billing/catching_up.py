@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select, update
 
 from saas import database
-from saas.billing import gateway, handling, ledger, webhooks
+from saas.billing import events, gateway
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
 from saas.database import db
@@ -37,7 +37,7 @@ def missing(since: datetime) -> Iterator[Stretch]:
 
     Reads only. Begun again after an interruption it costs a call for each hundred events.
     """
-    for types in _in_lots(webhooks.HANDLED):
+    for types in _in_lots(events.HANDLED_TYPES):
         cursor = None
         while True:
             page = gateway.event_page(types, since, cursor)
@@ -49,8 +49,8 @@ def missing(since: datetime) -> Iterator[Stretch]:
 
 def apply(event: Event) -> str:
     """Note an event and apply it; what came of it, in a word. Raises `gateway.StripeError`."""
-    ledger.record(event)
-    return handling.handle(event.id, event.customer_id, event.metadata)
+    events.record(event)
+    return events.handle(event.id, event.customer_id, event.metadata)
 
 
 def replay(event_id: str) -> str:
@@ -62,11 +62,11 @@ def replay(event_id: str) -> str:
         event = gateway.event(event_id)
     except gateway.Gone:
         return _replay_from_ledger(event_id)
-    if reason := webhooks.not_for_us(event):
+    if reason := events.ignore_reason(event):
         return f"ignored: {reason}"
-    ledger.record(event)
+    events.record(event)
     _reopen(event_id)
-    return handling.handle(event.id, event.customer_id, event.metadata)
+    return events.handle(event.id, event.customer_id, event.metadata)
 
 
 def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
@@ -83,7 +83,7 @@ def _replay_from_ledger(event_id: str) -> str:
     if row is None:
         raise UnknownEvent(event_id)
     _reopen(event_id)
-    return handling.handle(event_id, row.customer_id)
+    return events.handle(event_id, row.customer_id)
 
 
 def _reopen(event_id: str) -> None:
@@ -94,8 +94,8 @@ def _reopen(event_id: str) -> None:
         )
 
 
-def _lacking(events: list[Event]) -> list[Event]:
-    ours = [event for event in events if not webhooks.not_for_us(event)]
+def _lacking(listed: list[Event]) -> list[Event]:
+    ours = [event for event in listed if not events.ignore_reason(event)]
     database.release_connection()
     known = db.session.scalars(
         select(StripeEvent.id)

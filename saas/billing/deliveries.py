@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas.billing import catching_up, gateway, knocking, setup, webhooks
+from saas.billing import catching_up, events, gateway, knocking, setup
 from saas.billing.findings import CATCH_UP, SETUP, Finding, Findings
 from saas.billing.gateway import Endpoint
 from saas.billing.models import StripeEvent
@@ -67,7 +67,7 @@ def _faults_of(endpoint: Endpoint) -> Findings:
         yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", SETUP)
     if not endpoint.is_enabled:
         yield Finding("webhook", f"{endpoint.id} is switched off at Stripe.", SETUP)
-    missing = set(webhooks.HANDLED) - endpoint.events
+    missing = set(events.HANDLED_TYPES) - endpoint.events
     if missing and "*" not in endpoint.events:
         yield Finding("webhook", f"{endpoint.id} lacks {', '.join(sorted(missing))}.", SETUP)
     if endpoint.api_version != gateway.api_version():

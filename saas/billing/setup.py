@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from flask import current_app
 
 from saas import products, security
-from saas.billing import gateway, webhooks
+from saas.billing import events, gateway
 from saas.billing.gateway import Endpoint, Portal, Price
 from saas.plans import Plan
 from saas.template_filters import exact_amount
@@ -181,14 +181,14 @@ def _ensure_endpoint(found: list[Endpoint]) -> str | None:
         return None
     kept = _kept(found)
     if kept:
-        gateway.update_webhook_endpoint(kept.id, webhooks.HANDLED)
+        gateway.update_webhook_endpoint(kept.id, events.HANDLED_TYPES)
     if kept or not known:
         for each in found:
             if each is not kept:
                 gateway.delete_webhook_endpoint(each.id)
     if kept:
         return None
-    made = gateway.create_webhook_endpoint(webhook_url(), webhooks.HANDLED)
+    made = gateway.create_webhook_endpoint(webhook_url(), events.HANDLED_TYPES)
     return ",".join([made, *known])
 
 
@@ -236,10 +236,10 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
         return
     kept = _kept(found)
     if kept:
-        same = kept.is_enabled and kept.events == set(webhooks.HANDLED)
+        same = kept.is_enabled and kept.events == set(events.HANDLED_TYPES)
         yield Step("leave" if same else "change", f"webhook endpoint {kept.url} ({kept.id})")
     else:
-        yield Step("make", f"webhook endpoint {webhook_url()}, {len(webhooks.HANDLED)} events")
+        yield Step("make", f"webhook endpoint {webhook_url()}, {len(events.HANDLED_TYPES)} events")
     goes = kept or not current_app.config["STRIPE_WEBHOOK_SECRETS"]
     for each in found:
         if each is not kept:

@@ -18,7 +18,7 @@ from sqlalchemy import update
 
 from saas import database, products
 from saas.auth.models import User
-from saas.billing import gateway, ledger, letters, ownership, ranking
+from saas.billing import customers, gateway, ledger, letters, ranking
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import SubscriptionChange
 from saas.charges import NextInvoice
@@ -108,7 +108,7 @@ def _fetch(person: User) -> Answer | None:
         listed = gateway.subscriptions_of(person.stripe_customer_id)
     except gateway.Gone:
         return None
-    found = [each for each in listed if ownership.is_ours(each)]
+    found = [each for each in listed if customers.is_ours(each)]
     chosen = ranking.choose(found)
     if chosen is None or chosen.status not in ("past_due", "incomplete"):
         return Answer(found)
@@ -158,7 +158,7 @@ def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[S
 
     There is one when two pages were paid: in the same moment, or in a tab that was left open.
     """
-    ours = str(ownership.installation_key())
+    ours = str(customers.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
     kept = max(live, key=ranking.rank, default=None)
     return kept, [
@@ -196,7 +196,7 @@ def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
 
 def note_trial(person_id: uuid.UUID, found: list[Subscription]) -> None:
     """Store the first trial of subscriptions of ours whose webhook has not arrived yet."""
-    if first_trial := _first_trial([each for each in found if ownership.is_ours(each)]):
+    if first_trial := _first_trial([each for each in found if customers.is_ours(each)]):
         with database.write_transaction():
             unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
             database.execute(unknown.values(trial_used_at=first_trial))

@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import gateway, ownership, ranking, subscriptions
+from saas.billing import customers, gateway, ranking, subscriptions
 from saas.billing.gateway import Listed, Subscription
 from saas.database import db
 
@@ -102,7 +102,7 @@ def mend(drift: Drift, cause: str) -> None:
     """Make a person's columns what Stripe says now; a customer that we had lost is adopted."""
     _, found = drift.columns.get("stripe_customer_id", (None, None))
     if found:
-        ownership.adopt(found)
+        customers.adopt(found)
     subscriptions.sync(drift.person_id, cause=cause)
 
 
@@ -156,7 +156,7 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
 
 
 def _drift_of(person: User, listed: list[Listed], seen: Seen, next_invoice: bool) -> Drift | None:
-    found = [each.subscription for each in listed if ownership.is_ours(each.subscription)]
+    found = [each.subscription for each in listed if customers.is_ours(each.subscription)]
     if any(each.id == person.stripe_subscription_id for each in found):
         seen.add(person.id)
     is_clear = _agrees(person, found) and not (next_invoice and person.is_subscribed)
@@ -198,7 +198,7 @@ def _as_known(person: User) -> Subscription | None:
 def _drift_of_lost(customer_id: str, listed: list[Listed]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
     marks = next((each.customer_marks for each in listed if not each.customer_is_gone), {})
-    named = ownership.person_named(marks)
+    named = customers.person_named(marks)
     person = _read(named) if named else None
     if person is None or person.stripe_customer_id:
         return None

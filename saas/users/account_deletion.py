@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, or_, select, update
 from saas import database, deadlines, jobs, mail, used_trials
 from saas.auth import audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
-from saas.billing import gateway, ownership, subscriptions, sweeping
+from saas.billing import customers, gateway, subscriptions, tasks
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -90,7 +90,7 @@ def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
 def finish_deletions() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
     left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
-    sweeping.one_by_one(db.session.scalars(left).all(), _finish, about="account to close")
+    tasks.process_each(db.session.scalars(left).all(), _finish, about="account to close")
 
 
 def _finish(person_id: uuid.UUID) -> None:
@@ -148,7 +148,7 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
     subscriptions.note_trial(person_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
-        if is_live and ownership.is_ours(subscription):
+        if is_live and customers.is_ours(subscription):
             if _is_bought_since(subscription, since):
                 gateway.end_and_refund(subscription.id, gateway.CLOSED)
             else:
@@ -190,7 +190,7 @@ def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None
         return
     for each in found:
         is_refunded = each.comment_on_end == gateway.CLOSED
-        if ownership.is_ours(each) and _is_bought_since(each, since) and not is_refunded:
+        if customers.is_ours(each) and _is_bought_since(each, since) and not is_refunded:
             gateway.end_and_refund(each.id, gateway.CLOSED)
 
 

@@ -11,7 +11,7 @@ import stripe
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, ownership, subscriptions
+from saas.billing import customers, subscriptions
 from tests.conftest import Shop
 
 stripe.enable_telemetry = False
@@ -45,7 +45,7 @@ def subscriber(
     interval = interval or next(sold for id, sold in shop.price if id == plan)
     with shop.app.app_context():
         person = accounts.get_or_create(email)
-        customer = buying.ensure_customer(person)
+        customer = customers.ensure_customer(person)
         at_stripe = client(shop).v1
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
         at_stripe.customers.update(
@@ -55,7 +55,7 @@ def subscriber(
             {
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
-                "metadata": ownership.metadata_of(person),
+                "metadata": customers.metadata_of(person),
                 "trial_period_days": trial_days,
             }
         )

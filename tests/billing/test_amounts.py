@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, ownership, setup
+from saas.billing import customers, setup
 from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.test_mails import CARD, address, advance, mails, sync
@@ -214,7 +214,7 @@ def test_every_currency_has_its_own_decimals(
     visitor.sign_in(address(quiet_shop))
     with quiet_shop.app.app_context():
         ann = accounts.get_by_email(address(quiet_shop))
-        customer, marks = buying.ensure_customer(ann), ownership.metadata_of(ann)
+        customer, marks = customers.ensure_customer(ann), customers.metadata_of(ann)
     at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
     data: Any = {
         "currency": currency,

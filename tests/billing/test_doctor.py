@@ -190,10 +190,10 @@ def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
     at_stripe.webhook_endpoints.delete(endpoint(shop))
     shop_version = "2026-10-28.endive"
     with shop.app.app_context():
-        from saas.billing import webhooks
+        from saas.billing import events
 
         at_stripe.webhook_endpoints.create(
-            {"url": url, "enabled_events": list(webhooks.HANDLED), "api_version": shop_version}  # type: ignore[typeddict-item]
+            {"url": url, "enabled_events": list(events.HANDLED_TYPES), "api_version": shop_version}  # type: ignore[typeddict-item]
         )
     stripe_side.subscriber(shop, "ann@example.com")
 

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from saas.billing import buying, gateway, ownership
+from saas.billing import customers, gateway
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing import stripe_side
@@ -121,9 +121,9 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
         ann = stripe_side.person(shop, "ann@example.com")
         pages = [
             gateway.start_checkout(
-                customer_id=buying.ensure_customer(ann),
+                customer_id=customers.ensure_customer(ann),
                 price_id=shop.price["solo", "monthly"],
-                metadata=ownership.metadata_of(ann),
+                metadata=customers.metadata_of(ann),
                 key=f"tab {number}",
                 success_url=f"{shop.url}/billing/return",
                 cancel_url=f"{shop.url}/pricing",

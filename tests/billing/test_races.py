@@ -26,7 +26,7 @@ from sqlalchemy import func, select, text, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import addressing, subscriptions
+from saas.billing import customers, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
 from saas.users import account_deletion
@@ -419,7 +419,7 @@ def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_a
 def move_to(address: str, app: Flask, person: User) -> None:
     with app.app_context(), database.write_transaction():
         database.execute(update(User).where(User.id == person.id).values(email=address))
-        addressing.note(person)
+        customers.note(person)
 
 
 def pages_of(shop: LiveShop, person: User) -> list[stripe.checkout.Session]:

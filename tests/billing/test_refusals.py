@@ -13,7 +13,7 @@ from flask import Flask
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import addressing
+from saas.billing import tasks
 from saas.database import db, now
 from tests.billing import stripe_side
 from tests.billing.odd_answers import GatedShop, call_of, changing, open_gated_shop, refusing
@@ -188,7 +188,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
 
     no = refusing(shop.gate, "POST /v1/customers", message="Invalid email address.")
     with shop.gate.answering(no), shop.app.app_context():
-        addressing.tell_stripe_what_is_left()
+        tasks.tell_stripe_what_is_left()
     checked = run(shop, "doctor")
 
     assert "Stripe refused: Invalid email address" in caplog.text

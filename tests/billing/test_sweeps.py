@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from saas import database, jobs
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import addressing, sweeps
+from saas.billing import tasks
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import account_deletion
@@ -40,7 +40,7 @@ def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
         )  # fmt: skip
 
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=3)):
-        sweeps.apply_what_was_left()
+        tasks.apply_what_was_left()
 
         assert db.session.scalars(select(StripeEvent)).one().processed_at is not None
     assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "active"
@@ -52,11 +52,11 @@ def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None
     ann, _ = stripe_side.subscriber(shop, "ann@example.com", synced=False)
     with shop.app.app_context():
         with database.write_transaction() as session:
-            for number in range(sweeps._AT_ONCE):
+            for number in range(tasks._AT_ONCE):
                 session.add(left_behind(f"evt_bad_{number}", "cus_nobody", days=2, attempts=9))
             session.add(left_behind("evt_new", str(ann.stripe_customer_id), days=1))
 
-        sweeps.apply_what_was_left()
+        tasks.apply_what_was_left()
 
         new = db.session.get(StripeEvent, "evt_new", populate_existing=True)
         assert new
@@ -85,7 +85,7 @@ def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
                     stripe_synced_at=now() - timedelta(hours=2),
                 )
             )
-        sweeps.look_after_ended_periods()
+        tasks.look_after_ended_periods()
 
         assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "canceled"
 
@@ -102,7 +102,7 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
                 )
             )
         assert stripe_side.person(shop, "ann@example.com").is_paid  # the clock decides nothing
-        sweeps.look_after_ended_periods()
+        tasks.look_after_ended_periods()
 
         renewed = stripe_side.person(shop, "ann@example.com")
     assert renewed.stripe_subscription_status == "active"
@@ -127,10 +127,10 @@ def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
 @pytest.mark.parametrize(
     "sweep",
     [
-        sweeps.apply_what_was_left,
-        sweeps.look_after_ended_periods,
+        tasks.apply_what_was_left,
+        tasks.look_after_ended_periods,
         account_deletion.finish_deletions,
-        addressing.tell_stripe_what_is_left,
+        tasks.tell_stripe_what_is_left,
     ],
 )
 def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(

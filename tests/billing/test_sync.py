@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import buying, gateway, ownership, ranking, subscriptions
+from saas.billing import customers, gateway, ranking, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -176,7 +176,7 @@ def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_
     assert gone.stripe_customer_id is None
     assert gone.stripe_subscription_status is None
     with quiet_shop.app.app_context():
-        assert buying.ensure_customer(gone) != old
+        assert customers.ensure_customer(gone) != old
 
 
 def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> None:
@@ -234,12 +234,12 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
 
     def in_a_tab(_: int) -> str:
         with quiet_shop.app.app_context():
-            return buying.ensure_customer(accounts.get_by_email("ann@example.com"))
+            return customers.ensure_customer(accounts.get_by_email("ann@example.com"))
 
     with ThreadPoolExecutor(6) as pool:
-        customers = set(pool.map(in_a_tab, range(6)))
+        made = set(pool.map(in_a_tab, range(6)))
 
-    assert len(customers) == 1
+    assert len(made) == 1
     assert len(stripe_side.client(quiet_shop).v1.customers.list().data) == 1
 
 
@@ -247,7 +247,7 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
     at_stripe = stripe_side.client(quiet_shop).v1
     with quiet_shop.app.app_context():
-        marks = ownership.metadata_of(ann)
+        marks = customers.metadata_of(ann)
     customer = str(ann.stripe_customer_id)
     pro = quiet_shop.price["solo", "monthly"]
     product = at_stripe.products.create({"name": "Another product of the company"})
@@ -286,7 +286,7 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     live = live_on_sqlite
     ann, first = stripe_side.subscriber(live, "twice@example.com", synced=False)
     with live.app.app_context():
-        marks = ownership.metadata_of(ann)
+        marks = customers.metadata_of(ann)
     second = stripe_side.client(live).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),

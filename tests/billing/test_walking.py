@@ -22,7 +22,7 @@ from sqlalchemy import update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import ownership, walking
+from saas.billing import customers, walking
 from saas.config import ROOT
 from saas.subscriber import SYNCED
 from tests.billing import crowd, stripe_side
@@ -171,7 +171,7 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     at_stripe = stripe_side.client(quiet_shop).v1
     at_stripe.subscriptions.cancel(first)
     with quiet_shop.app.app_context():
-        marks = ownership.metadata_of(ann)
+        marks = customers.metadata_of(ann)
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),

@@ -20,7 +20,7 @@ from sqlalchemy import func, select, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import EmailChange, Session, SignInLink, User
-from saas.billing import buying, ownership
+from saas.billing import customers
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import account_deletion
@@ -318,10 +318,10 @@ def test_last_administrators_stay_even_when_two_leave_at_once(
 def test_the_installation_s_id_is_one(shop: Shop) -> None:
     with shop.app.app_context():
         shop.app.extensions.pop("installation", None)
-        first = ownership.installation_key()
+        first = customers.installation_key()
         shop.app.extensions.pop("installation", None)
 
-        assert ownership.installation_key() == first
+        assert customers.installation_key() == first
 
 
 @both_databases
@@ -420,7 +420,7 @@ def test_closing_asks_stripe_so_many_times_and_no_more(shop: Shop, visitor: Visi
     page = visitor.visit("/dashboard/settings")
     typed = {**page.form("/dashboard/settings/delete").fields, "confirmation": "ann@example.com"}
     with shop.app.app_context():
-        buying.ensure_customer(accounts.get_by_email("ann@example.com"))
+        customers.ensure_customer(accounts.get_by_email("ann@example.com"))
         cut_off = {"STRIPE_API_BASE": f"http://localhost:{free_port()}"}
     shop.app.config.update(cut_off)
     shop.app.extensions.pop("stripe", None)

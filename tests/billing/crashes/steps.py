@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import subscriptions, sweeps
+from saas.billing import subscriptions, tasks
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db, now
 from saas.mail import outbox
@@ -47,7 +47,7 @@ def every_step(answers: list[requests.Response | None], *landmarks: str) -> Iter
 def sweep(shop: LiveShop) -> None:
     """What the worker does every minute, when everything that was begun has been given up."""
     with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
-        sweeps.apply_what_was_left()
+        tasks.apply_what_was_left()
         account_deletion.finish_deletions()
         outbox.flush()
 

@@ -7,7 +7,7 @@ import requests
 from sqlalchemy import func, select
 
 from saas.auth.models import User
-from saas.billing import gateway, ownership
+from saas.billing import customers, gateway
 from saas.billing.models import ClosedAccount
 from saas.database import db
 from tests.billing import stripe_side
@@ -59,7 +59,7 @@ def open_checkout(shop: LiveShop, person: User) -> None:
         gateway.start_checkout(
             customer_id=str(person.stripe_customer_id),
             price_id=shop.price["solo", "monthly"],
-            metadata=ownership.metadata_of(person),
+            metadata=customers.metadata_of(person),
             key=f"tab of {person.id}",
             success_url=f"{shop.url}/billing/return",
             cancel_url=f"{shop.url}/pricing",

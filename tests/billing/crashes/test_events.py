@@ -12,7 +12,7 @@ from sqlalchemy import update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import ownership
+from saas.billing import customers
 from saas.billing.models import StripeEvent
 from saas.database import db
 from saas.users import account_deletion
@@ -96,7 +96,7 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
 
 def subscribe_again(shop: LiveShop, person: User) -> str:
     with shop.app.app_context():
-        marks = ownership.metadata_of(person)
+        marks = customers.metadata_of(person)
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),

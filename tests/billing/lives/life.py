@@ -12,7 +12,7 @@ from sqlalchemy import delete, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, ownership, subscriptions, sweeps
+from saas.billing import buying, customers, subscriptions, tasks
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import account_deletion
@@ -67,9 +67,9 @@ class Life:
         if person := self.person():
             self.world.at_stripe.subscriptions.create(
                 {
-                    "customer": buying.ensure_customer(person),
+                    "customer": customers.ensure_customer(person),
                     "items": [{"price": buying.price_for(plan, interval)}],
-                    "metadata": ownership.metadata_of(person),
+                    "metadata": customers.metadata_of(person),
                 }
             )
 
@@ -200,8 +200,8 @@ class Life:
             database.execute(update(StripeEvent).values(received_at=ago))
             database.execute(update(User).values(stripe_synced_at=ago))
             database.execute(update(User).where(User.closing_at.isnot(None)).values(closing_at=ago))
-        sweeps.apply_what_was_left()
-        sweeps.look_after_ended_periods()
+        tasks.apply_what_was_left()
+        tasks.look_after_ended_periods()
         account_deletion.finish_deletions()
 
     # --- what is true -----------------------------------------------------------------------

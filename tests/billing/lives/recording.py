@@ -17,7 +17,7 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import ownership, subscriptions, webhooks
+from saas.billing import customers, events, subscriptions
 from saas.billing.gateway.signing import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -156,7 +156,7 @@ def _moments(life: Life, tape: Tape) -> Iterator[Moment]:
     answers = _what_stripe_says(life, tape)
     for delivery in life.world.heap:
         event = read_event(json.loads(delivery.body))
-        if webhooks.not_for_us(event) is None:
+        if events.ignore_reason(event) is None:
             yield Moment(event.type, delivery, answers)
     life.world.heap.clear()
 
@@ -168,7 +168,7 @@ def _what_stripe_says(life: Life, tape: Tape) -> Answers:
     assert person is not None
     assert person.stripe_customer_id
     subscriptions.differences(person)
-    ownership.adopt(person.stripe_customer_id)
+    customers.adopt(person.stripe_customer_id)
     tape.writing = None
     return answers
 

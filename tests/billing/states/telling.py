@@ -15,7 +15,7 @@ import stripe
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import ownership
+from saas.billing import customers
 from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.live import LiveShop, tell
@@ -100,7 +100,7 @@ def item(shop: LiveShop, person: User, price: str, days: int = 30, **more: Any) 
 
 def subscribe(shop: LiveShop, person: User, price: str, **more: Any) -> str:
     with shop.app.app_context():
-        marks = ownership.metadata_of(person)
+        marks = customers.metadata_of(person)
     made = at_stripe(shop).subscriptions.create(
         {
             "customer": person.stripe_customer_id, "items": [{"price": price}], "metadata": marks,

@@ -1,20 +1,28 @@
-"""What was left behind: events that could not be applied, and periods that ended in silence."""
+"""Periodic tasks: retry events that failed, and ask Stripe where no event came."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from saas import jobs
+from saas import deadlines, jobs
 from saas.auth.models import User
-from saas.billing import handling, subscriptions, sweeping
+from saas.billing import customers, events, gateway, subscriptions
 from saas.billing.letters import TRIAL_NOTICE
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 
+T = TypeVar("T")
+log = logging.getLogger("saas.billing")
+
+_PATIENCE = 60.0  # seconds for each, who may have thousands of subscriptions; a call has 4
+_ENOUGH = 3  # questions without an answer, after which Stripe is taken to be away
 _WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
 _GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
 _ASK_AGAIN = timedelta(hours=1)
@@ -32,7 +40,7 @@ def apply_what_was_left() -> None:
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(_AT_ONCE)
     ).all()
-    sweeping.one_by_one(left, lambda event: handling.handle(*event), about="event")
+    process_each(left, lambda event: events.handle(*event), about="event")
 
 
 @jobs.periodic_task(minutes=10)
@@ -62,8 +70,41 @@ def look_after_trials() -> None:
     _sync(ending, cause="trial end")
 
 
+@jobs.periodic_task(minutes=10)
+def tell_stripe_what_is_left() -> None:
+    """Addresses that could not be told: Stripe was away, or the job was lost."""
+    left = select(User.id).where(User.stripe_address_due_at.isnot(None))
+    some = db.session.scalars(left.order_by(func.random()).limit(_AT_ONCE)).all()
+    process_each(some, customers.update_stale_email, about="new address of")
+
+
 def _sync(whom: ColumnElement[bool], cause: str) -> None:
     """Sync some of these, in any order: nobody waits for ever behind those that fail."""
     chosen = select(User.id).where(whom).order_by(func.random()).limit(_AT_ONCE)
     people = db.session.scalars(chosen).all()
-    sweeping.one_by_one(people, partial(subscriptions.sync, cause=cause), about="person")
+    process_each(people, partial(subscriptions.sync, cause=cause), about="person")
+
+
+def process_each(items: Iterable[T], work: Callable[[T], object], about: str) -> None:
+    """Do `work` for each; whatever is wrong with one, the others have their turn.
+
+    Where Stripe does not answer, the rest waits for the next sweep, so that a worker is soon free
+    for the mails again. `about` says in the log what the items are.
+    """
+    unanswered, why = 0, ""
+    for item in items:
+        try:
+            with deadlines.deadline(_PATIENCE):
+                work(item)
+        except gateway.Unavailable as error:
+            log.warning("not done: %s %s: %s", about, item, gateway.describe(error))
+            unanswered += 1
+            is_refused = gateway.is_refusal(error)
+            why = "Stripe refuses our key" if is_refused else "Stripe does not answer"
+        except gateway.StripeError as error:
+            log.error("not done: %s %s: %s", about, item, gateway.describe(error))
+        except Exception:
+            log.exception("not done: %s %s", about, item)
+        if unanswered == _ENOUGH:
+            log.warning("%s: the rest of a sweep waits for the next", why)
+            return

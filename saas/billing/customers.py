@@ -1,0 +1,183 @@
+"""Customers at Stripe: whose they are, creating them once, and keeping their email current.
+
+Several products may share one Stripe account. Every endpoint sees every event of the account, and
+its lists contain all customers, so everything here looks for this installation's metadata.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+
+from flask import current_app
+from sqlalchemy import select, update
+
+from saas import database, jobs, products
+from saas.auth import email_changes
+from saas.auth.models import User
+from saas.billing import gateway
+from saas.billing.models import Installation
+from saas.database import db, now
+
+log = logging.getLogger("saas.billing")
+
+
+class AccountClosing(Exception):
+    """The account is being deleted, so no customer is created for it."""
+
+
+def person_with(customer_id: str) -> uuid.UUID | None:
+    """Whose customer this is, by our own columns."""
+    return db.session.scalar(select(User.id).where(User.stripe_customer_id == customer_id))
+
+
+def person_named(metadata: Mapping[str, str]) -> uuid.UUID | None:
+    """The person that marks of this installation name; None for marks of anybody else."""
+    if metadata.get("installation") != str(installation_key()):
+        return None
+    try:
+        return uuid.UUID(metadata.get("person", ""))
+    except ValueError:
+        return None
+
+
+def is_ours(subscription: gateway.Subscription) -> bool:
+    """Whether a subscription carries our marks or a price of the catalogue."""
+    if subscription.metadata.get("installation") == str(installation_key()):
+        return True
+    return any(map(products.sold_as, subscription.price_ids))
+
+
+def adopt(customer_id: str) -> uuid.UUID | None:
+    """Store a customer that carries our marks for the person they name, if there is no other.
+
+    It happens when our note of it was lost: a backup was restored, or we crashed at the wrong
+    moment. Neither an address nor `client_reference_id` proves anything: any buyer can choose them.
+    """
+    named = person_named(gateway.metadata_of_customer(customer_id))
+    if named is None:
+        return None
+    with database.write_transaction() as session:
+        is_new = database.execute(
+            update(User)
+            .where(User.id == named, User.stripe_customer_id.is_(None))
+            .values(
+                stripe_customer_id=customer_id, stripe_sync_counter=User.stripe_sync_counter + 1
+            )
+        )
+        person = session.get(User, named, populate_existing=True)
+    if person is None:
+        return None
+    if person.stripe_customer_id != customer_id:
+        log.warning(
+            "customer %s names a person who has another customer; it is left alone",
+            customer_id,
+            extra={"person_id": named},
+        )
+        return None
+    if is_new:
+        log.warning("customer %s was adopted", customer_id, extra={"person_id": named})
+    return named
+
+
+def metadata_of(person: User) -> dict[str, str]:
+    """What marks an object at Stripe as this installation's and this person's."""
+    return {"installation": str(installation_key()), "person": str(person.id)}
+
+
+def installation_key() -> uuid.UUID:
+    """The id of this installation, drawn once."""
+    known: uuid.UUID | None = current_app.extensions.get("installation")
+    if known is None:
+        known = db.session.scalar(select(Installation.key))
+    if known is None:
+        with database.write_transaction():
+            database.insert_or_ignore(Installation, id=1, key=uuid.uuid4())
+            known = db.session.scalar(select(Installation.key))
+    if known is None:
+        raise RuntimeError("the installation's id was written and is not there")
+    current_app.extensions["installation"] = known
+    return known
+
+
+def ensure_customer(person: User) -> str:
+    """The person's customer at Stripe, created once however many ask at the same time."""
+    if person.stripe_customer_id:
+        return person.stripe_customer_id
+    told = person.email
+    key = f"customer:{installation_key()}:{person.id}:{person.stripe_customer_epoch}"
+    created = gateway.create_customer(told, person.name, metadata_of(person), key)
+    with database.write_transaction() as session:
+        database.execute(
+            update(User)
+            .where(User.id == person.id, User.stripe_customer_id.is_(None))
+            .where(User.closing_at.is_(None))
+            .values(stripe_customer_id=created, stripe_sync_counter=User.stripe_sync_counter + 1)
+        )
+        stored = session.get(User, person.id, populate_existing=True)
+    if stored is None or stored.stripe_customer_id is None:
+        _take_back(person.id, created)
+        raise AccountClosing
+    if stored.email != told:  # it was changed while Stripe was being asked
+        note(stored)
+    return stored.stripe_customer_id
+
+
+def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
+    """The account began to close while its customer was made: leave no address at Stripe."""
+    gateway.delete_customer(customer_id)
+    with (
+        database.write_transaction()
+    ):  # if the closing is called off, the next customer is a new one
+        database.execute(
+            update(User)
+            .where(User.id == person_id, User.stripe_customer_id.is_(None))
+            .values(stripe_customer_epoch=User.stripe_customer_epoch + 1)
+        )
+
+
+@email_changes.on_change
+def follow(person_id: uuid.UUID) -> None:
+    """Somebody changed their address: the mark is written in the same transaction."""
+    person = db.session.get(User, person_id)
+    if person:
+        note(person)
+
+
+def note(person: User) -> None:
+    """The person's address is another now: tell Stripe, soon and until it has worked."""
+    with database.write_transaction():
+        database.execute(
+            update(User).where(User.id == person.id).values(stripe_address_due_at=now())
+        )
+        tell_stripe.enqueue(str(person.id))
+
+
+@jobs.task
+def tell_stripe(person_id: str) -> None:
+    """Give Stripe's customer the address that the person has now; the sweep does what fails."""
+    try:
+        update_stale_email(uuid.UUID(person_id))
+    except gateway.StripeError as error:
+        said = gateway.describe(error)
+        log.warning("Stripe has an old address: %s", said, extra={"person_id": person_id})
+
+
+def update_stale_email(person_id: uuid.UUID) -> None:
+    """Give Stripe the current email of a user whose customer has an old one."""
+    person = db.session.get(User, person_id, populate_existing=True)
+    if person is None or person.stripe_address_due_at is None:
+        return
+    due, email = person.stripe_address_due_at, person.email
+    if person.stripe_customer_id:
+        gateway.change_address(person.stripe_customer_id, email)
+    with database.write_transaction():
+        done = database.execute(
+            update(User)
+            .where(User.id == person.id, User.stripe_address_due_at == due)
+            .values(stripe_address_due_at=None)
+        )
+        if not done and (again := db.session.get(User, person_id, populate_existing=True)):
+            # It was changed again meanwhile, and what we told may have arrived after that.
+            note(again)

@@ -1,0 +1,158 @@
+"""Stripe's events: which are handled, the ledger of what arrived, and what an event leads to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import timedelta
+
+from sqlalchemy import delete, select, update
+
+from saas import database, jobs, logs
+from saas.billing import customers, gateway, ledger, subscriptions
+from saas.billing.gateway import Event
+from saas.billing.models import ClosedAccount, StripeEvent
+from saas.database import db, now
+from saas.subscriber import LIVE_STATUSES
+
+log = logging.getLogger("saas.billing")
+
+RETENTION = timedelta(days=90)
+HANDLED_TYPES = (
+    "charge.dispute.created",  # these two for the log: access follows the subscription
+    "charge.refunded",
+    "checkout.session.completed",
+    "checkout.session.async_payment_succeeded",
+    "checkout.session.async_payment_failed",
+    "customer.deleted",
+    "customer.discount.created",  # these and the three below may change the next invoice alone
+    "customer.discount.deleted",
+    "customer.discount.updated",
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "customer.subscription.paused",
+    "customer.subscription.resumed",
+    "customer.subscription.pending_update_applied",
+    "customer.subscription.pending_update_expired",
+    "customer.subscription.trial_will_end",
+    "customer.updated",  # its balance pays invoices
+    "invoice.paid",
+    "invoice.payment_failed",
+    "invoice.payment_action_required",
+    "invoice.voided",
+    "invoice.marked_uncollectible",
+    "invoice.upcoming",
+    "invoiceitem.created",
+    "invoiceitem.deleted",
+)
+
+
+def handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None = None) -> str:
+    """Apply an event that the ledger has noted; what came of it, in a word.
+
+    `marks` is the metadata that came with the event. Where it does not name this installation, a
+    customer that we have not stored is somebody else's and Stripe is not asked about it; without
+    any (None: the ledger keeps no payload) Stripe is asked.
+
+    Raises `gateway.StripeError`, `SQLAlchemyError` or what else went wrong; the attempt is noted,
+    nothing else is written.
+    """
+    try:
+        return _handle(event_id, customer_id, marks)
+    except Exception as error:
+        fail(event_id, error)
+        raise
+
+
+def _handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None) -> str:
+    person_id = customers.person_with(customer_id) if customer_id else None
+    named = customers.person_named(marks or {})
+    if person_id and named and named != person_id:
+        log.warning("marks name another person than %s has; ours counts", customer_id)
+    if customer_id and person_id is None and (named or marks is None):
+        person_id = customers.adopt(customer_id)
+        if person_id is None and _end_what_outlived_its_account(customer_id):
+            ledger.finish(event_id)
+            return "ended"
+    if person_id is None:
+        ledger.finish(event_id)
+        return "not ours"
+    if subscriptions.sync(person_id, cause=event_id, event_id=event_id) is None:
+        ledger.finish(event_id)
+        return "gone"
+    return "applied"
+
+
+def ignore_reason(event: Event) -> str | None:
+    """Return why an event is ignored, or None for one that is handled."""
+    if event.type not in HANDLED_TYPES:
+        return "a type that we do not handle"
+    if event.livemode != gateway.is_live():
+        return "of the other mode"
+    if event.account is not None:
+        return "of a connected account"
+    if event.is_echo:
+        return "a change that we do not copy"
+    return None
+
+
+def record(event: Event) -> bool:
+    """Note that an event arrived; False when it has been processed before."""
+    with database.write_transaction():
+        database.insert_or_ignore(
+            StripeEvent,
+            id=event.id,
+            type=event.type,
+            created=event.created,
+            livemode=event.livemode,
+            api_version=event.api_version,
+            customer_id=event.customer_id,
+            object_id=event.object_id,
+            received_at=now(),
+            attempts=0,
+        )
+        row = db.session.get(StripeEvent, event.id, populate_existing=True)
+    return row is None or row.processed_at is None
+
+
+def fail(event_id: str, error: Exception) -> None:
+    """Note that an event could not be applied; Stripe delivers it again."""
+    with database.write_transaction():
+        database.execute(
+            update(StripeEvent)
+            .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
+            .values(
+                attempts=StripeEvent.attempts + 1,
+                last_error=logs.without_addresses(f"{type(error).__name__}: {error}")[:500],
+            )
+        )
+
+
+@jobs.periodic_task(minutes=24 * 60)
+def prune() -> None:
+    """Events that were processed long ago are not needed: Stripe repeats none after 30 days."""
+    with database.write_transaction():
+        database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - RETENTION))
+
+
+def _end_what_outlived_its_account(customer_id: str) -> bool:
+    """Nobody pays for an account that is gone: end what a tombstone of ours still pays for.
+
+    Only what carries our marks and names somebody whose account was closed is touched.
+    """
+    try:
+        found = gateway.subscriptions_of(customer_id)
+    except gateway.Gone:
+        return False
+    outlived = [each for each in found if each.status in LIVE_STATUSES and _is_of_the_gone(each)]
+    for subscription in outlived:
+        log.warning("a subscription of a closed account is ended: %s", subscription.id)
+        gateway.end_and_refund(subscription.id, gateway.CLOSED)
+    return bool(outlived)
+
+
+def _is_of_the_gone(subscription: gateway.Subscription) -> bool:
+    named = customers.person_named(subscription.metadata)
+    buried = select(ClosedAccount.id).where(ClosedAccount.person_id == named)
+    return named is not None and db.session.scalar(buried) is not None
