@@ -20,7 +20,7 @@ from sqlalchemy import select, update  # noqa: E402
 
 from saas import create_app, database, sandbox_process  # noqa: E402
 from saas.auth.models import User  # noqa: E402
-from saas.billing import setup  # noqa: E402
+from saas.billing.operator import provisioning  # noqa: E402
 from saas.database import db  # noqa: E402
 from tests.billing import crowd  # noqa: E402
 from tests.conftest import PRODUCT, close, free_port, own_env, settings  # noqa: E402
@@ -60,7 +60,7 @@ def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
     app = create_app(settings(**env), PRODUCT)
     with app.app_context():
         upgrade(revision="heads")
-        variables = setup.set_up(prefix="SANDBOX_")
+        variables = provisioning.set_up(prefix="SANDBOX_")
     price = variables["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"]
     crowd.fill(env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"], price, many)
     close(app)

@@ -19,7 +19,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from saas import config, jobs, products, sandbox_process, schema_state
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, customers, gateway, setup, subscriptions
+from saas.billing import checkout, customers, gateway, subscriptions
+from saas.billing.operator import provisioning
 from saas.database_errors import describe
 from saas.mail.cli import mail
 from saas.plans import Interval, Plan
@@ -168,7 +169,7 @@ def _use_sandbox_key() -> None:
     """A key of our own is an account of our own at the sandbox."""
     if not current_app.config["STRIPE_API_KEY"]:
         key = f"sk_test_{secrets.token_hex(16)}"
-        setup.write_env(_sandbox_env(), {"SANDBOX_STRIPE_API_KEY": key})
+        provisioning.write_env(_sandbox_env(), {"SANDBOX_STRIPE_API_KEY": key})
         _reload_settings()
 
 
@@ -176,7 +177,7 @@ def _set_up_sandbox() -> None:
     from saas import security
 
     gateway.move_webhook_endpoints("/api/webhooks/stripe", security.public_url("billing.webhook"))
-    setup.write_env(_sandbox_env(), setup.set_up(prefix="SANDBOX_"))
+    provisioning.write_env(_sandbox_env(), provisioning.set_up(prefix="SANDBOX_"))
     _reload_settings()
 
 
@@ -190,14 +191,14 @@ def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] |
     person = accounts.get_or_create(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
         plan, interval = sold
-        customer, price = customers.ensure_customer(person), buying.price_for(plan.id, interval)
+        customer, price = customers.ensure_customer(person), checkout.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.
         counter = accounts.get_by_email(email).stripe_sync_counter
         gateway.subscribe(
             customer,
             price,
-            customers.metadata_of(person),
+            customers.metadata_for(person),
             key=f"seed:{person.id}:{price}:{counter}",
         )
         person = subscriptions.sync(person.id, cause="flask seed") or person

@@ -18,7 +18,7 @@ from saas.database import UTCDateTime, now
 LIVE_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused")
 
 # The columns that `subscriptions.sync` copies.
-SYNCED = (
+SYNCED_COLUMNS = (
     "stripe_subscription_id",
     "stripe_subscription_status",
     "stripe_price_id",
@@ -153,4 +153,4 @@ class Subscriber:
     @property
     def synced_columns(self) -> dict[str, Any]:
         """The copy, as the history and a comparison want it."""
-        return {name: getattr(self, name) for name in SYNCED}
+        return {name: getattr(self, name) for name in SYNCED_COLUMNS}

@@ -25,7 +25,7 @@ from saas_sandbox import create_sandbox
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from saas import create_app, products
-from saas.billing import setup
+from saas.billing.operator import provisioning
 from saas.config import from_env
 from saas.database import db
 from saas.plans import Catalogue, Plan
@@ -350,7 +350,7 @@ def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> I
     account = {"SANDBOX_STRIPE_API_KEY": key, "APP_URL": url, **changes}
     bare = make_app(**account)
     with bare.app_context():
-        variables = setup.set_up(prefix="SANDBOX_")
+        variables = provisioning.set_up(prefix="SANDBOX_")
     app = make_app(**account, **variables)
     with serving(app, port):
         shop = Shop(app, url, sandbox, key)

@@ -4,4 +4,10 @@ from flask import Blueprint
 
 bp = Blueprint("billing", __name__)
 
-from saas.billing import cli, customers, tasks, views, webhooks  # noqa: E402, F401 - they register themselves on bp
+from saas.billing import (  # noqa: E402, F401 - they register themselves on bp
+    customers,
+    operator,
+    tasks,
+    views,
+    webhooks,
+)

@@ -27,12 +27,12 @@ class AccountClosing(Exception):
     """The account is being deleted, so no customer is created for it."""
 
 
-def person_with(customer_id: str) -> uuid.UUID | None:
+def find_user_id(customer_id: str) -> uuid.UUID | None:
     """Whose customer this is, by our own columns."""
     return db.session.scalar(select(User.id).where(User.stripe_customer_id == customer_id))
 
 
-def person_named(metadata: Mapping[str, str]) -> uuid.UUID | None:
+def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
     """The person that marks of this installation name; None for marks of anybody else."""
     if metadata.get("installation") != str(installation_key()):
         return None
@@ -55,7 +55,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     It happens when our note of it was lost: a backup was restored, or we crashed at the wrong
     moment. Neither an address nor `client_reference_id` proves anything: any buyer can choose them.
     """
-    named = person_named(gateway.metadata_of_customer(customer_id))
+    named = user_id_from_metadata(gateway.customer_metadata(customer_id))
     if named is None:
         return None
     with database.write_transaction() as session:
@@ -81,7 +81,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     return named
 
 
-def metadata_of(person: User) -> dict[str, str]:
+def metadata_for(person: User) -> dict[str, str]:
     """What marks an object at Stripe as this installation's and this person's."""
     return {"installation": str(installation_key()), "person": str(person.id)}
 
@@ -107,7 +107,7 @@ def ensure_customer(person: User) -> str:
         return person.stripe_customer_id
     told = person.email
     key = f"customer:{installation_key()}:{person.id}:{person.stripe_customer_epoch}"
-    created = gateway.create_customer(told, person.name, metadata_of(person), key)
+    created = gateway.create_customer(told, person.name, metadata_for(person), key)
     with database.write_transaction() as session:
         database.execute(
             update(User)
@@ -117,14 +117,14 @@ def ensure_customer(person: User) -> str:
         )
         stored = session.get(User, person.id, populate_existing=True)
     if stored is None or stored.stripe_customer_id is None:
-        _take_back(person.id, created)
+        _delete_unused_customer(person.id, created)
         raise AccountClosing
     if stored.email != told:  # it was changed while Stripe was being asked
-        note(stored)
+        mark_email_stale(stored)
     return stored.stripe_customer_id
 
 
-def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
+def _delete_unused_customer(person_id: uuid.UUID, customer_id: str) -> None:
     """The account began to close while its customer was made: leave no address at Stripe."""
     gateway.delete_customer(customer_id)
     with (
@@ -138,24 +138,24 @@ def _take_back(person_id: uuid.UUID, customer_id: str) -> None:
 
 
 @email_changes.on_change
-def follow(person_id: uuid.UUID) -> None:
+def on_email_change(person_id: uuid.UUID) -> None:
     """Somebody changed their address: the mark is written in the same transaction."""
     person = db.session.get(User, person_id)
     if person:
-        note(person)
+        mark_email_stale(person)
 
 
-def note(person: User) -> None:
+def mark_email_stale(person: User) -> None:
     """The person's address is another now: tell Stripe, soon and until it has worked."""
     with database.write_transaction():
         database.execute(
             update(User).where(User.id == person.id).values(stripe_address_due_at=now())
         )
-        tell_stripe.enqueue(str(person.id))
+        update_email.enqueue(str(person.id))
 
 
 @jobs.task
-def tell_stripe(person_id: str) -> None:
+def update_email(person_id: str) -> None:
     """Give Stripe's customer the address that the person has now; the sweep does what fails."""
     try:
         update_stale_email(uuid.UUID(person_id))
@@ -171,7 +171,7 @@ def update_stale_email(person_id: uuid.UUID) -> None:
         return
     due, email = person.stripe_address_due_at, person.email
     if person.stripe_customer_id:
-        gateway.change_address(person.stripe_customer_id, email)
+        gateway.update_customer_email(person.stripe_customer_id, email)
     with database.write_transaction():
         done = database.execute(
             update(User)
@@ -180,4 +180,4 @@ def update_stale_email(person_id: uuid.UUID) -> None:
         )
         if not done and (again := db.session.get(User, person_id, populate_existing=True)):
             # It was changed again meanwhile, and what we told may have arrived after that.
-            note(again)
+            mark_email_stale(again)

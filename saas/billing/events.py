@@ -48,7 +48,7 @@ HANDLED_TYPES = (
 )
 
 
-def handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None = None) -> str:
+def process(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None = None) -> str:
     """Apply an event that the ledger has noted; what came of it, in a word.
 
     `marks` is the metadata that came with the event. Where it does not name this installation, a
@@ -59,27 +59,27 @@ def handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | No
     nothing else is written.
     """
     try:
-        return _handle(event_id, customer_id, marks)
+        return _apply(event_id, customer_id, marks)
     except Exception as error:
-        fail(event_id, error)
+        mark_failed(event_id, error)
         raise
 
 
-def _handle(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None) -> str:
-    person_id = customers.person_with(customer_id) if customer_id else None
-    named = customers.person_named(marks or {})
+def _apply(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None) -> str:
+    person_id = customers.find_user_id(customer_id) if customer_id else None
+    named = customers.user_id_from_metadata(marks or {})
     if person_id and named and named != person_id:
         log.warning("marks name another person than %s has; ours counts", customer_id)
     if customer_id and person_id is None and (named or marks is None):
         person_id = customers.adopt(customer_id)
-        if person_id is None and _end_what_outlived_its_account(customer_id):
-            ledger.finish(event_id)
+        if person_id is None and cancel_orphaned_subscriptions(customer_id):
+            ledger.mark_processed(event_id)
             return "ended"
     if person_id is None:
-        ledger.finish(event_id)
+        ledger.mark_processed(event_id)
         return "not ours"
     if subscriptions.sync(person_id, cause=event_id, event_id=event_id) is None:
-        ledger.finish(event_id)
+        ledger.mark_processed(event_id)
         return "gone"
     return "applied"
 
@@ -116,7 +116,7 @@ def record(event: Event) -> bool:
     return row is None or row.processed_at is None
 
 
-def fail(event_id: str, error: Exception) -> None:
+def mark_failed(event_id: str, error: Exception) -> None:
     """Note that an event could not be applied; Stripe delivers it again."""
     with database.write_transaction():
         database.execute(
@@ -130,29 +130,31 @@ def fail(event_id: str, error: Exception) -> None:
 
 
 @jobs.periodic_task(minutes=24 * 60)
-def prune() -> None:
+def delete_old_events() -> None:
     """Events that were processed long ago are not needed: Stripe repeats none after 30 days."""
     with database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - RETENTION))
 
 
-def _end_what_outlived_its_account(customer_id: str) -> bool:
+def cancel_orphaned_subscriptions(customer_id: str) -> bool:
     """Nobody pays for an account that is gone: end what a tombstone of ours still pays for.
 
     Only what carries our marks and names somebody whose account was closed is touched.
     """
     try:
-        found = gateway.subscriptions_of(customer_id)
-    except gateway.Gone:
+        found = gateway.list_subscriptions(customer_id)
+    except gateway.NotFound:
         return False
-    outlived = [each for each in found if each.status in LIVE_STATUSES and _is_of_the_gone(each)]
+    outlived = [
+        each for each in found if each.status in LIVE_STATUSES and belongs_to_closed_account(each)
+    ]
     for subscription in outlived:
         log.warning("a subscription of a closed account is ended: %s", subscription.id)
-        gateway.end_and_refund(subscription.id, gateway.CLOSED)
+        gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
     return bool(outlived)
 
 
-def _is_of_the_gone(subscription: gateway.Subscription) -> bool:
-    named = customers.person_named(subscription.metadata)
+def belongs_to_closed_account(subscription: gateway.Subscription) -> bool:
+    named = customers.user_id_from_metadata(subscription.metadata)
     buried = select(ClosedAccount.id).where(ClosedAccount.person_id == named)
     return named is not None and db.session.scalar(buried) is not None

@@ -18,17 +18,17 @@ def page(person: User, *, before: str = "", after: str = "") -> gateway.InvoiceP
     """Invoices of the person's own customer, newest first: the newest, or those beside another.
 
     Empty where there is no customer, or none any more; the first page for an invoice that is not
-    there. Raises `gateway.Unavailable` and `gateway.Refused`.
+    there. Raises `gateway.Unavailable` and `gateway.InvalidRequest`.
     """
     if not person.stripe_customer_id:
         return gateway.InvoicePage([])
     try:
-        return gateway.invoices_of(
+        return gateway.list_invoices(
             person.stripe_customer_id, before=before or None, after=after or None
         )
-    except (gateway.Gone, gateway.Refused) as error:
+    except (gateway.NotFound, gateway.InvalidRequest) as error:
         if before or after:
             return page(person)
-        if isinstance(error, gateway.Refused):
+        if isinstance(error, gateway.InvalidRequest):
             raise
         return gateway.InvoicePage([])

@@ -9,7 +9,7 @@ from saas.billing.models import StripeEvent
 from saas.database import now
 
 
-def finish(event_id: str) -> bool:
+def mark_processed(event_id: str) -> bool:
     """Note that an event has had its effect; False when somebody else noted it before.
 
     Joins the transaction of the effect, which is to be rolled back in that case.

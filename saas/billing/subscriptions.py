@@ -18,19 +18,19 @@ from sqlalchemy import update
 
 from saas import database, products
 from saas.auth.models import User
-from saas.billing import customers, gateway, ledger, letters, ranking
+from saas.billing import customers, emails, gateway, ledger, precedence
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import SubscriptionChange
 from saas.charges import NextInvoice
 from saas.database import db, now
-from saas.subscriber import SYNCED
+from saas.subscriber import SYNCED_COLUMNS
 
 _TRIES = 10
 _INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
 
 
 @dataclass(frozen=True)
-class Answer:
+class StripeState:
     """What Stripe said about a person: all that the columns and the mails follow from."""
 
     found: list[Subscription]
@@ -38,7 +38,7 @@ class Answer:
     next_invoice: NextInvoice | None = None
 
 
-class _SomebodyElseDidIt(Exception):
+class _AlreadyProcessed(Exception):
     """The event was processed meanwhile: what was about to be written is rolled back."""
 
 
@@ -66,14 +66,14 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
         if counter >= first + 2:
             # Somebody began to fetch after we were asked, and has written: that covers us.
             if event_id:
-                ledger.finish(event_id)
+                ledger.mark_processed(event_id)
             return person
-        answer = _end_second_ones(person, _fetch(person), cause)
+        answer = _end_duplicates(person, _fetch(person), cause)
         answer = _with_next_invoice(answer)
         try:
             if _write(person, _all_columns(person, answer), cause, event_id, answer):
                 return _read(person_id)
-        except _SomebodyElseDidIt:
+        except _AlreadyProcessed:
             return _read(person_id)
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("the columns kept changing")
@@ -100,23 +100,23 @@ def _read(person_id: uuid.UUID) -> User | None:
     return person
 
 
-def _fetch(person: User) -> Answer | None:
+def _fetch(person: User) -> StripeState | None:
     """All that is ours of the person's customer; None when Stripe has no such customer."""
     if not person.stripe_customer_id:
-        return Answer([])
+        return StripeState([])
     try:
-        listed = gateway.subscriptions_of(person.stripe_customer_id)
-    except gateway.Gone:
+        listed = gateway.list_subscriptions(person.stripe_customer_id)
+    except gateway.NotFound:
         return None
     found = [each for each in listed if customers.is_ours(each)]
-    chosen = ranking.choose(found)
+    chosen = precedence.choose(found)
     if chosen is None or chosen.status not in ("past_due", "incomplete"):
-        return Answer(found)
-    return Answer(found, _overdue(person, chosen.id))
+        return StripeState(found)
+    return StripeState(found, _overdue(person, chosen.id))
 
 
-def _with_next_invoice(answer: Answer | None) -> Answer | None:
-    chosen = ranking.choose(answer.found) if answer else None
+def _with_next_invoice(answer: StripeState | None) -> StripeState | None:
+    chosen = precedence.choose(answer.found) if answer else None
     if answer is None or chosen is None or chosen.status not in _INVOICED:
         return answer
     if not chosen.is_collected:  # invoices are made, and not charged
@@ -133,34 +133,34 @@ def _overdue(person: User, subscription_id: str) -> Overdue:
     return replace(owed, since=owed.since or person.stripe_past_due_since or now())
 
 
-def _end_second_ones(person: User, answer: Answer | None, cause: str) -> Answer | None:
+def _end_duplicates(person: User, answer: StripeState | None, cause: str) -> StripeState | None:
     """One person pays for one subscription: end every other one of ours, and give the money back.
 
     What Stripe says then. It is done before the event is claimed, so that a crash leaves it to the
     next sync; where Stripe gives no answer, the plan is there all the same.
     """
-    kept, second_ones = _second_ones(answer.found) if answer else (None, [])
+    kept, second_ones = _duplicates(answer.found) if answer else (None, [])
     if kept is None or not second_ones:
         return answer
     try:
         for each in second_ones:
             # Both were there since the younger one was bought: the time after that was paid twice.
             since = max(each.created, kept.created)
-            gateway.end_and_refund(each.id, gateway.SECOND, since)
+            gateway.end_and_refund(each.id, gateway.DUPLICATE, since)
     except gateway.StripeError:
         _write(person, _columns(person, answer), cause, None, answer)
         raise
     return _fetch(person)
 
 
-def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[Subscription]]:
+def _duplicates(found: list[Subscription]) -> tuple[Subscription | None, list[Subscription]]:
     """The living one that counts, and every other one with this installation's metadata.
 
     There is one when two pages were paid: in the same moment, or in a tab that was left open.
     """
     ours = str(customers.installation_key())
     live = [each for each in found if each.status in ("active", "trialing", "past_due")]
-    kept = max(live, key=ranking.rank, default=None)
+    kept = max(live, key=precedence.rank, default=None)
     return kept, [
         each
         for each in live
@@ -170,7 +170,7 @@ def _second_ones(found: list[Subscription]) -> tuple[Subscription | None, list[S
     ]
 
 
-def _all_columns(person: User, answer: Answer | None) -> dict[str, Any]:
+def _all_columns(person: User, answer: StripeState | None) -> dict[str, Any]:
     found = answer.next_invoice if answer else None
     return {
         **_columns(person, answer),
@@ -178,16 +178,16 @@ def _all_columns(person: User, answer: Answer | None) -> dict[str, Any]:
     }
 
 
-def _columns(person: User, answer: Answer | None) -> dict[str, Any]:
+def _columns(person: User, answer: StripeState | None) -> dict[str, Any]:
     """The columns as they should be, from Stripe's answer."""
     if answer is None:
         # The customer was deleted at Stripe: access ends, and the next checkout makes a new one.
         return {
-            **ranking.NOTHING,
+            **precedence.NO_SUBSCRIPTION,
             "stripe_customer_id": None,
             "stripe_customer_epoch": person.stripe_customer_epoch + 1,
         }
-    columns = ranking.columns_for(answer.found, answer.overdue)
+    columns = precedence.columns_from(answer.found, answer.overdue)
     first_trial = _first_trial(answer.found)
     if first_trial and person.trial_used_at is None:
         columns["trial_used_at"] = first_trial  # stays, whatever becomes of the customer
@@ -211,7 +211,7 @@ def _write(
     columns: Mapping[str, Any],
     cause: str,
     event_id: str | None,
-    answer: Answer | None = None,
+    answer: StripeState | None = None,
 ) -> bool:
     """Swap the columns in if nobody else did meanwhile; history and mails in one transaction."""
     with database.write_transaction() as session:
@@ -227,7 +227,7 @@ def _write(
         if not swapped:
             return False
         before = person.synced_columns
-        after = {name: columns[name] for name in SYNCED}
+        after = {name: columns[name] for name in SYNCED_COLUMNS}
         if _is_news(before, after):
             session.add(
                 SubscriptionChange(
@@ -238,11 +238,11 @@ def _write(
                     after=_as_json(after),
                 )
             )
-        letters.follow(person, before, after, person.stripe_sync_counter + 1)
+        emails.enqueue_for_change(person, before, after, person.stripe_sync_counter + 1)
         if answer:
-            letters.tell(person, after, answer.found, answer.overdue, event_id)
-        if event_id and not ledger.finish(event_id):
-            raise _SomebodyElseDidIt
+            emails.enqueue_for_reminders(person, after, answer.found, answer.overdue, event_id)
+        if event_id and not ledger.mark_processed(event_id):
+            raise _AlreadyProcessed
     return True
 
 

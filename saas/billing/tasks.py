@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from saas import deadlines, jobs
 from saas.auth.models import User
 from saas.billing import customers, events, gateway, subscriptions
-from saas.billing.letters import TRIAL_NOTICE
+from saas.billing.emails import TRIAL_NOTICE
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -31,7 +31,7 @@ _AT_ONCE = 200
 
 
 @jobs.periodic_task(minutes=1)
-def apply_what_was_left() -> None:
+def retry_events() -> None:
     """Events that were noted and not applied: Stripe or our database was away, or we crashed."""
     left = db.session.execute(
         select(StripeEvent.id, StripeEvent.customer_id)
@@ -40,11 +40,11 @@ def apply_what_was_left() -> None:
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(_AT_ONCE)
     ).all()
-    process_each(left, lambda event: events.handle(*event), about="event")
+    process_each(left, lambda event: events.process(*event), about="event")
 
 
 @jobs.periodic_task(minutes=10)
-def look_after_ended_periods() -> None:
+def sync_ended_periods() -> None:
     """Ask Stripe about people whose period is over and of whom no event has told.
 
     The clock takes nothing away by itself: Stripe says whether the period was renewed.
@@ -59,7 +59,7 @@ def look_after_ended_periods() -> None:
 
 
 @jobs.periodic_task(minutes=60)
-def look_after_trials() -> None:
+def sync_ending_trials() -> None:
     """Ask about trials that end soon, so that nobody is charged without having been told."""
     at = now()
     ending = and_(
@@ -71,7 +71,7 @@ def look_after_trials() -> None:
 
 
 @jobs.periodic_task(minutes=10)
-def tell_stripe_what_is_left() -> None:
+def update_stale_emails() -> None:
     """Addresses that could not be told: Stripe was away, or the job was lost."""
     left = select(User.id).where(User.stripe_address_due_at.isnot(None))
     some = db.session.scalars(left.order_by(func.random()).limit(_AT_ONCE)).all()

@@ -10,10 +10,10 @@ from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
 from saas import deadlines, limits, products
-from saas.billing import bp, buying, gateway, subscriptions, words
+from saas.billing import bp, checkout, gateway, status, subscriptions
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
-from saas.billing.buying import CannotSubscribe
+from saas.billing.checkout import CheckoutError
 from saas.billing.forms import CheckoutForm
 
 Answer = str | Response | tuple[str, int]
@@ -36,8 +36,8 @@ def overview() -> Answer:
         plan=plan,
         interval=interval,
         is_highest=products.catalogue().is_highest(plan),
-        status_words=words.status(current_user),
-        history=words.history(current_user.id),
+        status_words=status.status(current_user),
+        history=status.history(current_user.id),
     )
 
 
@@ -60,7 +60,7 @@ def invoices() -> Answer:
 
 @bp.post("/billing/checkout")
 @login_required
-def checkout() -> Answer:
+def start_checkout() -> Answer:
     _count_question()
     form = CheckoutForm()
     if not form.validate_on_submit():
@@ -69,7 +69,9 @@ def checkout() -> Answer:
         return redirect(url_for("site.pricing"), code=303)
 
     with deadlines.deadline(_PATIENCE):
-        page = buying.start(current_user, form.plan.data, form.interval.data, form.nonce.data or "")
+        page = checkout.checkout_url(
+            current_user, form.plan.data, form.interval.data, form.nonce.data or ""
+        )
     return redirect(page, code=303)
 
 
@@ -78,7 +80,7 @@ def checkout() -> Answer:
 def portal() -> Answer:
     _count_question()
     with deadlines.deadline(_PATIENCE):
-        page = buying.manage(current_user)
+        page = checkout.portal_url(current_user)
     return redirect(page, code=303)
 
 
@@ -115,8 +117,8 @@ def exhausted(_: QuotaExhausted) -> Answer:
     return render_template("billing/exhausted.html"), 403
 
 
-@bp.errorhandler(CannotSubscribe)
-def explain(error: CannotSubscribe) -> Answer:
+@bp.errorhandler(CheckoutError)
+def explain(error: CheckoutError) -> Answer:
     flash(str(error), "error")
     return redirect(url_for("billing.overview"), code=303)
 

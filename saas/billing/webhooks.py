@@ -41,7 +41,7 @@ def receive(event: Event) -> str:
         with deadlines.deadline(PATIENCE):
             if not events.record(event):
                 return "seen"
-            outcome = events.handle(event.id, event.customer_id, event.metadata)
+            outcome = events.process(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
         said = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
         log.warning("event not applied: %s", said, extra=_said(event))

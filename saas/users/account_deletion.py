@@ -138,19 +138,19 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         return
     customer_id, since = person.stripe_customer_id, person.closing_at
     try:
-        pages = gateway.recent_checkouts(customer_id)
+        pages = gateway.list_checkout_sessions(customer_id)
         for page in pages:
             if page.is_open:
-                gateway.expire_checkout(page.id)
-        found = gateway.subscriptions_of(customer_id)
-    except gateway.Gone:
+                gateway.expire_checkout_session(page.id)
+        found = gateway.list_subscriptions(customer_id)
+    except gateway.NotFound:
         return
     subscriptions.note_trial(person_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and customers.is_ours(subscription):
             if _is_bought_since(subscription, since):
-                gateway.end_and_refund(subscription.id, gateway.CLOSED)
+                gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
             else:
                 gateway.cancel(subscription.id)
 
@@ -185,13 +185,13 @@ def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None
     if since is None:
         return
     try:
-        found = gateway.subscriptions_since(customer_id, since)
-    except gateway.Gone:
+        found = gateway.list_subscriptions_since(customer_id, since)
+    except gateway.NotFound:
         return
     for each in found:
-        is_refunded = each.comment_on_end == gateway.CLOSED
+        is_refunded = each.comment_on_end == gateway.ACCOUNT_DELETED
         if customers.is_ours(each) and _is_bought_since(each, since) and not is_refunded:
-            gateway.end_and_refund(each.id, gateway.CLOSED)
+            gateway.end_and_refund(each.id, gateway.ACCOUNT_DELETED)
 
 
 def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:

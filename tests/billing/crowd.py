@@ -55,7 +55,7 @@ def _rows() -> Iterator[dict[str, Any]]:
             return
 
 
-def _row(listed: gateway.Listed, number: int) -> dict[str, Any]:
+def _row(listed: gateway.ListedSubscription, number: int) -> dict[str, Any]:
     subscription = listed.subscription
     (price,) = subscription.price_ids
     costs = recurring.of(subscription, price)

@@ -28,7 +28,7 @@ from saas_sandbox.store import Store
 from saas import create_app
 from saas.auth import sessions
 from saas.auth.models import User
-from saas.billing import setup
+from saas.billing.operator import provisioning
 from saas.config import ROOT
 from tests import conftest
 from tests.billing import crashing, stripe_side
@@ -262,7 +262,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
 def _set_up(env: dict[str, str]) -> dict[str, str]:
     bare = create_app(conftest.settings(**env), conftest.PRODUCT)
     with bare.app_context():
-        variables = setup.set_up(prefix="SANDBOX_")
+        variables = provisioning.set_up(prefix="SANDBOX_")
     conftest.close(bare)
     return variables
 

@@ -55,7 +55,7 @@ def subscriber(
             {
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
-                "metadata": customers.metadata_of(person),
+                "metadata": customers.metadata_for(person),
                 "trial_period_days": trial_days,
             }
         )

@@ -10,7 +10,8 @@ from playwright.sync_api import Browser
 
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import customers, setup
+from saas.billing import customers
+from saas.billing.operator import provisioning
 from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.test_mails import CARD, address, advance, mails, sync
@@ -63,7 +64,7 @@ def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
     quiet_shop: Shop, ann: User, visitor: Visitor, raised: None
 ) -> None:
     with quiet_shop.app.app_context():
-        ids = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
+        ids = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
     prices = quiet_shop.app.config["STRIPE_PRICES"]
     quiet_shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): tuple(ids)}
     sync(quiet_shop, ann)
@@ -214,7 +215,7 @@ def test_every_currency_has_its_own_decimals(
     visitor.sign_in(address(quiet_shop))
     with quiet_shop.app.app_context():
         ann = accounts.get_by_email(address(quiet_shop))
-        customer, marks = customers.ensure_customer(ann), customers.metadata_of(ann)
+        customer, marks = customers.ensure_customer(ann), customers.metadata_for(ann)
     at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
     data: Any = {
         "currency": currency,

@@ -88,7 +88,7 @@ def test_an_event_that_cannot_be_applied_is_told_and_the_others_are_applied(
         f"{deaf_shop.sandbox}/stripe/control/chaos", json=weather,
         headers={"Authorization": f"Bearer {deaf_shop.key}"}, timeout=10,
     ).raise_for_status()  # fmt: skip
-    monkeypatch.setattr("saas.billing.gateway.pacing._TRIES", 1)
+    monkeypatch.setattr("saas.billing.gateway.throttle._TRIES", 1)
 
     result = run(deaf_shop, "replay", events[0].id)
 

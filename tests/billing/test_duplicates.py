@@ -24,7 +24,7 @@ REFUND = "A second subscription was ended and refunded"
 def buys(shop: Shop, person: User, plan: str, interval: str = "monthly") -> str:
     """Another subscription, as by a page that was paid in a tab left open; its id."""
     with shop.app.app_context():
-        marks = customers.metadata_of(person)
+        marks = customers.metadata_for(person)
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),
@@ -88,7 +88,7 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
 def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
     ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "team")
     with quiet_shop.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
     trial = stripe_side.client(quiet_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
@@ -138,7 +138,7 @@ def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():
         ann = accounts.get_or_create(address(shop))
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
         customer = at_stripe.customers.create(
             {"email": ann.email, "metadata": marks, "test_clock": clock}
         ).id

@@ -120,10 +120,10 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
     with shop.app.app_context():  # the second page is opened in the instant of the first
         ann = stripe_side.person(shop, "ann@example.com")
         pages = [
-            gateway.start_checkout(
+            gateway.create_checkout_session(
                 customer_id=customers.ensure_customer(ann),
                 price_id=shop.price["solo", "monthly"],
-                metadata=customers.metadata_of(ann),
+                metadata=customers.metadata_for(ann),
                 key=f"tab {number}",
                 success_url=f"{shop.url}/billing/return",
                 cancel_url=f"{shop.url}/pricing",

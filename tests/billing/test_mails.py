@@ -320,7 +320,7 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
     ann, first = stripe_side.subscriber(quiet_shop, address(quiet_shop))
     at_stripe = stripe_side.client(quiet_shop).v1
     with quiet_shop.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
         second = at_stripe.subscriptions.create(
             {
                 "customer": str(ann.stripe_customer_id),
@@ -330,7 +330,7 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
         ).id
         answer = subscriptions._fetch(ann)
         assert answer is not None
-        subscriptions._end_second_ones(ann, answer, "test")  # and here the process dies
+        subscriptions._end_duplicates(ann, answer, "test")  # and here the process dies
     assert "second_refunded" not in promised(quiet_shop).values()
 
     for _ in range(3):
@@ -346,7 +346,7 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
     """The welcome was promised for the one that is ended before anybody has composed it."""
     ann, first = stripe_side.subscriber(slow_shop, address(slow_shop))
     with slow_shop.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
     created = stripe_side.client(slow_shop).v1.subscriptions.retrieve(first).created
     eventually(lambda: now().timestamp() >= created + 1)  # so that the second is the newer one
     stripe_side.client(slow_shop).v1.subscriptions.create(
@@ -469,7 +469,7 @@ def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> 
     with quiet_shop.app.app_context():
         for moment in (timedelta(days=10), timedelta(days=11, hours=1), timedelta(days=12)):
             with time_machine.travel(now() + moment, tick=True):
-                tasks.look_after_trials()
+                tasks.sync_ending_trials()
 
     assert subjects(quiet_shop) == [
         "Your trial of Solo has begun",

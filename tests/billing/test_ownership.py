@@ -199,7 +199,7 @@ def test_an_adoption_that_was_left_is_made_by_the_sweep(silent_shop: Shop) -> No
                 )
             )  # fmt: skip
 
-        tasks.apply_what_was_left()
+        tasks.retry_events()
 
         assert db.session.scalars(select(StripeEvent)).one().processed_at
     assert stripe_side.person(silent_shop, "ann@example.com").is_subscribed
@@ -225,7 +225,7 @@ def tell(
 
 def marks_of(shop: Shop, person: User) -> dict[str, str]:
     with shop.app.app_context():
-        return customers.metadata_of(person)
+        return customers.metadata_for(person)
 
 
 def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, customers, gateway, subscriptions, tasks
+from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
 from tests.billing import stripe_side
 from tests.billing.cases import case
@@ -222,7 +222,7 @@ def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
     at_stripe = stripe_side.client(shop).v1
     at_stripe.subscriptions.cancel(first)
     with shop.app.app_context():
-        marks = customers.metadata_of(ann) if ours else {"product": "consulting"}
+        marks = customers.metadata_for(ann) if ours else {"product": "consulting"}
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
@@ -280,16 +280,16 @@ def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -
     """Another tab has opened its page in the same moment: neither has seen the other's."""
     with quiet_shop.app.app_context():
         ann = accounts.get_or_create(address(quiet_shop))
-        first = buying.start(ann, "solo", "monthly", "aa")
-        gateway.start_checkout(
+        first = checkout.checkout_url(ann, "solo", "monthly", "aa")
+        gateway.create_checkout_session(
             customer_id=str(accounts.get_by_email(ann.email).stripe_customer_id),
             price_id=quiet_shop.price["team", "monthly"],
-            metadata=customers.metadata_of(ann),
+            metadata=customers.metadata_for(ann),
             key="the other tab",
             success_url=quiet_shop.url,
             cancel_url=quiet_shop.url,
         )
-        again = buying.start(accounts.get_by_email(ann.email), "solo", "monthly", "aa")
+        again = checkout.checkout_url(accounts.get_by_email(ann.email), "solo", "monthly", "aa")
 
     pages = stripe_side.client(quiet_shop).v1.checkout.sessions.list().data
     assert again == first
@@ -305,11 +305,11 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
     settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with make_app(**settings).app_context(), database.write_transaction():
         database.execute(update(User).values(email="new@example.com"))
-        customers.note(ann)
+        customers.mark_email_stale(ann)
     assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == address(quiet_shop)
 
     with quiet_shop.app.app_context():
-        tasks.tell_stripe_what_is_left()
+        tasks.update_stale_emails()
 
     assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == "new@example.com"
     assert stripe_side.person(quiet_shop, "new@example.com").stripe_address_due_at is None

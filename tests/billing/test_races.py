@@ -419,7 +419,7 @@ def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_a
 def move_to(address: str, app: Flask, person: User) -> None:
     with app.app_context(), database.write_transaction():
         database.execute(update(User).where(User.id == person.id).values(email=address))
-        customers.note(person)
+        customers.mark_email_stale(person)
 
 
 def pages_of(shop: LiveShop, person: User) -> list[stripe.checkout.Session]:

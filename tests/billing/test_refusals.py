@@ -188,7 +188,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
 
     no = refusing(shop.gate, "POST /v1/customers", message="Invalid email address.")
     with shop.gate.answering(no), shop.app.app_context():
-        tasks.tell_stripe_what_is_left()
+        tasks.update_stale_emails()
     checked = run(shop, "doctor")
 
     assert "Stripe refused: Invalid email address" in caplog.text

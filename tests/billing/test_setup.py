@@ -12,7 +12,8 @@ from click.testing import Result
 from flask import Flask
 
 from saas import cli
-from saas.billing import setup, subscriptions
+from saas.billing import subscriptions
+from saas.billing.operator import provisioning
 from tests.billing import stripe_side
 from tests.conftest import Shop, settings
 from tests.harness.sample_product.catalogue import SOLO, catalogue
@@ -23,7 +24,7 @@ def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
     before = [price.id for price in at_stripe.prices.list().data]
 
     with shop.app.app_context():
-        variables = setup.set_up()
+        variables = provisioning.set_up()
 
     assert [price.id for price in at_stripe.prices.list().data] == before
     assert len(at_stripe.webhook_endpoints.list().data) == 1
@@ -38,7 +39,7 @@ def test_a_raised_price_takes_nobody_s_plan_away(shop: Shop) -> None:
     shop.change_plan("solo", monthly=1900)
 
     with shop.app.app_context():
-        variables = setup.set_up()
+        variables = provisioning.set_up()
 
     new, kept = variables["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
     assert kept == old
@@ -202,12 +203,12 @@ def test_going_back_to_an_older_price_sells_that_one_again(shop: Shop) -> None:
     old = shop.price["solo", "monthly"]
     with shop.app.app_context():
         shop.change_plan("solo", monthly=1900)
-        raised = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
+        raised = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
         prices = {**shop.app.config["STRIPE_PRICES"], ("solo", "monthly"): tuple(raised)}
         shop.app.config["STRIPE_PRICES"] = prices
         shop.change_plan("solo", monthly=1500)
 
-        back = setup.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"]
+        back = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"]
 
     assert back == f"{old},{raised[0]}"
 

@@ -40,7 +40,7 @@ def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
         )  # fmt: skip
 
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=3)):
-        tasks.apply_what_was_left()
+        tasks.retry_events()
 
         assert db.session.scalars(select(StripeEvent)).one().processed_at is not None
     assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "active"
@@ -56,7 +56,7 @@ def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None
                 session.add(left_behind(f"evt_bad_{number}", "cus_nobody", days=2, attempts=9))
             session.add(left_behind("evt_new", str(ann.stripe_customer_id), days=1))
 
-        tasks.apply_what_was_left()
+        tasks.retry_events()
 
         new = db.session.get(StripeEvent, "evt_new", populate_existing=True)
         assert new
@@ -85,7 +85,7 @@ def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
                     stripe_synced_at=now() - timedelta(hours=2),
                 )
             )
-        tasks.look_after_ended_periods()
+        tasks.sync_ended_periods()
 
         assert stripe_side.person(shop, "ann@example.com").stripe_subscription_status == "canceled"
 
@@ -102,7 +102,7 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
                 )
             )
         assert stripe_side.person(shop, "ann@example.com").is_paid  # the clock decides nothing
-        tasks.look_after_ended_periods()
+        tasks.sync_ended_periods()
 
         renewed = stripe_side.person(shop, "ann@example.com")
     assert renewed.stripe_subscription_status == "active"
@@ -127,10 +127,10 @@ def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
 @pytest.mark.parametrize(
     "sweep",
     [
-        tasks.apply_what_was_left,
-        tasks.look_after_ended_periods,
+        tasks.retry_events,
+        tasks.sync_ended_periods,
         account_deletion.finish_deletions,
-        tasks.tell_stripe_what_is_left,
+        tasks.update_stale_emails,
     ],
 )
 def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(

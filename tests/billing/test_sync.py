@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import customers, gateway, ranking, subscriptions
+from saas.billing import customers, gateway, precedence, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -247,7 +247,7 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
     at_stripe = stripe_side.client(quiet_shop).v1
     with quiet_shop.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
     customer = str(ann.stripe_customer_id)
     pro = quiet_shop.price["solo", "monthly"]
     product = at_stripe.products.create({"name": "Another product of the company"})
@@ -286,7 +286,7 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     live = live_on_sqlite
     ann, first = stripe_side.subscriber(live, "twice@example.com", synced=False)
     with live.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
     second = stripe_side.client(live).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
@@ -358,7 +358,7 @@ def chosen(*found: Subscription) -> dict[str, Any]:
     app = Flask(__name__)
     app.config.from_mapping(CATALOGUE=catalogue, STRIPE_PRICES=PRICES)
     with app.app_context():
-        return ranking.columns_for(list(found), Overdue(NOW - timedelta(days=1)))
+        return precedence.columns_from(list(found), Overdue(NOW - timedelta(days=1)))
 
 
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:
@@ -470,4 +470,4 @@ def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(name="Ann"))
         with pytest.raises(RuntimeError, match="nobody may be asked"):
-            gateway.subscriptions_of(str(ann.stripe_customer_id))
+            gateway.list_subscriptions(str(ann.stripe_customer_id))

@@ -22,9 +22,10 @@ from sqlalchemy import update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import customers, walking
+from saas.billing import customers
+from saas.billing.operator import reconciliation
 from saas.config import ROOT
-from saas.subscriber import SYNCED
+from saas.subscriber import SYNCED_COLUMNS
 from tests.billing import crowd, stripe_side
 from tests.billing.cases import case
 from tests.conftest import Shop, both_databases, free_port, open_shop, own_env, serving
@@ -137,7 +138,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
         "stripe_action_required": True,
         "stripe_recurring": {**(ann.stripe_recurring or {}), "amount": 1},
     }
-    assert set(wrong) == set(SYNCED)
+    assert set(wrong) == set(SYNCED_COLUMNS)
 
     for name, value in wrong.items():
         change(quiet_shop, "ann@example.com", **{name: value})
@@ -171,7 +172,7 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     at_stripe = stripe_side.client(quiet_shop).v1
     at_stripe.subscriptions.cancel(first)
     with quiet_shop.app.app_context():
-        marks = customers.metadata_of(ann)
+        marks = customers.metadata_for(ann)
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
@@ -194,7 +195,7 @@ def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
     stripe_side.client(quiet_shop).v1.customers.update(
         str(ann.stripe_customer_id), {"metadata": {"installation": "", "person": ""}}
     )
-    change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED)))
+    change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED_COLUMNS)))
 
     mended, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
 
@@ -206,7 +207,7 @@ def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
     """As after a backup was restored: Stripe's marks say whose the customer is."""
     ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
     change(quiet_shop, "ann@example.com", stripe_customer_id=None,
-           **dict.fromkeys(SYNCED))  # fmt: skip
+           **dict.fromkeys(SYNCED_COLUMNS))  # fmt: skip
 
     verified = run(quiet_shop, "verify")
     run(quiet_shop, "sync", "--all")
@@ -328,12 +329,12 @@ def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, ap
 
 def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
     people = [database.uuid7() for _ in range(1000)]
-    seen = walking.Seen()
+    seen = reconciliation.SeenUsers()
     for each in people[:500]:
         seen.add(each)
     seen.save(tmp_path / "walks" / "sub_1")
 
-    again = walking.Seen.load(tmp_path / "walks" / "sub_1")
+    again = reconciliation.SeenUsers.load(tmp_path / "walks" / "sub_1")
 
     assert all(each in again for each in people[:500])
     assert not any(each in again for each in people[500:])

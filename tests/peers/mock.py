@@ -20,7 +20,8 @@ from saas_sandbox import create_sandbox
 
 from saas import create_app
 from saas.auth import accounts
-from saas.billing import gateway, setup
+from saas.billing import gateway
+from saas.billing.operator import provisioning
 from tests import conftest
 from tests.billing import stripe_side
 from tests.conftest import PRODUCT, Shop, close, free_port, serving, settings
@@ -85,29 +86,29 @@ def _calls() -> dict[str, Callable[[], object]]:
     subscription, price = _a_subscription()
     return {
         "create_customer": lambda: gateway.create_customer(EMAIL, "Ann", BUYER, "key-1"),
-        "change_address": lambda: gateway.change_address("cus_1", EMAIL),
-        "metadata_of_customer": lambda: gateway.metadata_of_customer("cus_1"),
+        "change_address": lambda: gateway.update_customer_email("cus_1", EMAIL),
+        "metadata_of_customer": lambda: gateway.customer_metadata("cus_1"),
         "attach_card": lambda: gateway.attach_card("cus_1", "pm_card_visa"),
         "delete_customer": lambda: gateway.delete_customer("cus_1"),
-        "start_checkout": lambda: gateway.start_checkout(
+        "start_checkout": lambda: gateway.create_checkout_session(
             customer_id="cus_1", price_id=price, metadata=BUYER, key="key-2",
             success_url=URL, cancel_url=URL, trial_days=14,
         ),
         "try_checkout": lambda: gateway.try_checkout(price, URL),
-        "recent_checkouts": lambda: gateway.recent_checkouts("cus_1"),
-        "expire_checkout": lambda: gateway.expire_checkout("cs_test_1"),
-        "open_portal": lambda: gateway.open_portal("cus_1", return_url=URL),
+        "recent_checkouts": lambda: gateway.list_checkout_sessions("cus_1"),
+        "expire_checkout": lambda: gateway.expire_checkout_session("cs_test_1"),
+        "open_portal": lambda: gateway.create_portal_session("cus_1", return_url=URL),
         "subscribe": lambda: gateway.subscribe("cus_1", price, BUYER, "key-3"),
-        "subscriptions_of": lambda: gateway.subscriptions_of("cus_1"),
-        "subscriptions_since": lambda: gateway.subscriptions_since("cus_1", now),
+        "subscriptions_of": lambda: gateway.list_subscriptions("cus_1"),
+        "subscriptions_since": lambda: gateway.list_subscriptions_since("cus_1", now),
         "subscription_page": gateway.subscription_page,
         "next_invoice": lambda: _known(gateway.next_invoice(subscription)),
         "overdue": lambda: gateway.overdue(subscription),
         "cancel": lambda: gateway.cancel(subscription),
-        "end_and_refund": lambda: gateway.end_and_refund(subscription, gateway.SECOND, now),
+        "end_and_refund": lambda: gateway.end_and_refund(subscription, gateway.DUPLICATE, now),
         "refunded": lambda: gateway.refunded(subscription),
         "invoice": lambda: gateway.invoice("in_1"),
-        "invoices_of": lambda: gateway.invoices_of("cus_1"),
+        "invoices_of": lambda: gateway.list_invoices("cus_1"),
         "price": lambda: gateway.price(price),
         "prices_by_lookup_key": lambda: gateway.prices_by_lookup_key(["solo_monthly"]),
         "create_price": lambda: gateway.create_price("saas_solo", "solo_monthly", 1500, "month"),
@@ -139,7 +140,7 @@ def _known(found: object) -> None:
 
 def _a_subscription() -> tuple[str, str]:
     """The subscription that stripe-mock has for everybody, and its price."""
-    found = gateway.subscriptions_of("cus_1")[0]
+    found = gateway.list_subscriptions("cus_1")[0]
     return found.id, found.price_ids[0]
 
 
@@ -212,7 +213,7 @@ def _shop(mock: str, folder: Path) -> Iterator[Shop]:
             "STRIPE_API_KEY": KEY, "STRIPE_WEBHOOK_SECRET": SECRET,
         }  # fmt: skip
         with _application(mock, env) as bare, bare.app_context():
-            variables = setup.set_up()
+            variables = provisioning.set_up()
             variables["STRIPE_SOLO_MONTHLY_PRICE_ID"] = _a_subscription()[1]
         with _application(mock, {**env, **variables}) as app, serving(app, port) as url:
             shop = Shop(app, url, mailbox, KEY)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from saas.billing.setup import write_env
+from saas.billing.operator.provisioning import write_env
 from saas.config import ROOT, EnvironmentSchema
 from tests.conftest import own_env
 

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from flask import current_app
 
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import Gone, KeyRefused, Refused, call, given
+from saas.billing.gateway.client import (
+    AuthenticationFailed,
+    InvalidRequest,
+    NotFound,
+    call,
+    require_id,
+)
 
 if TYPE_CHECKING:
     from saas.billing.gateway.subscriptions import Subscription
@@ -181,7 +187,7 @@ def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
             kept.clear()
         try:
             kept[coupon_id] = _fetch_coupon(coupon_id)
-        except (Refused, KeyRefused) as error:
+        except (InvalidRequest, AuthenticationFailed) as error:
             log.warning("coupon %s cannot be read: %s", coupon_id, error)
             return None
     found = kept[coupon_id]
@@ -193,9 +199,9 @@ def _fetch_coupon(coupon_id: str) -> Coupon | None:
     expand: Any = {"expand": ["applies_to", "currency_options"]}
     try:
         found = call(
-            lambda client: _coupon(client.v1.coupons.retrieve(given(coupon_id), expand), None)
+            lambda client: _coupon(client.v1.coupons.retrieve(require_id(coupon_id), expand), None)
         )
-    except Gone:
+    except NotFound:
         return None
     return found if found.duration in _DURATIONS else None
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import call, given
+from saas.billing.gateway.client import call, require_id
 
 if TYPE_CHECKING:
     import stripe
@@ -41,16 +41,16 @@ class InvoicePage:
 
 def invoice(invoice_id: str) -> Invoice:
     """An invoice as it is now. Raises `Gone`, `Unavailable`."""
-    return call(lambda client: _invoice(client.v1.invoices.retrieve(given(invoice_id))))
+    return call(lambda client: _invoice(client.v1.invoices.retrieve(require_id(invoice_id))))
 
 
-def invoices_of(
+def list_invoices(
     customer_id: str, *, before: str | None = None, after: str | None = None
 ) -> InvoicePage:
     """A page of a customer's invoices, drafts left out: those older than the invoice `before`, or
     newer than `after`, or the newest. Raises `Gone` for a customer or an invoice that is not there.
     """
-    params: Any = {"customer": given(customer_id), "limit": _AT_ONCE}
+    params: Any = {"customer": require_id(customer_id), "limit": _AT_ONCE}
     if before:
         params["starting_after"] = before
     elif after:

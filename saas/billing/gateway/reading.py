@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-from saas.billing.gateway.calling import Unreadable, when
+from saas.billing.gateway.client import Unreadable, from_timestamp
 
 _LATEST = 2**33  # seconds: the year 2242
 _LARGEST = 10**15  # more than any amount, and less than a database's integer
@@ -107,7 +107,7 @@ def optional_moment(holder: Any, name: str) -> datetime | None:
     value = optional_number(holder, name)
     if value is not None and not 0 <= value < _LATEST:
         _fail(holder, name, "is not a time")
-    return None if value is None else when(value)
+    return None if value is None else from_timestamp(value)
 
 
 def part(holder: Any, name: str) -> Any:

@@ -8,7 +8,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import Gone, Refused, call, call_unless_gone, given
+from saas.billing.gateway.client import (
+    InvalidRequest,
+    NotFound,
+    call,
+    call_unless_missing,
+    require_id,
+)
 
 if TYPE_CHECKING:
     import stripe
@@ -16,8 +22,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("saas.billing")
 
 # Why `end_and_refund` ended something, for whoever looks at Stripe later.
-SECOND = "second subscription, ended and refunded"
-CLOSED = "subscription of a closed account, ended and refunded"
+DUPLICATE = "second subscription, ended and refunded"
+ACCOUNT_DELETED = "subscription of a closed account, ended and refunded"
 _FAILED = ("failed", "canceled")  # https://docs.stripe.com/api/refunds/object#refund_object-status
 NOT_REFUNDED = "ended, and the refund was refused"
 
@@ -43,19 +49,21 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     """
     try:
         invoice, payments = _last_paid(subscription_id)
-    except Gone:
+    except NotFound:
         return
     comment = why
     try:
         for payment in payments:
             _refund(payment, _share_of(payment.paid, invoice, since), why)
-    except (Refused, Gone) as error:
+    except (InvalidRequest, NotFound) as error:
         log.error("subscription %s is ended and not refunded: %s", subscription_id, error)
         comment = NOT_REFUNDED
     else:
         log.warning("subscription %s: %s", subscription_id, why)
     told: Any = {"cancellation_details": {"comment": comment}}
-    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id), told))
+    call_unless_missing(
+        lambda client: client.v1.subscriptions.cancel(require_id(subscription_id), told)
+    )
 
 
 def refunded(subscription_id: str) -> tuple[int, str]:
@@ -69,7 +77,7 @@ def _last_paid(subscription_id: str) -> tuple[Any, list[_Payment]]:
     """Return the last invoice of a subscription and how it was paid."""
 
     def fetch(client: stripe.StripeClient) -> tuple[Any, list[_Payment]]:
-        subscription = client.v1.subscriptions.retrieve(given(subscription_id))
+        subscription = client.v1.subscriptions.retrieve(require_id(subscription_id))
         invoice_id = reading.id_of(subscription, "latest_invoice")
         if invoice_id is None:
             return None, []
@@ -121,14 +129,14 @@ def _refund(payment: _Payment, amount: int, why: str) -> None:
     once: Any = {"idempotency_key": f"refund-once:{id}"}
     try:
         made = call(lambda c: _status(c.v1.refunds.create(params, once)))
-    except Refused as error:
+    except InvalidRequest as error:
         # Already refunded by hand, or by another process that had asked for another amount.
         if error.code != "charge_already_refunded" and not _has_ours(_refunds_of(payment)):
             raise
         log.info("payment %s was refunded already: %s", id, error)
         return
     if made in _FAILED:
-        raise Refused(f"the refund of {id} is {made}")
+        raise InvalidRequest(f"the refund of {id} is {made}")
 
 
 def _refunds_of(payment: _Payment) -> list[Any]:
@@ -142,7 +150,8 @@ def _given_back(refunds: list[Any]) -> int:
 
 def _has_ours(refunds: list[Any]) -> bool:
     return any(
-        reading.metadata(each).get("saas") in (SECOND, CLOSED) and _status(each) not in _FAILED
+        reading.metadata(each).get("saas") in (DUPLICATE, ACCOUNT_DELETED)
+        and _status(each) not in _FAILED
         for each in refunds
     )
 

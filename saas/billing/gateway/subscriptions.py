@@ -16,16 +16,16 @@ from saas.billing.gateway.amounts import (
     read_items,
     with_coupons,
 )
-from saas.billing.gateway.calling import (
-    Deleted,
-    Gone,
-    KeyRefused,
-    Refused,
+from saas.billing.gateway.client import (
+    AuthenticationFailed,
+    CustomerDeleted,
+    InvalidRequest,
+    NotFound,
     call,
-    call_about_customer,
-    call_unless_gone,
+    call_for_customer,
+    call_unless_missing,
     check_deadline,
-    given,
+    require_id,
 )
 from saas.charges import NextInvoice
 
@@ -65,13 +65,13 @@ class Subscription:
         return max(self.period_ends.values(), default=None)
 
 
-def subscriptions_of(customer_id: str) -> list[Subscription]:
+def list_subscriptions(customer_id: str) -> list[Subscription]:
     """All subscriptions of a customer, ended ones included. Raises `Gone`, `Unavailable`."""
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
         page = client.v1.subscriptions.list(
             {
-                "customer": given(customer_id),
+                "customer": require_id(customer_id),
                 "status": "all",
                 "limit": 100,
                 # The customer tells of a deletion without a second question.
@@ -84,14 +84,14 @@ def subscriptions_of(customer_id: str) -> list[Subscription]:
             customer = client.v1.customers.retrieve(customer_id)
             reading.text(customer, "id")
         if reading.is_deleted(customer):
-            raise Deleted(customer_id)
+            raise CustomerDeleted(customer_id)
         found = []
         for subscription in page.auto_paging_iter():
             check_deadline()
             found.append(read_subscription(subscription))
         return found
 
-    return with_coupons(call_about_customer(fetch))
+    return with_coupons(call_for_customer(fetch))
 
 
 def next_invoice(subscription_id: str) -> NextInvoice | None:
@@ -99,7 +99,7 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
 
     An outage is raised as everywhere.
     """
-    params: Any = {"subscription": given(subscription_id)}
+    params: Any = {"subscription": require_id(subscription_id)}
 
     def preview(client: stripe.StripeClient) -> NextInvoice:
         invoice = client.v1.invoices.create_preview(params)
@@ -111,20 +111,20 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
 
     try:
         return call(preview)
-    except Gone:
+    except NotFound:
         return None
-    except (Refused, KeyRefused) as error:
+    except (InvalidRequest, AuthenticationFailed) as error:
         log.warning("the next invoice of %s is not known: %s", subscription_id, error)
         return None
 
 
-def subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
+def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
     """The subscriptions that were created since then, of a deleted customer too."""
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
         page = client.v1.subscriptions.list(
             {
-                "customer": given(customer_id),
+                "customer": require_id(customer_id),
                 "status": "all",
                 "created": {"gte": int(since.timestamp())},
                 "limit": 100,
@@ -149,7 +149,7 @@ def overdue(subscription_id: str) -> Overdue:
 
     def fetch(client: stripe.StripeClient) -> Overdue:
         page = client.v1.invoices.list(
-            {"subscription": given(subscription_id), "status": "open", "limit": 100}
+            {"subscription": require_id(subscription_id), "status": "open", "limit": 100}
         )
         open_ones = list(page.auto_paging_iter())
         since = min((reading.moment(each, "created") for each in open_ones), default=None)
@@ -227,7 +227,7 @@ def _comment_on_end(found: Any) -> str | None:
 
 def cancel(subscription_id: str) -> None:
     """End a subscription now. One that has ended already stays ended."""
-    call_unless_gone(lambda client: client.v1.subscriptions.cancel(given(subscription_id)))
+    call_unless_missing(lambda client: client.v1.subscriptions.cancel(require_id(subscription_id)))
 
 
 def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:

@@ -47,7 +47,7 @@ def every_step(answers: list[requests.Response | None], *landmarks: str) -> Iter
 def sweep(shop: LiveShop) -> None:
     """What the worker does every minute, when everything that was begun has been given up."""
     with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
-        tasks.apply_what_was_left()
+        tasks.retry_events()
         account_deletion.finish_deletions()
         outbox.flush()
 

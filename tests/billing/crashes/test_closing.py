@@ -56,10 +56,10 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
 def open_checkout(shop: LiveShop, person: User) -> None:
     """A page to pay on that somebody left open in another tab."""
     with shop.app.app_context():
-        gateway.start_checkout(
+        gateway.create_checkout_session(
             customer_id=str(person.stripe_customer_id),
             price_id=shop.price["solo", "monthly"],
-            metadata=customers.metadata_of(person),
+            metadata=customers.metadata_for(person),
             key=f"tab of {person.id}",
             success_url=f"{shop.url}/billing/return",
             cancel_url=f"{shop.url}/pricing",

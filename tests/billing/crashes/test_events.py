@@ -96,7 +96,7 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
 
 def subscribe_again(shop: LiveShop, person: User) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_of(person)
+        marks = customers.metadata_for(person)
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
             "customer": str(person.stripe_customer_id),

@@ -12,7 +12,7 @@ from sqlalchemy import delete, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import buying, customers, subscriptions, tasks
+from saas.billing import checkout, customers, subscriptions, tasks
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import account_deletion
@@ -44,7 +44,7 @@ class Life:
 
     def open_page(self, plan: str, interval: str) -> None:
         if person := self.person():
-            page = buying.start(person, plan, interval, f"{next(self.world.numbers):x}")
+            page = checkout.checkout_url(person, plan, interval, f"{next(self.world.numbers):x}")
             if "/checkout/" in page:
                 self.pages.append(page)
 
@@ -68,8 +68,8 @@ class Life:
             self.world.at_stripe.subscriptions.create(
                 {
                     "customer": customers.ensure_customer(person),
-                    "items": [{"price": buying.price_for(plan, interval)}],
-                    "metadata": customers.metadata_of(person),
+                    "items": [{"price": checkout.price_for(plan, interval)}],
+                    "metadata": customers.metadata_for(person),
                 }
             )
 
@@ -99,7 +99,7 @@ class Life:
     def change(self, plan: str, interval: str) -> None:
         for found in self.live():
             item = found["items"].data[0].id
-            price = buying.price_for(plan, interval)
+            price = checkout.price_for(plan, interval)
             self.world.at_stripe.subscriptions.update(
                 found.id, {"items": [{"id": item, "price": price}]}
             )
@@ -200,8 +200,8 @@ class Life:
             database.execute(update(StripeEvent).values(received_at=ago))
             database.execute(update(User).values(stripe_synced_at=ago))
             database.execute(update(User).where(User.closing_at.isnot(None)).values(closing_at=ago))
-        tasks.apply_what_was_left()
-        tasks.look_after_ended_periods()
+        tasks.retry_events()
+        tasks.sync_ended_periods()
         account_deletion.finish_deletions()
 
     # --- what is true -----------------------------------------------------------------------

@@ -18,11 +18,11 @@ from sqlalchemy import delete, select, update
 from saas import database
 from saas.auth.models import User
 from saas.billing import customers, events, subscriptions
-from saas.billing.gateway.signing import read_event
+from saas.billing.gateway.signatures import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
-from saas.subscriber import SYNCED
+from saas.subscriber import SYNCED_COLUMNS
 from tests.billing.lives.life import Life
 from tests.billing.lives.world import Delivery, World
 
@@ -177,7 +177,7 @@ def _columns_of(life: Life) -> dict[str, Any]:
     person = life.person()
     assert person is not None
     names = (
-        *SYNCED,
+        *SYNCED_COLUMNS,
         "stripe_next_invoice",
         "stripe_customer_id",
         "stripe_customer_epoch",

@@ -9,7 +9,7 @@ import stripe
 from hypothesis import strategies as st
 
 from saas.billing import gateway
-from saas.billing.buying import CannotSubscribe
+from saas.billing.checkout import CheckoutError
 from saas.users import account_deletion
 from tests.billing.lives import truth
 from tests.billing.lives.life import Life
@@ -20,7 +20,7 @@ Step = tuple[Any, ...]
 # What a person, Stripe or we may answer to a step: no, not now, not there.
 REFUSALS = (
     gateway.StripeError,
-    CannotSubscribe,
+    CheckoutError,
     account_deletion.DeletionFailed,
     stripe.StripeError,
 )

@@ -80,7 +80,7 @@ def _the_higher_plan_stayed(life: Life) -> None:
     for ended in ours:
         why = ended.cancellation_details.comment if ended.cancellation_details else None
         statuses = {status for status, _ in life.seen[ended.id]} - {"canceled"}
-        if why != gateway.SECOND or not statuses <= {"active", "trialing"}:
+        if why != gateway.DUPLICATE or not statuses <= {"active", "trialing"}:
             continue
         others = [_highest(life, other.id) for other in ours if other.id != ended.id]
         assert max(others, default=0) >= _rank(life, ended["items"].data[0].price.id)

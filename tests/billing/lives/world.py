@@ -16,7 +16,7 @@ from saas_sandbox.inprocess import BASE_ADDRESS, InProcess
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from saas import create_app
-from saas.billing import setup
+from saas.billing.operator import provisioning
 from tests import conftest
 from tests.billing.lives.weather import Weather
 
@@ -81,7 +81,7 @@ class World:
         bare = create_app(conftest.settings(**env), conftest.PRODUCT)
         bare.extensions["stripe"] = {True: client, False: client}
         with bare.app_context():
-            variables = setup.set_up(prefix="SANDBOX_")
+            variables = provisioning.set_up(prefix="SANDBOX_")
         conftest.close(bare)
         app = create_app(conftest.settings(**env, **variables), conftest.PRODUCT)
         app.extensions["stripe"] = {True: client, False: client}

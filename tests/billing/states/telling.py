@@ -100,7 +100,7 @@ def item(shop: LiveShop, person: User, price: str, days: int = 30, **more: Any) 
 
 def subscribe(shop: LiveShop, person: User, price: str, **more: Any) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_of(person)
+        marks = customers.metadata_for(person)
     made = at_stripe(shop).subscriptions.create(
         {
             "customer": person.stripe_customer_id, "items": [{"price": price}], "metadata": marks,

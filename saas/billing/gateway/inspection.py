@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import call, given
+from saas.billing.gateway.client import call, require_id
 
 if TYPE_CHECKING:
     import stripe
@@ -112,7 +112,7 @@ def product(product_id: str) -> Product:
     """A product. Raises `Gone`."""
 
     def fetch(client: stripe.StripeClient) -> Product:
-        found = client.v1.products.retrieve(given(product_id))
+        found = client.v1.products.retrieve(require_id(product_id))
         return Product(
             id=reading.text(found, "id"),
             name=reading.text(found, "name"),

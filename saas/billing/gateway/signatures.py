@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import current_app
 
-from saas.billing.gateway.calling import when
+from saas.billing.gateway.client import from_timestamp
 
 _ID = re.compile(r"[\x20-\x7e]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -104,7 +104,7 @@ def read_event(body: object) -> Event:
     return Event(
         id=_required(body, "id"),
         type=_required(body, "type"),
-        created=when(body["created"]),
+        created=from_timestamp(body["created"]),
         livemode=_livemode(body),
         api_version=_text(body, "api_version"),
         account=_optional_id(body, "account"),

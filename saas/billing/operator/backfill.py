@@ -25,23 +25,23 @@ class UnknownEvent(Exception):
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Batch:
     """A page of Stripe's events: how many, and which of them we lack."""
 
     looked_at: int
     missing: list[Event]
 
 
-def missing(since: datetime) -> Iterator[Stretch]:
+def missing(since: datetime) -> Iterator[Batch]:
     """Events of the types that we handle which the ledger has not as processed, newest first.
 
     Reads only. Begun again after an interruption it costs a call for each hundred events.
     """
-    for types in _in_lots(events.HANDLED_TYPES):
+    for types in _batches(events.HANDLED_TYPES):
         cursor = None
         while True:
             page = gateway.event_page(types, since, cursor)
-            yield Stretch(len(page.events), _lacking(page.events))
+            yield Batch(len(page.events), _unprocessed(page.events))
             cursor = page.next
             if cursor is None:
                 break
@@ -50,7 +50,7 @@ def missing(since: datetime) -> Iterator[Stretch]:
 def apply(event: Event) -> str:
     """Note an event and apply it; what came of it, in a word. Raises `gateway.StripeError`."""
     events.record(event)
-    return events.handle(event.id, event.customer_id, event.metadata)
+    return events.process(event.id, event.customer_id, event.metadata)
 
 
 def replay(event_id: str) -> str:
@@ -60,13 +60,13 @@ def replay(event_id: str) -> str:
     """
     try:
         event = gateway.event(event_id)
-    except gateway.Gone:
+    except gateway.NotFound:
         return _replay_from_ledger(event_id)
     if reason := events.ignore_reason(event):
         return f"ignored: {reason}"
     events.record(event)
     _reopen(event_id)
-    return events.handle(event.id, event.customer_id, event.metadata)
+    return events.process(event.id, event.customer_id, event.metadata)
 
 
 def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
@@ -83,7 +83,7 @@ def _replay_from_ledger(event_id: str) -> str:
     if row is None:
         raise UnknownEvent(event_id)
     _reopen(event_id)
-    return events.handle(event_id, row.customer_id)
+    return events.process(event_id, row.customer_id)
 
 
 def _reopen(event_id: str) -> None:
@@ -94,7 +94,7 @@ def _reopen(event_id: str) -> None:
         )
 
 
-def _lacking(listed: list[Event]) -> list[Event]:
+def _unprocessed(listed: list[Event]) -> list[Event]:
     ours = [event for event in listed if not events.ignore_reason(event)]
     database.release_connection()
     known = db.session.scalars(
@@ -107,7 +107,7 @@ def _lacking(listed: list[Event]) -> list[Event]:
     return [event for event in ours if event.id not in processed]
 
 
-def _in_lots(types: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _batches(types: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Stripe lists so many types at once, and no more."""
     for start in range(0, len(types), gateway.TYPES_AT_ONCE):
         yield types[start : start + gateway.TYPES_AT_ONCE]

@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from saas import mail, products
 from saas.auth.models import User
-from saas.billing.gateway import NOT_REFUNDED, SECOND, Overdue, Subscription
+from saas.billing.gateway import DUPLICATE, NOT_REFUNDED, Overdue, Subscription
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
@@ -29,7 +29,7 @@ _FAILURES = ("payment_failed", "action_required")
 _STILL_NEWS = timedelta(days=30)
 
 
-def follow(person: User, before: Columns, after: Columns, counter: int) -> None:
+def enqueue_for_change(person: User, before: Columns, after: Columns, counter: int) -> None:
     """Promise the mails that a recorded change leads to, in the transaction that records it."""
     if before == after:
         return
@@ -39,7 +39,7 @@ def follow(person: User, before: Columns, after: Columns, counter: int) -> None:
         _promise_recovered(person, str(after["stripe_subscription_id"]))
 
 
-def tell(
+def enqueue_for_reminders(
     person: User,
     after: Columns,
     found: Sequence[Subscription],
@@ -59,7 +59,7 @@ def tell(
             "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
         )
     for each in found:
-        if each.comment_on_end in (SECOND, NOT_REFUNDED) and _is_news(each.ended_at):
+        if each.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(each.ended_at):
             about = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
             mail.enqueue(
                 "second_refunded", person.id, key=f"second_refunded:{each.id}", about=about

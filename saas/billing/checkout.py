@@ -18,21 +18,21 @@ log = logging.getLogger("saas.billing")
 _TRIES = 6
 
 
-class CannotSubscribe(Exception):
+class CheckoutError(Exception):
     """The person cannot start a subscription now; the message says why."""
 
 
-def start(person: User, plan_id: str, interval: str, nonce: str) -> str:
+def checkout_url(person: User, plan_id: str, interval: str, nonce: str) -> str:
     """The page on which to get this plan: Checkout, or the portal for who already subscribes.
 
     `nonce` names the form that was sent, so that a double click opens one page and not two.
     """
     if person.is_closing:
-        raise CannotSubscribe("This account is being closed.")
+        raise CheckoutError("This account is being closed.")
     price = price_for(plan_id, interval)
     person = subscriptions.sync(person.id, cause="checkout") or person
     if person.is_subscribed:
-        return manage(person, price)
+        return portal_url(person, price)
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
     trial = person.trial_days(products.catalogue().by_id[plan_id])
@@ -47,49 +47,51 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
     pages that were opened at the same time the newest stays.
     """
     customer_id = _customer_id(person)
-    made: gateway.Page | None = None
+    made: gateway.CheckoutSession | None = None
     for _ in range(_TRIES):
-        pages = gateway.recent_checkouts(customer_id)
-        kept = _page_to_keep(pages, None if made else nonce)
+        pages = gateway.list_checkout_sessions(customer_id)
+        kept = _session_to_keep(pages, None if made else nonce)
         if kept is None:
             # Pages of this form that were paid or closed, as after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
-            made = _open_page(person, price, trial_days, nonce, used_up, back)
+            made = _create_session(person, price, trial_days, nonce, used_up, back)
             continue
         others = [page for page in pages if page.is_open and page is not kept]
         if not others:
             return _unless_bought(person, price, pages) or kept.url
         for page in others:
-            gateway.expire_checkout(page.id)
+            gateway.expire_checkout_session(page.id)
     if made is None:
-        raise CannotSubscribe("Another page to pay was opened meanwhile. Please try again.")
+        raise CheckoutError("Another page to pay was opened meanwhile. Please try again.")
     return made.url
 
 
-def _page_to_keep(pages: list[gateway.Page], nonce: str | None) -> gateway.Page | None:
+def _session_to_keep(
+    pages: list[gateway.CheckoutSession], nonce: str | None
+) -> gateway.CheckoutSession | None:
     """The newest open page, by the order of Stripe's list; with a nonce, that of a form."""
     opened = (page for page in pages if page.is_open and nonce in (None, page.nonce))
     return next(opened, None)
 
 
-def _open_page(
+def _create_session(
     person: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
-) -> gateway.Page:
+) -> gateway.CheckoutSession:
     customer_id = _customer_id(person)
-    page = gateway.start_checkout(
+    page = gateway.create_checkout_session(
         customer_id=customer_id,
         price_id=price,
         trial_days=trial_days,
-        metadata={**customers.metadata_of(person), "nonce": nonce},
+        metadata={**customers.metadata_for(person), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
         cancel_url=back,
     )
-    _refuse_while_closing(person.id, page)
+    _refuse_if_closing(person.id, page)
     return page
 
 
-def _unless_bought(person: User, price: str, pages: list[gateway.Page]) -> str | None:
+def _unless_bought(person: User, price: str, pages: list[gateway.CheckoutSession]) -> str | None:
     """The portal, where one of the pages was paid since we looked: nothing is bought twice.
 
     A trial that has begun on one is not offered again on another.
@@ -101,44 +103,44 @@ def _unless_bought(person: User, price: str, pages: list[gateway.Page]) -> str |
         return None
     for page in pages:
         if page.is_open:
-            gateway.expire_checkout(page.id)
-    return manage(person, price)
+            gateway.expire_checkout_session(page.id)
+    return portal_url(person, price)
 
 
-def _refuse_while_closing(person_id: uuid.UUID, page: gateway.Page) -> None:
+def _refuse_if_closing(person_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
     """The account may have begun to close while the page was made: closing did not see it."""
     person = db.session.get(User, person_id, populate_existing=True)
     if person is None or person.is_closing:
-        gateway.expire_checkout(page.id)
-        raise CannotSubscribe("This account is being closed.")
+        gateway.expire_checkout_session(page.id)
+        raise CheckoutError("This account is being closed.")
 
 
-def manage(person: User, price: str | None = None) -> str:
+def portal_url(person: User, price: str | None = None) -> str:
     """The customer portal of this person's own customer; with a price, opened at that change."""
     if not person.stripe_customer_id:
-        raise CannotSubscribe("There is no subscription to manage yet.")
+        raise CheckoutError("There is no subscription to manage yet.")
     back = security.public_url("billing.returned")
-    portal = partial(gateway.open_portal, person.stripe_customer_id, return_url=back)
+    portal = partial(gateway.create_portal_session, person.stripe_customer_id, return_url=back)
     if price and person.stripe_subscription_id and price != person.stripe_price_id:
         try:
             return portal(change=(person.stripe_subscription_id, price))
-        except (gateway.Refused, gateway.Gone) as error:
+        except (gateway.InvalidRequest, gateway.NotFound) as error:
             # Stripe refuses a change of a subscription that is ending or cannot be changed here.
             log.info("the portal did not open at the change: %s", error)
     try:
         return portal()
-    except gateway.Gone:
+    except gateway.NotFound:
         subscriptions.sync(
             person.id, cause="portal"
         )  # the customer was deleted at Stripe, and we missed it
-        raise CannotSubscribe("There is no subscription to manage any more.") from None
+        raise CheckoutError("There is no subscription to manage any more.") from None
 
 
 def _customer_id(person: User) -> str:
     try:
         return customers.ensure_customer(person)
     except customers.AccountClosing:
-        raise CannotSubscribe("This account is being closed.") from None
+        raise CheckoutError("This account is being closed.") from None
 
 
 def price_for(plan_id: str, interval: str) -> str:

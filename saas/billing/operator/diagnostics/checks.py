@@ -14,9 +14,11 @@ from sqlalchemy import func, select
 
 from saas import products, security
 from saas.auth.models import User
-from saas.billing import deliveries, gateway, setup
-from saas.billing.findings import SETUP, Finding, Findings
+from saas.billing import gateway
 from saas.billing.gateway import Price
+from saas.billing.operator import provisioning
+from saas.billing.operator.diagnostics import webhooks
+from saas.billing.operator.diagnostics.findings import SETUP, Finding, Findings
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 from saas.template_filters import exact_amount
@@ -34,7 +36,7 @@ def examine() -> Findings:
     for name, check in _CHECKS.items():
         try:
             yield from list(check()) or [Finding(name, "In order.")]
-        except gateway.KeyRefused as error:
+        except gateway.AuthenticationFailed as error:
             yield Finding(
                 name,
                 f"STRIPE_API_KEY may not look at this ({error}).",
@@ -61,7 +63,7 @@ def _key() -> Finding:
     address = current_app.config["STRIPE_API_BASE"]
     try:
         ahead = gateway.seconds_ahead()
-    except gateway.KeyRefused as error:
+    except gateway.AuthenticationFailed as error:
         mend = "Copy the key again: https://dashboard.stripe.com/apikeys"
         return Finding("key", f"Stripe refuses STRIPE_API_KEY ({error}).", mend)
     except gateway.Unavailable as error:
@@ -123,7 +125,7 @@ def _prices() -> Findings:
 def _price(name: str, price_id: str) -> Price | Finding:
     try:
         return gateway.price(price_id)
-    except gateway.Gone as error:
+    except gateway.NotFound as error:
         if "live mode" in str(error) or "test mode" in str(error):
             other, ours = ("test", "live") if gateway.is_live() else ("live", "test")
             said = f"{name}: {price_id} is a price of {other} mode, and the key is a {ours} key."
@@ -134,7 +136,7 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
     """What is wrong with the price that is sold; an older one may cost what it did."""
-    units, interval = setup.terms(key)
+    units, interval = provisioning.terms(key)
     if not price.is_active:
         return "is archived at Stripe: nobody can buy it."
     if price.interval != interval:
@@ -203,7 +205,7 @@ def _checkout() -> Findings:
         return  # which other checks tell
     try:
         url = gateway.try_checkout(sold[0], security.public_url("billing.overview"))
-    except (gateway.Refused, gateway.Gone) as error:
+    except (gateway.InvalidRequest, gateway.NotFound) as error:
         said = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
         yield Finding("checkout", said, "Correct what Stripe names: nobody can buy meanwhile.")
         return
@@ -235,7 +237,7 @@ def _emails() -> Findings:
 _CHECKS: dict[str, Callable[[], Findings]] = {
     "account": _account,
     "prices": _prices,
-    "webhook": deliveries.examine,
+    "webhook": webhooks.examine,
     "portal": _portal,
     "tax": _tax,
     "checkout": _checkout,

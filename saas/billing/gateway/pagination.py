@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from saas.billing.gateway import reading
 from saas.billing.gateway.amounts import with_coupons
-from saas.billing.gateway.calling import Unreadable, call, given
-from saas.billing.gateway.signing import BadEvent, Event, read_event
+from saas.billing.gateway.client import Unreadable, call, require_id
+from saas.billing.gateway.signatures import BadEvent, Event, read_event
 from saas.billing.gateway.subscriptions import DISCOUNTS, Subscription, read_subscription
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ TYPES_AT_ONCE = 20  # https://docs.stripe.com/api/events/list: "types: up to 20"
 
 
 @dataclass(frozen=True)
-class Listed:
+class ListedSubscription:
     """A subscription, and whose it is."""
 
     subscription: Subscription
@@ -34,7 +34,7 @@ class Listed:
 class SubscriptionPage:
     """Up to a hundred subscriptions; `next` is the cursor of the page after it, if there is one."""
 
-    listed: list[Listed]
+    listed: list[ListedSubscription]
     next: str | None
 
 
@@ -84,13 +84,13 @@ def event_page(types: Sequence[str], since: datetime, after: str | None = None) 
 
 def event(event_id: str) -> Event:
     """One event of the last 30 days. Raises `Gone`."""
-    return call(lambda client: _event(client.v1.events.retrieve(given(event_id))))
+    return call(lambda client: _event(client.v1.events.retrieve(require_id(event_id))))
 
 
-def _listed(found: Any) -> Listed:
+def _listed(found: Any) -> ListedSubscription:
     customer = reading.part(found, "customer")
     is_expanded = customer is not None and not isinstance(customer, str)
-    return Listed(
+    return ListedSubscription(
         subscription=read_subscription(found),
         customer_id=reading.id_of(found, "customer") or reading.text(found, "customer"),
         customer_is_gone=reading.is_deleted(customer),

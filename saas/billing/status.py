@@ -47,7 +47,7 @@ _BACK_TO_ACTIVE = {
 
 
 @dataclass(frozen=True)
-class Line:
+class HistoryEntry:
     """A line of the history."""
 
     at: datetime
@@ -64,7 +64,7 @@ def status(person: Subscriber) -> str:
     return _STATUS.get(known, "Unknown") if known else ""
 
 
-def history(person_id: UUID, limit: int = 20) -> list[Line]:
+def history(person_id: UUID, limit: int = 20) -> list[HistoryEntry]:
     """The latest changes of a person's subscription, newest first."""
     rows = db.session.execute(
         select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
@@ -72,7 +72,7 @@ def history(person_id: UUID, limit: int = 20) -> list[Line]:
         .order_by(SubscriptionChange.at.desc())
         .limit(limit)
     )
-    return [Line(row.at, change(row.before, row.after)) for row in rows]
+    return [HistoryEntry(row.at, change(row.before, row.after)) for row in rows]
 
 
 def change(before: dict[str, Any], after: dict[str, Any]) -> str:

@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 from flask import current_app
 from sqlalchemy import func, select
 
-from saas.billing import catching_up, events, gateway, knocking, setup
-from saas.billing.findings import CATCH_UP, SETUP, Finding, Findings
+from saas.billing import events, gateway
 from saas.billing.gateway import Endpoint
 from saas.billing.models import StripeEvent
+from saas.billing.operator import backfill, provisioning
+from saas.billing.operator.diagnostics import webhook_probe
+from saas.billing.operator.diagnostics.findings import CATCH_UP, SETUP, Finding, Findings
 from saas.database import db, now
 
 _ON_ITS_WAY = timedelta(minutes=2)  # a delivery may take that long
@@ -25,10 +27,10 @@ _LOOK_BACK = timedelta(days=3)  # so long Stripe tries to deliver
 
 def examine() -> Findings:
     """The endpoint at Stripe, and whether what is sent there arrives."""
-    if setup.is_out_of_reach():
+    if provisioning.is_out_of_reach():
         yield from _listener()
         return
-    found = setup.our_endpoints()
+    found = provisioning.our_endpoints()
     if not found:
         yield _no_endpoint()
         return
@@ -45,19 +47,19 @@ def _listener() -> Findings:
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         yield Finding(
             "webhook",
-            f"Stripe cannot deliver to {setup.webhook_url()}.",
-            f"stripe listen --forward-to {setup.webhook_url()}, and put the secret that it "
+            f"Stripe cannot deliver to {provisioning.webhook_url()}.",
+            f"stripe listen --forward-to {provisioning.webhook_url()}, and put the secret that it "
             "prints into STRIPE_WEBHOOK_SECRET.",
         )
 
 
 def _no_endpoint() -> Finding:
-    path = urlsplit(setup.webhook_url()).path
+    path = urlsplit(provisioning.webhook_url()).path
     others = [each.url for each in gateway.endpoints() if urlsplit(each.url).path == path]
     elsewhere = f"; there is one for {', '.join(others)}" if others else ""
     return Finding(
         "webhook",
-        f"Stripe has no endpoint that delivers to {setup.webhook_url()}{elsewhere}.",
+        f"Stripe has no endpoint that delivers to {provisioning.webhook_url()}{elsewhere}.",
         f"{SETUP}, or correct APP_URL." if others else SETUP,
     )
 
@@ -81,13 +83,13 @@ def _faults_of(endpoint: Endpoint) -> Findings:
 
 def _deliveries(endpoint_made: datetime) -> Findings:
     """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
-    answer = knocking.knock()
-    if answer is not knocking.Answer.ACCEPTED:
+    answer = webhook_probe.probe()
+    if answer is not webhook_probe.Answer.ACCEPTED:
         yield _not_at_home(answer)
         return
     since = max(now() - _LOOK_BACK, endpoint_made)
     sent, lost = 0, []
-    for stretch in catching_up.missing(since):
+    for stretch in backfill.missing(since):
         sent += stretch.looked_at
         lost += [each.created for each in stretch.missing if each.created < now() - _ON_ITS_WAY]
     if lost:
@@ -98,14 +100,14 @@ def _deliveries(endpoint_made: datetime) -> Findings:
         yield Finding("deliveries", "Nothing has happened yet, so the webhook secret is untried.")
 
 
-def _not_at_home(answer: knocking.Answer) -> Finding:
-    if answer is knocking.Answer.NOBODY:
-        said = f"Nobody accepts webhooks at {setup.webhook_url()}."
+def _not_at_home(answer: webhook_probe.Answer) -> Finding:
+    if answer is webhook_probe.Answer.NOBODY:
+        said = f"Nobody accepts webhooks at {provisioning.webhook_url()}."
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
     return Finding(
         "deliveries",
-        f"The application at {setup.webhook_url()} runs with another STRIPE_WEBHOOK_SECRET than "
-        "this command.",
+        f"The application at {provisioning.webhook_url()} runs with another STRIPE_WEBHOOK_SECRET "
+        "than this command.",
         "Restart it with this configuration.",
     )
 

@@ -12,13 +12,13 @@ from flask import current_app
 
 from saas import products
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import (
-    Gone,
-    Refused,
+from saas.billing.gateway.client import (
+    InvalidRequest,
+    NotFound,
     call,
-    call_about_customer,
-    call_unless_gone,
-    given,
+    call_for_customer,
+    call_unless_missing,
+    require_id,
 )
 
 if TYPE_CHECKING:
@@ -52,28 +52,28 @@ def create_customer(email: str, name: str | None, metadata: Mapping[str, str], k
     )
 
 
-def change_address(customer_id: str, email: str) -> None:
+def update_customer_email(customer_id: str, email: str) -> None:
     """Tell Stripe's customer the address that receipts go to. One that is gone stays gone."""
-    call_unless_gone(
-        lambda client: client.v1.customers.update(given(customer_id), {"email": email})
+    call_unless_missing(
+        lambda client: client.v1.customers.update(require_id(customer_id), {"email": email})
     )
 
 
-def metadata_of_customer(customer_id: str) -> dict[str, str]:
+def customer_metadata(customer_id: str) -> dict[str, str]:
     """The marks on a customer, as they are now; none on one that was deleted or never was."""
 
     def fetch(client: stripe.StripeClient) -> dict[str, str]:
-        return reading.metadata(client.v1.customers.retrieve(given(customer_id)))
+        return reading.metadata(client.v1.customers.retrieve(require_id(customer_id)))
 
     try:
         return call(fetch)
-    except Gone:
+    except NotFound:
         return {}
 
 
 def delete_customer(customer_id: str) -> None:
     """Delete a customer at Stripe, which cancels what is left and bars new subscriptions."""
-    call_unless_gone(lambda client: client.v1.customers.delete(given(customer_id)))
+    call_unless_missing(lambda client: client.v1.customers.delete(require_id(customer_id)))
 
 
 def attach_card(customer_id: str, payment_method: str) -> None:
@@ -88,7 +88,7 @@ def attach_card(customer_id: str, payment_method: str) -> None:
 
 
 @dataclass(frozen=True)
-class Page:
+class CheckoutSession:
     """A hosted page of Stripe's to send somebody to."""
 
     id: str
@@ -98,25 +98,25 @@ class Page:
     nonce: str | None = None
 
 
-def recent_checkouts(customer_id: str) -> list[Page]:
+def list_checkout_sessions(customer_id: str) -> list[CheckoutSession]:
     """The last hundred checkout pages, newest first: among them every one that is still open.
 
     A page is open for 24 hours (https://docs.stripe.com/api/checkout/sessions/object, expires_at),
     and whoever opens one closes the others. Our clock is not asked.
     """
 
-    def fetch(client: stripe.StripeClient) -> list[Page]:
-        page = client.v1.checkout.sessions.list({"customer": given(customer_id), "limit": 100})
-        return [_page(found) for found in reading.entries(page)]
+    def fetch(client: stripe.StripeClient) -> list[CheckoutSession]:
+        page = client.v1.checkout.sessions.list({"customer": require_id(customer_id), "limit": 100})
+        return [_read_session(found) for found in reading.entries(page)]
 
-    return call_about_customer(fetch)
+    return call_for_customer(fetch)
 
 
-def _page(found: Any) -> Page:
+def _read_session(found: Any) -> CheckoutSession:
     """A page that is closed has no address."""
     status = reading.optional_text(found, "status")
     url = reading.text(found, "url") if status == "open" else ""
-    return Page(
+    return CheckoutSession(
         id=reading.text(found, "id"),
         url=url,
         is_open=status == "open",
@@ -125,15 +125,17 @@ def _page(found: Any) -> Page:
     )
 
 
-def expire_checkout(session_id: str) -> None:
+def expire_checkout_session(session_id: str) -> None:
     """Close a checkout page; one that was paid or has expired meanwhile stays as it is."""
     try:
-        call_unless_gone(lambda client: client.v1.checkout.sessions.expire(given(session_id)))
-    except Refused as error:
+        call_unless_missing(
+            lambda client: client.v1.checkout.sessions.expire(require_id(session_id))
+        )
+    except InvalidRequest as error:
         log.info("checkout %s could not be expired: %s", session_id, error)
 
 
-def start_checkout(
+def create_checkout_session(
     *,
     customer_id: str,
     price_id: str,
@@ -142,7 +144,7 @@ def start_checkout(
     success_url: str,
     cancel_url: str,
     trial_days: int = 0,
-) -> Page:
+) -> CheckoutSession:
     """A hosted page that sells one subscription to one customer, after a trial of so many days."""
     params: Any = {
         "mode": "subscription",
@@ -162,7 +164,9 @@ def start_checkout(
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= _COLLECTED_FOR_TAX
     return call(
-        lambda client: _page(client.v1.checkout.sessions.create(params, {"idempotency_key": key}))
+        lambda client: _read_session(
+            client.v1.checkout.sessions.create(params, {"idempotency_key": key})
+        )
     )
 
 
@@ -179,14 +183,16 @@ def try_checkout(price_id: str, url: str) -> str:
     }
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= {name: _COLLECTED_FOR_TAX[name] for name in _FOR_TAX_WITHOUT_CUSTOMER}
-    page = call(lambda client: _page(client.v1.checkout.sessions.create(params)))
-    expire_checkout(page.id)
+    page = call(lambda client: _read_session(client.v1.checkout.sessions.create(params)))
+    expire_checkout_session(page.id)
     return page.url
 
 
-def open_portal(customer_id: str, *, return_url: str, change: tuple[str, str] | None = None) -> str:
+def create_portal_session(
+    customer_id: str, *, return_url: str, change: tuple[str, str] | None = None
+) -> str:
     """The address of the customer portal; with (subscription, price), opened at that change."""
-    params: Any = {"customer": given(customer_id), "return_url": return_url}
+    params: Any = {"customer": require_id(customer_id), "return_url": return_url}
     if configuration := current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]:
         params["configuration"] = configuration
 
@@ -203,7 +209,7 @@ def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: st
 
     None where the portal cannot change the subscription: it has several items, or none of ours.
     """
-    subscription = client.v1.subscriptions.retrieve(given(subscription_id))
+    subscription = client.v1.subscriptions.retrieve(require_id(subscription_id))
     items = reading.entries(subscription, "items")
     if len(items) != 1 or not products.sold_as(reading.id_of(items[0], "price")):
         return None

@@ -8,10 +8,11 @@ import click
 from flask import current_app
 
 from saas import sandbox_process
-from saas.billing import bp, doctor, gateway
-from saas.billing import setup as setting_up
-from saas.billing.cli import showing
-from saas.billing.cli.comparing import json_option
+from saas.billing import bp, gateway
+from saas.billing.operator import provisioning as setting_up
+from saas.billing.operator.cli import output
+from saas.billing.operator.cli.reconcile import json_option
+from saas.billing.operator.diagnostics import checks
 
 
 @bp.cli.command("setup", short_help="Make products, prices, portal, webhook endpoint.")
@@ -38,7 +39,7 @@ def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
         )
     steps = setting_up.plan()
     for step in steps:
-        showing.note(f"  {step.verb:<7} {step.what}")
+        output.note(f"  {step.verb:<7} {step.what}")
     if dry_run:
         return
     is_change = any(step.verb in ("make", "change", "remove") for step in steps)
@@ -67,7 +68,7 @@ def _hand_out(variables: dict[str, str], file: Path | None) -> None:
             f"{file} could not be written ({reason}). The variables stand above: the webhook "
             "secret is not told twice."
         ) from None
-    showing.note(f"Wrote {', '.join(variables)} to {file}.")
+    output.note(f"Wrote {', '.join(variables)} to {file}.")
 
 
 @bp.cli.command("doctor", short_help="What is wrong at Stripe, and what mends it.")
@@ -80,10 +81,10 @@ def examine(as_json: bool) -> None:
     problem.
     """
     problems = 0
-    for finding in doctor.examine():
+    for finding in checks.examine():
         problems += finding.is_problem
         if as_json:
-            showing.line(
+            output.line(
                 check=finding.check,
                 problem=finding.is_problem,
                 said=finding.said,

@@ -21,8 +21,8 @@ from sqlalchemy import func, select
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import customers, gateway, ranking, subscriptions
-from saas.billing.gateway import Listed, Subscription
+from saas.billing import customers, gateway, precedence, subscriptions
+from saas.billing.gateway import ListedSubscription, Subscription
 from saas.database import db
 
 _PEOPLE_AT_ONCE = 500
@@ -39,7 +39,7 @@ class Drift:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Batch:
     """A part of the way: how many were looked at, who drifted, and the cursor to go on from."""
 
     looked_at: int
@@ -47,7 +47,7 @@ class Stretch:
     cursor: str | None
 
 
-class Seen:
+class SeenUsers:
     """Whose subscription Stripe has listed: eight bytes for each, and a file between two runs."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Seen:
         path.write_bytes(self._marks.tobytes())
 
     @classmethod
-    def load(cls, path: Path) -> Seen:
+    def load(cls, path: Path) -> SeenUsers:
         """Raises `OSError` where there is no such file, `ValueError` where it is something else."""
         seen = cls()
         seen._marks.frombytes(path.read_bytes())
@@ -80,12 +80,12 @@ class Seen:
 
 
 def compare(
-    seen: Seen, after: str | None = None, *, next_invoice: bool = False
-) -> Iterator[Stretch]:
+    seen: SeenUsers, after: str | None = None, *, next_invoice: bool = False
+) -> Iterator[Batch]:
     """Everybody, in stretches: Stripe's list from a cursor on, then who was not in it.
 
     With `next_invoice` that is compared too, which takes a call for each subscriber.
-    Writes nothing. Raises `gateway.Gone` for a cursor that Stripe does not know.
+    Writes nothing. Raises `gateway.NotFound` for a cursor that Stripe does not know.
     """
     cursor, has_more = after, True
     while has_more:
@@ -93,12 +93,12 @@ def compare(
         drifts = _drifts_on(page.listed, seen, next_invoice)
         cursor = page.listed[-1].subscription.id if page.listed else cursor
         has_more = page.next is not None
-        yield Stretch(len(page.listed), drifts, cursor)
+        yield Batch(len(page.listed), drifts, cursor)
     for drifts in _drifts_of_unlisted(seen):
-        yield Stretch(0, drifts, cursor)
+        yield Batch(0, drifts, cursor)
 
 
-def mend(drift: Drift, cause: str) -> None:
+def repair(drift: Drift, cause: str) -> None:
     """Make a person's columns what Stripe says now; a customer that we had lost is adopted."""
     _, found = drift.columns.get("stripe_customer_id", (None, None))
     if found:
@@ -121,14 +121,16 @@ def differences(person_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | 
     return drift
 
 
-def people_to_compare() -> int:
+def count_users() -> int:
     """How many have a subscription by our columns: about as many as Stripe will list."""
     counted = select(func.count()).where(User.stripe_subscription_id.is_not(None))
     return db.session.scalar(counted.select_from(User)) or 0
 
 
-def _drifts_on(listed: list[Listed], seen: Seen, next_invoice: bool) -> list[Drift]:
-    by_customer: dict[str, list[Listed]] = {}
+def _drifts_on(
+    listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
+) -> list[Drift]:
+    by_customer: dict[str, list[ListedSubscription]] = {}
     for each in listed:
         by_customer.setdefault(each.customer_id, []).append(each)
     people = _people_with(list(by_customer))
@@ -155,7 +157,9 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
     return {str(person.stripe_customer_id): person for person in found}
 
 
-def _drift_of(person: User, listed: list[Listed], seen: Seen, next_invoice: bool) -> Drift | None:
+def _drift_of(
+    person: User, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
+) -> Drift | None:
     found = [each.subscription for each in listed if customers.is_ours(each.subscription)]
     if any(each.id == person.stripe_subscription_id for each in found):
         seen.add(person.id)
@@ -174,10 +178,12 @@ def _agrees(person: User, found: list[Subscription]) -> bool:
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
         known = _as_known(person)
-        return all(known is not None and ranking.rank(each) < ranking.rank(known) for each in found)
+        return all(
+            known is not None and precedence.rank(each) < precedence.rank(known) for each in found
+        )
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not
-    return ranking.columns_for(found) == person.synced_columns
+    return precedence.columns_from(found) == person.synced_columns
 
 
 def _as_known(person: User) -> Subscription | None:
@@ -195,17 +201,17 @@ def _as_known(person: User) -> Subscription | None:
     )
 
 
-def _drift_of_lost(customer_id: str, listed: list[Listed]) -> Drift | None:
+def _drift_of_lost(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
     marks = next((each.customer_marks for each in listed if not each.customer_is_gone), {})
-    named = customers.person_named(marks)
+    named = customers.user_id_from_metadata(marks)
     person = _read(named) if named else None
     if person is None or person.stripe_customer_id:
         return None
     return Drift(person.id, person.email, {"stripe_customer_id": (None, customer_id)})
 
 
-def _drifts_of_unlisted(seen: Seen) -> Iterator[list[Drift]]:
+def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
     """Who has a subscription by our columns that Stripe did not list: asked one by one."""
     last = uuid.UUID(int=0)
     while page := _people_after(last):

@@ -36,13 +36,13 @@ _KEY = re.compile(r"\b((?:sk|rk|pk)_(?:live_|test_)?)[\w*]{6,}")
 log = logging.getLogger("saas.billing")
 
 
-class Pace(Protocol):
+class Throttle(Protocol):
     """Decides when a call is made, and whether once more."""
 
     def __call__(self, ask: Callable[[], T], /) -> T: ...
 
 
-_pace: ContextVar[Pace | None] = ContextVar("pace", default=None)
+_throttle: ContextVar[Throttle | None] = ContextVar("pace", default=None)
 
 
 class StripeError(Exception):
@@ -58,11 +58,11 @@ class Unavailable(StripeError):
     pause: float | None = None
 
 
-class Overloaded(Unavailable):
+class RateLimited(Unavailable):
     """More calls than Stripe's rate limit allows: it will answer a moment later."""
 
 
-class InUse(Unavailable):
+class IdempotencyKeyInUse(Unavailable):
     """Another request with the same key, or about the same object, is under way (HTTP 409)."""
 
 
@@ -70,7 +70,7 @@ class Unreadable(Unavailable):
     """Stripe's answer is not of the shape that its types promise; the message names the field."""
 
 
-class KeyRefused(Unavailable):
+class AuthenticationFailed(Unavailable):
     """Stripe does not know our key, or the key may not do this."""
 
 
@@ -78,15 +78,15 @@ class NotConfigured(Unavailable):
     """There is no API key, or no price for what is to be sold."""
 
 
-class Gone(StripeError):
+class NotFound(StripeError):
     """The thing does not exist at Stripe, or has been deleted there."""
 
 
-class Deleted(Gone):
+class CustomerDeleted(NotFound):
     """It existed, and Stripe says so."""
 
 
-class Refused(StripeError):
+class InvalidRequest(StripeError):
     """Stripe understood and said no (4xx); the message is Stripe's, and so is the `code`."""
 
     def __init__(self, message: str, code: str = "") -> None:
@@ -96,7 +96,9 @@ class Refused(StripeError):
 
 def is_refusal(error: StripeError) -> bool:
     """Whether Stripe, or our configuration, says no: asking again in a minute will not help."""
-    return not isinstance(error, Unavailable) or isinstance(error, KeyRefused | NotConfigured)
+    return not isinstance(error, Unavailable) or isinstance(
+        error, AuthenticationFailed | NotConfigured
+    )
 
 
 def describe(error: StripeError) -> str:
@@ -120,18 +122,18 @@ def call(ask: Callable[[stripe.StripeClient], T]) -> T:
     Where somebody waits for our answer (`patience`), calls are prompt, not retried by the SDK, and
     refused once time is up.
     """
-    pace = _pace.get()
+    pace = _throttle.get()
     return pace(lambda: _call(ask)) if pace else _call(ask)
 
 
 @contextmanager
-def calls_through(pace: Pace) -> Iterator[None]:
+def call_through(pace: Throttle) -> Iterator[None]:
     """Let every call within go through `pace`, which decides when, and whether once more."""
-    token = _pace.set(pace)
+    token = _throttle.set(pace)
     try:
         yield
     finally:
-        _pace.reset(token)
+        _throttle.reset(token)
 
 
 def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
@@ -139,7 +141,7 @@ def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
     for attempt in range(1, _TRIES_WHILE_IN_USE):
         try:
             return _call_once(ask)
-        except InUse:
+        except IdempotencyKeyInUse:
             _wait(attempt)
     return _call_once(ask)
 
@@ -149,7 +151,7 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
 
     check_deadline()
     try:
-        return _in_time(ask)
+        return _within_deadline(ask)
     except stripe.StripeError as error:
         raise _as_ours(error) from error
     except _SHAPE_ERRORS as error:
@@ -169,15 +171,15 @@ def _as_ours(error: stripe.StripeError) -> StripeError:
 
     status, code, reason = error.http_status or 0, _code(error), str(error.user_message or error)
     if code == "lock_timeout" or status == 409:
-        return _unavailable(error, InUse)
+        return _unavailable(error, IdempotencyKeyInUse)
     if code == "resource_missing" or status == 404:
-        return Gone(reason)
+        return NotFound(reason)
     if status in (401, 403):
-        return _unavailable(error, KeyRefused)
+        return _unavailable(error, AuthenticationFailed)
     if status == 429 or isinstance(error, stripe.RateLimitError):
-        return _unavailable(error, Overloaded)
+        return _unavailable(error, RateLimited)
     if 400 <= status < 500 and status not in _DEPENDENCY_OR_TIMEOUT:
-        return Refused(reason, code)
+        return InvalidRequest(reason, code)
     return _unavailable(error, Unavailable)
 
 
@@ -197,7 +199,7 @@ def _unavailable(error: stripe.StripeError, kind: type[Unavailable]) -> Unavaila
     return said
 
 
-def _in_time(ask: Callable[[stripe.StripeClient], T]) -> T:
+def _within_deadline(ask: Callable[[stripe.StripeClient], T]) -> T:
     client = _client()
     try:
         return deadlines.run_within_deadline(lambda: ask(client), name="stripe")
@@ -218,14 +220,14 @@ def _kind(error: stripe.StripeError) -> str:
     return f"{type(error).__name__} {error.http_status or ''}".strip()
 
 
-def call_unless_gone(ask: Callable[[stripe.StripeClient], object]) -> None:
+def call_unless_missing(ask: Callable[[stripe.StripeClient], object]) -> None:
     try:
         call(ask)
-    except Gone:
+    except NotFound:
         return
 
 
-def call_about_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
+def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
     """`call`, where a customer that Stripe does not know is not easily taken for gone.
 
     A key of another account, or of another mode, knows none of our customers: plans would end and
@@ -233,9 +235,9 @@ def call_about_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
     """
     try:
         return call(ask)
-    except Deleted:
+    except CustomerDeleted:
         raise
-    except Gone:
+    except NotFound:
         prices = [each for sold in current_app.config["STRIPE_PRICES"].values() for each in sold]
         if prices and not any(_is_known(price) for price in prices):
             raise Unavailable(
@@ -248,7 +250,7 @@ def call_about_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
 def _is_known(price_id: str) -> bool:
     try:
         call(lambda client: client.v1.prices.retrieve(price_id))
-    except Gone:
+    except NotFound:
         return False
     return True
 
@@ -266,7 +268,7 @@ def _client() -> stripe.StripeClient:
 def _new_client(prompt: bool) -> stripe.StripeClient:
     import stripe
 
-    from saas.billing.gateway.connections import Hasty
+    from saas.billing.gateway.http import DeadlineSession
 
     if not current_app.config["STRIPE_API_KEY"]:
         raise NotConfigured("STRIPE_API_KEY is not set; `make run` and `flask seed` set it up")
@@ -277,7 +279,7 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
         current_app.config["STRIPE_API_KEY"],
         base_addresses={"api": current_app.config["STRIPE_API_BASE"]},
         max_network_retries=0 if prompt else 2,
-        http_client=stripe.RequestsClient(timeout=(connect, read), session=Hasty()),
+        http_client=stripe.RequestsClient(timeout=(connect, read), session=DeadlineSession()),
     )
 
 
@@ -286,12 +288,12 @@ def check_deadline() -> None:
         raise Unavailable("out of time")
 
 
-def given(value: str) -> str:
+def require_id(value: str) -> str:
     """Stripe's SDK lists everything when it is asked for the empty id."""
     if not value:
-        raise Gone("no id")
+        raise NotFound("no id")
     return value
 
 
-def when(timestamp: int) -> datetime:
+def from_timestamp(timestamp: int) -> datetime:
     return datetime.fromtimestamp(timestamp, UTC)

@@ -8,23 +8,23 @@ from typing import Any
 from saas import products
 from saas.billing import recurring
 from saas.billing.gateway import Overdue, Subscription
-from saas.subscriber import LIVE_STATUSES, SYNCED
+from saas.subscriber import LIVE_STATUSES, SYNCED_COLUMNS
 
 log = logging.getLogger("saas.billing")
 
 _RECURRING = ("incomplete", *LIVE_STATUSES)  # what has ended recurs no more
 
-NOTHING: dict[str, Any] = dict.fromkeys(SYNCED)
+NO_SUBSCRIPTION: dict[str, Any] = dict.fromkeys(SYNCED_COLUMNS)
 
 
-def columns_for(found: list[Subscription], overdue: Overdue | None = None) -> dict[str, Any]:
+def columns_from(found: list[Subscription], overdue: Overdue | None = None) -> dict[str, Any]:
     """The columns that a customer's subscriptions give, by the written rank.
 
     `overdue` is what the chosen one owes; it counts where that is past due.
     """
     chosen = choose(found)
     if chosen is None:
-        return dict(NOTHING)
+        return dict(NO_SUBSCRIPTION)
     price = _plan_price(chosen)
     costs = recurring.of(chosen, price) if chosen.status in _RECURRING else None
     owed = (overdue or Overdue()) if chosen.status == "past_due" else None

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from saas.billing.gateway.calling import (
-    Overloaded,
+from saas.billing.gateway.client import (
+    RateLimited,
     Unavailable,
     Unreadable,
-    calls_through,
+    call_through,
     is_refusal,
 )
 
@@ -26,7 +26,7 @@ _TRIES_OTHERWISE = 3  # the SDK has tried each of these three times already
 _LONGEST_PAUSE = 30.0  # seconds
 
 
-class Pacer:
+class Throttle:
     """Lets calls through at a steady rate, and waits where Stripe asks for patience."""
 
     def __init__(self, per_second: float = PER_SECOND) -> None:
@@ -44,7 +44,7 @@ class Pacer:
             except Unavailable as error:
                 if is_refusal(error) or isinstance(error, Unreadable):
                     raise
-                most = _TRIES if isinstance(error, Overloaded) else _TRIES_OTHERWISE
+                most = _TRIES if isinstance(error, RateLimited) else _TRIES_OTHERWISE
                 if attempt >= most:
                     raise
                 self._wait(error, attempt)
@@ -66,8 +66,8 @@ class Pacer:
 
 
 @contextmanager
-def paced(per_second: float = PER_SECOND) -> Iterator[Pacer]:
+def throttled(per_second: float = PER_SECOND) -> Iterator[Throttle]:
     """Every call to Stripe within goes through one `Pacer`, which counts them."""
-    pacer = Pacer(per_second)
-    with calls_through(pacer):
+    pacer = Throttle(per_second)
+    with call_through(pacer):
         yield pacer

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from flask import current_app
 
 from saas import mail, products
-from saas.billing.letters import wording
-from saas.billing.letters.wording import Charge
+from saas.billing.emails import messages
+from saas.billing.emails.messages import Charge
 from saas.charges import NextInvoice, Recurring
 from saas.plans import Plan
 
@@ -18,42 +18,42 @@ _DAY = datetime(2030, 5, 17, 9, 30, tzinfo=UTC)
 
 @mail.preview("welcome")
 def welcome() -> mail.Email:
-    return wording.welcome(_TO, _plan(), _charge(), None)
+    return messages.welcome(_TO, _plan(), _charge(), None)
 
 
 @mail.preview("payment_failed")
 def payment_failed() -> mail.Email:
-    return wording.payment_problem(_TO, "payment_failed", _plan(), _due(), _page(), _DAY)
+    return messages.payment_problem(_TO, "payment_failed", _plan(), _due(), _page(), _DAY)
 
 
 @mail.preview("action_required")
 def action_required() -> mail.Email:
-    return wording.payment_problem(_TO, "action_required", _plan(), _due(), _page(), _DAY)
+    return messages.payment_problem(_TO, "action_required", _plan(), _due(), _page(), _DAY)
 
 
 @mail.preview("recovered")
 def recovered() -> mail.Email:
-    return wording.recovered(_TO, _plan(), *_due())
+    return messages.recovered(_TO, _plan(), *_due())
 
 
 @mail.preview("cancellation")
 def cancellation() -> mail.Email:
-    return wording.cancellation(_TO, _plan(), Charge(), _DAY)
+    return messages.cancellation(_TO, _plan(), Charge(), _DAY)
 
 
 @mail.preview("ended")
 def ended() -> mail.Email:
-    return wording.ended(_TO, _plan(), "canceled")
+    return messages.ended(_TO, _plan(), "canceled")
 
 
 @mail.preview("trial_ending")
 def trial_ending() -> mail.Email:
-    return wording.trial_ending(_TO, _plan(), _charge(), _DAY)
+    return messages.trial_ending(_TO, _plan(), _charge(), _DAY)
 
 
 @mail.preview("second_refunded")
 def second_refunded() -> mail.Email:
-    return wording.second_refunded(_TO, _due())
+    return messages.second_refunded(_TO, _due())
 
 
 def _plan() -> Plan:

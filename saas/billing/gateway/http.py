@@ -9,7 +9,7 @@ import requests
 from saas import deadlines, http
 
 
-class Hasty(http.Session):
+class DeadlineSession(http.Session):
     """Connections on which no request may take longer than somebody waits for our answer."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:

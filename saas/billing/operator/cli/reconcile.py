@@ -13,9 +13,10 @@ from flask import current_app
 
 from saas import sandbox_process
 from saas.auth import accounts
-from saas.billing import bp, gateway, subscriptions, walking
-from saas.billing.cli import showing
-from saas.billing.walking import Drift, Seen, Stretch
+from saas.billing import bp, gateway, subscriptions
+from saas.billing.operator import reconciliation
+from saas.billing.operator.cli import output
+from saas.billing.operator.reconciliation import Batch, Drift, SeenUsers
 
 _SUBSCRIPTION = re.compile(r"sub_[A-Za-z0-9_]+")
 
@@ -67,13 +68,13 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
     command = "verify --next-invoice" if next_invoice else "verify"
     calls = _walk(command, after, per_second, count, show, next_invoice=next_invoice)
     times = "1 call" if calls == 1 else f"{calls} calls"
-    showing.note(
+    output.note(
         f"Compared with {count.subscriptions} subscriptions at Stripe in {times}: "
         f"{_people(count.drifts)}."
     )
     if count.drifts:
         more = " --next-invoice" if next_invoice else ""
-        showing.note(f"To mend it: flask billing sync --all{more}")
+        output.note(f"To mend it: flask billing sync --all{more}")
         raise SystemExit(1)
 
 
@@ -120,15 +121,15 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     except accounts.AccountError as error:
         raise click.ClickException(str(error)) from None
     if not person.stripe_customer_id:
-        showing.note(f"{person.email} has never been to Stripe.")
+        output.note(f"{person.email} has never been to Stripe.")
         return
-    drift = walking.differences(person.id, next_invoice=True)
+    drift = reconciliation.differences(person.id, next_invoice=True)
     if drift:
         _show(drift, as_json=as_json, first=True)
     if not dry_run:
         subscriptions.sync(person.id, cause="flask billing sync")
     done = "would change" if dry_run else "changed"
-    showing.note(f"{len(drift.columns) if drift else 0} columns of {person.email} {done}.")
+    output.note(f"{len(drift.columns) if drift else 0} columns of {person.email} {done}.")
 
 
 def _sync_everybody(
@@ -145,7 +146,7 @@ def _sync_everybody(
     command = "sync --all" + "".join(options)
     _walk(command, after, per_second, count, mend, next_invoice=next_invoice)
     done = "Would mend" if dry_run else "Mended"
-    showing.note(
+    output.note(
         f"{done} {_counted(count.drifts - count.failed)}, of {count.subscriptions} subscriptions "
         "at Stripe."
     )
@@ -155,9 +156,9 @@ def _sync_everybody(
 
 def _mended(drift: Drift) -> bool:
     try:
-        walking.mend(drift, cause="flask billing sync")
+        reconciliation.repair(drift, cause="flask billing sync")
     except gateway.StripeError as error:
-        showing.note(f"{drift.email} was not synced: {gateway.describe(error)}.")
+        output.note(f"{drift.email} was not synced: {gateway.describe(error)}.")
         return False
     return True
 
@@ -178,8 +179,8 @@ def _walk(
         )
     seen, cursor = _seen_before(command, after), after
     try:
-        with gateway.paced(per_second) as pacer:
-            for stretch in _shown(walking.compare(seen, after, next_invoice=next_invoice)):
+        with gateway.throttled(per_second) as pacer:
+            for stretch in _shown(reconciliation.compare(seen, after, next_invoice=next_invoice)):
                 for drift in stretch.drifts:
                     count.drifts += 1
                     each(drift)
@@ -189,7 +190,7 @@ def _walk(
         _say_how_to_go_on(command, seen, cursor)
         raise SystemExit(130) from None
     except gateway.StripeError as error:
-        if after and cursor == after and isinstance(error, gateway.Gone):
+        if after and cursor == after and isinstance(error, gateway.NotFound):
             said = f"Stripe does not know {after}. Leave out --after."
             raise click.ClickException(said) from None
         _say_how_to_go_on(command, seen, cursor)
@@ -199,27 +200,27 @@ def _walk(
     return pacer.calls
 
 
-def _shown(stretches: Iterator[Stretch]) -> Iterator[Stretch]:
-    with showing.progress("Comparing", walking.people_to_compare()) as step:
+def _shown(stretches: Iterator[Batch]) -> Iterator[Batch]:
+    with output.progress("Comparing", reconciliation.count_users()) as step:
         for stretch in stretches:
             yield stretch
             step(stretch.looked_at)
 
 
-def _say_how_to_go_on(command: str, seen: Seen, cursor: str | None) -> None:
+def _say_how_to_go_on(command: str, seen: SeenUsers, cursor: str | None) -> None:
     if cursor is None:
         return
     seen.save(_notes(cursor))
     name, _, rest = command.partition(" ")
-    showing.note(f"Stopped. To go on: flask billing {name} --after {cursor} {rest}".rstrip())
+    output.note(f"Stopped. To go on: flask billing {name} --after {cursor} {rest}".rstrip())
 
 
-def _seen_before(command: str, after: str | None) -> Seen:
+def _seen_before(command: str, after: str | None) -> SeenUsers:
     """Whom an interrupted run has come by. Without its notes they would look forgotten."""
     if not after:
-        return Seen()
+        return SeenUsers()
     try:
-        return Seen.load(_notes(after))
+        return SeenUsers.load(_notes(after))
     except (OSError, ValueError):
         raise click.ClickException(
             f"There are no notes of a run that stopped at {after} here. "
@@ -234,13 +235,13 @@ def _notes(cursor: str) -> Path:
 def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
     if as_json:
         columns = {name: {"ours": a, "stripe": b} for name, (a, b) in drift.columns.items()}
-        showing.line(email=drift.email, person=drift.person_id, columns=columns)
+        output.line(email=drift.email, person=drift.person_id, columns=columns)
         return
     if first:
         click.echo(_row("PERSON", "COLUMN", "OURS", "STRIPE"))
     for name, (ours, theirs) in drift.columns.items():
         for column, a, b in _parts(name.removeprefix("stripe_"), ours, theirs):
-            click.echo(_row(drift.email, column, showing.short(a), showing.short(b)))
+            click.echo(_row(drift.email, column, output.short(a), output.short(b)))
 
 
 def _parts(column: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:

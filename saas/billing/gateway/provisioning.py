@@ -10,7 +10,7 @@ from flask import current_app
 
 from saas import products
 from saas.billing.gateway import reading
-from saas.billing.gateway.calling import call, call_unless_gone, given
+from saas.billing.gateway.client import call, call_unless_missing, require_id
 
 if TYPE_CHECKING:
     import stripe
@@ -49,7 +49,7 @@ def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
 
 def price(price_id: str) -> Price:
     """A price by its id. Raises `Gone`, with Stripe's words, which tell of another mode's price."""
-    return call(lambda client: _price(client.v1.prices.retrieve(given(price_id))))
+    return call(lambda client: _price(client.v1.prices.retrieve(require_id(price_id))))
 
 
 def give_lookup_key(price_id: str, lookup_key: str) -> Price:
@@ -171,7 +171,7 @@ def update_webhook_endpoint(endpoint_id: str, events: Sequence[str]) -> None:
 
 def delete_webhook_endpoint(endpoint_id: str) -> None:
     """Deliver nothing there any more."""
-    call_unless_gone(lambda client: client.v1.webhook_endpoints.delete(given(endpoint_id)))
+    call_unless_missing(lambda client: client.v1.webhook_endpoints.delete(require_id(endpoint_id)))
 
 
 def move_webhook_endpoints(path: str, url: str) -> None:

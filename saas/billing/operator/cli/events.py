@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from saas import sandbox_process
-from saas.billing import bp, catching_up, gateway
-from saas.billing.cli import showing
-from saas.billing.cli.comparing import json_option, rate_option
+from saas.billing import bp, gateway
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
+from saas.billing.operator import backfill
+from saas.billing.operator.cli import output
+from saas.billing.operator.cli.reconcile import json_option, rate_option
 from saas.database import now
 
 _EVENT = re.compile(r"evt_[A-Za-z0-9_]+")
@@ -34,7 +35,7 @@ class Since(click.ParamType[datetime]):
             self.fail(f"{value!r} is no time: give days (30d), hours (12h) or a date (2026-11-01).")
         if moment > now():
             self.fail(f"{value} is in the future.")
-        if moment < now() - catching_up.KEPT_BY_STRIPE - timedelta(minutes=1):
+        if moment < now() - backfill.KEPT_BY_STRIPE - timedelta(minutes=1):
             self.fail(f"{value} is too long ago: Stripe keeps events for 30 days.")
         return moment
 
@@ -45,13 +46,13 @@ class Since(click.ParamType[datetime]):
 @json_option
 def events(failed: bool, limit: int, as_json: bool) -> None:
     """The events that Stripe sent, newest first: what became of each, attempts, last error."""
-    found = catching_up.latest(limit, failed=failed)
+    found = backfill.latest(limit, failed=failed)
     if as_json:
         for row in found:
-            showing.line(**_as_json(row))
+            output.line(**_as_json(row))
         return
     if not found:
-        showing.note("Every event was applied." if failed else "No event has arrived yet.")
+        output.note("Every event was applied." if failed else "No event has arrived yet.")
         return
     head = ("RECEIVED", "TYPE", "EVENT", "CUSTOMER", "STATE", "ATTEMPTS", "LAST ERROR")
     click.echo(_COLUMNS.format(*head).rstrip())
@@ -71,7 +72,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
     for event_id in event_ids:
         if not _EVENT.fullmatch(event_id):
             raise click.UsageError(f"{event_id} is not the id of an event, which begins with evt_.")
-    with gateway.paced():
+    with gateway.throttled():
         failed = sum(not _replayed(event_id, as_json) for event_id in event_ids)
     if failed:
         raise SystemExit(1)
@@ -90,19 +91,19 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
     could not be applied.
     """
     looked_at = applied = failed = 0
-    with gateway.paced(per_second), showing.progress("Looking through events", 0) as step:
+    with gateway.throttled(per_second), output.progress("Looking through events", 0) as step:
         try:
-            for stretch in catching_up.missing(since):
+            for stretch in backfill.missing(since):
                 for event in stretch.missing:
                     done = _caught_up(event, dry_run=dry_run, as_json=as_json)
                     applied, failed = applied + done, failed + (not done)
                 looked_at += stretch.looked_at
                 step(stretch.looked_at)
         except KeyboardInterrupt:
-            showing.note(f"Stopped after {applied}. To go on, give the same command again.")
+            output.note(f"Stopped after {applied}. To go on, give the same command again.")
             raise SystemExit(130) from None
     verb = "lacking" if dry_run else "applied"
-    showing.note(f"Of {looked_at} events at Stripe {applied} {verb}, {failed} failed.")
+    output.note(f"Of {looked_at} events at Stripe {applied} {verb}, {failed} failed.")
     if failed:
         raise SystemExit(1)
 
@@ -112,7 +113,7 @@ def _caught_up(event: Event, *, dry_run: bool, as_json: bool) -> bool:
         _tell(event.id, event.type, "missing", as_json=as_json)
         return True
     try:
-        outcome = catching_up.apply(event)
+        outcome = backfill.apply(event)
     except gateway.StripeError as error:
         _tell(event.id, event.type, f"failed: {gateway.describe(error)}", as_json=as_json)
         return False
@@ -122,13 +123,13 @@ def _caught_up(event: Event, *, dry_run: bool, as_json: bool) -> bool:
 
 def _replayed(event_id: str, as_json: bool) -> bool:
     try:
-        outcome = catching_up.replay(event_id)
-    except catching_up.UnknownEvent:
-        showing.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
+        outcome = backfill.replay(event_id)
+    except backfill.UnknownEvent:
+        output.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
         return False
     except gateway.StripeError as error:
         said = gateway.describe(error) if gateway.is_refusal(error) else error
-        showing.note(f"{event_id}: {said}.")
+        output.note(f"{event_id}: {said}.")
         return False
     _tell(event_id, None, outcome, as_json=as_json)
     return True
@@ -136,7 +137,7 @@ def _replayed(event_id: str, as_json: bool) -> bool:
 
 def _tell(event_id: str, kind: str | None, outcome: str, *, as_json: bool) -> None:
     if as_json:
-        showing.line(event=event_id, type=kind, outcome=outcome)
+        output.line(event=event_id, type=kind, outcome=outcome)
     else:
         click.echo(f"{event_id:<32}  {kind + '  ' if kind else ''}{outcome}")
 
@@ -158,7 +159,7 @@ def _state(row: StripeEvent) -> str:
 
 
 def _as_row(row: StripeEvent) -> str:
-    received, error = showing.short(row.received_at), (row.last_error or "").replace("\n", " ")
+    received, error = output.short(row.received_at), (row.last_error or "").replace("\n", " ")
     customer = row.customer_id or "-"
     said = (received, row.type, row.id, customer, _state(row), row.attempts, error)
     return _COLUMNS.format(*said).rstrip()

@@ -137,7 +137,7 @@ def _existing_price(key: tuple[str, str]) -> Price | None:
     for price_id in current_app.config["STRIPE_PRICES"].get(key, ()):
         try:
             configured = gateway.price(price_id)
-        except gateway.Gone:
+        except gateway.NotFound:
             continue
         if configured.is_sold_as(*wanted):
             return configured
@@ -203,7 +203,7 @@ def _kept(found: list[Endpoint]) -> Endpoint | None:
 def _product_step(plan: Plan) -> Step:
     try:
         found = gateway.product(_product_id(plan))
-    except gateway.Gone:
+    except gateway.NotFound:
         return Step("make", f"product {plan.name}")
     same = (found.name, found.description, found.is_active) == (plan.name, plan.summary, True)
     return Step("leave" if same else "change", f"product {plan.name} ({found.id})")

@@ -11,7 +11,8 @@ import requests
 from flask import current_app
 
 from saas import http
-from saas.billing import gateway, setup
+from saas.billing import gateway
+from saas.billing.operator import provisioning
 
 _TIMEOUT = (2, 5)  # seconds
 
@@ -24,7 +25,7 @@ class Answer(enum.Enum):
     NOBODY = "nobody"
 
 
-def knock() -> Answer:
+def probe() -> Answer:
     """Send a signed event of a type that nobody handles: it is answered, and nothing is written."""
     secrets = current_app.config["STRIPE_WEBHOOK_SECRETS"]
     if not secrets:
@@ -46,7 +47,7 @@ def knock() -> Answer:
     try:
         answer = http.request(
             "POST",
-            setup.webhook_url(),
+            provisioning.webhook_url(),
             data=payload,
             headers=headers,
             timeout=_TIMEOUT,

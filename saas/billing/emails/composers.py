@@ -15,7 +15,7 @@ from sqlalchemy import select
 from saas import mail, products
 from saas.auth.models import User
 from saas.billing import gateway
-from saas.billing.letters import wording
+from saas.billing.emails import messages
 from saas.database import db
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
@@ -29,13 +29,13 @@ FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 @mail.email("welcome")
 def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     """The plan begins, perhaps with a trial."""
-    person = _reader(person_id)
+    person = _recipient(person_id)
     if person is None or not person.is_paid:
         return None
     if person.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(person):
         return None
     trial_ends = person.stripe_current_period_end if person.is_trialing else None
-    return wording.welcome(person.email, _sold(person), _charge(person), trial_ends)
+    return messages.welcome(person.email, _sold(person), _charge(person), trial_ends)
 
 
 def _has_a_welcome_of_its_own(person: User) -> bool:
@@ -64,7 +64,7 @@ def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) ->
 @mail.email("recovered")
 def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     """The payment came after all. Only for who was told that it had failed."""
-    person = _reader(person_id)
+    person = _recipient(person_id)
     if person is None or not person.is_paid:
         return None
     failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
@@ -75,39 +75,39 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
         return None  # written off by us, not paid
-    return wording.recovered(person.email, _sold(person), paid.total, paid.currency)
+    return messages.recovered(person.email, _sold(person), paid.total, paid.currency)
 
 
 @mail.email("cancellation")
 def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The end of the plan is set."""
-    person, when = _reader(person_id), datetime.fromisoformat(ends)
+    person, when = _recipient(person_id), datetime.fromisoformat(ends)
     if person is None or not person.is_canceling or person.stripe_cancel_at != when:
         return None
     if person.stripe_subscription_id != subscription:
         return None
-    return wording.cancellation(person.email, _sold(person), _charge(person), when)
+    return messages.cancellation(person.email, _sold(person), _charge(person), when)
 
 
 @mail.email("ended")
 def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
     """The plan is over; nothing to say to who has one again."""
-    person = _reader(person_id)
+    person = _recipient(person_id)
     if person is None or person.is_paid:
         return None
     sold = products.sold_as(price)
-    return wording.ended(person.email, sold[0] if sold else None, status)
+    return messages.ended(person.email, sold[0] if sold else None, status)
 
 
 @mail.email("trial_ending")
 def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The trial ends soon, and is paid for from then on."""
-    person, when = _reader(person_id), datetime.fromisoformat(ends)
+    person, when = _recipient(person_id), datetime.fromisoformat(ends)
     if person is None or not person.is_trialing or person.is_canceling:
         return None
     if (person.stripe_subscription_id, person.stripe_current_period_end) != (subscription, when):
         return None
-    return wording.trial_ending(person.email, _sold(person), _charge(person), when)
+    return messages.trial_ending(person.email, _sold(person), _charge(person), when)
 
 
 @mail.email("second_refunded")
@@ -118,20 +118,20 @@ def second_refunded(
 
     How much that is, Stripe says. A row of an older version does not name the subscription.
     """
-    person = _reader(person_id)
+    person = _recipient(person_id)
     if person is None:
         return None
     try:
         given_back = gateway.refunded(subscription) if subscription and not is_refused else None
-    except gateway.Gone:
+    except gateway.NotFound:
         given_back = None
-    return wording.second_refunded(person.email, given_back, is_refused=is_refused)
+    return messages.second_refunded(person.email, given_back, is_refused=is_refused)
 
 
 def _about_open_invoice(
     kind: str, person_id: uuid.UUID, invoice_id: str, subscription: str
 ) -> mail.Email | None:
-    person = _reader(person_id)
+    person = _recipient(person_id)
     if person is None or person.stripe_subscription_id != subscription:
         return None
     is_first = person.stripe_subscription_status == "incomplete"
@@ -140,7 +140,7 @@ def _about_open_invoice(
     invoice = _invoice(invoice_id)
     if invoice is None or invoice.status != "open" or not invoice.page:
         return None
-    return wording.payment_problem(
+    return messages.payment_problem(
         person.email,
         kind,
         _sold(person),
@@ -155,14 +155,14 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
     """The invoice as it is now; None where it was deleted at Stripe."""
     try:
         return gateway.invoice(invoice_id)
-    except gateway.Gone:
+    except gateway.NotFound:
         return None
     except gateway.StripeError as error:
         log.warning("a mail waits for invoice %s: %s", invoice_id, gateway.describe(error))
         raise
 
 
-def _reader(person_id: uuid.UUID) -> User | None:
+def _recipient(person_id: uuid.UUID) -> User | None:
     """Whom the mail is to; None when they are gone."""
     person = db.session.get(User, person_id, populate_existing=True)
     if person is not None and person.is_closing:
@@ -175,5 +175,5 @@ def _sold(person: User) -> Plan:
     return sold[0] if sold else person.plan
 
 
-def _charge(person: User) -> wording.Charge:
-    return wording.Charge(person.recurring, person.next_invoice)
+def _charge(person: User) -> messages.Charge:
+    return messages.Charge(person.recurring, person.next_invoice)
