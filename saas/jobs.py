@@ -1,8 +1,8 @@
-"""Jobs: Huey carries "row X is waiting" and the clock of the sweeps; the rows are the truth.
+"""Background jobs: Huey carries "row X is waiting" and runs the periodic tasks.
 
-A room registers what it can do with `@jobs.task`, what must be looked after with `@jobs.sweep`,
-and what is done once a day with `@jobs.daily`. A job that is lost loses nothing: the sweep finds
-its row.
+A room registers what it can do with `@jobs.task`, what it looks after with `@jobs.periodic_task`,
+and what is done once a day with `@jobs.daily`. The rows are the truth: when a job is lost, a
+periodic task finds its row.
 """
 
 from __future__ import annotations

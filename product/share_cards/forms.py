@@ -15,7 +15,7 @@ class CardForm(Form):
     heading = StringField(
         "Heading",
         validators=[
-            DataRequired("Enter what the card shall say."),
+            DataRequired("Enter a heading."),
             Length(max=120, message="Enter at most 120 characters."),
         ],
     )

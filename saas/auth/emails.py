@@ -137,7 +137,7 @@ def _way_in(to: str, way: str, change: str) -> mail.Email:
     called = "A passkey" if way == "passkey" else f"Your {PROVIDER_NAMES[way]} account"
     subject = {
         "added": f"{called} can sign in to {_name()}",
-        "removed": f"{called} signs in to {_name()} no more",
+        "removed": f"{called} can no longer sign in to {_name()}",
     }[change]
     is_added = change == "added"
     url = security.public_url("users.settings")

@@ -119,7 +119,7 @@ ERROR_TEXTS = {
     "enough": ErrorText(
         409,
         "You have enough passkeys",
-        "Twenty fit an account. Remove one that you do not use any more first.",
+        "You can add up to 20 passkeys. Remove one that you no longer use first.",
     ),
     "last": ErrorText(
         409,

@@ -33,7 +33,7 @@ def webhook() -> tuple[dict[str, str], int]:
 
 
 def receive(event: Event) -> str:
-    """Apply an event; what came of it, in a word. Raises `Problem` 503 so that it comes again."""
+    """Apply an event; what came of it, in a word. Raises `APIError` 503 so that it comes again."""
     if reason := events.ignore_reason(event):
         log.info("event ignored: %s", reason, extra=_said(event))
         return "ignored"

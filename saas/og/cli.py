@@ -20,7 +20,7 @@ bp.cli.short_help = "Share cards."
 @click.option("--template", default="page", show_default=True, help="page, post or pricing.")
 @click.option("--line", default="", help="A second line.")
 @click.option("--author", default="", help="Who wrote it (template post).")
-@click.option("--date", default="", help="When, as it shall read (template post).")
+@click.option("--date", default="", help="The date to print (template post).")
 @click.option("--plan", default="", help="The plan's name (template pricing).")
 @click.option("--price", default="", help="Such as '$15 a month' (template pricing).")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))

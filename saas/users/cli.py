@@ -81,7 +81,7 @@ def disable(email: str) -> None:
     roles.disable(person, by=OPERATOR)
     click.echo(f"{person.email} is disabled and signed out everywhere.")
     if person.is_subscribed:
-        click.echo("Their subscription goes on; cancel it at Stripe if it shall not.")
+        click.echo("Their subscription continues. Cancel it at Stripe if it shouldn't.")
 
 
 @bp.cli.command("enable")

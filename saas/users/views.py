@@ -93,7 +93,7 @@ def update_role() -> Answer:
     except accounts.AccountError as error:
         flash(str(error), "error")
         return _settings(role_form=form), 409
-    flash("You are a user like everybody now.", "success")
+    flash("You are no longer an administrator.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 

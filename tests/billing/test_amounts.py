@@ -278,7 +278,7 @@ def test_a_cancellation_after_the_next_invoice_says_that_it_is_billed_until_then
 
     (mail,) = mails(quiet_shop)[-1:]
     assert f"until {day(far)} (UTC)" in mail["text"]
-    assert "Until then it is billed as before: your next invoice is €15 on" in mail["text"]
+    assert "Until then you are billed as before. Your next invoice is €15 on" in mail["text"]
     assert "nothing more is charged" not in mail["text"]
 
 
@@ -374,5 +374,6 @@ def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:
 
     (welcome,) = mails(quiet_shop)
 
-    assert "After that it is €7.50 a month, 50% off. The first payment is €7.50." in welcome["text"]
-    assert "€15" not in welcome["text"]
+    text = welcome["text"]
+    assert "After that you pay €7.50 a month, 50% off. The first payment is €7.50." in text
+    assert "€15" not in text

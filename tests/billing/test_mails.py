@@ -110,7 +110,7 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
     told = mails(shop)[-1]
     since = stripe_side.person(shop, address(shop)).stripe_past_due_since
     assert since is not None
-    assert f"until {since + timedelta(days=7):%-d %B %Y}" in told["text"]
+    assert f"by {since + timedelta(days=7):%-d %B %Y}" in told["text"]
     page = next(link for link in told["links"] if "/stripe/invoices/in_" in link)
 
     visitor.visit(page)
@@ -306,7 +306,7 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
     sync(quiet_shop, ann)
 
     assert subjects(quiet_shop)[-1] == "Solo has ended"
-    assert "The payment did not come" in mails(quiet_shop)[-1]["text"]
+    assert "We didn't receive your payment" in mails(quiet_shop)[-1]["text"]
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     pay_open_invoices(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)

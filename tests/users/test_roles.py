@@ -47,7 +47,7 @@ def test_an_administrator_steps_down(admins: Shop, visitor: Visitor) -> None:
 
     page = visitor.submit("/dashboard/settings/role")
 
-    assert "You are a user like everybody now." in page.text
+    assert "You are no longer an administrator." in page.text
     assert role_of(visitor) == "user"
     assert visitor.cookie != before, "no session outlives its role"
     assert elsewhere.visit("/dashboard").path == "/login"

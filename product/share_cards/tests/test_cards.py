@@ -36,9 +36,7 @@ def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor
         assert access.usage(stripe_side.person(shop, "ann@example.com"), "cards").used == 1
 
 
-@pytest.mark.parametrize(
-    ("typed", "said"), [("", "Enter what the card shall say."), ("x" * 121, "at most 120")]
-)
+@pytest.mark.parametrize(("typed", "said"), [("", "Enter a heading."), ("x" * 121, "at most 120")])
 def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
     typed: str, said: str, shop: Shop, visitor: Visitor
 ) -> None:

@@ -32,9 +32,9 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     other.visit("/dashboard/settings")
     assert "GitHub does not sign you in any more" in other.submit(path).text
     refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
-    eventually(lambda: subjects(visitor, "ann@example.com", "no more"))
+    eventually(lambda: subjects(visitor, "ann@example.com", "no longer"))
     assert subjects(visitor, "ann@example.com", "GitHub") == [
-        "Your GitHub account signs in to Acme no more",
+        "Your GitHub account can no longer sign in to Acme",
         "Your GitHub account can sign in to Acme",
     ]
 
