@@ -1,134 +1,123 @@
-"""A subscription's state and its changes, in words for people."""
+"""What a subscription's state means for its user: decided here once, printed by every page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-from uuid import UUID
 
-from sqlalchemy import select
+from markupsafe import Markup, escape
 
-from saas import products
-from saas.billing.models import SubscriptionChange
-from saas.charges import Recurring
-from saas.database import db
 from saas.subscriber import Subscriber
-from saas.template_filters import day, discount, price
+from saas.template_filters import date
 
-_STATUS = {
+_LABELS = {
     "active": "Active",
     "trialing": "Trial",
     "past_due": "Payment failed",
     "unpaid": "Unpaid",
     "paused": "Paused",
     "incomplete": "Waiting for the first payment",
-    "incomplete_expired": "The first payment never came",
-    "canceled": "Ended",
-}
-
-
-# What happened, by the status that it led to; {} is what was bought.
-_NEW_STATUS = {
-    "trialing": "Trial of {} began",
-    "past_due": "A payment failed",
-    "unpaid": "The payment never came: {} is on hold",
-    "paused": "The trial ended without a payment method: {} is paused",
-    "incomplete": "Chose {}, and the first payment is on its way",
-    "incomplete_expired": "The first payment never came",
-}
-# The same for what became active, by the status before.
-_BACK_TO_ACTIVE = {
-    "past_due": "Payment received",
-    "unpaid": "Payment received",
-    "trialing": "The trial is over, and {} goes on",
-    "paused": "{} goes on after its pause",
 }
 
 
 @dataclass(frozen=True)
-class HistoryEntry:
-    """A line of the history."""
+class Banner:
+    """A notice above every signed-in page, with a button that opens the customer portal."""
 
-    at: datetime
-    words: str
+    icon: str
+    headline: str | Markup
+    text: str | Markup
+    button: str
 
 
-def status(person: Subscriber) -> str:
-    """How the subscription stands, in a word or two; empty where there never was one."""
-    if person.is_canceling and person.stripe_subscription_status in ("active", "trialing"):
+@dataclass(frozen=True)
+class SubscriptionStatus:
+    """How a subscription stands: a badge, the date that matters next, and what to do.
+
+    `label` is empty where there is no subscription. `tone` is the variant of its badge.
+    `date_label` says what happens on `date`, such as "Renews on".
+    """
+
+    label: str = ""
+    tone: str = "secondary"
+    date_label: str = ""
+    date: datetime | None = None
+    banner: Banner | None = None
+
+
+def describe(user: Subscriber) -> SubscriptionStatus:
+    """Return the status of a user's subscription."""
+    label = _label(user)
+    if not label:
+        return SubscriptionStatus()
+    date_label, at = _next_date(user)
+    return SubscriptionStatus(label, _tone(user), date_label, at, _banner(user))
+
+
+def _label(user: Subscriber) -> str:
+    if user.is_canceling and not user.is_past_due and user.is_paid:
         return "Ends soon"
-    known = person.stripe_subscription_status
-    if person.is_collection_paused:
+    if user.is_collection_paused:
         return "Payments paused"
-    return _STATUS.get(known, "Unknown") if known else ""
+    return _LABELS.get(user.stripe_subscription_status or "", "")
 
 
-def history(person_id: UUID, limit: int = 20) -> list[HistoryEntry]:
-    """The latest changes of a person's subscription, newest first."""
-    rows = db.session.execute(
-        select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
-        .where(SubscriptionChange.user_id == person_id)
-        .order_by(SubscriptionChange.at.desc())
-        .limit(limit)
+def _tone(user: Subscriber) -> str:
+    if user.is_past_due:
+        return "destructive"
+    if user.is_canceling or user.is_collection_paused:
+        return "warning"
+    return "success" if user.is_paid else "secondary"
+
+
+def _next_date(user: Subscriber) -> tuple[str, datetime | None]:
+    if user.is_past_due:
+        return ("Pay by", user.access_ends_at) if user.is_paid else ("", None)
+    if user.is_canceling:
+        return "Ends on", user.stripe_cancel_at
+    if user.is_trialing:
+        return "Free until", user.stripe_current_period_end
+    if user.is_collection_paused:
+        return "Current period ends on", user.stripe_current_period_end
+    if user.is_paid and user.stripe_current_period_end:
+        return "Renews on", user.stripe_current_period_end
+    return "", None
+
+
+def _banner(user: Subscriber) -> Banner | None:
+    plan = (user.subscribed_to or [user.plan])[0].name
+    if user.is_past_due:
+        return _payment_banner(user, plan)
+    if user.stripe_subscription_status == "incomplete":
+        text = f"{plan} starts as soon as it is."
+        return Banner("hourglass", "Your payment is being confirmed.", text, "View the invoice")
+    if user.stripe_subscription_status == "paused":
+        text = "Add a payment method to continue."
+        return Banner("triangle-alert", f"{plan} is paused.", text, "Add a payment method")
+    if user.is_canceling and user.stripe_cancel_at:
+        headline = escape(user.plan.name) + Markup(" ends on ") + date(user.stripe_cancel_at) + "."
+        keep = f"Keep {user.plan.name}"
+        return Banner("calendar-clock", headline, "Nothing changes until then.", keep)
+    return None
+
+
+def _payment_banner(user: Subscriber, plan: str) -> Banner:
+    asks_bank = bool(user.stripe_action_required)
+    headline = "Your last payment failed."
+    if asks_bank:
+        headline = "Your bank requires you to confirm the payment."
+    if user.is_paid and user.access_ends_at:
+        text = escape(f"You keep {plan} until ") + date(user.access_ends_at) + ". "
+    elif user.access_ends_at:
+        text = escape(f"{plan} has been paused since ") + date(user.access_ends_at) + ". "
+    else:
+        text = escape(f"{plan} is paused. ")
+    if asks_bank:
+        text += "Open the invoice in the portal to confirm it."
+        return Banner("triangle-alert", headline, text, "Confirm the payment")
+    if user.is_paid:
+        text += "Update your payment method to keep it."
+        return Banner("triangle-alert", headline, text, "Update payment method")
+    return Banner(
+        "triangle-alert", headline, text + "Pay the open invoice to restore it.", "Pay now"
     )
-    return [HistoryEntry(row.at, change(row.before, row.after)) for row in rows]
-
-
-def change(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """One change, told by the first rule that fits."""
-    bought = _name(after["stripe_price_id"])
-    if before["stripe_subscription_status"] != after["stripe_subscription_status"]:
-        return _status_change(bought, before, after)
-    if before["stripe_price_id"] != after["stripe_price_id"]:
-        return f"Changed to {bought}"
-    if after.get("stripe_action_required") and not before.get("stripe_action_required"):
-        return "Your bank asked you to confirm a payment"
-    if before["stripe_cancel_at"] != after["stripe_cancel_at"]:
-        return _cancel_change(before["stripe_cancel_at"], after["stripe_cancel_at"])
-    old, new = before.get("stripe_recurring"), after.get("stripe_recurring")
-    if old and new and old != new:
-        return _charge_change(Recurring.from_json(old), Recurring.from_json(new))
-    if before["stripe_current_period_end"] != after["stripe_current_period_end"]:
-        return f"Renewed until {_day(after['stripe_current_period_end'])}"
-    return "Updated"
-
-
-def _cancel_change(old: str | None, new: str | None) -> str:
-    if new is None:
-        return "Resumed: it renews as before"
-    return f"The end moved to {_day(new)}" if old else f"Cancelled, with access until {_day(new)}"
-
-
-def _charge_change(old: Recurring, new: Recurring) -> str:
-    now = price(new)
-    if old.is_collected != new.is_collected:
-        return "Payments resumed" if new.is_collected else "Payments paused"
-    if old.quantity != new.quantity and new.quantity is not None:
-        return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
-    if price(old) != now:
-        return f"The price changed to {now}" if now else "The price changed"
-    if added := [each for each in new.discounts if each not in old.discounts]:
-        return f"Discount: {discount(added[0], new.currency)}"
-    return "A discount ended" if old.discounts != new.discounts else "Updated"
-
-
-def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
-    old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
-    if new is None or new == "canceled":
-        ended = f"{_name(before['stripe_price_id'])} ended"
-        return ended[0].upper() + ended[1:]
-    if new == "active":
-        return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)
-    if new == "past_due" and after.get("stripe_action_required"):
-        return "Your bank asked you to confirm a payment"
-    return _NEW_STATUS.get(str(new), f"The payment provider calls {{}} {new}").format(bought)
-
-
-def _name(price_id: str | None) -> str:
-    sold = products.sold_as(price_id)
-    return f"{sold[0].name}, {sold[1]}" if sold else "another plan"
-
-
-def _day(value: str | None) -> str:
-    return day(datetime.fromisoformat(value)) if value else "its end"

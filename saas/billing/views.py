@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
@@ -10,7 +11,7 @@ from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
 from saas import deadlines, limits, products
-from saas.billing import bp, checkout, gateway, status, subscriptions
+from saas.billing import bp, checkout, gateway, history, status, subscriptions
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
 from saas.billing.checkout import CheckoutError
@@ -26,6 +27,12 @@ def _count_question() -> None:
     limits.count(limits.STRIPE_BY_PERSON, f"stripe-{request.endpoint}", str(current_user.id))
 
 
+@bp.app_context_processor
+def add_subscription_status() -> dict[str, Any]:
+    """Let every template ask for `subscription_status()`."""
+    return {"subscription_status": lambda: status.describe(current_user)}
+
+
 @bp.get("/dashboard/billing")
 @login_required
 def overview() -> Answer:
@@ -36,8 +43,7 @@ def overview() -> Answer:
         plan=plan,
         interval=interval,
         is_highest=products.catalogue().is_highest(plan),
-        status_words=status.status(current_user),
-        history=status.history(current_user.id),
+        history=history.list_for_user(current_user.id),
     )
 
 

@@ -53,13 +53,13 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
 
     said = visitor.visit("/dashboard").text
     assert "Your last payment failed." in said
-    assert f"Solo stays until {ends:%-d %B %Y}" in " ".join(said.split())
+    assert f"You keep Solo until {ends:%-d %B %Y}" in " ".join(said.split())
     assert "/stripe/portal/" in visitor.submit("/billing/portal").url
 
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=8)))
     said = visitor.visit("/dashboard/billing").text
-    assert "Solo is on hold since" in said
+    assert "Solo has been paused since" in said
 
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     at_stripe = stripe_side.client(quiet_shop).v1
@@ -68,7 +68,7 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     sync(quiet_shop, ann)
     said = visitor.visit("/dashboard").text
     assert "payment failed" not in said
-    assert "on hold" not in said
+    assert "paused" not in said
 
 
 @pytest.fixture

@@ -1,0 +1,111 @@
+"""The history of a subscription, as sentences for the billing page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from saas import products
+from saas.billing.models import SubscriptionChange
+from saas.charges import Recurring
+from saas.database import db
+from saas.template_filters import day, discount, price
+
+# What happened, by the status that it led to; {} is what was bought.
+_NEW_STATUS = {
+    "trialing": "Trial of {} began",
+    "past_due": "A payment failed",
+    "unpaid": "Payment was never received: {} is paused",
+    "paused": "Trial ended without a payment method: {} is paused",
+    "incomplete": "Chose {}, and the first payment is on its way",
+    "incomplete_expired": "The first payment never came",
+}
+# The same for what became active, by the status before.
+_BACK_TO_ACTIVE = {
+    "past_due": "Payment received",
+    "unpaid": "Payment received",
+    "trialing": "The trial is over, and {} goes on",
+    "paused": "{} goes on after its pause",
+}
+
+
+@dataclass(frozen=True)
+class HistoryEntry:
+    """A line of the history."""
+
+    at: datetime
+    words: str
+
+
+def list_for_user(user_id: UUID, limit: int = 20) -> list[HistoryEntry]:
+    """Return the latest changes of a user's subscription, newest first."""
+    rows = db.session.execute(
+        select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
+        .where(SubscriptionChange.user_id == user_id)
+        .order_by(SubscriptionChange.at.desc())
+        .limit(limit)
+    )
+    return [HistoryEntry(row.at, describe(row.before, row.after)) for row in rows]
+
+
+def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """Describe one change, by the first rule that fits."""
+    bought = _name(after["stripe_price_id"])
+    if before["stripe_subscription_status"] != after["stripe_subscription_status"]:
+        return _status_change(bought, before, after)
+    if before["stripe_price_id"] != after["stripe_price_id"]:
+        return f"Changed to {bought}"
+    if after.get("stripe_action_required") and not before.get("stripe_action_required"):
+        return "Your bank asked you to confirm a payment"
+    if before["stripe_cancel_at"] != after["stripe_cancel_at"]:
+        return _cancel_change(before["stripe_cancel_at"], after["stripe_cancel_at"])
+    old, new = before.get("stripe_recurring"), after.get("stripe_recurring")
+    if old and new and old != new:
+        return _charge_change(Recurring.from_json(old), Recurring.from_json(new))
+    if before["stripe_current_period_end"] != after["stripe_current_period_end"]:
+        return f"Renewed until {_day(after['stripe_current_period_end'])}"
+    return "Updated"
+
+
+def _cancel_change(old: str | None, new: str | None) -> str:
+    if new is None:
+        return "Resumed: it renews as before"
+    return f"The end moved to {_day(new)}" if old else f"Cancelled, with access until {_day(new)}"
+
+
+def _charge_change(old: Recurring, new: Recurring) -> str:
+    now = price(new)
+    if old.is_collected != new.is_collected:
+        return "Payments resumed" if new.is_collected else "Payments paused"
+    if old.quantity != new.quantity and new.quantity is not None:
+        return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
+    if price(old) != now:
+        return f"The price changed to {now}" if now else "The price changed"
+    if added := [each for each in new.discounts if each not in old.discounts]:
+        return f"Discount: {discount(added[0], new.currency)}"
+    return "A discount ended" if old.discounts != new.discounts else "Updated"
+
+
+def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
+    old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
+    if new is None or new == "canceled":
+        ended = f"{_name(before['stripe_price_id'])} ended"
+        return ended[0].upper() + ended[1:]
+    if new == "active":
+        return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)
+    if new == "past_due" and after.get("stripe_action_required"):
+        return "Your bank asked you to confirm a payment"
+    return _NEW_STATUS.get(str(new), f"The payment provider calls {{}} {new}").format(bought)
+
+
+def _name(price_id: str | None) -> str:
+    sold = products.sold_as(price_id)
+    return f"{sold[0].name}, {sold[1]}" if sold else "another plan"
+
+
+def _day(value: str | None) -> str:
+    return day(datetime.fromisoformat(value)) if value else "its end"
