@@ -72,12 +72,12 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
     token = secrets.token_urlsafe(32)
     with app.app_context():
         upgrade(revision="heads")
-        person = accounts.get_or_create("bench@example.com", name="Ben Bench")
+        user = accounts.get_or_create("bench@example.com", name="Ben Bench")
         with database.writing() as session:
             session.add(
                 Session(
                     token_hash=hashlib.sha256(token.encode()).digest(),
-                    user_id=person.id,
+                    user_id=user.id,
                     expires_at=database.now() + timedelta(days=1),
                 )
             )

@@ -145,10 +145,10 @@ def seed() -> None:
     with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        people = [_seed_person(*each) for each in _demo_people()]
+        users = [_seed_person(*each) for each in _demo_people()]
     click.echo("The database has the demo people:")
-    for person in people:
-        click.echo(f"  {person.email:<22} {person.role:<6} {person.plan.name}")
+    for user in users:
+        click.echo(f"  {user.email:<22} {user.role:<6} {user.plan.name}")
 
 
 def _demo_people() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
@@ -188,21 +188,21 @@ def _reload_settings() -> None:
 
 def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
-    person = accounts.get_or_create(email, name=name, role=role)
-    if sold and current_app.config["STRIPE_IS_SANDBOX"] and not person.is_subscribed:
+    user = accounts.get_or_create(email, name=name, role=role)
+    if sold and current_app.config["STRIPE_IS_SANDBOX"] and not user.is_subscribed:
         plan, interval = sold
-        customer, price = customers.ensure_customer(person), checkout.price_for(plan.id, interval)
+        customer, price = customers.ensure_customer(user), checkout.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
         # Another one when the last has ended, or is sold at another price now.
         counter = accounts.get_by_email(email).stripe_sync_counter
         gateway.subscribe(
             customer,
             price,
-            customers.metadata_for(person),
-            key=f"seed:{person.id}:{price}:{counter}",
+            customers.metadata_for(user),
+            key=f"seed:{user.id}:{price}:{counter}",
         )
-        person = subscriptions.sync(person.id, cause="flask seed") or person
-    return person
+        user = subscriptions.sync(user.id, cause="flask seed") or user
+    return user
 
 
 @click.command("sandbox", context_settings={"ignore_unknown_options": True})

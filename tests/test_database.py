@@ -21,25 +21,25 @@ from tests.conftest import both_databases
 @both_databases
 def test_many_writers_lose_no_update(app: Flask) -> None:
     with app.app_context():
-        person_id = accounts.get_or_create("ann@example.com").id
+        user_id = accounts.get_or_create("ann@example.com").id
 
     def increment_often() -> None:
         for _ in range(25):
             with app.app_context(), database.write_transaction():
                 counter = db.session.scalar(
-                    select(User.stripe_sync_counter).where(User.id == person_id).with_for_update()
+                    select(User.stripe_sync_counter).where(User.id == user_id).with_for_update()
                 )
                 database.execute(update(User).values(stripe_sync_counter=counter + 1))
 
     _in_threads(8, increment_often)
 
     with app.app_context():
-        assert db.session.get_one(User, person_id).stripe_sync_counter == 200
+        assert db.session.get_one(User, user_id).stripe_sync_counter == 200
 
 
 def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> None:
     with app.app_context():
-        person_id = accounts.get_or_create("ann@example.com").id
+        user_id = accounts.get_or_create("ann@example.com").id
 
     def look_then_write() -> None:
         for _ in range(25):
@@ -53,7 +53,7 @@ def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> Non
     _in_threads(8, look_then_write)
 
     with app.app_context():
-        assert db.session.get_one(User, person_id).stripe_sync_counter == 200
+        assert db.session.get_one(User, user_id).stripe_sync_counter == 200
 
 
 def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
@@ -84,9 +84,9 @@ def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> N
 
 def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
     with app.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
-            session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
+            session.add(Session(token_hash=b"x", user_id=user.id, expires_at=database.now()))
         with database.write_transaction():
             database.execute(User.__table__.delete())  # type: ignore[attr-defined]
 
@@ -98,15 +98,15 @@ def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
 def test_times_come_back_as_aware_utc(app: Flask) -> None:
     berlin = timezone(timedelta(hours=2))
     with app.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with database.write_transaction():
             database.execute(
                 update(User).values(disabled_at=datetime(2026, 7, 1, 2, 30, tzinfo=berlin))
             )
-        db.session.refresh(person)
+        db.session.refresh(user)
 
-        assert person.disabled_at == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
-        assert person.disabled_at.tzinfo == UTC
+        assert user.disabled_at == datetime(2026, 7, 1, 0, 30, tzinfo=UTC)
+        assert user.disabled_at.tzinfo == UTC
         with pytest.raises(StatementError), database.write_transaction():
             database.execute(update(User).values(disabled_at=datetime(2026, 7, 1)))
 

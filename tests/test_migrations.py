@@ -99,7 +99,7 @@ def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
     with app.app_context():
         downgrade(revision="base")
         upgrade(revision="0009")
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         database.release_connection()
         assert schema_state.state() == "behind"
         database.release_connection()
@@ -108,7 +108,7 @@ def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
 
         assert upgraded.exit_code == 0, upgraded.output
         assert schema_state.state() == "current"
-        assert accounts.get_by_email("ann@example.com").id == person.id
+        assert accounts.get_by_email("ann@example.com").id == user.id
 
 
 def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
@@ -174,9 +174,9 @@ def test_rebuilding_a_parent_table_keeps_the_rows_of_its_children(
                 batch.add_column(sa.Column("nickname", sa.String()))
             """,
         )  # fmt: skip
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
-            session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
+            session.add(Session(token_hash=b"x", user_id=user.id, expires_at=database.now()))
         database.release_connection()
 
         upgrade(revision="heads")
@@ -188,9 +188,9 @@ def test_rebuilding_a_parent_table_keeps_the_rows_of_its_children(
 def test_the_trap_is_real(app: Flask) -> None:
     """The same rebuild with foreign keys on loses the children: what env.py protects from."""
     with app.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
-            session.add(Session(token_hash=b"x", user_id=person.id, expires_at=database.now()))
+            session.add(Session(token_hash=b"x", user_id=user.id, expires_at=database.now()))
         with database.write_transaction() as session:
             operations = Operations(MigrationContext.configure(session.connection()))
             with operations.batch_alter_table("users", recreate="always"):

@@ -36,9 +36,9 @@ def make_card() -> Answer:
     return redirect(url_for("cards.cards"), code=303)
 
 
-def tile(person: User) -> dict[str, object]:
+def tile(user: User) -> dict[str, object]:
     """Return the variables of the dashboard tile."""
-    return {"usage": access.usage(person, "cards")}
+    return {"usage": access.usage(user, "cards")}
 
 
 def _page(form: CardForm, made: dict[str, str] | None = None) -> str:

@@ -87,10 +87,10 @@ def get_by_email(email: str) -> User:
         address = clean_email(email)
     except ValueError as error:
         raise AccountError(f"{email!r} is not an address: {error}") from None
-    person = find_by_email(address)
-    if person is None:
+    user = find_by_email(address)
+    if user is None:
         raise AccountError(f"Nobody has the address {address}.")
-    return person
+    return user
 
 
 def get_or_create(email: str, *, name: str | None = None, role: str = "user") -> User:
@@ -106,10 +106,10 @@ def get_or_create(email: str, *, name: str | None = None, role: str = "user") ->
             stripe_customer_epoch=0,
             stripe_sync_counter=0,
         )
-        person = find_by_email(email)
-    if person is None:
+        user = find_by_email(email)
+    if user is None:
         raise RuntimeError("an account was inserted and is not there")
-    return person
+    return user
 
 
 def create(email: str, *, name: str | None, role: str, by: str) -> User:
@@ -117,18 +117,18 @@ def create(email: str, *, name: str | None, role: str, by: str) -> User:
     with database.write_transaction():
         if find_by_email(email):
             raise AccountError(f"{email} has an account already.")
-        person = get_or_create(email, name=name, role=role)
-        audit.record("create" if role == "user" else f"create as {role}", person.id, by=by)
-    return person
+        user = get_or_create(email, name=name, role=role)
+        audit.record("create" if role == "user" else f"create as {role}", user.id, by=by)
+    return user
 
 
-def lock(person: User) -> User | None:
+def lock(user: User) -> User | None:
     """The person as they are now, whom nobody else changes until this transaction ends.
 
     None when they are gone. Call inside `write_transaction()`.
     """
     # Not in the way of rows that refer to this one, or two such writers would wait for each other.
-    locked = select(User).where(User.id == person.id).with_for_update(key_share=True)
+    locked = select(User).where(User.id == user.id).with_for_update(key_share=True)
     return db.session.scalar(locked.execution_options(populate_existing=True))
 
 
@@ -139,18 +139,18 @@ def get_or_create_verified(email: str) -> User:
     somebody could prepare an account for an address and wait for its owner to move in.
     """
     with database.write_transaction():
-        person = get_or_create(email)
-        if person.verified_at is None:
-            _revoke_credentials(person)
+        user = get_or_create(email)
+        if user.verified_at is None:
+            _revoke_credentials(user)
             verified = {"verified_at": database.now()}
-            database.execute(update(User).where(User.id == person.id).values(verified))
-            db.session.refresh(person)
-    return person
+            database.execute(update(User).where(User.id == user.id).values(verified))
+            db.session.refresh(user)
+    return user
 
 
-def is_empty(person: User) -> bool:
+def is_empty(user: User) -> bool:
     """Whether an account holds nothing but its address, its name, and the ways to sign in."""
-    if person.is_admin or person.stripe_customer_id or person.trial_used_at:
+    if user.is_admin or user.stripe_customer_id or user.trial_used_at:
         return False
     ways_in = {each.__tablename__ for each in (Session, PendingSignIn, Identity, Passkey, ApiToken)}
     references = (
@@ -160,14 +160,14 @@ def is_empty(person: User) -> bool:
         for key in table.foreign_keys
         if key.column.table.name == User.__tablename__
     )
-    return not any(db.session.scalar(select(exists().where(it == person.id))) for it in references)
+    return not any(db.session.scalar(select(exists().where(it == user.id))) for it in references)
 
 
-def rename(person: User, name: str) -> None:
+def rename(user: User, name: str) -> None:
     """Change how a person is called; the form has checked the length."""
     with database.write_transaction():
-        database.execute(update(User).where(User.id == person.id).values(name=name))
-    db.session.refresh(person)
+        database.execute(update(User).where(User.id == user.id).values(name=name))
+    db.session.refresh(user)
 
 
 def list_all() -> Iterator[User]:
@@ -185,9 +185,9 @@ def count() -> int:
     return db.session.scalar(select(func.count()).select_from(User)) or 0
 
 
-def _revoke_credentials(person: User) -> None:
+def _revoke_credentials(user: User) -> None:
     for way_in in (Session, Identity, Passkey, PendingSignIn, ApiToken):
-        database.execute(delete(way_in).where(way_in.user_id == person.id))
+        database.execute(delete(way_in).where(way_in.user_id == user.id))
     # The mail that its owner follows now is used up already; others may be in somebody's hands.
-    others = (SignInLink.email == person.email, SignInLink.used_at.is_(None))
+    others = (SignInLink.email == user.email, SignInLink.used_at.is_(None))
     database.execute(update(SignInLink).where(*others).values(used_at=database.now()))

@@ -43,5 +43,5 @@ def name_of(entry: AuditEntry) -> str:
     """Who did it, by the address as long as there is one."""
     if entry.actor == OPERATOR:
         return OPERATOR
-    person = db.session.get(User, uuid.UUID(entry.actor))
-    return person.email if person else entry.actor
+    user = db.session.get(User, uuid.UUID(entry.actor))
+    return user.email if user else entry.actor

@@ -60,18 +60,18 @@ def on_change(listener: Listener) -> Listener:
 # --- asking and confirming ----------------------------------------------------------------------
 
 
-def request_change(person: User, email: str) -> None:
+def request_change(user: User, email: str) -> None:
     """Promise a mail to the new address, already cleaned; an older request ends.
 
     The same is done for an address that somebody else has: what the mail says is decided when it
     is composed, so that neither the answer nor its timing tells who has an account.
     """
     with database.write_transaction() as session:
-        _end(EmailChange.user_id == person.id, EmailChange.confirmed_at.is_(None))
+        _end(EmailChange.user_id == user.id, EmailChange.confirmed_at.is_(None))
         change = EmailChange(
             id=database.uuid7(),
-            user_id=person.id,
-            old_email=person.email,
+            user_id=user.id,
+            old_email=user.email,
             new_email=email,
             expires_at=now() + LIFETIME,
         )
@@ -80,10 +80,10 @@ def request_change(person: User, email: str) -> None:
         mail.enqueue("email_change", change.id)
 
 
-def find_open(token: str, person: User) -> EmailChange:
+def find_open(token: str, user: User) -> EmailChange:
     """The change that a token confirms, still open, of this person; raises `BadChange`."""
     change = _find(_CONFIRM, token)
-    if change.user_id != person.id:
+    if change.user_id != user.id:
         raise InvalidChange("other_person")
     if change.confirmed_at or change.ended_at:
         raise InvalidChange("used")
@@ -92,19 +92,19 @@ def find_open(token: str, person: User) -> EmailChange:
     return change
 
 
-def confirm(token: str, person: User) -> str:
+def confirm(token: str, user: User) -> str:
     """Give the person their new address, once; raises `BadChange`. The new address.
 
     Mails that were asked for with the old address sign nobody in any more.
     """
-    change = find_open(token, person)
+    change = find_open(token, user)
     with database.write_transaction():
         if not _claim(change, EmailChange.confirmed_at.is_(None), confirmed_at=now()):
             raise InvalidChange("used")
-        _move(person.id, change.old_email, change.new_email)
+        _move(user.id, change.old_email, change.new_email)
         mail.enqueue("email_changed", change.id)
-    db.session.refresh(person)
-    log.info("address changed", extra={"person_id": person.id})
+    db.session.refresh(user)
+    log.info("address changed", extra={"person_id": user.id})
     return change.new_email
 
 
@@ -131,13 +131,13 @@ def undo(token: str) -> uuid.UUID:
     with database.write_transaction():
         if not _claim(change, EmailChange.confirmed_at.isnot(None), ended_at=now()):
             raise InvalidChange("used")
-        person = db.session.get(User, change.user_id, populate_existing=True)
-        if person is None:
+        user = db.session.get(User, change.user_id, populate_existing=True)
+        if user is None:
             raise InvalidChange("expired")
         _delete_empty_successor(change)
-        _move(person.id, person.email, change.old_email)
-        _end(EmailChange.user_id == person.id, EmailChange.id > change.id)
-        _revoke_credentials(person.id, since=change.created_at - UNDO)
+        _move(user.id, user.email, change.old_email)
+        _end(EmailChange.user_id == user.id, EmailChange.id > change.id)
+        _revoke_credentials(user.id, since=change.created_at - UNDO)
     log.info("change of address taken back", extra={"person_id": change.user_id})
     return change.user_id
 
@@ -157,11 +157,11 @@ def _delete_empty_successor(change: EmailChange) -> None:
         database.execute(delete(User).where(User.id == locked.id))
 
 
-def _revoke_credentials(person_id: uuid.UUID, since: datetime) -> None:
+def _revoke_credentials(user_id: uuid.UUID, since: datetime) -> None:
     for begun in (Session, PendingSignIn):
-        database.execute(delete(begun).where(begun.user_id == person_id))
+        database.execute(delete(begun).where(begun.user_id == user_id))
     for added in (Identity, Passkey, ApiToken):
-        database.execute(delete(added).where(added.user_id == person_id, added.created_at >= since))
+        database.execute(delete(added).where(added.user_id == user_id, added.created_at >= since))
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -200,26 +200,26 @@ def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
     )
 
 
-def _move(person_id: uuid.UUID, old: str, new: str) -> None:
+def _move(user_id: uuid.UUID, old: str, new: str) -> None:
     """Write the new email, delete sign-in mails of the old one, and call the listeners.
 
     The old email's trial stays used, whatever the account's email is now.
     """
-    trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == person_id))
+    trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == user_id))
     if trial_used_at:
         used_trials.remember(old, trial_used_at)
     other = accounts.find_by_email(new)
-    if other is not None and other.id != person_id:
+    if other is not None and other.id != user_id:
         raise InvalidChange("taken")
     try:
         database.execute(
-            update(User).where(User.id == person_id).values(email=new, verified_at=now())
+            update(User).where(User.id == user_id).values(email=new, verified_at=now())
         )
     except IntegrityError:  # somebody signed up with it in this very moment
         raise InvalidChange("taken") from None
     database.execute(delete(SignInLink).where(SignInLink.email == old))
     for listener in _listeners:
-        listener(person_id)
+        listener(user_id)
 
 
 def _end(*which: Any) -> None:

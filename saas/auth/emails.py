@@ -22,8 +22,8 @@ def sign_in(link_id: uuid.UUID) -> mail.Email | None:
     link = db.session.get(SignInLink, link_id)
     if link is None or link.used_at or link.replaced_at or link.expires_at <= now():
         return None
-    person = accounts.find_by_email(link.email)
-    if person is not None and (person.disabled_at or person.is_closing):
+    user = accounts.find_by_email(link.email)
+    if user is not None and (user.disabled_at or user.is_closing):
         return None
     return _sign_in(link.email, magic_links.token_for(link.id), magic_links.code_for(link.id))
 
@@ -67,13 +67,13 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
 
 
 @mail.email("way_in")
-def way_in(person_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
+def way_in(user_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
     """To the owner of an account: something besides the mail signs in to it now, or no more.
 
     `to` is forgotten where the mail was given up, and may be revived.
     """
-    person = db.session.get(User, person_id)
-    return _way_in(to or person.email, way, change) if person else None
+    user = db.session.get(User, user_id)
+    return _way_in(to or user.email, way, change) if user else None
 
 
 @mail.email("api_token")

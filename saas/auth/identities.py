@@ -47,41 +47,39 @@ def sign_in(claim: Claim) -> User:
         identity = _find(claim)
         if identity and identity.unlinked_at:
             raise SignInRefused("unlinked", claim.provider)
-        person = db.session.get(User, identity.user_id) if identity else _by_address(claim)
-        if person is None:
+        user = db.session.get(User, identity.user_id) if identity else _by_address(claim)
+        if user is None:
             raise SignInRefused("untrusted", claim.provider)
-        refuse_closed(person, claim.provider)
-        _note(claim, person)
-    return person
+        refuse_closed(user, claim.provider)
+        _note(claim, user)
+    return user
 
 
-def confirm(person: User, claim: Claim) -> None:
+def confirm(user: User, claim: Claim) -> None:
     """Make sure that it is the signed-in person who came back; raises `Refused`."""
     with database.write_transaction():
         identity = _find(claim)
-        if identity is None or identity.user_id != person.id or identity.unlinked_at:
+        if identity is None or identity.user_id != user.id or identity.unlinked_at:
             raise SignInRefused("other_person", claim.provider)
-        _note(claim, person)
+        _note(claim, user)
 
 
-def link(person: User, claim: Claim) -> None:
+def link(user: User, claim: Claim) -> None:
     """Let an identity sign this person in from now on; raises `Refused`.
 
     Its address does not matter: the person is signed in on both sides.
     """
     with database.write_transaction():
-        accounts.lock(person)  # two at once would not see each other
-        if any(
-            each.issuer == claim.issuer for each in _of(person) if each.subject != claim.subject
-        ):
+        accounts.lock(user)  # two at once would not see each other
+        if any(each.issuer == claim.issuer for each in _of(user) if each.subject != claim.subject):
             raise SignInRefused("linked", claim.provider)
         if (unlinked := _find(claim)) and unlinked.unlinked_at:
             database.execute(delete(Identity).where(Identity.id == unlinked.id))
-        if _note(claim, person):
-            notify_owner(person, claim.provider, "added")
+        if _note(claim, user):
+            notify_owner(user, claim.provider, "added")
 
 
-def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
+def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
     """Take a way in away; None when this person has no such identity. Raises `Refused`.
 
     It is remembered as unlinked, or its verified address would join it to the account again; only
@@ -91,31 +89,31 @@ def unlink(person: User, identity_id: uuid.UUID) -> Identity | None:
     account whose address nobody has proven can have a last one.
     """
     with database.write_transaction():
-        identity = db.session.scalar(_linked_to(person).where(Identity.id == identity_id))
+        identity = db.session.scalar(_linked_to(user).where(Identity.id == identity_id))
         if identity is None:
             return None
-        if person.verified_at is None and len(_of(person)) + len(person.passkeys) == 1:
+        if user.verified_at is None and len(_of(user)) + len(user.passkeys) == 1:
             raise SignInRefused("last", identity.provider)
         unlinked = update(Identity).where(Identity.id == identity.id)
         database.execute(unlinked.values(unlinked_at=now(), email=None))
-        notify_owner(person, identity.provider, "removed")
+        notify_owner(user, identity.provider, "removed")
     return identity
 
 
-def notify_owner(person: User, way: str, change: Literal["added", "removed"]) -> None:
+def notify_owner(user: User, way: str, change: Literal["added", "removed"]) -> None:
     """Promise the owner a mail about a way in, who may not be the one who changed it.
 
     It goes to the address that the account has now, whatever becomes of that until it leaves.
     """
     about, key = {"way": way, "change": change}, f"way_in:{database.uuid7()}"
-    mail.enqueue("way_in", person.id, key=key, about=about, to=person.email)
+    mail.enqueue("way_in", user.id, key=key, about=about, to=user.email)
 
 
-def refuse_closed(person: User, provider: str) -> None:
+def refuse_closed(user: User, provider: str) -> None:
     """Nobody signs in to an account that is disabled or being deleted, by whatever way."""
-    if person.disabled_at:
+    if user.disabled_at:
         raise SignInRefused("disabled", provider)
-    if person.is_closing:
+    if user.is_closing:
         raise SignInRefused("closing", provider)
 
 
@@ -130,10 +128,10 @@ def _by_address(claim: Claim) -> User:
         raise SignInRefused("unverified", claim.provider)
     if not claim.is_authoritative:
         raise EmailNotVerified
-    person = accounts.find_by_email(claim.email)
-    if person:
-        refuse_closed(person, claim.provider)
-        notify_owner(person, claim.provider, "added")
+    user = accounts.find_by_email(claim.email)
+    if user:
+        refuse_closed(user, claim.provider)
+        notify_owner(user, claim.provider, "added")
     return accounts.get_or_create_verified(claim.email)
 
 
@@ -143,15 +141,15 @@ def _find(claim: Claim) -> Identity | None:
     )
 
 
-def _of(person: User) -> list[Identity]:
-    return list(db.session.scalars(_linked_to(person)))
+def _of(user: User) -> list[Identity]:
+    return list(db.session.scalars(_linked_to(user)))
 
 
-def _linked_to(person: User) -> Select[Identity]:
-    return select(Identity).where(Identity.user_id == person.id, Identity.unlinked_at.is_(None))
+def _linked_to(user: User) -> Select[Identity]:
+    return select(Identity).where(Identity.user_id == user.id, Identity.unlinked_at.is_(None))
 
 
-def _note(claim: Claim, person: User) -> bool:
+def _note(claim: Claim, user: User) -> bool:
     """The identity is this person's and was used now; whether it is new to us.
 
     Raises `Refused` when it is another's.
@@ -159,7 +157,7 @@ def _note(claim: Claim, person: User) -> bool:
     is_new = database.insert_or_ignore(
         Identity,
         id=database.uuid7(),
-        user_id=person.id,
+        user_id=user.id,
         provider=claim.provider,
         issuer=claim.issuer,
         subject=claim.subject,
@@ -171,7 +169,7 @@ def _note(claim: Claim, person: User) -> bool:
         .where(
             Identity.issuer == claim.issuer,
             Identity.subject == claim.subject,
-            Identity.user_id == person.id,
+            Identity.user_id == user.id,
         )
         .values(last_used_at=now(), email=claim.email if claim.is_verified else None)
     )

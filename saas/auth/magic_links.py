@@ -171,12 +171,12 @@ def _use(link: SignInLink, enter: SignIn) -> str:
         if not _end(SignInLink.id == link.id, used_at=now()):
             raise InvalidLink("used", link)
         _end(SignInLink.email == link.email, used_at=now())
-        person = accounts.get_or_create_verified(link.email)
-        if person.is_closing:
+        user = accounts.get_or_create_verified(link.email)
+        if user.is_closing:
             raise InvalidLink("closing", link)
-        if person.disabled_at:
+        if user.disabled_at:
             raise InvalidLink("disabled", link)
-        enter(person)
+        enter(user)
     return link.next_path
 
 

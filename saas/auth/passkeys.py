@@ -37,7 +37,7 @@ def clean_name(value: str) -> str:
     return name or "Passkey"
 
 
-def options_to_register(person: User, challenge: bytes) -> dict[str, Any]:
+def options_to_register(user: User, challenge: bytes) -> dict[str, Any]:
     """What the browser's `navigator.credentials.create` needs, as JSON."""
     import webauthn
     from webauthn.helpers import structs
@@ -45,22 +45,22 @@ def options_to_register(person: User, challenge: bytes) -> dict[str, Any]:
     options = webauthn.generate_registration_options(
         rp_id=_rp_id(),
         rp_name=current_app.config["APP_NAME"],
-        user_id=person.id.bytes,
-        user_name=person.email,
-        user_display_name=person.display_name,
+        user_id=user.id.bytes,
+        user_name=user.email,
+        user_display_name=user.display_name,
         challenge=challenge,
         authenticator_selection=structs.AuthenticatorSelectionCriteria(
             resident_key=structs.ResidentKeyRequirement.REQUIRED,
             user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
         exclude_credentials=[
-            structs.PublicKeyCredentialDescriptor(id=key) for key in _keys_of(person)
+            structs.PublicKeyCredentialDescriptor(id=key) for key in _keys_of(user)
         ],
     )
     return dict(json.loads(webauthn.options_to_json(options)))
 
 
-def register(person: User, challenge: bytes, credential: Mapping[str, Any], name: str) -> None:
+def register(user: User, challenge: bytes, credential: Mapping[str, Any], name: str) -> None:
     """Keep the public half of a new passkey; raises `Refused`."""
     import webauthn
     from webauthn.helpers.exceptions import WebAuthnException
@@ -77,13 +77,13 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
     except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
         raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
     with database.write_transaction():
-        accounts.lock(person)
-        if len(_keys_of(person)) >= MAX_PASSKEYS:
+        accounts.lock(user)
+        if len(_keys_of(user)) >= MAX_PASSKEYS:
             raise SignInRefused("enough", "passkey")
         is_new = database.insert_or_ignore(
             Passkey,
             id=database.uuid7(),
-            user_id=person.id,
+            user_id=user.id,
             name=name,
             credential_id=made.credential_id,
             public_key=made.credential_public_key,
@@ -92,7 +92,7 @@ def register(person: User, challenge: bytes, credential: Mapping[str, Any], name
         )
         if not is_new:
             raise SignInRefused("registered", "passkey")
-        notify_owner(person, "passkey", "added")
+        notify_owner(user, "passkey", "added")
 
 
 def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
@@ -113,10 +113,10 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
     passkey = _find(credential)
     count = _verified_count(passkey, challenge, credential)
     with database.write_transaction():
-        person = db.session.get(User, passkey.user_id, populate_existing=True)
-        if person is None:
+        user = db.session.get(User, passkey.user_id, populate_existing=True)
+        if user is None:
             raise SignInRefused("unknown", "passkey")
-        refuse_closed(person, "passkey")
+        refuse_closed(user, "passkey")
         # Two answers with one count come from two copies of the key: the second is not believed.
         used = database.execute(
             update(Passkey)
@@ -125,26 +125,26 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
         )
         if not used:
             raise SignInRefused("untrusted", "passkey", "count")
-    return person
+    return user
 
 
-def rename(person: User, passkey_id: uuid.UUID, name: str) -> bool:
+def rename(user: User, passkey_id: uuid.UUID, name: str) -> bool:
     """Call a passkey something else; False when this person has no such passkey."""
     with database.write_transaction():
-        mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
+        mine = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
         return database.execute(update(Passkey).where(mine).values(name=name)) == 1
 
 
-def remove(person: User, passkey_id: uuid.UUID) -> bool:
+def remove(user: User, passkey_id: uuid.UUID) -> bool:
     """Believe a passkey no more; False when this person has no such passkey.
 
     A passkey is never the last way in: only somebody who was signed in another way could add it.
     """
     with database.write_transaction():
-        mine = (Passkey.id == passkey_id) & (Passkey.user_id == person.id)
+        mine = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
         removed = database.execute(delete(Passkey).where(mine)) == 1
         if removed:
-            notify_owner(person, "passkey", "removed")
+            notify_owner(user, "passkey", "removed")
     return removed
 
 
@@ -198,8 +198,8 @@ def _find(credential: Mapping[str, Any]) -> Passkey:
     return passkey
 
 
-def _keys_of(person: User) -> list[bytes]:
-    mine = select(Passkey.credential_id).where(Passkey.user_id == person.id)
+def _keys_of(user: User) -> list[bytes]:
+    mine = select(Passkey.credential_id).where(Passkey.user_id == user.id)
     return list(db.session.scalars(mine))
 
 

@@ -26,14 +26,14 @@ def store(claim: Claim) -> None:
     session[_KEY] = {"until": (now() + LIFETIME).timestamp(), "claim": asdict(claim)}
 
 
-def sign_in(person: User) -> None:
+def sign_in(user: User) -> None:
     """Sign in a person who has proven a mailbox, and link what this browser brought for it."""
     claim = _take()
-    sessions.start(person)
-    if claim is None or claim.email != person.email:
+    sessions.start(user)
+    if claim is None or claim.email != user.email:
         return
     try:
-        identities.link(person, claim)
+        identities.link(user, claim)
     except SignInRefused:
         flash(f"{PROVIDER_NAMES[claim.provider]} was not linked: another account of it is.", "info")
         return

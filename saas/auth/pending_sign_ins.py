@@ -61,7 +61,7 @@ class SignInState:
         return hmac.new(self.key.encode(), message, hashlib.sha256).digest()
 
 
-def start(way: str, purpose: str, next_path: str, person: User | None = None) -> SignInState:
+def start(way: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:
     """Note that somebody goes off to sign in: `way` is google, github or passkey.
 
     `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
@@ -70,7 +70,7 @@ def start(way: str, purpose: str, next_path: str, person: User | None = None) ->
         row = PendingSignIn(
             way=way,
             purpose=purpose,
-            user_id=person.id if person else None,
+            user_id=user.id if user else None,
             next_path=next_path,
             expires_at=now() + LIFETIME,
         )

@@ -31,50 +31,50 @@ def admin_required(view: View) -> View:
     return login_required(guarded)  # type: ignore[return-value]  # the same signature, by wraps
 
 
-def promote(person: User, *, by: str) -> None:
+def promote(user: User, *, by: str) -> None:
     """Make somebody an administrator; raises `NotPossible` for who cannot sign in."""
     with database.write_transaction():
-        _reread(person)
-        if person.disabled_at or person.is_closing:
-            raise AccountError(f"{person.email} cannot sign in, and so cannot administer.")
-        _change(person, "promote", by, role="admin")
+        _reread(user)
+        if user.disabled_at or user.is_closing:
+            raise AccountError(f"{user.email} cannot sign in, and so cannot administer.")
+        _change(user, "promote", by, role="admin")
 
 
-def demote(person: User, *, by: str) -> None:
+def demote(user: User, *, by: str) -> None:
     """Make an administrator a user again; raises `NotPossible` for the last one."""
     with database.write_transaction():
-        _keep_the_last(person)
-        _change(person, "demote", by, role="user")
+        _keep_the_last(user)
+        _change(user, "demote", by, role="user")
 
 
-def step_down(person: User) -> None:
+def step_down(user: User) -> None:
     """Give one's own role up; raises `NotPossible` for the last administrator."""
     with database.write_transaction():
-        if is_last_admin(person):
+        if is_last_admin(user):
             raise AccountError(
                 "You are the last administrator. Promote somebody else first; nothing was changed."
             )
-        _change(person, "step down", str(person.id), role="user")
+        _change(user, "step down", str(user.id), role="user")
 
 
-def disable(person: User, *, by: str) -> None:
+def disable(user: User, *, by: str) -> None:
     """Nobody signs in to this account any more, and whoever is signed in is not at the next click.
 
     Raises `NotPossible` for the last administrator. What is paid for goes on: end that at Stripe.
     """
     with database.write_transaction():
-        _keep_the_last(person)
-        _end_sessions(person)
-        _change(person, "disable", by, disabled_at=person.disabled_at or now())
+        _keep_the_last(user)
+        _end_sessions(user)
+        _change(user, "disable", by, disabled_at=user.disabled_at or now())
 
 
-def enable(person: User, *, by: str) -> None:
+def enable(user: User, *, by: str) -> None:
     """Let a disabled person sign in again."""
     with database.write_transaction():
-        _change(person, "enable", by, disabled_at=None)
+        _change(user, "enable", by, disabled_at=None)
 
 
-def is_last_admin(person: User) -> bool:
+def is_last_admin(user: User) -> bool:
     """Return whether this is the only administrator.
 
     Inside `write_transaction()` the answer holds until its end.
@@ -87,33 +87,33 @@ def is_last_admin(person: User) -> bool:
         .order_by(User.id)
         .with_for_update()
     ).all()
-    return list(admins) == [person.id]
+    return list(admins) == [user.id]
 
 
-def _keep_the_last(person: User) -> None:
-    if is_last_admin(person):
-        raise AccountError(f"{person.email} is the last administrator. Promote another first.")
+def _keep_the_last(user: User) -> None:
+    if is_last_admin(user):
+        raise AccountError(f"{user.email} is the last administrator. Promote another first.")
 
 
-def _change(person: User, action: str, by: str, **columns: Any) -> None:
+def _change(user: User, action: str, by: str, **columns: Any) -> None:
     """Change and record it, unless the person is like that already.
 
     A session never outlives the role that it was begun with.
     """
-    _reread(person)
-    if all(getattr(person, name) == value for name, value in columns.items()):
+    _reread(user)
+    if all(getattr(user, name) == value for name, value in columns.items()):
         return
     if "role" in columns:
-        _end_sessions(person)
-    database.execute(update(User).where(User.id == person.id).values(**columns))
-    audit.record(action, person.id, by=by)
-    _reread(person)
+        _end_sessions(user)
+    database.execute(update(User).where(User.id == user.id).values(**columns))
+    audit.record(action, user.id, by=by)
+    _reread(user)
 
 
-def _end_sessions(person: User) -> None:
+def _end_sessions(user: User) -> None:
     for begun in (Session, PendingSignIn):
-        database.execute(delete(begun).where(begun.user_id == person.id))
+        database.execute(delete(begun).where(begun.user_id == user.id))
 
 
-def _reread(person: User) -> None:
-    db.session.refresh(person)
+def _reread(user: User) -> None:
+    db.session.refresh(user)

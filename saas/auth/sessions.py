@@ -49,7 +49,7 @@ def init_app(app: Flask) -> None:
     login_manager.unauthorized_handler(_ask_to_sign_in)
 
 
-def start(person: User) -> None:
+def start(user: User) -> None:
     """Sign this browser in, with a session that is new in every respect.
 
     Call it in the transaction that has found out who it is: what ends every session of a person
@@ -59,21 +59,21 @@ def start(person: User) -> None:
         end()
     token = secrets.token_urlsafe(32)
     with database.write_transaction() as database_session:
-        locked = accounts.lock(person)
+        locked = accounts.lock(user)
         if locked is None or locked.disabled_at:
             return
         row = Session(
             token_hash=_hash(token),
-            user_id=person.id,
+            user_id=user.id,
             expires_at=now() + ABSOLUTE,
             user_agent=request.user_agent.string[:200],
         )
         database_session.add(row)
     security.new_session()
     session.permanent = True
-    person.session_id, person.session_token = row.id, token
-    person.signed_in_at = row.created_at
-    login_user(person)
+    user.session_id, user.session_token = row.id, token
+    user.signed_in_at = row.created_at
+    login_user(user)
 
 
 def end() -> None:
@@ -89,23 +89,23 @@ def clear_cookie() -> None:
     security.new_session()
 
 
-def list_for_user(person: User) -> Sequence[Session]:
+def list_for_user(user: User) -> Sequence[Session]:
     """The browsers in which a person is signed in, the one of this request first."""
-    alive = select(Session).where(Session.user_id == person.id, _is_alive(now()))
+    alive = select(Session).where(Session.user_id == user.id, _is_alive(now()))
     rows = db.session.scalars(alive.order_by(Session.last_seen_at.desc())).all()
-    return sorted(rows, key=lambda row: row.id != person.session_id)
+    return sorted(rows, key=lambda row: row.id != user.session_id)
 
 
-def revoke(person: User, session_id: uuid.UUID) -> bool:
+def revoke(user: User, session_id: uuid.UUID) -> bool:
     """Sign another browser of this person out; False when there is no such session of theirs."""
-    mine = (Session.user_id == person.id, Session.id != person.session_id)
+    mine = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
         return bool(database.execute(delete(Session).where(Session.id == session_id, *mine)))
 
 
-def revoke_others(person: User) -> int:
+def revoke_others(user: User) -> int:
     """Sign every other browser of this person out; how many there were."""
-    mine = (Session.user_id == person.id, Session.id != person.session_id)
+    mine = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
         return database.execute(delete(Session).where(*mine))
 
@@ -123,12 +123,12 @@ def _load(token: str) -> User | None:
     found = db.session.execute(_WHO, which).one_or_none()
     if found is None:
         return None
-    person: User = found[0]
-    person.session_id, person.session_token = found.id, token
-    person.signed_in_at = found.created_at
+    user: User = found[0]
+    user.session_id, user.session_token = found.id, token
+    user.signed_in_at = found.created_at
     if found.last_seen_at < at - _SEEN_EVERY:
         _note_seen(found.id)
-    return person
+    return user
 
 
 def _is_alive(at: datetime) -> ColumnElement[bool]:

@@ -75,27 +75,25 @@ def plan_required(
     return guard
 
 
-def usage(person: User, feature: str) -> Usage:
+def usage(user: User, feature: str) -> Usage:
     """How much of this month's quota a person has used. Raises `ValueError` for an unknown one."""
     _check_declared(feature)
-    row = db.session.get(FeatureUse, (person.id, feature, _month(now())))
-    return Usage(row.used if row else 0, person.plan.quota(feature))
+    row = db.session.get(FeatureUse, (user.id, feature, _month(now())))
+    return Usage(row.used if row else 0, user.plan.quota(feature))
 
 
-def use(person: User, feature: str) -> None:
+def use(user: User, feature: str) -> None:
     """Count one use; raises `QuotaExhausted` when none is left, however many ask at once.
 
     Where a view does not catch it, people read a page that says so.
     """
     _check_declared(feature)
-    limit = person.plan.quota(feature)
+    limit = user.plan.quota(feature)
     month = _month(now())
     with database.write_transaction():
-        database.insert_or_ignore(
-            FeatureUse, user_id=person.id, feature=feature, month=month, used=0
-        )
+        database.insert_or_ignore(FeatureUse, user_id=user.id, feature=feature, month=month, used=0)
         claim = update(FeatureUse).where(
-            FeatureUse.user_id == person.id,
+            FeatureUse.user_id == user.id,
             FeatureUse.feature == feature,
             FeatureUse.month == month,
         )
@@ -105,7 +103,7 @@ def use(person: User, feature: str) -> None:
             raise QuotaExhausted
         db.session.scalar(
             select(FeatureUse)
-            .where(FeatureUse.user_id == person.id, FeatureUse.feature == feature)
+            .where(FeatureUse.user_id == user.id, FeatureUse.feature == feature)
             .where(FeatureUse.month == month)
             .execution_options(populate_existing=True)
         )

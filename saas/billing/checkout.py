@@ -22,31 +22,31 @@ class CheckoutError(Exception):
     """The person cannot start a subscription now; the message says why."""
 
 
-def checkout_url(person: User, plan_id: str, interval: str, nonce: str) -> str:
+def checkout_url(user: User, plan_id: str, interval: str, nonce: str) -> str:
     """The page on which to get this plan: Checkout, or the portal for who already subscribes.
 
     `nonce` names the form that was sent, so that a double click opens one page and not two.
     """
-    if person.is_closing:
+    if user.is_closing:
         raise CheckoutError("This account is being closed.")
     price = price_for(plan_id, interval)
-    person = subscriptions.sync(person.id, cause="checkout") or person
-    if person.is_subscribed:
-        return portal_url(person, price)
+    user = subscriptions.sync(user.id, cause="checkout") or user
+    if user.is_subscribed:
+        return portal_url(user, price)
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
-    trial = person.trial_days(products.catalogue().by_id[plan_id])
-    return _checkout(person, price, trial, f"{nonce}:{price}:{trial}", back)
+    trial = user.trial_days(products.catalogue().by_id[plan_id])
+    return _checkout(user, price, trial, f"{nonce}:{price}:{trial}", back)
 
 
-def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) -> str:
+def _checkout(user: User, price: str, trial_days: int, nonce: str, back: str) -> str:
     """A page to pay on: the open one of this form if there is one, and no other stays open.
 
     Every request ends with a look at the list that shows one open page alone. So after requests
     that race each other, in any number of processes, there is one: that of the last to look. Of
     pages that were opened at the same time the newest stays.
     """
-    customer_id = _customer_id(person)
+    customer_id = _customer_id(user)
     made: gateway.CheckoutSession | None = None
     for _ in range(_TRIES):
         pages = gateway.list_checkout_sessions(customer_id)
@@ -54,11 +54,11 @@ def _checkout(person: User, price: str, trial_days: int, nonce: str, back: str) 
         if kept is None:
             # Pages of this form that were paid or closed, as after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
-            made = _create_session(person, price, trial_days, nonce, used_up, back)
+            made = _create_session(user, price, trial_days, nonce, used_up, back)
             continue
         others = [page for page in pages if page.is_open and page is not kept]
         if not others:
-            return _unless_bought(person, price, pages) or kept.url
+            return _unless_bought(user, price, pages) or kept.url
         for page in others:
             gateway.expire_checkout_session(page.id)
     if made is None:
@@ -75,55 +75,55 @@ def _session_to_keep(
 
 
 def _create_session(
-    person: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
+    user: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
 ) -> gateway.CheckoutSession:
-    customer_id = _customer_id(person)
+    customer_id = _customer_id(user)
     page = gateway.create_checkout_session(
         customer_id=customer_id,
         price_id=price,
         trial_days=trial_days,
-        metadata={**customers.metadata_for(person), "nonce": nonce},
+        metadata={**customers.metadata_for(user), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
         cancel_url=back,
     )
-    _refuse_if_closing(person.id, page)
+    _refuse_if_closing(user.id, page)
     return page
 
 
-def _unless_bought(person: User, price: str, pages: list[gateway.CheckoutSession]) -> str | None:
+def _unless_bought(user: User, price: str, pages: list[gateway.CheckoutSession]) -> str | None:
     """The portal, where one of the pages was paid since we looked: nothing is bought twice.
 
     A trial that has begun on one is not offered again on another.
     """
     if not any(page.is_complete for page in pages):
         return None
-    person = subscriptions.sync(person.id, cause="checkout") or person
-    if not person.is_subscribed:
+    user = subscriptions.sync(user.id, cause="checkout") or user
+    if not user.is_subscribed:
         return None
     for page in pages:
         if page.is_open:
             gateway.expire_checkout_session(page.id)
-    return portal_url(person, price)
+    return portal_url(user, price)
 
 
-def _refuse_if_closing(person_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
+def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
     """The account may have begun to close while the page was made: closing did not see it."""
-    person = db.session.get(User, person_id, populate_existing=True)
-    if person is None or person.is_closing:
+    user = db.session.get(User, user_id, populate_existing=True)
+    if user is None or user.is_closing:
         gateway.expire_checkout_session(page.id)
         raise CheckoutError("This account is being closed.")
 
 
-def portal_url(person: User, price: str | None = None) -> str:
+def portal_url(user: User, price: str | None = None) -> str:
     """The customer portal of this person's own customer; with a price, opened at that change."""
-    if not person.stripe_customer_id:
+    if not user.stripe_customer_id:
         raise CheckoutError("There is no subscription to manage yet.")
     back = security.public_url("billing.returned")
-    portal = partial(gateway.create_portal_session, person.stripe_customer_id, return_url=back)
-    if price and person.stripe_subscription_id and price != person.stripe_price_id:
+    portal = partial(gateway.create_portal_session, user.stripe_customer_id, return_url=back)
+    if price and user.stripe_subscription_id and price != user.stripe_price_id:
         try:
-            return portal(change=(person.stripe_subscription_id, price))
+            return portal(change=(user.stripe_subscription_id, price))
         except (gateway.InvalidRequest, gateway.NotFound) as error:
             # Stripe refuses a change of a subscription that is ending or cannot be changed here.
             log.info("the portal did not open at the change: %s", error)
@@ -131,14 +131,14 @@ def portal_url(person: User, price: str | None = None) -> str:
         return portal()
     except gateway.NotFound:
         subscriptions.sync(
-            person.id, cause="portal"
+            user.id, cause="portal"
         )  # the customer was deleted at Stripe, and we missed it
         raise CheckoutError("There is no subscription to manage any more.") from None
 
 
-def _customer_id(person: User) -> str:
+def _customer_id(user: User) -> str:
     try:
-        return customers.ensure_customer(person)
+        return customers.ensure_customer(user)
     except customers.AccountClosing:
         raise CheckoutError("This account is being closed.") from None
 

@@ -66,10 +66,10 @@ def adopt(customer_id: str) -> uuid.UUID | None:
                 stripe_customer_id=customer_id, stripe_sync_counter=User.stripe_sync_counter + 1
             )
         )
-        person = session.get(User, named, populate_existing=True)
-    if person is None:
+        user = session.get(User, named, populate_existing=True)
+    if user is None:
         return None
-    if person.stripe_customer_id != customer_id:
+    if user.stripe_customer_id != customer_id:
         log.warning(
             "customer %s names a person who has another customer; it is left alone",
             customer_id,
@@ -81,9 +81,9 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     return named
 
 
-def metadata_for(person: User) -> dict[str, str]:
+def metadata_for(user: User) -> dict[str, str]:
     """What marks an object at Stripe as this installation's and this person's."""
-    return {"installation": str(installation_key()), "person": str(person.id)}
+    return {"installation": str(installation_key()), "person": str(user.id)}
 
 
 def installation_key() -> uuid.UUID:
@@ -101,30 +101,30 @@ def installation_key() -> uuid.UUID:
     return known
 
 
-def ensure_customer(person: User) -> str:
+def ensure_customer(user: User) -> str:
     """The person's customer at Stripe, created once however many ask at the same time."""
-    if person.stripe_customer_id:
-        return person.stripe_customer_id
-    told = person.email
-    key = f"customer:{installation_key()}:{person.id}:{person.stripe_customer_epoch}"
-    created = gateway.create_customer(told, person.name, metadata_for(person), key)
+    if user.stripe_customer_id:
+        return user.stripe_customer_id
+    told = user.email
+    key = f"customer:{installation_key()}:{user.id}:{user.stripe_customer_epoch}"
+    created = gateway.create_customer(told, user.name, metadata_for(user), key)
     with database.write_transaction() as session:
         database.execute(
             update(User)
-            .where(User.id == person.id, User.stripe_customer_id.is_(None))
+            .where(User.id == user.id, User.stripe_customer_id.is_(None))
             .where(User.closing_at.is_(None))
             .values(stripe_customer_id=created, stripe_sync_counter=User.stripe_sync_counter + 1)
         )
-        stored = session.get(User, person.id, populate_existing=True)
+        stored = session.get(User, user.id, populate_existing=True)
     if stored is None or stored.stripe_customer_id is None:
-        _delete_unused_customer(person.id, created)
+        _delete_unused_customer(user.id, created)
         raise AccountClosing
     if stored.email != told:  # it was changed while Stripe was being asked
         mark_email_stale(stored)
     return stored.stripe_customer_id
 
 
-def _delete_unused_customer(person_id: uuid.UUID, customer_id: str) -> None:
+def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
     """The account began to close while its customer was made: leave no address at Stripe."""
     gateway.delete_customer(customer_id)
     with (
@@ -132,52 +132,50 @@ def _delete_unused_customer(person_id: uuid.UUID, customer_id: str) -> None:
     ):  # if the closing is called off, the next customer is a new one
         database.execute(
             update(User)
-            .where(User.id == person_id, User.stripe_customer_id.is_(None))
+            .where(User.id == user_id, User.stripe_customer_id.is_(None))
             .values(stripe_customer_epoch=User.stripe_customer_epoch + 1)
         )
 
 
 @email_changes.on_change
-def on_email_change(person_id: uuid.UUID) -> None:
+def on_email_change(user_id: uuid.UUID) -> None:
     """Somebody changed their address: the mark is written in the same transaction."""
-    person = db.session.get(User, person_id)
-    if person:
-        mark_email_stale(person)
+    user = db.session.get(User, user_id)
+    if user:
+        mark_email_stale(user)
 
 
-def mark_email_stale(person: User) -> None:
+def mark_email_stale(user: User) -> None:
     """The person's address is another now: tell Stripe, soon and until it has worked."""
     with database.write_transaction():
-        database.execute(
-            update(User).where(User.id == person.id).values(stripe_address_due_at=now())
-        )
-        update_email.enqueue(str(person.id))
+        database.execute(update(User).where(User.id == user.id).values(stripe_address_due_at=now()))
+        update_email.enqueue(str(user.id))
 
 
 @jobs.task
-def update_email(person_id: str) -> None:
+def update_email(user_id: str) -> None:
     """Give Stripe's customer the address that the person has now; the sweep does what fails."""
     try:
-        update_stale_email(uuid.UUID(person_id))
+        update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("Stripe has an old address: %s", said, extra={"person_id": person_id})
+        log.warning("Stripe has an old address: %s", said, extra={"person_id": user_id})
 
 
-def update_stale_email(person_id: uuid.UUID) -> None:
+def update_stale_email(user_id: uuid.UUID) -> None:
     """Give Stripe the current email of a user whose customer has an old one."""
-    person = db.session.get(User, person_id, populate_existing=True)
-    if person is None or person.stripe_address_due_at is None:
+    user = db.session.get(User, user_id, populate_existing=True)
+    if user is None or user.stripe_address_due_at is None:
         return
-    due, email = person.stripe_address_due_at, person.email
-    if person.stripe_customer_id:
-        gateway.update_customer_email(person.stripe_customer_id, email)
+    due, email = user.stripe_address_due_at, user.email
+    if user.stripe_customer_id:
+        gateway.update_customer_email(user.stripe_customer_id, email)
     with database.write_transaction():
         done = database.execute(
             update(User)
-            .where(User.id == person.id, User.stripe_address_due_at == due)
+            .where(User.id == user.id, User.stripe_address_due_at == due)
             .values(stripe_address_due_at=None)
         )
-        if not done and (again := db.session.get(User, person_id, populate_existing=True)):
+        if not done and (again := db.session.get(User, user_id, populate_existing=True)):
             # It was changed again meanwhile, and what we told may have arrived after that.
             mark_email_stale(again)

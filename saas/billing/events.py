@@ -66,19 +66,19 @@ def process(event_id: str, customer_id: str | None, marks: Mapping[str, str] | N
 
 
 def _apply(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None) -> str:
-    person_id = customers.find_user_id(customer_id) if customer_id else None
+    user_id = customers.find_user_id(customer_id) if customer_id else None
     named = customers.user_id_from_metadata(marks or {})
-    if person_id and named and named != person_id:
+    if user_id and named and named != user_id:
         log.warning("marks name another person than %s has; ours counts", customer_id)
-    if customer_id and person_id is None and (named or marks is None):
-        person_id = customers.adopt(customer_id)
-        if person_id is None and cancel_orphaned_subscriptions(customer_id):
+    if customer_id and user_id is None and (named or marks is None):
+        user_id = customers.adopt(customer_id)
+        if user_id is None and cancel_orphaned_subscriptions(customer_id):
             ledger.mark_processed(event_id)
             return "ended"
-    if person_id is None:
+    if user_id is None:
         ledger.mark_processed(event_id)
         return "not ours"
-    if subscriptions.sync(person_id, cause=event_id, event_id=event_id) is None:
+    if subscriptions.sync(user_id, cause=event_id, event_id=event_id) is None:
         ledger.mark_processed(event_id)
         return "gone"
     return "applied"

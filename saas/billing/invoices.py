@@ -14,21 +14,21 @@ STATUSES = {
 }
 
 
-def page(person: User, *, before: str = "", after: str = "") -> gateway.InvoicePage:
+def page(user: User, *, before: str = "", after: str = "") -> gateway.InvoicePage:
     """Invoices of the person's own customer, newest first: the newest, or those beside another.
 
     Empty where there is no customer, or none any more; the first page for an invoice that is not
     there. Raises `gateway.Unavailable` and `gateway.InvalidRequest`.
     """
-    if not person.stripe_customer_id:
+    if not user.stripe_customer_id:
         return gateway.InvoicePage([])
     try:
         return gateway.list_invoices(
-            person.stripe_customer_id, before=before or None, after=after or None
+            user.stripe_customer_id, before=before or None, after=after or None
         )
     except (gateway.NotFound, gateway.InvalidRequest) as error:
         if before or after:
-            return page(person)
+            return page(user)
         if isinstance(error, gateway.InvalidRequest):
             raise
         return gateway.InvoicePage([])

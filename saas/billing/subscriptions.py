@@ -46,7 +46,7 @@ class Busy(gateway.Unavailable):
     """Somebody else changed the same person's columns again and again; try later."""
 
 
-def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> User | None:
+def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> User | None:
     """Make the columns of a person equal what Stripe says now; the person, or None when gone.
 
     Compare-and-swap: read the counter, ask Stripe with nothing held, write only if the counter is
@@ -58,61 +58,61 @@ def sync(person_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Us
     """
     first: int | None = None
     for attempt in range(_TRIES):
-        person = _read(person_id)
-        if person is None:
+        user = _read(user_id)
+        if user is None:
             return None
-        counter = person.stripe_sync_counter
+        counter = user.stripe_sync_counter
         first = counter if first is None else first
         if counter >= first + 2:
             # Somebody began to fetch after we were asked, and has written: that covers us.
             if event_id:
                 ledger.mark_processed(event_id)
-            return person
-        answer = _end_duplicates(person, _fetch(person), cause)
+            return user
+        answer = _end_duplicates(user, _fetch(user), cause)
         answer = _with_next_invoice(answer)
         try:
-            if _write(person, _all_columns(person, answer), cause, event_id, answer):
-                return _read(person_id)
+            if _write(user, _all_columns(user, answer), cause, event_id, answer):
+                return _read(user_id)
         except _AlreadyProcessed:
-            return _read(person_id)
+            return _read(user_id)
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("the columns kept changing")
 
 
-def differences(person: User, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
+def differences(user: User, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
     """What a sync would change: {column: (ours, Stripe's)}. Writes nothing.
 
     The next invoice costs a call of its own, so it may be left out.
     """
-    answer = _fetch(person)
+    answer = _fetch(user)
     if next_invoice:
-        truth = _all_columns(person, _with_next_invoice(answer))
+        truth = _all_columns(user, _with_next_invoice(answer))
     else:
-        truth = _columns(person, answer)
-    ours = {name: getattr(person, name) for name in truth}
+        truth = _columns(user, answer)
+    ours = {name: getattr(user, name) for name in truth}
     return {name: (ours[name], truth[name]) for name in truth if ours[name] != truth[name]}
 
 
-def _read(person_id: uuid.UUID) -> User | None:
+def _read(user_id: uuid.UUID) -> User | None:
     database.release_connection()
-    person = db.session.get(User, person_id, populate_existing=True)
+    user = db.session.get(User, user_id, populate_existing=True)
     database.release_connection()
-    return person
+    return user
 
 
-def _fetch(person: User) -> StripeState | None:
+def _fetch(user: User) -> StripeState | None:
     """All that is ours of the person's customer; None when Stripe has no such customer."""
-    if not person.stripe_customer_id:
+    if not user.stripe_customer_id:
         return StripeState([])
     try:
-        listed = gateway.list_subscriptions(person.stripe_customer_id)
+        listed = gateway.list_subscriptions(user.stripe_customer_id)
     except gateway.NotFound:
         return None
     found = [each for each in listed if customers.is_ours(each)]
     chosen = precedence.choose(found)
     if chosen is None or chosen.status not in ("past_due", "incomplete"):
         return StripeState(found)
-    return StripeState(found, _overdue(person, chosen.id))
+    return StripeState(found, _overdue(user, chosen.id))
 
 
 def _with_next_invoice(answer: StripeState | None) -> StripeState | None:
@@ -124,16 +124,16 @@ def _with_next_invoice(answer: StripeState | None) -> StripeState | None:
     return replace(answer, next_invoice=gateway.next_invoice(chosen.id))
 
 
-def _overdue(person: User, subscription_id: str) -> Overdue:
+def _overdue(user: User, subscription_id: str) -> Overdue:
     """What is owed; the grace begins with the oldest open invoice.
 
     Without one it has begun when we first knew, or now.
     """
     owed = gateway.overdue(subscription_id)
-    return replace(owed, since=owed.since or person.stripe_past_due_since or now())
+    return replace(owed, since=owed.since or user.stripe_past_due_since or now())
 
 
-def _end_duplicates(person: User, answer: StripeState | None, cause: str) -> StripeState | None:
+def _end_duplicates(user: User, answer: StripeState | None, cause: str) -> StripeState | None:
     """One person pays for one subscription: end every other one of ours, and give the money back.
 
     What Stripe says then. It is done before the event is claimed, so that a crash leaves it to the
@@ -148,9 +148,9 @@ def _end_duplicates(person: User, answer: StripeState | None, cause: str) -> Str
             since = max(each.created, kept.created)
             gateway.end_and_refund(each.id, gateway.DUPLICATE, since)
     except gateway.StripeError:
-        _write(person, _columns(person, answer), cause, None, answer)
+        _write(user, _columns(user, answer), cause, None, answer)
         raise
-    return _fetch(person)
+    return _fetch(user)
 
 
 def _duplicates(found: list[Subscription]) -> tuple[Subscription | None, list[Subscription]]:
@@ -170,35 +170,35 @@ def _duplicates(found: list[Subscription]) -> tuple[Subscription | None, list[Su
     ]
 
 
-def _all_columns(person: User, answer: StripeState | None) -> dict[str, Any]:
+def _all_columns(user: User, answer: StripeState | None) -> dict[str, Any]:
     found = answer.next_invoice if answer else None
     return {
-        **_columns(person, answer),
+        **_columns(user, answer),
         "stripe_next_invoice": found.to_json() if found else None,
     }
 
 
-def _columns(person: User, answer: StripeState | None) -> dict[str, Any]:
+def _columns(user: User, answer: StripeState | None) -> dict[str, Any]:
     """The columns as they should be, from Stripe's answer."""
     if answer is None:
         # The customer was deleted at Stripe: access ends, and the next checkout makes a new one.
         return {
             **precedence.NO_SUBSCRIPTION,
             "stripe_customer_id": None,
-            "stripe_customer_epoch": person.stripe_customer_epoch + 1,
+            "stripe_customer_epoch": user.stripe_customer_epoch + 1,
         }
     columns = precedence.columns_from(answer.found, answer.overdue)
     first_trial = _first_trial(answer.found)
-    if first_trial and person.trial_used_at is None:
+    if first_trial and user.trial_used_at is None:
         columns["trial_used_at"] = first_trial  # stays, whatever becomes of the customer
     return columns
 
 
-def note_trial(person_id: uuid.UUID, found: list[Subscription]) -> None:
+def note_trial(user_id: uuid.UUID, found: list[Subscription]) -> None:
     """Store the first trial of subscriptions of ours whose webhook has not arrived yet."""
     if first_trial := _first_trial([each for each in found if customers.is_ours(each)]):
         with database.write_transaction():
-            unknown = update(User).where(User.id == person_id, User.trial_used_at.is_(None))
+            unknown = update(User).where(User.id == user_id, User.trial_used_at.is_(None))
             database.execute(unknown.values(trial_used_at=first_trial))
 
 
@@ -207,7 +207,7 @@ def _first_trial(found: list[Subscription]) -> datetime | None:
 
 
 def _write(
-    person: User,
+    user: User,
     columns: Mapping[str, Any],
     cause: str,
     event_id: str | None,
@@ -217,30 +217,30 @@ def _write(
     with database.write_transaction() as session:
         swapped = database.execute(
             update(User)
-            .where(User.id == person.id, User.stripe_sync_counter == person.stripe_sync_counter)
+            .where(User.id == user.id, User.stripe_sync_counter == user.stripe_sync_counter)
             .values(
                 **columns,
                 stripe_synced_at=now(),
-                stripe_sync_counter=person.stripe_sync_counter + 1,
+                stripe_sync_counter=user.stripe_sync_counter + 1,
             )
         )
         if not swapped:
             return False
-        before = person.synced_columns
+        before = user.synced_columns
         after = {name: columns[name] for name in SYNCED_COLUMNS}
         if _is_news(before, after):
             session.add(
                 SubscriptionChange(
-                    user_id=person.id,
-                    counter=person.stripe_sync_counter + 1,
+                    user_id=user.id,
+                    counter=user.stripe_sync_counter + 1,
                     cause=cause,
                     before=_as_json(before),
                     after=_as_json(after),
                 )
             )
-        emails.enqueue_for_change(person, before, after, person.stripe_sync_counter + 1)
+        emails.enqueue_for_change(user, before, after, user.stripe_sync_counter + 1)
         if answer:
-            emails.enqueue_for_reminders(person, after, answer.found, answer.overdue, event_id)
+            emails.enqueue_for_reminders(user, after, answer.found, answer.overdue, event_id)
         if event_id and not ledger.mark_processed(event_id):
             raise _AlreadyProcessed
     return True

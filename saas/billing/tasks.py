@@ -81,8 +81,8 @@ def update_stale_emails() -> None:
 def _sync(whom: ColumnElement[bool], cause: str) -> None:
     """Sync some of these, in any order: nobody waits for ever behind those that fail."""
     chosen = select(User.id).where(whom).order_by(func.random()).limit(_AT_ONCE)
-    people = db.session.scalars(chosen).all()
-    process_each(people, partial(subscriptions.sync, cause=cause), about="person")
+    users = db.session.scalars(chosen).all()
+    process_each(users, partial(subscriptions.sync, cause=cause), about="person")
 
 
 def process_each(items: Iterable[T], work: Callable[[T], object], about: str) -> None:

@@ -98,15 +98,15 @@ def returned() -> Answer:
     try:
         _count_question()
         with deadlines.deadline(_PATIENCE):
-            person = subscriptions.sync(current_user.id, cause="return")
+            user = subscriptions.sync(current_user.id, cause="return")
     except TooManyRequests as error:
         return _not_yet("limited", 429, retry_after=error.retry_after)
     except gateway.StripeError as error:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
-    if person and person.is_paid and person.plan != had:
-        flash(f"You are on {person.plan.name} now. Thank you!", "success")
-    elif person and not person.is_subscribed and request.args.get("session_id"):
+    if user and user.is_paid and user.plan != had:
+        flash(f"You are on {user.plan.name} now. Thank you!", "success")
+    elif user and not user.is_subscribed and request.args.get("session_id"):
         flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
 

@@ -36,19 +36,19 @@ class DeletionFailed(Exception):
         self.code = code
 
 
-def delete_account(person: User, *, by: str | None = None) -> None:
+def delete_account(user: User, *, by: str | None = None) -> None:
     """Cancel everything at Stripe, then delete the person; raises `CannotClose`.
 
     `by` says who orders it, for the record, when it is not the person.
     """
-    is_new, mark = _mark(person, by)
+    is_new, mark = _mark(user, by)
     try:
         with deadlines.deadline(_PATIENCE):
-            _end_subscriptions(person.id)
+            _end_subscriptions(user.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("account not closed: %s", said, extra={"person_id": person.id})
-        if is_new and _take_back(person.id, mark):
+        log.warning("account not closed: %s", said, extra={"person_id": user.id})
+        if is_new and _take_back(user.id, mark):
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # as another try has promised
             "closing",
@@ -57,10 +57,10 @@ def delete_account(person: User, *, by: str | None = None) -> None:
         ) from None
     try:
         with deadlines.deadline(_PATIENCE):
-            _forget_customer_and_delete(person.id)
+            _forget_customer_and_delete(user.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("account half closed: %s", said, extra={"person_id": person.id})
+        log.warning("account half closed: %s", said, extra={"person_id": user.id})
         raise DeletionFailed(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
@@ -93,50 +93,50 @@ def finish_deletions() -> None:
     tasks.process_each(db.session.scalars(left).all(), _finish, about="account to close")
 
 
-def _finish(person_id: uuid.UUID) -> None:
-    _end_subscriptions(person_id)
-    _forget_customer_and_delete(person_id)
+def _finish(user_id: uuid.UUID) -> None:
+    _end_subscriptions(user_id)
+    _forget_customer_and_delete(user_id)
 
 
-def _mark(person: User, by: str | None) -> tuple[bool, datetime]:
+def _mark(user: User, by: str | None) -> tuple[bool, datetime]:
     """From here on no checkout begins; whether that was not so before, and the mark.
 
     Whoever finds the account marked moves the mark by the least step, so that it is not taken back
     by whoever made it: both answer for the closing now. The last administrator stays.
     """
     with database.write_transaction() as session:
-        if roles.is_last_admin(person):
+        if roles.is_last_admin(user):
             raise DeletionFailed(
                 "last_admin",
                 f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
                 "first; nothing was deleted.",
             )
-        marked = select(User.closing_at).where(User.id == person.id).with_for_update()
+        marked = select(User.closing_at).where(User.id == user.id).with_for_update()
         before = session.scalar(marked)
         mark = before + _LEAST_STEP if before else now()
-        database.execute(update(User).where(User.id == person.id).values(closing_at=mark))
+        database.execute(update(User).where(User.id == user.id).values(closing_at=mark))
         if by and not before:
-            audit.record("delete", person.id, by=by)
+            audit.record("delete", user.id, by=by)
     return before is None, mark
 
 
-def _take_back(person_id: uuid.UUID, mark: datetime) -> bool:
+def _take_back(user_id: uuid.UUID, mark: datetime) -> bool:
     """Call the closing off, unless somebody else has joined it."""
     with database.write_transaction():
-        ours = update(User).where(User.id == person_id, User.closing_at == mark)
+        ours = update(User).where(User.id == user_id, User.closing_at == mark)
         return bool(database.execute(ours.values(closing_at=None)))
 
 
-def _end_subscriptions(person_id: uuid.UUID) -> None:
+def _end_subscriptions(user_id: uuid.UUID) -> None:
     """No page to pay on, and nothing of ours that is paid for.
 
     What else this customer pays for ends with the customer: as long as the account may yet stay,
     because Stripe stops answering, nothing is touched that is not ours.
     """
-    person = db.session.get(User, person_id, populate_existing=True)
-    if person is None or not person.stripe_customer_id:
+    user = db.session.get(User, user_id, populate_existing=True)
+    if user is None or not user.stripe_customer_id:
         return
-    customer_id, since = person.stripe_customer_id, person.closing_at
+    customer_id, since = user.stripe_customer_id, user.closing_at
     try:
         pages = gateway.list_checkout_sessions(customer_id)
         for page in pages:
@@ -145,7 +145,7 @@ def _end_subscriptions(person_id: uuid.UUID) -> None:
         found = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
         return
-    subscriptions.note_trial(person_id, found)
+    subscriptions.note_trial(user_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and customers.is_ours(subscription):
@@ -165,15 +165,15 @@ def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | 
     )
 
 
-def _forget_customer_and_delete(person_id: uuid.UUID) -> None:
+def _forget_customer_and_delete(user_id: uuid.UUID) -> None:
     """Delete the customer at Stripe, which also bars new subscriptions, and then our rows."""
     while True:
-        person = db.session.get(User, person_id, populate_existing=True)
-        customer_id = person.stripe_customer_id if person else None
-        if person and customer_id:
+        user = db.session.get(User, user_id, populate_existing=True)
+        customer_id = user.stripe_customer_id if user else None
+        if user and customer_id:
             gateway.delete_customer(customer_id)
-            _refund_what_was_paid_last(customer_id, person.closing_at)
-        if _delete(person_id, customer_id):
+            _refund_what_was_paid_last(customer_id, user.closing_at)
+        if _delete(user_id, customer_id):
             return
 
 
@@ -194,46 +194,46 @@ def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None
             gateway.end_and_refund(each.id, gateway.ACCOUNT_DELETED)
 
 
-def _delete(person_id: uuid.UUID, customer_id: str | None) -> bool:
+def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
     """Our rows go, a tombstone of opaque ids stays; False when a customer was stored meanwhile."""
     with database.write_transaction() as session:
-        person = session.get(User, person_id, populate_existing=True)
-        if person is None:
+        user = session.get(User, user_id, populate_existing=True)
+        if user is None:
             return True
-        if person.stripe_customer_id not in (customer_id, None):
+        if user.stripe_customer_id not in (customer_id, None):
             return False
         database.insert_or_ignore(
             ClosedAccount,
             id=database.uuid7(),
-            person_id=person.id,
+            person_id=user.id,
             # A webhook may have noticed already that the customer is gone, and cleared our column.
-            stripe_customer_id=customer_id or person.stripe_customer_id,
+            stripe_customer_id=customer_id or user.stripe_customer_id,
             closed_at=now(),
         )
         mail.enqueue(
             "account_closed",
-            person.id,
-            about={"was_customer": bool(customer_id or person.stripe_customer_id)},
-            to=person.email,
+            user.id,
+            about={"was_customer": bool(customer_id or user.stripe_customer_id)},
+            to=user.email,
         )
-        if person.trial_used_at:
-            used_trials.remember(person.email, person.trial_used_at)
-        for email in _addresses_of(person):
+        if user.trial_used_at:
+            used_trials.remember(user.email, user.trial_used_at)
+        for email in _addresses_of(user):
             _forget_address(email)
-        database.execute(delete(User).where(User.id == person.id))
-        session.expunge(person)
-    log.info("account closed", extra={"person_id": person_id})
+        database.execute(delete(User).where(User.id == user.id))
+        session.expunge(user)
+    log.info("account closed", extra={"person_id": user_id})
     return True
 
 
-def _addresses_of(person: User) -> set[str]:
+def _addresses_of(user: User) -> set[str]:
     """Return the email address, and earlier ones that no other account has."""
     earlier = select(EmailChange.old_email).where(
-        EmailChange.user_id == person.id,
+        EmailChange.user_id == user.id,
         EmailChange.confirmed_at.isnot(None),
         EmailChange.old_email.not_in(select(User.email)),
     )
-    return {person.email, *db.session.scalars(earlier)}
+    return {user.email, *db.session.scalars(earlier)}
 
 
 def _forget_address(email: str) -> None:

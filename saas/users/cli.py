@@ -53,9 +53,9 @@ def create(email: str, name: str | None, admin: bool) -> None:
 @explained
 def promote(email: str) -> None:
     """Make EMAIL an administrator. Only here: nobody raises their own role."""
-    person = accounts.get_by_email(email)
-    roles.promote(person, by=OPERATOR)
-    click.echo(f"{person.email} is an administrator.")
+    user = accounts.get_by_email(email)
+    roles.promote(user, by=OPERATOR)
+    click.echo(f"{user.email} is an administrator.")
 
 
 @bp.cli.command("demote")
@@ -63,9 +63,9 @@ def promote(email: str) -> None:
 @explained
 def demote(email: str) -> None:
     """Make EMAIL a user again. The last administrator stays one."""
-    person = accounts.get_by_email(email)
-    roles.demote(person, by=OPERATOR)
-    click.echo(f"{person.email} is a user.")
+    user = accounts.get_by_email(email)
+    roles.demote(user, by=OPERATOR)
+    click.echo(f"{user.email} is a user.")
 
 
 @bp.cli.command("disable")
@@ -77,10 +77,10 @@ def disable(email: str) -> None:
     Nothing is deleted, and a subscription goes on: end it at Stripe. The last administrator who
     can sign in cannot be disabled.
     """
-    person = accounts.get_by_email(email)
-    roles.disable(person, by=OPERATOR)
-    click.echo(f"{person.email} is disabled and signed out everywhere.")
-    if person.is_subscribed:
+    user = accounts.get_by_email(email)
+    roles.disable(user, by=OPERATOR)
+    click.echo(f"{user.email} is disabled and signed out everywhere.")
+    if user.is_subscribed:
         click.echo("Their subscription continues. Cancel it at Stripe if it shouldn't.")
 
 
@@ -89,17 +89,17 @@ def disable(email: str) -> None:
 @explained
 def enable(email: str) -> None:
     """Let a disabled EMAIL sign in again."""
-    person = accounts.get_by_email(email)
-    roles.enable(person, by=OPERATOR)
-    click.echo(f"{person.email} can sign in again.")
+    user = accounts.get_by_email(email)
+    roles.enable(user, by=OPERATOR)
+    click.echo(f"{user.email} can sign in again.")
 
 
 @bp.cli.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_people(as_json: bool) -> None:
     """Everybody, by address: role, plan, status, and who is disabled."""
-    for person in accounts.list_all():
-        click.echo(json.dumps(OperatorsUserSchema().dump(person)) if as_json else _line(person))
+    for user in accounts.list_all():
+        click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _line(user))
 
 
 @bp.cli.command("history")
@@ -123,9 +123,9 @@ def export(email: str) -> None:
 
     The same as the download in the settings. What Stripe holds is with Stripe.
     """
-    person = accounts.get_by_email(email)
-    everything = export_user(person)
-    audit.note("export", person.id, by=OPERATOR)
+    user = accounts.get_by_email(email)
+    everything = export_user(user)
+    audit.note("export", user.id, by=OPERATOR)
     click.echo(json.dumps(everything, indent=2, ensure_ascii=False))
 
 
@@ -139,14 +139,14 @@ def delete(email: str, yes: bool) -> None:
 
     The last administrator cannot be deleted.
     """
-    person = accounts.get_by_email(email)
+    user = accounts.get_by_email(email)
     if not yes:
-        click.confirm(f"Delete {person.email} and cancel what they pay for?", abort=True)
-    account_deletion.delete_account(person, by=OPERATOR)
-    click.echo(f"Deleted {person.email}.")
+        click.confirm(f"Delete {user.email} and cancel what they pay for?", abort=True)
+    account_deletion.delete_account(user, by=OPERATOR)
+    click.echo(f"Deleted {user.email}.")
 
 
-def _line(person: User) -> str:
-    status = person.stripe_subscription_status or "-"
-    disabled = "  disabled" if person.disabled_at else ""
-    return f"{person.email:<40} {person.role:<6} {person.plan.name:<10} {status}{disabled}"
+def _line(user: User) -> str:
+    status = user.stripe_subscription_status or "-"
+    disabled = "  disabled" if user.disabled_at else ""
+    return f"{user.email:<40} {user.role:<6} {user.plan.name:<10} {status}{disabled}"

@@ -58,30 +58,30 @@ _NOTE = (
 )
 
 
-def export_user(person: User) -> dict[str, Any]:
+def export_user(user: User) -> dict[str, Any]:
     """The account, and the rows of every table that concern it, under the tables' names."""
     return {
         "exported_at": now().isoformat(),
         "note": _NOTE,
-        "account": _read(person),
-        **{each.__tablename__: _rows(each, each.user_id == person.id) for each in OWNED},
-        **{model.__tablename__: _rows(model, of) for model, of in _others(person)},
+        "account": _read(user),
+        **{each.__tablename__: _rows(each, each.user_id == user.id) for each in OWNED},
+        **{model.__tablename__: _rows(model, of) for model, of in _others(user)},
     }
 
 
-def _others(person: User) -> list[tuple[Any, ColumnElement[bool]]]:
+def _others(user: User) -> list[tuple[Any, ColumnElement[bool]]]:
     """Rows that concern a person without a foreign key."""
     return [
-        (SignInLink, SignInLink.email == person.email),
-        (OutboxMessage, OutboxMessage.subject_id == person.id),
-        (AuditEntry, AuditEntry.subject_id == person.id),
-        (StripeEvent, _is_customer(StripeEvent.customer_id, person)),
+        (SignInLink, SignInLink.email == user.email),
+        (OutboxMessage, OutboxMessage.subject_id == user.id),
+        (AuditEntry, AuditEntry.subject_id == user.id),
+        (StripeEvent, _is_customer(StripeEvent.customer_id, user)),
     ]
 
 
-def _is_customer(column: Any, person: User) -> ColumnElement[bool]:
+def _is_customer(column: Any, user: User) -> ColumnElement[bool]:
     """Comparing with None would find the events of nobody, such as a new price, for everybody."""
-    return and_(column.is_not(None), column == person.stripe_customer_id)
+    return and_(column.is_not(None), column == user.stripe_customer_id)
 
 
 def _rows(model: type[Model], of: ColumnElement[bool]) -> list[dict[str, Any]]:

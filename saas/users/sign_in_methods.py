@@ -51,10 +51,10 @@ def new_passkey() -> Answer:
 @reauthentication_required
 def new_passkey_options() -> dict[str, Any]:
     limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
-    person = current_user._get_current_object()
-    start = pending_sign_ins.start("passkey", "register", url_for("users.settings"), person)
+    user = current_user._get_current_object()
+    start = pending_sign_ins.start("passkey", "register", url_for("users.settings"), user)
     oauth_views.remember(start)
-    return {"options": passkeys.options_to_register(person, start.challenge)}
+    return {"options": passkeys.options_to_register(user, start.challenge)}
 
 
 @bp.post("/dashboard/settings/passkeys")

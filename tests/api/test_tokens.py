@@ -204,9 +204,9 @@ def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> 
 
 def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
-        person = accounts.get_by_email("ann@example.com")
+        user = accounts.get_by_email("ann@example.com")
         for number in range(api_tokens.MAX_TOKENS):
-            api_tokens.create(person, str(number), ["user:read"], None)
+            api_tokens.create(user, str(number), ["user:read"], None)
 
     page = create(ann)
 
@@ -229,9 +229,9 @@ def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
     shop: Shop, ann: Visitor
 ) -> None:
     with shop.app.app_context():
-        person = stripe_side.subscriber(shop, "ann@example.com")[0]
-        _, reader = api_tokens.create(person, "reader", ["reports:read"], None)
-        _, writer = api_tokens.create(person, "writer", ["reports:write"], None)
+        user = stripe_side.subscriber(shop, "ann@example.com")[0]
+        _, reader = api_tokens.create(user, "reader", ["reports:read"], None)
+        _, writer = api_tokens.create(user, "writer", ["reports:write"], None)
 
     def post(token: str, body: Any) -> requests.Response:
         headers = {"Authorization": f"Bearer {token}"}
@@ -257,8 +257,8 @@ def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
 @both_databases
 def test_what_no_database_stores_is_a_bad_request(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
-        person = stripe_side.subscriber(shop, "ann@example.com")[0]
-        _, token = api_tokens.create(person, "x", ["reports:write"], None)
+        user = stripe_side.subscriber(shop, "ann@example.com")[0]
+        _, token = api_tokens.create(user, "x", ["reports:write"], None)
     headers = {"Authorization": f"Bearer {token}"}
 
     answer = requests.post(

@@ -306,7 +306,7 @@ def test_a_code_from_before_the_secret_key_was_changed_still_works(
 
     with after.app_context():
         came: list[str] = []
-        magic_links.redeem_code("a browser", code, lambda person: came.append(person.email))
+        magic_links.redeem_code("a browser", code, lambda user: came.append(user.email))
         assert came == ["ann@example.com"]
 
 

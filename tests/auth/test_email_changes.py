@@ -221,9 +221,9 @@ def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_wee
 
 def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
     with shop.app.app_context(), database.write_transaction() as session:
-        person = accounts.get_by_email(email)
+        user = accounts.get_by_email(email)
         key = Passkey(
-            user_id=person.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0,
+            user_id=user.id, name=name, credential_id=name.encode(), public_key=b"", sign_count=0,
             created_at=now() - timedelta(days=days_ago),
         )  # fmt: skip
         session.add(key)
@@ -277,7 +277,7 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
     owner.sign_in(OLD)
     assert address_of(owner) == OLD
     with shop.app.app_context():
-        assert [person.email for person in accounts.list_all()] == [OLD]
+        assert [user.email for user in accounts.list_all()] == [OLD]
 
 
 def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
@@ -308,12 +308,12 @@ def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, sh
 
 
 def test_stripe_learns_the_new_address(visitor: Visitor, shop: Shop) -> None:
-    person, _ = stripe_side.subscriber(shop, OLD)
+    user, _ = stripe_side.subscriber(shop, OLD)
     visitor.sign_in(OLD)
 
     change(visitor)
 
-    at_stripe = stripe_side.client(shop).v1.customers.retrieve(str(person.stripe_customer_id))
+    at_stripe = stripe_side.client(shop).v1.customers.retrieve(str(user.stripe_customer_id))
     assert at_stripe.email == NEW
 
 
@@ -325,10 +325,10 @@ def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) ->
 
     def confirm(_: int) -> str:
         with shop.app.app_context():
-            person = accounts.get_by_email(OLD)
+            user = accounts.get_by_email(OLD)
             together.wait()
             try:
-                return email_changes.confirm(token, person)
+                return email_changes.confirm(token, user)
             except email_changes.InvalidChange as error:
                 return error.reason
 
@@ -350,10 +350,10 @@ def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Sho
 
     def confirm(email: str, path: str) -> str:
         with shop.app.app_context():
-            person = accounts.get_by_email(email)
+            user = accounts.get_by_email(email)
             together.wait()
             try:
-                return email_changes.confirm(path.rpartition("/")[2], person)
+                return email_changes.confirm(path.rpartition("/")[2], user)
             except email_changes.InvalidChange as error:
                 return error.reason
 

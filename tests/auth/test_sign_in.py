@@ -43,7 +43,7 @@ def test_a_first_sign_in_makes_the_account_at_the_button_and_not_before(
 
     visitor.submit(urlsplit(link).path)
     assert visitor.page.path == "/dashboard"
-    assert [person.email for person in people(shop)] == ["ann@example.com"]
+    assert [user.email for user in people(shop)] == ["ann@example.com"]
 
 
 def test_opening_the_link_changes_nothing_however_often(shop: Shop, visitor: Visitor) -> None:
@@ -165,12 +165,12 @@ def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
     shop: Shop, visitor: Visitor
 ) -> None:
     with shop.app.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         from saas import database
 
         with database.write_transaction():
             database.execute(User.__table__.update().values(disabled_at=now()))  # type: ignore[attr-defined]
-        assert person
+        assert user
 
     visitor.visit("/login")
     page = visitor.submit("/login", email="ann@example.com")
@@ -199,7 +199,7 @@ def press(shop: Shop, token: str) -> str:
     came: list[str] = []
     with shop.app.app_context():
         try:
-            magic_links.redeem(token, lambda person: came.append(person.email))
+            magic_links.redeem(token, lambda user: came.append(user.email))
         except magic_links.InvalidLink as error:
             return error.reason
     return came[0]

@@ -34,8 +34,8 @@ def copy_into_columns(app: Flask) -> int:
     """A person for every subscription at Stripe, in sync; how many."""
     made = 0
     with app.app_context():
-        people = _rows()
-        while rows := list(islice(people, ROWS_AT_ONCE)):
+        users = _rows()
+        while rows := list(islice(users, ROWS_AT_ONCE)):
             with database.write_transaction() as session:
                 session.execute(insert(User), rows)
             made += len(rows)

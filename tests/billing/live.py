@@ -198,10 +198,10 @@ class LiveShop(Shop):
             return None
         return answer
 
-    def signed_in(self, person: User) -> tuple[requests.Session, dict[str, str]]:
+    def signed_in(self, user: User) -> tuple[requests.Session, dict[str, str]]:
         """A browser with a session of this person, and the header that a script would send."""
         with self.app.test_request_context(self.url) as context:
-            sessions.start(person)
+            sessions.start(user)
             token = generate_csrf()
             answer = self.app.make_response("")
             self.app.session_interface.save_session(self.app, context.session, answer)

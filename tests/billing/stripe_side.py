@@ -44,8 +44,8 @@ def subscriber(
     plan = plan or shop.lowest_plan
     interval = interval or next(sold for id, sold in shop.price if id == plan)
     with shop.app.app_context():
-        person = accounts.get_or_create(email)
-        customer = customers.ensure_customer(person)
+        user = accounts.get_or_create(email)
+        customer = customers.ensure_customer(user)
         at_stripe = client(shop).v1
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
         at_stripe.customers.update(
@@ -55,12 +55,12 @@ def subscriber(
             {
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
-                "metadata": customers.metadata_for(person),
+                "metadata": customers.metadata_for(user),
                 "trial_period_days": trial_days,
             }
         )
         if synced:
-            subscriptions.sync(person.id, cause="test")
+            subscriptions.sync(user.id, cause="test")
         return accounts.get_by_email(email), made.id
 
 

@@ -110,28 +110,28 @@ def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: Liv
         "too many": refusal(429), "broken": refusal(500), "away": refusal(503),
         "our key is refused": refusal(401), "rubbish": rubbish,
     }  # fmt: skip
-    people = {kind: stripe_side.subscriber(shop, email(), synced=False) for kind in kinds}
-    for kind, (person, _) in people.items():
-        weather.of[str(person.stripe_customer_id)] = kinds[kind]
+    users = {kind: stripe_side.subscriber(shop, email(), synced=False) for kind in kinds}
+    for kind, (user, _) in users.items():
+        weather.of[str(user.stripe_customer_id)] = kinds[kind]
 
     with shop.gate.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
         answers = dict(
-            zip(kinds, pool.map(lambda of: timed(shop, *of), people.values()), strict=True)
+            zip(kinds, pool.map(lambda of: timed(shop, *of), users.values()), strict=True)
         )
         weather.over.set()
 
     for kind, (answer, seconds) in answers.items():
         assert answer.status_code == 503, kind
         assert seconds < STRIPE_WAITS, kind
-    for person, subscription in people.values():  # good weather again: Stripe tries once more
-        answer, _ = timed(shop, person, subscription)
+    for user, subscription in users.values():  # good weather again: Stripe tries once more
+        answer, _ = timed(shop, user, subscription)
         assert answer.json() == {"outcome": "applied"}
-        assert stripe_side.person(shop, person.email).stripe_subscription_id == subscription
+        assert stripe_side.person(shop, user.email).stripe_subscription_id == subscription
 
 
-def timed(shop: LiveShop, person: User, subscription: str) -> tuple[requests.Response, float]:
+def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Response, float]:
     began = time.monotonic()
-    subject = {"id": subscription, "object": "subscription", "customer": person.stripe_customer_id}
+    subject = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
     answer = tell(shop, subject, id=f"evt_{subscription}")
     assert answer is not None
     return answer, time.monotonic() - began
@@ -199,26 +199,26 @@ def let_in(shop: LiveShop, allowed: bool) -> None:
         )
 
 
-def event(shop: LiveShop, person: User, subscription: str) -> Any:
-    return timed(shop, person, subscription)[0]
+def event(shop: LiveShop, user: User, subscription: str) -> Any:
+    return timed(shop, user, subscription)[0]
 
 
-def way_back(shop: LiveShop, person: User, _: str) -> Any:
-    browser, _header = shop.signed_in(person)
+def way_back(shop: LiveShop, user: User, _: str) -> Any:
+    browser, _header = shop.signed_in(user)
     with browser:
         return shop.ask("GET", "/billing/return", 0, browser)
 
 
-def choice(shop: LiveShop, person: User, _: str) -> Any:
-    browser, header = shop.signed_in(person)
+def choice(shop: LiveShop, user: User, _: str) -> Any:
+    browser, header = shop.signed_in(user)
     data = {"plan": "solo", "interval": "yearly"}
     with browser:
         headers = {**header, "Origin": shop.url}
         return shop.ask("POST", "/billing/checkout", 0, browser, data=data, headers=headers)
 
 
-def farewell(shop: LiveShop, person: User, _: str) -> Any:
-    browser, header = shop.signed_in(person)
+def farewell(shop: LiveShop, user: User, _: str) -> Any:
+    browser, header = shop.signed_in(user)
     with browser:
         return shop.ask("DELETE", "/api/user", 0, browser, headers=header)
 
@@ -239,9 +239,9 @@ def test_while_stripe_is_asked_everybody_else_goes_on_writing(
     assert answer.result().status_code in (200, 303)
 
 
-def rename(shop: LiveShop, person: User) -> None:
+def rename(shop: LiveShop, user: User) -> None:
     with shop.app.app_context(), database.write_transaction():
-        database.execute(update(User).where(User.id == person.id).values(name="Somebody Else"))
+        database.execute(update(User).where(User.id == user.id).values(name="Somebody Else"))
 
 
 def open_transactions(shop: LiveShop) -> int:

@@ -21,13 +21,13 @@ from tests.visitor import eventually
 REFUND = "A second subscription was ended and refunded"
 
 
-def buys(shop: Shop, person: User, plan: str, interval: str = "monthly") -> str:
+def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
     """Another subscription, as by a page that was paid in a tab left open; its id."""
     with shop.app.app_context():
-        marks = customers.metadata_for(person)
+        marks = customers.metadata_for(user)
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
-            "customer": str(person.stripe_customer_id),
+            "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price[plan, interval]}],
             "metadata": marks,
         }
@@ -35,9 +35,9 @@ def buys(shop: Shop, person: User, plan: str, interval: str = "monthly") -> str:
     return made.id
 
 
-def refunded(shop: Shop, person: User) -> list[int]:
+def refunded(shop: Shop, user: User) -> list[int]:
     """The amounts that went back, by charge, the newest first."""
-    customer = str(person.stripe_customer_id)
+    customer = str(user.stripe_customer_id)
     found = stripe_side.client(shop).v1.charges.list({"customer": customer}).data
     return [charge.amount_refunded for charge in found]
 

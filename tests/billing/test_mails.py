@@ -67,9 +67,9 @@ def use_card(shop: Shop, customer: str | None, kind: str) -> None:
     )
 
 
-def sync(shop: Shop, person: Any) -> None:
+def sync(shop: Shop, user: Any) -> None:
     with shop.app.app_context():
-        subscriptions.sync(person.id, cause="test")
+        subscriptions.sync(user.id, cause="test")
 
 
 def promised(shop: Shop) -> dict[str, str]:
@@ -394,9 +394,9 @@ def test_a_recovery_is_told_to_who_may_have_been_told_of_the_failure_a_moment_ag
     assert subjects(slow_shop)[-1] == "Your payment for Solo has arrived"
 
 
-def is_past_due(shop: Shop, person: Any) -> bool:
-    sync(shop, person)
-    return stripe_side.person(shop, person.email).stripe_subscription_status == "past_due"
+def is_past_due(shop: Shop, user: Any) -> bool:
+    sync(shop, user)
+    return stripe_side.person(shop, user.email).stripe_subscription_status == "past_due"
 
 
 def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(

@@ -223,9 +223,9 @@ def tell(
     return str(answer.json()["outcome"])
 
 
-def marks_of(shop: Shop, person: User) -> dict[str, str]:
+def marks_of(shop: Shop, user: User) -> dict[str, str]:
     with shop.app.app_context():
-        return customers.metadata_for(person)
+        return customers.metadata_for(user)
 
 
 def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:

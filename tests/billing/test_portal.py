@@ -32,7 +32,7 @@ def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
     gated_shop: GatedShop,
 ) -> None:
     """Three seats of Solo, behind an add-on: Stripe's portal changes no subscription of several."""
-    person, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
+    user, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
     at_stripe = stripe_side.client(gated_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
@@ -55,4 +55,4 @@ def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
 
     assert not [name for name in sent[0] if name.startswith("flow_data")]
     assert page.status == 200
-    assert person.stripe_customer_id
+    assert user.stripe_customer_id

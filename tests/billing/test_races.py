@@ -44,8 +44,8 @@ def email() -> str:
     return f"racer-{next(_numbers)}@example.com"
 
 
-def subject_of(person: User, subscription: str) -> dict[str, Any]:
-    return {"id": subscription, "object": "subscription", "customer": person.stripe_customer_id}
+def subject_of(user: User, subscription: str) -> dict[str, Any]:
+    return {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
@@ -54,9 +54,9 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
         return [done.result() for done in [pool.submit(call) for call in calls]]
 
 
-def telling(shop: LiveShop, person: User, subscription: str, event: str = "") -> Callable[[], Any]:
+def telling(shop: LiveShop, user: User, subscription: str, event: str = "") -> Callable[[], Any]:
     event = event or f"evt_{uuid.uuid4().hex}"
-    return lambda: tell(shop, subject_of(person, subscription), id=event)
+    return lambda: tell(shop, subject_of(user, subscription), id=event)
 
 
 @pytest.fixture(autouse=True)
@@ -70,26 +70,26 @@ def _nothing_deadlocks(live: LiveShop) -> Any:
             assert db.session.scalar(known) == 0
 
 
-def is_true(shop: LiveShop, person: User) -> None:
+def is_true(shop: LiveShop, user: User) -> None:
     """The copy equals Stripe's state, and the history tells how it came about without a gap."""
     with shop.app.app_context():
-        assert subscriptions.differences(accounts.get_by_email(person.email)) == {}
+        assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
         changes = db.session.scalars(
             select(SubscriptionChange)
-            .where(SubscriptionChange.user_id == person.id)
+            .where(SubscriptionChange.user_id == user.id)
             .order_by(SubscriptionChange.counter)
         ).all()
         assert all(a.after == b.before for a, b in itertools.pairwise(changes))
         left = select(StripeEvent.id).where(
             StripeEvent.processed_at.is_(None),
-            StripeEvent.customer_id == person.stripe_customer_id,
+            StripeEvent.customer_id == user.stripe_customer_id,
         )
         assert db.session.scalars(left).all() == []
 
 
-def history(shop: LiveShop, person: User) -> list[str]:
+def history(shop: LiveShop, user: User) -> list[str]:
     with shop.app.app_context():
-        causes = select(SubscriptionChange.cause).where(SubscriptionChange.user_id == person.id)
+        causes = select(SubscriptionChange.cause).where(SubscriptionChange.user_id == user.id)
         return list(db.session.scalars(causes))
 
 
@@ -134,8 +134,8 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
 
 def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
     dice = random.Random(3)
-    people = [stripe_side.subscriber(live, email(), synced=False) for _ in range(8)]
-    events = [telling(live, *one) for one in people for _ in range(4)] * 3
+    users = [stripe_side.subscriber(live, email(), synced=False) for _ in range(8)]
+    events = [telling(live, *one) for one in users for _ in range(4)] * 3
     dice.shuffle(events)
 
     live.gate.calls.clear()
@@ -143,9 +143,9 @@ def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live:
 
     assert {answer.status_code for answer in answers} == {200}
     assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
-    for person, _ in people:
-        is_true(live, person)
-        assert len(history(live, person)) == 1
+    for user, _ in users:
+        is_true(live, user)
+        assert len(history(live, user)) == 1
 
 
 @case(27, "running it during webhooks")
@@ -416,35 +416,35 @@ def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_a
     assert stripe_side.person(live, last).stripe_address_due_at is None
 
 
-def move_to(address: str, app: Flask, person: User) -> None:
+def move_to(address: str, app: Flask, user: User) -> None:
     with app.app_context(), database.write_transaction():
-        database.execute(update(User).where(User.id == person.id).values(email=address))
-        customers.mark_email_stale(person)
+        database.execute(update(User).where(User.id == user.id).values(email=address))
+        customers.mark_email_stale(user)
 
 
-def pages_of(shop: LiveShop, person: User) -> list[stripe.checkout.Session]:
+def pages_of(shop: LiveShop, user: User) -> list[stripe.checkout.Session]:
     pages = stripe_side.client(shop).v1.checkout.sessions.list({"limit": 100})
-    mine = str(person.id)
+    mine = str(user.id)
     return [page for page in pages.auto_paging_iter() if page.client_reference_id == mine]
 
 
-def as_a_browser(shop: LiveShop, person: User) -> dict[str, str]:
+def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
     """The headers of somebody who is signed in, for many requests at once."""
-    browser, header = shop.signed_in(person)
+    browser, header = shop.signed_in(user)
     cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     browser.close()
     return {**header, "Cookie": cookie, "Origin": shop.url}
 
 
-def nobody_is_charged(shop: LiveShop, person: User, pages: str = "expired") -> None:
+def nobody_is_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
     """The account is gone, and of its customers none has anything to pay or a page to pay on."""
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
-        assert db.session.get(User, person.id) is None
-        buried = select(func.count()).where(ClosedAccount.person_id == person.id)
+        assert db.session.get(User, user.id) is None
+        buried = select(func.count()).where(ClosedAccount.person_id == user.id)
         assert db.session.scalar(buried) == 1
     everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
-    assert person.email not in [customer.email for customer in everybody]
-    assert {page.status for page in pages_of(shop, person)} <= {pages}
+    assert user.email not in [customer.email for customer in everybody]
+    assert {page.status for page in pages_of(shop, user)} <= {pages}
     for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
-        assert found.metadata.to_dict().get("person") != str(person.id)
+        assert found.metadata.to_dict().get("person") != str(user.id)

@@ -151,9 +151,9 @@ def test_commands_say_why_stripe_cannot_be_reached(shop: GatedShop, ann: Visitor
 
 
 def test_an_event_that_stripe_refuses_to_explain_comes_again(shop: GatedShop) -> None:
-    person, subscription = stripe_side.subscriber(shop, address(shop))
+    user, subscription = stripe_side.subscriber(shop, address(shop))
     subject = {
-        "id": subscription, "object": "subscription", "customer": person.stripe_customer_id
+        "id": subscription, "object": "subscription", "customer": user.stripe_customer_id
     }  # fmt: skip
 
     with shop.gate.answering(refusing(shop.gate, "GET /v1/", message="Not today.")):
@@ -181,10 +181,10 @@ def test_an_account_that_cannot_be_closed_says_what_helps(shop: GatedShop, ann: 
 def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
     shop: GatedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    person, _ = stripe_side.subscriber(shop, address(shop))
+    user, _ = stripe_side.subscriber(shop, address(shop))
     with shop.app.app_context(), database.write_transaction():
         long_ago = now().replace(year=now().year - 1)
-        db.session.get_one(User, person.id).stripe_address_due_at = long_ago
+        db.session.get_one(User, user.id).stripe_address_due_at = long_ago
 
     no = refusing(shop.gate, "POST /v1/customers", message="Invalid email address.")
     with shop.gate.answering(no), shop.app.app_context():
@@ -230,12 +230,12 @@ def _failed(body: Any, _: list[str]) -> Any:
 def test_a_refund_that_was_not_made_is_not_called_refunded(
     how: str, shop: GatedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    person, first = stripe_side.subscriber(shop, address(shop))
+    user, first = stripe_side.subscriber(shop, address(shop))
     at_stripe = stripe_side.client(shop).v1
     marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
     second = at_stripe.subscriptions.create(
         {
-            "customer": str(person.stripe_customer_id),
+            "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["solo", "monthly"]}],
             "metadata": marks,
         }
@@ -262,14 +262,14 @@ def test_a_refund_that_was_not_made_is_not_called_refunded(
 
 
 def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: GatedShop) -> None:
-    person, first = stripe_side.subscriber(shop, address(shop))
+    user, first = stripe_side.subscriber(shop, address(shop))
     at_stripe = stripe_side.client(shop).v1
     marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
-    (charge,) = at_stripe.charges.list({"customer": str(person.stripe_customer_id)}).data
+    (charge,) = at_stripe.charges.list({"customer": str(user.stripe_customer_id)}).data
     at_stripe.refunds.create({"charge": charge.id, "amount": 1000})
     at_stripe.subscriptions.create(
         {
-            "customer": str(person.stripe_customer_id),
+            "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["team", "monthly"]}],
             "metadata": marks,
         }

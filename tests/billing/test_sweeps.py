@@ -145,11 +145,11 @@ def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
         return [b"{}"]
 
     with shop.app.app_context():
-        people = [accounts.get_or_create(f"p{number}@example.com") for number in range(10)]
+        users = [accounts.get_or_create(f"p{number}@example.com") for number in range(10)]
         with database.write_transaction() as session:
-            for number, person in enumerate(people):
+            for number, user in enumerate(users):
                 session.add(left_behind(f"evt_{number}", f"cus_{number}", days=1))
-                mine = update(User).where(User.id == person.id)
+                mine = update(User).where(User.id == user.id)
                 database.execute(mine.values(stripe_customer_id=f"cus_{number}"))
             database.execute(
                 update(User).values(

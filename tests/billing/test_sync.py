@@ -33,8 +33,8 @@ PRICES: plans.Prices = {
 }
 
 
-def columns(person: User) -> dict[str, Any]:
-    return person.synced_columns
+def columns(user: User) -> dict[str, Any]:
+    return user.synced_columns
 
 
 @both_databases

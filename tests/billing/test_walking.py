@@ -328,13 +328,13 @@ def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, ap
 
 
 def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
-    people = [database.uuid7() for _ in range(1000)]
+    users = [database.uuid7() for _ in range(1000)]
     seen = reconciliation.SeenUsers()
-    for each in people[:500]:
+    for each in users[:500]:
         seen.add(each)
     seen.save(tmp_path / "walks" / "sub_1")
 
     again = reconciliation.SeenUsers.load(tmp_path / "walks" / "sub_1")
 
-    assert all(each in again for each in people[:500])
-    assert not any(each in again for each in people[500:])
+    assert all(each in again for each in users[:500])
+    assert not any(each in again for each in users[500:])

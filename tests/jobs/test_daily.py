@@ -23,11 +23,9 @@ NIGHT = datetime(2026, 11, 29, 3, 30, tzinfo=UTC)
 
 
 def write_old_report() -> None:
-    person = accounts.get_or_create("ann@example.com")
+    user = accounts.get_or_create("ann@example.com")
     with database.write_transaction() as session:
-        session.add(
-            Report(user_id=person.id, title="Old", written_at=EVENING - timedelta(days=366))
-        )
+        session.add(Report(user_id=user.id, title="Old", written_at=EVENING - timedelta(days=366)))
 
 
 def reports() -> int:

@@ -191,9 +191,9 @@ def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
     )
     with serving(cut_off) as url:
         for number, email in enumerate(PEOPLE[:4]):
-            person, subscription = stripe_side.subscriber(shop, email, synced=False)
+            user, subscription = stripe_side.subscriber(shop, email, synced=False)
             subject: dict[str, Any] = {"id": subscription, "object": "subscription"}
-            subject["customer"] = person.stripe_customer_id
+            subject["customer"] = user.stripe_customer_id
             kind = "customer.subscription.created"
             answer = stripe_side.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
             assert answer.status_code == 503

@@ -81,9 +81,9 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
 ) -> None:
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with away.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with database.write_transaction():
-            identities.notify_owner(person, "google", "added")
+            identities.notify_owner(user, "google", "added")
             mail.enqueue(
                 "account_closed",
                 database.uuid7(),

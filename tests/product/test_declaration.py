@@ -115,9 +115,9 @@ def test_the_signed_in_pages_lead_to_what_is_declared(
     app = make_app(product=name)
     client = app.test_client()
     with app.app_context():
-        person = accounts.get_or_create("ann@example.com")
+        user = accounts.get_or_create("ann@example.com")
         with app.test_request_context() as context:
-            sessions.start(person)
+            sessions.start(user)
             cookie = app.make_response("")
             assert context.session is not None
             app.session_interface.save_session(app, context.session, cookie)

@@ -33,12 +33,12 @@ def client_of(app: Flask, who: str) -> FlaskClient:
         return client
     token = secrets.token_urlsafe(32)
     with app.app_context():
-        person = accounts.get_or_create(f"{who}@example.com", role=who)
+        user = accounts.get_or_create(f"{who}@example.com", role=who)
         with database.write_transaction() as session:
             session.add(
                 Session(
                     token_hash=sessions._hash(token),
-                    user_id=person.id,
+                    user_id=user.id,
                     expires_at=now() + sessions.ABSOLUTE,
                 )
             )

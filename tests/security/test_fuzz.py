@@ -160,10 +160,10 @@ def unsafe(app: Flask) -> Iterator[tuple[str, str]]:
 @both_databases  # PostgreSQL refuses what SQLite takes, a NUL in a text for one
 @pytest.mark.parametrize("who", PEOPLE)
 def test_no_form_gives_a_server_error(who: str, doors: Doors) -> None:
-    person = Person(doors.app, who)
+    user = Person(doors.app, who)
 
     for method, path in list(unsafe(doors.app)):
-        send = partial(person.send, path, method, content_type="application/x-www-form-urlencoded")
+        send = partial(user.send, path, method, content_type="application/x-www-form-urlencoded")
         fuzz(pairs(doors.fields).map(encoded), lambda body, send=send: send(data=body), path)
 
 
@@ -173,10 +173,10 @@ def test_no_body_gives_a_server_error(doors: Doors) -> None:
         ["application/json", "multipart/form-data; boundary=x", "text/plain", "", "a/b; charset=x"]
     )
     bodies = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200) | VALUES
-    person = Person(doors.app, "user")
+    user = Person(doors.app, "user")
 
     for method, path in list(unsafe(doors.app)):
-        send = partial(person.send, path, method)
+        send = partial(user.send, path, method)
         fuzz(
             st.tuples(bodies, kinds),
             lambda sent, send=send: send(data=sent[0], content_type=sent[1]),
@@ -187,10 +187,10 @@ def test_no_body_gives_a_server_error(doors: Doors) -> None:
 @both_databases
 @pytest.mark.parametrize("who", PEOPLE)
 def test_no_query_gives_a_server_error(who: str, doors: Doors) -> None:
-    person = Person(doors.app, who)
+    user = Person(doors.app, who)
 
     for path in [path_of(doors.app, rule) for name, rule in routes(doors.app) if name[:3] == "GET"]:
-        ask = partial(person.send, path, "GET")
+        ask = partial(user.send, path, "GET")
         fuzz(pairs(doors.fields).map(encoded), lambda query, ask=ask: ask(query_string=query), path)
 
 
@@ -206,7 +206,7 @@ def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], wh
 
 
 def test_no_address_gives_a_server_error(doors: Doors) -> None:
-    person = Person(doors.app, "user")
+    user = Person(doors.app, "user")
     begins = st.sampled_from(
         sorted({rule.rule.partition("<")[0] for _, rule in routes(doors.app)}) + ["/%2e%2e/"]
     )
@@ -216,7 +216,7 @@ def test_no_address_gives_a_server_error(doors: Doors) -> None:
     def knock(begin: str, rest: bytes, method: str) -> None:
         path = begin + quote_from_bytes(rest, safe="/")
         try:
-            answer = person.send(path, method)
+            answer = user.send(path, method)
         except RequestRedirect:
             return
         is_fine(answer, path[:100])
@@ -225,7 +225,7 @@ def test_no_address_gives_a_server_error(doors: Doors) -> None:
 
 
 def test_no_header_gives_a_server_error(doors: Doors) -> None:
-    person = Person(doors.app, "user")
+    user = Person(doors.app, "user")
     names = st.sampled_from([
         "Cookie", "Accept", "Accept-Language", "Accept-Encoding", "If-None-Match", "Range",
         "Origin", "If-Modified-Since", "User-Agent", "Referer", "X-Request-Id", "X-Forwarded-For",
@@ -239,7 +239,7 @@ def test_no_header_gives_a_server_error(doors: Doors) -> None:
     @settings(thorough, max_examples=300)
     @given(name=names, value=values, path=paths, method=st.sampled_from(["GET", "POST"]))
     def knock(name: str, value: str, path: str, method: str) -> None:
-        is_fine(person.send(path, method, headers={name: value}), f"{method} {path} {name}")
+        is_fine(user.send(path, method, headers={name: value}), f"{method} {path} {name}")
 
     knock()
 

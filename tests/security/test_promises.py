@@ -39,10 +39,10 @@ def known(app: Flask, email: str, **changes: Any) -> None:
 def unverified_with_identity(app: Flask, email: str) -> None:
     """Whoever only ever came by a provider."""
     with app.app_context(), database.write_transaction() as session:
-        person = accounts.get_or_create(email)
+        user = accounts.get_or_create(email)
         session.add(
             Identity(
-                user_id=person.id,
+                user_id=user.id,
                 provider="google",
                 issuer="https://id.example",
                 subject=str(uuid.uuid4()),
@@ -155,8 +155,8 @@ def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> N
     owner, stranger = shop.visitor(), shop.visitor()
     owner.sign_in("ann@example.com")
     with shop.app.test_request_context():
-        person = accounts.get_by_email("ann@example.com")
-        tokens = [encode_cookie(each) for each in (person.get_id(), str(person.id))]
+        user = accounts.get_by_email("ann@example.com")
+        tokens = [encode_cookie(each) for each in (user.get_id(), str(user.id))]
 
     for token in tokens:
         stranger.browser.cookies.set("remember_token", token)
@@ -182,7 +182,7 @@ def test_the_spellings_of_an_address_are_one_account(shop: Shop, visitor: Visito
         assert other.page.path == "/auth/check-inbox" or not spelling.isascii(), spelling
 
     with shop.app.app_context():
-        assert [person.email for person in accounts.list_all()] == ["kate@example.com"]
+        assert [user.email for user in accounts.list_all()] == ["kate@example.com"]
 
 
 # --- deletion -----------------------------------------------------------------------------------

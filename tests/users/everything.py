@@ -29,18 +29,18 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
     visitor.submit("/dashboard/settings/name", name=NAME)
     _change_address(visitor)
     with shop.app.app_context():
-        person = accounts.get_by_email(EMAIL)
-        _add_ways_in(person)
-        api_tokens.create(person, "Backup", ["user:read"], None)
-        access.use(person, "reports")
+        user = accounts.get_by_email(EMAIL)
+        _add_ways_in(user)
+        api_tokens.create(user, "Backup", ["user:read"], None)
+        access.use(user, "reports")
         with database.write_transaction() as session:
-            session.add(Report(user_id=person.id, title="Quarterly"))
+            session.add(Report(user_id=user.id, title="Quarterly"))
         accounts.get_or_create("admin@example.com", role="admin")
-        roles.promote(person, by=OPERATOR)
-        roles.demote(person, by=OPERATOR)  # each ends the person's sessions
+        roles.promote(user, by=OPERATOR)
+        roles.demote(user, by=OPERATOR)  # each ends the person's sessions
     visitor.sign_in(EMAIL)
     with shop.app.app_context():
-        pending_sign_ins.start("google", "link", "/dashboard", person)
+        pending_sign_ins.start("google", "link", "/dashboard", user)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email="quentin.third@example.com")
     other = shop.visitor()
@@ -58,18 +58,18 @@ def _change_address(visitor: Visitor) -> None:
     visitor.submit(path)
 
 
-def _add_ways_in(person: User) -> None:
+def _add_ways_in(user: User) -> None:
     """As the provider's and the authenticator's answers would: those have tests of their own."""
     with database.write_transaction() as session:
         session.add(
             Identity(
-                user_id=person.id, provider="google", issuer="https://accounts.example",
+                user_id=user.id, provider="google", issuer="https://accounts.example",
                 subject="1234", email=AT_PROVIDER,
             )
         )  # fmt: skip
         session.add(
             Passkey(
-                user_id=person.id, name=KEY_NAME, credential_id=b"credential",
+                user_id=user.id, name=KEY_NAME, credential_id=b"credential",
                 public_key=b"public", sign_count=0,
             )
         )  # fmt: skip

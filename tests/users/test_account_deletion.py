@@ -262,7 +262,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
         account_deletion.finish_deletions()
 
     with shop.app.app_context():
-        assert [person.email for person in accounts.list_all()] == ["ann@example.com"]
+        assert [user.email for user in accounts.list_all()] == ["ann@example.com"]
 
 
 @case(11, "person deleted")

@@ -77,9 +77,9 @@ def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
     assert deleted.exit_code == 1
     assert "last administrator" in deleted.output
     with app.app_context():
-        person = accounts.get_by_email("ann@example.com")
-        assert person.is_admin
-        assert not person.is_closing
+        user = accounts.get_by_email("ann@example.com")
+        assert user.is_admin
+        assert not user.is_closing
 
 
 def test_the_list_says_who_is_disabled(runner: Any) -> None:

@@ -120,10 +120,10 @@ def test_of_two_administrators_who_go_at_once_one_stays(
 
     def go(email: str, way: str) -> bool:
         with admins.app.app_context():
-            person = accounts.get_by_email(email)
+            user = accounts.get_by_email(email)
             together.wait()
             try:
-                LEAVING[way](person)
+                LEAVING[way](user)
             except (accounts.AccountError, account_deletion.DeletionFailed):
                 return False
         return True
@@ -135,10 +135,10 @@ def test_of_two_administrators_who_go_at_once_one_stays(
         assert sorted(gone) == [False, True]
         with admins.app.app_context():
             for email in PAIR:
-                person = accounts.get_or_create(email)
-                if person.disabled_at:
-                    roles.enable(person, by=OPERATOR)
-                roles.promote(person, by=OPERATOR)
+                user = accounts.get_or_create(email)
+                if user.disabled_at:
+                    roles.enable(user, by=OPERATOR)
+                roles.promote(user, by=OPERATOR)
 
 
 @both_databases

@@ -41,8 +41,8 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
 
     _must_be_enabled(provider)
     limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
-    person = current_user if current_user.is_authenticated else None
-    start = pending_sign_ins.start(provider, purpose, next_path, person)
+    user = current_user if current_user.is_authenticated else None
+    start = pending_sign_ins.start(provider, purpose, next_path, user)
     remember(start)
     return redirect(oauth.authorization_url(start, _back(provider)), code=303)
 

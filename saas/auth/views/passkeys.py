@@ -58,20 +58,20 @@ def sign_in_with_passkey() -> dict[str, Any]:
     answer = read_json(AnswerSchema())
     start = finish_passkey("sign_in", "confirm")
     with database.write_transaction():
-        person = passkeys.sign_in(start.challenge, answer["credential"])
-        if start.user_id and start.user_id != person.id:
+        user = passkeys.sign_in(start.challenge, answer["credential"])
+        if start.user_id and start.user_id != user.id:
             raise SignInRefused("other_person", "passkey")
-        sessions.start(person)
+        sessions.start(user)
     return {"next": security.safe_path(start.next_path, url_for("users.dashboard"))}
 
 
 def finish_passkey(*purposes: str) -> pending_sign_ins.SignInState:
     """What this browser asked for last, used up by this; raises `Refused`."""
     start = pending_sign_ins.complete_latest("passkey", begun_here())
-    person = _person()
+    user = _person()
     if start is None or start.purpose not in purposes:
         raise SignInRefused("state", "passkey")
-    if start.user_id != (person.id if person else None):
+    if start.user_id != (user.id if user else None):
         raise SignInRefused("state", "passkey")
     return start
 

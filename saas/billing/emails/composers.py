@@ -27,45 +27,45 @@ FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
 
 @mail.email("welcome")
-def welcome(person_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
+def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     """The plan begins, perhaps with a trial."""
-    person = _recipient(person_id)
-    if person is None or not person.is_paid:
+    user = _recipient(user_id)
+    if user is None or not user.is_paid:
         return None
-    if person.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(person):
+    if user.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(user):
         return None
-    trial_ends = person.stripe_current_period_end if person.is_trialing else None
-    return messages.welcome(person.email, _sold(person), _charge(person), trial_ends)
+    trial_ends = user.stripe_current_period_end if user.is_trialing else None
+    return messages.welcome(user.email, _sold(user), _charge(user), trial_ends)
 
 
-def _has_a_welcome_of_its_own(person: User) -> bool:
+def _has_a_welcome_of_its_own(user: User) -> bool:
     """Not where of two pages paid at once one is ended: then its welcome is all there is."""
     welcomes = select(OutboxMessage.about).where(
-        OutboxMessage.subject_id == person.id, OutboxMessage.kind == "welcome"
+        OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
     )
-    current = person.stripe_subscription_id
+    current = user.stripe_subscription_id
     return any(
         (about or {}).get("subscription") == current for about in db.session.scalars(welcomes)
     )
 
 
 @mail.email(FAILED)
-def payment_failed(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
+def payment_failed(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """A payment failed: where to pay, and until when the plan stays."""
-    return _about_open_invoice(FAILED, person_id, invoice, subscription)
+    return _about_open_invoice(FAILED, user_id, invoice, subscription)
 
 
 @mail.email(ACTION_REQUIRED)
-def action_required(person_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
+def action_required(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """The bank wants its owner to confirm a payment: where, and until when the plan stays."""
-    return _about_open_invoice(ACTION_REQUIRED, person_id, invoice, subscription)
+    return _about_open_invoice(ACTION_REQUIRED, user_id, invoice, subscription)
 
 
 @mail.email("recovered")
-def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
+def recovered(user_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     """The payment came after all. Only for who was told that it had failed."""
-    person = _recipient(person_id)
-    if person is None or not person.is_paid:
+    user = _recipient(user_id)
+    if user is None or not user.is_paid:
         return None
     failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
     if not any(map(outbox.was_sent, failures)):
@@ -75,78 +75,78 @@ def recovered(person_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
         return None  # written off by us, not paid
-    return messages.recovered(person.email, _sold(person), paid.total, paid.currency)
+    return messages.recovered(user.email, _sold(user), paid.total, paid.currency)
 
 
 @mail.email("cancellation")
-def cancellation(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
+def cancellation(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The end of the plan is set."""
-    person, when = _recipient(person_id), datetime.fromisoformat(ends)
-    if person is None or not person.is_canceling or person.stripe_cancel_at != when:
+    user, when = _recipient(user_id), datetime.fromisoformat(ends)
+    if user is None or not user.is_canceling or user.stripe_cancel_at != when:
         return None
-    if person.stripe_subscription_id != subscription:
+    if user.stripe_subscription_id != subscription:
         return None
-    return messages.cancellation(person.email, _sold(person), _charge(person), when)
+    return messages.cancellation(user.email, _sold(user), _charge(user), when)
 
 
 @mail.email("ended")
-def ended(person_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
+def ended(user_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
     """The plan is over; nothing to say to who has one again."""
-    person = _recipient(person_id)
-    if person is None or person.is_paid:
+    user = _recipient(user_id)
+    if user is None or user.is_paid:
         return None
     sold = products.sold_as(price)
-    return messages.ended(person.email, sold[0] if sold else None, status)
+    return messages.ended(user.email, sold[0] if sold else None, status)
 
 
 @mail.email("trial_ending")
-def trial_ending(person_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
+def trial_ending(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
     """The trial ends soon, and is paid for from then on."""
-    person, when = _recipient(person_id), datetime.fromisoformat(ends)
-    if person is None or not person.is_trialing or person.is_canceling:
+    user, when = _recipient(user_id), datetime.fromisoformat(ends)
+    if user is None or not user.is_trialing or user.is_canceling:
         return None
-    if (person.stripe_subscription_id, person.stripe_current_period_end) != (subscription, when):
+    if (user.stripe_subscription_id, user.stripe_current_period_end) != (subscription, when):
         return None
-    return messages.trial_ending(person.email, _sold(person), _charge(person), when)
+    return messages.trial_ending(user.email, _sold(user), _charge(user), when)
 
 
 @mail.email("second_refunded")
 def second_refunded(
-    person_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
+    user_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
 ) -> mail.Email | None:
     """There were two subscriptions; one is ended, and what was paid twice goes back.
 
     How much that is, Stripe says. A row of an older version does not name the subscription.
     """
-    person = _recipient(person_id)
-    if person is None:
+    user = _recipient(user_id)
+    if user is None:
         return None
     try:
         given_back = gateway.refunded(subscription) if subscription and not is_refused else None
     except gateway.NotFound:
         given_back = None
-    return messages.second_refunded(person.email, given_back, is_refused=is_refused)
+    return messages.second_refunded(user.email, given_back, is_refused=is_refused)
 
 
 def _about_open_invoice(
-    kind: str, person_id: uuid.UUID, invoice_id: str, subscription: str
+    kind: str, user_id: uuid.UUID, invoice_id: str, subscription: str
 ) -> mail.Email | None:
-    person = _recipient(person_id)
-    if person is None or person.stripe_subscription_id != subscription:
+    user = _recipient(user_id)
+    if user is None or user.stripe_subscription_id != subscription:
         return None
-    is_first = person.stripe_subscription_status == "incomplete"
-    if not person.is_past_due and not is_first:
+    is_first = user.stripe_subscription_status == "incomplete"
+    if not user.is_past_due and not is_first:
         return None
     invoice = _invoice(invoice_id)
     if invoice is None or invoice.status != "open" or not invoice.page:
         return None
     return messages.payment_problem(
-        person.email,
+        user.email,
         kind,
-        _sold(person),
+        _sold(user),
         (invoice.amount_due, invoice.currency),
         invoice.page,
-        person.access_ends_at if person.is_paid else None,
+        user.access_ends_at if user.is_paid else None,
         is_first=is_first,
     )
 
@@ -162,18 +162,18 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
         raise
 
 
-def _recipient(person_id: uuid.UUID) -> User | None:
+def _recipient(user_id: uuid.UUID) -> User | None:
     """Whom the mail is to; None when they are gone."""
-    person = db.session.get(User, person_id, populate_existing=True)
-    if person is not None and person.is_closing:
+    user = db.session.get(User, user_id, populate_existing=True)
+    if user is not None and user.is_closing:
         raise mail.RetryLater("the account is being closed")
-    return person
+    return user
 
 
-def _sold(person: User) -> Plan:
-    sold = person.subscribed_to
-    return sold[0] if sold else person.plan
+def _sold(user: User) -> Plan:
+    sold = user.subscribed_to
+    return sold[0] if sold else user.plan
 
 
-def _charge(person: User) -> messages.Charge:
-    return messages.Charge(person.recurring, person.next_invoice)
+def _charge(user: User) -> messages.Charge:
+    return messages.Charge(user.recurring, user.next_invoice)

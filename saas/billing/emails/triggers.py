@@ -29,18 +29,18 @@ _FAILURES = ("payment_failed", "action_required")
 _STILL_NEWS = timedelta(days=30)
 
 
-def enqueue_for_change(person: User, before: Columns, after: Columns, counter: int) -> None:
+def enqueue_for_change(user: User, before: Columns, after: Columns, counter: int) -> None:
     """Promise the mails that a recorded change leads to, in the transaction that records it."""
     if before == after:
         return
     for kind, about in _changes(before, after).items():
-        mail.enqueue(kind, person.id, key=f"{person.id}:{counter}:{kind}", about=about)
+        mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", about=about)
     if _has_recovered(before, after):
-        _promise_recovered(person, str(after["stripe_subscription_id"]))
+        _promise_recovered(user, str(after["stripe_subscription_id"]))
 
 
 def enqueue_for_reminders(
-    person: User,
+    user: User,
     after: Columns,
     found: Sequence[Subscription],
     overdue: Overdue | None,
@@ -51,19 +51,17 @@ def enqueue_for_reminders(
     if overdue and overdue.invoice_id:
         kind = "action_required" if overdue.action_required else "payment_failed"
         about = {"invoice": overdue.invoice_id, "subscription": subscription}
-        mail.enqueue(kind, person.id, key=f"{kind}:{overdue.invoice_id}", about=about)
+        mail.enqueue(kind, user.id, key=f"{kind}:{overdue.invoice_id}", about=about)
     if _is_trial_ending(after, event_id):
         ends = after["stripe_current_period_end"].isoformat()
         about = {"subscription": subscription, "ends": ends}
         mail.enqueue(
-            "trial_ending", person.id, key=f"trial_ending:{subscription}:{ends}", about=about
+            "trial_ending", user.id, key=f"trial_ending:{subscription}:{ends}", about=about
         )
     for each in found:
         if each.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(each.ended_at):
             about = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
-            mail.enqueue(
-                "second_refunded", person.id, key=f"second_refunded:{each.id}", about=about
-            )
+            mail.enqueue("second_refunded", user.id, key=f"second_refunded:{each.id}", about=about)
 
 
 def _is_news(ended_at: datetime | None) -> bool:
@@ -109,11 +107,11 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
     )
 
 
-def _promise_recovered(person: User, subscription: str) -> None:
+def _promise_recovered(user: User, subscription: str) -> None:
     """Only where a failure was told, and about the invoice that it was told of."""
     told = db.session.scalars(
         select(OutboxMessage)
-        .where(OutboxMessage.subject_id == person.id, OutboxMessage.kind.in_(_FAILURES))
+        .where(OutboxMessage.subject_id == user.id, OutboxMessage.kind.in_(_FAILURES))
         .order_by(OutboxMessage.created_at.desc())
     )
     for notice in told:
@@ -121,7 +119,7 @@ def _promise_recovered(person: User, subscription: str) -> None:
         if about.get("subscription") == subscription:
             invoice = about["invoice"]
             mail.enqueue(
-                "recovered", person.id, key=f"recovered:{invoice}", about={"invoice": invoice}
+                "recovered", user.id, key=f"recovered:{invoice}", about={"invoice": invoice}
             )
             return
 

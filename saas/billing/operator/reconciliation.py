@@ -55,16 +55,16 @@ class SeenUsers:
         self._is_sorted = True
         self.asked_about: set[uuid.UUID] = set()  # in this run, one by one: few
 
-    def add(self, person_id: uuid.UUID) -> None:
-        self._marks.append(_mark(person_id))
+    def add(self, user_id: uuid.UUID) -> None:
+        self._marks.append(_mark(user_id))
         self._is_sorted = False
 
-    def __contains__(self, person_id: uuid.UUID) -> bool:
+    def __contains__(self, user_id: uuid.UUID) -> bool:
         if not self._is_sorted:
             self._marks = array("Q", sorted(self._marks))
             self._is_sorted = True
-        place = bisect_left(self._marks, _mark(person_id))
-        return place < len(self._marks) and self._marks[place] == _mark(person_id)
+        place = bisect_left(self._marks, _mark(user_id))
+        return place < len(self._marks) and self._marks[place] == _mark(user_id)
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,16 +106,16 @@ def repair(drift: Drift, cause: str) -> None:
     subscriptions.sync(drift.person_id, cause=cause)
 
 
-def differences(person_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
+def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
     """What a sync of one person would change; None when nothing, or when the person is gone."""
     for _ in range(3):
-        person = _read(person_id)
-        if person is None:
+        user = _read(user_id)
+        if user is None:
             return None
-        counter, drift = person.stripe_sync_counter, None
-        if found := subscriptions.differences(person, next_invoice=next_invoice):
-            drift = Drift(person.id, person.email, found)
-        again = _read(person_id)
+        counter, drift = user.stripe_sync_counter, None
+        if found := subscriptions.differences(user, next_invoice=next_invoice):
+            drift = Drift(user.id, user.email, found)
+        again = _read(user_id)
         if drift is None or (again and again.stripe_sync_counter == counter):
             break  # nobody has synced while Stripe was being asked
     return drift
@@ -133,12 +133,12 @@ def _drifts_on(
     by_customer: dict[str, list[ListedSubscription]] = {}
     for each in listed:
         by_customer.setdefault(each.customer_id, []).append(each)
-    people = _people_with(list(by_customer))
+    users = _people_with(list(by_customer))
     drifts = []
     for customer_id, theirs in by_customer.items():
-        person = people.get(customer_id)
-        if person:
-            drift = _drift_of(person, theirs, seen, next_invoice)
+        user = users.get(customer_id)
+        if user:
+            drift = _drift_of(user, theirs, seen, next_invoice)
         else:
             drift = _drift_of_lost(customer_id, theirs)
         if drift:
@@ -154,46 +154,46 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
         .execution_options(populate_existing=True)
     ).all()
     database.release_connection()
-    return {str(person.stripe_customer_id): person for person in found}
+    return {str(user.stripe_customer_id): user for user in found}
 
 
 def _drift_of(
-    person: User, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
+    user: User, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
 ) -> Drift | None:
     found = [each.subscription for each in listed if customers.is_ours(each.subscription)]
-    if any(each.id == person.stripe_subscription_id for each in found):
-        seen.add(person.id)
-    is_clear = _agrees(person, found) and not (next_invoice and person.is_subscribed)
+    if any(each.id == user.stripe_subscription_id for each in found):
+        seen.add(user.id)
+    is_clear = _agrees(user, found) and not (next_invoice and user.is_subscribed)
     if is_clear and not any(each.customer_is_gone for each in listed):
         return None
-    if person.id in seen.asked_about:
+    if user.id in seen.asked_about:
         return None
-    seen.asked_about.add(person.id)
-    return differences(person.id, next_invoice=next_invoice)
+    seen.asked_about.add(user.id)
+    return differences(user.id, next_invoice=next_invoice)
 
 
-def _agrees(person: User, found: list[Subscription]) -> bool:
+def _agrees(user: User, found: list[Subscription]) -> bool:
     """Whether nothing on this page speaks against a person's columns."""
-    ours = next((each for each in found if each.id == person.stripe_subscription_id), None)
+    ours = next((each for each in found if each.id == user.stripe_subscription_id), None)
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
-        known = _as_known(person)
+        known = _as_known(user)
         return all(
             known is not None and precedence.rank(each) < precedence.rank(known) for each in found
         )
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not
-    return precedence.columns_from(found) == person.synced_columns
+    return precedence.columns_from(found) == user.synced_columns
 
 
-def _as_known(person: User) -> Subscription | None:
+def _as_known(user: User) -> Subscription | None:
     """The subscription of our columns, older than any other, so that only its class can win."""
-    if not person.stripe_subscription_id or not person.stripe_subscription_status:
+    if not user.stripe_subscription_id or not user.stripe_subscription_status:
         return None
-    prices = (person.stripe_price_id,) if person.stripe_price_id else ()
+    prices = (user.stripe_price_id,) if user.stripe_price_id else ()
     return Subscription(
         id="",
-        status=person.stripe_subscription_status,
+        status=user.stripe_subscription_status,
         created=_LONG_AGO,
         price_ids=prices,
         period_ends={},
@@ -205,10 +205,10 @@ def _drift_of_lost(customer_id: str, listed: list[ListedSubscription]) -> Drift 
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
     marks = next((each.customer_marks for each in listed if not each.customer_is_gone), {})
     named = customers.user_id_from_metadata(marks)
-    person = _read(named) if named else None
-    if person is None or person.stripe_customer_id:
+    user = _read(named) if named else None
+    if user is None or user.stripe_customer_id:
         return None
-    return Drift(person.id, person.email, {"stripe_customer_id": (None, customer_id)})
+    return Drift(user.id, user.email, {"stripe_customer_id": (None, customer_id)})
 
 
 def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
@@ -231,12 +231,12 @@ def _people_after(last: uuid.UUID) -> list[uuid.UUID]:
     return list(page)
 
 
-def _read(person_id: uuid.UUID) -> User | None:
+def _read(user_id: uuid.UUID) -> User | None:
     database.release_connection()
-    person = db.session.get(User, person_id, populate_existing=True)
+    user = db.session.get(User, user_id, populate_existing=True)
     database.release_connection()
-    return person
+    return user
 
 
-def _mark(person_id: uuid.UUID) -> int:
-    return person_id.int & (2**64 - 1)
+def _mark(user_id: uuid.UUID) -> int:
+    return user_id.int & (2**64 - 1)

@@ -26,7 +26,7 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
 
     other = shop.visitor()
     assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
-    assert [person.email for person in rows(shop, User)] == ["ann@example.com"]
+    assert [user.email for user in rows(shop, User)] == ["ann@example.com"]
 
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     other.visit("/dashboard/settings")
@@ -92,8 +92,8 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
     eventually(lambda: subjects(visitor, "ada@example.com", about))
     with shop.app.app_context():
         told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "way_in")
-        (person_id,) = db.session.scalars(told)
-        assert db.session.get_one(User, person_id).email == "ada@example.com"
+        (user_id,) = db.session.scalars(told)
+        assert db.session.get_one(User, user_id).email == "ada@example.com"
 
 
 def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
@@ -105,7 +105,7 @@ def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor:
     page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "ada"}))
 
     refused(page, 409, "That Google account is in use")
-    owners = {person.id: person.email for person in rows(shop, User)}
+    owners = {user.id: user.email for user in rows(shop, User)}
     assert owners[identity_of(shop).user_id] == "ada@example.com"
 
 

@@ -28,9 +28,9 @@ def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
     again = shop.visitor()
     assert come_in(again, provider, **{"as": "ada"}).path == "/dashboard"
 
-    (person,) = rows(shop, User)
-    assert person.email == "ada@example.com"
-    assert person.verified_at
+    (user,) = rows(shop, User)
+    assert user.email == "ada@example.com"
+    assert user.verified_at
     identity = identity_of(shop)
     assert identity.issuer == f"{shop.sandbox}/identity/{provider}"
     assert len(rows(shop, Session)) == 2
@@ -83,8 +83,8 @@ def test_an_account_is_known_by_its_number_when_its_address_has_changed(
 
     come_in(shop.visitor(), "google", **somebody("new@example.com", account="old@example.com"))
 
-    (person,) = rows(shop, User)
-    assert person.email == "old@example.com"
+    (user,) = rows(shop, User)
+    assert user.email == "old@example.com"
     assert identity_of(shop).email == "new@example.com"
 
 
@@ -96,9 +96,9 @@ def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_
 
     come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-two"))
 
-    people = {person.email: person.id for person in rows(shop, User)}
+    users = {user.email: user.id for user in rows(shop, User)}
     owners = {each.subject: each.user_id for each in rows(shop, Identity)}
-    assert set(people) == {"first@example.com", "moved@example.com"}
+    assert set(users) == {"first@example.com", "moved@example.com"}
     assert len(set(owners.values())) == 2
 
 
@@ -110,27 +110,27 @@ def test_a_verified_address_joins_the_account_that_has_verified_it_too(
 
     come_in(shop.visitor(), provider, **{"as": "ada"})
 
-    (person,) = rows(shop, User)
-    assert identity_of(shop).user_id == person.id
+    (user,) = rows(shop, User)
+    assert identity_of(shop).user_id == user.id
 
 
 def prepare_account(shop: Shop, email: str) -> None:
     """An account whose address nobody proved, with ways in that somebody put there."""
     with shop.app.app_context():
-        person = accounts.get_or_create(email)
+        user = accounts.get_or_create(email)
         with database.write_transaction() as session:
             session.add(
-                Session(user_id=person.id, token_hash=b"theirs", expires_at=now() + timedelta(1))
+                Session(user_id=user.id, token_hash=b"theirs", expires_at=now() + timedelta(1))
             )
             session.add(
                 Identity(
-                    user_id=person.id, provider="github", issuer="https://github.example",
+                    user_id=user.id, provider="github", issuer="https://github.example",
                     subject="13", email="eve@evil.example",
                 )
             )  # fmt: skip
             session.add(
                 Passkey(
-                    user_id=person.id, name="Eve", credential_id=b"e", public_key=b"k", sign_count=0
+                    user_id=user.id, name="Eve", credential_id=b"e", public_key=b"k", sign_count=0
                 )
             )
 
@@ -147,8 +147,8 @@ def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
         come_in(visitor, way, **{"as": "ada"})
 
     assert visitor.page.path == "/dashboard"
-    (person,) = rows(shop, User)
-    assert person.verified_at
+    (user,) = rows(shop, User)
+    assert user.verified_at
     assert [session.token_hash == b"theirs" for session in rows(shop, Session)] == [False]
     assert rows(shop, Passkey) == []
     assert all(identity.subject != "13" for identity in rows(shop, Identity))

@@ -52,37 +52,37 @@ def sweep(shop: LiveShop) -> None:
         outbox.flush()
 
 
-def is_applied_once(shop: LiveShop, person: User, event: str) -> None:
+def is_applied_once(shop: LiveShop, user: User, event: str) -> None:
     with shop.app.app_context():
-        stored = accounts.get_by_email(person.email)
+        stored = accounts.get_by_email(user.email)
         assert subscriptions.differences(stored) == {}
         assert stored.is_paid
         row = db.session.get(StripeEvent, event)
         assert row is not None
         assert row.processed_at is not None
-        changes = select(SubscriptionChange).where(SubscriptionChange.user_id == person.id)
+        changes = select(SubscriptionChange).where(SubscriptionChange.user_id == user.id)
         (change,) = db.session.scalars(changes)
         assert change.cause == event
-    mails_are_there_once(shop, person)
+    mails_are_there_once(shop, user)
 
 
-def mails_are_there_once(shop: LiveShop, person: User) -> None:
+def mails_are_there_once(shop: LiveShop, user: User) -> None:
     """Every promised mail was handed over; a second copy has the same Message-ID."""
     sweep(shop)
     with shop.app.app_context():
-        mine = select(OutboxMessage).where(OutboxMessage.subject_id == person.id)
+        mine = select(OutboxMessage).where(OutboxMessage.subject_id == user.id)
         promised = db.session.scalars(mine).all()
     assert {message.kind for message in promised} >= {"welcome"}
     assert len({message.kind for message in promised}) == len(promised)
     assert all(message.handed_over_at for message in promised)
-    handed = shop.postbox.to(person.email)
+    handed = shop.postbox.to(user.email)
     assert len(set(handed)) == len(promised)
     assert len(handed) <= len(promised) + 1
 
 
-def nobody_is_gone_and_still_charged(shop: LiveShop, person: User, subscription: str) -> None:
+def nobody_is_gone_and_still_charged(shop: LiveShop, user: User, subscription: str) -> None:
     with shop.app.app_context():
-        if db.session.get(User, person.id) is None:
+        if db.session.get(User, user.id) is None:
             assert status_of(shop, subscription) == "canceled"
 
 

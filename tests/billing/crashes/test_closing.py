@@ -53,35 +53,35 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
         browser.close()
 
 
-def open_checkout(shop: LiveShop, person: User) -> None:
+def open_checkout(shop: LiveShop, user: User) -> None:
     """A page to pay on that somebody left open in another tab."""
     with shop.app.app_context():
         gateway.create_checkout_session(
-            customer_id=str(person.stripe_customer_id),
+            customer_id=str(user.stripe_customer_id),
             price_id=shop.price["solo", "monthly"],
-            metadata=customers.metadata_for(person),
-            key=f"tab of {person.id}",
+            metadata=customers.metadata_for(user),
+            key=f"tab of {user.id}",
             success_url=f"{shop.url}/billing/return",
             cancel_url=f"{shop.url}/pricing",
         )
 
 
-def is_closing(shop: LiveShop, person: User) -> bool:
+def is_closing(shop: LiveShop, user: User) -> bool:
     with shop.app.app_context():
-        found = db.session.get(User, person.id)
+        found = db.session.get(User, user.id)
         return found is not None and found.is_closing
 
 
-def is_closed_once(shop: LiveShop, person: User, subscription: str) -> None:
+def is_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
     sweep(shop)  # the mail, if it was not handed over
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
-        assert db.session.get(User, person.id) is None
-        buried = select(func.count()).where(ClosedAccount.person_id == person.id)
+        assert db.session.get(User, user.id) is None
+        buried = select(func.count()).where(ClosedAccount.person_id == user.id)
         assert db.session.scalar(buried) == 1
     assert status_of(shop, subscription) == "canceled"
-    assert getattr(at_stripe.customers.retrieve(str(person.stripe_customer_id)), "deleted", False)
-    late = {"id": subscription, "object": "subscription", "customer": person.stripe_customer_id}
-    answer = tell(shop, late, id=f"evt_late_{person.id}", kind="customer.subscription.deleted")
+    assert getattr(at_stripe.customers.retrieve(str(user.stripe_customer_id)), "deleted", False)
+    late = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
+    answer = tell(shop, late, id=f"evt_late_{user.id}", kind="customer.subscription.deleted")
     assert answer is not None
     assert answer.status_code == 200

@@ -94,12 +94,12 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
         assert len(set(live.postbox.to(ann.email, "refunded"))) == 1
 
 
-def subscribe_again(shop: LiveShop, person: User) -> str:
+def subscribe_again(shop: LiveShop, user: User) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_for(person)
+        marks = customers.metadata_for(user)
     made = stripe_side.client(shop).v1.subscriptions.create(
         {
-            "customer": str(person.stripe_customer_id),
+            "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["solo", "monthly"]}],
             "metadata": marks,
         }

@@ -33,15 +33,15 @@ from tests.visitor import eventually
 
 def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop) -> None:
     """Webhooks that Stripe sends by itself, closings and sign-ins, while processes die."""
-    people = [stripe_side.subscriber(live, email()) for _ in range(6)]
-    leaving, staying = people[:2], people[2:]
+    users = [stripe_side.subscriber(live, email()) for _ in range(6)]
+    leaving, staying = users[:2], users[2:]
     addresses = [email() for _ in range(12)]
     live.listen_to_stripe(True)
 
     with dying_at_random(live), ThreadPoolExecutor(10) as pool:
         work = [
             pool.map(partial(change_plans, live), [subscription for _, subscription in staying]),
-            pool.map(partial(leave, live), [person for person, _ in leaving]),
+            pool.map(partial(leave, live), [user for user, _ in leaving]),
             pool.map(partial(sign_in, live), addresses),
         ]
     assert len(list(chain(*work))) == 18  # and none of them failed by itself
@@ -51,11 +51,11 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
     live.listen_to_stripe(False)
     sweep(live)
 
-    everything_was_applied(live, [person for person, _ in staying])
-    for person, subscription in leaving:
-        nobody_is_gone_and_still_charged(live, person, subscription)
+    everything_was_applied(live, [user for user, _ in staying])
+    for user, subscription in leaving:
+        nobody_is_gone_and_still_charged(live, user, subscription)
         # Or we died before it was begun: then nothing at all has changed.
-        assert is_gone(live, person) or status_of(live, subscription) == "active"
+        assert is_gone(live, user) or status_of(live, subscription) == "active"
     for address in addresses:
         handed = live.postbox.to(address)
         assert len(set(handed)) == promised_to(live, address)
@@ -88,8 +88,8 @@ def change_plans(shop: LiveShop, subscription: str) -> None:
         )
 
 
-def leave(shop: LiveShop, person: User) -> None:
-    browser, header = shop.signed_in(person)
+def leave(shop: LiveShop, user: User) -> None:
+    browser, header = shop.signed_in(user)
     with browser:
         shop.ask("DELETE", "/api/user", 0, browser, headers=header)
 
@@ -99,13 +99,13 @@ def sign_in(shop: LiveShop, address: str) -> None:
         ask_to_sign_in(shop, address, 0)
 
 
-def everything_was_applied(shop: LiveShop, people: list[User]) -> None:
+def everything_was_applied(shop: LiveShop, users: list[User]) -> None:
     with shop.app.app_context():
         left = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
         assert db.session.scalars(left).all() == []
-        for person in people:
-            assert subscriptions.differences(accounts.get_by_email(person.email)) == {}
-            has_a_gapless_history(person)
+        for user in users:
+            assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
+            has_a_gapless_history(user)
 
 
 def undelivered(shop: LiveShop) -> int:
@@ -114,11 +114,11 @@ def undelivered(shop: LiveShop) -> int:
     return int(row[0])
 
 
-def has_a_gapless_history(person: User) -> None:
+def has_a_gapless_history(user: User) -> None:
     """Each change begins where the one before ended, so none is missing and none is double."""
     changes = db.session.scalars(
         select(SubscriptionChange)
-        .where(SubscriptionChange.user_id == person.id)
+        .where(SubscriptionChange.user_id == user.id)
         .order_by(SubscriptionChange.counter)
     ).all()
     for earlier, later in itertools.pairwise(changes):
@@ -126,9 +126,9 @@ def has_a_gapless_history(person: User) -> None:
         assert earlier.counter < later.counter
 
 
-def is_gone(shop: LiveShop, person: User) -> bool:
+def is_gone(shop: LiveShop, user: User) -> bool:
     with shop.app.app_context():
-        return db.session.get(User, person.id) is None
+        return db.session.get(User, user.id) is None
 
 
 def promised_to(shop: LiveShop, address: str) -> int:

@@ -43,8 +43,8 @@ class Life:
     # --- what the person does ---------------------------------------------------------------
 
     def open_page(self, plan: str, interval: str) -> None:
-        if person := self.person():
-            page = checkout.checkout_url(person, plan, interval, f"{next(self.world.numbers):x}")
+        if user := self.person():
+            page = checkout.checkout_url(user, plan, interval, f"{next(self.world.numbers):x}")
             if "/checkout/" in page:
                 self.pages.append(page)
 
@@ -58,18 +58,18 @@ class Life:
         self.pay_page(-1)
 
     def close(self) -> None:
-        if person := self.person():
-            account_deletion.delete_account(person)
+        if user := self.person():
+            account_deletion.delete_account(user)
 
     # --- what happens at Stripe -------------------------------------------------------------
 
     def buy_a_second(self, plan: str, interval: str) -> None:
-        if person := self.person():
+        if user := self.person():
             self.world.at_stripe.subscriptions.create(
                 {
-                    "customer": customers.ensure_customer(person),
+                    "customer": customers.ensure_customer(user),
                     "items": [{"price": checkout.price_for(plan, interval)}],
-                    "metadata": customers.metadata_for(person),
+                    "metadata": customers.metadata_for(user),
                 }
             )
 
@@ -211,8 +211,8 @@ class Life:
         return db.session.get(User, self.id, populate_existing=True)
 
     def customer(self) -> str | None:
-        person = self.person()
-        return person.stripe_customer_id if person else None
+        user = self.person()
+        return user.stripe_customer_id if user else None
 
     def at_stripe(self) -> list[stripe.Subscription]:
         """Every subscription of every customer that was ever made for this person."""

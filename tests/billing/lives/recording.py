@@ -105,13 +105,13 @@ class Recording:
 
     def columns(self) -> dict[str, Any]:
         """Our copy of Stripe's state, and the customer."""
-        person = self.life.person()
-        assert person is not None
+        user = self.life.person()
+        assert user is not None
         return {
-            **person.synced_columns,
-            "stripe_next_invoice": person.stripe_next_invoice,
-            "stripe_customer_id": person.stripe_customer_id,
-            "plan": person.plan.id,
+            **user.synced_columns,
+            "stripe_next_invoice": user.stripe_next_invoice,
+            "stripe_customer_id": user.stripe_customer_id,
+            "plan": user.plan.id,
         }
 
     def unprocessed(self) -> Sequence[str]:
@@ -164,18 +164,18 @@ def _moments(life: Life, tape: Tape) -> Iterator[Moment]:
 def _what_stripe_says(life: Life, tape: Tape) -> Answers:
     """Every answer that handling an event can ask for, as it is now."""
     tape.writing = answers = {}
-    person = life.person()
-    assert person is not None
-    assert person.stripe_customer_id
-    subscriptions.differences(person)
-    customers.adopt(person.stripe_customer_id)
+    user = life.person()
+    assert user is not None
+    assert user.stripe_customer_id
+    subscriptions.differences(user)
+    customers.adopt(user.stripe_customer_id)
     tape.writing = None
     return answers
 
 
 def _columns_of(life: Life) -> dict[str, Any]:
-    person = life.person()
-    assert person is not None
+    user = life.person()
+    assert user is not None
     names = (
         *SYNCED_COLUMNS,
         "stripe_next_invoice",
@@ -183,4 +183,4 @@ def _columns_of(life: Life) -> dict[str, Any]:
         "stripe_customer_epoch",
         "stripe_sync_counter",
     )
-    return {name: getattr(person, name) for name in names}
+    return {name: getattr(user, name) for name in names}

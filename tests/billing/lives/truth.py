@@ -21,13 +21,13 @@ from tests.harness.sample_product.catalogue import catalogue
 def holds_after_every_step(life: Life) -> None:
     """The rules of access, whatever was missed so far."""
     life.look()
-    person = life.person()
-    if person and person.stripe_subscription_id:
-        said = (person.stripe_subscription_status, person.stripe_price_id)
-        assert said in life.seen[person.stripe_subscription_id], "Stripe never said this"
-    if person and person.is_paid:
-        assert person.stripe_subscription_status in ("active", "trialing", "past_due")
-        assert person.stripe_customer_id
+    user = life.person()
+    if user and user.stripe_subscription_id:
+        said = (user.stripe_subscription_status, user.stripe_price_id)
+        assert said in life.seen[user.stripe_subscription_id], "Stripe never said this"
+    if user and user.is_paid:
+        assert user.stripe_subscription_status in ("active", "trialing", "past_due")
+        assert user.stripe_customer_id
     for change in changes_of(life):
         assert change.before != change.after
 
@@ -55,23 +55,23 @@ def changes_of(life: Life) -> Sequence[SubscriptionChange]:
 
 
 def _is_as_at_stripe(life: Life) -> None:
-    person, ours = life.person(), life.live()
+    user, ours = life.person(), life.live()
     for foreign in life.foreign:
         _is_untouched(life, foreign)
-    if person is None:
+    if user is None:
         assert ours == [], "paid for by an account that is gone"
         buried = select(ClosedAccount).where(ClosedAccount.person_id == life.id)
         assert db.session.scalars(buried).one()
         return
-    assert not person.is_closing
-    assert subscriptions.differences(person) == {}
+    assert not user.is_closing
+    assert subscriptions.differences(user) == {}
     entitled = [found for found in ours if found.status in ("active", "trialing")]
     assert len(entitled) <= 1, "somebody pays twice"
     for found in entitled:
-        _copies(person, found)
-        _costs(life, person, found.id)
+        _copies(user, found)
+        _costs(life, user, found.id)
     if not any(found.status in ("active", "trialing", "past_due") for found in ours):
-        assert not person.is_paid
+        assert not user.is_paid
 
 
 def _the_higher_plan_stayed(life: Life) -> None:
@@ -95,17 +95,17 @@ def _rank(life: Life, price_id: str) -> int:
     return sold[0].rank if sold else 0
 
 
-def _copies(person: User, found: stripe.Subscription) -> None:
-    assert person.is_paid
-    assert person.stripe_subscription_id == found.id
-    assert person.stripe_subscription_status == found.status
-    assert person.stripe_price_id == found["items"].data[0].price.id
-    assert _seconds(person.stripe_current_period_end) == _period_end(found)
+def _copies(user: User, found: stripe.Subscription) -> None:
+    assert user.is_paid
+    assert user.stripe_subscription_id == found.id
+    assert user.stripe_subscription_status == found.status
+    assert user.stripe_price_id == found["items"].data[0].price.id
+    assert _seconds(user.stripe_current_period_end) == _period_end(found)
     ends = _period_end(found) if found.cancel_at_period_end else None
-    assert _seconds(person.stripe_cancel_at) == (found.cancel_at or ends)
+    assert _seconds(user.stripe_cancel_at) == (found.cancel_at or ends)
 
 
-def _costs(life: Life, person: User, subscription_id: str) -> None:
+def _costs(life: Life, user: User, subscription_id: str) -> None:
     """What is shown is what is charged, worked out a second time."""
     at_stripe = life.world.at_stripe
     found = at_stripe.subscriptions.retrieve(
@@ -118,11 +118,11 @@ def _costs(life: Life, person: User, subscription_id: str) -> None:
         lasts = each.end is None or each.end > _period_end(found)  # type: ignore[union-attr]
         if coupon.duration != "once" and lasts:
             amount = round(amount * (100 - coupon.percent_off) / 100)
-    assert person.recurring
-    assert (person.recurring.full_amount, person.recurring.amount) == (full, amount)
-    if person.next_invoice:
+    assert user.recurring
+    assert (user.recurring.full_amount, user.recurring.amount) == (full, amount)
+    if user.next_invoice:
         upcoming = at_stripe.invoices.create_preview({"subscription": subscription_id})
-        assert person.next_invoice.amount_due == upcoming.amount_due
+        assert user.next_invoice.amount_due == upcoming.amount_due
 
 
 def _period_end(found: stripe.Subscription) -> int:

@@ -36,15 +36,15 @@ def at_stripe(shop: LiveShop) -> Any:
     return stripe_side.client(shop).v1
 
 
-def subscription_of(shop: LiveShop, person: User) -> stripe.Subscription:
-    listed = at_stripe(shop).subscriptions.list({"customer": person.stripe_customer_id})
+def subscription_of(shop: LiveShop, user: User) -> stripe.Subscription:
+    listed = at_stripe(shop).subscriptions.list({"customer": user.stripe_customer_id})
     (found,) = listed.data
     return found  # type: ignore[no-any-return]
 
 
-def ring(shop: LiveShop, person: User, kind: str = "customer.subscription.updated") -> str:
+def ring(shop: LiveShop, user: User, kind: str = "customer.subscription.updated") -> str:
     """Stripe's doorbell: an event about the person's customer; what came of it."""
-    subject = {"id": "sub_1", "object": "subscription", "customer": person.stripe_customer_id}
+    subject = {"id": "sub_1", "object": "subscription", "customer": user.stripe_customer_id}
     return outcome(tell(shop, subject, id=new_event(), kind=kind))
 
 
@@ -54,22 +54,22 @@ def outcome(answer: requests.Response | None) -> str:
     return str(answer.json()["outcome"])
 
 
-def plan(shop: LiveShop, person: User) -> str:
+def plan(shop: LiveShop, user: User) -> str:
     with shop.app.app_context():
-        return accounts.get_by_email(person.email).plan.id
+        return accounts.get_by_email(user.email).plan.id
 
 
-def stored(shop: LiveShop, person: User) -> User:
-    return stripe_side.person(shop, person.email)
+def stored(shop: LiveShop, user: User) -> User:
+    return stripe_side.person(shop, user.email)
 
 
 @contextmanager
-def stripe_saying(shop: LiveShop, person: User, *bodies: dict[str, Any]) -> Iterator[None]:
+def stripe_saying(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterator[None]:
     """Within this, Stripe lists these subscriptions for the person."""
 
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
         asked = parse_qs(environ["QUERY_STRING"]).get("customer", [""])[0]
-        if asked != person.stripe_customer_id or "/subscriptions" not in environ["PATH_INFO"]:
+        if asked != user.stripe_customer_id or "/subscriptions" not in environ["PATH_INFO"]:
             return shop.gate.app(environ, start_response)
         body = {"object": "list", "data": bodies, "has_more": False, "url": "/v1/subscriptions"}
         start_response("200 OK", [("Content-Type", "application/json")])
@@ -79,9 +79,9 @@ def stripe_saying(shop: LiveShop, person: User, *bodies: dict[str, Any]) -> Iter
         yield
 
 
-def as_it_is(shop: LiveShop, person: User, **changes: Any) -> dict[str, Any]:
+def as_it_is(shop: LiveShop, user: User, **changes: Any) -> dict[str, Any]:
     """The person's subscription as Stripe tells it, but for these changes."""
-    found: dict[str, Any] = subscription_of(shop, person).to_dict(for_json=True)
+    found: dict[str, Any] = subscription_of(shop, user).to_dict(for_json=True)
     return {**found, **changes}
 
 
@@ -89,30 +89,30 @@ def items(*found: dict[str, Any]) -> dict[str, Any]:
     return {"object": "list", "data": list(found), "has_more": False, "url": "/v1/items"}
 
 
-def item(shop: LiveShop, person: User, price: str, days: int = 30, **more: Any) -> dict[str, Any]:
+def item(shop: LiveShop, user: User, price: str, days: int = 30, **more: Any) -> dict[str, Any]:
     """An item like the person's own, with another price and its own period."""
-    (own,) = as_it_is(shop, person)["items"]["data"]
+    (own,) = as_it_is(shop, user)["items"]["data"]
     end = int((now() + timedelta(days=days)).timestamp())
     return {
         **own, "price": {**own["price"], "id": price}, "current_period_end": end, **more
     }  # fmt: skip
 
 
-def subscribe(shop: LiveShop, person: User, price: str, **more: Any) -> str:
+def subscribe(shop: LiveShop, user: User, price: str, **more: Any) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_for(person)
+        marks = customers.metadata_for(user)
     made = at_stripe(shop).subscriptions.create(
         {
-            "customer": person.stripe_customer_id, "items": [{"price": price}], "metadata": marks,
+            "customer": user.stripe_customer_id, "items": [{"price": price}], "metadata": marks,
             **more,
         }
     )  # fmt: skip
     return str(made.id)
 
 
-def pay(shop: LiveShop, person: User, number: str) -> stripe.checkout.Session:
+def pay(shop: LiveShop, user: User, number: str) -> stripe.checkout.Session:
     """Choose Solo and pay on the hosted page; the session as it is then."""
-    browser, header = shop.signed_in(person)
+    browser, header = shop.signed_in(user)
     with browser:
         data = {"plan": "solo", "interval": "monthly"}
         headers = {**header, "Origin": shop.url}
@@ -129,10 +129,10 @@ def tell_of(shop: LiveShop, session: Any, kind: str) -> requests.Response | None
     return tell(shop, subject, id=new_event(), kind=kind)
 
 
-def advance(shop: LiveShop, person: User, step: str) -> None:
+def advance(shop: LiveShop, user: User, step: str) -> None:
     """Let the person's time at Stripe pass, to the end of its way."""
     key = {"Authorization": f"Bearer {shop.key}"}
-    body = {"customer": person.stripe_customer_id, "step": step}
+    body = {"customer": user.stripe_customer_id, "step": step}
     control = f"{shop.sandbox}/stripe/control"
     clock = requests.post(f"{control}/advance", json=body, headers=key, timeout=30).json()
     eventually(
@@ -145,9 +145,9 @@ def advance(shop: LiveShop, person: User, step: str) -> None:
     )
 
 
-def failing(shop: LiveShop, person: User, kind: str = "pm_card_chargeCustomerFail") -> None:
+def failing(shop: LiveShop, user: User, kind: str = "pm_card_chargeCustomerFail") -> None:
     """Replace the person's card by one whose charges fail."""
-    customer = str(person.stripe_customer_id)
+    customer = str(user.stripe_customer_id)
     card = at_stripe(shop).payment_methods.attach(kind, {"customer": customer})
     at_stripe(shop).customers.update(
         customer, {"invoice_settings": {"default_payment_method": card.id}}

@@ -72,9 +72,9 @@ def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User
     with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(extra, main))):
         ring(shop, ann)
 
-    person = stored(shop, ann)
+    user = stored(shop, ann)
     assert plan(shop, ann) == "team"
-    assert person.stripe_current_period_end.timestamp() == main["current_period_end"]  # type: ignore[union-attr]
+    assert user.stripe_current_period_end.timestamp() == main["current_period_end"]  # type: ignore[union-attr]
 
 
 @case(20, "more than 10 subscriptions")

@@ -61,8 +61,8 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
 
     change(found.id, {"cancel_at_period_end": True})
     ring(shop, ann)
-    person = stored(shop, ann)
-    assert person.stripe_cancel_at == person.stripe_current_period_end
+    user = stored(shop, ann)
+    assert user.stripe_cancel_at == user.stripe_current_period_end
     assert plan(shop, ann) == "solo"
 
     change(found.id, {"cancel_at_period_end": False})

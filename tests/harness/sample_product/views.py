@@ -41,8 +41,8 @@ def write_report() -> str | Response | tuple[str, int]:
     return redirect(url_for("reports.reports"), code=303)
 
 
-def tile(person: User) -> dict[str, object]:
-    return {"usage": access.usage(person, "reports")}
+def tile(user: User) -> dict[str, object]:
+    return {"usage": access.usage(user, "reports")}
 
 
 def _page(form: ReportForm) -> str:

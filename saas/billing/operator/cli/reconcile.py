@@ -117,19 +117,19 @@ def sync(
 
 def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     try:
-        person = accounts.get_by_email(email)
+        user = accounts.get_by_email(email)
     except accounts.AccountError as error:
         raise click.ClickException(str(error)) from None
-    if not person.stripe_customer_id:
-        output.note(f"{person.email} has never been to Stripe.")
+    if not user.stripe_customer_id:
+        output.note(f"{user.email} has never been to Stripe.")
         return
-    drift = reconciliation.differences(person.id, next_invoice=True)
+    drift = reconciliation.differences(user.id, next_invoice=True)
     if drift:
         _show(drift, as_json=as_json, first=True)
     if not dry_run:
-        subscriptions.sync(person.id, cause="flask billing sync")
+        subscriptions.sync(user.id, cause="flask billing sync")
     done = "would change" if dry_run else "changed"
-    output.note(f"{len(drift.columns) if drift else 0} columns of {person.email} {done}.")
+    output.note(f"{len(drift.columns) if drift else 0} columns of {user.email} {done}.")
 
 
 def _sync_everybody(
@@ -254,13 +254,13 @@ def _parts(column: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]
             yield f"{column}.{name}", ours.get(name), theirs.get(name)
 
 
-def _row(person: str, column: str, ours: str, theirs: str) -> str:
-    return f"{person:<32}  {column:<20}  {ours:<30}  {theirs}"
+def _row(user: str, column: str, ours: str, theirs: str) -> str:
+    return f"{user:<32}  {column:<20}  {ours:<30}  {theirs}"
 
 
 def _people(count: int) -> str:
     return f"{_counted(count)} drifted" if count else "everybody's columns agree"
 
 
-def _counted(people: int) -> str:
-    return "1 person" if people == 1 else f"{people} people"
+def _counted(users: int) -> str:
+    return "1 person" if users == 1 else f"{users} people"

@@ -158,10 +158,10 @@ def _unknown_prices() -> Findings:
         .where(User.stripe_price_id.is_not(None), User.stripe_price_id.not_in(known))
         .group_by(User.stripe_price_id)
     )
-    for price_id, people in db.session.execute(paid).all():
+    for price_id, users in db.session.execute(paid).all():
         yield Finding(
             "prices",
-            f"{people} subscribed to {price_id}, which no variable holds: they get the free plan.",
+            f"{users} subscribed to {price_id}, which no variable holds: they get the free plan.",
             "Add it behind the present price of its plan, after a comma: STRIPE_…_PRICE_ID=…,"
             + str(price_id),
         )
@@ -225,11 +225,11 @@ def _lacks_tax() -> bool:
 def _emails() -> Findings:
     """New sign-in addresses that Stripe does not take: receipts go to the old ones."""
     stale = User.stripe_address_due_at < now() - _SOON
-    people = db.session.scalar(select(func.count()).select_from(User).where(stale))
-    if people:
+    users = db.session.scalar(select(func.count()).select_from(User).where(stale))
+    if users:
         yield Finding(
             "emails",
-            f"{people} new email addresses have not reached Stripe: receipts go to the old ones.",
+            f"{users} new email addresses have not reached Stripe: receipts go to the old ones.",
             "Stripe's reason is in the log of the worker, after: new address of",
         )
 
