@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,28 +10,15 @@ from typing import ParamSpec, TypeVar
 
 from flask import render_template
 from flask_login import current_user, login_required
-from sqlalchemy import ForeignKey, select, update
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import select, update
 
 from saas import database, products
 from saas.auth.models import User
-from saas.database import Model, db, now
+from saas.billing.models import FeatureUse
+from saas.database import db, now
 
 Args = ParamSpec("Args")
 T = TypeVar("T")
-
-
-class FeatureUse(Model):
-    """How often somebody used a feature in a calendar month of UTC, such as 2026-11."""
-
-    __tablename__ = "feature_uses"
-
-    user_id: Mapped[uuid.UUID] = mapped_column(
-        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
-    )
-    feature: Mapped[str] = mapped_column(primary_key=True)
-    month: Mapped[str] = mapped_column(primary_key=True)
-    used: Mapped[int] = mapped_column(default=0)
 
 
 @dataclass(frozen=True)

@@ -72,3 +72,16 @@ class ClosedAccount(Model):
     person_id: Mapped[uuid.UUID] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None] = mapped_column(index=True)
     closed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+
+
+class FeatureUse(Model):
+    """How often a user has used a feature in a calendar month of UTC, such as 2026-11."""
+
+    __tablename__ = "feature_uses"
+
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    feature: Mapped[str] = mapped_column(primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    used: Mapped[int] = mapped_column(default=0)

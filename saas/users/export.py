@@ -23,8 +23,7 @@ from saas.auth.models import (
     SignInLink,
     User,
 )
-from saas.billing.access import FeatureUse
-from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.billing.models import FeatureUse, StripeEvent, SubscriptionChange
 from saas.database import Model, db, now
 from saas.mail.models import OutboxMessage
 

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from saas import database
 from saas.billing import access
-from saas.billing.access import FeatureUse
+from saas.billing.models import FeatureUse
 from saas.database import now
 from tests.billing import stripe_side
 from tests.conftest import Shop, both_databases
