@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from jinja2.bccache import Bucket, BytecodeCache
+from jinja2 import FileSystemBytecodeCache
 from playwright.sync_api import Browser, sync_playwright
 from saas_sandbox import create_sandbox
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -235,21 +235,7 @@ both_databases = pytest.mark.parametrize(
 )
 
 
-class CompiledTemplates(BytecodeCache):
-    """Templates are compiled once for all applications of a run, not once for each test."""
-
-    def __init__(self) -> None:
-        self.compiled: dict[str, bytes] = {}
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        if bucket.key in self.compiled:
-            bucket.bytecode_from_string(self.compiled[bucket.key])
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        self.compiled[bucket.key] = bucket.bytecode_to_string()
-
-
-_compiled_templates = CompiledTemplates()
+_compiled_templates = FileSystemBytecodeCache()  # compiled once, not again for each test
 
 
 @pytest.fixture

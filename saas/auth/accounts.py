@@ -89,7 +89,7 @@ def get_by_email(email: str) -> User:
         raise AccountError(f"{email!r} is not an address: {error}") from None
     user = find_by_email(address)
     if user is None:
-        raise AccountError(f"Nobody has the address {address}.")
+        raise AccountError(f"No account has the email {address}.")
     return user
 
 

@@ -28,12 +28,12 @@ class AccountClosing(Exception):
 
 
 def find_user_id(customer_id: str) -> uuid.UUID | None:
-    """Whose customer this is, by our own columns."""
+    """Return the id of the user with this customer, by our own columns."""
     return db.session.scalar(select(User.id).where(User.stripe_customer_id == customer_id))
 
 
 def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
-    """The person that marks of this installation name; None for marks of anybody else."""
+    """Return the user that metadata of this installation names, or None."""
     if metadata.get("installation") != str(installation_key()):
         return None
     try:
@@ -43,17 +43,17 @@ def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
 
 
 def is_ours(subscription: gateway.Subscription) -> bool:
-    """Whether a subscription carries our marks or a price of the catalogue."""
+    """Return whether a subscription has our metadata or a price of the catalogue."""
     if subscription.metadata.get("installation") == str(installation_key()):
         return True
     return any(map(products.sold_as, subscription.price_ids))
 
 
 def adopt(customer_id: str) -> uuid.UUID | None:
-    """Store a customer that carries our marks for the person they name, if there is no other.
+    """Store a customer with our metadata for the user it names, unless that user has another.
 
-    It happens when our note of it was lost: a backup was restored, or we crashed at the wrong
-    moment. Neither an address nor `client_reference_id` proves anything: any buyer can choose them.
+    This is needed when our record of it was lost: a backup was restored, or the process crashed
+    between the two. An email or `client_reference_id` proves nothing: any buyer can choose them.
     """
     named = user_id_from_metadata(gateway.customer_metadata(customer_id))
     if named is None:
@@ -82,7 +82,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
 
 
 def metadata_for(user: User) -> dict[str, str]:
-    """What marks an object at Stripe as this installation's and this person's."""
+    """Return the metadata that names this installation and this user on objects at Stripe."""
     return {"installation": str(installation_key()), "person": str(user.id)}
 
 
@@ -102,12 +102,15 @@ def installation_key() -> uuid.UUID:
 
 
 def ensure_customer(user: User) -> str:
-    """The person's customer at Stripe, created once however many ask at the same time."""
+    """Return the user's customer at Stripe, created once even under concurrent calls.
+
+    Raises `AccountClosing` and `gateway.StripeError`.
+    """
     if user.stripe_customer_id:
         return user.stripe_customer_id
-    told = user.email
+    email = user.email
     key = f"customer:{installation_key()}:{user.id}:{user.stripe_customer_epoch}"
-    created = gateway.create_customer(told, user.name, metadata_for(user), key)
+    created = gateway.create_customer(email, user.name, metadata_for(user), key)
     with database.write_transaction() as session:
         database.execute(
             update(User)
@@ -119,17 +122,16 @@ def ensure_customer(user: User) -> str:
     if stored is None or stored.stripe_customer_id is None:
         _delete_unused_customer(user.id, created)
         raise AccountClosing
-    if stored.email != told:  # it was changed while Stripe was being asked
+    if stored.email != email:  # it was changed while Stripe was being asked
         mark_email_stale(stored)
     return stored.stripe_customer_id
 
 
 def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
-    """The account began to close while its customer was made: leave no address at Stripe."""
+    """Delete a customer whose account began to close meanwhile, so that Stripe keeps no email."""
     gateway.delete_customer(customer_id)
-    with (
-        database.write_transaction()
-    ):  # if the closing is called off, the next customer is a new one
+    # If the deletion is called off, the next customer is a new one.
+    with database.write_transaction():
         database.execute(
             update(User)
             .where(User.id == user_id, User.stripe_customer_id.is_(None))
@@ -139,14 +141,14 @@ def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
 
 @email_changes.on_change
 def on_email_change(user_id: uuid.UUID) -> None:
-    """Somebody changed their address: the mark is written in the same transaction."""
+    """Mark the email at Stripe as stale, in the transaction that changes ours."""
     user = db.session.get(User, user_id)
     if user:
         mark_email_stale(user)
 
 
 def mark_email_stale(user: User) -> None:
-    """The person's address is another now: tell Stripe, soon and until it has worked."""
+    """Have the email at Stripe updated, soon and until it succeeds."""
     with database.write_transaction():
         database.execute(update(User).where(User.id == user.id).values(stripe_address_due_at=now()))
         update_email.enqueue(str(user.id))
@@ -154,7 +156,7 @@ def mark_email_stale(user: User) -> None:
 
 @jobs.task
 def update_email(user_id: str) -> None:
-    """Give Stripe's customer the address that the person has now; the sweep does what fails."""
+    """Update the email at Stripe; a periodic task retries what fails."""
     try:
         update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:
@@ -177,5 +179,5 @@ def update_stale_email(user_id: uuid.UUID) -> None:
             .values(stripe_address_due_at=None)
         )
         if not done and (again := db.session.get(User, user_id, populate_existing=True)):
-            # It was changed again meanwhile, and what we told may have arrived after that.
+            # It was changed again meanwhile, and our update may have arrived after that one.
             mark_email_stale(again)

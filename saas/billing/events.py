@@ -48,29 +48,31 @@ HANDLED_TYPES = (
 )
 
 
-def process(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None = None) -> str:
-    """Apply an event that the ledger has noted; what came of it, in a word.
+def process(
+    event_id: str, customer_id: str | None, metadata: Mapping[str, str] | None = None
+) -> str:
+    """Apply a recorded event and return the outcome: applied, ended, gone or not ours.
 
-    `marks` is the metadata that came with the event. Where it does not name this installation, a
-    customer that we have not stored is somebody else's and Stripe is not asked about it; without
-    any (None: the ledger keeps no payload) Stripe is asked.
+    `metadata` came with the event. When it does not name this installation, an unknown customer
+    belongs to another product and Stripe is not called. None means that it is unknown, because
+    the ledger keeps no payload; then Stripe is called.
 
-    Raises `gateway.StripeError`, `SQLAlchemyError` or what else went wrong; the attempt is noted,
-    nothing else is written.
+    Raises `gateway.StripeError`, `SQLAlchemyError` or whatever else went wrong. The attempt is
+    recorded; nothing else is written.
     """
     try:
-        return _apply(event_id, customer_id, marks)
+        return _apply(event_id, customer_id, metadata)
     except Exception as error:
         mark_failed(event_id, error)
         raise
 
 
-def _apply(event_id: str, customer_id: str | None, marks: Mapping[str, str] | None) -> str:
+def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] | None) -> str:
     user_id = customers.find_user_id(customer_id) if customer_id else None
-    named = customers.user_id_from_metadata(marks or {})
+    named = customers.user_id_from_metadata(metadata or {})
     if user_id and named and named != user_id:
-        log.warning("marks name another person than %s has; ours counts", customer_id)
-    if customer_id and user_id is None and (named or marks is None):
+        log.warning("metadata names another user than %s has; ours counts", customer_id)
+    if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
         if user_id is None and cancel_orphaned_subscriptions(customer_id):
             ledger.mark_processed(event_id)
@@ -98,7 +100,7 @@ def ignore_reason(event: Event) -> str | None:
 
 
 def record(event: Event) -> bool:
-    """Note that an event arrived; False when it has been processed before."""
+    """Record that an event arrived. Return False if it has been processed before."""
     with database.write_transaction():
         database.insert_or_ignore(
             StripeEvent,
@@ -117,7 +119,7 @@ def record(event: Event) -> bool:
 
 
 def mark_failed(event_id: str, error: Exception) -> None:
-    """Note that an event could not be applied; Stripe delivers it again."""
+    """Record that an event could not be applied. Stripe delivers it again."""
     with database.write_transaction():
         database.execute(
             update(StripeEvent)
@@ -131,30 +133,33 @@ def mark_failed(event_id: str, error: Exception) -> None:
 
 @jobs.periodic_task(minutes=24 * 60)
 def delete_old_events() -> None:
-    """Events that were processed long ago are not needed: Stripe repeats none after 30 days."""
+    """Delete events processed long ago. Stripe repeats none after 30 days."""
     with database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - RETENTION))
 
 
 def cancel_orphaned_subscriptions(customer_id: str) -> bool:
-    """Nobody pays for an account that is gone: end what a tombstone of ours still pays for.
+    """Cancel and refund subscriptions whose account was deleted; return whether there were any.
 
-    Only what carries our marks and names somebody whose account was closed is touched.
+    Only subscriptions with our metadata that name a deleted account are touched.
     """
     try:
         found = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
         return False
-    outlived = [
-        each for each in found if each.status in LIVE_STATUSES and belongs_to_closed_account(each)
+    orphaned = [
+        subscription
+        for subscription in found
+        if subscription.status in LIVE_STATUSES and belongs_to_closed_account(subscription)
     ]
-    for subscription in outlived:
+    for subscription in orphaned:
         log.warning("a subscription of a closed account is ended: %s", subscription.id)
         gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
-    return bool(outlived)
+    return bool(orphaned)
 
 
 def belongs_to_closed_account(subscription: gateway.Subscription) -> bool:
+    """Return whether a subscription names a user whose account was deleted."""
     named = customers.user_id_from_metadata(subscription.metadata)
-    buried = select(ClosedAccount.id).where(ClosedAccount.person_id == named)
-    return named is not None and db.session.scalar(buried) is not None
+    tombstone = select(ClosedAccount.id).where(ClosedAccount.person_id == named)
+    return named is not None and db.session.scalar(tombstone) is not None

@@ -1,4 +1,4 @@
-"""The ledger's last line of an event: noted in the transaction of what the event has changed."""
+"""Completes an event in the ledger, in the transaction of its effect."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from saas.database import now
 
 
 def mark_processed(event_id: str) -> bool:
-    """Note that an event has had its effect; False when somebody else noted it before.
+    """Record that an event was applied. Return False if another process recorded it first.
 
-    Joins the transaction of the effect, which is to be rolled back in that case.
+    Joins the transaction of the effect, which the caller rolls back in that case.
     """
     with database.write_transaction():
         claimed = database.execute(

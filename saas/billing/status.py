@@ -113,11 +113,9 @@ def _payment_banner(user: Subscriber, plan: str) -> Banner:
     else:
         text = escape(f"{plan} is paused. ")
     if asks_bank:
-        text += "Open the invoice in the portal to confirm it."
-        return Banner("triangle-alert", headline, text, "Confirm the payment")
-    if user.is_paid:
-        text += "Update your payment method to keep it."
-        return Banner("triangle-alert", headline, text, "Update payment method")
-    return Banner(
-        "triangle-alert", headline, text + "Pay the open invoice to restore it.", "Pay now"
-    )
+        advice, button = "Open the invoice in the portal to confirm it.", "Confirm the payment"
+    elif user.is_paid:
+        advice, button = "Update your payment method to keep it.", "Update payment method"
+    else:
+        advice, button = "Pay the open invoice to restore it.", "Pay now"
+    return Banner("triangle-alert", headline, text + advice, button)

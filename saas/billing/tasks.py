@@ -32,7 +32,7 @@ _AT_ONCE = 200
 
 @jobs.periodic_task(minutes=1)
 def retry_events() -> None:
-    """Events that were noted and not applied: Stripe or our database was away, or we crashed."""
+    """Retry recorded events that were not applied."""
     left = db.session.execute(
         select(StripeEvent.id, StripeEvent.customer_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
@@ -45,9 +45,9 @@ def retry_events() -> None:
 
 @jobs.periodic_task(minutes=10)
 def sync_ended_periods() -> None:
-    """Ask Stripe about people whose period is over and of whom no event has told.
+    """Sync users whose period ended without a webhook.
 
-    The clock takes nothing away by itself: Stripe says whether the period was renewed.
+    Our clock never ends access by itself: Stripe says whether the period was renewed.
     """
     at = now()
     silent = and_(
@@ -60,7 +60,7 @@ def sync_ended_periods() -> None:
 
 @jobs.periodic_task(minutes=60)
 def sync_ending_trials() -> None:
-    """Ask about trials that end soon, so that nobody is charged without having been told."""
+    """Sync trials that end soon, so that every user is reminded before the first charge."""
     at = now()
     ending = and_(
         User.stripe_subscription_status == "trialing",
@@ -72,24 +72,24 @@ def sync_ending_trials() -> None:
 
 @jobs.periodic_task(minutes=10)
 def update_stale_emails() -> None:
-    """Addresses that could not be told: Stripe was away, or the job was lost."""
+    """Update emails at Stripe that an earlier attempt did not reach."""
     left = select(User.id).where(User.stripe_address_due_at.isnot(None))
     some = db.session.scalars(left.order_by(func.random()).limit(_AT_ONCE)).all()
     process_each(some, customers.update_stale_email, about="new address of")
 
 
 def _sync(whom: ColumnElement[bool], cause: str) -> None:
-    """Sync some of these, in any order: nobody waits for ever behind those that fail."""
+    """Sync some of these users, in random order so that failing ones do not block the others."""
     chosen = select(User.id).where(whom).order_by(func.random()).limit(_AT_ONCE)
     users = db.session.scalars(chosen).all()
     process_each(users, partial(subscriptions.sync, cause=cause), about="person")
 
 
 def process_each(items: Iterable[T], work: Callable[[T], object], about: str) -> None:
-    """Do `work` for each; whatever is wrong with one, the others have their turn.
+    """Do `work` for each item; an item that fails does not stop the others.
 
-    Where Stripe does not answer, the rest waits for the next sweep, so that a worker is soon free
-    for the mails again. `about` says in the log what the items are.
+    When Stripe is unreachable, the rest waits for the next run, so that the worker is free for
+    emails again. `about` says in the log what the items are.
     """
     unanswered, why = 0, ""
     for item in items:

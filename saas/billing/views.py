@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import Any
 
 from flask import current_app, flash, redirect, render_template, request, url_for
@@ -30,7 +31,7 @@ def _count_question() -> None:
 @bp.app_context_processor
 def add_subscription_status() -> dict[str, Any]:
     """Let every template ask for `subscription_status()`."""
-    return {"subscription_status": lambda: status.describe(current_user)}
+    return {"subscription_status": cache(lambda: status.describe(current_user))}
 
 
 @bp.get("/dashboard/billing")

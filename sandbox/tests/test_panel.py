@@ -2,8 +2,10 @@
 
 import pytest
 import stripe
+from flask import Flask
+from saas_sandbox.stripe.accounts import find_account
 from saas_sandbox.stripe.dashboard import event_descriptions
-from saas_sandbox.stripe.engine import events, lifecycle
+from saas_sandbox.stripe.engine import events, lifecycle, test_clocks
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from .conftest import Browser, Doorbell, Life, Prices, Watch, at
@@ -35,6 +37,22 @@ def test_the_life_of_a_subscription_is_told_in_words(
     assert "$15.00 was taken." in text
     assert "10 Apr 2026, 12:00 UTC" in text
     assert "renews" in text
+
+
+def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
+    app: Flask, browser: Browser, page: str, life: Life, prices: Prices
+) -> None:
+    life.subscribe(prices.pro)
+    sandbox = app.extensions["sandbox"]
+    with sandbox.store.unit():
+        row = sandbox.store.row("SELECT id FROM accounts")
+        account = find_account(sandbox.store, row["id"], sandbox.now)
+        assert account is not None
+        test_clocks.move_to(account, account.get(test_clocks.KIND, life.clock), at(2026, 5, 1))
+
+    text = browser.get(page).text
+
+    assert "Time passes: 0 %, 0 things happened so far." in text
 
 
 def test_time_passes_at_a_button(browser: Browser, page: str, life: Life, prices: Prices) -> None:

@@ -96,7 +96,7 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     with caplog.at_level(logging.WARNING, "saas.billing"):
         assert tell(silent_shop, subscription) == "applied"
 
-    assert "marks name another person" in caplog.text
+    assert "metadata names another user" in caplog.text
     assert stripe_side.person(silent_shop, "ann@example.com").stripe_subscription_id == subscription
     assert stripe_side.person(silent_shop, "bob@example.com").stripe_subscription_id is None
 

@@ -42,10 +42,8 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
-    with (
-        quiet_shop.app.app_context(),
-        database.write_transaction(),
-    ):  # Stripe's clock is a month ahead
+    # Stripe's clock is a month ahead.
+    with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=1)))
     visitor = visitor_of_quiet_shop
     visitor.sign_in(address(quiet_shop))

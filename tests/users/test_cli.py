@@ -36,12 +36,12 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
     [
         (["create", "ann"], "Error: "),
         (["create", "ann@example.com", "--name", "\u200b"], "Enter your name"),
-        (["promote", "nobody@example.com"], "Nobody has the address nobody@example.com"),
+        (["promote", "nobody@example.com"], "No account has the email nobody@example.com"),
         (["demote", "not an address"], "is not an address"),
-        (["delete", "nobody@example.com", "--yes"], "Nobody has the address"),
-        (["disable", "nobody@example.com"], "Nobody has the address"),
+        (["delete", "nobody@example.com", "--yes"], "No account has the email"),
+        (["disable", "nobody@example.com"], "No account has the email"),
         (["enable", ""], "is not an address"),
-        (["history", "nobody@example.com"], "Nobody has the address"),
+        (["history", "nobody@example.com"], "No account has the email"),
     ],
 )
 def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(

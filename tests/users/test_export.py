@@ -90,7 +90,7 @@ def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor)
     assert {**exported, "exported_at": ""} == {**downloaded, "exported_at": ""}
     assert "export" in run(args=["users", "history", "ann@example.com"]).output
     nobody = run(args=["users", "export", "nobody@example.com"])
-    assert (nobody.exit_code, "Nobody has the address" in nobody.output) == (1, True)
+    assert (nobody.exit_code, "No account has the email" in nobody.output) == (1, True)
 
 
 def everywhere(table: Table) -> list[tuple[str, Any]]:

@@ -139,9 +139,8 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
     ):  # fmt: skip
         ann, subscription = stripe_side.subscriber(live, email(), synced=False)
         with live.app.app_context():
-            with (
-                database.write_transaction()
-            ):  # the account does not know of its customer when it closes
+            # The account does not know of its customer when it closes.
+            with database.write_transaction():
                 database.execute(
                     update(User).where(User.id == ann.id).values(stripe_customer_id=None)
                 )
