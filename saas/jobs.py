@@ -29,12 +29,9 @@ from saas.database import Model, UTCDateTime, now
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
-_EARLY = 12  # a share of its interval by which a sweep may begin early: workers wake unevenly
-_HOLD = timedelta(minutes=1)  # how far ahead a running sweep holds its turn
+_EARLY = 12  # a share of its interval by which a task may begin early: workers wake unevenly
 
 _tasks: dict[str, Callable[..., None]] = {}
-_periodic_tasks: list[tuple[Callable[[], None], timedelta]] = []
-_daily: list[tuple[Callable[[], None], time]] = []
 
 
 class TaskLease(Model):
@@ -69,41 +66,6 @@ def task(function: Callable[Args, None]) -> Task[Args]:
     registered = _tasks.setdefault(function.__name__, function)
     _refuse_duplicate("tasks", registered, function)
     return Task(function)
-
-
-def periodic_task(*, minutes: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register a function that looks every so many minutes for what was left behind."""
-
-    def register(function: Callable[[], None]) -> Callable[[], None]:
-        _refuse_duplicate_lease(function)
-        _periodic_tasks.append((function, timedelta(minutes=minutes)))
-        return function
-
-    return register
-
-
-def daily(*, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
-    """Register a function that runs once a day, at a time such as "03:30" in UTC.
-
-    Where no worker runs at that time, it runs as soon as one does.
-    """
-    moment = time.fromisoformat(at)
-    if moment.tzinfo is not None or len(at) != len("03:30"):
-        raise ValueError(f"{at!r} is not a time such as '03:30'.")
-
-    def register(function: Callable[[], None]) -> Callable[[], None]:
-        _refuse_duplicate_lease(function)
-        _daily.append((function, moment))
-        return function
-
-    return register
-
-
-def _refuse_duplicate_lease(function: Callable[[], None]) -> None:
-    """Sweeps and daily tasks take turns by their names, so each has its own."""
-    for other, _ in (*_periodic_tasks, *_daily):
-        if other.__name__ == function.__name__:
-            _refuse_duplicate("sweeps or daily tasks", other, function)
 
 
 def _refuse_duplicate(kind: str, first: Callable[..., Any], second: Callable[..., Any]) -> None:
@@ -171,15 +133,85 @@ def run_worker(app: Flask, workers: int = 2) -> None:
     consumer.run()
 
 
-def run_periodic_tasks(*, now_even_if_not_due: bool = False) -> None:
-    """Run every sweep whose turn has come; one that fails does not keep the others."""
-    for function, every in list(_periodic_tasks):
-        if _acquire_lease(function.__name__, every) or now_even_if_not_due:
-            with _holding_lease(function.__name__):
+class Schedule:
+    """Functions that run by the clock, each in one worker at a time, however many there are."""
+
+    def __init__(self, lease: timedelta = timedelta(minutes=1)) -> None:
+        """Create an empty schedule.
+
+        Args:
+            lease: how far ahead a running task extends its lease; after the death of its worker
+                another one runs it when that time is over.
+        """
+        self.lease = lease
+        self._periodic_tasks: list[tuple[Callable[[], None], timedelta]] = []
+        self._daily: list[tuple[Callable[[], None], time]] = []
+
+    def periodic_task(
+        self, *, minutes: float
+    ) -> Callable[[Callable[[], None]], Callable[[], None]]:
+        """Register a function that runs every so many minutes."""
+
+        def register(function: Callable[[], None]) -> Callable[[], None]:
+            self._refuse_duplicate(function)
+            self._periodic_tasks.append((function, timedelta(minutes=minutes)))
+            return function
+
+        return register
+
+    def daily(self, *, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
+        """Register a function that runs once a day, at a time such as "03:30" in UTC.
+
+        Where no worker runs at that time, it runs as soon as one does.
+        """
+        moment = time.fromisoformat(at)
+        if moment.tzinfo is not None or len(at) != len("03:30"):
+            raise ValueError(f"{at!r} is not a time such as '03:30'.")
+
+        def register(function: Callable[[], None]) -> Callable[[], None]:
+            self._refuse_duplicate(function)
+            self._daily.append((function, moment))
+            return function
+
+        return register
+
+    def run(self, *, now_even_if_not_due: bool = False) -> None:
+        """Run every task that is due; one that fails does not stop the others."""
+        for function, every in list(self._periodic_tasks):
+            if _acquire_lease(function.__name__, every) or now_even_if_not_due:
+                with self._holding_lease(function.__name__):
+                    _run(function)
+        for function, moment in list(self._daily):
+            if _acquire_daily_lease(function.__name__, moment) or now_even_if_not_due:
                 _run(function)
-    for function, moment in list(_daily):
-        if _acquire_daily_lease(function.__name__, moment) or now_even_if_not_due:
-            _run(function)
+
+    def _refuse_duplicate(self, function: Callable[[], None]) -> None:
+        """Leases are rows under the names of the functions, so each name is unique."""
+        for other, _ in (*self._periodic_tasks, *self._daily):
+            if other.__name__ == function.__name__:
+                _refuse_duplicate("sweeps or daily tasks", other, function)
+
+    @contextmanager
+    def _holding_lease(self, name: str) -> Iterator[None]:
+        """Extend the lease while the task runs, however long that takes.
+
+        It is extended by a little at a time, so that the task is soon due again when we die.
+        """
+        app = current_app._get_current_object()  # type: ignore[attr-defined]  # for another thread
+        done = threading.Event()
+
+        def hold() -> None:
+            while not done.wait(self.lease.total_seconds() / 3):
+                with app.app_context():
+                    _extend_lease(name, now() + self.lease)
+
+        thread = threading.Thread(target=hold, daemon=True, name=f"lease of {name}")
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
 
 def _run(function: Callable[[], None]) -> None:
@@ -217,37 +249,20 @@ def _acquire_daily_lease(name: str, moment: time) -> bool:
         return database.execute(claim.values(due_at=next_at)) == 1
 
 
-@contextmanager
-def _holding_lease(name: str) -> Iterator[None]:
-    """While a sweep runs it is nobody else's turn, however long it takes.
-
-    The turn is held a little ahead of the present, so that after our death it is soon due again.
-    """
-    app = current_app._get_current_object()  # type: ignore[attr-defined]  # for another thread
-    done = threading.Event()
-
-    def hold() -> None:
-        while not done.wait(_HOLD.total_seconds() / 3):
-            with app.app_context():
-                _extend_lease(name)
-
-    thread = threading.Thread(target=hold, daemon=True, name=f"turn of {name}")
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
-
-
-def _extend_lease(name: str) -> None:
-    until = now() + _HOLD
+def _extend_lease(name: str, until: datetime) -> None:
     held = update(TaskLease).where(TaskLease.name == name, TaskLease.due_at < until)
     try:
         with database.write_transaction():
             database.execute(held.values(due_at=until))
     except SQLAlchemyError:
         log.warning("a sweep's turn could not be held", extra={"job": name})
+
+
+# What the rooms register and the worker runs.
+_schedule = Schedule()
+periodic_task = _schedule.periodic_task
+daily = _schedule.daily
+run_periodic_tasks = _schedule.run
 
 
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

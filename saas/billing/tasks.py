@@ -27,7 +27,7 @@ _WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
 _GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
 _ASK_AGAIN = timedelta(hours=1)
 _A_DAY = timedelta(days=1)
-_AT_ONCE = 200
+BATCH_SIZE = 200
 
 
 @jobs.periodic_task(minutes=1)
@@ -38,7 +38,7 @@ def retry_events() -> None:
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
-        .limit(_AT_ONCE)
+        .limit(BATCH_SIZE)
     ).all()
     process_each(left, lambda event: events.process(*event), about="event")
 
@@ -74,13 +74,13 @@ def sync_ending_trials() -> None:
 def update_stale_emails() -> None:
     """Update emails at Stripe that an earlier attempt did not reach."""
     left = select(User.id).where(User.stripe_address_due_at.isnot(None))
-    some = db.session.scalars(left.order_by(func.random()).limit(_AT_ONCE)).all()
+    some = db.session.scalars(left.order_by(func.random()).limit(BATCH_SIZE)).all()
     process_each(some, customers.update_stale_email, about="new address of")
 
 
 def _sync(whom: ColumnElement[bool], cause: str) -> None:
     """Sync some of these users, in random order so that failing ones do not block the others."""
-    chosen = select(User.id).where(whom).order_by(func.random()).limit(_AT_ONCE)
+    chosen = select(User.id).where(whom).order_by(func.random()).limit(BATCH_SIZE)
     users = db.session.scalars(chosen).all()
     process_each(users, partial(subscriptions.sync, cause=cause), about="person")
 

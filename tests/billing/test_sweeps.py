@@ -11,7 +11,7 @@ import time_machine
 from flask import Flask
 from sqlalchemy import select, update
 
-from saas import database, jobs
+from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import tasks
@@ -52,7 +52,7 @@ def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None
     ann, _ = stripe_side.subscriber(shop, "ann@example.com", synced=False)
     with shop.app.app_context():
         with database.write_transaction() as session:
-            for number in range(tasks._AT_ONCE):
+            for number in range(tasks.BATCH_SIZE):
                 session.add(left_behind(f"evt_bad_{number}", "cus_nobody", days=2, attempts=9))
             session.add(left_behind("evt_new", str(ann.stripe_customer_id), days=1))
 
@@ -107,21 +107,6 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
         renewed = stripe_side.person(shop, "ann@example.com")
     assert renewed.stripe_subscription_status == "active"
     assert renewed.stripe_current_period_end == ann.stripe_current_period_end
-
-
-def test_a_sweep_runs_once_however_many_workers_ask(app: Flask) -> None:
-    ran: list[int] = []
-    with app.app_context():
-        jobs._periodic_tasks.append((lambda: ran.append(1), timedelta(minutes=1)))
-        try:
-            for _ in range(3):
-                jobs.run_periodic_tasks()
-            with time_machine.travel(now() + timedelta(seconds=61)):
-                jobs.run_periodic_tasks()
-        finally:
-            jobs._periodic_tasks.pop()
-
-    assert ran == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -63,18 +63,22 @@ def test_it_runs_later_where_no_worker_was_there(app: Flask) -> None:
 
 
 @both_databases
-def test_of_several_workers_one_runs_it(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_workers_one_runs_it(app: Flask) -> None:
     ran: list[int] = []
-    monkeypatch.setattr(jobs, "_daily", [(lambda: ran.append(1), NIGHT.time())])
+    schedule = jobs.Schedule()
 
-    def look(_: int) -> None:
+    @schedule.daily(at="03:30")
+    def task() -> None:
+        ran.append(1)
+
+    def run(_: int) -> None:
         with app.app_context():
-            jobs.run_periodic_tasks()
+            schedule.run()
 
     with time_machine.travel(EVENING, tick=False):
-        look(0)
+        run(0)
     with time_machine.travel(NIGHT, tick=False), ThreadPoolExecutor(4) as pool:
-        list(pool.map(look, range(8)))
+        list(pool.map(run, range(8)))
 
     assert ran == [1]
 
