@@ -13,13 +13,13 @@ from saas.og.card import Card
 from saas.og.render.fonts import Library
 from saas.og.render.renderer import RenderedCard, Renderer
 
-_ROOM = 16 * 1024 * 1024  # bytes of finished cards that a process keeps
+MAX_BYTES = 16 * 1024 * 1024  # of finished cards that a process keeps
 
 
 class CardCache:
     """Draws a card once and keeps it while there is room; the least used goes first."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, max_bytes: int = MAX_BYTES) -> None:
         library = Library.from_setting(app.config["OG_FONTS"])
         brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
@@ -28,6 +28,7 @@ class CardCache:
         self._surroundings = hashlib.sha256(surroundings.encode()).hexdigest()
         self._kept: OrderedDict[str, RenderedCard] = OrderedDict()
         self._size = 0
+        self._max_bytes = max_bytes
         self._lock = Lock()
 
     def tag(self, card: Card) -> str:
@@ -49,7 +50,7 @@ class CardCache:
                 self._size -= len(before.png)
             self._kept[tag] = drawn
             self._size += len(drawn.png)
-            while self._size > _ROOM:
+            while self._size > self._max_bytes:
                 self._size -= len(self._kept.popitem(last=False)[1].png)
         return drawn
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, validate
@@ -17,7 +17,7 @@ _HEADING = 200
 _OTHERS = 80
 
 
-def _one_of(names: tuple[str, ...]) -> validate.OneOf:
+def _one_of(names: Collection[str]) -> validate.OneOf:
     return validate.OneOf(names, error=f"must be {' or '.join(names)}.")
 
 
@@ -47,7 +47,7 @@ class CardSchema(Schema):
     heading = Words(_HEADING, required=True, error_messages={"required": "is missing."})
     type = Words(_OTHERS, load_default="")
     mode = fields.String(load_default="light", validate=_one_of(MODES))
-    template = fields.String(load_default="page", validate=_one_of(tuple(TEMPLATES)))
+    template = fields.String(load_default="page", validate=_one_of(TEMPLATES))
     line = Words(_HEADING, load_default="")
     author = Words(_OTHERS, load_default="")
     date = Words(_OTHERS, load_default="")

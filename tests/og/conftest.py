@@ -1,11 +1,14 @@
-"""Presses for cards: one that any machine has, and one with Debian's Noto fonts."""
+"""Renderers of cards, and templates that only one test knows."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from saas.og.render.fonts import SYSTEM, Library
 from saas.og.render.renderer import Renderer
+from saas.og.templates import TEMPLATES, Template, template
 from tests.og.pictures import PLINTH
 
 _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf")
@@ -24,3 +27,12 @@ def noto() -> Renderer:
     if missing := [name for name in _NOTO if name not in library.names]:
         pytest.skip(f"{', '.join(missing)}: install the packages that docs/og.md names")
     return Renderer(PLINTH, "plinth.example", library)
+
+
+@pytest.fixture
+def register() -> Iterator[Callable[[Template], Template]]:
+    """Register templates as a product does; they are forgotten after the test."""
+    names = set(TEMPLATES)
+    yield template
+    for name in TEMPLATES.keys() - names:
+        del TEMPLATES[name]

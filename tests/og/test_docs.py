@@ -16,11 +16,8 @@ from saas.og.schemas import CardSchema
 GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "og.md").read_text()
 
 
-def test_the_template_of_the_guide_draws_a_card(
-    press: Renderer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(templates, "TEMPLATES", dict(templates.TEMPLATES))
-    monkeypatch.setattr("saas.og.render.renderer.TEMPLATES", templates.TEMPLATES)
+@pytest.mark.usefixtures("register")
+def test_the_template_of_the_guide_draws_a_card(press: Renderer) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
     exec(code, {**vars(templates), "partial": partial})  # noqa: S102 - our own guide

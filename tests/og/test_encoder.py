@@ -13,7 +13,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageStat
 
 from saas.og.card import Card
 from saas.og.render import glyphs, png
-from saas.og.render.fonts import OWN, Face
+from saas.og.render.fonts import OWN, Face, Library
 from saas.og.render.palette import rgb
 from saas.og.render.png import HEIGHT, STRIDE
 from saas.og.render.renderer import Renderer
@@ -75,7 +75,8 @@ def test_kept_letters_stand_where_shaping_puts_them(size: int) -> None:
     kept = Image.new("L", (1900, 140))
     shaped = kept.copy()
 
-    glyphs._place(kept, glyphs._span(words, face, rtl=False), 20, 100, size, 255)
+    line = glyphs.spans(words, Library(()), "heading", rtl=False)
+    glyphs.draw(kept, line, 20, 100, size)
     ImageDraw.Draw(shaped).text((20, 100), words, fill=255, font=face.at(size), anchor="ls")
 
     apart = ImageChops.difference(kept, shaped)

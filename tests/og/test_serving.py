@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,22 +12,21 @@ from flask import Flask
 from PIL import Image
 from werkzeug.test import create_environ, run_wsgi_app
 
-from saas.og import card_cache, links, schemas
+from saas.og import links, schemas
 from saas.og.card import Card
 from saas.og.card_cache import CardCache
 from saas.og.links import card_url
-from saas.og.templates import TEMPLATES
+from saas.og.templates import Parts, Template
 
 
 def test_a_card_that_cannot_be_drawn_becomes_the_blank_one_and_is_not_kept(
-    app: Flask, monkeypatch: pytest.MonkeyPatch
+    app: Flask, register: Callable[[Template], Template]
 ) -> None:
-    def broken(card: Card) -> Any:
+    @register
+    def broken(card: Card) -> Parts:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(TEMPLATES, "page", broken)
-
-    answer = app.test_client().get("/api/og?heading=Hello")
+    answer = app.test_client().get("/api/og?heading=Hello&template=broken")
 
     assert answer.status_code == 200
     assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
@@ -64,18 +64,17 @@ def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
         assert links.is_signed(schemas.read(query), query["sig"])
 
 
-def test_kept_cards_take_bounded_memory(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(card_cache, "_ROOM", 60_000)
-    with app.app_context():
-        kept = CardCache(app)
-        cards = [Card(f"Card {number}") for number in range(20)]
+def test_kept_cards_take_bounded_memory(app: Flask) -> None:
+    cache = CardCache(app, max_bytes=60_000)
+    cards = [Card(f"Card {number}") for number in range(20)]
 
-        for card in [*cards, cards[-1]]:
-            kept.draw(card)
+    drawn = [cache.draw(card) for card in [*cards, *[cards[-1]] * 20]]
 
-    assert kept._size == sum(len(card.png) for card in kept._kept.values()) <= 60_000
-    assert kept.find(kept.tag(cards[-1]))
-    assert not kept.find(kept.tag(cards[0]))
+    kept = [card for card in map(cache.find, map(cache.tag, cards)) if card]
+    assert 60_000 - max(len(card.png) for card in drawn) < sum(len(card.png) for card in kept)
+    assert sum(len(card.png) for card in kept) <= 60_000
+    assert kept[-1] == drawn[-1]
+    assert not cache.find(cache.tag(cards[0]))
 
 
 @pytest.mark.parametrize(
