@@ -1,7 +1,8 @@
-"""Your product: its brand, its plans, and what it adds to the starter's pages.
+"""Your product: its brand, plans and additions to the starter's pages.
 
-A feature is a package in this folder that declares `feature = Feature(...)`, and is found by it.
-`share_cards` is an example: a page behind a plan, with a quota. Delete the folder to remove it.
+A feature is a package in this folder that declares `feature = Feature(...)`; it is found
+automatically. `share_cards` is an example: a page that requires a plan, with a quota. Delete the
+folder to remove it.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""Your plans: names, prices as people read them, features, quotas.
+"""Your plans: names, displayed prices, features and quotas.
 
-What is charged is at Stripe: after a change of a price, `flask billing setup` makes the new one,
-and existing subscribers keep the old. A catalogue that cannot be sold is refused at start.
+Stripe charges its own prices. After changing a price here, run `flask billing setup` to create the
+new one; existing subscribers keep the old one. An invalid catalogue is refused at start.
 """
 
 from saas.plans import UNLIMITED, Catalogue, Plan
@@ -11,15 +11,15 @@ CURRENCY = "usd"
 STARTER = Plan(
     id="starter",
     name="Starter",
-    summary="Look around, free for as long as you like.",
+    summary="Try it out, free for as long as you like.",
     rank=0,
     free=True,
-    features=("Your own account", "Sign-in without a password", "Closed and deleted when you say"),
+    features=("Your own account", "Passwordless sign-in", "Delete your account at any time"),
 )
 PRO = Plan(
     id="pro",
     name="Pro",
-    summary="For one person who ships.",
+    summary="For individual makers.",
     rank=1,
     monthly=1500,
     yearly=14400,
@@ -30,11 +30,11 @@ PRO = Plan(
 BUSINESS = Plan(
     id="business",
     name="Business",
-    summary="For those who publish all day.",
+    summary="For teams that publish every day.",
     rank=2,
     monthly=3000,
     yearly=30000,
-    features=("Everything in Pro", "Share cards without a limit"),
+    features=("Everything in Pro", "Unlimited share cards"),
     quotas={"cards": UNLIMITED},
 )
 

@@ -1,8 +1,8 @@
-"""The fixtures of the starter's tests, on this product: `shop`, `visitor`, `app`, `runner`…"""
+"""Provide the fixtures of the starter's tests for this product: `shop`, `visitor`, `app`…"""
 
 import pytest
 
-from tests.conftest import *  # noqa: F403 - pytest finds fixtures by their names here
+from tests.conftest import *  # noqa: F403 - pytest looks up fixtures here by name
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the public pages say besides the plans."""
+"""Texts of the public pages: links, plan comparison and questions."""
 
 from saas.declaration import ComparisonRow, Question, SiteLink
 
@@ -7,23 +7,21 @@ site_links = (SiteLink("Features", "/#features"),)
 comparison = (ComparisonRow("Account, settings, deletion", lambda plan: True),)
 
 questions = (
-    Question(
-        "Can I try it first?", "Yes. Starter is free, without a card and without an end date."
-    ),
+    Question("Can I try it first?", "Yes. Starter is free. It needs no card and does not expire."),
     Question(
         "Can I change my plan later?",
-        "At any time, in both directions. What you have paid and not used is taken into account.",
+        "Yes, at any time. Unused time on your current plan is credited.",
     ),
     Question(
         "How do I cancel?",
-        "With one button under Billing. You keep the plan until the end of what you have paid for.",
+        "Under Billing. You keep your plan until the end of the period you paid for.",
     ),
     Question(
         "What happens when a payment fails?",
-        "You keep your plan for some days; a mail and a banner say until when, and what to do.",
+        "You keep your plan for a few days. We email you how to pay and when access ends.",
     ),
     Question(
         "Can I delete my account?",
-        "Yes, under Settings. The subscription is cancelled first, then everything we hold goes.",
+        "Yes, under Settings. Your subscription is canceled first, then your data is deleted.",
     ),
 )

@@ -1,4 +1,4 @@
-"""Where your product's migrations begin: `flask db migrate` adds the next one in this folder."""
+"""Start the branch of your product's migrations; `flask db migrate` adds the next one here."""
 
 revision = "a060a84de55e"
 down_revision = None

@@ -1,4 +1,4 @@
-"""Share cards, the pictures that a link shows in a chat: an example of a feature behind a plan."""
+"""Share cards, an example of a feature that requires a plan."""
 
 from product.share_cards import views
 from saas.declaration import ComparisonRow, Feature, NavigationLink, NextStep, Tile, monthly_quota
@@ -10,8 +10,8 @@ feature = Feature(
     next_steps=(
         NextStep(
             "cards.cards",
-            "Make a share card",
-            "The picture that a link shows in a chat.",
+            "Create a share card",
+            "The preview image that chats show for a link.",
             "image-plus",
         ),
     ),

@@ -1,4 +1,4 @@
-"""What a share card says."""
+"""The form that creates a share card."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from saas.security import Form
 
 
 class CardForm(Form):
-    """A heading, the kind of page, light or dark."""
+    """Heading, label and mode of a card."""
 
     heading = StringField(
         "Heading",

@@ -1,4 +1,4 @@
-"""Share cards, made in the dashboard: a feature of the Pro plan, a hundred a month."""
+"""Create share cards in the dashboard. Requires the Pro plan, with a monthly quota."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/dashboard/cards")
 @plan_required("pro", "Share cards")
 def cards() -> Answer:
-    made = session.get("card")  # the last one, so that a reload shows it and makes none
+    made = session.get("card")  # the last card, so that a reload shows it again
     return _page(CardForm(formdata=None, data=made), made)
 
 
