@@ -37,7 +37,7 @@ _tasks: dict[str, Callable[..., None]] = {}
 class TaskLease(Model):
     """When a sweep is due next: whoever moves the time forward runs it, however many workers."""
 
-    __tablename__ = "sweep_turns"
+    __tablename__ = "task_leases"
 
     name: Mapped[str] = mapped_column(primary_key=True)
     due_at: Mapped[datetime] = mapped_column(UTCDateTime)

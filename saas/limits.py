@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from flask import Flask, current_app
-from limits import RateLimitItem, parse
+from limits import parse
 from limits.errors import StorageError
 from limits.storage import Storage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -26,26 +27,52 @@ from saas.database import Model, UTCDateTime, db, now
 
 log = logging.getLogger("saas.limits")
 
-_REDIS_PATIENCE = 2.0  # seconds
+_REDIS_TIMEOUT = 2.0  # seconds
 
-# A person mistypes and retries; a script does not stop at ten. Strangers may ask for mails to an
-# address, and must not lock its owner out: so the address is counted as it is spelled, and who has
-# a session or an earlier mail is counted apart (saas/auth/sign_in_limits.py).
-SIGN_IN_BY_ADDRESS = "5 per 15 minutes"
-SIGN_IN_BY_ADDRESS_A_DAY = "30 per day"
-SIGN_IN_BY_MAILBOX = "50 per 15 minutes"  # all spellings of one mailbox, where they are known
-SIGN_IN_BY_OWNER = "5 per 15 minutes"
-SIGN_IN_BY_BROWSER = "3 per 15 minutes"  # another mail, for the browser that asked for the first
-NEW_ADDRESS_A_DAY = "10 per day"  # confirmations of a change of email, to one email
-SIGN_IN_BY_IP = "30 per 15 minutes"
-# Codes are few: whoever asks for mails to somebody else's address could guess some of each. With
-# twenty a day that takes a hundred years; the link in the mail goes on working.
-CODES_BY_ADDRESS = "20 per day"
-SECRET_BY_IP = "60 per 15 minutes"  # noqa: S105 - a limit, not a secret
-OTHER_WAYS_BY_IP = "30 per 15 minutes"  # beginnings of a sign-in with a provider or a passkey
-STRIPE_BY_PERSON = "30 per minute"  # of each page that asks Stripe; the return reloads itself
-API_BY_TOKEN = "300 per minute"  # noqa: S105 - a limit, not a secret
-CARDS_BY_IP = "60 per minute"  # drawn for whoever asks; what our pages ask for is not counted
+
+@dataclass(frozen=True)
+class Limit:
+    """How many hits a key has in a period, such as `Limit("login", "5 per 15 minutes")`.
+
+    `name` keeps the counters of this limit apart from those of the others.
+    """
+
+    name: str
+    rate: str
+
+    def hit(self, key: str) -> None:
+        """Count a hit of `key`; raise 429 with the seconds to wait when the limit is exceeded."""
+        limiter, in_database = current_app.extensions["limits"]
+        try:
+            wait = _hit(limiter, self, _opaque(key))
+        except StorageError as error:
+            log.warning("Redis is unreachable, rate limits use the database: %s", error)
+            wait = _hit(in_database, self, _opaque(key))
+        if wait:
+            raise TooManyRequests(retry_after=wait)
+
+
+# Anyone can request sign-in emails for any mailbox, which must not lock out its owner. So emails
+# are counted as they were typed, and the owner and their browser separately (sign_in_limits.py).
+SIGN_IN_BY_IP = Limit("sign-in-ip", "30 per 15 minutes")
+SIGN_IN_BY_EMAIL = Limit("sign-in-email", "5 per 15 minutes")
+SIGN_IN_BY_EMAIL_DAILY = Limit("sign-in-email-day", "30 per day")
+SIGN_IN_BY_MAILBOX = Limit("sign-in-mailbox", "50 per 15 minutes")  # all spellings of one mailbox
+SIGN_IN_BY_BROWSER = Limit("sign-in-browser", "3 per 15 minutes")  # resending, in the same browser
+SIGN_IN_BY_BROWSER_DAILY = Limit("sign-in-browser-day", "30 per day")  # per email
+SIGN_IN_BY_OWNER = Limit("sign-in-owner", "5 per 15 minutes")
+EMAIL_CHANGE_BY_USER = Limit("email-change-user", "5 per 15 minutes")
+EMAIL_CHANGE_BY_EMAIL = Limit("email-change-email", "5 per 15 minutes")
+EMAIL_CHANGE_BY_EMAIL_DAILY = Limit("email-change-email-day", "10 per day")
+# An attacker who requests emails for another mailbox could guess a few codes of each. At 20 a day
+# that takes a hundred years; the link in the email still works.
+CODES_BY_MAILBOX = Limit("code-mailbox", "20 per day")
+SECRETS_BY_IP = Limit("secret-ip", "60 per 15 minutes")  # links and codes that are tried
+API_TOKENS_BY_IP = Limit("api-token-ip", "60 per 15 minutes")  # tokens that are not valid
+OTHER_METHODS_BY_IP = Limit("other-methods-ip", "30 per 15 minutes")  # providers and passkeys
+STRIPE_BY_USER = Limit("stripe-user", "30 per minute")  # per endpoint; the return page reloads
+API_BY_TOKEN = Limit("api", "300 per minute")
+CARDS_BY_IP = Limit("cards-ip", "60 per minute")  # unsigned cards; those of our pages are signed
 
 
 class RateLimit(Model):
@@ -59,51 +86,38 @@ class RateLimit(Model):
 
 
 def init_app(app: Flask) -> None:
-    """Count in Redis when it is configured, in our database otherwise, or while Redis is away."""
-    ours = FixedWindowRateLimiter(storage_from_string("saas+database://"))
+    """Count in Redis when it is configured; in the database otherwise and while Redis is down."""
+    in_database = FixedWindowRateLimiter(storage_from_string("saas+database://"))
     url = app.config["REDIS_URL"]
-    app.extensions["limits"] = _in_redis(url) if url else ours
-    app.extensions["limits_in_database"] = ours
+    app.extensions["limits"] = (_in_redis(url) if url else in_database, in_database)
 
 
 def _in_redis(url: str) -> FixedWindowRateLimiter:
-    patience = {"socket_connect_timeout": _REDIS_PATIENCE, "socket_timeout": _REDIS_PATIENCE}
-    return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **patience))
+    timeouts = {"socket_connect_timeout": _REDIS_TIMEOUT, "socket_timeout": _REDIS_TIMEOUT}
+    return FixedWindowRateLimiter(storage_from_string(url, wrap_exceptions=True, **timeouts))
 
 
-def count(limit: str, scope: str, key: str) -> None:
-    """Count a try of `key`; raises 429 with the seconds to wait once `limit` is passed."""
-    item, key = parse(limit), _opaque(key)
-    try:
-        wait = _hit(current_app.extensions["limits"], item, scope, key)
-    except StorageError as error:
-        # Neither without limits nor without sign-in: the other place to count is as good.
-        log.warning("Redis does not answer, limits are counted in the database: %s", error)
-        wait = _hit(current_app.extensions["limits_in_database"], item, scope, key)
-    if wait:
-        raise TooManyRequests(retry_after=wait)
-
-
-def _hit(limiter: FixedWindowRateLimiter, item: RateLimitItem, scope: str, key: str) -> int:
-    """The seconds to wait; 0 while the limit is not passed."""
-    if limiter.hit(item, scope, key):
+def _hit(limiter: FixedWindowRateLimiter, limit: Limit, key: str) -> int:
+    """Return the seconds to wait, 0 while the limit is not exceeded."""
+    item = parse(limit.rate)
+    if limiter.hit(item, limit.name, key):
         return 0
-    reset, _ = limiter.get_window_stats(item, scope, key)
+    reset, _ = limiter.get_window_stats(item, limit.name, key)
     return max(1, round(reset - now().timestamp()))
 
 
 def _opaque(key: str) -> str:
-    """The key as it is stored: no address of anybody is left behind in a counter."""
+    """Return the key as it is stored: hashed, so that counters hold no emails or IPs."""
     secret = current_app.config["SECRET_KEY"].encode()
     return hmac.new(secret, b"limit:" + key.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def client_ip() -> str:
-    """Who asks, as far as we can trust what we are told: the address behind our own proxies."""
+    """Return the client's IP as our own proxies report it."""
     return proxies.client_ip()
 
 
-# Providers that document which spellings reach one mailbox. Elsewhere each address is its own.
+# Providers that document which spellings reach one mailbox. Elsewhere each spelling is its own.
 _IGNORE_DOTS = ("gmail.com", "googlemail.com")  # https://support.google.com/mail/answer/7436150
 _IGNORE_TAGS = (
     *_IGNORE_DOTS, "outlook.com", "hotmail.com", "live.com", "icloud.com", "me.com", "mac.com",
@@ -112,7 +126,7 @@ _IGNORE_TAGS = (
 
 
 def normalize_mailbox(email: str) -> str:
-    """Return one key for the spellings of one mailbox, where its provider is known to have any."""
+    """Return one key for all spellings that a known provider delivers to one mailbox."""
     local, _, domain = email.rpartition("@")
     if domain in _IGNORE_TAGS:
         local = local.split("+")[0]
@@ -122,10 +136,10 @@ def normalize_mailbox(email: str) -> str:
 
 
 class DatabaseStorage(Storage):
-    """A `limits` storage of fixed windows, one row a key, counted by an upsert.
+    """A storage for the `limits` package: fixed windows, one row per key, counted by an upsert.
 
-    The statement is one and atomic, in a transaction of its own: a request that fails afterwards
-    has been counted all the same.
+    `limits` has none for SQL. Each hit is one statement in its own transaction, so that it counts
+    even when the request fails afterwards.
     """
 
     STORAGE_SCHEME = ["saas+database"]
@@ -135,7 +149,7 @@ class DatabaseStorage(Storage):
         return SQLAlchemyError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count `amount` for `key` in a window of `expiry` seconds; the count so far."""
+        """Add `amount` to `key` in a window of `expiry` seconds and return the count."""
         at = now()
         if db.engine.dialect.name == "postgresql":
             from sqlalchemy.dialects.postgresql import insert
@@ -193,6 +207,6 @@ def _own_connection() -> Any:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired_windows() -> None:
-    """Windows that are over count nothing."""
+    """Delete the counters of windows that have ended."""
     with _own_connection() as connection, connection.begin():
         connection.execute(delete(RateLimit).where(RateLimit.expires_at <= now()))

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from flask import Flask, Response, g, has_request_context, request
 
-_EXTRA = ("event_id", "event_type", "person_id", "customer_id", "outcome", "seconds", "job")
+_EXTRA = ("event_id", "event_type", "user_id", "customer_id", "outcome", "seconds", "job")
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 # What signs somebody in: the token of a mailed link, and what providers send browsers back with.
 _SECRET = re.compile(

@@ -34,7 +34,7 @@ class Subscriber:
     """A mixin for whoever pays. Only `billing.subscriptions` writes these columns."""
 
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
-    stripe_customer_epoch: Mapped[int] = mapped_column(default=0, server_default="0")
+    stripe_customer_generation: Mapped[int] = mapped_column(default=0, server_default="0")
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_subscription_status: Mapped[str | None]
     stripe_price_id: Mapped[str | None]
@@ -68,7 +68,7 @@ class Subscriber:
         return mapped_column(UTCDateTime)
 
     @declared_attr
-    def stripe_address_due_at(cls) -> Mapped[datetime | None]:
+    def stripe_email_stale_since(cls) -> Mapped[datetime | None]:
         """Since when Stripe's customer has an older address than we do; None when it has ours."""
         return mapped_column(UTCDateTime, index=True)
 

@@ -165,7 +165,7 @@ def close(app: Flask) -> None:
     if queue := vars(app.extensions["queue"]).get("huey"):  # made when it was first needed
         queue.storage.close()
     if app.config["REDIS_URL"]:
-        app.extensions["limits"].storage.storage.close()
+        app.extensions["limits"][0].storage.storage.close()
     for client in app.extensions.get("stripe", {}).values():
         client._requestor._client.close()
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -17,13 +19,14 @@ from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask_migrate import Config, downgrade, upgrade
-from sqlalchemy import inspect, select, text
+from sqlalchemy import Uuid, bindparam, inspect, select, text
 
 from saas import database, schema_state
 from saas.auth import accounts
 from saas.auth.models import Session
 from saas.config import ROOT
 from saas.database import db
+from saas.mail.models import OutboxMessage
 from tests import postgres
 from tests.conftest import both_databases, own_env
 
@@ -93,13 +96,31 @@ def test_one_branch_that_is_behind_is_enough_to_be_behind(app: Flask, tmp_path: 
             database.release_connection()
 
 
+ANN = uuid.UUID("0198c000-0000-7000-8000-000000000001")
+_AT = datetime(2026, 9, 1)  # noqa: DTZ001 - SQLite stores no zone
+ROWS_OF_0_1 = (
+    (
+        "INSERT INTO users (id, email, created_at, stripe_customer_epoch)"
+        " VALUES (:id, 'ann@example.com', :at, 2)"
+    ),
+    (
+        "INSERT INTO outbox_messages (id, key, kind, subject_id, about, created_at, attempts)"
+        " VALUES (:id, 'second_refunded:sub_1', 'second_refunded', :id,"
+        """ '{"subscription": "sub_1"}', :at, 1)"""
+    ),
+)
+
+
 @both_databases
 def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
     """Before 0.2 there was one branch, whose last revision is 0009."""
     with app.app_context():
         downgrade(revision="base")
         upgrade(revision="0009")
-        user = accounts.get_or_create("ann@example.com")
+        with database.write_transaction() as session:
+            for statement in ROWS_OF_0_1:
+                typed = text(statement).bindparams(bindparam("id", ANN, Uuid), at=_AT)
+                session.execute(typed)
         database.release_connection()
         assert schema_state.state() == "behind"
         database.release_connection()
@@ -108,7 +129,11 @@ def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
 
         assert upgraded.exit_code == 0, upgraded.output
         assert schema_state.state() == "current"
-        assert accounts.get_by_email("ann@example.com").id == user.id
+        ann = accounts.get_by_email("ann@example.com")
+        assert (ann.id, ann.stripe_customer_generation) == (ANN, 2)
+        email = db.session.scalars(select(OutboxMessage)).one()
+        assert (email.kind, email.key) == ("duplicate_refunded", "duplicate_refunded:sub_1")
+        assert email.context == {"subscription": "sub_1"}
 
 
 def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
@@ -225,6 +250,7 @@ from saas import create_app
 from product import product
 from saas.config import from_env
 from saas.database import db
+from saas.mail.models import OutboxMessage
 
 def connect(barrier, engines):
     for engine in engines:

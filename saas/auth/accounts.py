@@ -103,7 +103,7 @@ def get_or_create(email: str, *, name: str | None = None, role: str = "user") ->
             name=name,
             role=role,
             created_at=database.now(),
-            stripe_customer_epoch=0,
+            stripe_customer_generation=0,
             stripe_sync_counter=0,
         )
         user = find_by_email(email)

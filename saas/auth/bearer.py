@@ -73,10 +73,10 @@ def _authenticate(scope: str) -> None:
         raise _challenge(401, "unauthorized", "Send a token: Authorization: Bearer pat_…", "")
     row = api_tokens.find(token.strip())
     if row is None:
-        limits.count(limits.SECRET_BY_IP, "api-token", limits.client_ip())
+        limits.API_TOKENS_BY_IP.hit(limits.client_ip())
         message = "This token is not valid: it may be mistyped, revoked or expired."
         raise _challenge(401, "invalid_token", message, 'error="invalid_token"')
-    limits.count(limits.API_BY_TOKEN, "api", str(row.id))
+    limits.API_BY_TOKEN.hit(str(row.id))
     if scope not in row.scopes:
         message = f"This token lacks the scope {scope}."
         detail = f'error="insufficient_scope", scope="{scope}"'

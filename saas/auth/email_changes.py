@@ -104,7 +104,7 @@ def confirm(token: str, user: User) -> str:
         _move(user.id, change.old_email, change.new_email)
         mail.enqueue("email_changed", change.id)
     db.session.refresh(user)
-    log.info("address changed", extra={"person_id": user.id})
+    log.info("address changed", extra={"user_id": user.id})
     return change.new_email
 
 
@@ -138,7 +138,7 @@ def undo(token: str) -> uuid.UUID:
         _move(user.id, user.email, change.old_email)
         _end(EmailChange.user_id == user.id, EmailChange.id > change.id)
         _revoke_credentials(user.id, since=change.created_at - UNDO)
-    log.info("change of address taken back", extra={"person_id": change.user_id})
+    log.info("change of address taken back", extra={"user_id": change.user_id})
     return change.user_id
 
 

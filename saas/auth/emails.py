@@ -29,7 +29,7 @@ def sign_in(link_id: uuid.UUID) -> mail.Email | None:
 
 
 @mail.preview("sign_in")
-def sign_in_sample() -> mail.Email:
+def sign_in_preview() -> mail.Email:
     """A link and a code that sign nobody in."""
     return _sign_in("ada@example.com", _NO_TOKEN, "402718")
 
@@ -66,14 +66,14 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
     return _email_changed(change.old_email, email_changes.undo_token(change.id))
 
 
-@mail.email("way_in")
-def way_in(user_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
+@mail.email("sign_in_method")
+def sign_in_method(user_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
     """To the owner of an account: something besides the mail signs in to it now, or no more.
 
     `to` is forgotten where the mail was given up, and may be revived.
     """
     user = db.session.get(User, user_id)
-    return _way_in(to or user.email, way, change) if user else None
+    return _sign_in_method(to or user.email, way, change) if user else None
 
 
 @mail.email("api_token")
@@ -84,39 +84,39 @@ def api_token(token_id: uuid.UUID) -> mail.Email | None:
 
 
 @mail.preview("api_token")
-def api_token_sample() -> mail.Email:
+def api_token_preview() -> mail.Email:
     """What the owner of a new token reads."""
     return _api_token("ada@example.com", "Nightly job")
 
 
 @mail.preview("email_change")
-def email_change_sample() -> mail.Email:
+def email_change_preview() -> mail.Email:
     """A link that confirms nothing."""
     return _email_change("ada@example.com", _NO_TOKEN)
 
 
 @mail.preview("email_taken")
-def email_taken_sample() -> mail.Email:
+def email_taken_preview() -> mail.Email:
     """What the owner of a taken address reads."""
     return _email_taken("ada@example.com")
 
 
 @mail.preview("email_changed")
-def email_changed_sample() -> mail.Email:
+def email_changed_preview() -> mail.Email:
     """A link that takes nothing back."""
     return _email_changed("ada@example.com", _NO_TOKEN)
 
 
-@mail.preview("way_in")
-def way_in_sample() -> mail.Email:
+@mail.preview("sign_in_method")
+def sign_in_method_preview() -> mail.Email:
     """What the owner reads who has added a passkey."""
-    return _way_in("ada@example.com", "passkey", "added")
+    return _sign_in_method("ada@example.com", "passkey", "added")
 
 
-@mail.preview("way_in_removed")
-def way_in_removed_sample() -> mail.Email:
+@mail.preview("sign_in_method_removed")
+def sign_in_method_removed_preview() -> mail.Email:
     """What the owner reads who has unlinked Google."""
-    return _way_in("ada@example.com", "google", "removed")
+    return _sign_in_method("ada@example.com", "google", "removed")
 
 
 def _email_change(to: str, token: str) -> mail.Email:
@@ -133,7 +133,7 @@ def _email_changed(to: str, token: str) -> mail.Email:
     return compose(to, f"Your address at {_name()} was changed", "email_changed", url=url)
 
 
-def _way_in(to: str, way: str, change: str) -> mail.Email:
+def _sign_in_method(to: str, way: str, change: str) -> mail.Email:
     called = "A passkey" if way == "passkey" else f"Your {PROVIDER_NAMES[way]} account"
     subject = {
         "added": f"{called} can sign in to {_name()}",
@@ -141,7 +141,7 @@ def _way_in(to: str, way: str, change: str) -> mail.Email:
     }[change]
     is_added = change == "added"
     url = security.public_url("users.settings")
-    return compose(to, subject, "way_in", called=called, is_added=is_added, url=url)
+    return compose(to, subject, "sign_in_method", called=called, is_added=is_added, url=url)
 
 
 def _api_token(to: str, name: str) -> mail.Email:

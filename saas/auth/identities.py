@@ -105,8 +105,8 @@ def notify_owner(user: User, way: str, change: Literal["added", "removed"]) -> N
 
     It goes to the address that the account has now, whatever becomes of that until it leaves.
     """
-    about, key = {"way": way, "change": change}, f"way_in:{database.uuid7()}"
-    mail.enqueue("way_in", user.id, key=key, about=about, to=user.email)
+    context, key = {"way": way, "change": change}, f"sign_in_method:{database.uuid7()}"
+    mail.enqueue("sign_in_method", user.id, key=key, context=context, to=user.email)
 
 
 def refuse_closed(user: User, provider: str) -> None:

@@ -195,7 +195,7 @@ def _count_attempt(link_id: uuid.UUID) -> bool:
 def _count_for_the_address(email: str) -> None:
     """Whoever asks for mails to somebody else's address shall not guess a code some day."""
     try:
-        limits.count(limits.CODES_BY_ADDRESS, "code-address", limits.normalize_mailbox(email))
+        limits.CODES_BY_MAILBOX.hit(limits.normalize_mailbox(email))
     except TooManyRequests:
         raise InvalidCode(
             "Too many codes were tried for this address today. The link in the mail still works."

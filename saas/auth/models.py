@@ -189,7 +189,7 @@ class PendingSignIn(Model):
     the row finishes it, so that it is finished once. `user_id` is who was signed in then.
     """
 
-    __tablename__ = "started_sign_ins"
+    __tablename__ = "pending_sign_ins"
 
     id: Mapped[Key]
     way: Mapped[str]

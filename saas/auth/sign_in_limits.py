@@ -1,4 +1,4 @@
-"""Limits on mails that sign somebody in, by who asks: a stranger, the same browser, the owner."""
+"""Limits on sign-in emails: by anyone, by the browser that requested one, by the owner."""
 
 from __future__ import annotations
 
@@ -9,55 +9,55 @@ from werkzeug.exceptions import TooManyRequests
 
 from saas import limits
 
-# The same for every address, so that it does not tell which ones have an account.
-_WHAT_WORKS = (
-    "Mails that were sent already work: open the newest one and use its button or its code. The "
-    "page of an older one sends another. Google, GitHub and passkeys work as well."
+# The same for every email, so that it does not reveal which ones have an account.
+_ADVICE = (
+    "Emails that were sent already still work: open the newest one and use its button or its "
+    "code. Google, GitHub and passkeys work as well."
 )
 
 
-def count_stranger(email: str) -> None:
-    """Count a mail that somebody who has proven nothing asks for; raises 429."""
-    with _advised():
-        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
-        limits.count(limits.SIGN_IN_BY_ADDRESS, "sign-in-address", email)
-        limits.count(limits.SIGN_IN_BY_MAILBOX, "sign-in-mailbox", limits.normalize_mailbox(email))
-        limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-address-day", email)
+def hit_by_anyone(email: str) -> None:
+    """Count a request for a sign-in email without any proof of identity; raise 429."""
+    with _advice():
+        limits.SIGN_IN_BY_IP.hit(limits.client_ip())
+        limits.SIGN_IN_BY_EMAIL.hit(email)
+        limits.SIGN_IN_BY_MAILBOX.hit(limits.normalize_mailbox(email))
+        limits.SIGN_IN_BY_EMAIL_DAILY.hit(email)
 
 
-def count_browser(browser: str, email: str) -> None:
-    """Count another mail for the browser that asked for the first; raises 429.
+def hit_by_browser(browser: str, email: str) -> None:
+    """Count a resend in the browser that requested the first email; raise 429.
 
-    Separate from strangers' requests, but with a daily limit per email, since new browsers are
-    easy to make.
+    Other people's requests do not use it up. New browsers are easy to make, so there is a daily
+    limit per email as well.
     """
-    with _advised():
-        limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
-        limits.count(limits.SIGN_IN_BY_BROWSER, "sign-in-browser", browser)
-        limits.count(limits.SIGN_IN_BY_ADDRESS_A_DAY, "sign-in-browser-day", email)
+    with _advice():
+        limits.SIGN_IN_BY_IP.hit(limits.client_ip())
+        limits.SIGN_IN_BY_BROWSER.hit(browser)
+        limits.SIGN_IN_BY_BROWSER_DAILY.hit(email)
 
 
-def count_owner(owner: str) -> None:
-    """Count a mail for somebody with a session, or with an earlier mail; raises 429."""
-    with _advised():
-        limits.count(limits.SIGN_IN_BY_OWNER, "sign-in-owner", owner)
+def hit_by_owner(user_id: str) -> None:
+    """Count a request by a user with a session or an earlier email of ours; raise 429."""
+    with _advice():
+        limits.SIGN_IN_BY_OWNER.hit(user_id)
 
 
-def count_new_address(owner: str, email: str) -> None:
-    """Count a mail that confirms a change of email; raises 429.
+def hit_email_change(user_id: str, email: str) -> None:
+    """Count a request to confirm a new email; raise 429.
 
-    Separate from sign-in mails, so that it cannot use up those of the email's owner.
+    Separate from sign-in emails, so that it cannot use up those of the new email's owner.
     """
-    limits.count(limits.SIGN_IN_BY_IP, "sign-in-ip", limits.client_ip())
-    limits.count(limits.SIGN_IN_BY_OWNER, "new-address-owner", owner)
-    limits.count(limits.SIGN_IN_BY_ADDRESS, "new-address", email)
-    limits.count(limits.NEW_ADDRESS_A_DAY, "new-address-day", email)
+    limits.SIGN_IN_BY_IP.hit(limits.client_ip())
+    limits.EMAIL_CHANGE_BY_USER.hit(user_id)
+    limits.EMAIL_CHANGE_BY_EMAIL.hit(email)
+    limits.EMAIL_CHANGE_BY_EMAIL_DAILY.hit(email)
 
 
 @contextmanager
-def _advised() -> Iterator[None]:
+def _advice() -> Iterator[None]:
     try:
         yield
     except TooManyRequests as error:
-        error.description = _WHAT_WORKS
+        error.description = _ADVICE
         raise

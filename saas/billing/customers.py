@@ -37,7 +37,7 @@ def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
     if metadata.get("installation") != str(installation_key()):
         return None
     try:
-        return uuid.UUID(metadata.get("person", ""))
+        return uuid.UUID(metadata.get("user") or metadata.get("person", ""))  # "person" until 0.2
     except ValueError:
         return None
 
@@ -73,17 +73,17 @@ def adopt(customer_id: str) -> uuid.UUID | None:
         log.warning(
             "customer %s names a person who has another customer; it is left alone",
             customer_id,
-            extra={"person_id": named},
+            extra={"user_id": named},
         )
         return None
     if is_new:
-        log.warning("customer %s was adopted", customer_id, extra={"person_id": named})
+        log.warning("customer %s was adopted", customer_id, extra={"user_id": named})
     return named
 
 
 def metadata_for(user: User) -> dict[str, str]:
     """Return the metadata that names this installation and this user on objects at Stripe."""
-    return {"installation": str(installation_key()), "person": str(user.id)}
+    return {"installation": str(installation_key()), "user": str(user.id)}
 
 
 def installation_key() -> uuid.UUID:
@@ -109,7 +109,7 @@ def ensure_customer(user: User) -> str:
     if user.stripe_customer_id:
         return user.stripe_customer_id
     email = user.email
-    key = f"customer:{installation_key()}:{user.id}:{user.stripe_customer_epoch}"
+    key = f"customer:{installation_key()}:{user.id}:{user.stripe_customer_generation}"
     created = gateway.create_customer(email, user.name, metadata_for(user), key)
     with database.write_transaction() as session:
         database.execute(
@@ -135,7 +135,7 @@ def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
         database.execute(
             update(User)
             .where(User.id == user_id, User.stripe_customer_id.is_(None))
-            .values(stripe_customer_epoch=User.stripe_customer_epoch + 1)
+            .values(stripe_customer_generation=User.stripe_customer_generation + 1)
         )
 
 
@@ -150,7 +150,8 @@ def on_email_change(user_id: uuid.UUID) -> None:
 def mark_email_stale(user: User) -> None:
     """Have the email at Stripe updated, soon and until it succeeds."""
     with database.write_transaction():
-        database.execute(update(User).where(User.id == user.id).values(stripe_address_due_at=now()))
+        stale = update(User).where(User.id == user.id).values(stripe_email_stale_since=now())
+        database.execute(stale)
         update_email.enqueue(str(user.id))
 
 
@@ -161,22 +162,22 @@ def update_email(user_id: str) -> None:
         update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("Stripe has an old address: %s", said, extra={"person_id": user_id})
+        log.warning("Stripe has an old address: %s", said, extra={"user_id": user_id})
 
 
 def update_stale_email(user_id: uuid.UUID) -> None:
     """Give Stripe the current email of a user whose customer has an old one."""
     user = db.session.get(User, user_id, populate_existing=True)
-    if user is None or user.stripe_address_due_at is None:
+    if user is None or user.stripe_email_stale_since is None:
         return
-    due, email = user.stripe_address_due_at, user.email
+    due, email = user.stripe_email_stale_since, user.email
     if user.stripe_customer_id:
         gateway.update_customer_email(user.stripe_customer_id, email)
     with database.write_transaction():
         done = database.execute(
             update(User)
-            .where(User.id == user.id, User.stripe_address_due_at == due)
-            .values(stripe_address_due_at=None)
+            .where(User.id == user.id, User.stripe_email_stale_since == due)
+            .values(stripe_email_stale_since=None)
         )
         if not done and (again := db.session.get(User, user_id, populate_existing=True)):
             # It was changed again meanwhile, and our update may have arrived after that one.

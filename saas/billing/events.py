@@ -161,5 +161,5 @@ def cancel_orphaned_subscriptions(customer_id: str) -> bool:
 def belongs_to_closed_account(subscription: gateway.Subscription) -> bool:
     """Return whether a subscription names a user whose account was deleted."""
     named = customers.user_id_from_metadata(subscription.metadata)
-    tombstone = select(ClosedAccount.id).where(ClosedAccount.person_id == named)
+    tombstone = select(ClosedAccount.id).where(ClosedAccount.user_id == named)
     return named is not None and db.session.scalar(tombstone) is not None

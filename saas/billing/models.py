@@ -69,7 +69,7 @@ class ClosedAccount(Model):
     __tablename__ = "closed_accounts"
 
     id: Mapped[Key]
-    person_id: Mapped[uuid.UUID] = mapped_column(unique=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None] = mapped_column(index=True)
     closed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 

@@ -185,7 +185,7 @@ def _columns(user: User, answer: StripeState | None) -> dict[str, Any]:
         return {
             **precedence.NO_SUBSCRIPTION,
             "stripe_customer_id": None,
-            "stripe_customer_epoch": user.stripe_customer_epoch + 1,
+            "stripe_customer_generation": user.stripe_customer_generation + 1,
         }
     columns = precedence.columns_from(answer.found, answer.overdue)
     first_trial = _first_trial(answer.found)

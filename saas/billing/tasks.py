@@ -73,7 +73,7 @@ def sync_ending_trials() -> None:
 @jobs.periodic_task(minutes=10)
 def update_stale_emails() -> None:
     """Update emails at Stripe that an earlier attempt did not reach."""
-    left = select(User.id).where(User.stripe_address_due_at.isnot(None))
+    left = select(User.id).where(User.stripe_email_stale_since.isnot(None))
     some = db.session.scalars(left.order_by(func.random()).limit(BATCH_SIZE)).all()
     process_each(some, customers.update_stale_email, about="new address of")
 

@@ -25,7 +25,7 @@ _PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does 
 
 def _count_question() -> None:
     """Limit how often one person makes us ask Stripe, for each page; raises 429."""
-    limits.count(limits.STRIPE_BY_PERSON, f"stripe-{request.endpoint}", str(current_user.id))
+    limits.STRIPE_BY_USER.hit(f"{request.endpoint}:{current_user.id}")
 
 
 @bp.app_context_processor

@@ -57,7 +57,7 @@ class DeliveryResult:
 def email(kind: str) -> Callable[[Composer], Composer]:
     """Register the function that composes mails of `kind`.
 
-    It is called with the id of their subject, and by keyword with what `promise` noted `about` it
+    It is called with the id of their subject, and by keyword with what `promise` noted `context` it
     and, where there was one, the address `to` send to. It answers None when the mail has lost its
     sense meanwhile: the person is gone, the link used. No transaction is open, so it may ask
     others; when it raises, the mail is tried again later.
@@ -100,14 +100,14 @@ def enqueue(
     subject_id: uuid.UUID,
     *,
     key: str | None = None,
-    about: Mapping[str, Any] | None = None,
+    context: Mapping[str, Any] | None = None,
     to: str | None = None,
 ) -> bool:
-    """Promise the mail `kind` about a subject, once for each `key`; whether it is a new promise.
+    """Add an email to the outbox, once per `key`; return whether it is new.
 
-    `about` holds ids and dates (of JSON), never names, addresses or secrets. `to` is for a mail to
-    somebody whose address is deleted in this transaction: the row forgets it once it is handed
-    over. Call inside `write_transaction()`.
+    `context` holds ids and dates as JSON, never names, emails or secrets; the composer gets it as
+    keyword arguments. `to` is for a user whose row is deleted in this transaction; it is deleted
+    once the email was sent. Call inside `write_transaction()`.
     """
     if kind not in _composers:
         raise ValueError(f"no email is registered for {kind!r}")
@@ -118,7 +118,7 @@ def enqueue(
         key=key or f"{kind}:{subject_id}",
         kind=kind,
         subject_id=subject_id,
-        about=dict(about) if about else None,
+        context=dict(context) if context else None,
         to_address=to,
         created_at=now(),
         attempts=0,
@@ -207,7 +207,7 @@ def _deliver(message_id: uuid.UUID) -> str:
 
 def _known(message: OutboxMessage) -> dict[str, Any]:
     to = {"to": message.to_address} if message.to_address else {}
-    return {**(message.about or {}), **to}
+    return {**(message.context or {}), **to}
 
 
 def _claim(message_id: uuid.UUID) -> OutboxMessage | None:

@@ -38,7 +38,7 @@ def card() -> Response:
 def _count_drawing(wanted: Card) -> None:
     """Only what has to be drawn is counted, and what our own pages ask for is not."""
     if not links.is_signed(wanted, request.args.get("sig", "")):
-        limits.count(limits.CARDS_BY_IP, "cards", limits.client_ip())
+        limits.CARDS_BY_IP.hit(limits.client_ip())
 
 
 def _png(png: bytes) -> Response:

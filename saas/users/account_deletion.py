@@ -47,7 +47,7 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             _end_subscriptions(user.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("account not closed: %s", said, extra={"person_id": user.id})
+        log.warning("account not closed: %s", said, extra={"user_id": user.id})
         if is_new and _take_back(user.id, mark):
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # as another try has promised
@@ -60,7 +60,7 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             _forget_customer_and_delete(user.id)
     except gateway.StripeError as error:
         said = gateway.describe(error)
-        log.warning("account half closed: %s", said, extra={"person_id": user.id})
+        log.warning("account half closed: %s", said, extra={"user_id": user.id})
         raise DeletionFailed(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
@@ -205,7 +205,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
         database.insert_or_ignore(
             ClosedAccount,
             id=database.uuid7(),
-            person_id=user.id,
+            user_id=user.id,
             # A webhook may have noticed already that the customer is gone, and cleared our column.
             stripe_customer_id=customer_id or user.stripe_customer_id,
             closed_at=now(),
@@ -213,7 +213,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
         mail.enqueue(
             "account_closed",
             user.id,
-            about={"was_customer": bool(customer_id or user.stripe_customer_id)},
+            context={"was_customer": bool(customer_id or user.stripe_customer_id)},
             to=user.email,
         )
         if user.trial_used_at:
@@ -222,7 +222,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
             _forget_address(email)
         database.execute(delete(User).where(User.id == user.id))
         session.expunge(user)
-    log.info("account closed", extra={"person_id": user_id})
+    log.info("account closed", extra={"user_id": user_id})
     return True
 
 

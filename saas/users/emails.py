@@ -20,7 +20,7 @@ def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -
 
 
 @mail.preview("account_closed")
-def account_closed_sample() -> mail.Email:
+def account_closed_preview() -> mail.Email:
     """To somebody who paid."""
     return _account_closed("ada@example.com", was_customer=True)
 

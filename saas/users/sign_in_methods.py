@@ -25,7 +25,8 @@ Answer = str | Response | tuple[str, int]
 @login_required
 @reauthentication_required
 def link_identity(provider: str) -> Answer:
-    return oauth_views.send_to(provider, "link", url_for("users.settings", _anchor="ways-in"))
+    settings = url_for("users.settings", _anchor="sign-in-methods")
+    return oauth_views.send_to(provider, "link", settings)
 
 
 @bp.post("/dashboard/settings/identities/<uuid:identity_id>/unlink")
@@ -50,7 +51,7 @@ def new_passkey() -> Answer:
 @login_required
 @reauthentication_required
 def new_passkey_options() -> dict[str, Any]:
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
+    limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
     user = current_user._get_current_object()
     start = pending_sign_ins.start("passkey", "register", url_for("users.settings"), user)
     oauth_views.remember(start)
@@ -66,7 +67,7 @@ def add_passkey() -> dict[str, Any]:
     name = answer["name"]
     passkeys.register(current_user, start.challenge, answer["credential"], name)
     flash(f"The passkey \u201c{name}\u201d signs you in from now on.", "success")
-    return {"next": url_for("users.settings", _anchor="ways-in")}
+    return {"next": url_for("users.settings", _anchor="sign-in-methods")}
 
 
 @bp.post("/dashboard/settings/passkeys/<uuid:passkey_id>/name")
@@ -94,4 +95,4 @@ def remove_passkey(passkey_id: UUID) -> Answer:
 
 
 def _back() -> Response:
-    return redirect(url_for("users.settings", _anchor="ways-in"), code=303)
+    return redirect(url_for("users.settings", _anchor="sign-in-methods"), code=303)

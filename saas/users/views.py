@@ -71,7 +71,7 @@ def update_email() -> Answer:
         return _settings(email_form=form), 422
 
     email = form.email.data or ""
-    sign_in_limits.count_new_address(str(current_user.id), email)
+    sign_in_limits.hit_email_change(str(current_user.id), email)
     email_changes.request_change(current_user, email)
     shown = template_filters.email(email)
     flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")
@@ -113,7 +113,7 @@ def delete_account() -> Answer:
     if not form.validate_on_submit():
         return _settings(delete_form=form), 422
 
-    limits.count(limits.STRIPE_BY_PERSON, "stripe-delete", str(current_user.id))
+    limits.STRIPE_BY_USER.hit(f"delete:{current_user.id}")
     was_customer = bool(current_user.stripe_customer_id)
     try:
         account_deletion.delete_account(current_user)

@@ -174,7 +174,7 @@ def test_another_mail_that_may_not_be_sent_is_not_announced(shop: Shop, visitor:
         page = visitor.submit("/auth/resend")
 
         assert page.status == 429
-        assert "Mails that were sent already work" in page.text
+        assert "Emails that were sent already still work" in page.text
         assert "on its way" not in visitor.visit("/auth/check-inbox").text
 
 

@@ -65,7 +65,7 @@ def _row(listed: gateway.ListedSubscription, number: int) -> dict[str, Any]:
         "role": "user",
         "created_at": datetime.now(UTC),
         "stripe_customer_id": listed.customer_id,
-        "stripe_customer_epoch": 0,
+        "stripe_customer_generation": 0,
         "stripe_sync_counter": 1,
         "stripe_subscription_id": subscription.id,
         "stripe_subscription_status": subscription.status,

@@ -331,14 +331,15 @@ def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
         answer = subscriptions._fetch(ann)
         assert answer is not None
         subscriptions._end_duplicates(ann, answer, "test")  # and here the process dies
-    assert "second_refunded" not in promised(quiet_shop).values()
+    assert "duplicate_refunded" not in promised(quiet_shop).values()
 
     for _ in range(3):
         sync(quiet_shop, ann)
 
     kept = stripe_side.person(quiet_shop, address(quiet_shop)).stripe_subscription_id
     (ended,) = {first, second} - {kept}
-    assert [key for key in promised(quiet_shop) if "second" in key] == [f"second_refunded:{ended}"]
+    keys = [key for key in promised(quiet_shop) if "duplicate" in key]
+    assert keys == [f"duplicate_refunded:{ended}"]
     assert subjects(quiet_shop).count("A second subscription was ended and refunded") == 1
 
 
@@ -428,7 +429,7 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
             mail.enqueue(
                 "account_closed",
                 database.uuid7(),
-                about={"was_customer": False},
+                context={"was_customer": False},
                 to="ann@example.com",
             )
         row = db.session.scalars(select(OutboxMessage)).one()

@@ -43,6 +43,20 @@ def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(silent_shop
     assert found.stripe_subscription_id == subscription
 
 
+def test_a_customer_created_by_an_earlier_version_is_adopted(silent_shop: Shop) -> None:
+    ann, subscription = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
+    forget_customer(silent_shop)
+    earlier: Any = {"metadata": {"user": "", "person": str(ann.id)}}  # an empty value deletes a key
+    v1 = stripe_side.client(silent_shop).v1
+    v1.subscriptions.update(subscription, earlier)
+    v1.customers.update(str(ann.stripe_customer_id), earlier)
+
+    assert tell(silent_shop, subscription) == "applied"
+
+    adopted = stripe_side.person(silent_shop, "ann@example.com")
+    assert adopted.stripe_customer_id == ann.stripe_customer_id
+
+
 @pytest.mark.parametrize(
     "where",
     [
@@ -105,13 +119,14 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     "marks",
     [
         {},
-        {"installation": NOBODY, "person": "{person}"},
+        {"installation": NOBODY, "user": "{person}"},
         {"installation": "{installation}"},
-        {"installation": "{installation}", "person": "no id"},
+        {"installation": "{installation}", "user": "no id"},
+        {"installation": "{installation}", "user": NOBODY},
         {"installation": "{installation}", "person": NOBODY},
         {"user_id": "{person}"},
     ],
-    ids=["none", "other installation", "no person", "no id", "unknown person", "other product"],
+    ids=["none", "other installation", "no user", "no id", "unknown", "0.2", "other product"],
 )
 @case(11, "unknown customer without metadata")
 def test_what_another_product_sells_to_the_same_address_is_left_alone(
@@ -119,7 +134,7 @@ def test_what_another_product_sells_to_the_same_address_is_left_alone(
 ) -> None:
     ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com")
     ours = marks_of(silent_shop, ann)
-    marks = {name: value.format(**ours) for name, value in marks.items()}
+    marks = {name: value.format(**ours, person=ann.id) for name, value in marks.items()}
     foreign = subscribe(silent_shop, customer_marks=marks, marks=marks)
 
     assert tell(silent_shop, foreign) == "not ours"
@@ -166,7 +181,7 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
 ) -> None:
     ann, _ = stripe_side.subscriber(silent_shop, "ann@example.com", synced=False)
     outlived = subscribe(silent_shop, customer_marks={}, marks=marks_of(silent_shop, ann))
-    foreign = subscribe(silent_shop, customer_marks={}, marks={"person": str(ann.id)})
+    foreign = subscribe(silent_shop, customer_marks={}, marks={"user": str(ann.id)})
     with silent_shop.app.app_context():
         account_deletion.delete_account(ann)
 

@@ -310,7 +310,7 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
         tasks.update_stale_emails()
 
     assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == "new@example.com"
-    assert stripe_side.person(quiet_shop, "new@example.com").stripe_address_due_at is None
+    assert stripe_side.person(quiet_shop, "new@example.com").stripe_email_stale_since is None
 
 
 def test_an_address_that_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:

@@ -413,7 +413,7 @@ def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_a
     slow.result()
 
     assert stripe_side.client(live).v1.customers.retrieve(customer).email == last
-    assert stripe_side.person(live, last).stripe_address_due_at is None
+    assert stripe_side.person(live, last).stripe_email_stale_since is None
 
 
 def move_to(address: str, app: Flask, user: User) -> None:
@@ -441,10 +441,10 @@ def nobody_is_charged(shop: LiveShop, user: User, pages: str = "expired") -> Non
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None
-        buried = select(func.count()).where(ClosedAccount.person_id == user.id)
+        buried = select(func.count()).where(ClosedAccount.user_id == user.id)
         assert db.session.scalar(buried) == 1
     everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
     assert user.email not in [customer.email for customer in everybody]
     assert {page.status for page in pages_of(shop, user)} <= {pages}
     for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
-        assert found.metadata.to_dict().get("person") != str(user.id)
+        assert found.metadata.to_dict().get("user") != str(user.id)

@@ -184,7 +184,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
     user, _ = stripe_side.subscriber(shop, address(shop))
     with shop.app.app_context(), database.write_transaction():
         long_ago = now().replace(year=now().year - 1)
-        db.session.get_one(User, user.id).stripe_address_due_at = long_ago
+        db.session.get_one(User, user.id).stripe_email_stale_since = long_ago
 
     no = refusing(shop.gate, "POST /v1/customers", message="Invalid email address.")
     with shop.gate.answering(no), shop.app.app_context():

@@ -140,7 +140,7 @@ def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
                 update(User).values(
                     stripe_subscription_status="active",
                     stripe_current_period_end=now() - timedelta(hours=3),
-                    stripe_address_due_at=now(),
+                    stripe_email_stale_since=now(),
                     closing_at=now() - timedelta(hours=1),
                 )
             )

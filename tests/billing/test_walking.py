@@ -193,7 +193,7 @@ def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
     """Marks on a subscription alone do not say whose its customer is."""
     ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
     stripe_side.client(quiet_shop).v1.customers.update(
-        str(ann.stripe_customer_id), {"metadata": {"installation": "", "person": ""}}
+        str(ann.stripe_customer_id), {"metadata": {"installation": "", "user": ""}}
     )
     change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED_COLUMNS)))
 

@@ -87,7 +87,7 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
             mail.enqueue(
                 "account_closed",
                 database.uuid7(),
-                about={"was_customer": False},
+                context={"was_customer": False},
                 to="b@example.com",
             )
         for days in range(outbox.GIVE_UP_AFTER):

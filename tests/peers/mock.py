@@ -30,7 +30,7 @@ URL = "https://app.example.com/"
 KEY = "sk_test_0123456789abcdefpeers"
 SECRET = "whsec_" + 40 * "0"
 EMAIL = "ann@example.com"
-BUYER = {"person": "1", "installation": "peers"}
+BUYER = {"user": "1", "installation": "peers"}
 
 # What a stripe-mock of an older API cannot take, and why. Everything else has to work.
 UNPLAYED = {

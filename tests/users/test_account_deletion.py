@@ -60,7 +60,7 @@ def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     assert [rows(shop, each) for each in (User, Session, SignInLink, SubscriptionChange)] == [0] * 4
     with shop.app.app_context():
         tombstone = db.session.scalars(select(ClosedAccount)).one()
-        assert tombstone.person_id == ann.id
+        assert tombstone.user_id == ann.id
         assert tombstone.stripe_customer_id == ann.stripe_customer_id
     assert visitor.visit("/dashboard").path == "/login"
 

@@ -23,7 +23,7 @@ def email_change(token: str) -> Response:
 @bp.post("/auth/email/<token>")
 @login_required
 def confirm_email_change(token: str) -> BaseResponse:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
+    limits.SECRETS_BY_IP.hit(limits.client_ip())
     email = email_changes.confirm(token, current_user)
     flash(f"Your address is {template_filters.email(email)} now. We told the old one.", "success")
     return redirect(url_for("users.settings"), code=303)
@@ -38,7 +38,7 @@ def email_undo(token: str) -> Response:
 
 @bp.post("/auth/email/undo/<token>")
 def undo_email_change(token: str) -> BaseResponse:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
+    limits.SECRETS_BY_IP.hit(limits.client_ip())
     mine = current_user.is_authenticated and current_user.id
     if email_changes.undo(token) == mine:
         sessions.clear_cookie()

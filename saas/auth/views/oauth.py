@@ -40,7 +40,7 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
     from saas.auth import oauth  # here: Authlib takes a third of a second to import
 
     _must_be_enabled(provider)
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
+    limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
     user = current_user if current_user.is_authenticated else None
     start = pending_sign_ins.start(provider, purpose, next_path, user)
     remember(start)
@@ -70,7 +70,7 @@ def finish_oauth(provider: str) -> Response:
 def _prove_mailbox(claim: Claim, next_path: str) -> Response:
     """Send the ordinary sign-in mail; the identity is linked when it is used in this browser."""
     email = claim.email or ""
-    sign_in_limits.count_stranger(email)
+    sign_in_limits.hit_by_anyone(email)
     pending_identities.store(claim)
     flash(
         f"{PROVIDER_NAMES[claim.provider]} does not run your mailbox, so confirm it once: use the "

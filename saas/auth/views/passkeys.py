@@ -85,7 +85,7 @@ def read_json(schema: Schema) -> dict[str, Any]:
 
 
 def _limit() -> None:
-    limits.count(limits.OTHER_WAYS_BY_IP, "other-ways-ip", limits.client_ip())
+    limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
 
 
 def _person() -> Any:

@@ -48,7 +48,7 @@ def _ask_for_address(template: str) -> Answer:
         return render_template(template, form=form), 422
 
     email = form.email.data or ""
-    sign_in_limits.count_stranger(email)
+    sign_in_limits.hit_by_anyone(email)
     return inbox.send_sign_in_email(email, security.safe_path(form.next.data, "/dashboard"))
 
 
@@ -63,7 +63,7 @@ def confirm() -> Answer:
     if not form.validate_on_submit():
         return render_template("auth/confirm.html", form=form, next=next_path)
 
-    sign_in_limits.count_owner(str(current_user.id))
+    sign_in_limits.hit_by_owner(str(current_user.id))
     return inbox.send_sign_in_email(current_user.email, next_path)
 
 
@@ -80,9 +80,9 @@ def resend() -> Answer:
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
     if form.token.data:
-        sign_in_limits.count_owner(before.email)  # who has a mail of ours has the mailbox
+        sign_in_limits.hit_by_owner(before.email)  # who has a mail of ours has the mailbox
     else:
-        sign_in_limits.count_browser(session["browser"], before.email)
+        sign_in_limits.hit_by_browser(session["browser"], before.email)
     sent = inbox.send_sign_in_email(before.email, before.next_path)
     flash("Another mail is on its way. The older ones from here do not work any more.", "success")
     return sent
@@ -114,7 +114,7 @@ def code() -> Answer:
     if not form.validate_on_submit():
         return _inbox(form, 422)
 
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
+    limits.SECRETS_BY_IP.hit(limits.client_ip())
     try:
         going_to = magic_links.redeem_code(
             session["browser"], form.code.data or "", pending_identities.sign_in
@@ -149,7 +149,7 @@ def link(token: str) -> Answer:
 
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
-    limits.count(limits.SECRET_BY_IP, "secret-ip", limits.client_ip())
+    limits.SECRETS_BY_IP.hit(limits.client_ip())
     found, form = magic_links.find_valid(token), SwitchForm()
     if _is_somebody_else(found) and form.switch.data != str(current_user.id):
         return _link_page(found, 409)  # another tab has signed somebody else in meanwhile

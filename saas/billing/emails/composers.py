@@ -40,12 +40,12 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
 
 def _has_a_welcome_of_its_own(user: User) -> bool:
     """Not where of two pages paid at once one is ended: then its welcome is all there is."""
-    welcomes = select(OutboxMessage.about).where(
+    welcomes = select(OutboxMessage.context).where(
         OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
     )
     current = user.stripe_subscription_id
     return any(
-        (about or {}).get("subscription") == current for about in db.session.scalars(welcomes)
+        (context or {}).get("subscription") == current for context in db.session.scalars(welcomes)
     )
 
 
@@ -110,8 +110,8 @@ def trial_ending(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
     return messages.trial_ending(user.email, _sold(user), _charge(user), when)
 
 
-@mail.email("second_refunded")
-def second_refunded(
+@mail.email("duplicate_refunded")
+def duplicate_refunded(
     user_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
 ) -> mail.Email | None:
     """There were two subscriptions; one is ended, and what was paid twice goes back.
@@ -125,7 +125,7 @@ def second_refunded(
         given_back = gateway.refunded(subscription) if subscription and not is_refused else None
     except gateway.NotFound:
         given_back = None
-    return messages.second_refunded(user.email, given_back, is_refused=is_refused)
+    return messages.duplicate_refunded(user.email, given_back, is_refused=is_refused)
 
 
 def _about_open_invoice(

@@ -149,7 +149,7 @@ def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
     )
 
 
-def second_refunded(
+def duplicate_refunded(
     to: str, given_back: tuple[int, str] | None, *, is_refused: bool = False
 ) -> mail.Email:
     """One of two subscriptions was ended. `given_back` is an amount, which may be 0, if known."""
@@ -157,7 +157,7 @@ def second_refunded(
     return compose(
         to,
         "A second subscription was ended" + (" and refunded" if is_refunded else ""),
-        "second_refunded",
+        "duplicate_refunded",
         amount=amount(*given_back) if given_back and is_refunded else None,
         is_refunded=is_refunded,
         is_refused=is_refused,

@@ -51,9 +51,9 @@ def trial_ending() -> mail.Email:
     return messages.trial_ending(_TO, _plan(), _charge(), _DAY)
 
 
-@mail.preview("second_refunded")
-def second_refunded() -> mail.Email:
-    return messages.second_refunded(_TO, _due())
+@mail.preview("duplicate_refunded")
+def duplicate_refunded() -> mail.Email:
+    return messages.duplicate_refunded(_TO, _due())
 
 
 def _plan() -> Plan:

@@ -33,8 +33,8 @@ def enqueue_for_change(user: User, before: Columns, after: Columns, counter: int
     """Promise the mails that a recorded change leads to, in the transaction that records it."""
     if before == after:
         return
-    for kind, about in _changes(before, after).items():
-        mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", about=about)
+    for kind, context in _changes(before, after).items():
+        mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", context=context)
     if _has_recovered(before, after):
         _promise_recovered(user, str(after["stripe_subscription_id"]))
 
@@ -50,18 +50,19 @@ def enqueue_for_reminders(
     subscription = after["stripe_subscription_id"]
     if overdue and overdue.invoice_id:
         kind = "action_required" if overdue.action_required else "payment_failed"
-        about = {"invoice": overdue.invoice_id, "subscription": subscription}
-        mail.enqueue(kind, user.id, key=f"{kind}:{overdue.invoice_id}", about=about)
+        context = {"invoice": overdue.invoice_id, "subscription": subscription}
+        mail.enqueue(kind, user.id, key=f"{kind}:{overdue.invoice_id}", context=context)
     if _is_trial_ending(after, event_id):
         ends = after["stripe_current_period_end"].isoformat()
-        about = {"subscription": subscription, "ends": ends}
+        context = {"subscription": subscription, "ends": ends}
         mail.enqueue(
-            "trial_ending", user.id, key=f"trial_ending:{subscription}:{ends}", about=about
+            "trial_ending", user.id, key=f"trial_ending:{subscription}:{ends}", context=context
         )
     for each in found:
         if each.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(each.ended_at):
-            about = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
-            mail.enqueue("second_refunded", user.id, key=f"second_refunded:{each.id}", about=about)
+            context = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
+            key = f"duplicate_refunded:{each.id}"
+            mail.enqueue("duplicate_refunded", user.id, key=key, context=context)
 
 
 def _is_news(ended_at: datetime | None) -> bool:
@@ -115,11 +116,11 @@ def _promise_recovered(user: User, subscription: str) -> None:
         .order_by(OutboxMessage.created_at.desc())
     )
     for notice in told:
-        about = notice.about or {}
-        if about.get("subscription") == subscription:
-            invoice = about["invoice"]
+        context = notice.context or {}
+        if context.get("subscription") == subscription:
+            invoice = context["invoice"]
             mail.enqueue(
-                "recovered", user.id, key=f"recovered:{invoice}", about={"invoice": invoice}
+                "recovered", user.id, key=f"recovered:{invoice}", context={"invoice": invoice}
             )
             return
 

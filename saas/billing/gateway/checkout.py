@@ -149,11 +149,11 @@ def create_checkout_session(
     params: Any = {
         "mode": "subscription",
         "customer": customer_id,
-        "client_reference_id": metadata["person"],
+        "client_reference_id": metadata["user"],
         "line_items": [{"price": price_id, "quantity": 1}],
         "metadata": dict(metadata),
         "subscription_data": {
-            "metadata": {name: metadata[name] for name in ("installation", "person")}
+            "metadata": {name: metadata[name] for name in ("installation", "user")}
         },
         "allow_promotion_codes": True,
         "success_url": success_url,

@@ -33,7 +33,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 class Drift:
     """Somebody whose columns are not what Stripe says: {column: (ours, Stripe's)}."""
 
-    person_id: uuid.UUID
+    user_id: uuid.UUID
     email: str
     columns: dict[str, tuple[Any, Any]]
 
@@ -103,7 +103,7 @@ def repair(drift: Drift, cause: str) -> None:
     _, found = drift.columns.get("stripe_customer_id", (None, None))
     if found:
         customers.adopt(found)
-    subscriptions.sync(drift.person_id, cause=cause)
+    subscriptions.sync(drift.user_id, cause=cause)
 
 
 def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:

@@ -91,7 +91,7 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
     about = "Your Google account can sign in to Acme"
     eventually(lambda: subjects(visitor, "ada@example.com", about))
     with shop.app.app_context():
-        told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "way_in")
+        told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "sign_in_method")
         (user_id,) = db.session.scalars(told)
         assert db.session.get_one(User, user_id).email == "ada@example.com"
 

@@ -77,7 +77,7 @@ def is_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
     at_stripe = stripe_side.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None
-        buried = select(func.count()).where(ClosedAccount.person_id == user.id)
+        buried = select(func.count()).where(ClosedAccount.user_id == user.id)
         assert db.session.scalar(buried) == 1
     assert status_of(shop, subscription) == "canceled"
     assert getattr(at_stripe.customers.retrieve(str(user.stripe_customer_id)), "deleted", False)

@@ -180,7 +180,7 @@ def _columns_of(life: Life) -> dict[str, Any]:
         *SYNCED_COLUMNS,
         "stripe_next_invoice",
         "stripe_customer_id",
-        "stripe_customer_epoch",
+        "stripe_customer_generation",
         "stripe_sync_counter",
     )
     return {name: getattr(user, name) for name in names}

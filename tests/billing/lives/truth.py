@@ -60,7 +60,7 @@ def _is_as_at_stripe(life: Life) -> None:
         _is_untouched(life, foreign)
     if user is None:
         assert ours == [], "paid for by an account that is gone"
-        buried = select(ClosedAccount).where(ClosedAccount.person_id == life.id)
+        buried = select(ClosedAccount).where(ClosedAccount.user_id == life.id)
         assert db.session.scalars(buried).one()
         return
     assert not user.is_closing

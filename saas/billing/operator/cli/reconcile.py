@@ -235,7 +235,7 @@ def _notes(cursor: str) -> Path:
 def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
     if as_json:
         columns = {name: {"ours": a, "stripe": b} for name, (a, b) in drift.columns.items()}
-        output.line(email=drift.email, person=drift.person_id, columns=columns)
+        output.line(email=drift.email, user=drift.user_id, columns=columns)
         return
     if first:
         click.echo(_row("PERSON", "COLUMN", "OURS", "STRIPE"))

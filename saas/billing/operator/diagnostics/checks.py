@@ -224,7 +224,7 @@ def _lacks_tax() -> bool:
 
 def _emails() -> Findings:
     """New sign-in addresses that Stripe does not take: receipts go to the old ones."""
-    stale = User.stripe_address_due_at < now() - _SOON
+    stale = User.stripe_email_stale_since < now() - _SOON
     users = db.session.scalar(select(func.count()).select_from(User).where(stale))
     if users:
         yield Finding(
