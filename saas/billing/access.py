@@ -13,7 +13,7 @@ from flask_login import current_user, login_required
 from sqlalchemy import select, update
 
 from saas import database, products
-from saas.auth.models import User
+from saas.billing.customers import Subscriber
 from saas.billing.models import FeatureUse
 from saas.database import db, now
 
@@ -61,14 +61,14 @@ def plan_required(
     return guard
 
 
-def usage(user: User, feature: str) -> Usage:
+def usage(user: Subscriber, feature: str) -> Usage:
     """How much of this month's quota a person has used. Raises `ValueError` for an unknown one."""
     _check_declared(feature)
     row = db.session.get(FeatureUse, (user.id, feature, _month(now())))
     return Usage(row.used if row else 0, user.plan.quota(feature))
 
 
-def use(user: User, feature: str) -> None:
+def use(user: Subscriber, feature: str) -> None:
     """Count one use; raises `QuotaExhausted` when none is left, however many ask at once.
 
     Where a view does not catch it, people read a page that says so.

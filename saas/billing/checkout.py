@@ -9,8 +9,8 @@ from functools import partial
 from flask import current_app
 
 from saas import products, security
-from saas.auth.models import User
 from saas.billing import customers, gateway, subscriptions
+from saas.billing.customers import Subscriber
 from saas.database import db
 
 log = logging.getLogger("saas.billing")
@@ -22,7 +22,7 @@ class CheckoutError(Exception):
     """The person cannot start a subscription now; the message says why."""
 
 
-def checkout_url(user: User, plan_id: str, interval: str, nonce: str) -> str:
+def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> str:
     """The page on which to get this plan: Checkout, or the portal for who already subscribes.
 
     `nonce` names the form that was sent, so that a double click opens one page and not two.
@@ -39,7 +39,7 @@ def checkout_url(user: User, plan_id: str, interval: str, nonce: str) -> str:
     return _checkout(user, price, trial, f"{nonce}:{price}:{trial}", back)
 
 
-def _checkout(user: User, price: str, trial_days: int, nonce: str, back: str) -> str:
+def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: str) -> str:
     """A page to pay on: the open one of this form if there is one, and no other stays open.
 
     Every request ends with a look at the list that shows one open page alone. So after requests
@@ -58,7 +58,7 @@ def _checkout(user: User, price: str, trial_days: int, nonce: str, back: str) ->
             continue
         others = [page for page in pages if page.is_open and page is not kept]
         if not others:
-            return _unless_bought(user, price, pages) or kept.url
+            return _portal_if_bought(user, price, pages) or kept.url
         for page in others:
             gateway.expire_checkout_session(page.id)
     if made is None:
@@ -75,7 +75,7 @@ def _session_to_keep(
 
 
 def _create_session(
-    user: User, price: str, trial_days: int, nonce: str, used_up: int, back: str
+    user: Subscriber, price: str, trial_days: int, nonce: str, used_up: int, back: str
 ) -> gateway.CheckoutSession:
     customer_id = _customer_id(user)
     page = gateway.create_checkout_session(
@@ -91,10 +91,12 @@ def _create_session(
     return page
 
 
-def _unless_bought(user: User, price: str, pages: list[gateway.CheckoutSession]) -> str | None:
-    """The portal, where one of the pages was paid since we looked: nothing is bought twice.
+def _portal_if_bought(
+    user: Subscriber, price: str, pages: list[gateway.CheckoutSession]
+) -> str | None:
+    """Return the portal's URL if one of the pages was paid in the meantime, None otherwise.
 
-    A trial that has begun on one is not offered again on another.
+    So nothing is bought twice, and a trial that began on one page is not offered on another.
     """
     if not any(page.is_complete for page in pages):
         return None
@@ -109,13 +111,13 @@ def _unless_bought(user: User, price: str, pages: list[gateway.CheckoutSession])
 
 def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
     """The account may have begun to close while the page was made: closing did not see it."""
-    user = db.session.get(User, user_id, populate_existing=True)
+    user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.is_closing:
         gateway.expire_checkout_session(page.id)
         raise CheckoutError("This account is being closed.")
 
 
-def portal_url(user: User, price: str | None = None) -> str:
+def portal_url(user: Subscriber, price: str | None = None) -> str:
     """The customer portal of this person's own customer; with a price, opened at that change."""
     if not user.stripe_customer_id:
         raise CheckoutError("There is no subscription to manage yet.")
@@ -136,7 +138,7 @@ def portal_url(user: User, price: str | None = None) -> str:
         raise CheckoutError("There is no subscription to manage any more.") from None
 
 
-def _customer_id(user: User) -> str:
+def _customer_id(user: Subscriber) -> str:
     try:
         return customers.ensure_customer(user)
     except customers.AccountClosing:

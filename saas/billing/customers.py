@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from saas import database, jobs, products
 from saas.auth import email_changes
@@ -22,14 +22,27 @@ from saas.database import db, now
 
 log = logging.getLogger("saas.billing")
 
+# The model that uses the mixin `saas.subscriber.Subscriber`. Nothing else in billing names it, so
+# that a team could subscribe instead of a user.
+Subscriber = User
+
 
 class AccountClosing(Exception):
     """The account is being deleted, so no customer is created for it."""
 
 
+def reload(user_id: uuid.UUID) -> Subscriber | None:
+    """Return the current row of a user, without keeping a transaction open."""
+    database.release_connection()
+    user = db.session.get(Subscriber, user_id, populate_existing=True)
+    database.release_connection()
+    return user
+
+
 def find_user_id(customer_id: str) -> uuid.UUID | None:
     """Return the id of the user with this customer, by our own columns."""
-    return db.session.scalar(select(User.id).where(User.stripe_customer_id == customer_id))
+    has_customer = Subscriber.stripe_customer_id == customer_id
+    return db.session.scalar(select(Subscriber.id).where(has_customer))
 
 
 def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
@@ -55,53 +68,47 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     This is needed when our record of it was lost: a backup was restored, or the process crashed
     between the two. An email or `client_reference_id` proves nothing: any buyer can choose them.
     """
-    named = user_id_from_metadata(gateway.customer_metadata(customer_id))
-    if named is None:
+    user_id = user_id_from_metadata(gateway.customer_metadata(customer_id))
+    if user_id is None:
         return None
     with database.write_transaction() as session:
-        is_new = database.execute(
-            update(User)
-            .where(User.id == named, User.stripe_customer_id.is_(None))
-            .values(
-                stripe_customer_id=customer_id, stripe_sync_counter=User.stripe_sync_counter + 1
-            )
-        )
-        user = session.get(User, named, populate_existing=True)
+        is_new = _store(user_id, customer_id)
+        user = session.get(Subscriber, user_id, populate_existing=True)
     if user is None:
         return None
     if user.stripe_customer_id != customer_id:
         log.warning(
-            "customer %s names a person who has another customer; it is left alone",
+            "customer %s names a user who has another customer; it is ignored",
             customer_id,
-            extra={"user_id": named},
+            extra={"user_id": user_id},
         )
         return None
     if is_new:
-        log.warning("customer %s was adopted", customer_id, extra={"user_id": named})
-    return named
+        log.warning("customer %s was adopted", customer_id, extra={"user_id": user_id})
+    return user_id
 
 
-def metadata_for(user: User) -> dict[str, str]:
+def metadata_for(user: Subscriber) -> dict[str, str]:
     """Return the metadata that names this installation and this user on objects at Stripe."""
     return {"installation": str(installation_key()), "user": str(user.id)}
 
 
 def installation_key() -> uuid.UUID:
-    """The id of this installation, drawn once."""
-    known: uuid.UUID | None = current_app.extensions.get("installation")
-    if known is None:
-        known = db.session.scalar(select(Installation.key))
-    if known is None:
+    """Return the id of this installation. It is generated once."""
+    key: uuid.UUID | None = current_app.extensions.get("installation")
+    if key is None:
+        key = db.session.scalar(select(Installation.key))
+    if key is None:
         with database.write_transaction():
             database.insert_or_ignore(Installation, id=1, key=uuid.uuid4())
-            known = db.session.scalar(select(Installation.key))
-    if known is None:
-        raise RuntimeError("the installation's id was written and is not there")
-    current_app.extensions["installation"] = known
-    return known
+            key = db.session.scalar(select(Installation.key))
+    if key is None:
+        raise RuntimeError("the installation's id was written but cannot be read")
+    current_app.extensions["installation"] = key
+    return key
 
 
-def ensure_customer(user: User) -> str:
+def ensure_customer(user: Subscriber) -> str:
     """Return the user's customer at Stripe, created once even under concurrent calls.
 
     Raises `AccountClosing` and `gateway.StripeError`.
@@ -112,46 +119,49 @@ def ensure_customer(user: User) -> str:
     key = f"customer:{installation_key()}:{user.id}:{user.stripe_customer_generation}"
     created = gateway.create_customer(email, user.name, metadata_for(user), key)
     with database.write_transaction() as session:
-        database.execute(
-            update(User)
-            .where(User.id == user.id, User.stripe_customer_id.is_(None))
-            .where(User.closing_at.is_(None))
-            .values(stripe_customer_id=created, stripe_sync_counter=User.stripe_sync_counter + 1)
-        )
-        stored = session.get(User, user.id, populate_existing=True)
+        _store(user.id, created, Subscriber.closing_at.is_(None))
+        stored = session.get(Subscriber, user.id, populate_existing=True)
     if stored is None or stored.stripe_customer_id is None:
         _delete_unused_customer(user.id, created)
         raise AccountClosing
-    if stored.email != email:  # it was changed while Stripe was being asked
+    if stored.email != email:  # it was changed while Stripe was called
         mark_email_stale(stored)
     return stored.stripe_customer_id
 
 
+def _store(user_id: uuid.UUID, customer_id: str, *conditions: ColumnElement[bool]) -> bool:
+    """Store the customer of a user without one. A sync that is in progress will start again."""
+    has_none = (Subscriber.id == user_id, Subscriber.stripe_customer_id.is_(None))
+    counter = Subscriber.stripe_sync_counter + 1
+    values = {"stripe_customer_id": customer_id, "stripe_sync_counter": counter}
+    return bool(database.execute(update(Subscriber).where(*has_none, *conditions).values(values)))
+
+
 def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
-    """Delete a customer whose account began to close meanwhile, so that Stripe keeps no email."""
+    """Delete a customer whose account is being deleted, so that Stripe keeps no email."""
     gateway.delete_customer(customer_id)
-    # If the deletion is called off, the next customer is a new one.
+    # If the account stays after all, its next customer is a new one.
     with database.write_transaction():
         database.execute(
-            update(User)
-            .where(User.id == user_id, User.stripe_customer_id.is_(None))
-            .values(stripe_customer_generation=User.stripe_customer_generation + 1)
+            update(Subscriber)
+            .where(Subscriber.id == user_id, Subscriber.stripe_customer_id.is_(None))
+            .values(stripe_customer_generation=Subscriber.stripe_customer_generation + 1)
         )
 
 
 @email_changes.on_change
 def on_email_change(user_id: uuid.UUID) -> None:
     """Mark the email at Stripe as stale, in the transaction that changes ours."""
-    user = db.session.get(User, user_id)
+    user = db.session.get(Subscriber, user_id)
     if user:
         mark_email_stale(user)
 
 
-def mark_email_stale(user: User) -> None:
+def mark_email_stale(user: Subscriber) -> None:
     """Have the email at Stripe updated, soon and until it succeeds."""
     with database.write_transaction():
-        stale = update(User).where(User.id == user.id).values(stripe_email_stale_since=now())
-        database.execute(stale)
+        this_user = update(Subscriber).where(Subscriber.id == user.id)
+        database.execute(this_user.values(stripe_email_stale_since=now()))
         update_email.enqueue(str(user.id))
 
 
@@ -161,24 +171,24 @@ def update_email(user_id: str) -> None:
     try:
         update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:
-        said = gateway.describe(error)
-        log.warning("Stripe has an old address: %s", said, extra={"user_id": user_id})
+        reason = gateway.describe(error)
+        log.warning("Stripe still has an old email: %s", reason, extra={"user_id": user_id})
 
 
 def update_stale_email(user_id: uuid.UUID) -> None:
     """Give Stripe the current email of a user whose customer has an old one."""
-    user = db.session.get(User, user_id, populate_existing=True)
+    user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.stripe_email_stale_since is None:
         return
-    due, email = user.stripe_email_stale_since, user.email
+    stale_since, email = user.stripe_email_stale_since, user.email
     if user.stripe_customer_id:
         gateway.update_customer_email(user.stripe_customer_id, email)
     with database.write_transaction():
         done = database.execute(
-            update(User)
-            .where(User.id == user.id, User.stripe_email_stale_since == due)
+            update(Subscriber)
+            .where(Subscriber.id == user.id, Subscriber.stripe_email_stale_since == stale_since)
             .values(stripe_email_stale_since=None)
         )
-        if not done and (again := db.session.get(User, user_id, populate_existing=True)):
-            # It was changed again meanwhile, and our update may have arrived after that one.
+        if not done and (again := db.session.get(Subscriber, user_id, populate_existing=True)):
+            # It was changed again in the meantime, and our update may have arrived after that one.
             mark_email_stale(again)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from saas.auth.models import User
 from saas.billing import gateway
+from saas.billing.customers import Subscriber
 
 # Stripe's status → ours, and the look of its badge.
 STATUSES = {
@@ -14,7 +14,7 @@ STATUSES = {
 }
 
 
-def page(user: User, *, before: str = "", after: str = "") -> gateway.InvoicePage:
+def page(user: Subscriber, *, before: str = "", after: str = "") -> gateway.InvoicePage:
     """Invoices of the person's own customer, newest first: the newest, or those beside another.
 
     Empty where there is no customer, or none any more; the first page for an invoice that is not

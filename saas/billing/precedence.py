@@ -1,4 +1,4 @@
-"""Which of a customer's subscriptions counts, and the columns that follow from it."""
+"""Chooses which of a customer's subscriptions counts, and derives the columns from it."""
 
 from __future__ import annotations
 
@@ -6,50 +6,52 @@ import logging
 from typing import Any
 
 from saas import products
-from saas.billing import recurring
-from saas.billing.gateway import Overdue, Subscription
+from saas.billing.gateway import Overdue, Subscription, recurring_amount
 from saas.subscriber import LIVE_STATUSES, SYNCED_COLUMNS
 
 log = logging.getLogger("saas.billing")
 
-_RECURRING = ("incomplete", *LIVE_STATUSES)  # what has ended recurs no more
+_RECURRING = ("incomplete", *LIVE_STATUSES)
 
 NO_SUBSCRIPTION: dict[str, Any] = dict.fromkeys(SYNCED_COLUMNS)
 
 
-def columns_from(found: list[Subscription], overdue: Overdue | None = None) -> dict[str, Any]:
-    """The columns that a customer's subscriptions give, by the written rank.
+def columns_from(
+    subscriptions: list[Subscription], overdue: Overdue | None = None
+) -> dict[str, Any]:
+    """Return the columns that follow from a customer's subscriptions.
 
-    `overdue` is what the chosen one owes; it counts where that is past due.
+    `overdue` belongs to the chosen one; it counts while that is past due.
     """
-    chosen = choose(found)
+    chosen = choose(subscriptions)
     if chosen is None:
         return dict(NO_SUBSCRIPTION)
     price = _plan_price(chosen)
-    costs = recurring.of(chosen, price) if chosen.status in _RECURRING else None
-    owed = (overdue or Overdue()) if chosen.status == "past_due" else None
+    recurring = recurring_amount(chosen, price) if chosen.status in _RECURRING else None
+    if chosen.status != "past_due":
+        overdue = None
     return {
         "stripe_subscription_id": chosen.id,
         "stripe_subscription_status": chosen.status,
         "stripe_price_id": price,
         "stripe_current_period_end": chosen.period_end(price),
         "stripe_cancel_at": chosen.cancel_at,
-        "stripe_past_due_since": owed.since if owed else None,
-        "stripe_action_required": owed.action_required if owed else None,
-        "stripe_recurring": costs.to_json() if costs else None,
+        "stripe_past_due_since": overdue.since if overdue else None,
+        "stripe_action_required": overdue.action_required if overdue else None,
+        "stripe_recurring": recurring.to_json() if recurring else None,
     }
 
 
-def choose(found: list[Subscription]) -> Subscription | None:
-    """The one of several subscriptions that counts."""
-    return max(found, key=rank, default=None)
+def choose(subscriptions: list[Subscription]) -> Subscription | None:
+    """Return the subscription that counts."""
+    return max(subscriptions, key=rank, default=None)
 
 
 def rank(subscription: Subscription) -> tuple[Any, ...]:
-    """Which of several subscriptions of ours counts: the highest.
+    """Return the sort key by which one of several subscriptions counts: the highest does.
 
-    One that is paid and gives a plan, one that gives it in its grace, one that lives, one with a
-    price of the catalogue, of those that live the higher plan, then the newest.
+    First those that are paid and give a plan, then those in their grace period, then live ones,
+    then those with a price of the catalogue; among live ones the higher plan, then the newest.
     """
     is_live = subscription.status in LIVE_STATUSES
     sold = [plan for price in subscription.price_ids if (plan := products.sold_as(price))]
@@ -66,7 +68,7 @@ def rank(subscription: Subscription) -> tuple[Any, ...]:
 
 
 def _plan_price(subscription: Subscription) -> str | None:
-    """The price that stands for a plan; of several the highest plan, an unknown one otherwise."""
+    """Return the price of the highest plan; without a known price, the first one."""
     known = [
         (sold[0].rank, price)
         for price in subscription.price_ids

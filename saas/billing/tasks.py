@@ -11,8 +11,8 @@ from typing import TypeVar
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from saas import deadlines, jobs
-from saas.auth.models import User
 from saas.billing import customers, events, gateway, subscriptions
+from saas.billing.customers import Subscriber
 from saas.billing.emails import TRIAL_NOTICE
 from saas.billing.models import StripeEvent
 from saas.database import db, now
@@ -51,9 +51,9 @@ def sync_ended_periods() -> None:
     """
     at = now()
     silent = and_(
-        User.stripe_subscription_status.in_(LIVE_STATUSES),
-        or_(User.stripe_current_period_end < at, User.stripe_cancel_at < at),
-        or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _ASK_AGAIN),
+        Subscriber.stripe_subscription_status.in_(LIVE_STATUSES),
+        or_(Subscriber.stripe_current_period_end < at, Subscriber.stripe_cancel_at < at),
+        or_(Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _ASK_AGAIN),
     )
     _sync(silent, cause="period end")
 
@@ -63,9 +63,9 @@ def sync_ending_trials() -> None:
     """Sync trials that end soon, so that every user is reminded before the first charge."""
     at = now()
     ending = and_(
-        User.stripe_subscription_status == "trialing",
-        User.stripe_current_period_end.between(at, at + TRIAL_NOTICE),
-        or_(User.stripe_synced_at.is_(None), User.stripe_synced_at < at - _A_DAY),
+        Subscriber.stripe_subscription_status == "trialing",
+        Subscriber.stripe_current_period_end.between(at, at + TRIAL_NOTICE),
+        or_(Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _A_DAY),
     )
     _sync(ending, cause="trial end")
 
@@ -73,14 +73,14 @@ def sync_ending_trials() -> None:
 @jobs.periodic_task(minutes=10)
 def update_stale_emails() -> None:
     """Update emails at Stripe that an earlier attempt did not reach."""
-    left = select(User.id).where(User.stripe_email_stale_since.isnot(None))
+    left = select(Subscriber.id).where(Subscriber.stripe_email_stale_since.isnot(None))
     some = db.session.scalars(left.order_by(func.random()).limit(BATCH_SIZE)).all()
     process_each(some, customers.update_stale_email, about="new address of")
 
 
 def _sync(whom: ColumnElement[bool], cause: str) -> None:
     """Sync some of these users, in random order so that failing ones do not block the others."""
-    chosen = select(User.id).where(whom).order_by(func.random()).limit(BATCH_SIZE)
+    chosen = select(Subscriber.id).where(whom).order_by(func.random()).limit(BATCH_SIZE)
     users = db.session.scalars(chosen).all()
     process_each(users, partial(subscriptions.sync, cause=cause), about="person")
 

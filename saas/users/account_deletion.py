@@ -145,7 +145,7 @@ def _end_subscriptions(user_id: uuid.UUID) -> None:
         found = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
         return
-    subscriptions.note_trial(user_id, found)
+    subscriptions.record_trial(user_id, found)
     for subscription in found:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and customers.is_ours(subscription):

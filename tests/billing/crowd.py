@@ -13,7 +13,7 @@ from sqlalchemy import insert
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import gateway, recurring
+from saas.billing import gateway
 from saas.database import db
 
 ROWS_AT_ONCE = 1000
@@ -58,7 +58,7 @@ def _rows() -> Iterator[dict[str, Any]]:
 def _row(listed: gateway.ListedSubscription, number: int) -> dict[str, Any]:
     subscription = listed.subscription
     (price,) = subscription.price_ids
-    costs = recurring.of(subscription, price)
+    costs = gateway.recurring_amount(subscription, price)
     return {
         "id": database.uuid7(),
         "email": f"person{number}@example.com",

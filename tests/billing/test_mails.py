@@ -16,12 +16,13 @@ from flask import Flask
 from sqlalchemy import select
 
 from saas import database, mail
-from saas.billing import customers, subscriptions, tasks
+from saas.billing import customers, gateway, subscriptions, tasks
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
 from tests.billing import stripe_side
 from tests.billing.cases import case
+from tests.billing.odd_answers import GatedShop, refusing
 from tests.conftest import Shop, both_databases, free_port
 from tests.visitor import Visitor, eventually
 
@@ -314,33 +315,42 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
 
 
 @both_databases
-def test_a_second_subscription_is_told_once_even_when_we_died_before_telling(
-    quiet_shop: Shop,
-) -> None:
-    ann, first = stripe_side.subscriber(quiet_shop, address(quiet_shop))
-    at_stripe = stripe_side.client(quiet_shop).v1
-    with quiet_shop.app.app_context():
-        marks = customers.metadata_for(ann)
-        second = at_stripe.subscriptions.create(
+def test_a_canceled_duplicate_is_reported_once_even_after_a_failure(gated_shop: GatedShop) -> None:
+    """Stripe fails between the refund and the write; the email follows with the next sync."""
+    stripe_side.remove_endpoints(gated_shop)
+    ann, first = stripe_side.subscriber(gated_shop, address(gated_shop))
+    with gated_shop.app.app_context():
+        metadata = customers.metadata_for(ann)
+    second = (
+        stripe_side.client(gated_shop)
+        .v1.subscriptions.create(
             {
                 "customer": str(ann.stripe_customer_id),
-                "items": [{"price": quiet_shop.price["solo", "monthly"]}],
-                "metadata": marks,
+                "items": [{"price": gated_shop.price["solo", "monthly"]}],
+                "metadata": metadata,
             }
-        ).id
-        answer = subscriptions._fetch(ann)
-        assert answer is not None
-        subscriptions._end_duplicates(ann, answer, "test")  # and here the process dies
-    assert "duplicate_refunded" not in promised(quiet_shop).values()
+        )
+        .id
+    )
+    gate = gated_shop.gate
+    refuse = refusing(gate, "GET /v1/subscriptions")
+
+    def fail_after_the_refund(environ: dict[str, Any], start_response: Any) -> Any:
+        is_refunded = any(call.startswith("POST /v1/refunds") for call in gate.calls)
+        return (refuse if is_refunded else gate.app)(environ, start_response)
+
+    with gate.answering(fail_after_the_refund), pytest.raises(gateway.InvalidRequest):
+        sync(gated_shop, ann)
+    assert "duplicate_refunded" not in promised(gated_shop).values()
 
     for _ in range(3):
-        sync(quiet_shop, ann)
+        sync(gated_shop, ann)
 
-    kept = stripe_side.person(quiet_shop, address(quiet_shop)).stripe_subscription_id
+    kept = stripe_side.person(gated_shop, address(gated_shop)).stripe_subscription_id
     (ended,) = {first, second} - {kept}
-    keys = [key for key in promised(quiet_shop) if "duplicate" in key]
+    keys = [key for key in promised(gated_shop) if "duplicate" in key]
     assert keys == [f"duplicate_refunded:{ended}"]
-    assert subjects(quiet_shop).count("A second subscription was ended and refunded") == 1
+    assert subjects(gated_shop).count("A second subscription was ended and refunded") == 1
 
 
 def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_shop: Shop) -> None:

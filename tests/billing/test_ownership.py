@@ -91,7 +91,7 @@ def test_a_person_who_has_a_customer_takes_no_second_one(
     with caplog.at_level(logging.WARNING, "saas.billing"):
         assert tell(silent_shop, other) == "not ours"
 
-    assert "names a person who has another customer" in caplog.text
+    assert "names a user who has another customer" in caplog.text
     now_stored = stripe_side.person(silent_shop, "ann@example.com").stripe_customer_id
     assert now_stored == ann.stripe_customer_id
     assert stripe_side.client(silent_shop).v1.subscriptions.retrieve(other).status == "active"

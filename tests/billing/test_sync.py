@@ -22,6 +22,7 @@ from saas.users import account_deletion
 from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.live import LiveShop, tell
+from tests.billing.odd_answers import GatedShop, changing
 from tests.conftest import Shop, both_databases
 from tests.harness.sample_product.catalogue import HOBBY, SOLO, catalogue
 
@@ -118,20 +119,25 @@ def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> N
 
 
 @both_databases
-def test_a_stale_answer_never_overwrites_a_newer_one(quiet_shop: Shop) -> None:
-    """Somebody else syncs between our question to Stripe and our write: we ask again."""
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
-    with quiet_shop.app.app_context():
-        stale = subscriptions._columns(
-            ann, subscriptions._fetch(ann)
-        )  # what Stripe said a moment ago
-        stripe_side.client(quiet_shop).v1.subscriptions.cancel(subscription)
-        subscriptions.sync(ann.id, cause="the quicker one")
+def test_a_stale_answer_never_overwrites_a_newer_one(gated_shop: GatedShop) -> None:
+    """Another process syncs between our call to Stripe and our write, so we call again."""
+    stripe_side.remove_endpoints(gated_shop)
+    ann, subscription = stripe_side.subscriber(gated_shop, "ann@example.com")
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+    is_first = iter([True])
 
-        assert subscriptions._write(ann, stale, "the slow one", None) is False
-    assert (
-        stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "canceled"
-    )
+    def overtaken(body: Any, _: Any) -> Any:
+        if next(is_first, False):
+            stripe_side.client(gated_shop).v1.subscriptions.cancel(subscription)
+            stripe_side.send_event(gated_shop, "customer.subscription.deleted", subject)
+        return body
+
+    gate, app = gated_shop.gate, gated_shop.app
+    with gate.answering(changing(gate, overtaken, "GET /v1/subs")), app.app_context():
+        subscriptions.sync(ann.id, cause="the slower one")
+
+    status = stripe_side.person(gated_shop, "ann@example.com").stripe_subscription_status
+    assert status == "canceled"
 
 
 def test_who_comes_second_with_an_event_writes_nothing(quiet_shop: Shop) -> None:

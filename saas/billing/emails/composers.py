@@ -13,8 +13,8 @@ from datetime import datetime
 from sqlalchemy import select
 
 from saas import mail, products
-from saas.auth.models import User
 from saas.billing import gateway
+from saas.billing.customers import Subscriber
 from saas.billing.emails import messages
 from saas.database import db
 from saas.mail import outbox
@@ -38,7 +38,7 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     return messages.welcome(user.email, _sold(user), _charge(user), trial_ends)
 
 
-def _has_a_welcome_of_its_own(user: User) -> bool:
+def _has_a_welcome_of_its_own(user: Subscriber) -> bool:
     """Not where of two pages paid at once one is ended: then its welcome is all there is."""
     welcomes = select(OutboxMessage.context).where(
         OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
@@ -162,18 +162,18 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
         raise
 
 
-def _recipient(user_id: uuid.UUID) -> User | None:
+def _recipient(user_id: uuid.UUID) -> Subscriber | None:
     """Whom the mail is to; None when they are gone."""
-    user = db.session.get(User, user_id, populate_existing=True)
+    user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is not None and user.is_closing:
         raise mail.RetryLater("the account is being closed")
     return user
 
 
-def _sold(user: User) -> Plan:
+def _sold(user: Subscriber) -> Plan:
     sold = user.subscribed_to
     return sold[0] if sold else user.plan
 
 
-def _charge(user: User) -> messages.Charge:
+def _charge(user: Subscriber) -> messages.Charge:
     return messages.Charge(user.recurring, user.next_invoice)

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import select
 
 from saas import mail, products
-from saas.auth.models import User
+from saas.billing.customers import Subscriber
 from saas.billing.gateway import DUPLICATE, NOT_REFUNDED, Overdue, Subscription
 from saas.billing.models import StripeEvent
 from saas.database import db, now
@@ -29,7 +29,7 @@ _FAILURES = ("payment_failed", "action_required")
 _STILL_NEWS = timedelta(days=30)
 
 
-def enqueue_for_change(user: User, before: Columns, after: Columns, counter: int) -> None:
+def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counter: int) -> None:
     """Promise the mails that a recorded change leads to, in the transaction that records it."""
     if before == after:
         return
@@ -40,7 +40,7 @@ def enqueue_for_change(user: User, before: Columns, after: Columns, counter: int
 
 
 def enqueue_for_reminders(
-    user: User,
+    user: Subscriber,
     after: Columns,
     found: Sequence[Subscription],
     overdue: Overdue | None,
@@ -108,7 +108,7 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
     )
 
 
-def _promise_recovered(user: User, subscription: str) -> None:
+def _promise_recovered(user: Subscriber, subscription: str) -> None:
     """Only where a failure was told, and about the invoice that it was told of."""
     told = db.session.scalars(
         select(OutboxMessage)

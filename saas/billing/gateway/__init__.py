@@ -65,6 +65,7 @@ from saas.billing.gateway.provisioning import (
     prices_by_lookup_key,
     update_webhook_endpoint,
 )
+from saas.billing.gateway.recurring import recurring_amount
 from saas.billing.gateway.refunds import (
     ACCOUNT_DELETED,
     DUPLICATE,
@@ -154,6 +155,7 @@ __all__ = [
     "prices_by_lookup_key",
     "product",
     "list_checkout_sessions",
+    "recurring_amount",
     "refunded",
     "seconds_ahead",
     "signature",

@@ -20,8 +20,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from saas import database
-from saas.auth.models import User
 from saas.billing import customers, gateway, precedence, subscriptions
+from saas.billing.customers import Subscriber
 from saas.billing.gateway import ListedSubscription, Subscription
 from saas.database import db
 
@@ -123,8 +123,8 @@ def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | No
 
 def count_users() -> int:
     """How many have a subscription by our columns: about as many as Stripe will list."""
-    counted = select(func.count()).where(User.stripe_subscription_id.is_not(None))
-    return db.session.scalar(counted.select_from(User)) or 0
+    counted = select(func.count()).where(Subscriber.stripe_subscription_id.is_not(None))
+    return db.session.scalar(counted.select_from(Subscriber)) or 0
 
 
 def _drifts_on(
@@ -146,11 +146,11 @@ def _drifts_on(
     return drifts
 
 
-def _people_with(customer_ids: list[str]) -> dict[str, User]:
+def _people_with(customer_ids: list[str]) -> dict[str, Subscriber]:
     database.release_connection()
     found = db.session.scalars(
-        select(User)
-        .where(User.stripe_customer_id.in_(customer_ids))
+        select(Subscriber)
+        .where(Subscriber.stripe_customer_id.in_(customer_ids))
         .execution_options(populate_existing=True)
     ).all()
     database.release_connection()
@@ -158,7 +158,7 @@ def _people_with(customer_ids: list[str]) -> dict[str, User]:
 
 
 def _drift_of(
-    user: User, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
+    user: Subscriber, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
 ) -> Drift | None:
     found = [each.subscription for each in listed if customers.is_ours(each.subscription)]
     if any(each.id == user.stripe_subscription_id for each in found):
@@ -172,7 +172,7 @@ def _drift_of(
     return differences(user.id, next_invoice=next_invoice)
 
 
-def _agrees(user: User, found: list[Subscription]) -> bool:
+def _agrees(user: Subscriber, found: list[Subscription]) -> bool:
     """Whether nothing on this page speaks against a person's columns."""
     ours = next((each for each in found if each.id == user.stripe_subscription_id), None)
     if ours is None:
@@ -186,7 +186,7 @@ def _agrees(user: User, found: list[Subscription]) -> bool:
     return precedence.columns_from(found) == user.synced_columns
 
 
-def _as_known(user: User) -> Subscription | None:
+def _as_known(user: Subscriber) -> Subscription | None:
     """The subscription of our columns, older than any other, so that only its class can win."""
     if not user.stripe_subscription_id or not user.stripe_subscription_status:
         return None
@@ -222,18 +222,18 @@ def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
 
 def _people_after(last: uuid.UUID) -> list[uuid.UUID]:
     page = db.session.scalars(
-        select(User.id)
-        .where(User.id > last, User.stripe_subscription_id.is_not(None))
-        .order_by(User.id)
+        select(Subscriber.id)
+        .where(Subscriber.id > last, Subscriber.stripe_subscription_id.is_not(None))
+        .order_by(Subscriber.id)
         .limit(_PEOPLE_AT_ONCE)
     ).all()
     database.release_connection()
     return list(page)
 
 
-def _read(user_id: uuid.UUID) -> User | None:
+def _read(user_id: uuid.UUID) -> Subscriber | None:
     database.release_connection()
-    user = db.session.get(User, user_id, populate_existing=True)
+    user = db.session.get(Subscriber, user_id, populate_existing=True)
     database.release_connection()
     return user
 

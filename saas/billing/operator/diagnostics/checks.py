@@ -13,8 +13,8 @@ from flask import current_app
 from sqlalchemy import func, select
 
 from saas import products, security
-from saas.auth.models import User
 from saas.billing import gateway
+from saas.billing.customers import Subscriber
 from saas.billing.gateway import Price
 from saas.billing.operator import provisioning
 from saas.billing.operator.diagnostics import webhooks
@@ -153,10 +153,10 @@ def _unknown_prices() -> Findings:
     """People who pay and get nothing for it: no variable holds their price."""
     known = [price for ids in current_app.config["STRIPE_PRICES"].values() for price in ids]
     paid = (
-        select(User.stripe_price_id, func.count())
-        .where(User.stripe_subscription_status.in_(LIVE_STATUSES))
-        .where(User.stripe_price_id.is_not(None), User.stripe_price_id.not_in(known))
-        .group_by(User.stripe_price_id)
+        select(Subscriber.stripe_price_id, func.count())
+        .where(Subscriber.stripe_subscription_status.in_(LIVE_STATUSES))
+        .where(Subscriber.stripe_price_id.is_not(None), Subscriber.stripe_price_id.not_in(known))
+        .group_by(Subscriber.stripe_price_id)
     )
     for price_id, users in db.session.execute(paid).all():
         yield Finding(
@@ -224,8 +224,8 @@ def _lacks_tax() -> bool:
 
 def _emails() -> Findings:
     """New sign-in addresses that Stripe does not take: receipts go to the old ones."""
-    stale = User.stripe_email_stale_since < now() - _SOON
-    users = db.session.scalar(select(func.count()).select_from(User).where(stale))
+    stale = Subscriber.stripe_email_stale_since < now() - _SOON
+    users = db.session.scalar(select(func.count()).select_from(Subscriber).where(stale))
     if users:
         yield Finding(
             "emails",

@@ -12,7 +12,8 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 
 from saas import charges
-from saas.billing.gateway import UNKNOWN, Discount, Item, Subscription
+from saas.billing.gateway.amounts import UNKNOWN, Discount, Item
+from saas.billing.gateway.subscriptions import Subscription
 from saas.charges import Recurring
 
 
@@ -24,7 +25,7 @@ class _Line:
     amount: Decimal
 
 
-def of(subscription: Subscription, price_id: str | None) -> Recurring | None:
+def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurring | None:
     """Return what recurs, by the item with this price; None where nothing does."""
     items = subscription.items
     main = next((item for item in items if item.price_id == price_id), items[0] if items else None)

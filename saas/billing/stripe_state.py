@@ -1,0 +1,88 @@
+"""What Stripe says about a user's customer, and the columns that follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from saas.billing import customers, gateway, precedence
+from saas.billing.customers import Subscriber
+from saas.billing.gateway import Overdue, Subscription
+from saas.charges import NextInvoice
+from saas.database import now
+
+_INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
+
+
+@dataclass(frozen=True)
+class StripeState:
+    """The state of one customer: our subscriptions, and what Stripe adds about the chosen one.
+
+    `overdue` is set while that one is past due or incomplete. `customer_deleted` means that Stripe
+    has no such customer any more.
+    """
+
+    subscriptions: list[Subscription]
+    overdue: Overdue | None = None
+    next_invoice: NextInvoice | None = None
+    customer_deleted: bool = False
+
+    @property
+    def chosen(self) -> Subscription | None:
+        """The subscription that counts."""
+        return precedence.choose(self.subscriptions)
+
+    def columns(self, user: Subscriber) -> dict[str, Any]:
+        """Return the columns of `user` as they should be."""
+        if self.customer_deleted:
+            # Access ends, and the next checkout creates a new customer.
+            return {
+                **precedence.NO_SUBSCRIPTION,
+                "stripe_next_invoice": None,
+                "stripe_customer_id": None,
+                "stripe_customer_generation": user.stripe_customer_generation + 1,
+            }
+        columns = precedence.columns_from(self.subscriptions, self.overdue)
+        columns["stripe_next_invoice"] = self.next_invoice.to_json() if self.next_invoice else None
+        if user.trial_used_at is None and (trial := first_trial(self.subscriptions)):
+            columns["trial_used_at"] = trial  # stays when the customer is deleted
+        return columns
+
+
+def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
+    """Fetch the state of a user's customer. The next invoice takes a call of its own.
+
+    Raises `gateway.StripeError`.
+    """
+    if not user.stripe_customer_id:
+        return StripeState([])
+    try:
+        listed = gateway.list_subscriptions(user.stripe_customer_id)
+    except gateway.NotFound:
+        return StripeState([], customer_deleted=True)
+    state = StripeState(list(filter(customers.is_ours, listed)))
+    if state.chosen and state.chosen.status in ("past_due", "incomplete"):
+        state = replace(state, overdue=_overdue(user, state.chosen))
+    if next_invoice and state.chosen and _has_next_invoice(state.chosen):
+        state = replace(state, next_invoice=gateway.next_invoice(state.chosen.id))
+    return state
+
+
+def first_trial(subscriptions: list[Subscription]) -> datetime | None:
+    """Return when the first trial of these subscriptions began."""
+    return min((each.created for each in subscriptions if each.had_trial), default=None)
+
+
+def _has_next_invoice(chosen: Subscription) -> bool:
+    """Return whether a next invoice will be charged; with collection paused it is only created."""
+    return chosen.status in _INVOICED and chosen.is_collected
+
+
+def _overdue(user: Subscriber, chosen: Subscription) -> Overdue:
+    """Return what is overdue. The grace period starts with the oldest open invoice.
+
+    Without an open invoice it starts when we first knew, or now.
+    """
+    overdue = gateway.overdue(chosen.id)
+    return replace(overdue, since=overdue.since or user.stripe_past_due_since or now())
