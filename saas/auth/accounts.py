@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator
+from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from flask import current_app
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 
 from saas import database
 from saas.auth import audit, normalization
@@ -142,8 +144,7 @@ def get_or_create_verified(email: str) -> User:
         user = get_or_create(email)
         if user.verified_at is None:
             _revoke_credentials(user)
-            verified = {"verified_at": database.now()}
-            database.execute(update(User).where(User.id == user.id).values(verified))
+            write(user.id, verified_at=database.now())
             db.session.refresh(user)
     return user
 
@@ -164,10 +165,20 @@ def is_empty(user: User) -> bool:
 
 
 def rename(user: User, name: str) -> None:
-    """Change how a person is called; the form has checked the length."""
+    """Change a user's name; the form has checked its length."""
     with database.write_transaction():
-        database.execute(update(User).where(User.id == user.id).values(name=name))
+        write(user.id, name=name)
     db.session.refresh(user)
+
+
+def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) -> bool:
+    """Write columns of an account; return whether it exists and meets the conditions.
+
+    Columns that copy Stripe's state belong to `billing.customers` and `billing.subscriptions`.
+    Call inside `write_transaction()`.
+    """
+    row = update(User).where(User.id == user_id, *conditions)
+    return database.execute(row.values(columns)) == 1
 
 
 def list_all() -> Iterator[User]:

@@ -212,9 +212,7 @@ def _move(user_id: uuid.UUID, old: str, new: str) -> None:
     if other is not None and other.id != user_id:
         raise InvalidChange("taken")
     try:
-        database.execute(
-            update(User).where(User.id == user_id).values(email=new, verified_at=now())
-        )
+        accounts.write(user_id, email=new, verified_at=now())
     except IntegrityError:  # somebody signed up with it in this very moment
         raise InvalidChange("taken") from None
     database.execute(delete(SignInLink).where(SignInLink.email == old))

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from flask import abort
 from flask_login import current_user, login_required
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, select
 
 from saas import database
-from saas.auth import audit
+from saas.auth import accounts, audit
 from saas.auth.accounts import AccountError
 from saas.auth.models import PendingSignIn, Session, User
 from saas.database import db, now
@@ -105,7 +105,7 @@ def _change(user: User, action: str, by: str, **columns: Any) -> None:
         return
     if "role" in columns:
         _end_sessions(user)
-    database.execute(update(User).where(User.id == user.id).values(**columns))
+    accounts.write(user.id, **columns)
     audit.record(action, user.id, by=by)
     _reread(user)
 

@@ -11,10 +11,10 @@ import uuid
 from datetime import datetime, timedelta
 
 from flask import current_app
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, func, or_, select
 
 from saas import database, deadlines, jobs, mail, used_trials
-from saas.auth import audit, roles
+from saas.auth import accounts, audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
 from saas.billing import customers, gateway, subscriptions, tasks
 from saas.billing.models import ClosedAccount
@@ -114,7 +114,7 @@ def _mark(user: User, by: str | None) -> tuple[bool, datetime]:
         marked = select(User.closing_at).where(User.id == user.id).with_for_update()
         before = session.scalar(marked)
         mark = before + _LEAST_STEP if before else now()
-        database.execute(update(User).where(User.id == user.id).values(closing_at=mark))
+        accounts.write(user.id, closing_at=mark)
         if by and not before:
             audit.record("delete", user.id, by=by)
     return before is None, mark
@@ -123,8 +123,7 @@ def _mark(user: User, by: str | None) -> tuple[bool, datetime]:
 def _take_back(user_id: uuid.UUID, mark: datetime) -> bool:
     """Call the closing off, unless somebody else has joined it."""
     with database.write_transaction():
-        ours = update(User).where(User.id == user_id, User.closing_at == mark)
-        return bool(database.execute(ours.values(closing_at=None)))
+        return accounts.write(user_id, User.closing_at == mark, closing_at=None)
 
 
 def _end_subscriptions(user_id: uuid.UUID) -> None:
