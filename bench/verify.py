@@ -22,8 +22,9 @@ from saas import create_app, database, sandbox_process  # noqa: E402
 from saas.auth.models import User  # noqa: E402
 from saas.billing.operator import provisioning  # noqa: E402
 from saas.database import db  # noqa: E402
-from tests.billing import crowd  # noqa: E402
-from tests.conftest import PRODUCT, close, free_port, own_env, settings  # noqa: E402
+from tests.harness import bulk_subscribers  # noqa: E402
+from tests.harness.apps import PRODUCT, close, own_env, settings  # noqa: E402
+from tests.harness.servers import free_port  # noqa: E402
 
 
 def main(many: int) -> None:
@@ -62,10 +63,10 @@ def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
         upgrade(revision="heads")
         variables = provisioning.set_up(prefix="SANDBOX_")
     price = variables["SANDBOX_STRIPE_PRO_MONTHLY_PRICE_ID"]
-    crowd.fill(env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"], price, many)
+    bulk_subscribers.fill(env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"], price, many)
     close(app)
     app = create_app(settings(**env, **variables), PRODUCT)
-    crowd.copy_into_columns(app)
+    bulk_subscribers.copy_into_columns(app)
     close(app)
     return variables
 

@@ -10,10 +10,11 @@ import pytest
 from saas.config import ConfigError, from_env
 from saas.declaration import Product
 from saas.plans import Catalogue, Plan
-from tests.conftest import SECRET, Shop
+from tests.harness.apps import SECRET
 from tests.harness.sample_product import product as sample_product
 from tests.harness.sample_product.catalogue import HOBBY, SOLO, TEAM, catalogue
-from tests.visitor import Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def club(**changes: Any) -> Plan:

@@ -13,8 +13,9 @@ from flask import Flask
 from sqlalchemy.engine import make_url
 
 from saas.config import ROOT
-from tests.conftest import SECRET, Shop, own_env
+from tests.harness.apps import SECRET, own_env
 from tests.harness.sample_product.catalogue import catalogue
+from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
 
 

@@ -15,7 +15,7 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import Session, User
 from saas.database import db
-from tests.conftest import both_databases
+from tests.harness.apps import both_databases
 
 
 @both_databases

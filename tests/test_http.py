@@ -17,7 +17,7 @@ from saas.auth import oauth, pending_sign_ins
 from saas.auth.errors import SignInRefused
 from saas.billing import gateway
 from saas.mail import transports
-from tests.conftest import Shop
+from tests.harness.shop import Shop
 
 LETTER = transports.Email("ada@example.com", "Hello", "<p>Hello</p>", "Hello")
 

@@ -27,8 +27,8 @@ from saas.auth.models import Session
 from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
-from tests import postgres
-from tests.conftest import both_databases, own_env
+from tests.harness import postgres
+from tests.harness.apps import both_databases, own_env
 
 
 def _alembic() -> Config:

@@ -19,7 +19,7 @@ from saas_sandbox.server import bound
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from werkzeug.test import Client
 
-from .witness import Witness
+from .response_checker import Witness
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEY = "sk_test_0123456789abcdef"

@@ -16,9 +16,11 @@ from saas.auth import accounts, api_tokens, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import ApiToken
 from saas.database import db, now
-from tests.billing import stripe_side
-from tests.conftest import Shop, both_databases
-from tests.visitor import Page, Visitor, eventually
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
+from tests.harness.waiting import eventually
 
 PAGE = "/dashboard/settings/tokens"
 
@@ -232,7 +234,7 @@ def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
     shop: Shop, ann: Visitor
 ) -> None:
     with shop.app.app_context():
-        user = stripe_side.subscriber(shop, "ann@example.com")[0]
+        user = stripe_account.subscriber(shop, "ann@example.com")[0]
         _, reader = api_tokens.create(user, "reader", ["reports:read"], None)
         _, writer = api_tokens.create(user, "writer", ["reports:write"], None)
 
@@ -260,7 +262,7 @@ def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
 @both_databases
 def test_what_no_database_stores_is_a_bad_request(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
-        user = stripe_side.subscriber(shop, "ann@example.com")[0]
+        user = stripe_account.subscriber(shop, "ann@example.com")[0]
         _, token = api_tokens.create(user, "x", ["reports:write"], None)
     headers = {"Authorization": f"Bearer {token}"}
 

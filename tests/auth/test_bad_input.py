@@ -13,8 +13,8 @@ from saas.auth import accounts
 from saas.auth.models import SignInLink
 from saas.database import db, now
 from saas.limits import RateLimit
-from tests.conftest import Shop
-from tests.visitor import Page, Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from flask import Flask
 
 from saas.auth import magic_links
 from saas.database import now
-from tests.conftest import Shop, both_databases
-from tests.visitor import Page, Visitor
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
 
 
 def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login") -> str:

@@ -14,9 +14,11 @@ from saas import database
 from saas.auth import accounts, email_changes
 from saas.auth.models import Identity, Passkey
 from saas.database import now
-from tests.billing import stripe_side
-from tests.conftest import Shop, both_databases
-from tests.visitor import Visitor, eventually
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 OLD, NEW = "ann@example.com", "ann@example.org"
 
@@ -308,12 +310,12 @@ def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, sh
 
 
 def test_stripe_learns_the_new_address(visitor: Visitor, shop: Shop) -> None:
-    user, _ = stripe_side.subscriber(shop, OLD)
+    user, _ = stripe_account.subscriber(shop, OLD)
     visitor.sign_in(OLD)
 
     change(visitor)
 
-    at_stripe = stripe_side.client(shop).v1.customers.retrieve(str(user.stripe_customer_id))
+    at_stripe = stripe_account.client(shop).v1.customers.retrieve(str(user.stripe_customer_id))
     assert at_stripe.email == NEW
 
 

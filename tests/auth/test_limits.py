@@ -15,9 +15,9 @@ from werkzeug.test import TestResponse
 
 from saas.database import db
 from saas.limits import RateLimit
-from tests.conftest import free_port
-from tests.security.people import csrf_of
-from tests.visitor import eventually
+from tests.harness.clients import csrf_of
+from tests.harness.servers import free_port
+from tests.harness.waiting import eventually
 
 
 def ask(client: FlaskClient, email: str, **options: Any) -> TestResponse:

@@ -18,8 +18,9 @@ from webauthn.helpers import bytes_to_base64url
 from saas import database
 from saas.auth.models import Passkey, Session, User
 from saas.database import db, now
-from tests.conftest import Shop, both_databases
-from tests.visitor import eventually
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.waiting import eventually
 
 pytestmark = pytest.mark.browser
 

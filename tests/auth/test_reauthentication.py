@@ -10,8 +10,8 @@ import time_machine
 
 from saas.database import now
 from tests.auth.test_codes import code_in_mail
-from tests.conftest import Shop
-from tests.visitor import Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 LATER = timedelta(minutes=11)
 

@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from saas.auth import devices
-from tests.conftest import Shop
-from tests.visitor import Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 IPHONE = (

@@ -20,8 +20,9 @@ from saas.auth import accounts, magic_links
 from saas.auth.models import Session, SignInLink, User
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
-from tests.conftest import Shop, both_databases
-from tests.visitor import Visitor
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def people(shop: Shop) -> list[User]:

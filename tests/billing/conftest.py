@@ -9,32 +9,31 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from tests import postgres
-from tests.billing import stripe_side
-from tests.billing.live import LiveShop, open_live_shop
-from tests.billing.odd_answers import GatedShop, open_gated_shop
-from tests.conftest import Shop, open_shop
+from tests.harness import postgres, stripe_account
+from tests.harness.live_shop import LiveShop, open_live_shop
+from tests.harness.shop import Shop, open_shop
+from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop
 
 
 @pytest.fixture
 def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
     """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
     for shop in open_shop(make_app, sandbox):
-        stripe_side.remove_endpoints(shop)
+        stripe_account.remove_endpoints(shop)
         yield shop
 
 
 @pytest.fixture
-def gated_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[GatedShop]:
+def proxied_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[ProxiedShop]:
     """A shop with a gate between the application and Stripe, which changes answers."""
-    yield from open_gated_shop(make_app, tmp_path)
+    yield from open_proxied_shop(make_app, tmp_path)
 
 
 @pytest.fixture
 def slow_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
     """A quiet shop without a worker: its mails wait until the test hands them over."""
     for shop in open_shop(make_app, sandbox, JOBS_URL=f"sqlite:///{tmp_path / 'jobs.db'}"):
-        stripe_side.remove_endpoints(shop)
+        stripe_account.remove_endpoints(shop)
         yield shop
 
 

@@ -24,11 +24,11 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests import conftest
-from tests.billing import test_orders
-from tests.billing.lives import stories, world
-from tests.billing.lives.recording import record
-from tests.billing.lives.world import World
+from tests.billing import test_event_order
+from tests.billing.simulation import scenarios, world
+from tests.billing.simulation.recording import record
+from tests.billing.simulation.world import World
+from tests.harness.apps import migrate
 
 ROOT = Path(__file__).parents[2]
 NOTES = ROOT / "instance" / "prove.json"
@@ -61,7 +61,7 @@ def main() -> int:
 
 def pieces(lives: int, orders: int) -> Iterator[Piece]:
     """What is to be proven, in pieces of some seconds."""
-    for name in test_orders.STANDARD:
+    for name in test_event_order.STANDARD:
         yield "every order", name
     for number in range(-(-orders // ORDERS_AT_ONCE)):
         yield "longer orders", number
@@ -76,7 +76,7 @@ def prove(piece: Piece) -> tuple[Piece, str]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/app.db"
-            conftest.migrate(url)
+            migrate(url)
             with world.in_memory(url) as made:
                 {"lives": _lives, "every order": _orders, "longer orders": _longer}[kind](
                     made, what
@@ -94,9 +94,9 @@ def _lives(made: World, number: Any) -> None:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(story=stories.STORIES)
-    def live(story: list[stories.Step]) -> None:
-        stories.live_through(made, story)
+    @given(story=scenarios.STORIES)
+    def live(story: list[scenarios.Step]) -> None:
+        scenarios.live_through(made, story)
 
     live()
 
@@ -104,21 +104,21 @@ def _lives(made: World, number: Any) -> None:
 def _orders(made: World, name: Any) -> None:
     """Every order, with each event repeated at every place."""
     with made.app.app_context():
-        recording = test_orders.record_standard(made, name)
+        recording = test_event_order.record_standard(made, name)
         for again in range(len(recording.moments)):
             for order in set(itertools.permutations([*range(len(recording.moments)), again])):
-                test_orders.plays_to_the_end(recording, order)
+                test_event_order.plays_to_the_end(recording, order)
 
 
 def _longer(made: World, number: Any) -> None:
-    names = sorted(test_orders.LONGER)
-    before, then = test_orders.LONGER[names[number % len(names)]]
+    names = sorted(test_event_order.LONGER)
+    before, then = test_event_order.LONGER[names[number % len(names)]]
     chance = random.Random(number)  # noqa: S311 - the same orders in every run
     with made.app.app_context():
         recording = record(made, before, *then)
         for _ in range(ORDERS_AT_ONCE):
-            order = test_orders.some_order_of(len(recording.moments), chance)
-            test_orders.plays_to_the_end(recording, order)
+            order = test_event_order.some_order_of(len(recording.moments), chance)
+            test_event_order.plays_to_the_end(recording, order)
 
 
 def _code() -> str:

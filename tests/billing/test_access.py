@@ -13,9 +13,10 @@ from saas import database
 from saas.billing import access
 from saas.billing.models import FeatureUse
 from saas.database import now
-from tests.billing import stripe_side
-from tests.conftest import Shop, both_databases
-from tests.visitor import Visitor
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def test_without_the_plan_a_page_says_what_is_missing_and_leads_to_it(visitor: Visitor) -> None:
@@ -43,7 +44,7 @@ def test_without_the_plan_the_form_cannot_be_sent_past_the_page(visitor: Visitor
 def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/reports")
     with shop.app.app_context():
@@ -60,7 +61,7 @@ def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
 
 
 def test_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
 
     with shop.app.app_context(), pytest.raises(ValueError, match="has a quota 'memos'"):
         access.use(ann, "memos")
@@ -68,7 +69,7 @@ def test_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
 
 @both_databases
 def test_a_quota_holds_however_many_ask_at_once(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         access.use(ann, "reports")
         with database.write_transaction():

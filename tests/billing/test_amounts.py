@@ -13,10 +13,11 @@ from saas.auth.models import User
 from saas.billing import customers
 from saas.billing.operator import provisioning
 from saas.database import now
-from tests.billing import stripe_side
-from tests.billing.test_mails import CARD, address, advance, mails, sync
-from tests.conftest import Shop
-from tests.visitor import Visitor, eventually
+from tests.billing.test_emails import CARD, address, advance, mails, sync
+from tests.harness import stripe_account
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def raised(quiet_shop: Shop) -> None:
 
 @pytest.fixture
 def ann(quiet_shop: Shop) -> User:
-    return stripe_side.subscriber(quiet_shop, address(quiet_shop))[0]
+    return stripe_account.subscriber(quiet_shop, address(quiet_shop))[0]
 
 
 @pytest.fixture
@@ -42,13 +43,13 @@ def billing(visitor: Visitor, path: str = "/dashboard/billing") -> str:
 
 
 def update(shop: Shop, ann: User, **changes: Any) -> Any:
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     (found,) = at_stripe.subscriptions.list({"customer": str(ann.stripe_customer_id)}).data
     return at_stripe.subscriptions.update(found.id, changes)  # type: ignore[arg-type]
 
 
 def coupon(shop: Shop, **terms: Any) -> str:
-    return stripe_side.client(shop).v1.coupons.create({"duration": "forever", **terms}).id  # type: ignore[typeddict-item]
+    return stripe_account.client(shop).v1.coupons.create({"duration": "forever", **terms}).id  # type: ignore[typeddict-item]
 
 
 def day(timestamp: int) -> str:
@@ -79,7 +80,7 @@ def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
 
 
 def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
-    at_stripe, visitor = stripe_side.client(shop).v1, shop.visitor()
+    at_stripe, visitor = stripe_account.client(shop).v1, shop.visitor()
     free = coupon(shop, percent_off=100)
     at_stripe.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": free}, "code": "FREE"}
@@ -103,7 +104,7 @@ def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
 
 
 def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: Visitor) -> None:
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     extra = at_stripe.prices.create(
         {
             "product": at_stripe.products.create({"name": "Extra"}).id,
@@ -135,7 +136,7 @@ def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: 
 def test_prorations_and_balance_are_in_the_next_invoice(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     advance(quiet_shop, ann.stripe_customer_id, "day")
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -400})
     (item,) = update(quiet_shop, ann)["items"].data
@@ -211,7 +212,7 @@ def test_several_discounts_come_off_one_after_the_other(
 def test_every_currency_has_its_own_decimals(
     quiet_shop: Shop, currency: str, amount: int, price: str
 ) -> None:
-    at_stripe, visitor = stripe_side.client(quiet_shop).v1, quiet_shop.visitor()
+    at_stripe, visitor = stripe_account.client(quiet_shop).v1, quiet_shop.visitor()
     visitor.sign_in(address(quiet_shop))
     with quiet_shop.app.app_context():
         ann = accounts.get_by_email(address(quiet_shop))
@@ -255,7 +256,7 @@ def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visito
 def test_items_of_two_intervals_are_not_called_monthly(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     yearly: Any = {
         "currency": "eur", "product": product, "unit_amount": 5000,
@@ -335,7 +336,7 @@ def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann
     assert run("sync", "--all").exit_code == 0
     assert run("verify", "--next-invoice").exit_code == 0
 
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
     assert run("verify").exit_code == 0  # the list does not tell of it
     told = run("verify", "--next-invoice")
@@ -346,10 +347,10 @@ def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann
 
 
 def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, address(shop))
+    ann, _ = stripe_account.subscriber(shop, address(shop))
     visitor = shop.visitor()
     visitor.sign_in(ann.email)
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
 
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
 
@@ -362,13 +363,13 @@ def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
 def test_an_upcoming_invoice_without_an_id_is_taken(quiet_shop: Shop, ann: User) -> None:
     subject = {"object": "invoice", "customer": ann.stripe_customer_id, "id": None}
 
-    answer = stripe_side.send_event(quiet_shop, "invoice.upcoming", subject)
+    answer = stripe_account.send_event(quiet_shop, "invoice.upcoming", subject)
 
     assert (answer.status_code, answer.json()) == (200, {"outcome": "applied"})
 
 
 def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop), synced=False, trial_days=14)
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop), synced=False, trial_days=14)
     update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, percent_off=50)}])
     sync(quiet_shop, ann)
 

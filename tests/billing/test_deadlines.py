@@ -26,9 +26,9 @@ from saas import database
 from saas.auth.models import User
 from saas.billing import tasks
 from saas.database import db, now
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.billing.live import LiveShop, tell
+from tests.harness import stripe_account
+from tests.harness.live_shop import LiveShop, deliver_event
 
 STRIPE_WAITS = 10.0  # seconds; a promise, so it may be asserted
 _numbers = itertools.count(1)
@@ -47,7 +47,7 @@ class Weather:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         customer = parse_qs(environ["QUERY_STRING"]).get("customer", [""])[0]
-        return self.of.get(customer, self.shop.gate.app)(environ, start_response)
+        return self.of.get(customer, self.shop.proxy.app)(environ, start_response)
 
     def hangs(self, environ: dict[str, Any], start_response: Any) -> Any:
         self.over.wait(30)
@@ -68,7 +68,7 @@ class Weather:
         """Thirty pages of what the customer has, over and over, under other ids."""
         asked = parse_qs(environ["QUERY_STRING"])
         (real,) = (
-            stripe_side.client(self.shop)
+            stripe_account.client(self.shop)
             .v1.subscriptions.list(
                 {"customer": asked["customer"][0], "status": "all", "expand": ["data.customer"]}
             )
@@ -110,11 +110,11 @@ def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: Liv
         "too many": refusal(429), "broken": refusal(500), "away": refusal(503),
         "our key is refused": refusal(401), "rubbish": rubbish,
     }  # fmt: skip
-    users = {kind: stripe_side.subscriber(shop, email(), synced=False) for kind in kinds}
+    users = {kind: stripe_account.subscriber(shop, email(), synced=False) for kind in kinds}
     for kind, (user, _) in users.items():
         weather.of[str(user.stripe_customer_id)] = kinds[kind]
 
-    with shop.gate.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
+    with shop.proxy.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
         answers = dict(
             zip(kinds, pool.map(lambda of: timed(shop, *of), users.values()), strict=True)
         )
@@ -126,13 +126,13 @@ def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: Liv
     for user, subscription in users.values():  # good weather again: Stripe tries once more
         answer, _ = timed(shop, user, subscription)
         assert answer.json() == {"outcome": "applied"}
-        assert stripe_side.person(shop, user.email).stripe_subscription_id == subscription
+        assert shop.user(user.email).stripe_subscription_id == subscription
 
 
 def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Response, float]:
     began = time.monotonic()
     subject = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
-    answer = tell(shop, subject, id=f"evt_{subscription}")
+    answer = deliver_event(shop, subject, id=f"evt_{subscription}")
     assert answer is not None
     return answer, time.monotonic() - began
 
@@ -140,19 +140,19 @@ def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Respo
 def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: LiveShop) -> None:
     """In time if Stripe is quick; otherwise by the sweep, for which nobody waits."""
     shop, weather = live_on_sqlite, Weather(live_on_sqlite)
-    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
     weather.of[str(ann.stripe_customer_id)] = weather.has_3000
 
-    shop.gate.calls.clear()
-    with shop.gate.answering(weather):
+    shop.proxy.calls.clear()
+    with shop.proxy.answering(weather):
         answer, seconds = timed(shop, ann, subscription)
-        asked = shop.gate.calls.count("GET /v1/subscriptions")
-        with shop.app_behind_the_gate.app_context(), time_machine.travel(in_a_while(), tick=True):
+        asked = shop.proxy.calls.count("GET /v1/subscriptions")
+        with shop.app_behind_proxy.app_context(), time_machine.travel(in_a_while(), tick=True):
             tasks.retry_events()
 
     assert seconds < STRIPE_WAITS
     assert (answer.status_code, asked) == (200, 30) or answer.status_code == 503
-    assert stripe_side.person(shop, ann.email).stripe_subscription_id == subscription
+    assert shop.user(ann.email).stripe_subscription_id == subscription
 
 
 def in_a_while() -> datetime:
@@ -162,7 +162,7 @@ def in_a_while() -> datetime:
 @case(6, "database down")
 def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: LiveShop) -> None:
     shop = live_on_sqlite
-    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
     somebody = sqlite3.connect(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
     somebody.execute("BEGIN IMMEDIATE")
 
@@ -178,7 +178,7 @@ def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: L
 @case(6, "database down")
 def test_a_database_that_refuses_us_is_503_and_comes_back(live_on_postgres: LiveShop) -> None:
     shop = live_on_postgres
-    ann, subscription = stripe_side.subscriber(shop, email(), synced=False)
+    ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
     let_in(shop, False)
 
     answer, seconds = timed(shop, ann, subscription)
@@ -227,9 +227,9 @@ def farewell(shop: LiveShop, user: User, _: str) -> Any:
 def test_while_stripe_is_asked_everybody_else_goes_on_writing(
     live: LiveShop, ask: Callable[..., Any]
 ) -> None:
-    ann, subscription = stripe_side.subscriber(live, email())
+    ann, subscription = stripe_account.subscriber(live, email())
 
-    with ThreadPoolExecutor(2) as pool, live.gate.holding() as arrived:
+    with ThreadPoolExecutor(2) as pool, live.proxy.holding() as arrived:
         answer = pool.submit(ask, live, ann, subscription)
         assert arrived.wait(10)
         pool.submit(rename, live, ann).result(timeout=5)  # the same row, while we are held

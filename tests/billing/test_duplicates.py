@@ -12,11 +12,12 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import customers
 from saas.database import db
-from tests.billing import stripe_side
-from tests.billing.odd_answers import GatedShop, changing
-from tests.billing.test_mails import address, mails, sync
-from tests.conftest import Shop, both_databases
-from tests.visitor import eventually
+from tests.billing.test_emails import address, mails, sync
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import ProxiedShop, changing
+from tests.harness.waiting import eventually
 
 REFUND = "A second subscription was ended and refunded"
 
@@ -25,7 +26,7 @@ def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
     """Another subscription, as by a page that was paid in a tab left open; its id."""
     with shop.app.app_context():
         marks = customers.metadata_for(user)
-    made = stripe_side.client(shop).v1.subscriptions.create(
+    made = stripe_account.client(shop).v1.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price[plan, interval]}],
@@ -38,18 +39,18 @@ def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
 def refunded(shop: Shop, user: User) -> list[int]:
     """The amounts that went back, by charge, the newest first."""
     customer = str(user.stripe_customer_id)
-    found = stripe_side.client(shop).v1.charges.list({"customer": customer}).data
+    found = stripe_account.client(shop).v1.charges.list({"customer": customer}).data
     return [charge.amount_refunded for charge in found]
 
 
 def kept(shop: Shop, *found: str) -> list[bool]:
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     return [at_stripe.subscriptions.retrieve(each).status == "active" for each in found]
 
 
 @both_databases
 def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
-    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "team", "yearly")
+    ann, business = stripe_account.subscriber(quiet_shop, address(quiet_shop), "team", "yearly")
     pro = buys(quiet_shop, ann, "solo")
 
     for _ in range(3):
@@ -57,7 +58,7 @@ def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop)
 
     assert kept(quiet_shop, business, pro) == [True, False]
     assert refunded(quiet_shop, ann) == [1500, 0]
-    after = stripe_side.person(quiet_shop, ann.email)
+    after = quiet_shop.user(ann.email)
     assert after.stripe_price_id == quiet_shop.price["team", "yearly"]
     (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
     assert "We refunded €15.00" in told["text"]
@@ -67,7 +68,7 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
     """Half of the month of Solo was over when Team was bought beside it."""
     ann, clock = somebody_on_a_clock(quiet_shop)
     pro = buys(quiet_shop, ann, "solo")
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     half = (item.current_period_end - item.current_period_start) // 2
     at_stripe.test_helpers.test_clocks.advance(
@@ -86,10 +87,10 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
 
 
 def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
-    ann, business = stripe_side.subscriber(quiet_shop, address(quiet_shop), "team")
+    ann, business = stripe_account.subscriber(quiet_shop, address(quiet_shop), "team")
     with quiet_shop.app.app_context():
         marks = customers.metadata_for(ann)
-    trial = stripe_side.client(quiet_shop).v1.subscriptions.create(
+    trial = stripe_account.client(quiet_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": quiet_shop.price["solo", "monthly"]}],
@@ -109,13 +110,15 @@ def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Sh
 
 @pytest.mark.parametrize(("kind", "given_back"), [("charge", 1500), ("payment_record", 0)])
 def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
-    gated_shop: GatedShop, kind: str, given_back: int, caplog: pytest.LogCaptureFixture
+    proxied_shop: ProxiedShop, kind: str, given_back: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By a charge without a payment intent; or outside of Stripe, where it cannot be refunded."""
-    stripe_side.remove_endpoints(gated_shop)  # a webhook's sync would read the unchanged answers
-    ann, business = stripe_side.subscriber(gated_shop, address(gated_shop), "team")
-    pro = buys(gated_shop, ann, "solo")
-    at_stripe = stripe_side.client(gated_shop).v1
+    stripe_account.remove_endpoints(
+        proxied_shop
+    )  # a webhook's sync would read the unchanged answers
+    ann, business = stripe_account.subscriber(proxied_shop, address(proxied_shop), "team")
+    pro = buys(proxied_shop, ann, "solo")
+    at_stripe = stripe_account.client(proxied_shop).v1
     charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
 
     def paid_otherwise(body: Any, _: list[str]) -> Any:
@@ -123,18 +126,18 @@ def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
             each["payment"] = {"type": kind, kind: charge if kind == "charge" else "pr_1"}
         return body
 
-    gate = gated_shop.gate
+    gate = proxied_shop.proxy
     with gate.answering(changing(gate, paid_otherwise, "GET /v1/invoice_payments")):
-        sync(gated_shop, ann)
+        sync(proxied_shop, ann)
 
-    assert kept(gated_shop, business, pro) == [True, False]
-    assert refunded(gated_shop, ann) == [given_back, 0]
+    assert kept(proxied_shop, business, pro) == [True, False]
+    assert refunded(proxied_shop, ann) == [given_back, 0]
     assert ("was paid outside of Stripe" in caplog.text) == (kind == "payment_record")
 
 
 def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
     """A person whose customer at Stripe lives by a test clock, and the clock's id."""
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():
         ann = accounts.get_or_create(address(shop))

@@ -12,10 +12,13 @@ from sqlalchemy import select
 from saas.billing import customers, gateway
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.conftest import Shop, both_databases, free_port, serving
-from tests.visitor import Page, Visitor, eventually
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
+from tests.harness.waiting import eventually
 
 CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
 
@@ -110,7 +113,7 @@ def test_a_double_click_opens_one_checkout(shop: Shop, visitor: Visitor) -> None
     }
 
     assert len(addresses) == 1
-    assert len(stripe_side.client(shop).v1.checkout.sessions.list().data) == 1
+    assert len(stripe_account.client(shop).v1.checkout.sessions.list().data) == 1
 
 
 def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
@@ -118,7 +121,7 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
 ) -> None:
     visitor.sign_in("ann@example.com")
     with shop.app.app_context():  # the second page is opened in the instant of the first
-        ann = stripe_side.person(shop, "ann@example.com")
+        ann = shop.user("ann@example.com")
         pages = [
             gateway.create_checkout_session(
                 customer_id=customers.ensure_customer(ann),
@@ -135,7 +138,7 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
         visitor.visit(page.url)
         pay(visitor)
 
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
 
     def one_is_left() -> bool:
         listed = at_stripe.subscriptions.list({"status": "all"}).data
@@ -153,7 +156,7 @@ def test_a_second_choice_closes_the_first_checkout(shop: Shop, visitor: Visitor)
     first = choose(visitor, "solo").url
     choose(visitor, "team")
 
-    sessions = stripe_side.client(shop).v1.checkout.sessions.list().data
+    sessions = stripe_account.client(shop).v1.checkout.sessions.list().data
 
     assert sorted(session.status or "" for session in sessions) == ["expired", "open"]
     assert "expired" in visitor.visit(first).text.lower()
@@ -178,21 +181,21 @@ def test_the_same_page_used_again_after_its_checkout_expired_opens_a_new_one(
 
 @case(14, "already subscribed")
 def test_who_subscribes_is_led_to_the_portal_at_that_change(shop: Shop, visitor: Visitor) -> None:
-    stripe_side.subscriber(shop, "ann@example.com", "solo", "monthly")
+    stripe_account.subscriber(shop, "ann@example.com", "solo", "monthly")
     visitor.sign_in("ann@example.com")
 
     page = choose(visitor, "team", "yearly")
 
     assert urlsplit(page.url).path.startswith("/stripe/portal/")
     assert "Team" in page.text
-    assert stripe_side.client(shop).v1.checkout.sessions.list().data == []
+    assert stripe_account.client(shop).v1.checkout.sessions.list().data == []
 
 
 def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     choose(visitor)
     pay(visitor)
-    subscription = stripe_side.person(shop, "ann@example.com").stripe_subscription_id
+    subscription = shop.user("ann@example.com").stripe_subscription_id
 
     def portal(step: str = "") -> str:
         visitor.visit("/dashboard/billing")
@@ -248,11 +251,11 @@ def test_an_unknown_plan_or_interval_buys_nothing_and_says_so(
 
     assert page.path == "/pricing"
     assert "Choose a plan" in page.text
-    assert stripe_side.client(shop).v1.checkout.sessions.list().data == []
+    assert stripe_account.client(shop).v1.checkout.sessions.list().data == []
 
 
 def test_a_price_and_a_customer_from_the_browser_are_ignored(shop: Shop, visitor: Visitor) -> None:
-    bob, _ = stripe_side.subscriber(shop, "bob@example.com")
+    bob, _ = stripe_account.subscriber(shop, "bob@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
 
@@ -264,13 +267,13 @@ def test_a_price_and_a_customer_from_the_browser_are_ignored(shop: Shop, visitor
     )  # fmt: skip
 
     assert "€300" in checkout.text
-    (session,) = stripe_side.client(shop).v1.checkout.sessions.list().data
-    ann = stripe_side.person(shop, "ann@example.com")
+    (session,) = stripe_account.client(shop).v1.checkout.sessions.list().data
+    ann = shop.user("ann@example.com")
     assert session.customer == ann.stripe_customer_id != bob.stripe_customer_id
 
 
 def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
-    bob, _ = stripe_side.subscriber(shop, "bob@example.com")
+    bob, _ = stripe_account.subscriber(shop, "bob@example.com")
     visitor.sign_in("ann@example.com")
     form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
 
@@ -287,11 +290,11 @@ def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
 def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/billing")
-    at_stripe = stripe_side.client(shop).v1
-    stripe_side.remove_endpoints(shop)
+    at_stripe = stripe_account.client(shop).v1
+    stripe_account.remove_endpoints(shop)
     at_stripe.customers.delete(str(ann.stripe_customer_id))
 
     page = visitor.submit("/billing/portal")
@@ -332,7 +335,7 @@ def test_with_stripe_down_buying_says_so_and_changes_nothing(
     with serving(cut_off) as url:
         visitor.base = url
         page = choose(visitor)
-        stripe_side.subscriber(shop, "bob@example.com", synced=False)
+        stripe_account.subscriber(shop, "bob@example.com", synced=False)
         bob = shop.visitor()
         bob.sign_in("bob@example.com")
         bob.base = url
@@ -348,7 +351,7 @@ def test_with_stripe_down_buying_says_so_and_changes_nothing(
 def test_billing_pages_never_ask_stripe(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
-    stripe_side.subscriber(shop, "ann@example.com")
+    stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     prices = {"SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID": shop.price["solo", "monthly"]}
     cut_off = make_app(

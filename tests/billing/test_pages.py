@@ -16,11 +16,14 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.billing.test_mails import CARD, address, advance, stripe_settings, sync, use_card
-from tests.conftest import Shop, both_databases, free_port, open_shop, serving
-from tests.visitor import Visitor, eventually
+from tests.billing.test_emails import CARD, address, advance, stripe_settings, sync, use_card
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop, open_shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def buy(visitor: Visitor, plan: str = "solo", **fields: str) -> None:
 def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -60,7 +63,7 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     assert "Solo has been paused since" in said
 
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     for owed in at_stripe.invoices.list({"status": "open"}).data:
         at_stripe.invoices.pay(owed.id)
     sync(quiet_shop, ann)
@@ -75,13 +78,13 @@ def visitor_of_quiet_shop(quiet_shop: Shop) -> Visitor:
 
 
 def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> None:
-    ann, _ = stripe_side.subscriber(shop, address(shop))
+    ann, _ = stripe_account.subscriber(shop, address(shop))
     visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id)
 
     page = visitor.visit("/dashboard/billing/invoices")
 
-    listed = stripe_side.client(shop).v1.invoices.list().data
+    listed = stripe_account.client(shop).v1.invoices.list().data
     assert len(listed) == 2
     for invoice in listed:
         assert str(invoice.number) in page.text
@@ -99,12 +102,12 @@ def test_without_invoices_the_page_says_so(shop: Shop, visitor: Visitor) -> None
 def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, address(shop))
+    ann, _ = stripe_account.subscriber(shop, address(shop))
     visitor.sign_in(address(shop))
     advance(shop, ann.stripe_customer_id, "month", count=101)
 
     def all_of_them() -> list[str | None]:
-        found = stripe_side.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()
+        found = stripe_account.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()
         return [each.number for each in found if each.status == "paid"]
 
     everything = eventually(lambda: found if len(found := all_of_them()) > 100 else [], 60)
@@ -125,9 +128,9 @@ def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
 
 
 def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor: Visitor) -> None:
-    stripe_side.subscriber(shop, "bob@example.com")
-    (his,) = stripe_side.client(shop).v1.invoices.list().data
-    stripe_side.subscriber(shop, address(shop))
+    stripe_account.subscriber(shop, "bob@example.com")
+    (his,) = stripe_account.client(shop).v1.invoices.list().data
+    stripe_account.subscriber(shop, address(shop))
     visitor.sign_in(address(shop))
 
     for query in (f"before={his.id}", f"after={his.id}", "before=in_unheard_of", "after=%00"):
@@ -139,7 +142,7 @@ def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor
 def test_with_stripe_down_the_invoices_say_so(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
-    stripe_side.subscriber(shop, address(shop))
+    stripe_account.subscriber(shop, address(shop))
     visitor.sign_in(address(shop))
     settings = {**stripe_settings(shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with serving(make_app(**settings)) as url:
@@ -158,24 +161,22 @@ def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
     assert "14 days free" in visitor.visit("/pricing").text
     visitor.sign_in(address(shop))
     buy(visitor)
-    eventually(lambda: stripe_side.person(shop, address(shop)).is_trialing)
+    eventually(lambda: shop.user(address(shop)).is_trialing)
     assert "Trial of Solo, monthly began" in visitor.visit("/dashboard/billing").text
-    ann = stripe_side.person(shop, address(shop))
-    stripe_side.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
-    eventually(lambda: stripe_side.person(shop, address(shop)).stripe_customer_id is None)
+    ann = shop.user(address(shop))
+    stripe_account.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
+    eventually(lambda: shop.user(address(shop)).stripe_customer_id is None)
 
     assert "days free" not in visitor.visit("/pricing").text
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
 
     assert "days free" not in visitor.page.text
     visitor.submit(visitor.page.path, **CARD)
-    eventually(
-        lambda: stripe_side.person(shop, address(shop)).stripe_subscription_status == "active"
-    )
+    eventually(lambda: shop.user(address(shop)).stripe_subscription_status == "active")
 
 
 def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> None:
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     coupon = at_stripe.coupons.create({"percent_off": 20, "duration": "forever"})
     at_stripe.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "FRIENDS"}
@@ -197,14 +198,14 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
         visitor = shop.visitor()
         visitor.sign_in(address(shop))
         office: Any = {"address": {"country": "DE"}}
-        stripe_side.client(shop).v1.tax.settings.update({"head_office": office})
+        stripe_account.client(shop).v1.tax.settings.update({"head_office": office})
         buy(
             visitor, line1="1 Main Street", city="Berlin", postal_code="10115", country="DE",
             name="Ann Ltd", tax_id="DE123456789",
         )  # fmt: skip
-        at_stripe = stripe_side.client(shop).v1
+        at_stripe = stripe_account.client(shop).v1
         (session,) = at_stripe.checkout.sessions.list().data
-        ann = stripe_side.person(shop, address(shop))
+        ann = shop.user(address(shop))
         customer = at_stripe.customers.retrieve(str(ann.stripe_customer_id))
 
         assert session.automatic_tax.enabled
@@ -216,8 +217,8 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
 
 def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
     """Somebody whose only subscription is of a price that the catalogue does not know."""
-    ann, first = stripe_side.subscriber(shop, address(shop))
-    at_stripe = stripe_side.client(shop).v1
+    ann, first = stripe_account.subscriber(shop, address(shop))
+    at_stripe = stripe_account.client(shop).v1
     at_stripe.subscriptions.cancel(first)
     with shop.app.app_context():
         marks = customers.metadata_for(ann) if ours else {"product": "consulting"}
@@ -289,7 +290,7 @@ def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -
         )
         again = checkout.checkout_url(accounts.get_by_email(ann.email), "solo", "monthly", "aa")
 
-    pages = stripe_side.client(quiet_shop).v1.checkout.sessions.list().data
+    pages = stripe_account.client(quiet_shop).v1.checkout.sessions.list().data
     assert again == first
     assert [page.url for page in pages if page.status == "open"] == [first]
 
@@ -298,8 +299,8 @@ def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -
 def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, address(quiet_shop))
-    at_stripe = stripe_side.client(quiet_shop).v1
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_account.client(quiet_shop).v1
     settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with make_app(**settings).app_context(), database.write_transaction():
         database.execute(update(User).values(email="new@example.com"))
@@ -310,15 +311,15 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
         tasks.update_stale_emails()
 
     assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == "new@example.com"
-    assert stripe_side.person(quiet_shop, "new@example.com").stripe_email_stale_since is None
+    assert quiet_shop.user("new@example.com").stripe_email_stale_since is None
 
 
 def test_an_address_that_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, address(shop))
-    stripe_side.client(shop).v1.customers.update(
+    ann, _ = stripe_account.subscriber(shop, address(shop))
+    stripe_account.client(shop).v1.customers.update(
         str(ann.stripe_customer_id), {"email": "elsewhere@example.com"}
     )
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=1), tick=True):
         subscriptions.sync(ann.id, cause="test")
 
-    assert stripe_side.person(shop, address(shop)).email == address(shop)
+    assert shop.user(address(shop)).email == address(shop)

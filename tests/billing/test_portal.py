@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.billing import stripe_side
-from tests.billing.odd_answers import GatedShop, noting
-from tests.billing.test_mails import address, sync
-from tests.conftest import Shop
+from tests.billing.test_emails import address, sync
+from tests.harness import stripe_account
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import ProxiedShop, recording
 
 
 def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
-    ann, pro = stripe_side.subscriber(quiet_shop, address(quiet_shop))
-    at_stripe = stripe_side.client(quiet_shop).v1
+    ann, pro = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     at_stripe.subscriptions.update(pro, {"items": [{"id": item.id, "quantity": 3}]})
     sync(quiet_shop, ann)
@@ -29,27 +29,30 @@ def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
 
 
 def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
-    gated_shop: GatedShop,
+    proxied_shop: ProxiedShop,
 ) -> None:
     """Three seats of Solo, behind an add-on: Stripe's portal changes no subscription of several."""
-    user, pro = stripe_side.subscriber(gated_shop, address(gated_shop))
-    at_stripe = stripe_side.client(gated_shop).v1
+    user, pro = stripe_account.subscriber(proxied_shop, address(proxied_shop))
+    at_stripe = stripe_account.client(proxied_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     add_on: Any = {
         "currency": "eur", "product": product, "unit_amount": 500,
         "recurring": {"interval": "month"},
     }  # fmt: skip
-    added = [{"price_data": add_on}, {"price": gated_shop.price["solo", "monthly"], "quantity": 3}]
+    added = [
+        {"price_data": add_on},
+        {"price": proxied_shop.price["solo", "monthly"], "quantity": 3},
+    ]
     at_stripe.subscriptions.update(
         pro,
         {"items": [{"id": item.id, "deleted": True}, *added]},  # type: ignore[list-item]
     )
-    ann = gated_shop.visitor()
-    ann.sign_in(address(gated_shop))
+    ann = proxied_shop.visitor()
+    ann.sign_in(address(proxied_shop))
     sent: list[dict[str, list[str]]] = []
 
-    with noting(gated_shop, "POST /v1/billing_portal/sessions", sent):
+    with recording(proxied_shop.proxy, "POST /v1/billing_portal/sessions", sent):
         ann.visit("/pricing")
         page = ann.submit("/billing/checkout", having={"plan": "team", "interval": "monthly"})
 

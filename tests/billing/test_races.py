@@ -30,9 +30,9 @@ from saas.billing import customers, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
 from saas.users import account_deletion
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.billing.live import THREADS, WORKERS, LiveShop, tell
+from tests.harness import stripe_account
+from tests.harness.live_shop import THREADS, WORKERS, LiveShop, deliver_event
 
 AT_ONCE = WORKERS * THREADS
 ASKED_AT_MOST = 2  # times for each event
@@ -56,7 +56,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
 
 def telling(shop: LiveShop, user: User, subscription: str, event: str = "") -> Callable[[], Any]:
     event = event or f"evt_{uuid.uuid4().hex}"
-    return lambda: tell(shop, subject_of(user, subscription), id=event)
+    return lambda: deliver_event(shop, subject_of(user, subscription), id=event)
 
 
 @pytest.fixture(autouse=True)
@@ -95,25 +95,25 @@ def history(shop: LiveShop, user: User) -> list[str]:
 
 @case(1, "in parallel, from two processes")
 def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> None:
-    ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+    ann, subscription = stripe_account.subscriber(live, email(), synced=False)
     event = f"evt_{subscription}"
 
-    live.gate.calls.clear()
-    with live.gate.gathering(THREADS):  # nobody writes before ten have asked
+    live.proxy.calls.clear()
+    with live.proxy.gathering(THREADS):  # nobody writes before ten have asked
         answers = at_once(*[telling(live, ann, subscription, event)] * AT_ONCE)
 
     assert [answer.status_code for answer in answers] == [200] * AT_ONCE
     assert history(live, ann) == [event]
-    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
-    assert live.gate.calls.count(PREVIEW) <= ASKED_AT_MOST * AT_ONCE
-    assert set(live.gate.calls) == {"GET /v1/subscriptions", PREVIEW}
+    assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
+    assert live.proxy.calls.count(PREVIEW) <= ASKED_AT_MOST * AT_ONCE
+    assert set(live.proxy.calls) == {"GET /v1/subscriptions", PREVIEW}
     is_true(live, ann)
 
 
 @case(2)
 def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop) -> None:
-    ann, subscription = stripe_side.subscriber(live, email())
-    at_stripe = stripe_side.client(live).v1
+    ann, subscription = stripe_account.subscriber(live, email())
+    at_stripe = stripe_account.client(live).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
     def change_and_tell(number: int) -> Any:
@@ -121,28 +121,28 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
         return telling(live, ann, subscription)()
 
-    live.gate.calls.clear()
+    live.proxy.calls.clear()
     answers = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.headers["X-Process"] for answer in answers}) == WORKERS
-    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(answers)
+    assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(answers)
     is_true(live, ann)
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
-    assert stripe_side.person(live, ann.email).stripe_price_id == truth
+    assert live.user(ann.email).stripe_price_id == truth
 
 
 def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
     dice = random.Random(3)
-    users = [stripe_side.subscriber(live, email(), synced=False) for _ in range(8)]
+    users = [stripe_account.subscriber(live, email(), synced=False) for _ in range(8)]
     events = [telling(live, *one) for one in users for _ in range(4)] * 3
     dice.shuffle(events)
 
-    live.gate.calls.clear()
+    live.proxy.calls.clear()
     answers = at_once(*events)
 
     assert {answer.status_code for answer in answers} == {200}
-    assert live.gate.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
+    assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
     for user, _ in users:
         is_true(live, user)
         assert len(history(live, user)) == 1
@@ -150,8 +150,8 @@ def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live:
 
 @case(27, "running it during webhooks")
 def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
-    ann, subscription = stripe_side.subscriber(live, email())
-    at_stripe = stripe_side.client(live).v1
+    ann, subscription = stripe_account.subscriber(live, email())
+    at_stripe = stripe_account.client(live).v1
     headers = as_a_browser(live, ann)
 
     def sync() -> int:
@@ -176,8 +176,8 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
 
 
 def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: LiveShop) -> None:
-    ann, first = stripe_side.subscriber(live, email(), synced=False)
-    at_stripe = stripe_side.client(live).v1
+    ann, first = stripe_account.subscriber(live, email(), synced=False)
+    at_stripe = stripe_account.client(live).v1
     marks = at_stripe.subscriptions.retrieve(first).metadata
     second = at_stripe.subscriptions.create(
         {
@@ -193,7 +193,7 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
     telling(live, ann, second)()
     statuses = [at_stripe.subscriptions.retrieve(each).status for each in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
-    assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+    assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
 
 @case(14, "two tabs", "double click")
@@ -228,7 +228,7 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
         return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
 
     page = buy("solo").headers["Location"]
-    with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
+    with ThreadPoolExecutor(1) as pool, live.proxy.holding("POST /v1/checkout/sessions") as arrived:
         asked = pool.submit(buy, "team")
         assert arrived.wait(10)
         requests.post(page, data=card, timeout=30, allow_redirects=False)
@@ -236,14 +236,14 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
 
     assert "/stripe/portal/" in answer.headers["Location"]
     assert sorted(str(page.status) for page in pages_of(live, ann)) == ["complete", "expired"]
-    found = stripe_side.client(live).v1.subscriptions.list({"status": "all"}).data
-    customer = stripe_side.person(live, ann.email).stripe_customer_id
+    found = stripe_account.client(live).v1.subscriptions.list({"status": "all"}).data
+    customer = live.user(ann.email).stripe_customer_id
     assert len([each for each in found if each.customer == customer]) == 1
 
 
 @case(26, "twice", "racing a webhook")
 def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None:
-    ann, subscription = stripe_side.subscriber(live, email())
+    ann, subscription = stripe_account.subscriber(live, email())
     headers = as_a_browser(live, ann)
 
     def ask(method: str, path: str, **data: str) -> Callable[[], Any]:
@@ -298,7 +298,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
         ann = accounts.get_or_create(email())
     headers, data = as_a_browser(live, ann), {"plan": "solo", "interval": "monthly"}
 
-    with ThreadPoolExecutor(1) as pool, live.gate.holding("POST /v1/checkout/sessions") as arrived:
+    with ThreadPoolExecutor(1) as pool, live.proxy.holding("POST /v1/checkout/sessions") as arrived:
         asked = pool.submit(
             live.ask, "POST", "/billing/checkout", 0, headers=dict(headers), data=data
         )
@@ -323,7 +323,7 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     assert page is not None
     card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 
-    with ThreadPoolExecutor(1) as pool, live.gate.holding() as arrived:
+    with ThreadPoolExecutor(1) as pool, live.proxy.holding() as arrived:
         closed = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
         assert arrived.wait(10)  # it is about to ask which pages are open
         requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
@@ -333,7 +333,7 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     assert answer.status_code == 200
     nobody_is_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
-    (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
+    (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
 
 
@@ -356,23 +356,23 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
             return [b'{"error": {"type": "invalid_request_error", "message": "in payment"}}']
         if environ["REQUEST_METHOD"] == "DELETE":
             requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
-        return live.gate.app(environ, start_response)
+        return live.proxy.app(environ, start_response)
 
-    with live.gate.answering(pay_late):
+    with live.proxy.answering(pay_late):
         answer = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
 
     assert answer is not None
     assert answer.status_code == 200
     nobody_is_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
-    (charge,) = stripe_side.client(live).v1.charges.list({"customer": str(paid.customer)}).data
+    (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
 
 
 @case(26, "with Stripe down", "twice")
 def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveShop) -> None:
     """Stripe goes away under both: who has read that it will be finished is right."""
-    ann, subscription = stripe_side.subscriber(live, email())
+    ann, subscription = stripe_account.subscriber(live, email())
     headers = as_a_browser(live, ann)
     first_asks, second_is_told = threading.Event(), threading.Event()
 
@@ -383,7 +383,7 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
         start_response("503 Service Unavailable", [("Content-Type", "application/json")])
         return [b"{}"]
 
-    with ThreadPoolExecutor(1) as pool, live.gate.answering(away):
+    with ThreadPoolExecutor(1) as pool, live.proxy.answering(away):
         first = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
         assert first_asks.wait(10)
         second = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
@@ -395,25 +395,25 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
     with live.app.app_context(), time_machine.travel(now() + timedelta(minutes=5), tick=True):
         account_deletion.finish_deletions()
     nobody_is_charged(live, ann)
-    assert stripe_side.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
+    assert stripe_account.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
 
 
 def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_arrive(
     live: LiveShop,
 ) -> None:
-    ann, _ = stripe_side.subscriber(live, email())
+    ann, _ = stripe_account.subscriber(live, email())
     customer, last = str(ann.stripe_customer_id), email()
     with (
         ThreadPoolExecutor(1) as pool,
-        live.gate.holding(f"POST /v1/customers/{customer}") as arrived,
+        live.proxy.holding(f"POST /v1/customers/{customer}") as arrived,
     ):
-        slow = pool.submit(move_to, email(), live.app_behind_the_gate, ann)
+        slow = pool.submit(move_to, email(), live.app_behind_proxy, ann)
         assert arrived.wait(20)
         move_to(last, live.app, ann)
     slow.result()
 
-    assert stripe_side.client(live).v1.customers.retrieve(customer).email == last
-    assert stripe_side.person(live, last).stripe_email_stale_since is None
+    assert stripe_account.client(live).v1.customers.retrieve(customer).email == last
+    assert live.user(last).stripe_email_stale_since is None
 
 
 def move_to(address: str, app: Flask, user: User) -> None:
@@ -423,7 +423,7 @@ def move_to(address: str, app: Flask, user: User) -> None:
 
 
 def pages_of(shop: LiveShop, user: User) -> list[stripe.checkout.Session]:
-    pages = stripe_side.client(shop).v1.checkout.sessions.list({"limit": 100})
+    pages = stripe_account.client(shop).v1.checkout.sessions.list({"limit": 100})
     mine = str(user.id)
     return [page for page in pages.auto_paging_iter() if page.client_reference_id == mine]
 
@@ -438,7 +438,7 @@ def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
 
 def nobody_is_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
     """The account is gone, and of its customers none has anything to pay or a page to pay on."""
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None
         buried = select(func.count()).where(ClosedAccount.user_id == user.id)

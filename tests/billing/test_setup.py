@@ -14,13 +14,14 @@ from flask import Flask
 from saas import cli
 from saas.billing import subscriptions
 from saas.billing.operator import provisioning
-from tests.billing import stripe_side
-from tests.conftest import Shop, settings
+from tests.harness import stripe_account
+from tests.harness.apps import settings
 from tests.harness.sample_product.catalogue import SOLO, catalogue
+from tests.harness.shop import Shop
 
 
 def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     before = [price.id for price in at_stripe.prices.list().data]
 
     with shop.app.app_context():
@@ -43,7 +44,7 @@ def test_a_raised_price_takes_nobody_s_plan_away(shop: Shop) -> None:
 
     new, kept = variables["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
     assert kept == old
-    price = stripe_side.client(shop).v1.prices.retrieve(new)
+    price = stripe_account.client(shop).v1.prices.retrieve(new)
     assert (price.unit_amount, price.lookup_key) == (1900, "solo_monthly")
 
 
@@ -142,7 +143,7 @@ def test_what_was_made_by_hand_is_adopted(make_app: Callable[..., Flask]) -> Non
 
 
 def test_an_endpoint_of_another_version_is_replaced_without_a_gap(shop: Shop) -> None:
-    endpoints = stripe_side.client(shop).v1.webhook_endpoints
+    endpoints = stripe_account.client(shop).v1.webhook_endpoints
     old, known = endpoints.list().data[0], shop.app.config["STRIPE_WEBHOOK_SECRET"]
     endpoints.delete(old.id)
     old = endpoints.create({"url": old.url, "enabled_events": ["*"], "api_version": "2024-04-10"})
@@ -217,7 +218,7 @@ def test_demo_people_have_their_plan_again_when_it_has_ended_or_has_another_pric
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     """Whoever tried out the end of a plan, or raised a price, starts again as before."""
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     pia = ("pia@example.com", "Pia Solo", "user", (SOLO, "monthly"))
     with shop.app.app_context():
         first = cli._seed_person(*pia)

@@ -19,12 +19,13 @@ from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from saas.users import account_deletion
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.billing.live import LiveShop, tell
-from tests.billing.odd_answers import GatedShop, changing
-from tests.conftest import Shop, both_databases
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.live_shop import LiveShop, deliver_event
 from tests.harness.sample_product.catalogue import HOBBY, SOLO, catalogue
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import ProxiedShop, changing
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 PRICES: plans.Prices = {
@@ -40,9 +41,9 @@ def columns(user: User) -> dict[str, Any]:
 
 @both_databases
 def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", "solo", "yearly")
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", "solo", "yearly")
 
-    truth = stripe_side.client(quiet_shop).v1.subscriptions.retrieve(subscription)
+    truth = stripe_account.client(quiet_shop).v1.subscriptions.retrieve(subscription)
     with quiet_shop.app.app_context():
         assert ann.plan is SOLO
         assert ann.interval == "yearly"
@@ -57,7 +58,7 @@ def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
 @both_databases
 @case(11, "metadata absent")
 def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     lie = {
         "id": subscription,
         "object": "subscription",
@@ -66,22 +67,22 @@ def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) 
         "items": {"data": []},
     }
 
-    answer = stripe_side.send_event(quiet_shop, "customer.subscription.deleted", lie)
+    answer = stripe_account.send_event(quiet_shop, "customer.subscription.deleted", lie)
 
     assert answer.json() == {"outcome": "applied"}
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
+    assert quiet_shop.user("ann@example.com").stripe_subscription_status == "active"
 
 
 @both_databases
 def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
 
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(
                 lambda _: (
-                    stripe_side.send_event(
+                    stripe_account.send_event(
                         quiet_shop, "customer.subscription.created", subject
                     ).status_code
                 ),
@@ -98,15 +99,15 @@ def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> Non
 
 @both_databases
 def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
     def change_and_tell(number: int) -> int:
         price = quiet_shop.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
-        return stripe_side.send_event(
+        return stripe_account.send_event(
             quiet_shop, "customer.subscription.updated", subject, id=f"evt_{number}"
         ).status_code
 
@@ -115,49 +116,49 @@ def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> N
 
     assert answers == [200] * 16
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_price_id == truth
+    assert quiet_shop.user("ann@example.com").stripe_price_id == truth
 
 
 @both_databases
-def test_a_stale_answer_never_overwrites_a_newer_one(gated_shop: GatedShop) -> None:
+def test_a_stale_answer_never_overwrites_a_newer_one(proxied_shop: ProxiedShop) -> None:
     """Another process syncs between our call to Stripe and our write, so we call again."""
-    stripe_side.remove_endpoints(gated_shop)
-    ann, subscription = stripe_side.subscriber(gated_shop, "ann@example.com")
+    stripe_account.remove_endpoints(proxied_shop)
+    ann, subscription = stripe_account.subscriber(proxied_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
     is_first = iter([True])
 
     def overtaken(body: Any, _: Any) -> Any:
         if next(is_first, False):
-            stripe_side.client(gated_shop).v1.subscriptions.cancel(subscription)
-            stripe_side.send_event(gated_shop, "customer.subscription.deleted", subject)
+            stripe_account.client(proxied_shop).v1.subscriptions.cancel(subscription)
+            stripe_account.send_event(proxied_shop, "customer.subscription.deleted", subject)
         return body
 
-    gate, app = gated_shop.gate, gated_shop.app
-    with gate.answering(changing(gate, overtaken, "GET /v1/subs")), app.app_context():
+    proxy, app = proxied_shop.proxy, proxied_shop.app
+    with proxy.answering(changing(proxy, overtaken, "GET /v1/subs")), app.app_context():
         subscriptions.sync(ann.id, cause="the slower one")
 
-    status = stripe_side.person(gated_shop, "ann@example.com").stripe_subscription_status
+    status = proxied_shop.user("ann@example.com").stripe_subscription_status
     assert status == "canceled"
 
 
 def test_who_comes_second_with_an_event_writes_nothing(quiet_shop: Shop) -> None:
     """Two processes handle one event; the other one claimed it between our fetch and our write."""
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
-    stripe_side.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_1")
-    stripe_side.client(quiet_shop).v1.subscriptions.cancel(subscription)
-    before = stripe_side.person(quiet_shop, "ann@example.com")
+    stripe_account.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_1")
+    stripe_account.client(quiet_shop).v1.subscriptions.cancel(subscription)
+    before = quiet_shop.user("ann@example.com")
 
     with quiet_shop.app.app_context():
         subscriptions.sync(ann.id, cause="evt_1", event_id="evt_1")
 
-    after = stripe_side.person(quiet_shop, "ann@example.com")
+    after = quiet_shop.user("ann@example.com")
     assert after.stripe_sync_counter == before.stripe_sync_counter
     assert after.stripe_subscription_status == "active"
 
 
 def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
 
     with quiet_shop.app.app_context():
         again = subscriptions.sync(ann.id, cause="again")
@@ -171,14 +172,14 @@ def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
 def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_new_one(
     quiet_shop: Shop,
 ) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
     old = ann.stripe_customer_id
     assert old
-    stripe_side.client(quiet_shop).v1.customers.delete(old)
+    stripe_account.client(quiet_shop).v1.customers.delete(old)
 
-    stripe_side.send_event(quiet_shop, "customer.deleted", {"id": old, "object": "customer"})
+    stripe_account.send_event(quiet_shop, "customer.deleted", {"id": old, "object": "customer"})
 
-    gone = stripe_side.person(quiet_shop, "ann@example.com")
+    gone = quiet_shop.user("ann@example.com")
     assert gone.stripe_customer_id is None
     assert gone.stripe_subscription_status is None
     with quiet_shop.app.app_context():
@@ -186,26 +187,26 @@ def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_
 
 
 def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> None:
-    stripe_side.subscriber(quiet_shop, "ann@example.com")
-    before = columns(stripe_side.person(quiet_shop, "ann@example.com"))
+    stripe_account.subscriber(quiet_shop, "ann@example.com")
+    before = columns(quiet_shop.user("ann@example.com"))
 
-    answer = stripe_side.send_event(
+    answer = stripe_account.send_event(
         quiet_shop,
         "customer.subscription.updated",
         {"id": "sub_x", "object": "subscription", "customer": "cus_of_another_product"},
     )
 
     assert answer.json() == {"outcome": "not ours"}
-    assert columns(stripe_side.person(quiet_shop, "ann@example.com")) == before
+    assert columns(quiet_shop.user("ann@example.com")) == before
 
 
 @case(6, "Stripe down")
 def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    from tests.conftest import free_port, serving
+    from tests.harness.servers import free_port, serving
 
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
     env = {
         "SANDBOX_STRIPE_API_KEY": quiet_shop.key,
@@ -213,7 +214,7 @@ def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
         "SANDBOX_URL": f"http://localhost:{free_port()}",
     }
     with serving(make_app(**env)) as url:
-        answer = stripe_side.send_event(
+        answer = stripe_account.send_event(
             quiet_shop, "customer.subscription.created", subject, url=url
         )
 
@@ -226,8 +227,8 @@ def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
         assert event.last_error.startswith("Unavailable")
 
     # Stripe is back and delivers the same event again.
-    stripe_side.send_event(quiet_shop, "customer.subscription.created", subject)
-    assert stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_status == "active"
+    stripe_account.send_event(quiet_shop, "customer.subscription.created", subject)
+    assert quiet_shop.user("ann@example.com").stripe_subscription_status == "active"
 
 
 @both_databases
@@ -246,12 +247,12 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
         made = set(pool.map(in_a_tab, range(6)))
 
     assert len(made) == 1
-    assert len(stripe_side.client(quiet_shop).v1.customers.list().data) == 1
+    assert len(stripe_account.client(quiet_shop).v1.customers.list().data) == 1
 
 
 def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -> None:
-    ann, first = stripe_side.subscriber(quiet_shop, "ann@example.com", synced=False)
-    at_stripe = stripe_side.client(quiet_shop).v1
+    ann, first = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    at_stripe = stripe_account.client(quiet_shop).v1
     with quiet_shop.app.app_context():
         marks = customers.metadata_for(ann)
     customer = str(ann.stripe_customer_id)
@@ -282,18 +283,16 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     assert status[foreign] == "active"  # not marked as ours: not touched
     (refund,) = at_stripe.refunds.list().data
     assert refund.amount == 1500
-    assert status[
-        str(stripe_side.person(quiet_shop, "ann@example.com").stripe_subscription_id)
-    ] == ("active")
+    assert status[str(quiet_shop.user("ann@example.com").stripe_subscription_id)] == ("active")
 
 
 def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite: LiveShop) -> None:
     """A restricted key may lack the right to refund: it is tried again until somebody grants it."""
     live = live_on_sqlite
-    ann, first = stripe_side.subscriber(live, "twice@example.com", synced=False)
+    ann, first = stripe_account.subscriber(live, "twice@example.com", synced=False)
     with live.app.app_context():
         marks = customers.metadata_for(ann)
-    second = stripe_side.client(live).v1.subscriptions.create(
+    second = stripe_account.client(live).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": live.price["solo", "monthly"]}],
@@ -304,30 +303,30 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
 
     def refuse_refunds(environ: dict[str, Any], start_response: Any) -> Any:
         if not environ["PATH_INFO"].endswith("/refunds"):
-            return live.gate.app(environ, start_response)
+            return live.proxy.app(environ, start_response)
         start_response("403 Forbidden", [("Content-Type", "application/json")])
         return [b'{"error": {"type": "invalid_request_error", "message": "no permission"}}']
 
-    with live.gate.answering(refuse_refunds):
-        refused = tell(live, subject, id="evt_refused")
+    with live.proxy.answering(refuse_refunds):
+        refused = deliver_event(live, subject, id="evt_refused")
 
     assert refused is not None
     assert refused.status_code == 503
-    assert stripe_side.person(live, ann.email).stripe_subscription_status == "active"
-    assert stripe_side.refunds_of(live, str(ann.stripe_customer_id)) == []
+    assert live.user(ann.email).stripe_subscription_status == "active"
+    assert stripe_account.refunds_of(live, str(ann.stripe_customer_id)) == []
 
-    again = tell(live, subject, id="evt_refused")
+    again = deliver_event(live, subject, id="evt_refused")
 
     assert again is not None
     assert again.json() == {"outcome": "applied"}
-    assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+    assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
 
 def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
     """It knows none of our customers; taken at its word, everybody would lose what they pay for."""
-    ann, subscription = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     names = {catalogue.price_variables[key]: price for key, price in quiet_shop.price.items()}
     mistaken = make_app(
         SANDBOX_URL=quiet_shop.sandbox,
@@ -341,11 +340,11 @@ def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
         with pytest.raises(account_deletion.DeletionFailed, match="Nothing was deleted"):
             account_deletion.delete_account(ann)
 
-    after = stripe_side.person(quiet_shop, ann.email)
+    after = quiet_shop.user(ann.email)
     assert after.stripe_subscription_status == "active"
     assert after.stripe_customer_id == ann.stripe_customer_id
     assert not after.is_closing
-    at_stripe = stripe_side.client(quiet_shop).v1
+    at_stripe = stripe_account.client(quiet_shop).v1
     assert at_stripe.subscriptions.retrieve(subscription).status == "active"
 
 
@@ -471,7 +470,7 @@ def test_an_unknown_price_gives_the_free_plan() -> None:
 
 
 def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(quiet_shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
 
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(name="Ann"))

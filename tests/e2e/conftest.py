@@ -15,8 +15,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from saas.config import ROOT
-from tests.conftest import free_port
-from tests.visitor import eventually
+from tests.harness.servers import free_port
+from tests.harness.waiting import eventually
 
 
 @pytest.fixture

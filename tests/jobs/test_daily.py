@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 from saas import database, jobs, mail
 from saas.auth import accounts
 from saas.database import db
-from tests.conftest import both_databases
+from tests.harness.apps import both_databases
 from tests.harness.sample_product import tasks
 from tests.harness.sample_product.models import Report
 

@@ -14,10 +14,10 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
-from tests.conftest import free_port, serving
+from tests.harness.servers import free_port, is_listening, serving
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 from tests.jobs.test_workers import workers
-from tests.visitor import Visitor, eventually
-from tests.waiting import listens
 
 _SETTINGS = """\
 [databases]
@@ -50,7 +50,7 @@ def pgbouncer(url: str) -> Iterator[str]:
         nobody = 65534 if os.getuid() == 0 else None
         process = subprocess.Popen([program, str(settings)], user=nobody)
         try:
-            eventually(lambda: process.poll() is not None or listens(port))
+            eventually(lambda: process.poll() is not None or is_listening(port))
             assert process.poll() is None, "it did not start"
             yield server.set(port=port).render_as_string(hide_password=False)
         finally:

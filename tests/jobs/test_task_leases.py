@@ -14,8 +14,8 @@ from sqlalchemy import update
 
 from saas import database, jobs
 from saas.database import db, now
-from tests.conftest import both_databases
-from tests.visitor import eventually
+from tests.harness.apps import both_databases
+from tests.harness.waiting import eventually
 
 A_MOMENT = timedelta(seconds=0.5)
 

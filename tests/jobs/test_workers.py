@@ -22,25 +22,25 @@ from saas.billing.models import StripeEvent
 from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
-from tests.billing import stripe_side
-from tests.conftest import Shop, both_databases, free_port, open_shop, own_env, serving
-from tests.jobs.gate import Gate
-from tests.visitor import Visitor, eventually
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases, own_env
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop, open_shop
+from tests.harness.stripe_proxy import StripeProxy
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 PEOPLE = [f"person{number}@example.com" for number in range(8)]
 A_WHILE = timedelta(minutes=10)
 
 
 @pytest.fixture
-def gate() -> Iterator[tuple[Gate, str]]:
-    """A sandbox of this test's own behind a gate, and its address."""
+def proxy() -> Iterator[tuple[StripeProxy, str]]:
+    """A sandbox of this test's own behind a proxy, and the proxy's URL."""
     stand_in = create_sandbox()
-    gate = Gate(stand_in, "/resend/emails")
-    with serving(gate) as url:
-        try:
-            yield gate, url
-        finally:
-            gate.open()
+    proxy = StripeProxy(stand_in)
+    with serving(proxy) as url:
+        yield proxy, url
     stand_in.extensions["sandbox"].close()
 
 
@@ -123,22 +123,20 @@ def queues(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
 )
 def test_workers_killed_while_they_hand_over_lose_no_mail(
     queue: str, after: bool, request: pytest.FixtureRequest, tmp_path: Path,
-    make_app: Callable[..., Flask], gate: tuple[Gate, str], database_url: str,
+    make_app: Callable[..., Flask], proxy: tuple[StripeProxy, str], database_url: str,
 ) -> None:  # fmt: skip
     """Killed before the mail server has accepted, or after it has and we have not noted it."""
-    door, url = gate
-    door.after = after
+    sandbox, url = proxy
     jobs_url = queues(queue, tmp_path, request)
     app = make_app(JOBS_URL=jobs_url, SANDBOX_URL=url, SAAS_ENV="development")
     with app.app_context():
         for email in PEOPLE:
             magic_links.send(email, "/dashboard")
     with workers(DATABASE_URL=database_url, JOBS_URL=jobs_url, SANDBOX_URL=url) as crew:
-        door.shut()
-        crew.start(2)
-        eventually(lambda: len(door.waiting) == 2, 40)  # each has a mail in its hands
-        crew.kill()
-        door.open()
+        with sandbox.holding("POST /resend/emails", after=after) as held:
+            crew.start(2)
+            eventually(lambda: held.count == 2, 40)  # each is handing an email over
+            crew.kill()
         assert handed_over(app) == 0
 
         let_time_pass(app)
@@ -154,21 +152,22 @@ def test_workers_killed_while_they_hand_over_lose_no_mail(
 
 @both_databases
 def test_workers_killed_while_they_apply_events_lose_none(
-    tmp_path: Path, make_app: Callable[..., Flask], gate: tuple[Gate, str], database_url: str
+    tmp_path: Path,
+    make_app: Callable[..., Flask],
+    proxy: tuple[StripeProxy, str],
+    database_url: str,
 ) -> None:
-    door, url = gate
-    door.path = "/stripe/v1/subscriptions"
+    stripe, url = proxy
     with contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop:
         _receive_without_stripe(make_app, shop)
         env = _settings(shop, DATABASE_URL=database_url, JOBS_URL=f"sqlite:///{tmp_path}/jobs.db")
         let_time_pass(shop.app)
         with workers(**env) as crew:
-            door.shut()
-            crew.start(2)
-            eventually(lambda: door.waiting, 40)  # one is asking Stripe, and only one sweeps
-            assert len(door.waiting) == 1
-            crew.kill()
-            door.open()
+            with stripe.holding("GET /v1/subscriptions") as held:
+                crew.start(2)
+                eventually(lambda: held.count, 40)  # only one runs the task and asks Stripe
+                assert held.count == 1
+                crew.kill()
             assert _unprocessed(shop.app) == 4
 
             let_time_pass(shop.app)
@@ -176,12 +175,12 @@ def test_workers_killed_while_they_apply_events_lose_none(
             eventually(lambda: _unprocessed(shop.app) == 0, 40)
             assert crew.stop() == [0]
         for email in PEOPLE[:4]:
-            assert stripe_side.person(shop, email).stripe_subscription_status == "active"
+            assert shop.user(email).stripe_subscription_status == "active"
 
 
 def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
     """Events of four people arrive while Stripe cannot be asked: noted, and not applied."""
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     for endpoint in at_stripe.webhook_endpoints.list().data:
         at_stripe.webhook_endpoints.delete(endpoint.id)
     cut_off = make_app(
@@ -191,11 +190,11 @@ def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
     )
     with serving(cut_off) as url:
         for number, email in enumerate(PEOPLE[:4]):
-            user, subscription = stripe_side.subscriber(shop, email, synced=False)
+            user, subscription = stripe_account.subscriber(shop, email, synced=False)
             subject: dict[str, Any] = {"id": subscription, "object": "subscription"}
             subject["customer"] = user.stripe_customer_id
             kind = "customer.subscription.created"
-            answer = stripe_side.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
+            answer = stripe_account.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
             assert answer.status_code == 503
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from saas.config import ROOT
 from saas.declaration import ProductError, read_brand
-from tests.conftest import own_env
+from tests.harness.apps import own_env
 
 _COLOR = re.compile(r"#[0-9a-f]{6}\b")
 

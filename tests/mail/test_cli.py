@@ -17,7 +17,7 @@ from saas.auth import accounts, identities, magic_links
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
-from tests.conftest import free_port
+from tests.harness.servers import free_port
 
 
 def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from saas.auth import magic_links
 from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
-from tests.conftest import free_port
+from tests.harness.servers import free_port
 
 
 class Postbox:

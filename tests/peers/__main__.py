@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import requests
 
-from . import mock, trigger
+from tests.peers import stripe_cli, stripe_mock
 
 
 def main() -> int:
@@ -17,26 +17,26 @@ def main() -> int:
 
 
 def _trigger() -> bool:
-    cli = trigger.command()
+    cli = stripe_cli.command()
     if cli is None:
         print("The Stripe CLI is not here: put `stripe` on the PATH, or its place in STRIPE_CLI.")
         return False
-    print(f"{trigger.version(cli)}, `stripe trigger` against the sandbox:")
-    return trigger.check(cli)
+    print(f"{stripe_cli.version(cli)}, `stripe trigger` against the sandbox:")
+    return stripe_cli.check(cli)
 
 
 def _mock() -> bool:
-    url = mock.address()
+    url = stripe_mock.address()
     if url is None:
         print("No stripe-mock: start one, and put its address in STRIPE_MOCK.")
         return False
     try:
-        version = mock.version(url)
+        version = stripe_mock.version(url)
     except requests.RequestException:
         print(f"No stripe-mock answers at STRIPE_MOCK={url}.")
         return False
     print(f"The application against {version}:")
-    return mock.check(url)
+    return stripe_mock.check(url)
 
 
 if __name__ == "__main__":

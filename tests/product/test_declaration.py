@@ -15,7 +15,7 @@ from saas import create_app
 from saas.auth import accounts, sessions
 from saas.config import ROOT
 from saas.declaration import ProductError
-from tests.conftest import own_env, settings
+from tests.harness.apps import own_env, settings
 
 Package = Callable[..., str]
 
@@ -181,7 +181,7 @@ def test_no_name_of_a_layout_hides_a_variable_of_a_page() -> None:
 
 
 def test_the_tests_of_a_product_do_not_load_the_sample_product() -> None:
-    code = "import sys, tests.conftest, tests.billing.stripe_side; print(*sys.modules)"
+    code = "import sys, tests.conftest, tests.harness.stripe_account; print(*sys.modules)"
 
     loaded = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True,

@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.conftest import Shop
-from tests.security.people import routes
+from tests.harness.clients import routes
+from tests.harness.shop import Shop
 
 LISTED = schemathesis.openapi.from_path(str(Path(__file__).with_name("openapi.yaml")))
 OPERATIONS = [found.ok() for found in LISTED.get_all_operations()]

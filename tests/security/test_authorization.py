@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from tests.security.people import METHODS, PEOPLE, client_of, csrf_of, path_of, routes, said
+from tests.harness.clients import METHODS, PEOPLE, client_of, csrf_of, path_of, routes, said
 from tests.security.routes import ROUTES
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.nginx import nginx
-from tests.security.server import served
+from tests.harness.gunicorn_server import served
+from tests.harness.nginx import nginx
 from tests.test_config import PRODUCTION
 
 OWN = {"Host": "app.example.com"}

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.gunicorn_server import Served, served
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 from tests.jobs.test_workers import workers
-from tests.security.server import Served, served
-from tests.visitor import Visitor, eventually
 
 # Python runs it first of all: the process lives at another time.
 _SHIFT = """\

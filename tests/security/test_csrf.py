@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from saas.database import db
-from tests.security.people import SAFE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import SAFE, client_of, csrf_of, path_of, routes
 
 # What proves its caller another way: a signature.
 EXEMPT = {"POST /api/webhooks/stripe", "GET /api/reports", "POST /api/reports"}

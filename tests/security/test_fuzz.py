@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
 
-from tests.conftest import Shop, both_databases
-from tests.security.people import PEOPLE, SAFE, client_of, csrf_of, path_of, routes
-from tests.visitor import _Reader
+from tests.harness.apps import both_databases
+from tests.harness.clients import PEOPLE, SAFE, client_of, csrf_of, path_of, routes
+from tests.harness.shop import Shop
+from tests.harness.visitor import PageReader
 
 EXAMPLES = 12
 thorough = settings(
@@ -94,7 +95,7 @@ class Doors:
     def _read(self, answer: TestResponse) -> None:
         if "html" not in answer.headers.get("Content-Type", ""):
             return
-        page = _Reader()
+        page = PageReader()
         page.feed(answer.text)
         for form in page.forms:
             self.fields |= set(form.fields) | {name for name, _ in form.buttons}

@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser
 
-from tests.conftest import Shop
-from tests.security.people import METHODS, PEOPLE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import METHODS, PEOPLE, client_of, csrf_of, path_of, routes
+from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
 
 ALWAYS = {

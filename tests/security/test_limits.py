@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import both_databases
-from tests.security.server import Served, served
-from tests.visitor import Visitor
+from tests.harness.apps import both_databases
+from tests.harness.gunicorn_server import Served, served
+from tests.harness.visitor import Visitor
 
 
 def asks(server: Served, email: str, **headers: str) -> int:

@@ -14,10 +14,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from saas.database import now
-from tests.conftest import Shop
-from tests.nginx import nginx
-from tests.security.people import client_of, csrf_of
-from tests.security.server import served
+from tests.harness.clients import client_of, csrf_of
+from tests.harness.gunicorn_server import served
+from tests.harness.nginx import nginx
+from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
 
 SAME_CALLER = {
@@ -205,7 +205,7 @@ def test_subdomains_are_left_alone_unless_asked_for(
 
 
 def test_other_sites_show_nothing_of_ours(app: Flask) -> None:
-    """Share cards are the exception, as they are made for other sites: `og/test_serving.py`."""
+    """Share cards are the exception, as they are made for other sites: `og/test_card_cache.py`."""
     client = app.test_client()
     policy = "Cross-Origin-Resource-Policy"
 

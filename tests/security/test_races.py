@@ -15,9 +15,9 @@ from sqlalchemy import select
 from saas.auth.models import Session, User
 from saas.database import db
 from tests.auth.test_codes import code_in_mail, wrong
-from tests.conftest import both_databases
-from tests.security.server import Served, served
-from tests.visitor import Visitor
+from tests.harness.apps import both_databases
+from tests.harness.gunicorn_server import Served, served
+from tests.harness.visitor import Visitor
 
 CROWD = 50
 

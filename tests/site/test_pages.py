@@ -10,8 +10,8 @@ import pytest
 from flask import Flask
 from werkzeug.test import create_environ, run_wsgi_app
 
-from tests.conftest import Shop
-from tests.visitor import Page, Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
 
 
 @pytest.mark.parametrize(

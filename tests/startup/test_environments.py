@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.conftest import free_port
-from tests.startup.harness import READY, Start, copy_project, is_free, plain_env
+from tests.harness.servers import free_port
+from tests.startup.checkout import READY, Start, copy_project, is_free, plain_env
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 
 from saas.billing.operator.provisioning import write_env
 from saas.config import ROOT, EnvironmentSchema
-from tests.conftest import own_env
+from tests.harness.apps import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
 # Set by bin/start for its own processes; refused wherever it is set; of other programs.

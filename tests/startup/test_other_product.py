@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from saas.config import ROOT
-from tests.conftest import CHROMIUM, own_env
-from tests.startup.harness import copy_repository
+from tests.harness.apps import own_env
+from tests.harness.chromium import CHROMIUM
+from tests.startup.checkout import copy_repository
 
 _THE_PRODUCT_ITSELF = {
     "e2e/conftest.py": "starts what a clone starts",

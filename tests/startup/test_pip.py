@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.startup.harness import copy_project, plain_env
+from tests.startup.checkout import copy_project, plain_env
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
-from tests.startup.harness import READY, Start, copy_project, plain_env
-from tests.visitor import eventually
+from tests.harness.servers import free_port
+from tests.harness.waiting import eventually
+from tests.startup.checkout import READY, Start, copy_project, plain_env
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from saas.config import ROOT
-from tests.conftest import free_port
+from tests.harness.servers import free_port
 
 
 @pytest.fixture

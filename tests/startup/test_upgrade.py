@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from saas.config import ROOT
-from tests.conftest import own_env
-from tests.startup.harness import copy_repository
+from tests.harness.apps import own_env
+from tests.startup.checkout import copy_repository
 
 _MIGRATION = """
 import sqlalchemy as sa

@@ -25,11 +25,13 @@ from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.users import account_deletion
 from tests.auth.test_email_changes import link_to
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.conftest import Shop, both_databases, free_port, serving
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
 from tests.harness.sample_product.catalogue import SOLO
-from tests.visitor import Visitor
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def rows(shop: Shop, model: type) -> int:
@@ -38,7 +40,7 @@ def rows(shop: Shop, model: type) -> int:
 
 
 def status_at_stripe(shop: Shop, subscription: str) -> str:
-    return str(stripe_side.client(shop).v1.subscriptions.retrieve(subscription).status)
+    return str(stripe_account.client(shop).v1.subscriptions.retrieve(subscription).status)
 
 
 @both_databases
@@ -46,7 +48,7 @@ def status_at_stripe(shop: Shop, subscription: str) -> str:
 def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
 
@@ -55,7 +57,7 @@ def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     assert page.path == "/"
     assert "Your account is deleted" in page.text
     assert status_at_stripe(shop, subscription) == "canceled"
-    customer = stripe_side.client(shop).v1.customers.retrieve(str(ann.stripe_customer_id))
+    customer = stripe_account.client(shop).v1.customers.retrieve(str(ann.stripe_customer_id))
     assert customer.deleted is True
     assert [rows(shop, each) for each in (User, Session, SignInLink, SubscriptionChange)] == [0] * 4
     with shop.app.app_context():
@@ -91,7 +93,7 @@ def test_closing_knows_both_spellings_of_a_domain(typed: str, shop: Shop, visito
 
 
 def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
-    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    _, subscription = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
 
@@ -110,7 +112,7 @@ def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
 def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
-    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    _, subscription = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://localhost:{free_port()}"
@@ -128,7 +130,7 @@ def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
         assert answer.json()["error"]["code"] == "stripe_unreachable"
         visitor.base = shop.url
 
-    ann = stripe_side.person(shop, "ann@example.com")
+    ann = shop.user("ann@example.com")
     assert not ann.is_closing
     assert ann.is_subscribed
     assert status_at_stripe(shop, subscription) == "active"
@@ -144,25 +146,25 @@ def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor
 
     assert page.path == "/dashboard/billing"
     assert "being closed" in page.text
-    assert stripe_side.client(shop).v1.customers.list().data == []
+    assert stripe_account.client(shop).v1.customers.list().data == []
 
 
 def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo"}, follow=False)
-    customer = stripe_side.person(shop, "ann@example.com").stripe_customer_id
+    customer = shop.user("ann@example.com").stripe_customer_id
     assert customer
     visitor.visit("/dashboard/settings")
 
     visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 
-    (session,) = stripe_side.client(shop).v1.checkout.sessions.list({"customer": customer}).data
+    (session,) = stripe_account.client(shop).v1.checkout.sessions.list({"customer": customer}).data
     assert session.status == "expired"
 
 
 def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> None:
-    _, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    _, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         with database.write_transaction():
             database.execute(update(User).values(closing_at=now()))
@@ -210,7 +212,7 @@ class Failing(AbstractContextManager[None]):
 def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
         half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
         with half_way.app_context(), pytest.raises(account_deletion.DeletionFailed) as caught:
@@ -227,7 +229,7 @@ def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
 def test_a_second_try_does_not_call_off_what_was_promised(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with Failing(shop.sandbox, "DELETE", "v1/customers/") as url:
         half_way = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
         with half_way.app_context(), pytest.raises(account_deletion.DeletionFailed):
@@ -249,7 +251,7 @@ def test_a_second_try_does_not_call_off_what_was_promised(
 def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    stripe_side.subscriber(shop, "ann@example.com")
+    stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         accounts.get_or_create("bob@example.com")
         with database.write_transaction():
@@ -267,11 +269,11 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
 
 @case(11, "person deleted")
 def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
-    ann, subscription = stripe_side.subscriber(shop, "ann@example.com")
+    ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         account_deletion.delete_account(ann)
 
-    answer = stripe_side.send_event(
+    answer = stripe_account.send_event(
         shop,
         "customer.subscription.deleted",
         {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
@@ -281,12 +283,12 @@ def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
 
 
 def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         account_deletion.delete_account(ann)
 
     with pytest.raises(stripe.InvalidRequestError):
-        stripe_side.client(shop).v1.subscriptions.create(
+        stripe_account.client(shop).v1.subscriptions.create(
             {
                 "customer": str(ann.stripe_customer_id),
                 "items": [{"price": shop.price["solo", "monthly"]}],
@@ -385,10 +387,10 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
 def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visitor) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@example.com")
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     for endpoint in at_stripe.webhook_endpoints.list().data:
         at_stripe.webhook_endpoints.delete(endpoint.id)
-    stripe_side.subscriber(shop, "ann@example.com", synced=False, trial_days=14)
+    stripe_account.subscriber(shop, "ann@example.com", synced=False, trial_days=14)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 

@@ -13,9 +13,10 @@ from saas.auth.models import Session, SignInLink
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import export
-from tests.conftest import Shop, both_databases
-from tests.users.everything import AT_PROVIDER, EMAIL, MARKS, NAME, use_everything
-from tests.visitor import Visitor
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.users.full_account import AT_PROVIDER, EMAIL, MARKS, NAME, use_everything
 
 
 def owned_by_people() -> set[str]:

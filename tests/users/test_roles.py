@@ -19,9 +19,10 @@ from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.database import now
 from saas.users import account_deletion
-from tests.conftest import Shop, both_databases
-from tests.security.people import client_of
-from tests.visitor import Visitor
+from tests.harness.apps import both_databases
+from tests.harness.clients import client_of
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 PAIR = ("ann@example.com", "bob@example.com")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.visitor import Visitor
+from tests.harness.visitor import Visitor
 
 
 def test_a_name_is_saved_and_shown(visitor: Visitor) -> None:

@@ -13,9 +13,10 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.billing import stripe_side
-from tests.conftest import CHROMIUM, Shop, running_shop
-from tests.visitor import Visitor
+from tests.harness import stripe_account
+from tests.harness.chromium import CHROMIUM
+from tests.harness.shop import Shop, running_shop
+from tests.harness.visitor import Visitor
 
 TARGET = Path(__file__).resolve().parents[2] / "static" / "img"
 VIEW, WRITTEN = (1200, 690), (1440, 828)
@@ -35,7 +36,7 @@ def main() -> None:
 
 def subscriber(shop: Shop) -> Visitor:
     """Sign in a subscriber who has made a few cards."""
-    stripe_side.subscriber(shop, EMAIL)
+    stripe_account.subscriber(shop, EMAIL)
     visitor = shop.visitor()
     visitor.sign_in(EMAIL)
     visitor.visit("/dashboard/settings")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from saas.billing import access
-from tests.billing import stripe_side
-from tests.conftest import Shop
-from tests.visitor import Visitor
+from tests.harness import stripe_account
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def test_without_the_plan_the_page_leads_to_it(visitor: Visitor) -> None:
@@ -22,7 +22,7 @@ def test_without_the_plan_the_page_leads_to_it(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("plan", ["pro", "business"])
 def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor: Visitor) -> None:
-    stripe_side.subscriber(shop, "ann@example.com", plan)
+    stripe_account.subscriber(shop, "ann@example.com", plan)
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/cards")
 
@@ -33,14 +33,14 @@ def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor
     picture = visitor.request("GET", "/api/og" + card.replace("&amp;", "&"))
     assert picture.headers["Content-Type"] == "image/png"
     with shop.app.app_context():
-        assert access.usage(stripe_side.person(shop, "ann@example.com"), "cards").used == 1
+        assert access.usage(shop.user("ann@example.com"), "cards").used == 1
 
 
 @pytest.mark.parametrize(("typed", "said"), [("", "Enter a heading."), ("x" * 121, "at most 120")])
 def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
     typed: str, said: str, shop: Shop, visitor: Visitor
 ) -> None:
-    stripe_side.subscriber(shop, "ann@example.com")
+    stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/cards")
 
@@ -49,11 +49,11 @@ def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
     assert page.status == 422
     assert said in page.text
     with shop.app.app_context():
-        assert access.usage(stripe_side.person(shop, "ann@example.com"), "cards").used == 0
+        assert access.usage(shop.user("ann@example.com"), "cards").used == 0
 
 
 def test_a_reload_makes_no_second_card(shop: Shop, visitor: Visitor) -> None:
-    ann, _ = stripe_side.subscriber(shop, "ann@example.com")
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/cards")
     visitor.submit("/dashboard/cards", heading="Hello world")

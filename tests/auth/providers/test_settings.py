@@ -11,9 +11,18 @@ from saas import database
 from saas.auth.models import Identity, Session, User
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
-from tests.auth.providers.coming import begin, choose, come_in, identity_of, refused, rows, somebody
-from tests.conftest import Shop
-from tests.visitor import Page, Visitor, eventually
+from tests.auth.providers.oauth_flow import (
+    begin,
+    choose,
+    come_in,
+    identity_of,
+    refused,
+    rows,
+    somebody,
+)
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
+from tests.harness.waiting import eventually
 
 
 def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) -> None:

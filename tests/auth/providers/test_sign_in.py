@@ -14,9 +14,17 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import Identity, Passkey, Session, User
 from saas.database import now
-from tests.auth.providers.coming import begin, both_providers, come_in, identity_of, rows, somebody
-from tests.conftest import Shop, both_databases
-from tests.visitor import Visitor
+from tests.auth.providers.oauth_flow import (
+    begin,
+    both_providers,
+    come_in,
+    identity_of,
+    rows,
+    somebody,
+)
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 @both_databases

@@ -18,9 +18,9 @@ from saas.database import db, now
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
 from saas.users import account_deletion
-from tests.billing import stripe_side
-from tests.billing.live import LiveShop
-from tests.visitor import Page
+from tests.harness import stripe_account
+from tests.harness.live_shop import LiveShop
+from tests.harness.visitor import Page
 
 A_MOMENT_LATER = timedelta(minutes=6)  # when leases are over and sweeps look again
 _numbers = itertools.count(1)
@@ -75,7 +75,7 @@ def mails_are_there_once(shop: LiveShop, user: User) -> None:
     assert {message.kind for message in promised} >= {"welcome"}
     assert len({message.kind for message in promised}) == len(promised)
     assert all(message.handed_over_at for message in promised)
-    handed = shop.postbox.to(user.email)
+    handed = shop.inbox.to(user.email)
     assert len(set(handed)) == len(promised)
     assert len(handed) <= len(promised) + 1
 
@@ -87,7 +87,7 @@ def nobody_is_gone_and_still_charged(shop: LiveShop, user: User, subscription: s
 
 
 def status_of(shop: LiveShop, subscription: str) -> str:
-    return str(stripe_side.client(shop).v1.subscriptions.retrieve(subscription).status)
+    return str(stripe_account.client(shop).v1.subscriptions.retrieve(subscription).status)
 
 
 def ask_to_sign_in(shop: LiveShop, address: str, die_at: int) -> requests.Response | None:

@@ -16,10 +16,10 @@ from saas.billing import customers
 from saas.billing.models import StripeEvent
 from saas.database import db
 from saas.users import account_deletion
-from tests.billing import stripe_side
 from tests.billing.cases import case
 from tests.billing.crashes.steps import email, every_step, is_applied_once, status_of, sweep
-from tests.billing.live import LiveShop, tell
+from tests.harness import stripe_account
+from tests.harness.live_shop import LiveShop, deliver_event
 
 
 @pytest.mark.parametrize("mended_by", ["stripe", "the sweep"])
@@ -31,39 +31,39 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "UPDATE users",
         "INSERT subscription_changes", "UPDATE stripe_events", "COMMIT", "the answer",
     ):  # fmt: skip
-        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{subscription}"
 
-        answers.append(tell(live, subject, id=event, die_at=die_at))
+        answers.append(deliver_event(live, subject, id=event, die_at=die_at))
 
         if answers[-1] is None and mended_by == "the sweep" and is_noted(live, event):
             sweep(live)
         else:
-            again = tell(live, subject, id=event)
+            again = deliver_event(live, subject, id=event)
             assert again is not None
             assert again.status_code == 200
         is_applied_once(live, ann, event)
-        assert tell(live, subject, id=event).json() == {"outcome": "seen"}  # type: ignore[union-attr]
+        assert deliver_event(live, subject, id=event).json() == {"outcome": "seen"}  # type: ignore[union-attr]
         is_applied_once(live, ann, event)
 
 
 @case(5, "failure at each step")
 def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
     for fail_at in itertools.count(1):
-        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{subscription}"
 
-        answer = tell(live, subject, id=event, fail_at=fail_at)
+        answer = deliver_event(live, subject, id=event, fail_at=fail_at)
 
         assert answer is not None
         if answer.status_code == 200:
             assert fail_at > 7
             break
         assert answer.status_code == 503
-        assert stripe_side.person(live, ann.email).stripe_sync_counter == ann.stripe_sync_counter
-        assert tell(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
+        assert live.user(ann.email).stripe_sync_counter == ann.stripe_sync_counter
+        assert deliver_event(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
         is_applied_once(live, ann, event)
 
 
@@ -80,24 +80,24 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
         "POST /stripe/v1/refunds", "DELETE /stripe/v1/subscriptions/<sub>",
         "GET /stripe/v1/subscriptions", "UPDATE users", "COMMIT", "the answer",
     ):  # fmt: skip
-        ann, first = stripe_side.subscriber(live, email(), synced=False)
+        ann, first = stripe_account.subscriber(live, email(), synced=False)
         second = subscribe_again(live, ann)
         subject = {"id": second, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{second}"
 
-        answers.append(tell(live, subject, id=event, die_at=die_at))
+        answers.append(deliver_event(live, subject, id=event, die_at=die_at))
 
-        tell(live, subject, id=event)
+        deliver_event(live, subject, id=event)
         is_applied_once(live, ann, event)
         assert sorted(status_of(live, each) for each in (first, second)) == ["active", "canceled"]
-        assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
-        assert len(set(live.postbox.to(ann.email, "refunded"))) == 1
+        assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
+        assert len(set(live.inbox.to(ann.email, "refunded"))) == 1
 
 
 def subscribe_again(shop: LiveShop, user: User) -> str:
     with shop.app.app_context():
         marks = customers.metadata_for(user)
-    made = stripe_side.client(shop).v1.subscriptions.create(
+    made = stripe_account.client(shop).v1.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["solo", "monthly"]}],
@@ -115,16 +115,16 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
         "INSERT stripe_events", "GET /stripe/v1/customers/<cus>", "UPDATE users", "COMMIT",
         "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
     ):  # fmt: skip
-        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         with live.app.app_context(), database.write_transaction():  # as a restored backup does
             database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
         subject = marked(live, subscription)
 
-        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+        answers.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
 
-        tell(live, subject, id=f"evt_{subscription}")
+        deliver_event(live, subject, id=f"evt_{subscription}")
         is_applied_once(live, ann, f"evt_{subscription}")
-        assert stripe_side.person(live, ann.email).stripe_customer_id == ann.stripe_customer_id
+        assert live.user(ann.email).stripe_customer_id == ann.stripe_customer_id
 
 
 def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
@@ -137,7 +137,7 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "POST /stripe/v1/refunds",
         "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the answer",
     ):  # fmt: skip
-        ann, subscription = stripe_side.subscriber(live, email(), synced=False)
+        ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         with live.app.app_context():
             # The account does not know of its customer when it closes.
             with database.write_transaction():
@@ -147,15 +147,15 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
             account_deletion.delete_account(accounts.get_by_email(ann.email))
         subject = marked(live, subscription)
 
-        answers.append(tell(live, subject, id=f"evt_{subscription}", die_at=die_at))
+        answers.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
 
-        tell(live, subject, id=f"evt_{subscription}")
+        deliver_event(live, subject, id=f"evt_{subscription}")
         assert status_of(live, subscription) == "canceled"
-        assert len(stripe_side.refunds_of(live, str(ann.stripe_customer_id))) == 1
+        assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
 
 def marked(shop: LiveShop, subscription: str) -> dict[str, Any]:
     """The subscription as an event carries it, with our marks."""
-    found = stripe_side.client(shop).v1.subscriptions.retrieve(subscription)
+    found = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
     told: dict[str, Any] = found.to_dict(for_json=True)
     return told

@@ -19,7 +19,6 @@ from saas.auth.models import SignInLink, User
 from saas.billing import subscriptions
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
-from tests.billing import stripe_side
 from tests.billing.crashes.steps import (
     ask_to_sign_in,
     email,
@@ -27,13 +26,14 @@ from tests.billing.crashes.steps import (
     status_of,
     sweep,
 )
-from tests.billing.live import WORKERS, LiveShop, kill_a_worker
-from tests.visitor import eventually
+from tests.harness import stripe_account
+from tests.harness.live_shop import WORKERS, LiveShop, kill_a_worker
+from tests.harness.waiting import eventually
 
 
 def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop) -> None:
     """Webhooks that Stripe sends by itself, closings and sign-ins, while processes die."""
-    users = [stripe_side.subscriber(live, email()) for _ in range(6)]
+    users = [stripe_account.subscriber(live, email()) for _ in range(6)]
     leaving, staying = users[:2], users[2:]
     addresses = [email() for _ in range(12)]
     live.listen_to_stripe(True)
@@ -57,7 +57,7 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
         # Or we died before it was begun: then nothing at all has changed.
         assert is_gone(live, user) or status_of(live, subscription) == "active"
     for address in addresses:
-        handed = live.postbox.to(address)
+        handed = live.inbox.to(address)
         assert len(set(handed)) == promised_to(live, address)
         assert len(handed) <= len(set(handed)) + 1
 
@@ -80,7 +80,7 @@ def dying_at_random(shop: LiveShop) -> Iterator[None]:
 
 
 def change_plans(shop: LiveShop, subscription: str) -> None:
-    at_stripe = stripe_side.client(shop).v1
+    at_stripe = stripe_account.client(shop).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
     for plan in ("team", "solo") * 8:
         at_stripe.subscriptions.update(

@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from saas.auth.models import User
-from tests.billing import stripe_side
-from tests.billing.live import LiveShop
-from tests.billing.states.telling import new_email
+from tests.billing.states.actions import new_email
+from tests.harness import stripe_account
+from tests.harness.live_shop import LiveShop
 
 
 @pytest.fixture
@@ -16,4 +16,4 @@ def shop(live_on_sqlite: LiveShop) -> LiveShop:
 @pytest.fixture
 def ann(shop: LiveShop) -> User:
     """Somebody who has just subscribed to Solo, and of whom we have not heard yet."""
-    return stripe_side.subscriber(shop, new_email(), synced=False)[0]
+    return stripe_account.subscriber(shop, new_email(), synced=False)[0]

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from saas.auth.models import User
-from tests.billing.live import LiveShop, tell
-from tests.billing.states.telling import (
+from tests.billing.states.actions import (
     as_it_is,
     at_stripe,
     item,
@@ -21,6 +20,7 @@ from tests.billing.states.telling import (
     stripe_saying,
     subscription_of,
 )
+from tests.harness.live_shop import LiveShop, deliver_event
 
 MONTHLY = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
 
@@ -175,11 +175,11 @@ def test_a_price_before_tax_says_so(
 def preview_answers(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
     def answer(environ: dict[str, Any], start_response: Any) -> Any:
         if not environ["PATH_INFO"].endswith("/invoices/create_preview"):
-            return shop.gate.app(environ, start_response)
+            return shop.proxy.app(environ, start_response)
         start_response(f"{status} No", [("Content-Type", "application/json")])
         return [json.dumps({"error": error}).encode()]
 
-    return shop.gate.answering(answer)
+    return shop.proxy.answering(answer)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -199,12 +199,12 @@ def test_an_outage_at_the_preview_comes_again(shop: LiveShop, ann: User) -> None
     subject = {"id": "sub_1", "object": "subscription", "customer": ann.stripe_customer_id}
     event = new_event()
     with preview_answers(shop, 500, {"type": "api_error", "message": "Down."}):
-        answer = tell(shop, subject, id=event, kind="customer.subscription.updated")
+        answer = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
         assert answer is not None
         assert answer.status_code == 503
     assert plan(shop, ann) == "hobby"
 
-    answer = tell(shop, subject, id=event, kind="customer.subscription.updated")
+    answer = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
 
     assert answer is not None
     assert answer.json() == {"outcome": "applied"}
@@ -224,7 +224,7 @@ def test_a_new_card_of_a_customer_is_no_reason_to_ask(shop: LiveShop, ann: User)
     customer = {"id": ann.stripe_customer_id, "object": "customer"}
 
     def outcome(**changed: Any) -> str:
-        answer = tell(
+        answer = deliver_event(
             shop, customer, id=new_event(), kind="customer.updated", previous_attributes=changed
         )
         assert answer is not None

@@ -9,8 +9,7 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from tests.billing.cases import case
-from tests.billing.live import LiveShop, tell
-from tests.billing.states.telling import (
+from tests.billing.states.actions import (
     advance,
     at_stripe,
     new_email,
@@ -22,6 +21,7 @@ from tests.billing.states.telling import (
     stored,
     tell_of,
 )
+from tests.harness.live_shop import LiveShop, deliver_event
 
 
 @case(13, "the return before the webhook", "the webhook never")
@@ -55,13 +55,13 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     assert session.payment_status == "unpaid"
     outcome(tell_of(shop, session, "checkout.session.completed"))
     assert plan(shop, bob) == "hobby"
-    assert shop.postbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
+    assert shop.inbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
 
     advance(shop, bob, "week")
     outcome(tell_of(shop, session, kind))
 
     assert plan(shop, bob) == ends_with
-    assert len(shop.postbox.to(bob.email, told)) == 1
+    assert len(shop.inbox.to(bob.email, told)) == 1
 
 
 @case(16, "expired session", "mode payment or setup")
@@ -80,7 +80,7 @@ def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> N
     }  # fmt: skip
     kind = "checkout.session.expired" if mode == "subscription" else "checkout.session.completed"
 
-    answer = tell(shop, session, id=new_event(), kind=kind)
+    answer = deliver_event(shop, session, id=new_event(), kind=kind)
 
     assert outcome(answer) in ("applied", "ignored")
     assert plan(shop, bob) == "hobby"

@@ -16,8 +16,7 @@ from saas.auth.models import User
 from saas.billing import subscriptions
 from saas.database import now
 from tests.billing.cases import case
-from tests.billing.live import LiveShop, tell
-from tests.billing.states.telling import (
+from tests.billing.states.actions import (
     at_stripe,
     new_event,
     outcome,
@@ -27,6 +26,7 @@ from tests.billing.states.telling import (
     subscribe,
     subscription_of,
 )
+from tests.harness.live_shop import LiveShop, deliver_event
 
 
 @case(4)
@@ -47,7 +47,7 @@ def test_an_event_of_another_version_of_the_api_is_a_doorbell_too(
     monkeypatch.setattr(stripe, "api_version", "2019-02-11")  # what `tell` writes into the event
     old = {"id": "sub_1", "object": "subscription", "customer": {"id": ann.stripe_customer_id}}
 
-    assert outcome(tell(shop, old, id=new_event())) == "applied"
+    assert outcome(deliver_event(shop, old, id=new_event())) == "applied"
     assert plan(shop, ann) == "solo"
 
 
@@ -57,7 +57,7 @@ def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, 
     twin = at_stripe(shop).customers.create({"email": ann.email})
     subject = {"id": "sub_1", "object": "subscription", "customer": twin.id}
 
-    assert outcome(tell(shop, subject, id=new_event())) == "not ours"
+    assert outcome(deliver_event(shop, subject, id=new_event())) == "not ours"
     assert stored(shop, ann).stripe_customer_id == ann.stripe_customer_id
     assert plan(shop, ann) == "solo"
 
@@ -77,7 +77,7 @@ def test_invoices_of_every_kind_are_200(
     """Stripe holds a draft back for days when invoice.created is not answered with 2xx."""
     subject = {**subject, "customer": ann.stripe_customer_id}
 
-    assert outcome(tell(shop, subject, id=new_event(), kind=kind)) in (
+    assert outcome(deliver_event(shop, subject, id=new_event(), kind=kind)) in (
         "applied", "ignored",
     )  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
         ("charge.refunded", told, "applied"),
         ("charge.dispute.created", dispute, "not ours"),  # a dispute names no customer
     ):
-        assert outcome(tell(shop, subject, id=new_event(), kind=kind)) == said
+        assert outcome(deliver_event(shop, subject, id=new_event(), kind=kind)) == said
 
     assert plan(shop, ann) == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
@@ -109,7 +109,7 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
     )
 
     subject = changed.to_dict(for_json=True)
-    tell(shop, subject, id=new_event(), kind="customer.updated")
+    deliver_event(shop, subject, id=new_event(), kind="customer.updated")
     ring(shop, ann)
 
     assert stored(shop, ann).email == ann.email

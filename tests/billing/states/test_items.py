@@ -12,8 +12,7 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import subscriptions
 from tests.billing.cases import case
-from tests.billing.live import LiveShop
-from tests.billing.states.telling import (
+from tests.billing.states.actions import (
     as_it_is,
     at_stripe,
     item,
@@ -25,6 +24,7 @@ from tests.billing.states.telling import (
     subscribe,
     subscription_of,
 )
+from tests.harness.live_shop import LiveShop
 
 
 @case(20, "a second, older price")

@@ -9,10 +9,8 @@ import pytest
 
 from saas.auth.models import User
 from saas.database import now
-from tests.billing import stripe_side
 from tests.billing.cases import case
-from tests.billing.live import LiveShop
-from tests.billing.states.telling import (
+from tests.billing.states.actions import (
     advance,
     as_it_is,
     at_stripe,
@@ -24,6 +22,8 @@ from tests.billing.states.telling import (
     stripe_saying,
     subscription_of,
 )
+from tests.harness import stripe_account
+from tests.harness.live_shop import LiveShop
 
 
 @case(17)
@@ -124,7 +124,7 @@ def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, an
 @case(19, "scheduled downgrade")
 def test_a_downgrade_that_is_planned_counts_from_its_day(shop: LiveShop) -> None:
     email = new_email()
-    bob, subscription = stripe_side.subscriber(shop, email, "team", synced=False)
+    bob, subscription = stripe_account.subscriber(shop, email, "team", synced=False)
     plan_a_downgrade(shop, subscription)
     ring(shop, bob)
     assert plan(shop, bob) == "team"

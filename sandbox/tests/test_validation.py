@@ -1,0 +1,254 @@
+"""What Stripe refuses is refused here: one table of requests, with the parameter at fault."""
+
+from typing import Any
+
+import pytest
+import stripe
+from flask import Flask
+from saas_sandbox.inprocess import BASE_ADDRESS
+
+from .conftest import KEY, Doorbell, Life, Prices
+from .invalid_requests import ACCEPTED, REFUSED
+
+
+def named(row: Any) -> str:
+    method, path, form, param, _ = row
+    return f"{method} {path} {param} {len(str(form))}"
+
+
+@pytest.fixture
+def there(api: stripe.StripeClient, prices: Prices, customer: stripe.Customer) -> dict[str, str]:
+    """What the table calls by a name in capitals."""
+    coupon = api.v1.coupons.create({"percent_off": 10, "duration": "once"}).id
+    euros = api.v1.coupons.create({"amount_off": 100, "currency": "eur", "duration": "once"}).id
+    retired = monthly(api, api.v1.products.create({"name": "Retired"}).id, "usd")
+    api.v1.products.update(str(retired.product), {"active": False})
+    return {
+        "YEN": monthly(api, prices.product, "jpy").id, "EUROS": euros, "RETIRED": retired.id,
+        "PRO": prices.pro, "PRODUCT": prices.product, "CUSTOMER": customer.id, "COUPON": coupon,
+    }  # fmt: skip
+
+
+def monthly(api: stripe.StripeClient, product: str, currency: str) -> stripe.Price:
+    return api.v1.prices.create(
+        {
+            "product": product,
+            "currency": currency,
+            "unit_amount": 1200,
+            "recurring": {"interval": "month"},
+        }
+    )
+
+
+def ask(app: Flask, method: str, path: str, form: dict[str, str], **headers: str) -> Any:
+    return app.test_client().open(
+        f"/stripe/v1/{path}",
+        base_url=BASE_ADDRESS,
+        method=method,
+        headers={"Authorization": f"Bearer {KEY}", **headers},
+        **{"data" if method == "POST" else "query_string": form},
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "form", "param", "words"), REFUSED, ids=map(named, REFUSED)
+)
+def test_what_stripe_refuses_is_refused(
+    app: Flask, there: dict[str, str], method: str, path: str, form: Any, param: str, words: str
+) -> None:
+    sent = {name: there.get(value, value) for name, value in form.items()}
+
+    answer = ask(app, method, path, sent)
+
+    assert answer.status_code == 400, answer.text
+    error = answer.json["error"]
+    assert error["type"] == "invalid_request_error"
+    assert words in error["message"]
+    assert param is None or error["param"] == param
+
+
+@pytest.mark.parametrize(("path", "form"), ACCEPTED)
+def test_what_stripe_accepts_is_accepted(
+    app: Flask, there: dict[str, str], path: str, form: Any
+) -> None:
+    answer = ask(app, "POST", path, {n: there.get(value, value) for n, value in form.items()})
+
+    assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "words"),
+    [
+        ('{"name": "Ada"}', "application/json", "check that your POST content type is"),
+        ("name=Ada", "text/plain", "check that your POST content type is"),
+        ("name=Ada", None, "check that your POST content type is"),
+        ("name=%ff%fe", "application/x-www-form-urlencoded", "not valid UTF-8"),
+        (b"name=\xff\xfe", "application/x-www-form-urlencoded", "not valid UTF-8"),
+    ],
+)
+def test_a_body_that_is_no_form_of_utf_8_is_refused(
+    body: Any, content_type: str | None, words: str, app: Flask, api: stripe.StripeClient
+) -> None:
+    answer = app.test_client().post(
+        "/stripe/v1/customers",
+        base_url=BASE_ADDRESS,
+        headers={"Authorization": f"Bearer {KEY}"},
+        data=body,
+        content_type=content_type,
+    )
+
+    assert answer.status_code == 400
+    assert words in answer.json["error"]["message"]
+    assert api.v1.customers.list().data == []
+
+
+def test_the_header_stripe_account_gives_access_to_no_other_account(
+    app: Flask, api: stripe.StripeClient
+) -> None:
+    own = api.v1.accounts.retrieve_current().id
+
+    refused = ask(app, "GET", "customers", {}, **{"Stripe-Account": "acct_another"})
+
+    assert (refused.status_code, refused.json["error"]["code"]) == (403, "account_invalid")
+    assert KEY not in refused.text
+    assert ask(app, "GET", "customers", {}, **{"Stripe-Account": own}).status_code == 200
+
+
+def test_a_customer_has_one_currency_while_a_subscription_goes_on(
+    life: Life, prices: Prices
+) -> None:
+    api = life.api
+    yen = monthly(api, prices.product, "jpy").id
+    first = life.subscribe(prices.pro).id
+    item = api.v1.subscriptions.retrieve(first)["items"].data[0].id
+    second: Any = {"customer": life.customer, "items": [{"price": yen}]}
+    page: Any = {
+        "mode": "subscription", "customer": life.customer, "success_url": "https://shop.test/",
+        "line_items": [{"price": yen, "quantity": 1}],
+    }  # fmt: skip
+
+    with pytest.raises(stripe.InvalidRequestError, match="cannot combine currencies"):
+        api.v1.subscriptions.create(second)
+    with pytest.raises(stripe.InvalidRequestError, match="cannot combine currencies"):
+        api.v1.checkout.sessions.create(page)
+    with pytest.raises(stripe.InvalidRequestError, match="mismatch in currency field"):
+        api.v1.subscriptions.update(first, {"items": [{"id": item, "price": yen}]})
+
+    api.v1.subscriptions.cancel(first)
+    assert api.v1.subscriptions.create(second).currency == "jpy"
+
+
+def test_a_preview_is_for_the_owner_of_the_subscription(life: Life, prices: Prices) -> None:
+    subscription = life.subscribe(prices.pro).id
+    stranger = life.api.v1.customers.create().id
+    preview = life.api.v1.invoices.create_preview
+
+    with pytest.raises(stripe.InvalidRequestError, match="does not belong to the customer"):
+        preview({"subscription": subscription, "customer": stranger})
+
+    assert preview({"subscription": subscription, "customer": life.customer}).amount_due
+
+
+def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices) -> None:
+    api = life.api
+    subscription = life.subscribe(prices.pro).id
+    item = api.v1.subscriptions.retrieve(subscription)["items"].data[0].id
+    change: Any = {"subscription": subscription, "items": [{"id": item, "price": prices.pro}]}
+
+    def open_at(kind: str, section: Any, updates: bool = True, cancels: bool = True) -> None:
+        features: Any = {
+            "subscription_update": {
+                "enabled": updates,
+                "default_allowed_updates": ["price"],
+                "products": [{"product": prices.product, "prices": [prices.pro]}],
+            },
+            "subscription_cancel": {"enabled": cancels},
+        }
+        configuration = api.v1.billing_portal.configurations.create({"features": features}).id
+        flow: Any = {"type": kind, kind: section}
+        session: Any = {"customer": life.customer, "configuration": configuration}
+        api.v1.billing_portal.sessions.create({**session, "flow_data": flow})
+
+    cancel = {"subscription": subscription}
+    with pytest.raises(stripe.InvalidRequestError, match="changes nothing"):
+        open_at("subscription_update_confirm", change)
+    with pytest.raises(stripe.InvalidRequestError, match="update feature .* is disabled"):
+        open_at("subscription_update_confirm", change, updates=False)
+    with pytest.raises(stripe.InvalidRequestError, match="cancel feature .* is disabled"):
+        open_at("subscription_cancel", cancel, cancels=False)
+    open_at("subscription_cancel", cancel)
+    api.v1.subscriptions.update(subscription, {"cancel_at_period_end": True})
+    with pytest.raises(stripe.InvalidRequestError, match="already set to be canceled"):
+        open_at("subscription_cancel", cancel)
+    api.v1.subscriptions.cancel(subscription)
+    for kind, section in (("subscription_cancel", cancel), ("subscription_update_confirm", change)):
+        with pytest.raises(stripe.InvalidRequestError, match="is canceled"):
+            open_at(kind, section)
+
+
+def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient) -> None:
+    made = api.v1.customers.create(
+        {
+            "payment_method": "pm_card_visa",
+            "invoice_settings": {"default_payment_method": "pm_card_visa"},
+        }
+    )
+    (card,) = api.v1.customers.payment_methods.list(made.id).data
+
+    assert made.invoice_settings
+    assert made.invoice_settings.default_payment_method == card.id
+
+
+def test_lists_leave_out_what_lives_on_a_test_clock(life: Life, prices: Prices) -> None:
+    api = life.api
+    plain = api.v1.customers.create({"email": "plain@example.com"}).id
+    clocked = life.subscribe(prices.pro).id
+    lists = api.v1.subscriptions.list
+
+    assert [each.id for each in api.v1.customers.list().data] == [plain]
+    assert [each.id for each in api.v1.customers.list({"test_clock": life.clock}).data] == [
+        life.customer
+    ]
+    assert lists().data == []
+    assert [each.id for each in lists({"test_clock": life.clock}).data] == [clocked]
+    assert [each.id for each in lists({"customer": life.customer}).data] == [clocked]
+
+
+def test_an_ended_subscription_cannot_be_cancelled_again(life: Life, prices: Prices) -> None:
+    gone = life.subscribe(prices.pro).id
+    life.api.v1.subscriptions.cancel(gone)
+
+    with pytest.raises(stripe.InvalidRequestError, match="No such subscription") as missing:
+        life.api.v1.subscriptions.cancel(gone)
+
+    assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
+
+
+@pytest.mark.parametrize("version", ["2024-06-20", "2025-03-31.basil", "2026-10-28.preview"])
+def test_another_version_is_not_played(app: Flask, version: str) -> None:
+    error = ask(app, "GET", "customers", {}, **{"Stripe-Version": version}).json["error"]
+
+    assert error["code"] == "sandbox_unsupported"
+    assert version in error["message"]
+    assert "2026-10-28.endive" in error["message"]
+
+
+@pytest.mark.parametrize("version", ["tomorrow", "", "2026"])
+def test_an_invalid_version_is_refused_as_at_stripe(app: Flask, version: str) -> None:
+    answer = ask(app, "GET", "customers", {}, **{"Stripe-Version": version})
+
+    assert answer.status_code == 400
+    assert answer.json["error"]["message"] == f"Invalid Stripe API version: {version}"
+
+
+def test_the_version_is_ours_without_a_header(app: Flask) -> None:
+    assert ask(app, "GET", "customers", {}).headers["Stripe-Version"] == "2026-10-28.endive"
+
+
+def test_a_refusal_tells_nobody(
+    app: Flask, api: stripe.StripeClient, endpoint: object, doorbell: Doorbell
+) -> None:
+    ask(app, "POST", "customers", {"name": "x" * 257})
+
+    assert doorbell.posted == []
+    assert api.v1.customers.list().data == []

@@ -1,0 +1,58 @@
+"""The way to a provider and back, and what is known then."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from saas.auth.models import Identity
+from saas.database import db
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
+
+both_providers = pytest.mark.parametrize("provider", ["google", "github"])
+
+
+def begin(visitor: Visitor, provider: str, start: str = "/login") -> str:
+    """Press the provider's button; the address that one is sent to."""
+    visitor.visit(start)
+    visitor.submit(f"/auth/oauth/{provider}", follow=False)
+    assert visitor.page.status == 303, visitor.page.text
+    return visitor.page.answer.headers["Location"]
+
+
+def choose(address: str, /, **choice: str) -> str:
+    """Say at the provider who one is; the address that one is sent back to."""
+    made = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
+    answer = requests.get(f"{address}&{made}", allow_redirects=False, timeout=20)
+    return answer.headers["Location"]
+
+
+def come_in(visitor: Visitor, provider: str, start: str = "/login", /, **choice: str) -> Page:
+    """The whole way."""
+    return visitor.visit(choose(begin(visitor, provider, start), **choice))
+
+
+def somebody(email: str, **more: str) -> dict[str, str]:
+    return {"as": "somebody", "email": email, **more}
+
+
+def rows(shop: Shop, model: Any) -> list[Any]:
+    with shop.app.app_context():
+        return list(db.session.scalars(select(model)))
+
+
+def identity_of(shop: Shop) -> Identity:
+    (identity,) = rows(shop, Identity)
+    return identity
+
+
+def refused(page: Page, status: int, words: str) -> None:
+    assert page.status == status, page.text
+    assert words in page.text
+    assert "Traceback" not in page.answer.text
+    assert page.links  # what to do next

@@ -1,0 +1,303 @@
+"""Who is not let in, and is told why."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+import time_machine
+from flask import Flask
+from saas_sandbox import create_sandbox
+from sqlalchemy import update
+
+from saas import database
+from saas.auth.models import Identity, Session, User
+from saas.database import now
+from tests.auth.providers.oauth_flow import begin, both_providers, choose, come_in, refused, rows
+from tests.harness.servers import serving
+from tests.harness.shop import Shop, open_shop
+from tests.harness.visitor import Page, Visitor
+
+
+def nothing_happened(shop: Shop) -> None:
+    assert rows(shop, Identity) == []
+    assert rows(shop, Session) == []
+    assert rows(shop, User) == []
+
+
+@both_providers
+@pytest.mark.parametrize(
+    ("choice", "status", "words"),
+    [
+        ({"as": "refuse"}, 403, "You did not sign in with"),
+        ({"as": "error"}, 502, "could not sign you in"),
+        ({"as": "alan"}, 403, "is not verified at"),
+        ({"as": "emmy"}, 403, "did not tell us your address"),
+        ({"as": "ada", "failure": "no_state"}, 400, "was not started here"),
+        ({"as": "ada", "failure": "token_error"}, 503, "does not answer"),
+        ({"as": "ada", "failure": "token_rubbish"}, 502, "could not be trusted"),
+    ],
+)
+def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
+    provider: str,
+    choice: dict[str, str],
+    status: int,
+    words: str,
+    shop: Shop,
+    visitor: Visitor,
+) -> None:
+    refused(come_in(visitor, provider, **choice), status, words)
+    nothing_happened(shop)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        "response_issuer",
+        "wrong_issuer",
+        "wrong_audience",
+        "foreign_audience",
+        "expired",
+        "no_id_token",
+        "wrong_nonce",
+        "no_nonce",
+        "bad_signature",
+        "unsigned",
+    ],
+)
+def test_an_answer_that_proves_nothing_signs_nobody_in(
+    failure: str, shop: Shop, visitor: Visitor
+) -> None:
+    page = come_in(visitor, "google", **{"as": "ada", "failure": failure})
+
+    refused(page, 502, "could not be trusted")
+    nothing_happened(shop)
+
+
+def test_the_word_true_does_not_verify_an_address(shop: Shop, visitor: Visitor) -> None:
+    page = come_in(visitor, "google", **{"as": "ada", "failure": "word_verified"})
+
+    refused(page, 403, "is not verified at Google")
+    nothing_happened(shop)
+
+
+def test_github_without_its_profile_signs_nobody_in(shop: Shop, visitor: Visitor) -> None:
+    page = come_in(visitor, "github", **{"as": "ada", "failure": "api_error"})
+
+    refused(page, 503, "GitHub does not answer")
+    nothing_happened(shop)
+
+
+@both_providers
+def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
+    provider: str, shop: Shop, visitor: Visitor
+) -> None:
+    back = choose(begin(visitor, provider), **{"as": "ada", "failure": "token_hang"})
+
+    page = visitor.visit(back)
+
+    refused(page, 503, "does not answer")
+    assert page.answer.elapsed < timedelta(seconds=10)
+    nothing_happened(shop)
+
+
+def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
+    make_app: Callable[..., Flask],
+) -> None:
+    """Each byte comes in time, and the whole of it never."""
+    over = threading.Event()
+
+    def dripping(_: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "application/json")])
+        while not over.wait(0.2):
+            yield b" "
+
+    with serving(dripping) as url:
+        try:
+            app = make_app(SANDBOX_URL=url)
+            with serving(app) as shop_url:
+                visitor = Visitor(shop_url)
+                visitor.visit("/login")
+                page = visitor.submit("/auth/oauth/google")
+                visitor.close()
+        finally:
+            over.set()
+
+    refused(page, 503, "Google does not answer")
+    assert page.answer.elapsed < timedelta(seconds=10)
+
+
+@pytest.mark.parametrize(
+    ("path", "nonsense"),
+    [("/openid-configuration", {}), ("/oauth2/v3/certs", {"keys": []})],
+    ids=["its document", "its keys"],
+)
+def test_one_bad_answer_of_a_provider_is_not_remembered(
+    path: str, nonsense: dict[str, Any], make_app: Callable[..., Flask]
+) -> None:
+    stand_in = create_sandbox()
+    answered: list[str] = []
+
+    def stumbling(environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"].endswith(path) and not answered:
+            answered.append(path)
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [json.dumps(nonsense).encode()]
+        return stand_in(environ, start_response)
+
+    with (
+        serving(stumbling) as url,
+        contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop,
+    ):
+        visitor = shop.visitor()
+        refused(way_in(visitor), 502, "could not be trusted")
+        assert answered
+        assert way_in(visitor).path == "/dashboard"
+    stand_in.extensions["sandbox"].close()
+
+
+def way_in(visitor: Visitor) -> Page:
+    """With Google, wherever the way ends."""
+    visitor.visit("/login")
+    page = visitor.submit("/auth/oauth/google", follow=False)
+    if page.status != 303:
+        return page
+    return visitor.visit(choose(page.answer.headers["Location"], **{"as": "ada"}))
+
+
+def test_a_provider_that_is_not_there_is_explained_at_the_button(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(SANDBOX_URL="http://localhost:1")
+
+    with serving(app) as url:
+        visitor = Visitor(url)
+        visitor.visit("/login")
+        page = visitor.submit("/auth/oauth/google")
+        visitor.close()
+
+    refused(page, 503, "Google does not answer")
+
+
+def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
+    asked = dict(parse_qsl(urlsplit(begin(visitor, "google")).query))
+
+    page = visitor.visit(
+        "/auth/oauth/google/callback?"
+        + urlencode(
+            {
+                "error": "<script>alert(1)</script>",
+                "error_description": "<b>call 555-0100</b>",
+                "state": asked["state"],
+            }
+        )
+    )
+
+    refused(page, 502, "could not sign you in")
+    assert "script>alert" not in page.answer.text
+    assert "555-0100" not in page.answer.text
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?code=x", "?state=x&code=x", "?error=access_denied", "?state=&code=", "?state=é"]
+)
+def test_an_answer_to_no_question_is_refused(query: str, shop: Shop, visitor: Visitor) -> None:
+    begin(visitor, "google")
+
+    page = visitor.visit(f"/auth/oauth/google/callback{query}")
+
+    refused(page, 400, "was not started here")
+    nothing_happened(shop)
+
+
+def test_the_answer_to_one_browser_signs_no_other_in(shop: Shop, visitor: Visitor) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    victim = shop.visitor()
+    begin(victim, "google")
+
+    refused(victim.visit(back), 400, "was not started here")
+    nothing_happened(shop)
+    assert visitor.visit(back).path == "/dashboard"
+
+
+def test_the_state_of_one_provider_is_nothing_to_another(shop: Shop, visitor: Visitor) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+
+    page = visitor.visit(back.replace("/google/", "/github/"))
+
+    refused(page, 400, "was not started here")
+    nothing_happened(shop)
+
+
+def test_an_answer_is_good_once_even_for_a_copied_cookie(shop: Shop, visitor: Visitor) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    copy = shop.visitor()
+    copy.browser.cookies.update(visitor.browser.cookies)
+
+    assert visitor.visit(back).path == "/dashboard"
+    refused(copy.visit(back), 400, "was not started here")
+    assert len(rows(shop, Session)) == 1
+
+
+def test_a_code_that_was_used_is_refused(shop: Shop, visitor: Visitor) -> None:
+    used = dict(parse_qsl(urlsplit(choose(begin(visitor, "google"), **{"as": "ada"})).query))
+    visitor.visit("/auth/oauth/google/callback?" + urlencode(used))
+    other = shop.visitor()
+    mine = dict(parse_qsl(urlsplit(choose(begin(other, "google"), **{"as": "ada"})).query))
+
+    page = other.visit("/auth/oauth/google/callback?" + urlencode(mine | {"code": used["code"]}))
+
+    refused(page, 502, "could not be trusted")
+
+
+def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
+    shop: Shop, visitor: Visitor
+) -> None:
+    back = choose(begin(visitor, "google"), **{"as": "ada"})
+
+    with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
+        refused(visitor.visit(back), 400, "was not started here")
+    nothing_happened(shop)
+
+
+def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
+    shop: Shop, visitor: Visitor
+) -> None:
+    wanted = "/login?next=/dashboard/settings%3Fa%3D" + "b" * 900
+    for _ in range(20):
+        newest = begin(visitor, "google", wanted)
+
+    assert len(visitor.cookie) < 1024
+    assert visitor.visit(choose(newest, **{"as": "ada"})).path == "/dashboard/settings"
+
+
+@both_providers
+def test_the_disabled_and_the_closing_are_told_so(
+    provider: str, shop: Shop, visitor: Visitor
+) -> None:
+    come_in(visitor, provider, **{"as": "ada"})
+    for column, words in (("disabled_at", "is disabled"), ("closing_at", "is being deleted")):
+        with shop.app.app_context(), database.write_transaction():
+            empty: dict[str, Any] = {"disabled_at": None, "closing_at": None}
+            database.execute(update(User).values({**empty, column: now()}))
+
+        refused(come_in(shop.visitor(), provider, **{"as": "ada"}), 403, words)
+
+    assert len(rows(shop, Session)) == 1
+
+
+def test_a_disabled_account_is_not_joined_by_its_address_either(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in("ada@example.com")
+    with shop.app.app_context(), database.write_transaction():
+        database.execute(update(User).values(disabled_at=now()))
+
+    refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "is disabled")
+    assert rows(shop, Identity) == []

@@ -1,0 +1,251 @@
+"""One person's life: every step is a method, and may be refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import Any
+
+import stripe
+from sqlalchemy import delete, update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import checkout, customers, subscriptions, tasks
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from saas.users import account_deletion
+from tests.billing.simulation.world import World
+
+LIVE = ("active", "trialing", "past_due", "unpaid", "paused")
+
+
+class Customer:
+    """What a person does, what happens at Stripe, and what becomes of the events."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.email = f"life-{next(world.numbers)}@example.com"
+        self.foreign: set[str] = set()
+        self.pages: list[str] = []
+        self._known: set[str] = set()
+        self._fetched: list[stripe.Subscription] = []
+        self._fetched_at = -1
+        self.seen: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        world.heap.clear()
+        world.weather.clear()
+        with world.app.app_context():
+            # What a life that went wrong has left lying would be told of this one.
+            db.session.execute(delete(StripeEvent))
+            self.id = accounts.get_or_create(self.email).id
+
+    # --- what the person does ---------------------------------------------------------------
+
+    def open_page(self, plan: str, interval: str) -> None:
+        if user := self.person():
+            page = checkout.checkout_url(user, plan, interval, f"{next(self.world.numbers):x}")
+            if "/checkout/" in page:
+                self.pages.append(page)
+
+    def pay_page(self, which: int) -> None:
+        """Pay on a page that was opened at some time, perhaps in another tab, perhaps long ago."""
+        if self.pages:
+            self.world.pay(self.pages[which % len(self.pages)])
+
+    def buy(self, plan: str, interval: str) -> None:
+        self.open_page(plan, interval)
+        self.pay_page(-1)
+
+    def close(self) -> None:
+        if user := self.person():
+            account_deletion.delete_account(user)
+
+    # --- what happens at Stripe -------------------------------------------------------------
+
+    def buy_a_second(self, plan: str, interval: str) -> None:
+        if user := self.person():
+            self.world.at_stripe.subscriptions.create(
+                {
+                    "customer": customers.ensure_customer(user),
+                    "items": [{"price": checkout.price_for(plan, interval)}],
+                    "metadata": customers.metadata_for(user),
+                }
+            )
+
+    def buy_something_foreign(self) -> None:
+        if customer := self.customer():
+            made = self.world.at_stripe.subscriptions.create(
+                {"customer": customer, "items": [{"price": self.world.foreign_price}]}
+            )
+            self.foreign.add(made.id)
+
+    def somebody_buys_another_product(self) -> None:
+        """A customer of the company's other product, with the same address."""
+        at_stripe = self.world.at_stripe
+        customer = at_stripe.customers.create(
+            {"email": f"not-{self.email}", "metadata": {"product": "other"}}
+        ).id
+        card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+        made = at_stripe.subscriptions.create(
+            {
+                "customer": customer,
+                "items": [{"price": self.world.foreign_price}],
+                "default_payment_method": card,
+            }
+        )
+        self.foreign.add(made.id)
+
+    def change(self, plan: str, interval: str) -> None:
+        for found in self.live():
+            item = found["items"].data[0].id
+            price = checkout.price_for(plan, interval)
+            self.world.at_stripe.subscriptions.update(
+                found.id, {"items": [{"id": item, "price": price}]}
+            )
+
+    def change_quantity(self, count: int) -> None:
+        for found in self.live():
+            item = found["items"].data[0].id
+            self.world.at_stripe.subscriptions.update(
+                found.id, {"items": [{"id": item, "quantity": count}]}
+            )
+
+    def discount(self, percent: int, duration: str) -> None:
+        """A coupon on what lives; 0 percent takes it off again."""
+        for found in self.live():
+            terms: Any = {"percent_off": percent, "duration": duration}
+            if duration == "repeating":
+                terms["duration_in_months"] = 3
+            coupon = self.world.at_stripe.coupons.create(terms).id if percent else None
+            taken: Any = [{"coupon": coupon}] if coupon else ""
+            self.world.at_stripe.subscriptions.update(found.id, {"discounts": taken})
+
+    def credit(self, cents: int) -> None:
+        if customer := self.customer():
+            self.world.at_stripe.customers.update(customer, {"balance": -cents})
+
+    def cancel_later(self) -> None:
+        for found in self.live():
+            self.world.at_stripe.subscriptions.update(found.id, {"cancel_at_period_end": True})
+
+    def resume(self) -> None:
+        for found in self.live():
+            self.world.at_stripe.subscriptions.update(found.id, {"cancel_at_period_end": False})
+
+    def cancel_now(self) -> None:
+        for found in self.live():
+            self.world.at_stripe.subscriptions.cancel(found.id)
+
+    def card(self, kind: str) -> None:
+        if customer := self.customer():
+            card = self.world.at_stripe.payment_methods.attach(kind, {"customer": customer})
+            self.world.at_stripe.customers.update(
+                customer, {"invoice_settings": {"default_payment_method": card.id}}
+            )
+            for found in self.live():  # Checkout has given the subscription a card of its own
+                self.world.at_stripe.subscriptions.update(
+                    found.id, {"default_payment_method": card.id}
+                )
+
+    def pay_what_is_open(self) -> None:
+        if customer := self.customer():
+            owed = {"customer": customer, "status": "open"}
+            for invoice in self.world.at_stripe.invoices.list(owed).data:  # type: ignore[arg-type]
+                self.world.at_stripe.invoices.pay(invoice.id)
+
+    def time_passes(self, step: str) -> None:
+        if customer := self.customer():
+            self.world.advance(customer, step)
+
+    def customer_is_deleted(self) -> None:
+        if customer := self.customer():
+            self.world.at_stripe.customers.delete(customer)
+
+    # --- what becomes of the events, and of Stripe's answers --------------------------------
+
+    def deliver(self, which: int, times: int) -> None:
+        if not self.world.heap:
+            return
+        delivery = self.world.heap.pop(which % len(self.world.heap))
+        for _ in range(times):
+            status, text = self.world.way.deliver(delivery)
+            assert status in (200, 503), text
+            if status == 503:  # Stripe comes again
+                self.world.heap.append(delivery)
+                return
+
+    def drop(self, which: int) -> None:
+        if self.world.heap:
+            self.world.heap.pop(which % len(self.world.heap))
+
+    def stripe_goes_away(self) -> None:
+        self.world.weather.is_down = True
+
+    def stripe_comes_back(self) -> None:
+        self.world.weather.clear()
+
+    def stripe_fails_once(self, after: int, how: str) -> None:
+        self.world.weather.spoil(after, how)
+
+    # --- what we do by ourselves ------------------------------------------------------------
+
+    def sync(self) -> None:
+        subscriptions.sync(self.id, cause="a life")
+
+    def sweep(self) -> None:
+        """The sweeps, some hours later by our clock."""
+        with database.write_transaction():
+            ago = now() - timedelta(hours=3)
+            database.execute(update(StripeEvent).values(received_at=ago))
+            database.execute(update(User).values(stripe_synced_at=ago))
+            database.execute(update(User).where(User.closing_at.isnot(None)).values(closing_at=ago))
+        tasks.retry_events()
+        tasks.sync_ended_periods()
+        account_deletion.finish_deletions()
+
+    # --- what is true -----------------------------------------------------------------------
+
+    def person(self) -> User | None:
+        db.session.rollback()
+        return db.session.get(User, self.id, populate_existing=True)
+
+    def customer(self) -> str | None:
+        user = self.person()
+        return user.stripe_customer_id if user else None
+
+    def at_stripe(self) -> list[stripe.Subscription]:
+        """Every subscription of every customer that was ever made for this person."""
+        if self._fetched_at != self.world.writes:
+            self._fetched, self._fetched_at = self._fetch(), self.world.writes
+        return self._fetched
+
+    def _fetch(self) -> list[stripe.Subscription]:
+        subscriptions_of = self.world.at_stripe.subscriptions.list
+        return [
+            found
+            for customer in self._customers()
+            for found in subscriptions_of(
+                {"customer": customer, "status": "all", "limit": 100}
+            ).auto_paging_iter()
+        ]
+
+    def live(self) -> list[stripe.Subscription]:
+        """What is ours and lives."""
+        return [
+            found
+            for found in self.at_stripe()
+            if found.status in LIVE and found.id not in self.foreign
+        ]
+
+    def look(self) -> None:
+        """Remember what can be seen at Stripe now: our columns may only ever say such a thing."""
+        for found in self.at_stripe():
+            self.seen[found.id].add((found.status, found["items"].data[0].price.id))
+
+    def _customers(self) -> list[str]:
+        if customer := self.customer():
+            self._known.add(customer)
+        found = self.world.at_stripe.customers.list({"email": self.email, "limit": 100})
+        self._known.update(each.id for each in found.data)  # deleted ones are not in the list
+        return sorted(self._known)

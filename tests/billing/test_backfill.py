@@ -1,0 +1,182 @@
+"""`flask billing events`, `catch-up` and `replay`: what never arrived is fetched and applied."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import delete, select
+
+from saas import database
+from saas.billing import events
+from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.database import db, now
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+
+
+def run(shop: Shop, *args: str) -> Result:
+    return shop.app.test_cli_runner().invoke(args=["billing", *args])
+
+
+def ledger(shop: Shop) -> dict[str, StripeEvent]:
+    with shop.app.app_context():
+        return {event.id: event for event in db.session.scalars(select(StripeEvent))}
+
+
+@both_databases
+def test_a_week_of_events_that_never_arrived_is_applied(quiet_shop: Shop) -> None:
+    _, ended = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    stripe_account.subscriber(quiet_shop, "ben@example.com", synced=False)
+    stripe_account.client(quiet_shop).v1.subscriptions.cancel(ended)
+
+    dry = run(quiet_shop, "catch-up", "--dry-run", "--since", "7d")
+    assert dry.exit_code == 0
+    assert "customer.subscription.deleted  missing" in dry.output
+    assert ledger(quiet_shop) == {}
+
+    result = run(quiet_shop, "catch-up", "--since", "7d")
+
+    assert result.exit_code == 0, result.output
+    assert {event.type for event in ledger(quiet_shop).values()} <= set(events.HANDLED_TYPES)
+    assert all(event.processed_at for event in ledger(quiet_shop).values())
+    status = {
+        name: quiet_shop.user(f"{name}@example.com").stripe_subscription_status
+        for name in ("ann", "ben")
+    }
+    assert status == {"ann": "canceled", "ben": "active"}
+    assert "0 applied, 0 failed" in run(quiet_shop, "catch-up").output
+
+
+def test_what_arrived_is_not_applied_again(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    run(quiet_shop, "catch-up")
+    before = ledger(quiet_shop)
+    lost = sorted(before)[0]
+    with quiet_shop.app.app_context(), database.write_transaction():
+        database.execute(delete(StripeEvent).where(StripeEvent.id == lost))
+
+    found = [json.loads(line) for line in run(quiet_shop, "catch-up", "--json").stdout.splitlines()]
+
+    assert [each["event"] for each in found] == [lost]
+    assert set(ledger(quiet_shop)) == set(before)
+
+
+def test_an_event_that_cannot_be_applied_is_told_and_the_others_are_applied(
+    quiet_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    events = stripe_account.client(quiet_shop).v1.events.list({"type": "invoice.paid"}).data
+    weather = {"seed": 1, "too_many": 1}
+    listed = [json.loads(line) for line in run(quiet_shop, "catch-up", "--dry-run", "--json")
+              .stdout.splitlines()]  # fmt: skip
+    requests.post(
+        f"{quiet_shop.sandbox}/stripe/control/chaos", json=weather,
+        headers={"Authorization": f"Bearer {quiet_shop.key}"}, timeout=10,
+    ).raise_for_status()  # fmt: skip
+    monkeypatch.setattr("saas.billing.gateway.throttle._TRIES", 1)
+
+    result = run(quiet_shop, "replay", events[0].id)
+
+    assert len(listed) > 2
+    assert result.exit_code == 1
+    assert f"{events[0].id}: RateLimitError 429: " in result.output
+
+
+@both_databases
+def test_the_ledger_shows_attempts_and_the_last_error(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    subject: dict[str, Any] = {"id": subscription, "object": "subscription"}
+    subject["customer"] = ann.stripe_customer_id
+    stripe_account.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_1")
+    quiet_shop.app.config["STRIPE_API_BASE"] = "http://127.0.0.1:9"
+    quiet_shop.app.extensions["stripe"].clear()
+    stripe_account.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_2")
+
+    rows = [line.split() for line in run(quiet_shop, "events").stdout.splitlines()]
+    failed = run(quiet_shop, "events", "--failed", "--json").stdout.splitlines()
+
+    assert rows[0][:5] == ["RECEIVED", "TYPE", "EVENT", "CUSTOMER", "STATE"]
+    assert [(row[3], row[5], row[6]) for row in rows[1:]] == [
+        ("evt_2", "failed", "1"),
+        ("evt_1", "applied", "1"),
+    ]
+    (only,) = map(json.loads, failed)
+    assert (only["event"], only["state"], only["attempts"]) == ("evt_2", "failed", 1)
+    assert only["last_error"].startswith("Unavailable: APIConnectionError")
+
+
+@both_databases
+def test_an_event_is_replayed_from_stripe_s_copy_or_from_the_ledger_s(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    at_stripe = stripe_account.client(quiet_shop).v1
+    kept = at_stripe.events.list({"type": "customer.subscription.created"}).data[0].id
+    subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
+    stripe_account.send_event(
+        quiet_shop, "customer.subscription.updated", subject, id="evt_forgotten"
+    )
+    at_stripe.subscriptions.cancel(subscription)
+
+    result = run(quiet_shop, "replay", "evt_forgotten", kept, kept)
+
+    assert result.exit_code == 0, result.output
+    assert [line.split()[1] for line in result.stdout.splitlines()] == ["applied"] * 3
+    canceled = quiet_shop.user("ann@example.com")
+    assert canceled.stripe_subscription_status == "canceled"
+    assert all(event.processed_at for event in ledger(quiet_shop).values())
+    with quiet_shop.app.app_context():
+        causes = db.session.scalars(select(SubscriptionChange.cause)).all()
+    assert causes == ["test", "evt_forgotten"]  # the others changed nothing
+
+
+def test_a_type_that_we_do_not_handle_is_left_alone(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com")
+    other = (
+        stripe_account.client(quiet_shop).v1.events.list({"type": "customer.created"}).data[0].id
+    )
+
+    result = run(quiet_shop, "replay", other)
+
+    assert "ignored: a type that we do not handle" in result.output
+    assert ledger(quiet_shop) == {}
+
+
+def test_an_empty_ledger_says_so(runner: Any) -> None:
+    assert runner.invoke(args=["billing", "events"]).output == "No event has arrived yet.\n"
+    failed = runner.invoke(args=["billing", "events", "--failed"])
+    assert failed.output == "Every event was applied.\n"
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["catch-up", "--since", "soon"], "'soon' is no time: give days (30d), hours (12h)"),
+        (["catch-up", "--since", "90d"], "90d is too long ago: Stripe keeps events for 30 days."),
+        (["catch-up", "--since", "2999-01-01"], "2999-01-01 is in the future."),
+        (["replay"], "Missing argument 'EVENT_ID...'"),
+        (["replay", "in_1"], "in_1 is not the id of an event, which begins with evt_."),
+        (["events", "--limit", "0"], "0 is not in the range"),
+    ],
+)
+def test_wrong_arguments_are_explained(args: list[str], said: str, app: Flask) -> None:
+    app.config["SANDBOX_URL"] = ""
+    result = app.test_cli_runner().invoke(args=["billing", *args])
+
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_date_is_understood(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com")
+    yesterday = f"{now() - timedelta(days=1):%Y-%m-%d}"
+
+    assert "missing" in run(quiet_shop, "catch-up", "--dry-run", "--since", yesterday).output
+    unheard = run(quiet_shop, "replay", "evt_unheard_of")
+    assert unheard.exit_code == 1
+    assert "neither our ledger nor Stripe has it" in unheard.output

@@ -1,0 +1,254 @@
+"""Ours or not: one Stripe account sells several products, and we touch what is ours alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import customers, tasks
+from saas.billing.models import StripeEvent
+from saas.database import db, now
+from saas.users import account_deletion
+from tests.billing.cases import case
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+
+
+@both_databases
+@case(11, "unknown customer with metadata")
+def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    forget_customer(quiet_shop)
+
+    assert deliver_event(quiet_shop, subscription) == "applied"
+
+    found = quiet_shop.user("ann@example.com")
+    assert found.stripe_customer_id == ann.stripe_customer_id
+    assert found.stripe_subscription_id == subscription
+
+
+def test_a_customer_created_by_an_earlier_version_is_adopted(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    forget_customer(quiet_shop)
+    earlier: Any = {"metadata": {"user": "", "person": str(ann.id)}}  # an empty value deletes a key
+    v1 = stripe_account.client(quiet_shop).v1
+    v1.subscriptions.update(subscription, earlier)
+    v1.customers.update(str(ann.stripe_customer_id), earlier)
+
+    assert deliver_event(quiet_shop, subscription) == "applied"
+
+    adopted = quiet_shop.user("ann@example.com")
+    assert adopted.stripe_customer_id == ann.stripe_customer_id
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        lambda marks: {"parent": {"subscription_details": {"metadata": marks}}},
+        lambda marks: {"subscription_details": {"metadata": marks}},  # before 2025-03-31
+        lambda marks: {"lines": {"data": [{"metadata": {}}, {"metadata": marks}]}},  # before 2023
+    ],
+)
+def test_an_invoice_names_its_person_in_every_version_of_the_api(
+    quiet_shop: Shop, where: Callable[[dict[str, str]], dict[str, Any]]
+) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    forget_customer(quiet_shop)
+    invoice = {"id": "in_1", "object": "invoice", "customer": ann.stripe_customer_id}
+
+    answer = stripe_account.send_event(
+        quiet_shop, "invoice.paid", {**invoice, **where(marks_of(quiet_shop, ann))}
+    )
+
+    assert answer.json() == {"outcome": "applied"}
+    found = quiet_shop.user("ann@example.com")
+    assert found.stripe_subscription_id == subscription
+
+
+def test_a_person_who_has_a_customer_takes_no_second_one(
+    quiet_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    marks = marks_of(quiet_shop, ann)
+    other = subscribe(quiet_shop, customer_marks=marks, marks=marks)
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert deliver_event(quiet_shop, other) == "not ours"
+
+    assert "names a user who has another customer" in caplog.text
+    now_stored = quiet_shop.user("ann@example.com").stripe_customer_id
+    assert now_stored == ann.stripe_customer_id
+    assert stripe_account.client(quiet_shop).v1.subscriptions.retrieve(other).status == "active"
+
+
+@case(11, "metadata of another person")
+def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
+    quiet_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    bob, _ = stripe_account.subscriber(quiet_shop, "bob@example.com", synced=False)
+    stripe_account.client(quiet_shop).v1.subscriptions.update(
+        subscription, {"metadata": marks_of(quiet_shop, bob)}
+    )
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert deliver_event(quiet_shop, subscription) == "applied"
+
+    assert "metadata names another user" in caplog.text
+    assert quiet_shop.user("ann@example.com").stripe_subscription_id == subscription
+    assert quiet_shop.user("bob@example.com").stripe_subscription_id is None
+
+
+@pytest.mark.parametrize(
+    "marks",
+    [
+        {},
+        {"installation": NOBODY, "user": "{person}"},
+        {"installation": "{installation}"},
+        {"installation": "{installation}", "user": "no id"},
+        {"installation": "{installation}", "user": NOBODY},
+        {"installation": "{installation}", "person": NOBODY},
+        {"user_id": "{person}"},
+    ],
+    ids=["none", "other installation", "no user", "no id", "unknown", "0.2", "other product"],
+)
+@case(11, "unknown customer without metadata")
+def test_what_another_product_sells_to_the_same_address_is_left_alone(
+    quiet_shop: Shop, marks: dict[str, str]
+) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    ours = marks_of(quiet_shop, ann)
+    marks = {name: value.format(**ours, person=ann.id) for name, value in marks.items()}
+    foreign = subscribe(quiet_shop, customer_marks=marks, marks=marks)
+
+    assert deliver_event(quiet_shop, foreign) == "not ours"
+
+    assert stripe_account.client(quiet_shop).v1.subscriptions.retrieve(foreign).status == "active"
+    assert quiet_shop.user("ann@example.com").stripe_subscription_id != foreign
+
+
+def test_stripe_is_not_asked_about_what_carries_no_mark_of_ours(
+    quiet_shop: Shop, make_app: Callable[..., Flask]
+) -> None:
+    """Every endpoint sees every event of the account: foreign ones must cost nothing."""
+    foreign = subscribe(quiet_shop, customer_marks={}, marks={"product": "another"})
+    cut_off = make_app(
+        SANDBOX_STRIPE_API_KEY=quiet_shop.key,
+        SANDBOX_STRIPE_WEBHOOK_SECRET=quiet_shop.app.config["STRIPE_WEBHOOK_SECRET"],
+        SANDBOX_URL=f"http://localhost:{free_port()}",
+    )
+
+    with serving(cut_off) as url:
+        assert deliver_event(quiet_shop, foreign, url=url) == "not ours"
+
+
+def test_a_reference_that_a_buyer_can_choose_proves_nothing(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    forget_customer(quiet_shop)
+    customer = stripe_account.client(quiet_shop).v1.customers.create({"email": "ann@example.com"})
+
+    answer = stripe_account.send_event(
+        quiet_shop,
+        "checkout.session.completed",
+        {"id": "cs_test_payment_link", "object": "checkout.session", "customer": customer.id,
+         "client_reference_id": str(ann.id), "metadata": marks_of(quiet_shop, ann)},
+    )  # fmt: skip
+
+    assert answer.json() == {"outcome": "not ours"}
+    assert quiet_shop.user("ann@example.com").stripe_customer_id is None
+
+
+@both_databases
+@case(11, "a live subscription of a tombstone")
+def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
+    quiet_shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    outlived = subscribe(quiet_shop, customer_marks={}, marks=marks_of(quiet_shop, ann))
+    foreign = subscribe(quiet_shop, customer_marks={}, marks={"user": str(ann.id)})
+    with quiet_shop.app.app_context():
+        account_deletion.delete_account(ann)
+
+    with caplog.at_level(logging.WARNING, "saas.billing"):
+        assert deliver_event(quiet_shop, outlived) == "ended"
+        assert deliver_event(quiet_shop, foreign) == "not ours"
+
+    at_stripe = stripe_account.client(quiet_shop).v1
+    assert at_stripe.subscriptions.retrieve(outlived).status == "canceled"
+    assert at_stripe.subscriptions.retrieve(foreign).status == "active"
+    for subscription, is_refunded in ((outlived, True), (foreign, False)):
+        customer = at_stripe.subscriptions.retrieve(subscription).customer
+        charges = at_stripe.charges.list({"customer": str(customer)}).data
+        assert [charge.refunded for charge in charges] == [is_refunded]
+    assert "of a closed account is ended" in caplog.text
+    assert deliver_event(quiet_shop, outlived, kind="customer.subscription.deleted") == "not ours"
+
+
+def test_an_adoption_that_was_left_is_made_by_the_sweep(quiet_shop: Shop) -> None:
+    """The ledger keeps no marks, so the sweep asks Stripe whose customer it is."""
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    forget_customer(quiet_shop)
+    with quiet_shop.app.app_context():
+        with database.write_transaction() as session:
+            session.add(
+                StripeEvent(
+                    id="evt_left", type="customer.subscription.updated", livemode=False,
+                    created=now(), received_at=now().replace(year=2020),
+                    customer_id=ann.stripe_customer_id,
+                )
+            )  # fmt: skip
+
+        tasks.retry_events()
+
+        assert db.session.scalars(select(StripeEvent)).one().processed_at
+    assert quiet_shop.user("ann@example.com").is_subscribed
+
+
+def forget_customer(shop: Shop) -> None:
+    """What a restored backup does: the person is there, the note of the customer is not."""
+    with shop.app.app_context(), database.write_transaction():
+        database.execute(update(User).values(stripe_customer_id=None))
+
+
+def deliver_event(
+    shop: Shop, subscription: str, *, kind: str = "customer.subscription.updated", url: str = ""
+) -> str:
+    """Deliver an event about a subscription as it is now; what the answer says came of it."""
+    found = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
+    answer = stripe_account.send_event(
+        shop, kind, found.to_dict(for_json=True), id=f"evt_{subscription}_{kind}", url=url
+    )
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["outcome"])
+
+
+def marks_of(shop: Shop, user: User) -> dict[str, str]:
+    with shop.app.app_context():
+        return customers.metadata_for(user)
+
+
+def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:
+    """Somebody with Ann's address pays for Solo at the same account; the subscription's id."""
+    at_stripe = stripe_account.client(shop).v1
+    customer = at_stripe.customers.create(
+        {"email": "ann@example.com", "metadata": customer_marks}
+    ).id
+    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+    params: Any = {
+        "customer": customer,
+        "items": [{"price": shop.price["solo", "monthly"]}],
+        "default_payment_method": card,
+        "metadata": marks,
+    }
+    return at_stripe.subscriptions.create(params).id

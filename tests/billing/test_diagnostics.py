@@ -1,0 +1,352 @@
+"""`flask billing doctor` names what is wrong with a Stripe set-up, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from click.testing import Result
+from flask import Flask
+from saas_sandbox import create_sandbox
+
+from saas.config import ROOT
+from saas.database import now
+from tests.harness import stripe_account
+from tests.harness.servers import QuietRequestHandler, free_port, serving
+from tests.harness.shop import Shop, open_shop
+from tests.harness.waiting import eventually
+from tests.test_cli import flask
+
+
+def doctor(app: Flask) -> Result:
+    return app.test_cli_runner().invoke(args=["billing", "doctor"])
+
+
+def problems(app: Flask) -> dict[str, str]:
+    """What is wrong, and what mends it."""
+    result = app.test_cli_runner().invoke(args=["billing", "doctor", "--json"])
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == int(any(each["problem"] for each in found)), result.output
+    return {each["said"]: each["mend"] for each in found if each["problem"]}
+
+
+def only(app: Flask) -> tuple[str, str]:
+    found = problems(app)
+    assert len(found) == 1, found
+    return next(iter(found.items()))
+
+
+def endpoint(shop: Shop) -> str:
+    return stripe_account.client(shop).v1.webhook_endpoints.list().data[0].id
+
+
+def test_a_set_up_as_it_should_be_is_in_order(shop: Shop) -> None:
+    stripe_account.subscriber(shop, "ann@example.com")
+    eventually(lambda: "All of Stripe's last" in doctor(shop.app).output)
+
+    result = doctor(shop.app)
+
+    assert result.exit_code == 0
+    assert "PROBLEM" not in result.output
+    assert f"Stripe answers at {shop.sandbox}/stripe, in test mode" in result.output
+
+
+def test_before_anything_has_happened_the_secret_is_not_claimed_to_be_right(shop: Shop) -> None:
+    result = doctor(shop.app)
+
+    assert result.exit_code == 0
+    assert "Nothing has happened yet, so the webhook secret is untried." in result.output
+
+
+def test_no_key_and_a_wrong_key(app: Flask, shop: Shop) -> None:
+    assert only(app) == ("STRIPE_API_KEY is not set.", "flask seed")
+
+    shop.app.config["STRIPE_API_KEY"] = "sk_test_short"
+    shop.app.extensions.get("stripe", {}).clear()
+    said, mend = only(shop.app)
+    assert "refuses STRIPE_API_KEY (AuthenticationError 401: Invalid API Key provided: sk_" in said
+    assert "sk_test_short" not in said
+    assert "dashboard.stripe.com/apikeys" in mend
+
+
+def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    shop.app.config["STRIPE_API_BASE"] = away
+    shop.app.extensions.get("stripe", {}).clear()
+
+    said, mend = only(shop.app)
+
+    assert said.startswith(f"Stripe cannot be reached at {away}")
+    assert f"curl -I {away}" in mend
+
+
+def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
+    done = flask(
+        "billing", "doctor", DATABASE_URL=f"sqlite:///{tmp_path}/a.db",
+        STRIPE_API_KEY="sk_test_0123456789abcdef", STRIPE_SOLO_MONTHLY_PRICE_ID="prod_hidden",
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert (
+        "STRIPE_SOLO_MONTHLY_PRICE_ID: must start with price_. This is the id of a product"
+        in done.stderr
+    )
+    assert "hidden" not in done.stderr
+    assert ROOT.name not in done.stderr  # no trace
+
+
+def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
+    prices = dict(shop.app.config["STRIPE_PRICES"])
+    monthly, yearly = prices["solo", "monthly"][0], prices["solo", "yearly"][0]
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ("price_unheard_of",)}
+    found = problems(shop.app)
+    name = "STRIPE_SOLO_MONTHLY_PRICE_ID"
+    assert found[f"{name}: this account of Stripe's has no price price_unheard_of."] == (
+        "flask billing setup"
+    )
+
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (yearly,)}
+    assert f"{name}: {yearly} is not paid each month." in problems(shop.app)
+
+    business = prices["team", "monthly"][0]
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (business,)}
+    assert f"{name}: {business} costs 30.00 eur, and the pricing page says 15.00 eur." in problems(
+        shop.app
+    )
+
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ()}
+    assert f"{name} is missing: nobody can buy it." in problems(shop.app)
+
+    shop.app.config["STRIPE_PRICES"] = prices
+    stripe_account.client(shop).v1.prices.update(monthly, {"active": False})
+    assert f"{name}: {monthly} is archived at Stripe: nobody can buy it." in problems(shop.app)
+
+
+def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
+    stripe_account.subscriber(shop, "ann@example.com")
+    prices = shop.app.config["STRIPE_PRICES"]
+    old = prices["solo", "monthly"][0]
+    made = stripe_account.client(shop).v1.prices.create(
+        {
+            "product": stripe_account.client(shop).v1.prices.retrieve(old).product,  # type: ignore[typeddict-item]
+            "currency": "eur", "unit_amount": 1500, "recurring": {"interval": "month"},
+        }
+    )  # fmt: skip
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (made.id,)}
+
+    said = f"1 subscribed to {old}, which no variable holds: they get the free plan."
+
+    assert problems(shop.app)[said].endswith(f",{old}")
+
+
+def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": True})
+    assert only(shop.app)[0] == f"{endpoint(shop)} is switched off at Stripe."
+
+    at_stripe.webhook_endpoints.update(
+        endpoint(shop), {"disabled": False, "enabled_events": ["invoice.paid"]}
+    )
+    said, mend = only(shop.app)
+    assert said.startswith(f"{endpoint(shop)} lacks charge.dispute.")
+    assert mend == "flask billing setup"
+
+    elsewhere = "https://old.example.com/api/webhooks/stripe"
+    at_stripe.webhook_endpoints.update(endpoint(shop), {"url": elsewhere, "enabled_events": ["*"]})
+    said, mend = only(shop.app)
+    assert said.endswith(f"there is one for {elsewhere}.")
+    assert mend == "flask billing setup, or correct APP_URL."
+
+    at_stripe.webhook_endpoints.delete(endpoint(shop))
+    said = f"Stripe has no endpoint that delivers to {shop.url}/api/webhooks/stripe."
+    assert only(shop.app) == (said, "flask billing setup")
+
+
+def test_an_endpoint_of_another_version_of_the_api(shop: Shop) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    at_stripe.webhook_endpoints.create(
+        {
+            "url": f"{shop.url}/api/webhooks/stripe",
+            "enabled_events": ["*"],
+            "api_version": "2024-04-10",
+        }
+    )
+
+    found = problems(shop.app)
+
+    assert any("sends 2024-04-10 of Stripe's API" in said for said in found)
+    assert any("2 endpoints deliver to" in said for said in found)
+
+
+def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    url = f"{shop.url}/api/webhooks/stripe"
+    at_stripe.webhook_endpoints.delete(endpoint(shop))
+    shop_version = "2026-10-28.endive"
+    with shop.app.app_context():
+        from saas.billing import events
+
+        at_stripe.webhook_endpoints.create(
+            {"url": url, "enabled_events": list(events.HANDLED_TYPES), "api_version": shop_version}  # type: ignore[typeddict-item]
+        )
+    stripe_account.subscriber(shop, "ann@example.com")
+
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        said, mend = only(shop.app)
+
+    assert "it is not the secret of Stripe's endpoint" in said
+    assert "flask billing setup" in mend
+
+
+def test_events_that_were_missed_while_others_arrived(shop: Shop) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": True})
+    with time_machine.travel(now() + timedelta(seconds=2), tick=True):
+        stripe_account.subscriber(shop, "ann@example.com")
+    at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": False})
+    with time_machine.travel(now() + timedelta(seconds=10), tick=True):
+        stripe_account.subscriber(shop, "ben@example.com", synced=False)
+        eventually(lambda: shop.user("ben@example.com").stripe_subscription_status)
+
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        said, mend = only(shop.app)
+
+    assert "events never arrived, or could not be applied." in said
+    assert mend == "flask billing catch-up"
+
+
+def test_an_application_that_runs_with_another_secret_or_not_at_all(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    prices = {
+        f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
+        for (plan, interval), price in shop.price.items()
+    }
+    portals = stripe_account.client(shop).v1.billing_portal.configurations.list(
+        {"is_default": False}
+    )
+    env = {
+        **prices, "SANDBOX_STRIPE_API_KEY": shop.key, "APP_URL": shop.url,
+        "SANDBOX_STRIPE_PORTAL_CONFIGURATION_ID": portals.data[0].id,
+        "SANDBOX_STRIPE_WEBHOOK_SECRET": "whsec_of_another_installation",
+    }  # fmt: skip
+    said, mend = only(make_app(**env))
+    assert "runs with another STRIPE_WEBHOOK_SECRET than this command" in said
+    assert mend == "Restart it with this configuration."
+
+    away = f"http://localhost:{free_port()}"
+    stripe_account.client(shop).v1.webhook_endpoints.update(
+        endpoint(shop), {"url": f"{away}/api/webhooks/stripe"}
+    )
+    said, mend = only(make_app(**{**env, "APP_URL": away}))
+    assert said == f"Nobody accepts webhooks at {away}/api/webhooks/stripe."
+
+
+def test_a_portal_in_which_nobody_can_change_plans(shop: Shop) -> None:
+    configurations = stripe_account.client(shop).v1.billing_portal.configurations
+    ours = configurations.list({"is_default": False}).data[0].id
+    configurations.update(ours, {"features": {"subscription_update": {"enabled": False}}})
+    assert only(shop.app)[0] == f"Nobody can change plans in the portal {ours}."
+
+    shop.app.config["STRIPE_PORTAL_CONFIGURATION_ID"] = ""
+    assert only(shop.app)[0].startswith("Nobody can change plans in the portal bpc_")
+
+    shop.app.config["STRIPE_PORTAL_CONFIGURATION_ID"] = "bpc_unheard_of"
+    assert "bpc_unheard_of is not there" in only(shop.app)[0]
+
+
+def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
+    shop.app.config["STRIPE_AUTOMATIC_TAX"] = True
+    said, mend = only(shop.app)
+    assert "Stripe Tax is not active: checkouts fail. It lacks: head_office." in said
+    assert "STRIPE_AUTOMATIC_TAX=false" in mend
+
+    address: Any = {"country": "DE", "line1": "Weg 1", "city": "Ulm", "postal_code": "89073"}
+    stripe_account.client(shop).v1.tax.settings.update({"head_office": {"address": address}})
+    assert problems(shop.app) == {}
+
+
+class Veil:
+    """In front of the sandbox: errors that it does not play, for paths that end so."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.errors: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        for ending, (status, error) in self.errors.items():
+            if environ["PATH_INFO"].endswith(ending):
+                start_response(status, [("Content-Type", "application/json")])
+                return [json.dumps({"error": error}).encode()]
+        return self.app(environ, start_response)
+
+
+@pytest.fixture
+def veiled(make_app: Callable[..., Flask]) -> Iterator[tuple[Shop, Veil]]:
+    stand_in = create_sandbox()
+    veil = Veil(stand_in)
+    with serving(veil) as url:
+        for shop in open_shop(make_app, url, SANDBOX_URL=url):
+            yield shop, veil
+    stand_in.extensions["sandbox"].close()
+
+
+def test_a_clock_that_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stripe_is_ahead(seconds: float) -> None:
+        said = formatdate(now().timestamp() + seconds, usegmt=True)
+        monkeypatch.setattr(
+            QuietRequestHandler, "date_time_string", lambda *_: said
+        )  # what servers say
+
+    stripe_is_ahead(400)
+    said, mend = only(shop.app)
+    assert "s behind Stripe's: beyond 300 s every webhook is refused." in said
+    assert mend == "timedatectl set-ntp true"
+
+    stripe_is_ahead(20)
+    assert problems(shop.app) == {}
+
+
+def test_a_price_of_the_other_mode(veiled: tuple[Shop, Veil]) -> None:
+    shop, veil = veiled
+    price = shop.price["solo", "yearly"]
+    message = (
+        f"No such price: '{price}'; a similar object exists in live mode, but a test mode key was "
+        "used to make this request."
+    )
+    error = {"code": "resource_missing", "type": "invalid_request_error", "message": message}
+    veil.errors[f"/prices/{price}"] = ("404 Not Found", error)
+
+    said, mend = only(shop.app)
+
+    assert said == (
+        f"STRIPE_SOLO_YEARLY_PRICE_ID: {price} is a price of live mode, and the key is a test key."
+    )
+    assert mend == "flask billing setup"
+
+
+def test_a_restricted_key_that_may_not_look(veiled: tuple[Shop, Veil]) -> None:
+    shop, veil = veiled
+    message = "Having the 'rak_webhook_read' permission would allow this request to continue"
+    error = {"type": "invalid_request_error", "message": message}
+    veil.errors["/webhook_endpoints"] = ("403 Forbidden", error)
+
+    said, mend = only(shop.app)
+
+    assert said == f"STRIPE_API_KEY may not look at this (PermissionError 403: {message})."
+    assert mend.startswith("Give the restricted key the permission that is named")
+
+
+def test_modes_that_do_not_fit_the_environment(make_app: Callable[..., Flask], shop: Shop) -> None:
+    shop.app.config["SAAS_ENV"] = "production"
+    assert only(shop.app)[0] == "Production uses a test key: nobody can pay."
+
+    live = make_app(SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_x")
+    assert "A live key outside of production: what is tried here costs money." in problems(live)

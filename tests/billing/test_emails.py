@@ -1,0 +1,505 @@
+"""What people are told about their plan: once for each change, whoever noticed it, in any order."""
+
+from __future__ import annotations
+
+import itertools
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+
+from saas import database, mail
+from saas.billing import customers, gateway, subscriptions, tasks
+from saas.database import db, now
+from saas.mail import outbox
+from saas.mail.models import OutboxMessage
+from tests.billing.cases import case
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.servers import free_port
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import ProxiedShop, refusing
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
+
+CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
+
+
+def address(shop: Shop) -> str:
+    """An address of this test's own: the mailbox is shared by all of them."""
+    return f"ann-{shop.key[-12:]}@example.com"
+
+
+def mails(shop: Shop, email: str = "") -> list[dict[str, Any]]:
+    """What is in the mailbox, the oldest first, without the mail that signs in."""
+    found = shop.visitor().mails_to(email or address(shop))
+    return [each for each in reversed(found) if "Sign in" not in each["subject"]]
+
+
+def subjects(shop: Shop, email: str = "") -> list[str]:
+    return [each["subject"] for each in mails(shop, email)]
+
+
+def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
+    """Let time pass; a clock that is still moving after the last time comes to rest first."""
+
+    def begins() -> bool:
+        answer = requests.post(
+            f"{shop.sandbox}/stripe/control/advance",
+            json={"customer": customer, "step": step, "count": count},
+            headers={"Authorization": f"Bearer {shop.key}"},
+            timeout=30,
+        )
+        assert answer.ok or "test_clock_advancing" in answer.text, answer.text
+        return answer.ok
+
+    eventually(begins, seconds=30)
+
+
+def use_card(shop: Shop, customer: str | None, kind: str) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    card = at_stripe.payment_methods.attach(kind, {"customer": str(customer)})
+    at_stripe.customers.update(
+        str(customer), {"invoice_settings": {"default_payment_method": card.id}}
+    )
+
+
+def sync(shop: Shop, user: Any) -> None:
+    with shop.app.app_context():
+        subscriptions.sync(user.id, cause="test")
+
+
+def promised(shop: Shop) -> dict[str, str]:
+    """Key → kind of every mail that was promised."""
+    with shop.app.app_context():
+        return {each.key: each.kind for each in db.session.scalars(select(OutboxMessage))}
+
+
+@both_databases
+def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
+    shop: Shop, visitor: Visitor
+) -> None:
+    visitor.sign_in(address(shop))
+    visitor.visit("/pricing")
+    visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
+    visitor.submit(visitor.page.path, **CARD)
+
+    eventually(lambda: subjects(shop) == ["You are on Solo"])
+    for _ in range(3):
+        visitor.visit("/billing/return")
+
+    assert subjects(shop) == ["You are on Solo"]
+    (told,) = mails(shop)
+    assert "100 reports a month" in told["text"]
+    assert f"{shop.url}/dashboard" in told["links"]
+
+
+@both_databases
+@case(21, "payment failed", "recovery restores")
+def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_is_its_end(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, subscription = stripe_account.subscriber(shop, address(shop))
+    use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(shop, ann.stripe_customer_id)
+
+    eventually(lambda: "Your payment for Solo failed" in subjects(shop))
+    told = mails(shop)[-1]
+    since = shop.user(address(shop)).stripe_past_due_since
+    assert since is not None
+    assert f"by {since + timedelta(days=7):%-d %B %Y}" in told["text"]
+    page = next(link for link in told["links"] if "/stripe/invoices/in_" in link)
+
+    visitor.visit(page)
+    visitor.submit(visitor.page.path, **CARD)
+    eventually(lambda: subjects(shop)[-1] == "Your payment for Solo has arrived")
+
+    sync(shop, ann)
+    assert subjects(shop) == [
+        "You are on Solo",
+        "Your payment for Solo failed",
+        "Your payment for Solo has arrived",
+    ]
+    assert shop.user(address(shop)).stripe_subscription_id == subscription
+
+
+@case(21, "action required")
+def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
+    shop: Shop, visitor: Visitor
+) -> None:
+    ann, _ = stripe_account.subscriber(shop, address(shop))
+    use_card(shop, ann.stripe_customer_id, "pm_card_authenticationRequired")
+    visitor.sign_in(address(shop))
+    advance(shop, ann.stripe_customer_id)
+
+    eventually(lambda: "Confirm your payment for Solo" in subjects(shop))
+    assert "Your payment for Solo failed" not in subjects(shop)
+    assert "confirm the payment" in visitor.visit("/dashboard").text.lower()
+
+
+@both_databases
+def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
+    quiet_shop: Shop,
+) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    for _ in range(3):
+        sync(quiet_shop, ann)
+        advance(quiet_shop, ann.stripe_customer_id, "week")
+
+    assert sorted(promised(quiet_shop).values()).count("payment_failed") == 1
+
+
+@both_databases
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_every_order_of_events_gives_the_same_mails(
+    order: tuple[int, ...], quiet_shop: Shop
+) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop), synced=False)
+    events = [
+        ("customer.subscription.created", {"id": subscription, "object": "subscription"}),
+        ("invoice.paid", {"id": "in_1", "object": "invoice"}),
+        ("checkout.session.completed", {"id": "cs_1", "object": "checkout.session"}),
+    ]
+
+    def deliver(number: int) -> None:
+        kind, subject = events[number]
+        body = {**subject, "customer": ann.stripe_customer_id}
+        stripe_account.send_event(quiet_shop, kind, body, id=f"evt_{number}")
+
+    for number in order:
+        deliver(number)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(deliver, [*order, *order]))
+
+    assert list(promised(quiet_shop).values()) == ["welcome"]
+    assert subjects(quiet_shop) == ["You are on Solo"]
+
+
+def test_a_lost_event_gives_its_mail_at_the_next_sync(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    assert subjects(quiet_shop) == ["You are on Solo"]
+
+    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", address(quiet_shop)])
+
+    assert subjects(quiet_shop) == ["You are on Solo", "Your payment for Solo failed"]
+
+
+def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+
+    sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop) == ["You are on Solo"]
+
+
+def pay_open_invoices(shop: Shop, customer: str | None) -> None:
+    at_stripe = stripe_account.client(shop).v1
+    for invoice in at_stripe.invoices.list({"customer": str(customer), "status": "open"}).data:
+        at_stripe.invoices.pay(invoice.id)
+
+
+def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
+    make_app: Callable[..., Flask], quiet_shop: Shop
+) -> None:
+    """The mail server was away meanwhile; neither the failure nor the recovery is news now."""
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    without_mail = make_app(
+        SMTP_URL=f"smtp://127.0.0.1:{free_port()}", **stripe_settings(quiet_shop)
+    )
+    with without_mail.app_context():
+        subscriptions.sync(ann.id, cause="test")
+        use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+        pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+        subscriptions.sync(ann.id, cause="test")
+    assert {"payment_failed", "recovered"} < set(promised(quiet_shop).values())
+
+    with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(hours=1)):
+        handed = outbox.deliver_due()
+
+    assert (handed.sent, handed.lapsed, handed.refused) == (0, 2, 0)
+    assert subjects(quiet_shop) == ["You are on Solo"]
+
+
+def stripe_settings(shop: Shop) -> dict[str, str]:
+    return {
+        "SANDBOX_STRIPE_API_KEY": shop.key,
+        **{
+            f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
+            for (plan, interval), price in shop.price.items()
+        },
+    }
+
+
+def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    at_stripe = stripe_account.client(quiet_shop).v1
+    (owed,) = at_stripe.invoices.list(
+        {"customer": str(ann.stripe_customer_id), "status": "open"}
+    ).data
+    at_stripe.invoices.mark_uncollectible(owed.id)
+
+    sync(quiet_shop, ann)
+
+    assert "Your payment for Solo has arrived" not in subjects(quiet_shop)
+
+
+@both_databases
+def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_account.client(quiet_shop).v1
+    at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": True})
+    for _ in range(2):
+        sync(quiet_shop, ann)
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    confirmed = f"Solo is cancelled and ends on {ends:%-d %B %Y}"
+    assert subjects(quiet_shop) == ["You are on Solo", confirmed]
+
+    advance(quiet_shop, ann.stripe_customer_id)
+    for _ in range(2):
+        sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop) == ["You are on Solo", confirmed, "Solo has ended"]
+
+
+def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    at_stripe = stripe_account.client(quiet_shop).v1
+    for cancels in (True, False, True):
+        at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": cancels})
+        sync(quiet_shop, ann)
+
+    assert [kind for kind in promised(quiet_shop).values() if kind == "cancellation"] == [
+        "cancellation"
+    ] * 2
+
+
+def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) -> None:
+    requests.post(
+        f"{quiet_shop.sandbox}/stripe/control/settings",
+        json={"after_retries": "unpaid"},
+        headers={"Authorization": f"Bearer {quiet_shop.key}"},
+        timeout=30,
+    )
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    for _ in range(3):
+        advance(quiet_shop, ann.stripe_customer_id, "week")
+    sync(quiet_shop, ann)
+
+    assert subjects(quiet_shop)[-1] == "Solo has ended"
+    assert "We didn't receive your payment" in mails(quiet_shop)[-1]["text"]
+    use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(quiet_shop, ann.stripe_customer_id)
+    sync(quiet_shop, ann)
+    assert subjects(quiet_shop).count("You are on Solo") == 1
+
+
+@both_databases
+def test_a_canceled_duplicate_is_reported_once_even_after_a_failure(
+    proxied_shop: ProxiedShop,
+) -> None:
+    """Stripe fails between the refund and the write; the email follows with the next sync."""
+    stripe_account.remove_endpoints(proxied_shop)
+    ann, first = stripe_account.subscriber(proxied_shop, address(proxied_shop))
+    with proxied_shop.app.app_context():
+        metadata = customers.metadata_for(ann)
+    second = (
+        stripe_account.client(proxied_shop)
+        .v1.subscriptions.create(
+            {
+                "customer": str(ann.stripe_customer_id),
+                "items": [{"price": proxied_shop.price["solo", "monthly"]}],
+                "metadata": metadata,
+            }
+        )
+        .id
+    )
+    gate = proxied_shop.proxy
+    refuse = refusing(gate, "GET /v1/subscriptions")
+
+    def fail_after_the_refund(environ: dict[str, Any], start_response: Any) -> Any:
+        is_refunded = any(call.startswith("POST /v1/refunds") for call in gate.calls)
+        return (refuse if is_refunded else gate.app)(environ, start_response)
+
+    with gate.answering(fail_after_the_refund), pytest.raises(gateway.InvalidRequest):
+        sync(proxied_shop, ann)
+    assert "duplicate_refunded" not in promised(proxied_shop).values()
+
+    for _ in range(3):
+        sync(proxied_shop, ann)
+
+    kept = proxied_shop.user(address(proxied_shop)).stripe_subscription_id
+    (ended,) = {first, second} - {kept}
+    keys = [key for key in promised(proxied_shop) if "duplicate" in key]
+    assert keys == [f"duplicate_refunded:{ended}"]
+    assert subjects(proxied_shop).count("A second subscription was ended and refunded") == 1
+
+
+def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_shop: Shop) -> None:
+    """The welcome was promised for the one that is ended before anybody has composed it."""
+    ann, first = stripe_account.subscriber(slow_shop, address(slow_shop))
+    with slow_shop.app.app_context():
+        marks = customers.metadata_for(ann)
+    created = stripe_account.client(slow_shop).v1.subscriptions.retrieve(first).created
+    eventually(lambda: now().timestamp() >= created + 1)  # so that the second is the newer one
+    stripe_account.client(slow_shop).v1.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": slow_shop.price["team", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    sync(slow_shop, ann)
+
+    with slow_shop.app.app_context():
+        outbox.deliver_due()
+
+    assert sorted(subjects(slow_shop)) == [
+        "A second subscription was ended and refunded",
+        "You are on Team",
+    ]
+
+
+def test_a_recovery_is_told_to_who_may_have_been_told_of_the_failure_a_moment_ago(
+    slow_shop: Shop,
+) -> None:
+    """The failure is in a worker's hands: nobody knows yet whether it was sent."""
+    ann, _ = stripe_account.subscriber(slow_shop, address(slow_shop))
+    use_card(slow_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    advance(slow_shop, ann.stripe_customer_id)
+    eventually(lambda: is_past_due(slow_shop, ann))
+    with slow_shop.app.app_context():
+        (failure,) = db.session.scalars(
+            select(OutboxMessage).where(OutboxMessage.kind == "payment_failed")
+        )
+        taken = outbox._claim(failure.id)
+    assert taken
+    use_card(slow_shop, ann.stripe_customer_id, "pm_card_visa")
+    pay_open_invoices(slow_shop, ann.stripe_customer_id)
+    sync(slow_shop, ann)
+
+    with slow_shop.app.app_context():
+        outbox.deliver_due()
+        outbox._finish(taken, was_sent=True)
+        with time_machine.travel(now() + timedelta(minutes=2)):
+            outbox.deliver_due()
+
+    assert subjects(slow_shop)[-1] == "Your payment for Solo has arrived"
+
+
+def is_past_due(shop: Shop, user: Any) -> bool:
+    sync(shop, user)
+    return shop.user(user.email).stripe_subscription_status == "past_due"
+
+
+def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(
+    shop: Shop, visitor: Visitor
+) -> None:
+    address = f"{uuid.uuid4().hex}@example.com"  # the last mail is found by its address alone
+    stripe_account.subscriber(shop, address)
+    visitor.sign_in(address)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/delete", confirmation=address)
+
+    def told() -> list[str]:
+        answer = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
+        return [each["subject"] for each in answer.json()["messages"]]
+
+    eventually(lambda: told()[0] == "Your account at Acme is closed")
+    assert "Solo has ended" not in told()
+    with shop.app.app_context():
+        rows = db.session.scalars(select(OutboxMessage)).all()
+        assert all(address not in str(vars(row)) for row in rows)
+
+
+def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
+    with app.app_context():
+        with database.write_transaction():
+            mail.enqueue(
+                "account_closed",
+                database.uuid7(),
+                context={"was_customer": False},
+                to="ann@example.com",
+            )
+        row = db.session.scalars(select(OutboxMessage)).one()
+        assert row.to_address == "ann@example.com"
+        for days in range(outbox.GIVE_UP_AFTER):
+            with time_machine.travel(now() + timedelta(days=days + 1)):
+                outbox.flush()
+
+        row = db.session.scalars(
+            select(OutboxMessage).execution_options(populate_existing=True)
+        ).one()
+        assert (row.is_waiting, row.to_address, row.handed_over_at) == (False, None, None)
+
+
+@both_databases
+@case(24)
+def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(shop, address(shop), trial_days=14)
+    eventually(lambda: subjects(shop) == ["Your trial of Solo has begun"])
+
+    advance(shop, ann.stripe_customer_id, "week")
+    for _ in range(5):
+        advance(shop, ann.stripe_customer_id, "day")
+
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    announced = f"Your trial of Solo ends on {ends:%-d %B %Y}"
+    eventually(lambda: announced in subjects(shop))
+    for _ in range(3):
+        sync(shop, ann)
+    assert subjects(shop).count(announced) == 1
+
+
+def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
+    ends = ann.stripe_current_period_end
+    assert ends is not None
+    with quiet_shop.app.app_context():
+        for moment in (timedelta(days=10), timedelta(days=11, hours=1), timedelta(days=12)):
+            with time_machine.travel(now() + moment, tick=True):
+                tasks.sync_ending_trials()
+
+    assert subjects(quiet_shop) == [
+        "Your trial of Solo has begun",
+        f"Your trial of Solo ends on {ends:%-d %B %Y}",
+    ]
+
+
+def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
+    stripe_account.client(quiet_shop).v1.subscriptions.update(
+        subscription, {"cancel_at_period_end": True}
+    )
+
+    with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(days=12), tick=True):
+        subscriptions.sync(ann.id, cause="test")
+
+    assert not any("trial of Solo ends" in each for each in subjects(quiet_shop))

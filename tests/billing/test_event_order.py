@@ -1,0 +1,166 @@
+"""Events in every order, twice, or never: the columns end as Stripe's state."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.billing.cases import case
+from tests.billing.simulation import expected_emails, world
+from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.recording import Recording, record
+from tests.billing.simulation.world import World
+
+ORDERS = int(os.environ.get("ORDERS", "200"))  # of longer lives
+
+Steps = Sequence[Callable[[Customer], None]]
+
+
+def subscribes(life: Customer) -> None:
+    life.pay_page(-1)
+
+
+def opens_a_page(life: Customer) -> None:
+    life.open_page("solo", "monthly")
+
+
+def buys_pro(life: Customer) -> None:
+    life.buy("solo", "monthly")
+
+
+def takes_business(life: Customer) -> None:
+    life.change("team", "monthly")
+
+
+def goes_yearly(life: Customer) -> None:
+    life.change("team", "yearly")
+
+
+def goes_back(life: Customer) -> None:
+    life.change("solo", "yearly")
+
+
+def renews(life: Customer) -> None:
+    life.time_passes("renewal")
+
+
+def card_will_fail(life: Customer) -> None:
+    life.card("pm_card_chargeCustomerFail")
+
+
+def pays_what_is_owed(life: Customer) -> None:
+    at_stripe, customer = life.world.at_stripe, life.customer() or ""
+    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+    for invoice in at_stripe.invoices.list({"customer": customer, "status": "open"}).data:
+        at_stripe.invoices.pay(invoice.id, {"payment_method": card})
+
+
+def new_card(life: Customer) -> None:
+    life.card("pm_card_visa")
+
+
+STANDARD: dict[str, tuple[Steps, Steps]] = {
+    "subscribes and renews": ([opens_a_page], [subscribes, renews]),
+    "changes the plan": ([buys_pro], [takes_business, goes_yearly, goes_back]),
+    "fails to pay and recovers": ([buys_pro, card_will_fail], [renews, pays_what_is_owed]),
+    "cancels, resumes, ends": (
+        [buys_pro],
+        [
+            Customer.cancel_later,
+            Customer.resume,
+            Customer.cancel_later,
+            renews,
+        ],
+    ),
+    "ends and comes back": (
+        [buys_pro, Customer.cancel_now, opens_a_page],
+        [subscribes, renews],
+    ),
+}
+LONGER: dict[str, tuple[Steps, Steps]] = {
+    "a long life": (
+        [opens_a_page],
+        [
+            subscribes, takes_business, renews, card_will_fail, renews, new_card, pays_what_is_owed,
+            Customer.cancel_later, Customer.resume, goes_yearly, Customer.cancel_now,
+            Customer.customer_is_deleted,
+        ],
+    ),
+    "never pays again": (
+        [opens_a_page],
+        [subscribes, card_will_fail, renews, renews, renews, Customer.cancel_now],
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("orders") / "app.db")
+    with world.in_memory(f"sqlite:///{path}") as made, made.app.app_context():
+        yield made
+
+
+@pytest.mark.parametrize("name", STANDARD)
+@case(3)
+def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) -> None:
+    recording = record_standard(in_memory, name)
+    assert 3 <= len(recording.moments) <= 5, [each.type for each in recording.moments]
+
+    for order in orders_of(len(recording.moments)):
+        plays_to_the_end(recording, order)
+
+
+@pytest.mark.parametrize("name", LONGER)
+def test_orders_of_longer_lives_end_alike(in_memory: World, name: str) -> None:
+    before, then = LONGER[name]
+    recording = record(in_memory, before, *then)
+    assert len(recording.moments) > 9, [each.type for each in recording.moments]
+
+    chance = random.Random(name)  # noqa: S311 - the same orders in every run
+    for _ in range(ORDERS):
+        plays_to_the_end(recording, some_order_of(len(recording.moments), chance))
+
+
+def record_standard(made: World, name: str) -> Recording:
+    """Record a standard life, without the announcement of its invoice.
+
+    It changes nothing at Stripe, and would make five events six; the longer lives have it.
+    """
+    before, then = STANDARD[name]
+    recording = record(made, before, *then)
+    recording.moments = [each for each in recording.moments if each.type != "invoice.upcoming"]
+    return recording
+
+
+def orders_of(count: int) -> Iterator[tuple[int, ...]]:
+    """Every order; every order of all but one; every order with one again at the end."""
+    everything = range(count)
+    for order in itertools.permutations(everything):
+        yield order
+        for again in everything:
+            yield (*order, again)
+    yield from itertools.permutations(everything, count - 1)
+
+
+def some_order_of(count: int, chance: random.Random) -> list[int]:
+    """Any order, with some moments missing and some twice."""
+    order = [number for number in range(count) if chance.random() > 0.15]
+    order += [number for number in order if chance.random() < 0.2]
+    chance.shuffle(order)
+    return order
+
+
+def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
+    """Played in this order, the life ends as it ended at Stripe, and no event is left."""
+    played = recording.play(order)
+
+    said = [f"{number} {recording.moments[number].type}" for number in order]
+    assert played == recording.end, said
+    assert recording.unprocessed() == [], said
+    expected_emails.follow_the_history(recording.life)

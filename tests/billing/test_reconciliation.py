@@ -1,0 +1,343 @@
+"""`flask billing verify` and `sync`: our copy is compared with Stripe's own list, and mended."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from click.testing import Result
+from flask import Flask
+from sqlalchemy import update
+
+from saas import database
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import customers
+from saas.billing.operator import reconciliation
+from saas.config import ROOT
+from saas.subscriber import SYNCED_COLUMNS
+from tests.billing.cases import case
+from tests.harness import bulk_subscribers, stripe_account
+from tests.harness.apps import both_databases, own_env
+from tests.harness.servers import free_port
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import Held, ProxiedShop
+
+
+@pytest.fixture
+def quiet_shop(quiet_shop: Shop, tmp_path: Path) -> Shop:
+    """A shop without webhooks, and with an instance folder of its own."""
+    quiet_shop.app.instance_path = str(tmp_path / "instance")
+    return quiet_shop
+
+
+def run(shop: Shop, *args: str) -> Result:
+    return shop.app.test_cli_runner().invoke(args=["billing", *args, "--per-second", "90"])
+
+
+def calls(result: Result) -> int:
+    found = re.search(r"in (\d+) calls?", result.output)
+    assert found, result.output
+    return int(found[1])
+
+
+def columns(shop: Shop, email: str) -> dict[str, Any]:
+    return shop.user(email).synced_columns
+
+
+def change(shop: Shop, email: str, **values: Any) -> None:
+    with shop.app.app_context(), database.write_transaction():
+        database.execute(update(User).where(User.email == email).values(**values))
+
+
+def weather(shop: Shop, **shares: float) -> None:
+    requests.post(
+        f"{shop.sandbox}/stripe/control/chaos", json=shares,
+        headers={"Authorization": f"Bearer {shop.key}"}, timeout=10,
+    ).raise_for_status()  # fmt: skip
+
+
+@both_databases
+def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com")
+    stripe_account.subscriber(quiet_shop, "ben@example.com", "team", "yearly")
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert "everybody's columns agree" in result.output
+    assert calls(result) == 1
+
+
+@both_databases
+@case(27, "verify shows the drift", "sync --all mends it")
+def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop) -> None:
+    _, canceled = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    stripe_account.subscriber(quiet_shop, "ben@example.com", synced=False)
+    stripe_account.subscriber(quiet_shop, "cat@example.com")
+    stripe_account.client(quiet_shop).v1.subscriptions.cancel(canceled)
+
+    verified = run(quiet_shop, "verify")
+
+    assert verified.exit_code == 1
+    rows = [line.split() for line in verified.stdout.splitlines()]
+    assert rows[0] == ["PERSON", "COLUMN", "OURS", "STRIPE"]
+    assert ["ann@example.com", "subscription_status", "active", "canceled"] in rows
+    assert ["ben@example.com", "subscription_status", "-", "active"] in rows
+    assert "cat@example.com" not in verified.stdout
+
+    dry = run(quiet_shop, "sync", "--all", "--dry-run")
+
+    assert dry.exit_code == 0
+    assert dry.stdout == verified.stdout
+    assert columns(quiet_shop, "ben@example.com")["stripe_subscription_status"] is None
+
+    synced = run(quiet_shop, "sync", "--all")
+
+    assert "Mended 2 people" in synced.output
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "canceled"
+    assert columns(quiet_shop, "ben@example.com")["stripe_subscription_status"] == "active"
+    assert run(quiet_shop, "verify").exit_code == 0
+
+
+def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
+    with quiet_shop.app.app_context():
+        accounts.get_or_create("ben@example.com")
+
+    dry = run(quiet_shop, "sync", "ann@example.com", "--dry-run")
+    assert "columns of ann@example.com would change" in dry.output
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] is None
+
+    assert run(quiet_shop, "sync", "ann@example.com").exit_code == 0
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "active"
+    nobody = run(quiet_shop, "sync", "ben@example.com")
+    assert nobody.output == "ben@example.com has never been to Stripe.\n"
+
+
+def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    wrong = {
+        "stripe_subscription_id": "sub_unheard_of",
+        "stripe_subscription_status": "trialing",
+        "stripe_price_id": quiet_shop.price["team", "yearly"],
+        "stripe_current_period_end": ann.created_at,
+        "stripe_cancel_at": ann.created_at,
+        "stripe_past_due_since": ann.created_at,
+        "stripe_action_required": True,
+        "stripe_recurring": {**(ann.stripe_recurring or {}), "amount": 1},
+    }
+    assert set(wrong) == set(SYNCED_COLUMNS)
+
+    for name, value in wrong.items():
+        change(quiet_shop, "ann@example.com", **{name: value})
+        found = [json.loads(line) for line in run(quiet_shop, "verify", "--json").stdout.split("\n")
+                 if line]  # fmt: skip
+        assert [list(each["columns"]) for each in found] == [[name]]
+        run(quiet_shop, "sync", "--all")
+
+
+def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: Shop) -> None:
+    stripe_account.subscriber(quiet_shop, "ann@example.com")
+    with quiet_shop.app.app_context():
+        accounts.get_or_create("ben@example.com")
+    change(
+        quiet_shop, "ben@example.com", stripe_customer_id="cus_of_another_account",
+        stripe_subscription_id="sub_of_another_account", stripe_subscription_status="active",
+        stripe_price_id=quiet_shop.price["solo", "monthly"],
+    )  # fmt: skip
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 1
+    assert "ben@example.com" in result.stdout
+    assert "ann@example.com" not in result.stdout
+
+
+def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_call(
+    quiet_shop: Shop,
+) -> None:
+    ann, first = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    at_stripe = stripe_account.client(quiet_shop).v1
+    at_stripe.subscriptions.cancel(first)
+    with quiet_shop.app.app_context():
+        marks = customers.metadata_for(ann)
+    at_stripe.subscriptions.create(
+        {
+            "customer": str(ann.stripe_customer_id),
+            "items": [{"price": quiet_shop.price["solo", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+    run(quiet_shop, "sync", "ann@example.com")
+
+    bulk_subscribers.fill(
+        quiet_shop.sandbox, quiet_shop.key, quiet_shop.price["solo", "monthly"], 120
+    )
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert calls(result) == 2  # 122 subscriptions, a hundred a call
+
+
+def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
+    """Marks on a subscription alone do not say whose its customer is."""
+    ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    stripe_account.client(quiet_shop).v1.customers.update(
+        str(ann.stripe_customer_id), {"metadata": {"installation": "", "user": ""}}
+    )
+    change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED_COLUMNS)))
+
+    mended, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
+
+    assert "Mended 0 people" in mended.output
+    assert (mended.exit_code, compared.exit_code) == (0, 0)
+
+
+def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
+    """As after a backup was restored: Stripe's marks say whose the customer is."""
+    ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
+    change(quiet_shop, "ann@example.com", stripe_customer_id=None,
+           **dict.fromkeys(SYNCED_COLUMNS))  # fmt: skip
+
+    verified = run(quiet_shop, "verify")
+    run(quiet_shop, "sync", "--all")
+
+    assert verified.exit_code == 1
+    assert str(ann.stripe_customer_id) in verified.stdout
+    assert columns(quiet_shop, "ann@example.com")["stripe_subscription_id"] == subscription
+
+
+def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> None:
+    price = quiet_shop.price["solo", "monthly"]
+    bulk_subscribers.fill(quiet_shop.sandbox, quiet_shop.key, price, 350)
+    assert bulk_subscribers.copy_into_columns(quiet_shop.app) == 350
+    change(quiet_shop, "person77@example.com", stripe_subscription_status="past_due")
+    change(quiet_shop, "person301@example.com", stripe_price_id="price_unheard_of")
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 1
+    assert "2 people drifted" in result.output
+    assert calls(result) == 4 + 2  # a page each, and a question for each who differs
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_forgets_no_user(
+    proxied_shop: ProxiedShop,
+) -> None:
+    shop = proxied_shop
+    bulk_subscribers.fill(shop.sandbox, shop.key, shop.price["solo", "monthly"], 250)
+    bulk_subscribers.copy_into_columns(shop.app)
+    change(shop, "person240@example.com", stripe_subscription_status="past_due")
+
+    with shop.proxy.holding("GET /v1/subscriptions", let_through=1) as second_page:
+        exit_code, output = interrupt(verify_command(shop, "verify"), second_page)
+
+    assert exit_code == 130
+    advice = re.fullmatch(r"Stopped. To go on: flask billing (verify --after (sub_\w+))\n", output)
+    assert advice, output
+    notes = ROOT / "instance" / "walks" / advice[2]
+    assert notes.exists()
+    again = subprocess.run(
+        **verify_command(shop, *advice[1].split()), capture_output=True, timeout=60
+    )
+    assert again.returncode == 1
+    # The remaining pages, and the user who differs; the first page is not forgotten.
+    assert "with 150 subscriptions at Stripe in 3 calls: 1 person drifted" in again.stderr
+    assert "person240@example.com" in again.stdout
+    assert not notes.exists()
+
+
+def verify_command(shop: ProxiedShop, *args: str) -> dict[str, Any]:
+    """A process that runs `flask billing …` on the shop's database."""
+    return {
+        "args": [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi", "billing", *args],
+        "cwd": ROOT,
+        "env": own_env(
+            SANDBOX_URL=shop.app.config["SANDBOX_URL"],
+            DATABASE_URL=str(shop.app.config["SQLALCHEMY_DATABASE_URI"]),
+            SANDBOX_STRIPE_API_KEY=shop.key,
+            **shop.price_variables,
+        ),
+        "text": True,
+    }
+
+
+def interrupt(command: dict[str, Any], held: Held) -> tuple[int, str]:
+    """Press Ctrl-C once the command waits for Stripe; return its exit code and what it printed."""
+    with subprocess.Popen(**command, stderr=subprocess.PIPE) as process:
+        try:
+            assert held.wait(40)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=30)
+        finally:
+            process.kill()
+    return process.returncode, errors
+
+
+def test_a_stripe_that_is_overloaded_is_waited_for(quiet_shop: Shop) -> None:
+    price = quiet_shop.price["solo", "monthly"]
+    bulk_subscribers.fill(quiet_shop.sandbox, quiet_shop.key, price, 450)
+    bulk_subscribers.copy_into_columns(quiet_shop.app)
+    weather(quiet_shop, seed=3, too_many=0.6)
+
+    result = run(quiet_shop, "verify")
+
+    assert result.exit_code == 0, result.output
+    assert calls(result) > 5  # some were asked again
+
+
+def test_a_stripe_that_is_away_is_told_in_a_sentence(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
+    away = make_app(
+        SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=f"http://127.0.0.1:{free_port()}",
+        STRIPE_API_KEY="",
+    )  # fmt: skip
+    away.config.update(SANDBOX_URL="", STRIPE_TIMEOUTS=(0.2, 0.2))
+
+    result = away.test_cli_runner().invoke(args=["billing", "verify"])
+
+    assert result.exit_code == 1
+    assert "Error: Stripe did not answer" in result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["verify", "--after", "cus_1"], 2, "--after cus_1 is not the id of a subscription"),
+        (["verify", "--after", "sub_1"], 1, "There are no notes of a run that stopped at sub_1"),
+        (["verify", "--per-second", "0"], 2, "0 is not in the range 1<=x<=90"),
+        (["sync", "ann@example.com", "--after", "sub_1"], 2, "--after belongs to --all"),
+        (["sync"], 2, "Give an EMAIL, or --all."),
+        (["sync", "not an address"], 1, "'not an address' is not an address"),
+    ],
+)
+def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, app: Flask) -> None:
+    app.config["SANDBOX_URL"] = ""
+    result = app.test_cli_runner().invoke(args=["billing", *args])
+
+    assert result.exit_code == code
+    assert said in result.output
+
+
+def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
+    users = [database.uuid7() for _ in range(1000)]
+    seen = reconciliation.SeenUsers()
+    for each in users[:500]:
+        seen.add(each)
+    seen.save(tmp_path / "walks" / "sub_1")
+
+    again = reconciliation.SeenUsers.load(tmp_path / "walks" / "sub_1")
+
+    assert all(each in again for each in users[:500])
+    assert not any(each in again for each in users[500:])

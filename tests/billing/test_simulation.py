@@ -1,0 +1,152 @@
+"""Random lives under random weather: in the end our columns equal Stripe's state.
+
+A life is a list of steps. What Stripe sends is kept back in a heap, from which steps deliver events
+in any order, twice or never; Stripe goes away, or loses one answer. A life that ends badly is told
+as the list of its steps: put it into `STORIES_TO_KEEP` below and it is lived in every run.
+
+`make prove` lives 20,000 of them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from tests.billing.simulation import scenarios, world
+from tests.billing.simulation.scenarios import Step, live_through
+from tests.billing.simulation.world import World
+
+LIVES = int(os.environ.get("LIVES", "100"))
+OVER_HTTP = 20
+
+STORIES_TO_KEEP: dict[str, list[Step]] = {
+    "a bit of everything": [
+        ("buy", "solo", "monthly"),
+        ("deliver", 3, 2),
+        ("card", "pm_card_chargeCustomerFail"),
+        ("time_passes", "renewal"),
+        ("drop", 0),
+        ("stripe_goes_away",),
+        ("deliver", 5, 1),
+        ("sync",),
+        ("stripe_comes_back",),
+        ("sweep",),
+        ("card", "pm_card_visa"),
+        ("time_passes", "month"),
+        ("buy_a_second", "team", "yearly"),
+        ("deliver", 0, 3),
+    ],
+    "ends with its account": [
+        ("buy", "team", "monthly"),
+        ("deliver", 1, 1),
+        ("buy_something_foreign",),
+        ("buy_a_second", "solo", "monthly"),
+        ("close",),
+        ("deliver", 4, 2),
+    ],
+    "a page is paid after the account was closed": [
+        ("open_page", "solo", "monthly"),
+        ("close",),
+        ("pay_page", 0),
+    ],
+    "Stripe goes away while an account with a foreign subscription is closed": [
+        ("buy", "solo", "yearly"),
+        ("deliver", 0, 1),
+        ("stripe_fails_once", 3, "500"),
+        ("change", "solo", "monthly"),
+        ("buy_something_foreign",),
+        ("close",),
+    ],
+    "a second subscription is paid for again before it could be ended": [
+        ("buy", "solo", "monthly"),
+        ("pay_page", 0),
+        ("pay_page", 0),
+        ("buy", "solo", "monthly"),
+        ("buy", "solo", "monthly"),
+        ("card", "pm_card_visa"),
+        ("buy_a_second", "solo", "monthly"),
+        ("stripe_fails_once", 2, "lost"),
+        ("buy", "solo", "monthly"),
+        ("drop", 0),
+        ("buy_a_second", "solo", "monthly"),
+        ("buy_something_foreign",),
+        ("change", "solo", "yearly"),
+    ],
+    "what is paid changes again and again": [
+        ("buy", "solo", "monthly"),
+        ("change_quantity", 3),
+        ("discount", 20, "repeating"),
+        ("credit", 700),
+        ("time_passes", "renewal"),
+        ("deliver", 0, 1),
+        ("discount", 100, "forever"),
+        ("change", "team", "yearly"),
+        ("drop", 0),
+        ("discount", 20, "once"),
+        ("cancel_later",),
+        ("resume",),
+        ("time_passes", "renewal"),
+    ],
+    "the answer to the cancelling is lost while the account is closed": [
+        ("buy", "solo", "monthly"),
+        ("sync",),
+        ("stripe_fails_once", 2, "lost"),
+        ("close",),
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world.in_memory(_copy(migrated_sqlite, tmp_path_factory)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def over_http(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world.over_http(_copy(migrated_sqlite, tmp_path_factory)) as made:
+        yield made
+
+
+def _copy(migrated: Path, folder: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{shutil.copy(migrated, folder.mktemp('lives') / 'app.db')}"
+
+
+def lives(count: int) -> settings:
+    return settings(
+        max_examples=count,
+        derandomize="LIVES" not in os.environ,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+@lives(LIVES)
+@given(story=scenarios.STORIES)
+def test_whatever_happens_our_columns_end_as_stripe_s(in_memory: World, story: list[Step]) -> None:
+    live_through(in_memory, story)
+
+
+@lives(OVER_HTTP)
+@given(story=scenarios.STORIES)
+def test_whatever_happens_over_http_too(over_http: World, story: list[Step]) -> None:
+    live_through(over_http, story)
+
+
+@pytest.mark.parametrize("story", STORIES_TO_KEEP.values(), ids=STORIES_TO_KEEP)
+def test_a_life_that_is_kept(in_memory: World, story: list[Step]) -> None:
+    live_through(in_memory, story)
+
+
+def test_a_life_is_told_in_the_form_in_which_it_can_be_lived_again() -> None:
+    story = STORIES_TO_KEEP["a bit of everything"]
+
+    lines = scenarios.told(story).partition("STORY = ")[2]
+
+    assert eval(lines) == story  # noqa: S307 - our own words

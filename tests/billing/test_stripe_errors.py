@@ -1,0 +1,325 @@
+"""Stripe says no, or not now: people read what helps, and who runs the shop reads the reason."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from saas import database
+from saas.auth.models import User
+from saas.billing import tasks
+from saas.database import db, now
+from tests.billing.test_emails import CARD, address, mails
+from tests.harness import stripe_account
+from tests.harness.servers import free_port
+from tests.harness.stripe_proxy import ProxiedShop, call_of, changing, open_proxied_shop, refusing
+from tests.harness.visitor import Page, Visitor
+from tests.harness.waiting import eventually
+
+NO_HEAD_OFFICE = (
+    "You must have a valid head office address to enable automatic tax calculation in test mode."
+)
+
+
+@pytest.fixture
+def shop(proxied_shop: ProxiedShop) -> ProxiedShop:
+    return proxied_shop
+
+
+@pytest.fixture
+def ann(shop: ProxiedShop) -> Visitor:
+    visitor = shop.visitor()
+    visitor.sign_in(address(shop))
+    return visitor
+
+
+def buy(visitor: Visitor) -> Page:
+    visitor.visit("/pricing")
+    return visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
+
+
+def run(shop: ProxiedShop, *command: str) -> Any:
+    return shop.app.test_cli_runner().invoke(args=["billing", *command])
+
+
+def test_a_checkout_that_stripe_refuses_is_no_outage(
+    shop: ProxiedShop, ann: Visitor, caplog: pytest.LogCaptureFixture
+) -> None:
+    no = refusing(shop.proxy, "POST /v1/checkout/sessions", message=NO_HEAD_OFFICE)
+    with shop.proxy.answering(no):
+        page = buy(ann)
+        checked = run(shop, "doctor")
+
+    assert page.status == 503
+    assert "This plan cannot be bought right now" in page.text
+    assert "Nothing was charged" in page.text
+    assert "another plan" in page.text
+    assert "does not answer" not in page.text
+    assert NO_HEAD_OFFICE.rstrip(".") in caplog.text
+    assert NO_HEAD_OFFICE not in page.text  # it is for who runs this
+    assert checked.exit_code == 1
+    assert f"Stripe refuses to open a checkout page: {NO_HEAD_OFFICE}" in checked.output
+
+
+@pytest.mark.parametrize(
+    ("call", "path", "title"),
+    [
+        ("POST /v1/billing_portal/sessions", "/billing/portal", "cannot be opened right now"),
+        ("GET /v1/invoices", "/dashboard/billing/invoices", "cannot be shown right now"),
+        ("GET /v1/subscriptions", "/billing/return?session_id=cs_1", "plan follows by itself"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 402, 403])
+def test_every_page_tells_a_refusal_from_an_outage(
+    shop: ProxiedShop, ann: Visitor, call: str, path: str, title: str, status: int
+) -> None:
+    stripe_account.subscriber(shop, address(shop))
+
+    with shop.proxy.answering(refusing(shop.proxy, call, status, message="Not for you.")):
+        page = ask(ann, path)
+    with shop.proxy.answering(refusing(shop.proxy, call, 500, message="Broken.")):
+        away = ask(ann, path)
+
+    if call == "GET /v1/invoices" or "portal" in call:
+        assert page.status == 503
+    assert title in page.text
+    assert "does not answer" not in page.text
+    assert "answer" in away.text
+    assert title not in away.text
+
+
+def ask(visitor: Visitor, path: str) -> Page:
+    if path != "/billing/portal":
+        return visitor.visit(path)
+    visitor.visit("/dashboard/billing")
+    return visitor.submit(path)
+
+
+def test_commands_give_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor) -> None:
+    stripe_account.subscriber(shop, address(shop))
+    every_get = refusing(shop.proxy, "GET /v1/", message="Your account is under review.")
+
+    with shop.proxy.answering(every_get):
+        for command in (("verify",), ("sync", "--all"), ("sync", address(shop)), ("setup",)):
+            result = run(shop, *command)
+            assert result.exit_code == 1, command
+            assert "Stripe refused: Your account is under review" in result.stderr, command
+            assert "did not answer" not in result.stderr
+        checked = run(shop, "doctor")
+        caught_up = run(shop, "catch-up")
+
+    assert "Stripe refused: Your account is under review." in checked.output
+    assert "Stripe refused: Your account is under review." in caught_up.stderr
+    assert caught_up.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "said"),
+    [
+        (401, "Expired API Key provided: sk_test_***1234", "Expired API Key provided: sk_test_…"),
+        (401, "Invalid API Key provided: rk_live_51abcdef", "Invalid API Key provided: rk_live_…"),
+        (424, "A bank is away.", "Stripe did not answer: APIError 424: A bank is away"),
+        (500, "Broken.", "Stripe did not answer: APIError 500: Broken"),
+    ],
+)
+def test_commands_give_the_reason_of_an_outage_and_no_part_of_a_key(
+    status: int, message: str, said: str, shop: ProxiedShop, ann: Visitor
+) -> None:
+    stripe_account.subscriber(shop, address(shop))
+
+    with shop.proxy.answering(refusing(shop.proxy, "GET /v1/", status, message=message)):
+        result = run(shop, "sync", address(shop))
+
+    assert said in result.stderr
+    assert "1234" not in result.stderr
+    assert "51abc" not in result.stderr
+
+
+def test_commands_say_why_stripe_cannot_be_reached(shop: ProxiedShop, ann: Visitor) -> None:
+    stripe_account.subscriber(shop, address(shop))
+    shop.app.config["STRIPE_API_BASE"] = f"http://127.0.0.1:{free_port()}"
+    shop.app.extensions.pop("stripe", None)
+
+    result = run(shop, "sync", address(shop))
+
+    assert "APIConnectionError: ConnectionRefusedError: Connection refused" in result.stderr
+
+
+def test_an_event_that_stripe_refuses_to_explain_comes_again(shop: ProxiedShop) -> None:
+    user, subscription = stripe_account.subscriber(shop, address(shop))
+    subject = {
+        "id": subscription, "object": "subscription", "customer": user.stripe_customer_id
+    }  # fmt: skip
+
+    with shop.proxy.answering(refusing(shop.proxy, "GET /v1/", message="Not today.")):
+        refused = stripe_account.send_event(shop, "customer.subscription.updated", subject)
+        replayed = run(shop, "replay", "evt_by_hand")
+    again = stripe_account.send_event(shop, "customer.subscription.updated", subject)
+
+    assert refused.status_code == 503
+    assert "Stripe refused: Not today" in replayed.stderr
+    assert again.json() == {"outcome": "applied"}
+
+
+def test_an_account_that_cannot_be_closed_says_what_helps(shop: ProxiedShop, ann: Visitor) -> None:
+    stripe_account.subscriber(shop, address(shop))
+    ann.visit("/dashboard/settings")
+
+    with shop.proxy.answering(refusing(shop.proxy, "DELETE /v1/subscriptions", message="No.")):
+        page = ann.submit("/dashboard/settings/delete", confirmation=address(shop))
+
+    assert "our payment provider refused it. Nothing was deleted." in page.text
+    assert "try again in a few minutes" not in page.text
+    assert not shop.user(address(shop)).is_closing
+
+
+def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
+    shop: ProxiedShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    user, _ = stripe_account.subscriber(shop, address(shop))
+    with shop.app.app_context(), database.write_transaction():
+        long_ago = now().replace(year=now().year - 1)
+        db.session.get_one(User, user.id).stripe_email_stale_since = long_ago
+
+    no = refusing(shop.proxy, "POST /v1/customers", message="Invalid email address.")
+    with shop.proxy.answering(no), shop.app.app_context():
+        tasks.update_stale_emails()
+    checked = run(shop, "doctor")
+
+    assert "Stripe refused: Invalid email address" in caplog.text
+    assert "1 new email addresses have not reached Stripe" in checked.output
+
+
+def test_a_double_click_on_a_first_purchase_ends_on_checkout(
+    shop: ProxiedShop, ann: Visitor
+) -> None:
+    """The second of two requests with one key is 409 until the first has its answer."""
+    seen = itertools.count()
+
+    def in_use(environ: dict[str, Any], start_response: Any) -> Any:
+        if call_of(environ) not in ("POST /v1/customers", "POST /v1/checkout/sessions"):
+            return shop.proxy.app(environ, start_response)
+        if next(seen) % 3 == 2:  # the third time it is free
+            return shop.proxy.app(environ, start_response)
+        headers = [("Content-Type", "application/json"), ("Stripe-Should-Retry", "true")]
+        start_response("409 Conflict", headers)
+        error = {"type": "invalid_request_error", "code": "idempotency_key_in_use"}
+        return [json.dumps({"error": error}).encode()]
+
+    with shop.proxy.answering(in_use):
+        page = buy(ann)
+
+    assert "/stripe/checkout/" in page.path or "Pay" in page.text
+    assert next(seen) == 6
+    ann.submit(page.path, **CARD)
+    assert shop.user(address(shop)).stripe_subscription_status == "active"
+
+
+def _failed(body: Any, _: list[str]) -> Any:
+    """A refund that Stripe took and a bank did not."""
+    for each in body.get("data", [body]):
+        if each.get("object") == "refund":
+            each["status"] = "failed"
+    return body
+
+
+@pytest.mark.parametrize("how", ["refused", "failed"])
+def test_a_refund_that_was_not_made_is_not_called_refunded(
+    how: str, shop: ProxiedShop, caplog: pytest.LogCaptureFixture
+) -> None:
+    user, first = stripe_account.subscriber(shop, address(shop))
+    at_stripe = stripe_account.client(shop).v1
+    marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
+    second = at_stripe.subscriptions.create(
+        {
+            "customer": str(user.stripe_customer_id),
+            "items": [{"price": shop.price["solo", "monthly"]}],
+            "metadata": marks,
+        }
+    ).id
+
+    answers = {
+        "refused": refusing(
+            shop.proxy, "POST /v1/refunds", message="The charge is disputed.", code="disputed"
+        ),
+        "failed": changing(shop.proxy, _failed),
+    }
+    with shop.proxy.answering(answers[how]):
+        run(shop, "sync", address(shop))
+
+    found = [at_stripe.subscriptions.retrieve(each) for each in (first, second)]
+    (ended,) = [each for each in found if each.status == "canceled"]
+    assert ended.cancellation_details
+    assert "refunded" not in str(ended.cancellation_details.comment)
+    assert {"refused": "The charge is disputed", "failed": "is failed"}[how] in caplog.text
+    eventually(lambda: any("was ended" in each["subject"] for each in mails(shop)))
+    (told,) = [each for each in mails(shop) if "was ended" in each["subject"]]
+    assert "refunded" not in told["subject"]
+    assert "refused to refund" in told["text"]
+
+
+def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: ProxiedShop) -> None:
+    user, first = stripe_account.subscriber(shop, address(shop))
+    at_stripe = stripe_account.client(shop).v1
+    marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
+    (charge,) = at_stripe.charges.list({"customer": str(user.stripe_customer_id)}).data
+    at_stripe.refunds.create({"charge": charge.id, "amount": 1000})
+    at_stripe.subscriptions.create(
+        {
+            "customer": str(user.stripe_customer_id),
+            "items": [{"price": shop.price["team", "monthly"]}],
+            "metadata": marks,
+        }
+    )
+
+    run(shop, "sync", address(shop))
+    run(shop, "sync", address(shop))
+
+    assert at_stripe.charges.retrieve(charge.id).amount_refunded == 1500
+
+
+def test_asking_too_often_has_a_limit_that_strands_nobody(shop: ProxiedShop, ann: Visitor) -> None:
+    asked = [ann.request("GET", "/dashboard/billing/invoices") for _ in range(31)]
+    shop.proxy.calls.clear()
+    limited = ann.request("GET", "/dashboard/billing/invoices")
+    back = [ann.visit("/billing/return?session_id=cs_1") for _ in range(31)][-1]
+    other = shop.visitor()
+    other.sign_in(f"other-{free_port()}@example.com")
+
+    assert [answer.status_code for answer in asked] == [200] * 30 + [429]
+    assert 0 < int(limited.headers["Retry-After"]) <= 60
+    assert "Wait a little, then try again." in limited.text
+    assert shop.proxy.calls.count("GET /v1/invoices") == 0
+    assert back.status == 429
+    assert 0 < int(back.answer.headers["Retry-After"]) <= 60
+    assert "your plan follows by itself" in back.text
+    assert other.visit("/dashboard/billing/invoices").status == 200
+
+
+def test_a_domain_of_one_s_own_at_stripe_is_compared_with_what_browsers_allow(
+    make_app: Callable[..., Flask], tmp_path: Path, shop: ProxiedShop, ann: Visitor
+) -> None:
+    def on_own_domain(body: Any, _: list[str]) -> Any:
+        return {**body, "url": "https://pay.example.com/c/pay/cs_1"}
+
+    moved = changing(shop.proxy, on_own_domain, "POST /v1/checkout/sessions")
+    with shop.proxy.answering(moved):
+        blocked = run(shop, "doctor")
+    assert "Stripe's pages are at https://pay.example.com" in blocked.output
+    assert "-> Set STRIPE_PAGES=https://pay.example.com" in blocked.output
+    pages = stripe_account.client(shop).v1.checkout.sessions.list().data
+    assert [page.status for page in pages] == ["expired"]  # the doctor leaves nothing open
+
+    for told in open_proxied_shop(make_app, tmp_path, STRIPE_PAGES="https://pay.example.com"):
+        with told.proxy.answering(changing(told.proxy, on_own_domain, "POST /v1/checkout")):
+            checked = run(told, "doctor")
+        policy = told.visitor().visit("/pricing").answer.headers["Content-Security-Policy"]
+
+        assert checked.exit_code == 0, checked.output
+        assert "https://pay.example.com" in policy.partition("form-action")[2]

@@ -1,0 +1,87 @@
+"""The application as it is served: gunicorn with its own configuration, in processes of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import requests
+
+from saas.config import ROOT
+from tests.harness.apps import SECRET
+from tests.harness.servers import free_port
+from tests.harness.waiting import eventually
+
+
+class Served:
+    """A server that was started; `log` is all that its processes have said."""
+
+    def __init__(self, url: str, process: psutil.Popen, log_file: Path) -> None:
+        self.url, self.process, self._log_file = url, process, log_file
+
+    @property
+    def log(self) -> str:
+        return self._log_file.read_text(errors="replace")
+
+    def memory(self) -> int:
+        """The bytes that all its processes have of their own."""
+        family = [self.process, *self.process.children(recursive=True)]
+        return sum(process.memory_full_info().uss for process in family)
+
+    def conversations(self) -> int:
+        """How many connections its processes have accepted and not ended."""
+        port = int(self.url.rpartition(":")[2])
+        return len({
+            talk.raddr
+            for worker in self.process.children()
+            for talk in worker.net_connections("tcp")
+            if talk.status == psutil.CONN_ESTABLISHED and talk.laddr.port == port
+        })  # fmt: skip
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+
+@contextmanager
+def served(folder: Path, *options: str, **env: str) -> Iterator[Served]:
+    """Within this, gunicorn serves the application, with these environment variables."""
+    port = free_port()
+    url = f"http://localhost:{port}"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    own = {
+        "SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:", "APP_URL": url,
+        "BIND": f"127.0.0.1:{port}", "WEB_CONCURRENCY": "2",
+    }  # fmt: skip
+    log_file = folder / "server.log"
+    with open(log_file, "wb") as log:
+        process = psutil.Popen(
+            [sys.executable, "-m", "gunicorn", "tests.harness.wsgi:app", *options],
+            cwd=ROOT, env={**kept, **own, **env}, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            eventually(lambda: _listens(process, url), seconds=60)
+            yield Served(url, process, log_file)
+        finally:
+            _end(process)
+
+
+def _listens(process: psutil.Popen, url: str) -> bool:
+    assert process.poll() is None, "the server did not start"
+    try:
+        return requests.get(f"{url}/healthz", timeout=10).ok
+    except requests.ConnectionError:
+        return False
+
+
+def _end(process: psutil.Popen) -> None:
+    family = [process, *process.children(recursive=True)] if process.poll() is None else []
+    for each in family:
+        each.kill()
+    psutil.wait_procs(family)
+    process.wait()

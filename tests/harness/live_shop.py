@@ -1,0 +1,216 @@
+"""A shop that is served by real processes, which can be killed, with a proxy in front of Stripe."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email import message_from_bytes
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+from aiosmtpd.controller import Controller
+from flask import session
+from flask_wtf.csrf import generate_csrf
+from saas_sandbox import create_sandbox
+from saas_sandbox.store import Store
+
+from saas import create_app
+from saas.auth import sessions
+from saas.auth.models import User
+from saas.billing.operator import provisioning
+from saas.config import ROOT
+from tests.harness import crashing_app, stripe_account
+from tests.harness.apps import PRODUCT, SECRET, close, settings
+from tests.harness.servers import free_port, serving
+from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import StripeProxy
+from tests.harness.waiting import eventually
+
+WORKERS, THREADS = 2, 10
+
+
+class SMTPInbox:
+    """An SMTP server that remembers every copy it was handed, by Message-ID."""
+
+    def __init__(self) -> None:
+        self.copies: list[tuple[str, str, str]] = []  # recipient, Message-ID, subject
+
+    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
+        mail = message_from_bytes(envelope.content)
+        told = str(mail["Message-ID"]), str(mail["Subject"])
+        self.copies += [(recipient, *told) for recipient in envelope.rcpt_tos]
+        return "250 accepted"
+
+    def to(self, recipient: str, about: str = "") -> list[str]:
+        """The Message-IDs of what came for somebody, with these words in the subject."""
+        mine = [copy for copy in self.copies if copy[0] == recipient]
+        return [message_id for _, message_id, subject in mine if about in subject]
+
+
+class LiveShop(Shop):
+    """A shop behind gunicorn with two processes of ten threads.
+
+    `app` is the same application in this process, on the same database, for looking and for what
+    another process would do, such as the sweeps.
+    """
+
+    def __init__(
+        self, env: dict[str, str], sandbox: str, store: Store, proxy: StripeProxy, inbox: SMTPInbox
+    ) -> None:
+        super().__init__(
+            create_app(settings(**{**env, "SANDBOX_URL": sandbox}), PRODUCT),
+            env["APP_URL"], sandbox, env["SANDBOX_STRIPE_API_KEY"],
+        )  # fmt: skip
+        self.app_behind_proxy = create_app(settings(**env), PRODUCT)
+        self.env, self.proxy, self.inbox, self.sandbox_store = env, proxy, inbox, store
+        self.master: psutil.Popen
+
+    def start(self) -> None:
+        """Start the server; requests that come before it listens are refused."""
+        given = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
+        kept = ("PATH", "HOME", "LANG", "TMPDIR")
+        env = {name: value for name, value in os.environ.items() if name in kept}
+        self.master = psutil.Popen(
+            [
+                sys.executable, "-W", "error", "-m", "gunicorn",
+                "tests.harness.crashing_app:make()", "--threads", str(THREADS),
+                "--log-level", "critical",
+            ],
+            cwd=ROOT,
+            env={
+                **env,
+                "BIND": f"127.0.0.1:{self.url.rpartition(':')[2]}",
+                "WEB_CONCURRENCY": str(WORKERS),
+                crashing_app.SETTINGS_VARIABLE: json.dumps({**given, **self.env}),
+            },
+        )  # fmt: skip
+        eventually(self._is_listening, seconds=60)
+
+    def _is_listening(self) -> bool:
+        assert self.master.poll() is None, "the server did not start"
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    def workers(self) -> list[psutil.Process]:
+        return list(self.master.children())
+
+    def kill(self) -> None:
+        """SIGKILL to every process at once: what a power cut does."""
+        everybody = [self.master, *self.workers()]
+        for process in everybody:
+            _kill(process)
+        self.master.wait()
+        psutil.wait_procs(everybody)
+
+    def listen_to_stripe(self, hears: bool) -> None:
+        """Whether Stripe delivers events to us by itself, or the test does."""
+        at_stripe = stripe_account.client(self).v1
+        (endpoint,) = at_stripe.webhook_endpoints.list().data
+        events: Any = ["*"] if hears else ["product.deleted"]
+        at_stripe.webhook_endpoints.update(endpoint.id, {"enabled_events": events})
+
+    def post(self, path: str, die_at: int, **options: Any) -> requests.Response | None:
+        """A POST in whose midst the server may die; None when it did."""
+        return self.ask("POST", path, die_at, **options)
+
+    def ask(
+        self, method: str, path: str, die_at: int, browser: Any = requests, **options: Any
+    ) -> requests.Response | None:
+        options.setdefault("headers", {})["X-Die-At"] = str(die_at)
+        try:
+            answer: requests.Response = browser.request(
+                method, f"{self.url}{path}", timeout=30, allow_redirects=False, **options
+            )
+        except requests.ConnectionError:
+            return None
+        return answer
+
+    def signed_in(self, user: User) -> tuple[requests.Session, dict[str, str]]:
+        """A browser with a session of this person, and the header that a script would send."""
+        with self.app.test_request_context(self.url) as context:
+            sessions.start(user)
+            token = generate_csrf()
+            answer = self.app.make_response("")
+            self.app.session_interface.save_session(self.app, context.session, answer)
+            assert session
+        browser = requests.Session()
+        name, _, value = answer.headers["Set-Cookie"].partition(";")[0].partition("=")
+        browser.cookies.set(name, value)
+        return browser, {"X-CSRFToken": token}
+
+
+def _kill(process: psutil.Process) -> None:
+    try:
+        process.send_signal(signal.SIGKILL)
+    except psutil.NoSuchProcess:
+        return
+
+
+def kill_a_worker(shop: LiveShop, which: int) -> None:
+    """SIGKILL to one of the workers; gunicorn starts another."""
+    workers = shop.workers()
+    if workers:
+        _kill(workers[which % len(workers)])
+
+
+@contextmanager
+def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
+    """A live shop on a migrated database, with a sandbox, a proxy and an inbox of its own."""
+    stand_in = create_sandbox(str(folder / "sandbox.db"))
+    proxy, inbox = StripeProxy(stand_in), SMTPInbox()
+    mail = Controller(inbox, hostname="127.0.0.1", port=free_port())
+    mail.start()
+    try:
+        with serving(stand_in) as sandbox, serving(proxy) as proxied:
+            env = {
+                "DATABASE_URL": database_url,
+                "SANDBOX_URL": proxied,
+                "SMTP_URL": f"smtp://127.0.0.1:{mail.port}",
+                "APP_URL": f"http://localhost:{free_port()}",
+                "SANDBOX_STRIPE_API_KEY": f"sk_test_{secrets.token_hex(16)}",
+                "TRUSTED_PROXIES": "1",
+            }
+            env |= _set_up({**env, "SANDBOX_URL": sandbox})
+            store = stand_in.extensions["sandbox"].store
+            shop = LiveShop(env, sandbox, store, proxy, inbox)
+            shop.start()
+            try:
+                shop.listen_to_stripe(False)
+                yield shop
+            finally:
+                shop.kill()  # quicker than asking, and nobody needs what it holds
+                close(shop.app)
+                close(shop.app_behind_proxy)
+    finally:
+        mail.stop()
+        stand_in.extensions["sandbox"].close()
+
+
+def _set_up(env: dict[str, str]) -> dict[str, str]:
+    bare = create_app(settings(**env), PRODUCT)
+    with bare.app_context():
+        variables = provisioning.set_up(prefix="SANDBOX_")
+    close(bare)
+    return variables
+
+
+def deliver_event(
+    shop: LiveShop, subject: dict[str, Any], *, id: str,
+    kind: str = "customer.subscription.updated", die_at: int = 0, fail_at: int = 0,
+    previous_attributes: dict[str, Any] | None = None,
+) -> requests.Response | None:  # fmt: skip
+    """Deliver an event as Stripe would; None when the server died over it."""
+    payload, headers = stripe_account.signed_event(
+        shop, kind, subject, id=id, previous_attributes=previous_attributes
+    )
+    headers["X-Fail-At"] = str(fail_at)
+    return shop.post("/api/webhooks/stripe", die_at, data=payload, headers=headers)

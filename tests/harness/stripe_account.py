@@ -1,0 +1,101 @@
+"""Stripe's side of a test: the official SDK with the shop's key, and events signed as real ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import requests
+import stripe
+
+from saas.auth import accounts
+from saas.auth.models import User
+from saas.billing import customers, subscriptions
+from tests.harness.shop import Shop
+
+stripe.enable_telemetry = False
+
+
+def client(shop: Shop) -> stripe.StripeClient:
+    return stripe.StripeClient(shop.key, base_addresses={"api": f"{shop.sandbox}/stripe"})
+
+
+def remove_endpoints(shop: Shop) -> None:
+    """Delete the webhook endpoints, so that only events sent by the test arrive."""
+    endpoints = client(shop).v1.webhook_endpoints
+    for endpoint in endpoints.list().data:
+        endpoints.delete(endpoint.id)
+
+
+def subscriber(
+    shop: Shop,
+    email: str,
+    plan: str = "",
+    interval: str = "",
+    *,
+    synced: bool = True,
+    trial_days: int = 0,
+) -> tuple[User, str]:
+    """A person with a subscription at Stripe: the person and the subscription's id.
+
+    To the lowest plan, unless another one is named; by the month, unless it is sold otherwise.
+    """
+    plan = plan or shop.lowest_plan
+    interval = interval or next(sold for id, sold in shop.price if id == plan)
+    with shop.app.app_context():
+        user = accounts.get_or_create(email)
+        customer = customers.ensure_customer(user)
+        at_stripe = client(shop).v1
+        card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
+        at_stripe.customers.update(
+            customer, {"invoice_settings": {"default_payment_method": card.id}}
+        )
+        made = at_stripe.subscriptions.create(
+            {
+                "customer": customer,
+                "items": [{"price": shop.price[plan, interval]}],
+                "metadata": customers.metadata_for(user),
+                "trial_period_days": trial_days,
+            }
+        )
+        if synced:
+            subscriptions.sync(user.id, cause="test")
+        return accounts.get_by_email(email), made.id
+
+
+def refunds_of(shop: Shop, customer: str) -> list[str]:
+    """The ids of what was given back to this customer. Stripe lists refunds by charge only."""
+    at_stripe = client(shop).v1
+    return [
+        refund.id
+        for charge in at_stripe.charges.list({"customer": customer}).auto_paging_iter()
+        for refund in at_stripe.refunds.list({"charge": charge.id}).auto_paging_iter()
+    ]
+
+
+def send_event(
+    shop: Shop, kind: str, subject: dict[str, Any], *, id: str = "evt_by_hand", url: str = ""
+) -> requests.Response:
+    """POST an event to the shop's webhook, signed with the shop's secret."""
+    payload, headers = signed_event(shop, kind, subject, id=id)
+    return requests.post(
+        f"{url or shop.url}/api/webhooks/stripe", data=payload, headers=headers, timeout=30
+    )
+
+
+def signed_event(
+    shop: Shop, kind: str, subject: dict[str, Any], *, id: str,
+    previous_attributes: dict[str, Any] | None = None,
+) -> tuple[str, dict[str, str]]:  # fmt: skip
+    """Return the body and the headers of an event, as Stripe would send it."""
+    body: dict[str, Any] = {
+        "id": id, "object": "event", "type": kind, "created": int(time.time()),
+        "livemode": False, "api_version": stripe.api_version, "data": {"object": subject},
+    }  # fmt: skip
+    if previous_attributes is not None:
+        body["data"]["previous_attributes"] = previous_attributes
+    payload = json.dumps(body)
+    secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
+    signature = stripe.WebhookSignature.generate_signature_header(payload, secret)
+    return payload, {"Stripe-Signature": signature}

@@ -1,0 +1,175 @@
+"""A person at a browser without JavaScript: reads pages, fills in forms that are really there."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+
+from tests.harness.waiting import eventually
+
+
+class Form:
+    """A form as the page has it."""
+
+    def __init__(self, action: str, method: str) -> None:
+        self.action = action
+        self.method = method
+        self.fields: dict[str, str] = {}
+        self.buttons: list[tuple[str, str]] = []
+
+
+class PageReader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self.links: list[str] = []
+        self.text: list[str] = []
+        self._open: Form | None = None
+        self._select: str | None = None
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        if tag in ("script", "style", "title"):
+            self._silent += 1
+        if tag == "a" and "href" in given:
+            self.links.append(given["href"])
+        if tag == "form":
+            self._open = Form(given.get("action", ""), given.get("method", "get").lower())
+            self.forms.append(self._open)
+        elif self._open is not None:
+            self._field(tag, given)
+
+    def _field(self, tag: str, given: dict[str, str]) -> None:
+        assert self._open is not None
+        name = given.get("name", "")
+        if tag == "select":
+            self._select = name
+        elif tag == "option" and self._select:
+            if "selected" in given or self._select not in self._open.fields:
+                self._open.fields[self._select] = given.get("value", "")
+        elif tag == "button" and name:
+            self._open.buttons.append((name, given.get("value", "")))
+        elif tag in ("input", "textarea") and name:
+            kind = given.get("type", "text")
+            if kind not in ("radio", "checkbox") or "checked" in given:
+                self._open.fields[name] = given.get("value", "on" if kind == "checkbox" else "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("script", "style", "title"):
+            self._silent -= 1
+        if tag == "form":
+            self._open = None
+        if tag == "select":
+            self._select = None
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.text.append(data)
+
+
+class Page:
+    """An answer, as a person sees it."""
+
+    def __init__(self, answer: requests.Response) -> None:
+        self.answer = answer
+        self.status = answer.status_code
+        self.url = answer.url
+        self.path = urlsplit(answer.url).path
+        reader = PageReader()
+        if "html" in answer.headers.get("Content-Type", ""):
+            reader.feed(answer.text)
+        self.forms, self.links = reader.forms, reader.links
+        self.text = " ".join(" ".join(reader.text).split())
+
+    def form(self, action: str, **values: str) -> Form:
+        """The form that posts to a path, and that has these values in it already."""
+        for form in self.forms:
+            here = urlsplit(urljoin(self.url, form.action)).path == action
+            if here and all(_offers(form, *pair) for pair in values.items()):
+                return form
+        raise AssertionError(f"no form to {action} with {values} on {self.url}: {self.text[:400]}")
+
+
+def _offers(form: Form, name: str, value: str) -> bool:
+    return form.fields.get(name) == value or (name, value) in form.buttons
+
+
+class Visitor:
+    """Somebody with a browser of their own."""
+
+    def __init__(self, base: str, sandbox: str = "") -> None:
+        self.base, self.sandbox = base, sandbox
+        self.home = base  # the mailbox is shared: only mails that lead here are for this test
+        self.browser = requests.Session()
+        self.page: Page
+
+    @property
+    def cookie(self) -> str:
+        """The value of the session cookie."""
+        return str(self.browser.cookies.get_dict()["session"])
+
+    def close(self) -> None:
+        self.browser.close()
+
+    def request(self, method: str, path: str, **options: Any) -> requests.Response:
+        """A request as it is, redirects not followed."""
+        options.setdefault("allow_redirects", False)
+        return self.browser.request(method, urljoin(self.base, path), timeout=30, **options)
+
+    def visit(self, path: str) -> Page:
+        self.page = Page(self.browser.get(urljoin(self.base, path), timeout=30))
+        return self.page
+
+    def submit(
+        self,
+        action: str,
+        *,
+        having: dict[str, str] | None = None,
+        follow: bool = True,
+        **values: str,
+    ) -> Page:
+        """Fill in the form of this page that posts to `action`, and send it."""
+        form = self.page.form(action, **(having or {}))
+        url = urljoin(self.page.url, form.action)
+        data = {**form.fields, **(having or {}), **values}
+        self.page = Page(
+            self.browser.request(
+                form.method,
+                url,
+                timeout=30,
+                allow_redirects=follow,
+                headers={"Origin": "{0.scheme}://{0.netloc}".format(urlsplit(self.page.url))},
+                **({"data": data} if form.method == "post" else {"params": data}),
+            )
+        )
+        return self.page
+
+    def mails_to(self, email: str) -> list[dict[str, Any]]:
+        answer = self.browser.get(f"{self.sandbox}/mail.json", params={"to": email}, timeout=30)
+        return [
+            mail
+            for mail in answer.json()["messages"]
+            if email in str(mail["to"]) and self.home in mail["text"]
+        ]
+
+    def link_from_mail(self, email: str) -> str:
+        """The link of the newest mail that signs an address in, as a path."""
+
+        def links() -> list[str]:
+            found = (link for mail in self.mails_to(email) for link in mail["links"])
+            return [link for link in found if "/auth/link/" in link]
+
+        return eventually(links)[0]
+
+    def sign_in(self, email: str, start: str = "/login") -> Page:
+        """The whole way: ask, read the mail, open the link, press the button."""
+        self.visit(start)
+        self.submit("/login", email=email)
+        assert self.page.path == "/auth/check-inbox", self.page.text
+        link = self.link_from_mail(email)
+        self.visit(link)
+        return self.submit(urlsplit(link).path)

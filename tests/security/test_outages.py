@@ -1,0 +1,266 @@
+"""What the application stands on refuses, hangs, fills up and comes back: bounded, and healed."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from flask import Flask
+from sqlalchemy import make_url
+
+from saas import create_app
+from saas.database import db
+from saas.mail import outbox
+from tests.harness import postgres
+from tests.harness.apps import PRODUCT, close, settings
+from tests.harness.clients import client_of
+from tests.harness.live_shop import LiveShop, deliver_event, open_live_shop
+from tests.harness.servers import free_port
+from tests.harness.visitor import Visitor
+
+WE_ANSWER_WITHIN = 10.0  # seconds; a promise, so it may be asserted
+
+
+class TcpProxy:
+    """A telephone line to a server, which can be cut, and which can go silent."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.target = target
+        self.flows = threading.Event()
+        self.flows.set()
+        self.refuses = False
+        self.open: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._take_calls)
+        self.thread.start()
+
+    def _take_calls(self) -> None:
+        while True:
+            try:
+                caller, _ = self.listener.accept()
+            except OSError:
+                return
+            if self.refuses:
+                caller.close()
+                continue
+            server = socket.create_connection(self.target)
+            self.open += [caller, server]
+            for pair in ((caller, server), (server, caller)):
+                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while said := source.recv(65536):
+                self.flows.wait()
+                target.sendall(said)
+        with suppress(OSError):
+            target.shutdown(socket.SHUT_RDWR)
+
+    def cut(self) -> None:
+        """End every call, and take no new ones."""
+        self.refuses = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        for end in self.open:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self.open.clear()
+
+    def close(self) -> None:
+        self.flows.set()
+        with suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+        self._hang_up()
+
+
+@pytest.fixture(scope="module")
+def line(postgres_server: str) -> Iterator[TcpProxy]:
+    parts = urlsplit(postgres_server)
+    made = TcpProxy((parts.hostname or "127.0.0.1", parts.port or 5432))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def on_postgres(
+    line: TcpProxy,
+    postgres_server: str,
+    migrated_postgres: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LiveShop]:
+    """A shop of real processes whose way to its database is the line."""
+    with postgres.database(postgres_server, migrated_postgres) as url:
+        through = make_url(url).set(host="127.0.0.1", port=line.port)
+        address = through.render_as_string(hide_password=False)
+        with open_live_shop(address, tmp_path_factory.mktemp("live")) as shop:
+            yield shop
+
+
+@pytest.fixture(scope="module")
+def on_sqlite(
+    migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveShop]:
+    folder = tmp_path_factory.mktemp("live")
+    shutil.copy(migrated_sqlite, folder / "app.db")
+    with open_live_shop(f"sqlite:///{folder / 'app.db'}", folder) as shop:
+        yield shop
+
+
+def asks(visitor: Visitor, email: str) -> tuple[requests.Response, float]:
+    """Ask for a mail to sign in with; the answer, and how long it took."""
+    token = visitor.visit("/login").form("/login").fields["csrf_token"]
+    began = time.monotonic()
+    answer = visitor.request("POST", "/login", data={"email": email, "csrf_token": token})
+    return answer, time.monotonic() - began
+
+
+def looks(visitor: Visitor) -> tuple[requests.Response, float]:
+    began = time.monotonic()
+    answer = visitor.request("GET", "/readyz")
+    return answer, time.monotonic() - began
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("fault", ["hangs", "refuses"])
+def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
+    fault: str, line: TcpProxy, on_postgres: LiveShop
+) -> None:
+    visitor = on_postgres.visitor()
+    assert asks(visitor, f"before-{fault}@example.com")[0].status_code == 303
+
+    line.flows.clear() if fault == "hangs" else line.cut()
+    try:
+        answer, seconds = asks(visitor, f"meanwhile-{fault}@example.com")
+        ready, looked = looks(visitor)
+        public = visitor.request("GET", "/pricing")
+        webhook, told = tells(on_postgres, fault)
+    finally:
+        line.refuses = False
+        line.flows.set()
+
+    assert (answer.status_code, ready.status_code, public.status_code) == (503, 503, 200)
+    assert webhook.status_code == 503  # so Stripe tells us again
+    assert max(seconds, looked, told) < WE_ANSWER_WITHIN
+    assert "not available right now" in answer.text
+    assert asks(visitor, f"after-{fault}@example.com")[0].status_code == 303
+    assert looks(visitor)[0].status_code == 200
+    assert tells(on_postgres, fault)[0].status_code == 200
+
+
+def tells(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
+    """Deliver an event about somebody whom we do not know."""
+    subject = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_of_nobody"}
+    began = time.monotonic()
+    answer = deliver_event(shop, subject, id=f"evt_while_it_{fault}")
+    assert answer is not None
+    return answer, time.monotonic() - began
+
+
+def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveShop) -> None:
+    visitor = on_sqlite.visitor()
+    somebody = sqlite3.connect(database_file(on_sqlite))
+    somebody.execute("BEGIN IMMEDIATE")
+
+    answer, seconds = asks(visitor, "locked@example.com")
+    somebody.rollback()
+    somebody.close()
+
+    assert answer.status_code == 503
+    assert seconds < WE_ANSWER_WITHIN
+    assert asks(visitor, "unlocked@example.com")[0].status_code == 303
+
+
+def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sandbox: str) -> None:
+    given = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
+    given["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
+    app = create_app(given, PRODUCT)
+    client = client_of(app, "user")
+    with app.app_context():
+        taken = db.engine.connect()
+
+    answer = client.get("/dashboard")
+    taken.close()
+
+    assert answer.status_code == 503
+    assert client.get("/dashboard").status_code == 200
+    close(app)
+
+
+def database_file(shop: LiveShop) -> Path:
+    return Path(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
+def test_a_full_disk_is_503_and_leaves_the_database_whole(on_sqlite: LiveShop) -> None:
+    visitor = on_sqlite.visitor()
+    assert asks(visitor, "before-full@example.com")[0].status_code == 303
+
+    with full_disk(on_sqlite):
+        answer, _ = asks(visitor, "meanwhile-full@example.com")
+        page = visitor.request("GET", "/pricing")
+
+    assert answer.status_code == 503
+    assert page.status_code == 200
+    assert asks(visitor, "after-full@example.com")[0].status_code == 303
+    database = sqlite3.connect(database_file(on_sqlite))
+    assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    mails = database.execute(
+        "SELECT count(*) FROM sign_in_links WHERE email LIKE 'meanwhile-full%'"
+    )
+    assert mails.fetchone() == (0,)
+    database.close()
+
+
+@contextmanager
+def full_disk(shop: LiveShop) -> Iterator[None]:
+    """Within this, no file of the server grows: as on a full disk, and nobody needs to be root."""
+    wal = database_file(shop).with_name("app.db-wal").stat().st_size
+    before = {
+        each.pid: resource.prlimit(each.pid, resource.RLIMIT_FSIZE) for each in shop.workers()
+    }
+    for pid, (_, hard) in before.items():
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (wal, hard))
+    try:
+        yield
+    finally:
+        for pid, limits in before.items():
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_mail_server_that_hangs_or_refuses_keeps_nobody_waiting(
+    make_app: Callable[..., Flask], tmp_path: Path
+) -> None:
+    """Mail leaves outside of the request, so its server is nothing to whoever waits for a page."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for number, port in enumerate((silent.getsockname()[1], free_port())):
+            app = make_app(
+                SMTP_URL=f"smtp://127.0.0.1:{port}", JOBS_URL=f"sqlite:///{tmp_path}/jobs.db"
+            )
+            app.config["MAIL_TIMEOUT"] = 0.2
+            client = app.test_client()
+            token = client.get("/login").text.partition('name="csrf_token"')[2].split('"')[3]
+            began = time.monotonic()
+
+            answer = client.post(
+                "/login", data={"email": f"ann{number}@example.com", "csrf_token": token}
+            )
+
+            assert answer.status_code == 303
+            assert time.monotonic() - began < WE_ANSWER_WITHIN
+            with app.app_context():
+                assert outbox.deliver_due().refused  # and it is tried again later

@@ -1,0 +1,158 @@
+"""What an answer says and who may keep it: exact policies, errors without causes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from saas import database
+from saas.database import db
+from tests.harness.clients import PEOPLE, client_of, csrf_of, path_of, routes
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.test_config import PRODUCTION
+
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "manifest-src": "'self'",
+    "img-src": "'self' data:",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+# With no-referrer Flask-WTF would refuse every form over https; more would tell tokens to others.
+REFERRERS = {"strict-origin", "strict-origin-when-cross-origin"}
+
+
+def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
+    """Every route, asked in its own methods and in a wrong one, and what is no route at all."""
+    client = client_of(app, who)
+    token = csrf_of(client)
+    for name, rule in routes(app):
+        method = name.split()[0]
+        for headers in ({}, {"X-CSRFToken": token}):
+            if method != "GET" or not headers:
+                client = client_of(app, who)
+                answer = client.open(path_of(app, rule), method=method, headers=headers)
+                yield name, answer
+                answer.close()
+    for method, path in (
+        ("BREW", "/login"), ("GET", "/nowhere"), ("GET", "/api/nowhere"),
+        ("GET", "/static/nothing"), ("GET", "/static/css/app.css"),
+        ("GET", "/favicon.ico"), ("DELETE", "/pricing"),
+        ("GET", "/login?next=%ff"),
+    ):  # fmt: skip
+        answer = client.open(path, method=method)
+        yield f"{method} {path}", answer
+        answer.close()
+    yield "too large", client.post("/login", data={"email": "a" * 2_000_000})
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_every_answer_is_protected_whatever_it_answers(app: Flask, who: str) -> None:
+    for name, answer in answers(app, who):
+        check_headers(name, answer)
+        assert "Strict-Transport-Security" not in answer.headers, name  # development is http
+
+
+def check_headers(name: str, answer: TestResponse) -> None:
+    parts = (each.strip() for each in answer.headers["Content-Security-Policy"].split(";"))
+    policy = dict(part.split(" ", 1) for part in parts)
+    form_action = policy.pop("form-action")
+    assert policy == POLICY, name
+    assert form_action.startswith("'self' "), name
+    assert "*" not in form_action, name
+    assert answer.headers["X-Content-Type-Options"] == "nosniff", name
+    assert answer.headers["Referrer-Policy"] in REFERRERS, name
+    assert "camera=()" in answer.headers["Permissions-Policy"], name
+    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin", name
+    assert answer.headers["Cache-Control"], name
+    assert answer.headers["X-Request-Id"], name
+    assert "Server" not in answer.headers, name
+
+
+@pytest.mark.parametrize("who", PEOPLE)
+def test_private_answers_are_kept_by_nobody_and_public_ones_name_nobody(
+    app: Flask, who: str
+) -> None:
+    for name, answer in answers(app, who):
+        cache = answer.headers["Cache-Control"]
+        if "public" in cache:
+            assert "Set-Cookie" not in answer.headers, name
+            assert "Cookie" not in answer.headers.get("Vary", ""), name
+            assert f"{who}@example.com" not in answer.text if answer.is_json else True
+        elif not name.startswith(("GET /static", "GET /api/og", "GET /favicon")):
+            assert cache == "no-store", name
+            assert "Cookie" in answer.headers["Vary"], name
+
+
+def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
+    own = {"DATABASE_URL": database_url, "JOBS_URL": "sqlite:///jobs.db", "SANDBOX_URL": ""}
+    return make_app(**{**PRODUCTION, **own})
+
+
+def test_production_forms_work_over_https_without_a_referrer(
+    make_app: Callable[..., Flask], database_url: str
+) -> None:
+    client = production(make_app, database_url).test_client()
+    page = client.get("/login", base_url="https://app.example.com")
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+    assert token
+
+    sent = {"email": "no address", "csrf_token": token[1]}
+    answer = client.post("/login", base_url="https://app.example.com", data=sent)
+
+    assert answer.status_code == 422  # understood, and not refused as forged
+
+
+def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(app, "user")
+    with app.app_context(), database.write_transaction():
+        db.session.execute(text("UPDATE sessions SET created_at = 'a-broken-row'"))
+
+    page = client.get("/dashboard", headers={"X-Request-Id": "of-this-page"})
+    answer = client.get("/api/user", headers={"X-Request-Id": "of-this-answer"})
+
+    assert (page.status_code, answer.status_code) == (500, 500)
+    assert "of-this-page" in page.text
+    assert answer.json
+    assert answer.json["error"]["code"] == "internal_error"
+    for each in (page, answer):
+        check_headers("an error", each)
+        for word in ("Traceback", "broken-row", "SELECT", "sqlalchemy", "site-packages", "saas/"):
+            assert word not in each.text
+    assert [record.message for record in caplog.records if "/dashboard" in record.message]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("signed_in", [False, True])
+def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
+    chromium: Browser, shop: Shop, visitor: Visitor, signed_in: bool
+) -> None:
+    context = chromium.new_context()
+    if signed_in:
+        visitor.sign_in("ann@example.com")
+        context.add_cookies([{"name": "session", "value": visitor.cookie, "url": shop.url}])
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(f"{page.url}: {said.text}"))
+
+    for name, rule in routes(shop.app):
+        # Pages, not files: what is no HTML, Chromium shows in pages of its own.
+        shown = not rule.arguments and "." not in rule.rule and "export" not in rule.rule
+        if name.startswith("GET") and shown and "/api" not in name:
+            page.goto(shop.url + path_of(shop.app, rule))
+
+    assert [each for each in complaints if "Content Security Policy" in each] == []
+    context.close()

@@ -1,0 +1,76 @@
+"""Somebody who used everything: a row of theirs in every table that can have one."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from saas import database
+from saas.auth import accounts, api_tokens, pending_sign_ins, roles
+from saas.auth.audit import OPERATOR
+from saas.auth.models import Identity, Passkey, User
+from saas.billing import access
+from tests.harness import stripe_account
+from tests.harness.sample_product.models import Report
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
+
+EMAIL, NAME = "quentin.unusual@example.com", "Quentin Unusual"
+FORMER = "quentin.former@example.com"
+AT_PROVIDER = "quentin.elsewhere@example.com"
+KEY_NAME = "Quentin's phone"
+MARKS = ("quentin", "unusual")
+
+
+def use_everything(shop: Shop, visitor: Visitor) -> User:
+    """Sign in, subscribe, change name and address, add ways in, be promoted and demoted."""
+    stripe_account.subscriber(shop, FORMER, plan="solo")
+    visitor.sign_in(FORMER)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/name", name=NAME)
+    _change_address(visitor)
+    with shop.app.app_context():
+        user = accounts.get_by_email(EMAIL)
+        _add_ways_in(user)
+        api_tokens.create(user, "Backup", ["user:read"], None)
+        access.use(user, "reports")
+        with database.write_transaction() as session:
+            session.add(Report(user_id=user.id, title="Quarterly"))
+        accounts.get_or_create("admin@example.com", role="admin")
+        roles.promote(user, by=OPERATOR)
+        roles.demote(user, by=OPERATOR)  # each ends the person's sessions
+    visitor.sign_in(EMAIL)
+    with shop.app.app_context():
+        pending_sign_ins.start("google", "link", "/dashboard", user)
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email="quentin.third@example.com")
+    other = shop.visitor()
+    other.visit("/login")
+    other.submit("/login", email=EMAIL)
+    return shop.user(EMAIL)
+
+
+def _change_address(visitor: Visitor) -> None:
+    visitor.visit("/dashboard/settings")
+    visitor.submit("/dashboard/settings/email", email=EMAIL)
+    links = eventually(lambda: [each for mail in visitor.mails_to(EMAIL) for each in mail["links"]])
+    path = urlsplit(links[0]).path
+    visitor.visit(path)
+    visitor.submit(path)
+
+
+def _add_ways_in(user: User) -> None:
+    """As the provider's and the authenticator's answers would: those have tests of their own."""
+    with database.write_transaction() as session:
+        session.add(
+            Identity(
+                user_id=user.id, provider="google", issuer="https://accounts.example",
+                subject="1234", email=AT_PROVIDER,
+            )
+        )  # fmt: skip
+        session.add(
+            Passkey(
+                user_id=user.id, name=KEY_NAME, credential_id=b"credential",
+                public_key=b"public", sign_count=0,
+            )
+        )  # fmt: skip
