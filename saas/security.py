@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from flask import Request as FlaskRequest
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_login import current_user
 from flask_wtf import FlaskForm
-from itsdangerous import SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import SignatureExpired, Signer, TimestampSigner, URLSafeTimedSerializer
 from werkzeug.exceptions import HTTPException
 
 from saas.extensions import csrf
@@ -83,6 +84,24 @@ def _refuse_other_origins(sent: FlaskRequest) -> None:
 
 def _app_origin() -> str:
     return str(current_app.config["APP_URL"])
+
+
+def signer(purpose: str, key: str | None = None) -> Signer:
+    """Return the signer for a purpose. The newest secret key signs, and all are accepted.
+
+    With `key`, only that one. The purpose is the salt, so signatures are not valid for another.
+    """
+    keys = [key] if key else secret_keys()
+    return Signer(keys, salt=purpose, key_derivation="hmac", digest_method=hashlib.sha256)
+
+
+def secret_keys() -> list[str]:
+    """Return the secret keys, the newest last, as itsdangerous wants them.
+
+    https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
+    """
+    config = current_app.config
+    return [*reversed(config["SECRET_KEY_FALLBACKS"]), config["SECRET_KEY"]]
 
 
 def safe_path(target: str | None, default: str) -> str:

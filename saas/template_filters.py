@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import idna
+from babel.dates import format_date
 from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, Response, current_app, request, send_from_directory
 from markupsafe import Markup, escape
@@ -107,7 +108,7 @@ def discount(found: Discount, currency: str) -> str:
 
 def day(at: datetime) -> str:
     """A day, in UTC as everywhere, so that a page, a mail and the history name the same one."""
-    return f"{at.astimezone(UTC):%-d %B %Y}"
+    return format_date(at.astimezone(UTC), "d MMMM y", locale="en_US")
 
 
 def day_utc(at: datetime) -> str:

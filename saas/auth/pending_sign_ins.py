@@ -8,7 +8,6 @@ key: a copy of the database finishes nothing.
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import uuid
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from flask import current_app
 from sqlalchemy import delete, select
 
 from saas import database, jobs
+from saas.auth import tokens
 from saas.auth.models import PendingSignIn, User
 from saas.database import db, now
 
@@ -57,8 +57,7 @@ class SignInState:
         return self._secret("challenge")
 
     def _secret(self, purpose: str) -> bytes:
-        message = f"started-sign-in:{purpose}:".encode() + self.id.bytes
-        return hmac.new(self.key.encode(), message, hashlib.sha256).digest()
+        return tokens.secret_for(f"pending-sign-in-{purpose}", self.id, self.key)
 
 
 def start(way: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:

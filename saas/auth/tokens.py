@@ -1,62 +1,50 @@
-"""Secrets that are derived from a row's id, so that the database alone yields none of them.
+"""Signed tokens for rows, so that the database alone does not contain any secret.
 
-A token is the id and its HMAC under the secret key and a purpose: a token for one purpose is none
-for another. A fallback key is accepted and never used for a new one, so keys can be changed while
-mails are on their way.
+A token is the signed id of a row. The purpose is the salt, so a token for one purpose is not valid
+for another. Tokens of fallback keys are accepted, so that keys can be changed while emails are on
+their way.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import hmac
 import uuid
 
 from flask import current_app
+from itsdangerous import BadData
+from itsdangerous.encoding import base64_decode, base64_encode
 
-_MAC_BYTES = 24
+from saas import security
 
 
 def token_for(purpose: str, row_id: uuid.UUID) -> str:
-    """What a mail carries: 54 characters that fit an address."""
-    return _token(purpose, row_id, _keys()[0])
+    """Return the token that an email carries: 66 characters that are safe in a URL."""
+    return security.signer(purpose).sign(base64_encode(row_id.bytes)).decode()
 
 
 def row_of(purpose: str, token: str) -> uuid.UUID | None:
-    """The id in a token that we made for this purpose; None for anything else."""
+    """Return the id in a token for this purpose, None for anything else."""
     try:
-        raw = base64.urlsafe_b64decode(token.encode("ascii") + b"==")
-        row_id = uuid.UUID(bytes=raw[:16])
-    except (ValueError, binascii.Error):
+        return uuid.UUID(bytes=base64_decode(security.signer(purpose).unsign(token.encode())))
+    except (BadData, ValueError):
         return None
-    known = any(hmac.compare_digest(_token(purpose, row_id, key), token) for key in _keys())
-    return row_id if known else None
 
 
 def code_for(purpose: str, row_id: uuid.UUID) -> str:
-    """Six digits for a row. Few enough to guess: count the tries, and bind it to a browser."""
-    return _code(purpose, row_id, _keys()[0])
+    """Return six digits for a row. They can be guessed: limit the tries, bind it to a browser."""
+    return _code(purpose, row_id, current_app.config["SECRET_KEY"])
 
 
 def is_code(purpose: str, row_id: uuid.UUID, code: str) -> bool:
-    """Whether these are the digits of the row."""
-    typed = code.encode()
-    return any(hmac.compare_digest(_code(purpose, row_id, key).encode(), typed) for key in _keys())
+    """Return whether these are the digits of the row."""
+    codes = [_code(purpose, row_id, key) for key in security.secret_keys()]
+    return any(hmac.compare_digest(known.encode(), code.encode()) for known in codes)
 
 
-def _token(purpose: str, row_id: uuid.UUID, key: str) -> str:
-    proof = _proof(purpose, row_id, key)[:_MAC_BYTES]
-    return base64.urlsafe_b64encode(row_id.bytes + proof).rstrip(b"=").decode()
+def secret_for(purpose: str, row_id: uuid.UUID, key: str) -> bytes:
+    """Return 32 bytes that only this row, purpose and key give."""
+    return base64_decode(security.signer(purpose, key).get_signature(row_id.bytes))
 
 
 def _code(purpose: str, row_id: uuid.UUID, key: str) -> str:
-    return f"{int.from_bytes(_proof(purpose, row_id, key)) % 1_000_000:06}"
-
-
-def _proof(purpose: str, row_id: uuid.UUID, key: str) -> bytes:
-    return hmac.digest(key.encode(), purpose.encode() + b":" + row_id.bytes, hashlib.sha256)
-
-
-def _keys() -> list[str]:
-    return [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
+    return f"{int.from_bytes(secret_for(purpose, row_id, key)) % 1_000_000:06}"

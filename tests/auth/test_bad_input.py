@@ -147,7 +147,7 @@ def test_a_link_is_over_after_ten_minutes(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("mangle", [
-    lambda token: token[:-1] + ("A" if token[-1] != "A" else "B"),
+    lambda token: token[:-2] + ("A" if token[-2] != "A" else "B") + token[-1],
     lambda token: token[:-5],
     lambda token: token[:20],
     lambda token: token + "A",

@@ -8,13 +8,13 @@ carries the lookup key, or one of the configuration that is what the catalogue s
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dotenv import set_key
 from flask import current_app
 
 from saas import products, security
@@ -74,23 +74,13 @@ def ensure_prices() -> dict[tuple[str, str], Price]:
 
 
 def write_env(path: Path, variables: dict[str, str]) -> None:
-    """Put variables into a file of `NAME=value` lines, keeping the others; private to its owner."""
+    """Set variables in an env file and keep its other lines. Only its owner can read the file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    kept = [line for line in lines if line.partition("=")[0].strip() not in variables]
-    draft = path.with_name(path.name + ".draft")
-    draft.unlink(missing_ok=True)
-    try:
-        with open(draft, "x", encoding="utf-8", opener=_private) as file:
-            file.writelines(f"{line}\n" for line in kept)
-            file.writelines(f"{name}={value}\n" for name, value in variables.items())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    for name, value in variables.items():
+        # Unquoted: `docker run --env-file` takes quotes for a part of the value. Ours need none.
+        set_key(path, name, value, quote_mode="never")
 
 
 def marked_portal() -> Portal | None:

@@ -9,6 +9,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+import regex
+
 LONGEST = 500  # characters of a heading that are looked at; no card has room for half of them
 ELLIPSIS = "…"
 
@@ -35,12 +37,9 @@ _AFTER_DASH = re.compile(r"(?<=[^\W\d][-/–—])(?=\w)")
 _BEFORE_VOWEL = re.compile("(?<=[\u0e01-\u0e5b\u0e81-\u0edf])(?=[\u0e40-\u0e44\u0ec0-\u0ec4])")
 
 _REGIONAL = "[\U0001f1e6-\U0001f1ff]"
-_EXTEND = "[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff\u200c]"
-_VIRAMA = frozenset("\u094d\u09cd\u0a4d\u0acd\u0b4d\u0c4d\u0ccd\u0d4d\u1039\u17d2")
 # England's flag, and others of a part of a country: a black flag, its name in tags, an end.
 _TAGGED = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
 _FLAG_OR_ANY = re.compile(f"{_REGIONAL}{{2}}|{_TAGGED}|.", re.DOTALL)
-_EXTENDS = re.compile(_EXTEND)
 
 
 @dataclass(frozen=True)
@@ -131,23 +130,5 @@ def broken(word: str) -> list[str]:
 
 
 def clusters(text: str) -> list[str]:
-    """What a reader takes for one character: a letter with its marks, a flag, an emoji family."""
-    if text.isascii():
-        return list(text)
-    found: list[str] = []
-    for match in _FLAG_OR_ANY.finditer(text):
-        char = match.group()
-        if found and (_continues(char) or found[-1][-1] == "\u200d" or _conjoins(found[-1], char)):
-            found[-1] += char
-        else:
-            found.append(char)
-    return found
-
-
-def _continues(char: str) -> bool:
-    return char == "\u200d" or unicodedata.category(char[0]) in _MARK or bool(_EXTENDS.match(char))
-
-
-def _conjoins(before: str, char: str) -> bool:
-    """An Indic consonant after a virama belongs to the one before."""
-    return before.rstrip(_JOINERS)[-1:] in _VIRAMA and unicodedata.category(char[0]) == "Lo"
+    """Return the grapheme clusters: letters with their marks, flags, emoji families."""
+    return list(text) if text.isascii() else regex.findall(r"\X", text)
