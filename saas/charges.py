@@ -42,14 +42,17 @@ class Recurring:
     is_collected: bool = True  # False while its owner has paused the collection of payments
 
     def to_json(self) -> dict[str, Any]:
-        stored = {**asdict(self), "discounts": [_discount_json(each) for each in self.discounts]}
+        stored = {
+            **asdict(self),
+            "discounts": [_discount_json(discount) for discount in self.discounts],
+        }
         if self.is_collected:  # left out, as in what was stored before there was this field
             del stored["is_collected"]
         return stored
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Recurring:
-        discounts = tuple(_discount(each) for each in stored["discounts"])
+        discounts = tuple(_discount(discount) for discount in stored["discounts"])
         return cls(**{**stored, "discounts": discounts})
 
 

@@ -39,8 +39,8 @@ def init_app(app: Flask) -> None:
 def _explain(command: click.Command) -> None:
     """Let a command that meets a database or a Stripe that is away say so in a sentence."""
     if isinstance(command, click.Group):
-        for each in command.commands.values():
-            _explain(each)
+        for subcommand in command.commands.values():
+            _explain(subcommand)
     elif command.callback is not None and not hasattr(command.callback, "explained"):
         command.callback = _explained(command.callback)
 
@@ -145,7 +145,7 @@ def seed() -> None:
     with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        users = [_seed_person(*each) for each in _demo_people()]
+        users = [_seed_person(*person) for person in _demo_people()]
     click.echo("The database has the demo people:")
     for user in users:
         click.echo(f"  {user.email:<22} {user.role:<6} {user.plan.name}")

@@ -41,9 +41,9 @@ def _measure(connection: Any) -> None:
     began = time.time()
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())")
-        theirs = float(cursor.fetchone()[0])
+        database_time = float(cursor.fetchone()[0])
     connection.rollback()
     took = time.time() - began
     if took < _TOO_SLOW:
-        ahead = theirs - (began + took / 2)
+        ahead = database_time - (began + took / 2)
         _offset = timedelta(seconds=ahead if abs(ahead) > _JITTER else 0)

@@ -43,8 +43,8 @@ class ConfigError(Exception):
     """The environment cannot be used. `problems` maps each variable at fault to what is wrong."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
-        self.problems = {name: list(said) for name, said in sorted(problems.items())}
-        lines = [f"{name}: {' '.join(said)}" for name, said in self.problems.items()]
+        self.problems = {name: list(messages) for name, messages in sorted(problems.items())}
+        lines = [f"{name}: {' '.join(messages)}" for name, messages in self.problems.items()]
         super().__init__("The configuration cannot be used.\n" + "\n".join(lines))
 
 
@@ -84,8 +84,8 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
         problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so that file is not read.")
     if env.get("APP_NAME"):
         warnings.warn("APP_NAME is not read: the name is in brand.toml.", stacklevel=2)
-    for name, said in _what_does_not_fit(settings, catalogue).items():
-        problems.setdefault(name, said)
+    for name, messages in _what_does_not_fit(settings, catalogue).items():
+        problems.setdefault(name, messages)
     if problems:
         raise ConfigError(problems)
     return {**settings, **_derived(settings, product)}

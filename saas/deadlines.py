@@ -55,13 +55,13 @@ def run_within_deadline(ask: Callable[[], T], name: str) -> T:
     """
     if not is_set():
         return ask()
-    answer: Future[T] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
         try:
-            answer.set_result(ask())
+            future.set_result(ask())
         except BaseException as error:
-            answer.set_exception(error)
+            future.set_exception(error)
 
     threading.Thread(target=copy_context().run, args=(run,), daemon=True, name=name).start()
-    return answer.result(timeout=remaining(otherwise=0))
+    return future.result(timeout=remaining(otherwise=0))

@@ -169,18 +169,21 @@ def _as_json(error: HTTPException) -> Response:
     }
     if isinstance(error, APIError) and error.fields:
         problem["fields"] = dict(_flat(error.fields))
-    answer = jsonify(error=problem)
-    answer.status_code = code
-    return answer
+    response = jsonify(error=problem)
+    response.status_code = code
+    return response
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
     """Messages by field; those of nested ones under `links.0.url`, as marshmallow nests them."""
-    for name, said in messages.items():
-        if isinstance(said, Mapping):
-            yield from _flat(said, f"{prefix}{name}.")
+    for name, message in messages.items():
+        if isinstance(message, Mapping):
+            yield from _flat(message, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", [said] if isinstance(said, str) else [str(m) for m in said]
+            yield (
+                f"{prefix}{name}",
+                [message] if isinstance(message, str) else [str(m) for m in message],
+            )
 
 
 def _slug(error: HTTPException) -> str:

@@ -26,8 +26,10 @@ class Session(requests.Session):
         self, url: str | bytes | None, proxies: Any, stream: Any, verify: Any, cert: Any
     ) -> Any:
         if not is_loopback(urlsplit(str(url)).hostname):
-            found = _WITH_ENVIRONMENT.merge_environment_settings(url, proxies, stream, verify, cert)
-            proxies, verify = found["proxies"], found["verify"]
+            settings = _WITH_ENVIRONMENT.merge_environment_settings(
+                url, proxies, stream, verify, cert
+            )
+            proxies, verify = settings["proxies"], settings["verify"]
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
 

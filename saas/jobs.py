@@ -250,10 +250,10 @@ def _acquire_daily_lease(name: str, moment: time) -> bool:
 
 
 def _extend_lease(name: str, until: datetime) -> None:
-    held = update(TaskLease).where(TaskLease.name == name, TaskLease.due_at < until)
+    lease = update(TaskLease).where(TaskLease.name == name, TaskLease.due_at < until)
     try:
         with database.write_transaction():
-            database.execute(held.values(due_at=until))
+            database.execute(lease.values(due_at=until))
     except SQLAlchemyError:
         log.warning("a sweep's turn could not be held", extra={"job": name})
 

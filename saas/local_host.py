@@ -23,20 +23,20 @@ def init_app(app: Flask) -> None:
 def _redirect_to_app_url() -> Response | None:
     if request.method not in ("GET", "HEAD") or request.path in proxies.HEALTH:
         return None
-    asked, ours = urlsplit(request.url), urlsplit(current_app.config["APP_URL"])
-    if not _is_other_name(asked, ours):
+    requested, ours = urlsplit(request.url), urlsplit(current_app.config["APP_URL"])
+    if not _is_other_name(requested, ours):
         return None
-    return redirect(asked._replace(scheme=ours.scheme, netloc=ours.netloc).geturl())
+    return redirect(requested._replace(scheme=ours.scheme, netloc=ours.netloc).geturl())
 
 
-def _is_other_name(asked: SplitResult, ours: SplitResult) -> bool:
+def _is_other_name(requested: SplitResult, ours: SplitResult) -> bool:
     """Whether both mean this server by different names.
 
     Another port is a proxy's way of asking, which a redirect would send in circles.
     """
-    if not http.is_loopback(asked.hostname) or not http.is_loopback(ours.hostname):
+    if not http.is_loopback(requested.hostname) or not http.is_loopback(ours.hostname):
         return False
     try:
-        return asked.hostname != ours.hostname and asked.port == ours.port
+        return requested.hostname != ours.hostname and requested.port == ours.port
     except ValueError:  # a Host whose port is not a number
         return False

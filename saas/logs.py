@@ -55,10 +55,10 @@ def without_secrets(text: str) -> str:
     return _SECRET.sub(r"\1…", _ENCODED.sub(_decoded, _SECRET.sub(r"\1…", text)))
 
 
-def _decoded(found: re.Match[str]) -> str:
+def _decoded(match: re.Match[str]) -> str:
     """The character, unless it would end what is to be left out, or the line."""
-    character = chr(int(found[1], 16))
-    return character if character.isprintable() and character not in ' "%' else found[0]
+    character = chr(int(match[1], 16))
+    return character if character.isprintable() and character not in ' "%' else match[0]
 
 
 def without_addresses(text: str) -> str:
@@ -100,8 +100,8 @@ class ConsoleFormatter(logging.Formatter):
 
 
 def _name_request() -> None:
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    header = request.headers.get("X-Request-Id", "")
+    g.request_id = header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 def _tell_request_id(response: Response) -> Response:

@@ -79,7 +79,7 @@ def document(app: Flask, title: str, url: str) -> dict[str, Any]:
             spec.path(
                 _PARAMETER.sub(r"{\2}", rule.rule),
                 operations={method.lower(): _operation(view, operation) for method in methods},
-                parameters=[_parameter(*found) for found in _PARAMETER.findall(rule.rule)],
+                parameters=[_parameter(*match) for match in _PARAMETER.findall(rule.rule)],
             )
     return spec.to_dict()
 
@@ -109,5 +109,5 @@ def _parameter(converter: str, name: str) -> dict[str, Any]:
 
 
 def _name(schema: Any) -> str:
-    given = schema if isinstance(schema, type) else type(schema)
-    return str(given.__name__).strip("_").removesuffix("Schema")
+    schema_class = schema if isinstance(schema, type) else type(schema)
+    return str(schema_class.__name__).strip("_").removesuffix("Schema")

@@ -148,18 +148,20 @@ class Catalogue:
 
     def problems(self) -> list[str]:
         """Why this catalogue cannot be sold, in sentences; empty when it can."""
-        found = [said for plan in self.plans for said in _problems_of(plan)]
+        messages = [problem for plan in self.plans for problem in _problems_of(plan)]
         if not _is_currency(self.currency):
-            found.insert(0, f"CURRENCY is {self.currency!r}: give a code such as 'usd' or 'eur'.")
+            messages.insert(
+                0, f"CURRENCY is {self.currency!r}: give a code such as 'usd' or 'eur'."
+            )
         counted = Counter(plan.id for plan in self.plans)
-        found += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
+        messages += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
         for name in ("free", "highlighted"):
             marked = [plan.id for plan in self.plans if getattr(plan, name)]
             if len(marked) > 1 or (name == "free" and not marked):
                 named = f" ({', '.join(marked)})" if marked else ""
                 most = "Exactly one" if name == "free" else "At most one"
-                found.append(f"{most} plan must have {name}=True, not {len(marked)}{named}.")
-        return found
+                messages.append(f"{most} plan must have {name}=True, not {len(marked)}{named}.")
+        return messages
 
 
 def gives_access(

@@ -52,9 +52,9 @@ def _left() -> float | None:
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
-    left = _left()
-    if left is not None:
-        options = {"connect_timeout": max(2, int(left)), **options}
+    seconds = _left()
+    if seconds is not None:
+        options = {"connect_timeout": max(2, int(seconds)), **options}
     return Connection.connect(*arguments, **{**options, **POOLABLE})
 
 

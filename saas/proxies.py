@@ -93,10 +93,10 @@ def _read_rest(body: Any) -> None:
     A connection that is closed with unread bytes is reset, and nginx then answers 502 instead of
     what we said.
     """
-    left, give_up = _LONGEST_REST, time.monotonic() + _LONGEST_READ
+    remaining, give_up = _LONGEST_REST, time.monotonic() + _LONGEST_READ
     with suppress(Exception):  # each server has errors of its own, and the answer stands
-        while left > 0 and time.monotonic() < give_up and (chunk := body.read(65536)):
-            left -= len(chunk)
+        while remaining > 0 and time.monotonic() < give_up and (chunk := body.read(65536)):
+            remaining -= len(chunk)
 
 
 def _require_https() -> Response | None:
@@ -114,9 +114,9 @@ def _forwarded_scheme() -> str | None:
 
     Many proxies replace the header instead of adding to it, so there may be fewer values.
     """
-    told = request.headers.get("X-Forwarded-Proto", "").lower().split(",")
-    proxies = min(current_app.config["TRUSTED_PROXIES"], len(told))
-    return told[-proxies].strip() or None
+    schemes = request.headers.get("X-Forwarded-Proto", "").lower().split(",")
+    proxies = min(current_app.config["TRUSTED_PROXIES"], len(schemes))
+    return schemes[-proxies].strip() or None
 
 
 def client_ip() -> str:
@@ -126,11 +126,11 @@ def client_ip() -> str:
     in IPv6 is that address. Of IPv6 it is the /64: its owner has at least that (RFC 6177), and
     could be counted under 2**64 addresses. What is no address at all is "unknown".
     """
-    told = (request.remote_addr or "").strip().strip('"').strip()
-    if found := _WITH_PORT.fullmatch(told):
-        told = found[1] or found[2] or ""
+    ip = (request.remote_addr or "").strip().strip('"').strip()
+    if match := _WITH_PORT.fullmatch(ip):
+        ip = match[1] or match[2] or ""
     try:
-        address = ip_address(told.partition("%")[0])
+        address = ip_address(ip.partition("%")[0])
     except ValueError:
         return "unknown"
     if not isinstance(address, IPv6Address):

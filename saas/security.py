@@ -222,7 +222,9 @@ def stripe_pages(app: Flask) -> tuple[str, ...]:
 
 
 def _identity_pages(app: Flask) -> list[str]:
-    issuers = (urlsplit(each["issuer"]) for each in app.config["SIGN_IN_PROVIDERS"].values())
+    issuers = (
+        urlsplit(provider["issuer"]) for provider in app.config["SIGN_IN_PROVIDERS"].values()
+    )
     return [f"{issuer.scheme}://{issuer.netloc}" for issuer in issuers]
 
 

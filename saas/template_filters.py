@@ -83,8 +83,8 @@ def price(recurring: Recurring | None) -> str:
     if recurring is None or recurring.amount is None:
         return ""
     tax = " plus tax" if recurring.plus_tax and recurring.amount else ""
-    said = money(recurring.amount, recurring.currency)
-    return f"{said} {every(recurring, 'a')}{tax}"
+    text = money(recurring.amount, recurring.currency)
+    return f"{text} {every(recurring, 'a')}{tax}"
 
 
 def every(recurring: Recurring, one: str = "every") -> str:
@@ -95,15 +95,15 @@ def every(recurring: Recurring, one: str = "every") -> str:
     return f"{one} {interval}" if count == 1 else f"every {count} {interval}s"
 
 
-def discount(found: Discount, currency: str) -> str:
+def discount(terms: Discount, currency: str) -> str:
     """A discount without its end: `20% off`, `$5 off one invoice`."""
-    if found.percent_off is not None:
-        told = f"{found.percent_off}% off"
-    elif found.amount_off is not None:
-        told = f"{money(found.amount_off, currency)} off"
+    if terms.percent_off is not None:
+        text = f"{terms.percent_off}% off"
+    elif terms.amount_off is not None:
+        text = f"{money(terms.amount_off, currency)} off"
     else:
-        told = "A discount"
-    return f"{told} one invoice" if found.once else told
+        text = "A discount"
+    return f"{text} one invoice" if terms.once else text
 
 
 def day(at: datetime) -> str:
@@ -181,10 +181,10 @@ def _cache_static(response: Any) -> Any:
     if request.endpoint != "static" or response.status_code not in (200, 304):
         return response
     version = request.args.get("v")
-    kept = "public, max-age=3600"
+    cache_control = "public, max-age=3600"
     if version is not None:
         name = (request.view_args or {})["filename"]
         is_current = name.startswith("fonts/") or request.full_path == static(name)
-        kept = "public, max-age=31536000, immutable" if is_current else "no-cache"
-    response.headers["Cache-Control"] = kept
+        cache_control = "public, max-age=31536000, immutable" if is_current else "no-cache"
+    response.headers["Cache-Control"] = cache_control
     return response

@@ -53,17 +53,17 @@ def _validate(email: str) -> str | None:
     The validator refuses names that are never in the public DNS, but for `test` if it is asked to
     accept that one, so `test` stands in for them.
     """
-    found = _LOCAL_NAME.search(email)
-    if found is None or current_app.config["SAAS_ENV"] == "production":
+    local_name = _LOCAL_NAME.search(email)
+    if local_name is None or current_app.config["SAAS_ENV"] == "production":
         return validate_email(email, check_deliverability=False, allow_smtputf8=False).ascii_email
     checked = validate_email(
-        email[: found.start()] + "test",
+        email[: local_name.start()] + "test",
         check_deliverability=False,
         allow_smtputf8=False,
         test_environment=True,
         globally_deliverable=False,
     )
-    return checked.ascii_email and checked.ascii_email.removesuffix("test") + found[0]
+    return checked.ascii_email and checked.ascii_email.removesuffix("test") + local_name[0]
 
 
 def clean_name(value: str) -> str:
@@ -153,11 +153,13 @@ def is_empty(user: User) -> bool:
     """Whether an account holds nothing but its address, its name, and the ways to sign in."""
     if user.is_admin or user.stripe_customer_id or user.trial_used_at:
         return False
-    ways_in = {each.__tablename__ for each in (Session, PendingSignIn, Identity, Passkey, ApiToken)}
+    credentials = {
+        model.__tablename__ for model in (Session, PendingSignIn, Identity, Passkey, ApiToken)
+    }
     references = (
         key.parent
         for table in db.metadata.tables.values()
-        if table.name not in ways_in
+        if table.name not in credentials
         for key in table.foreign_keys
         if key.column.table.name == User.__tablename__
     )

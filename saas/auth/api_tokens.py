@@ -81,9 +81,9 @@ def list_for_user(user: User) -> Sequence[ApiToken]:
 
 def revoke(user: User, token_id: uuid.UUID) -> bool:
     """Delete a token of this user; False where there is none. The next call with it gets 401."""
-    mine = (ApiToken.id == token_id, ApiToken.user_id == user.id)
+    own_token = (ApiToken.id == token_id, ApiToken.user_id == user.id)
     with database.write_transaction():
-        return bool(database.execute(delete(ApiToken).where(*mine)))
+        return bool(database.execute(delete(ApiToken).where(*own_token)))
 
 
 def _hash(token: str) -> bytes:

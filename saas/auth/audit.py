@@ -35,8 +35,8 @@ def note(action: str, subject_id: uuid.UUID, *, by: str) -> None:
 
 def history(subject_id: uuid.UUID) -> Sequence[AuditEntry]:
     """What was done to somebody, the oldest first."""
-    found = select(AuditEntry).where(AuditEntry.subject_id == subject_id)
-    return db.session.scalars(found.order_by(AuditEntry.id)).all()
+    entries = select(AuditEntry).where(AuditEntry.subject_id == subject_id)
+    return db.session.scalars(entries.order_by(AuditEntry.id)).all()
 
 
 def name_of(entry: AuditEntry) -> str:

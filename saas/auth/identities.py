@@ -71,7 +71,11 @@ def link(user: User, claim: Claim) -> None:
     """
     with database.write_transaction():
         accounts.lock(user)  # two at once would not see each other
-        if any(each.issuer == claim.issuer for each in _of(user) if each.subject != claim.subject):
+        if any(
+            identity.issuer == claim.issuer
+            for identity in _of(user)
+            if identity.subject != claim.subject
+        ):
             raise SignInRefused("linked", claim.provider)
         if (unlinked := _find(claim)) and unlinked.unlinked_at:
             database.execute(delete(Identity).where(Identity.id == unlinked.id))

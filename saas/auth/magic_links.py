@@ -127,10 +127,14 @@ def redeem_code(browser: str, code: str, enter: SignIn) -> str:
         )
     _count_for_the_address(link.email)
     if not tokens.is_code(_CODE, link.id, code):
-        left = MAX_ATTEMPTS - link.tries - 1
+        tries_left = MAX_ATTEMPTS - link.tries - 1
         raise InvalidCode(
             "This is not the code in the newest mail. "
-            + (f"You can try {left} more time{'s'[: left != 1]}." if left else "It has ended now.")
+            + (
+                f"You can try {tries_left} more time{'s'[: tries_left != 1]}."
+                if tries_left
+                else "It has ended now."
+            )
         )
     return _use(link, enter)
 

@@ -15,9 +15,9 @@ _HALF_WIDTH = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000
 def without_invisible(text: str, keep: str = "") -> str:
     """Drop zero-width spaces, soft hyphens, byte order marks, and signs of direction."""
     return "".join(
-        each
-        for each in text
-        if each in keep or (unicodedata.category(each) != "Cf" and each not in _BLANK)
+        char
+        for char in text
+        if char in keep or (unicodedata.category(char) != "Cf" and char not in _BLANK)
     )
 
 
@@ -36,16 +36,16 @@ def digits(text: str) -> str:
 
     Anything else stays, so that a form can refuse it.
     """
-    kept = (each for each in without_invisible(text) if not _separates(each))
-    return "".join(str(unicodedata.decimal(each, each)) for each in kept)
+    chars = (char for char in without_invisible(text) if not _separates(char))
+    return "".join(str(unicodedata.decimal(char, char)) for char in chars)
 
 
 def person_name(text: str) -> str:
     """Return a name in its composed form, with single spaces and nothing invisible in it."""
     shown = without_invisible(" ".join(text.split()), keep=JOINERS)
-    printed = "".join(each for each in shown if unicodedata.category(each) != "Cc")
+    printed = "".join(char for char in shown if unicodedata.category(char) != "Cc")
     name = unicodedata.normalize("NFC", printed.strip(" " + JOINERS))
-    return name if any(unicodedata.category(each)[0] in "LNPS" for each in name) else ""
+    return name if any(unicodedata.category(char)[0] in "LNPS" for char in name) else ""
 
 
 def _separates(character: str) -> bool:

@@ -47,16 +47,16 @@ def authorization_url(started: SignInState, back: str) -> str:
         return str(made["url"])
 
 
-def fetch_claim(started: SignInState, back: str, answer: Mapping[str, str]) -> Claim:
+def fetch_claim(started: SignInState, back: str, params: Mapping[str, str]) -> Claim:
     """Who came back, from the parameters of the answer; raises `Refused`."""
-    if error := answer.get("error"):
+    if error := params.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
         raise SignInRefused(reason, started.way)
     with deadlines.deadline(_PATIENCE), _Explaining(started.way):
         client = _client(started.way)
-        _check_issuer(client, started.way, answer.get("iss"))
+        _check_issuer(client, started.way, params.get("iss"))
         token = client.fetch_access_token(
-            back, code=answer["code"], state=started.state, code_verifier=started.verifier
+            back, code=params["code"], state=started.state, code_verifier=started.verifier
         )
         read = _read_google if _is_openid(started.way) else _read_github
         return read(client, token, started)
@@ -78,15 +78,17 @@ def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) ->
     if "id_token" not in token:
         raise ValueError("there is no id_token")
     must_be = {"iss": [_issuer(started.way)], "aud": [client.client_id]}
-    said = client.parse_id_token(
+    userinfo = client.parse_id_token(
         token,
         nonce=started.nonce,
         claims_options={
             name: {"essential": True, "values": values} for name, values in must_be.items()
         },
     )
-    claim = _claim(started.way, said["sub"], said.get("email"), said.get("email_verified"))
-    return replace(claim, is_authoritative=_runs_mailbox(claim.email, said.get("hd")))
+    claim = _claim(
+        started.way, userinfo["sub"], userinfo.get("email"), userinfo.get("email_verified")
+    )
+    return replace(claim, is_authoritative=_runs_mailbox(claim.email, userinfo.get("hd")))
 
 
 def _runs_mailbox(email: str | None, hosted_domain: object) -> bool:
@@ -102,14 +104,14 @@ def _read_github(client: Any, token: Mapping[str, Any], started: SignInState) ->
     if not isinstance(number, int):
         raise TypeError("an account is known by a number")
     listed = _get(client, "user/emails", token)
-    primary: Mapping[str, Any] = next((each for each in listed if each["primary"] is True), {})
+    primary: Mapping[str, Any] = next((email for email in listed if email["primary"] is True), {})
     return _claim(started.way, str(number), primary.get("email"), primary.get("verified"))
 
 
 def _get(client: Any, path: str, token: Mapping[str, Any]) -> Any:
-    answer = client.get(path, token=token)
-    answer.raise_for_status()
-    return answer.json()
+    response = client.get(path, token=token)
+    response.raise_for_status()
+    return response.json()
 
 
 def _claim(provider: str, subject: object, email: object, verified: object) -> Claim:
@@ -171,10 +173,10 @@ class _DeadlineSession(http.Session, OAuth2Session):  # type: ignore[misc]  # Au
     """Without a limit of its own a request would wait for ever."""
 
     def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
-        left = deadlines.remaining(otherwise=_ONE_ANSWER)
-        if left <= 0:
+        timeout = deadlines.remaining(otherwise=_ONE_ANSWER)
+        if timeout <= 0:
             raise requests.Timeout("the time for this sign-in is up")
-        options["timeout"] = min(left, _ONE_ANSWER)
+        options["timeout"] = min(timeout, _ONE_ANSWER)
         ask = partial(super().request, method, url, *arguments, **options)
         try:
             return deadlines.run_within_deadline(ask, name="sign-in")

@@ -131,8 +131,8 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
 def rename(user: User, passkey_id: uuid.UUID, name: str) -> bool:
     """Call a passkey something else; False when this person has no such passkey."""
     with database.write_transaction():
-        mine = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
-        return database.execute(update(Passkey).where(mine).values(name=name)) == 1
+        own_passkey = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
+        return database.execute(update(Passkey).where(own_passkey).values(name=name)) == 1
 
 
 def remove(user: User, passkey_id: uuid.UUID) -> bool:
@@ -141,8 +141,8 @@ def remove(user: User, passkey_id: uuid.UUID) -> bool:
     A passkey is never the last way in: only somebody who was signed in another way could add it.
     """
     with database.write_transaction():
-        mine = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
-        removed = database.execute(delete(Passkey).where(mine)) == 1
+        own_passkey = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
+        removed = database.execute(delete(Passkey).where(own_passkey)) == 1
         if removed:
             notify_owner(user, "passkey", "removed")
     return removed
@@ -199,8 +199,8 @@ def _find(credential: Mapping[str, Any]) -> Passkey:
 
 
 def _keys_of(user: User) -> list[bytes]:
-    mine = select(Passkey.credential_id).where(Passkey.user_id == user.id)
-    return list(db.session.scalars(mine))
+    credential_ids = select(Passkey.credential_id).where(Passkey.user_id == user.id)
+    return list(db.session.scalars(credential_ids))
 
 
 def _rp_id() -> str:

@@ -41,5 +41,5 @@ def sign_in(user: User) -> None:
 
 
 def _take() -> Claim | None:
-    kept = session.pop(_KEY, None)
-    return Claim(**kept["claim"]) if kept and kept["until"] > now().timestamp() else None
+    stored = session.pop(_KEY, None)
+    return Claim(**stored["claim"]) if stored and stored["until"] > now().timestamp() else None

@@ -83,7 +83,7 @@ def complete(way: str, state: str, ids: Sequence[str]) -> SignInState | None:
     `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
     of many at once exactly one gets it.
     """
-    for started in (each for found in map(_find, ids) for each in found):
+    for started in (pending for states in map(_find, ids) for pending in states):
         if started.way == way and hmac.compare_digest(started.state.encode(), state.encode()):
             return started if _consume(started.id) else None
     return None
@@ -94,8 +94,10 @@ def complete_latest(way: str, ids: Sequence[str]) -> SignInState | None:
 
     By the present key alone: after a change of keys one clicks once more.
     """
-    found = [each[0] for each in map(_find, ids) if each and each[0].way == way]
-    return found[-1] if found and _consume(found[-1].id) else None
+    matching = [
+        candidates[0] for candidates in map(_find, ids) if candidates and candidates[0].way == way
+    ]
+    return matching[-1] if matching and _consume(matching[-1].id) else None
 
 
 @jobs.periodic_task(minutes=60)

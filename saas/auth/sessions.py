@@ -98,16 +98,16 @@ def list_for_user(user: User) -> Sequence[Session]:
 
 def revoke(user: User, session_id: uuid.UUID) -> bool:
     """Sign another browser of this person out; False when there is no such session of theirs."""
-    mine = (Session.user_id == user.id, Session.id != user.session_id)
+    own_session = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
-        return bool(database.execute(delete(Session).where(Session.id == session_id, *mine)))
+        return bool(database.execute(delete(Session).where(Session.id == session_id, *own_session)))
 
 
 def revoke_others(user: User) -> int:
     """Sign every other browser of this person out; how many there were."""
-    mine = (Session.user_id == user.id, Session.id != user.session_id)
+    other_sessions = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
-        return database.execute(delete(Session).where(*mine))
+        return database.execute(delete(Session).where(*other_sessions))
 
 
 @jobs.periodic_task(minutes=60)
@@ -120,14 +120,14 @@ def delete_expired_sessions() -> None:
 def _load(token: str) -> User | None:
     at = now()
     which = {"token_hash": _hash(token), "now": at, "idle": at - IDLE}
-    found = db.session.execute(_WHO, which).one_or_none()
-    if found is None:
+    row = db.session.execute(_WHO, which).one_or_none()
+    if row is None:
         return None
-    user: User = found[0]
-    user.session_id, user.session_token = found.id, token
-    user.signed_in_at = found.created_at
-    if found.last_seen_at < at - _SEEN_EVERY:
-        _note_seen(found.id)
+    user: User = row[0]
+    user.session_id, user.session_token = row.id, token
+    user.signed_in_at = row.created_at
+    if row.last_seen_at < at - _SEEN_EVERY:
+        _note_seen(row.id)
     return user
 
 
@@ -148,5 +148,5 @@ def _ask_to_sign_in() -> Response:
     """Send people to the sign-in page and back; tell programs that they are not signed in."""
     if errors.wants_json():
         raise Unauthorized
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else ""
-    return redirect(url_for("auth.login", next=security.safe_path(wanted, "") or None), code=303)
+    next_path = request.full_path.rstrip("?") if request.method == "GET" else ""
+    return redirect(url_for("auth.login", next=security.safe_path(next_path, "") or None), code=303)

@@ -50,15 +50,15 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
     made: gateway.CheckoutSession | None = None
     for _ in range(_TRIES):
         pages = gateway.list_checkout_sessions(customer_id)
-        kept = _session_to_keep(pages, None if made else nonce)
-        if kept is None:
+        open_page = _session_to_keep(pages, None if made else nonce)
+        if open_page is None:
             # Pages of this form that were paid or closed, as after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
             made = _create_session(user, price, trial_days, nonce, used_up, back)
             continue
-        others = [page for page in pages if page.is_open and page is not kept]
+        others = [page for page in pages if page.is_open and page is not open_page]
         if not others:
-            return _portal_if_bought(user, price, pages) or kept.url
+            return _portal_if_bought(user, price, pages) or open_page.url
         for page in others:
             gateway.expire_checkout_session(page.id)
     if made is None:

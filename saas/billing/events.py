@@ -144,12 +144,12 @@ def cancel_orphaned_subscriptions(customer_id: str) -> bool:
     Only subscriptions with our metadata that name a deleted account are touched.
     """
     try:
-        found = gateway.list_subscriptions(customer_id)
+        listed = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
         return False
     orphaned = [
         subscription
-        for subscription in found
+        for subscription in listed
         if subscription.status in LIVE_STATUSES and belongs_to_closed_account(subscription)
     ]
     for subscription in orphaned:

@@ -85,7 +85,7 @@ def _charge_change(old: Recurring, new: Recurring) -> str:
         return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
     if price(old) != now:
         return f"The price changed to {now}" if now else "The price changed"
-    if added := [each for each in new.discounts if each not in old.discounts]:
+    if added := [entry for entry in new.discounts if entry not in old.discounts]:
         return f"Discount: {discount(added[0], new.currency)}"
     return "A discount ended" if old.discounts != new.discounts else "Updated"
 

@@ -71,7 +71,10 @@ def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
 
 def first_trial(subscriptions: list[Subscription]) -> datetime | None:
     """Return when the first trial of these subscriptions began."""
-    return min((each.created for each in subscriptions if each.had_trial), default=None)
+    return min(
+        (subscription.created for subscription in subscriptions if subscription.had_trial),
+        default=None,
+    )
 
 
 def _has_next_invoice(chosen: Subscription) -> bool:

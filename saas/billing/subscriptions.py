@@ -105,11 +105,17 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
     They exist when two checkout pages were paid: at the same moment, or in a tab left open. This
     happens before the event is marked as processed, so that after a crash the next sync does it.
     """
-    live = [each for each in state.subscriptions if each.status in _PAID_FOR]
+    live = [
+        subscription for subscription in state.subscriptions if subscription.status in _PAID_FOR
+    ]
     kept = max(live, key=precedence.rank, default=None)
     if kept is None:
         return False
-    duplicates = [each for each in live if each is not kept and _was_sold_by_us(each)]
+    duplicates = [
+        subscription
+        for subscription in live
+        if subscription is not kept and _was_sold_by_us(subscription)
+    ]
     try:
         for duplicate in duplicates:
             # Since the younger one was bought, the same time was paid twice.

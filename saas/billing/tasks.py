@@ -33,14 +33,14 @@ BATCH_SIZE = 200
 @jobs.periodic_task(minutes=1)
 def retry_events() -> None:
     """Retry recorded events that were not applied."""
-    left = db.session.execute(
+    unprocessed = db.session.execute(
         select(StripeEvent.id, StripeEvent.customer_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(BATCH_SIZE)
     ).all()
-    process_each(left, lambda event: events.process(*event), about="event")
+    process_each(unprocessed, lambda event: events.process(*event), about="event")
 
 
 @jobs.periodic_task(minutes=10)
@@ -73,14 +73,14 @@ def sync_ending_trials() -> None:
 @jobs.periodic_task(minutes=10)
 def update_stale_emails() -> None:
     """Update emails at Stripe that an earlier attempt did not reach."""
-    left = select(Subscriber.id).where(Subscriber.stripe_email_stale_since.isnot(None))
-    some = db.session.scalars(left.order_by(func.random()).limit(BATCH_SIZE)).all()
-    process_each(some, customers.update_stale_email, about="new address of")
+    stale = select(Subscriber.id).where(Subscriber.stripe_email_stale_since.isnot(None))
+    users = db.session.scalars(stale.order_by(func.random()).limit(BATCH_SIZE)).all()
+    process_each(users, customers.update_stale_email, about="new address of")
 
 
-def _sync(whom: ColumnElement[bool], cause: str) -> None:
+def _sync(condition: ColumnElement[bool], cause: str) -> None:
     """Sync some of these users, in random order so that failing ones do not block the others."""
-    chosen = select(Subscriber.id).where(whom).order_by(func.random()).limit(BATCH_SIZE)
+    chosen = select(Subscriber.id).where(condition).order_by(func.random()).limit(BATCH_SIZE)
     users = db.session.scalars(chosen).all()
     process_each(users, partial(subscriptions.sync, cause=cause), about="person")
 

@@ -56,13 +56,13 @@ def invoices() -> Answer:
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
         with deadlines.deadline(_PATIENCE):
-            found = invoicing.page(current_user, before=before, after=after)
+            page = invoicing.page(current_user, before=before, after=after)
     except gateway.StripeError as error:
         if gateway.is_refusal(error):
             raise
         _log(error)
         return render_template("billing/invoices.html", page=None), 503
-    return render_template("billing/invoices.html", page=found, statuses=invoicing.STATUSES)
+    return render_template("billing/invoices.html", page=page, statuses=invoicing.STATUSES)
 
 
 @bp.post("/billing/checkout")
@@ -71,7 +71,7 @@ def start_checkout() -> Answer:
     _count_question()
     form = CheckoutForm()
     if not form.validate_on_submit():
-        problems = [str(said) for told in form.errors.values() for said in told]
+        problems = [str(message) for messages in form.errors.values() for message in messages]
         flash("Choose a plan and how it is billed. " + " ".join(problems), "error")
         return redirect(url_for("site.pricing"), code=303)
 

@@ -43,8 +43,8 @@ def receive(event: Event) -> str:
                 return "seen"
             outcome = events.process(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
-        said = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
-        log.warning("event not applied: %s", said, extra=_said(event))
+        description = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
+        log.warning("event not applied: %s", description, extra=_said(event))
         raise APIError(503, "try_again", "The event could not be applied now.") from None
     log.info("event handled", extra={**_said(event), "outcome": outcome})
     return outcome

@@ -146,8 +146,8 @@ def deliver_due() -> DeliveryResult:
     due = (
         select(OutboxMessage.id).where(OutboxMessage.due_at <= now()).order_by(OutboxMessage.due_at)
     )
-    found = [_deliver(each) for each in db.session.scalars(due.limit(500)).all()]
-    return DeliveryResult(*(found.count(what) for what in ("sent", "lapsed", "refused")))
+    results = [_deliver(message_id) for message_id in db.session.scalars(due.limit(500)).all()]
+    return DeliveryResult(*(results.count(what) for what in ("sent", "lapsed", "refused")))
 
 
 def retry_failed() -> int:

@@ -51,17 +51,17 @@ def compose(to: str, subject: str, template: str, **context: object) -> Email:
     return Email(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)
 
 
-def send(letter: Email, message_id: uuid.UUID) -> None:
+def send(email: Email, message_id: uuid.UUID) -> None:
     """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
-    if parseaddr(letter.to)[1] != letter.to or "=?" in letter.to:
+    if parseaddr(email.to)[1] != email.to or "=?" in email.to:
         # Forms refuse such addresses. What parses this one again might reach somebody else:
         # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two; the email
         # package decodes "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
         raise PermanentFailure("its recipient is not one plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
-        _send_by_smtp(letter, message_id, smtp_url)
+        _send_by_smtp(email, message_id, smtp_url)
     else:
-        _send_by_resend(letter, message_id)
+        _send_by_resend(email, message_id)
 
 
 def _message_id(message_id: uuid.UUID) -> str:
@@ -69,19 +69,19 @@ def _message_id(message_id: uuid.UUID) -> str:
     return f"<{message_id}@{domain}>"
 
 
-def _send_by_resend(letter: Email, message_id: uuid.UUID) -> None:
+def _send_by_resend(email: Email, message_id: uuid.UUID) -> None:
     """Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
     key = current_app.config["RESEND_API_KEY"]
     base = "https://api.resend.com" if key else f"{current_app.config['SANDBOX_URL']}/resend"
-    answer = http.request(
+    response = http.request(
         "POST",
         f"{base}/emails",
         json={
             "from": current_app.config["EMAIL_FROM"],
-            "to": [letter.to],
-            "subject": letter.subject,
-            "html": letter.html,
-            "text": letter.text,
+            "to": [email.to],
+            "subject": email.subject,
+            "html": email.html,
+            "text": email.text,
             "headers": {"Message-ID": _message_id(message_id), **_AUTOMATIC},
         },
         headers={
@@ -91,13 +91,16 @@ def _send_by_resend(letter: Email, message_id: uuid.UUID) -> None:
         timeout=_timeout(),
         allow_redirects=False,
     )
-    if answer.status_code == 409 and _body_of(answer).get("name") == "invalid_idempotent_request":
+    if (
+        response.status_code == 409
+        and _body_of(response).get("name") == "invalid_idempotent_request"
+    ):
         return  # accepted before, though we never heard of it; the words have changed since
-    if not 200 <= answer.status_code < 300:  # noqa: PLR2004 - a success
-        reason = _body_of(answer).get("message") or answer.reason
-        raise DeliveryFailed(f"the mail service answered {answer.status_code}: {reason}")
-    if not isinstance(_body_of(answer).get("id"), str):
-        raise DeliveryFailed(f"the mail service answered {answer.status_code} without an id")
+    if not 200 <= response.status_code < 300:  # noqa: PLR2004 - a success
+        reason = _body_of(response).get("message") or response.reason
+        raise DeliveryFailed(f"the mail service answered {response.status_code}: {reason}")
+    if not isinstance(_body_of(response).get("id"), str):
+        raise DeliveryFailed(f"the mail service answered {response.status_code} without an id")
 
 
 def describe(error: Exception) -> str:
@@ -112,8 +115,8 @@ def describe(error: Exception) -> str:
         return logs.without_addresses(http.root_cause(error))
     else:
         return type(error).__name__
-    said = " ".join(logs.without_addresses(reason).split())
-    return f"{type(error).__name__}: {said[:300]}"
+    text = " ".join(logs.without_addresses(reason).split())
+    return f"{type(error).__name__}: {text[:300]}"
 
 
 def _reply(code: int, text: bytes | str) -> str:
@@ -121,10 +124,10 @@ def _reply(code: int, text: bytes | str) -> str:
     return f"the mail server answered {code}: {words}"
 
 
-def _body_of(answer: requests.Response) -> dict[str, object]:
+def _body_of(response: requests.Response) -> dict[str, object]:
     """An `id`, or an error's `name` and `message`: https://resend.com/docs/api-reference/errors."""
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         return {}
     return body if isinstance(body, dict) else {}
@@ -134,7 +137,7 @@ def _timeout() -> float:
     return float(current_app.config.get("MAIL_TIMEOUT") or _TIMEOUT)  # shorter in tests
 
 
-def _send_by_smtp(letter: Email, message_id: uuid.UUID, url: str) -> None:
+def _send_by_smtp(email: Email, message_id: uuid.UUID, url: str) -> None:
     parts = urlsplit(url)
     with closing(_connect(parts.scheme, parts.hostname or "localhost", parts.port)) as server:
         if parts.username:
@@ -142,7 +145,7 @@ def _send_by_smtp(letter: Email, message_id: uuid.UUID, url: str) -> None:
         sender = parseaddr(current_app.config["EMAIL_FROM"])[1]
         # Exactly one explicit recipient: send_message would parse the To header again, and an
         # address with a comma in it would reach two people.
-        server.sendmail(sender, [letter.to], _as_mime(letter, message_id).as_bytes())
+        server.sendmail(sender, [email.to], _as_mime(email, message_id).as_bytes())
         with suppress(smtplib.SMTPException):
             server.quit()  # it has been accepted, whatever the server says now
 
@@ -171,18 +174,18 @@ def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
         raise smtplib.SMTPAuthenticationError(code, reply)
 
 
-def _as_mime(letter: Email, message_id: uuid.UUID) -> EmailMessage:
+def _as_mime(email: Email, message_id: uuid.UUID) -> EmailMessage:
     mime = EmailMessage(policy=policy.SMTP)  # CRLF, and no line that a server would refuse
     try:
         mime["From"] = current_app.config["EMAIL_FROM"]
-        mime["To"] = letter.to
-        mime["Subject"] = letter.subject
+        mime["To"] = email.to
+        mime["Subject"] = email.subject
     except ValueError as error:  # a line break, which would begin another header
         raise PermanentFailure(f"a header cannot be written ({error})") from None
     for name, value in _AUTOMATIC.items():
         mime[name] = value
     mime["Date"] = formatdate(usegmt=True)
     mime["Message-ID"] = _message_id(message_id)
-    mime.set_content(letter.text)
-    mime.add_alternative(letter.html, subtype="html")
+    mime.set_content(email.text)
+    mime.add_alternative(email.html, subtype="html")
     return mime

@@ -31,8 +31,8 @@ class Card:
 
     def tag(self, surroundings: str) -> str:
         """A name for the picture: the same for the same card in the same surroundings."""
-        said = f"{VERSION}\n{self.query}\n{surroundings}"
-        return hashlib.sha256(said.encode()).hexdigest()[:24]
+        content = f"{VERSION}\n{self.query}\n{surroundings}"
+        return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 _DEFAULTS = asdict(Card(heading=""))

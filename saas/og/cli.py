@@ -24,15 +24,15 @@ bp.cli.short_help = "Share cards."
 @click.option("--plan", default="", help="The plan's name (template pricing).")
 @click.option("--price", default="", help="Such as '$15 a month' (template pricing).")
 @click.option("--out", required=True, type=click.Path(dir_okay=False, path_type=Path))
-def render(label: str, out: Path, **said: str) -> None:
+def render(label: str, out: Path, **options: str) -> None:
     """Draw a card of 1200 x 630 pixels into the file --out, as PNG."""
     from saas.og.card_cache import card_cache
 
     try:
-        card = schemas.read({**said, "type": label})
+        card = schemas.read({**options, "type": label})
     except APIError as problem:
         fields = (problem.fields or {}).items()
-        lines = [f"--{name} {' '.join(told)}" for name, told in fields]
+        lines = [f"--{name} {' '.join(messages)}" for name, messages in fields]
         raise click.ClickException("; ".join(lines)) from None
     try:
         out.write_bytes(card_cache().draw(card).png)

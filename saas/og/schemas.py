@@ -68,5 +68,5 @@ def read(query: Mapping[str, str]) -> Card:
     try:
         return Card(**_SCHEMA.load(dict(query)))
     except ValidationError as error:
-        said = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
-        raise APIError(400, "bad_card", "The card cannot be drawn: see fields.", said) from None
+        messages = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
+        raise APIError(400, "bad_card", "The card cannot be drawn: see fields.", messages) from None

@@ -19,35 +19,35 @@ _FOR_EVER = "public, immutable, max-age=31536000"
 def card() -> Response:
     from saas.og.card_cache import card_cache  # loads Pillow, with the first card
 
-    wanted = schemas.read(request.args)
-    tag = card_cache().tag(wanted)
+    requested = schemas.read(request.args)
+    tag = card_cache().tag(requested)
     if tag in request.if_none_match:
         return _for_ever(Response(status=304), tag)
-    found = card_cache().find(tag)
-    if found is None:
-        _count_drawing(wanted)
+    rendered = card_cache().find(tag)
+    if rendered is None:
+        _count_drawing(requested)
         try:
-            found = card_cache().draw(wanted)
+            rendered = card_cache().draw(requested)
         except Exception:
-            log.exception("a card could not be drawn: %s", wanted)
-            return _png(card_cache().fallback(wanted.mode))
-    answer = _png(found.png)
-    return _for_ever(answer, tag) if found.complete else answer
+            log.exception("a card could not be drawn: %s", requested)
+            return _png(card_cache().fallback(requested.mode))
+    response = _png(rendered.png)
+    return _for_ever(response, tag) if rendered.complete else response
 
 
-def _count_drawing(wanted: Card) -> None:
+def _count_drawing(requested: Card) -> None:
     """Only what has to be drawn is counted, and what our own pages ask for is not."""
-    if not links.is_signed(wanted, request.args.get("sig", "")):
+    if not links.is_signed(requested, request.args.get("sig", "")):
         limits.CARDS_BY_IP.hit(limits.client_ip())
 
 
 def _png(png: bytes) -> Response:
-    answer = Response(png, mimetype="image/png")
-    answer.headers["Cache-Control"] = "no-store"
-    return answer
+    response = Response(png, mimetype="image/png")
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
-def _for_ever(answer: Response, tag: str) -> Response:
-    answer.set_etag(tag)
-    answer.headers["Cache-Control"] = _FOR_EVER
-    return answer
+def _for_ever(response: Response, tag: str) -> Response:
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = _FOR_EVER
+    return response

@@ -15,10 +15,10 @@ def brand_css() -> Response:
     """Kept for ever under the address that pages link, with its hash; for an hour otherwise."""
     css = tokens(current_app.config["BRAND"])
     is_current = request.args.get("v") == _version(css)
-    answer = Response(css, mimetype="text/css")
-    kept = "max-age=31536000, immutable" if is_current else "max-age=3600"
-    answer.headers["Cache-Control"] = f"public, {kept}"
-    return answer
+    response = Response(css, mimetype="text/css")
+    cache_control = "max-age=31536000, immutable" if is_current else "max-age=3600"
+    response.headers["Cache-Control"] = f"public, {cache_control}"
+    return response
 
 
 @bp.app_template_global("brand_css")

@@ -15,18 +15,18 @@ def cached_page(render: Callable[[], str], *key: str | None) -> Response:
     """
     if has_session():
         return Response(render(), mimetype="text/html")
-    kept: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
+    pages: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
         "public_pages", {}
     )
-    if key not in kept or current_app.config["TEMPLATES_AUTO_RELOAD"]:
+    if key not in pages or current_app.config["TEMPLATES_AUTO_RELOAD"]:
         page = render().encode()
-        kept[key] = page, hashlib.sha256(page).hexdigest()[:20]
-    page, tag = kept[key]
-    answer = Response(page, mimetype="text/html")
-    answer.set_etag(tag)
-    answer.headers["Cache-Control"] = "public, max-age=0, must-revalidate"
-    answer.make_conditional(request)
-    return answer
+        pages[key] = page, hashlib.sha256(page).hexdigest()[:20]
+    page, tag = pages[key]
+    response = Response(page, mimetype="text/html")
+    response.set_etag(tag)
+    response.headers["Cache-Control"] = "public, max-age=0, must-revalidate"
+    response.make_conditional(request)
+    return response
 
 
 def has_session() -> bool:

@@ -25,8 +25,8 @@ def pricing() -> Response:
     wanted_interval = request.args.get("interval", own)
     sold = products.catalogue().intervals or plans.INTERVALS[:1]
     interval = wanted_interval if wanted_interval in sold else sold[0]
-    wanted = request.args.get("plan")
-    highlight = wanted if wanted in products.catalogue().by_id else None
+    plan_id = request.args.get("plan")
+    highlight = plan_id if plan_id in products.catalogue().by_id else None
     return page_cache.cached_page(
         partial(_pricing, interval, highlight), "pricing", interval, highlight
     )
@@ -111,10 +111,10 @@ def manifest() -> Response:
 def api_document() -> Response:
     """The document for programs that call the API; the same for everybody until the next start."""
     app = current_app
-    kept: dict[str, Any] = app.extensions
-    if "openapi" not in kept:
-        kept["openapi"] = openapi.document(app, app.config["APP_NAME"], app.config["APP_URL"])
-    return _cached(app.json.dumps(kept["openapi"]), "application/json")
+    extensions: dict[str, Any] = app.extensions
+    if "openapi" not in extensions:
+        extensions["openapi"] = openapi.document(app, app.config["APP_NAME"], app.config["APP_URL"])
+    return _cached(app.json.dumps(extensions["openapi"]), "application/json")
 
 
 @bp.get("/favicon.ico")
@@ -123,6 +123,6 @@ def favicon() -> Response:
 
 
 def _cached(body: str, mimetype: str) -> Response:
-    answer = Response(body, mimetype=mimetype)
-    answer.headers["Cache-Control"] = "public, max-age=3600"
-    return answer
+    response = Response(body, mimetype=mimetype)
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    return response

@@ -46,8 +46,8 @@ def delete_account(user: User, *, by: str | None = None) -> None:
         with deadlines.deadline(_PATIENCE):
             _end_subscriptions(user.id)
     except gateway.StripeError as error:
-        said = gateway.describe(error)
-        log.warning("account not closed: %s", said, extra={"user_id": user.id})
+        reason = gateway.describe(error)
+        log.warning("account not closed: %s", reason, extra={"user_id": user.id})
         if is_new and _take_back(user.id, mark):
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # as another try has promised
@@ -59,8 +59,8 @@ def delete_account(user: User, *, by: str | None = None) -> None:
         with deadlines.deadline(_PATIENCE):
             _forget_customer_and_delete(user.id)
     except gateway.StripeError as error:
-        said = gateway.describe(error)
-        log.warning("account half closed: %s", said, extra={"user_id": user.id})
+        reason = gateway.describe(error)
+        log.warning("account half closed: %s", reason, extra={"user_id": user.id})
         raise DeletionFailed(
             "closing",
             "Your subscription is cancelled and nothing more will be charged. Our payment provider "
@@ -89,8 +89,10 @@ def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
 @jobs.periodic_task(minutes=5)
 def finish_deletions() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
-    left = select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
-    tasks.process_each(db.session.scalars(left).all(), _finish, about="account to close")
+    unfinished = (
+        select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
+    )
+    tasks.process_each(db.session.scalars(unfinished).all(), _finish, about="account to close")
 
 
 def _finish(user_id: uuid.UUID) -> None:
@@ -141,11 +143,11 @@ def _end_subscriptions(user_id: uuid.UUID) -> None:
         for page in pages:
             if page.is_open:
                 gateway.expire_checkout_session(page.id)
-        found = gateway.list_subscriptions(customer_id)
+        listed = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
         return
-    subscriptions.record_trial(user_id, found)
-    for subscription in found:
+    subscriptions.record_trial(user_id, listed)
+    for subscription in listed:
         is_live = subscription.status in (*LIVE_STATUSES, "incomplete")
         if is_live and customers.is_ours(subscription):
             if _is_bought_since(subscription, since):
@@ -184,13 +186,17 @@ def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None
     if since is None:
         return
     try:
-        found = gateway.list_subscriptions_since(customer_id, since)
+        listed = gateway.list_subscriptions_since(customer_id, since)
     except gateway.NotFound:
         return
-    for each in found:
-        is_refunded = each.comment_on_end == gateway.ACCOUNT_DELETED
-        if customers.is_ours(each) and _is_bought_since(each, since) and not is_refunded:
-            gateway.end_and_refund(each.id, gateway.ACCOUNT_DELETED)
+    for subscription in listed:
+        is_refunded = subscription.comment_on_end == gateway.ACCOUNT_DELETED
+        if (
+            customers.is_ours(subscription)
+            and _is_bought_since(subscription, since)
+            and not is_refunded
+        ):
+            gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
 
 
 def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:

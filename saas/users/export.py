@@ -63,7 +63,7 @@ def export_user(user: User) -> dict[str, Any]:
         "exported_at": now().isoformat(),
         "note": _NOTE,
         "account": _read(user),
-        **{each.__tablename__: _rows(each, each.user_id == user.id) for each in OWNED},
+        **{table.__tablename__: _rows(table, table.user_id == user.id) for table in OWNED},
         **{model.__tablename__: _rows(model, of) for model, of in _others(user)},
     }
 
@@ -85,8 +85,8 @@ def _is_customer(column: Any, user: User) -> ColumnElement[bool]:
 
 def _rows(model: type[Model], of: ColumnElement[bool]) -> list[dict[str, Any]]:
     keys = model.__table__.primary_key
-    found = db.session.scalars(select(model).where(of).order_by(*keys)).all()
-    return [_read(row) for row in found]
+    rows = db.session.scalars(select(model).where(of).order_by(*keys)).all()
+    return [_read(row) for row in rows]
 
 
 def _read(row: Any) -> dict[str, Any]:

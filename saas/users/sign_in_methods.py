@@ -62,10 +62,10 @@ def new_passkey_options() -> dict[str, Any]:
 @login_required
 @reauthentication_required
 def add_passkey() -> dict[str, Any]:
-    answer = read_json(AnswerSchema())
+    response = read_json(AnswerSchema())
     start = finish_passkey("register")
-    name = answer["name"]
-    passkeys.register(current_user, start.challenge, answer["credential"], name)
+    name = response["name"]
+    passkeys.register(current_user, start.challenge, response["credential"], name)
     flash(f"The passkey \u201c{name}\u201d signs you in from now on.", "success")
     return {"next": url_for("users.settings", _anchor="sign-in-methods")}
 

@@ -121,8 +121,8 @@ def delete_account() -> Answer:
         flash(str(error), "error")
         return _settings(delete_form=form), 409
     sessions.clear_cookie()
-    told = ", and nothing will be charged any more" if was_customer else ""
-    flash(f"Your account is deleted{told}.", "success")
+    suffix = ", and nothing will be charged any more" if was_customer else ""
+    flash(f"Your account is deleted{suffix}.", "success")
     return redirect(url_for("site.home"), code=303)
 
 

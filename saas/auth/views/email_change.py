@@ -39,8 +39,8 @@ def email_undo(token: str) -> Response:
 @bp.post("/auth/email/undo/<token>")
 def undo_email_change(token: str) -> BaseResponse:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
-    mine = current_user.is_authenticated and current_user.id
-    if email_changes.undo(token) == mine:
+    user_id = current_user.is_authenticated and current_user.id
+    if email_changes.undo(token) == user_id:
         sessions.clear_cookie()
     flash("Your address is back, and every browser is signed out. Sign in with it.", "success")
     return redirect(url_for("auth.login"), code=303)

@@ -43,11 +43,11 @@ class AnswerSchema(Schema):
 
 @bp.post("/auth/passkey/options")
 def passkey_options() -> dict[str, Any]:
-    asked = read_json(AskSchema())
+    options = read_json(AskSchema())
     _limit()
     purpose = "confirm" if current_user.is_authenticated else "sign_in"
-    wanted = security.safe_path(asked["next"], url_for("users.dashboard"))
-    start = pending_sign_ins.start("passkey", purpose, wanted, _person())
+    next_path = security.safe_path(options["next"], url_for("users.dashboard"))
+    start = pending_sign_ins.start("passkey", purpose, next_path, _person())
     remember(start)
     return {"options": passkeys.options_to_sign_in(start.challenge)}
 
@@ -55,10 +55,10 @@ def passkey_options() -> dict[str, Any]:
 @bp.post("/auth/passkey")
 def sign_in_with_passkey() -> dict[str, Any]:
     """Signs in; somebody who is signed in already confirms that it is still them."""
-    answer = read_json(AnswerSchema())
+    response = read_json(AnswerSchema())
     start = finish_passkey("sign_in", "confirm")
     with database.write_transaction():
-        user = passkeys.sign_in(start.challenge, answer["credential"])
+        user = passkeys.sign_in(start.challenge, response["credential"])
         if start.user_id and start.user_id != user.id:
             raise SignInRefused("other_person", "passkey")
         sessions.start(user)

@@ -75,8 +75,8 @@ def resend() -> Answer:
     if before is None or not form.validate_on_submit():
         return redirect(url_for("auth.login"), code=303)
 
-    mine = _asked_here()
-    if mine and (wait := magic_links.seconds_until_resend(mine)):
+    sign_in_link = _asked_here()
+    if sign_in_link and (wait := magic_links.seconds_until_resend(sign_in_link)):
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
     if form.token.data:
@@ -102,11 +102,11 @@ def check_inbox() -> Answer:
 
 @bp.post("/auth/code")
 def code() -> Answer:
-    asked = _asked_here()
-    if asked is None:
+    sign_in_link = _asked_here()
+    if sign_in_link is None:
         flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
-    if _is_somebody_else(asked):
+    if _is_somebody_else(sign_in_link):
         shown = template_filters.email(current_user.email)
         flash(f"You are signed in as {shown}. Sign out first to sign in otherwise.")
         return redirect(url_for("users.dashboard"), code=303)
@@ -126,18 +126,18 @@ def code() -> Answer:
 
 
 def _inbox(form: CodeForm, status: int = 200) -> Answer:
-    asked = _asked_here()
-    if asked and asked.used_at:
+    sign_in_link = _asked_here()
+    if sign_in_link and sign_in_link.used_at:
         flash("That mail was used already. To sign in here, ask for another one.", "info")
-    if asked is None or asked.used_at:
+    if sign_in_link is None or sign_in_link.used_at:
         return redirect(url_for("auth.login"), code=303)
     page = render_template(
         "auth/check_inbox.html",
         form=form,
         resend_form=ResendForm(formdata=None),
-        email=asked.email,
-        is_over=asked.expires_at <= now(),
-        wait=magic_links.seconds_until_resend(asked),
+        email=sign_in_link.email,
+        is_over=sign_in_link.expires_at <= now(),
+        wait=magic_links.seconds_until_resend(sign_in_link),
     )
     return page, status
 
@@ -150,26 +150,26 @@ def link(token: str) -> Answer:
 @bp.post("/auth/link/<token>")
 def redeem(token: str) -> Answer:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
-    found, form = magic_links.find_valid(token), SwitchForm()
-    if _is_somebody_else(found) and form.switch.data != str(current_user.id):
-        return _link_page(found, 409)  # another tab has signed somebody else in meanwhile
+    sign_in_link, form = magic_links.find_valid(token), SwitchForm()
+    if _is_somebody_else(sign_in_link) and form.switch.data != str(current_user.id):
+        return _link_page(sign_in_link, 409)  # another tab has signed somebody else in meanwhile
     going_to = magic_links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 
 
-def _link_page(found: SignInLink, status: int = 200) -> Response:
+def _link_page(sign_in_link: SignInLink, status: int = 200) -> Response:
     page = render_template(
         "auth/link.html",
-        email=found.email,
-        new=accounts.find_by_email(found.email) is None,
-        somebody_else=_is_somebody_else(found),
+        email=sign_in_link.email,
+        new=accounts.find_by_email(sign_in_link.email) is None,
+        somebody_else=_is_somebody_else(sign_in_link),
         form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
     )
     return Response(page, status, mimetype="text/html")
 
 
-def _is_somebody_else(found: SignInLink) -> bool:
-    return bool(current_user.is_authenticated and current_user.email != found.email)
+def _is_somebody_else(sign_in_link: SignInLink) -> bool:
+    return bool(current_user.is_authenticated and current_user.email != sign_in_link.email)
 
 
 @bp.errorhandler(InvalidLink)

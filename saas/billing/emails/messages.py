@@ -28,21 +28,21 @@ class Charge:
     @property
     def price(self) -> str:
         """Such as `$12 a month, 20% off until 1 May 2027 (UTC)`; empty where it is not known."""
-        told = price(self.recurring)
-        if self.recurring is None or not told:
+        text = price(self.recurring)
+        if self.recurring is None or not text:
             return ""
         parts = [
-            discount(each, self.recurring.currency)
-            + (f" until {day_utc(each.ends)}" if each.ends else "")
-            for each in self.recurring.discounts
+            discount(reduction, self.recurring.currency)
+            + (f" until {day_utc(reduction.ends)}" if reduction.ends else "")
+            for reduction in self.recurring.discounts
         ]
-        return f"{told}, {', '.join(parts)}" if parts else told
+        return f"{text}, {', '.join(parts)}" if parts else text
 
     @property
     def due(self) -> str:
         """The amount of the next invoice; empty where there is none."""
-        found = self.next_invoice
-        return money(found.amount_due, found.currency) if found else ""
+        invoice = self.next_invoice
+        return money(invoice.amount_due, invoice.currency) if invoice else ""
 
     @property
     def due_on(self) -> str:

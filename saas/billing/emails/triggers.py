@@ -42,7 +42,7 @@ def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counte
 def enqueue_for_reminders(
     user: Subscriber,
     after: Columns,
-    found: Sequence[Subscription],
+    subscriptions: Sequence[Subscription],
     overdue: Overdue | None,
     event_id: str | None,
 ) -> None:
@@ -58,10 +58,10 @@ def enqueue_for_reminders(
         mail.enqueue(
             "trial_ending", user.id, key=f"trial_ending:{subscription}:{ends}", context=context
         )
-    for each in found:
-        if each.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(each.ended_at):
-            context = {"subscription": each.id, "is_refused": each.comment_on_end == NOT_REFUNDED}
-            key = f"duplicate_refunded:{each.id}"
+    for ended in subscriptions:
+        if ended.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(ended.ended_at):
+            context = {"subscription": ended.id, "is_refused": ended.comment_on_end == NOT_REFUNDED}
+            key = f"duplicate_refunded:{ended.id}"
             mail.enqueue("duplicate_refunded", user.id, key=key, context=context)
 
 
@@ -72,18 +72,18 @@ def _is_news(ended_at: datetime | None) -> bool:
 def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
     """Kinds of mail, and what each is about."""
     had, has = _plan(before), _plan(after)
-    found: dict[str, dict[str, Any]] = {}
+    emails: dict[str, dict[str, Any]] = {}
     if has and not had and before["stripe_subscription_status"] != "unpaid":
-        found["welcome"] = {"subscription": after["stripe_subscription_id"]}
+        emails["welcome"] = {"subscription": after["stripe_subscription_id"]}
     if had and not has:
         status = after["stripe_subscription_status"]
-        found["ended"] = {"price": before["stripe_price_id"], "status": status}
+        emails["ended"] = {"price": before["stripe_price_id"], "status": status}
     if has and _was_cancelled(before, after):
-        found["cancellation"] = {
+        emails["cancellation"] = {
             "subscription": after["stripe_subscription_id"],
             "ends": after["stripe_cancel_at"].isoformat(),
         }
-    return found
+    return emails
 
 
 def _plan(columns: Columns) -> Plan | None:
@@ -110,12 +110,12 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
 
 def _promise_recovered(user: Subscriber, subscription: str) -> None:
     """Only where a failure was told, and about the invoice that it was told of."""
-    told = db.session.scalars(
+    notices = db.session.scalars(
         select(OutboxMessage)
         .where(OutboxMessage.subject_id == user.id, OutboxMessage.kind.in_(_FAILURES))
         .order_by(OutboxMessage.created_at.desc())
     )
-    for notice in told:
+    for notice in notices:
         context = notice.context or {}
         if context.get("subscription") == subscription:
             invoice = context["invoice"]

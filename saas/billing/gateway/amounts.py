@@ -104,14 +104,14 @@ def with_coupons(subscriptions: Iterable[S]) -> list[S]:
     """The same subscriptions, with what their coupons take off: one call for each new coupon."""
     return [
         replace(
-            each,
-            discounts=tuple(map(_with_coupon, each.discounts)),
+            subscription,
+            discounts=tuple(map(_with_coupon, subscription.discounts)),
             items=tuple(
                 replace(item, discounts=tuple(map(_with_coupon, item.discounts)))
-                for item in each.items
+                for item in subscription.items
             ),
         )
-        for each in subscriptions
+        for subscription in subscriptions
     ]
 
 
@@ -152,21 +152,21 @@ def _unit_amount(price: Any, recurring: Any) -> Decimal | None:
 
 def _discounts(holder: Any) -> tuple[Discount, ...]:
     """Those that were not expanded are ids."""
-    return tuple(_discount(each) for each in reading.optional_ids(holder, "discounts"))
+    return tuple(_discount(discount) for discount in reading.optional_ids(holder, "discounts"))
 
 
-def _discount(found: Any) -> Discount:
+def _discount(discount: Any) -> Discount:
     """A discount; one that was not expanded says nothing but its own id."""
-    if isinstance(found, str):
+    if isinstance(discount, str):
         return Discount("")
-    source = reading.part(found, "source")
-    holder = source if source is not None else found
+    source = reading.part(discount, "source")
+    holder = source if source is not None else discount
     coupon = reading.part(holder, "coupon")
     is_object = coupon is not None and not isinstance(coupon, str)
     is_shown = is_object and reading.optional_text(coupon, "duration") in _DURATIONS
     return Discount(
         coupon_id=reading.id_of(holder, "coupon") or "",
-        ends=reading.optional_moment(found, "end"),
+        ends=reading.optional_moment(discount, "end"),
         coupon=_coupon(coupon, UNKNOWN) if is_shown else None,  # an id and a deleted one are not
     )
 
@@ -181,38 +181,38 @@ def _with_coupon(discount: Discount) -> Discount:
 def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
     if not coupon_id:
         return None
-    kept: dict[str, Coupon | None] = current_app.extensions.setdefault("stripe_coupons", {})
-    if coupon_id not in kept:
-        if len(kept) >= _MOST_COUPONS:
-            kept.clear()
+    coupons: dict[str, Coupon | None] = current_app.extensions.setdefault("stripe_coupons", {})
+    if coupon_id not in coupons:
+        if len(coupons) >= _MOST_COUPONS:
+            coupons.clear()
         try:
-            kept[coupon_id] = _fetch_coupon(coupon_id)
+            coupons[coupon_id] = _fetch_coupon(coupon_id)
         except (InvalidRequest, AuthenticationFailed) as error:
             log.warning("coupon %s cannot be read: %s", coupon_id, error)
             return None
-    found = kept[coupon_id]
-    return found if found and created in (None, found.created) else None
+    coupon = coupons[coupon_id]
+    return coupon if coupon and created in (None, coupon.created) else None
 
 
 def _fetch_coupon(coupon_id: str) -> Coupon | None:
     """Return a coupon; None for a deleted one, which discounts outlive, or an unknown duration."""
     expand: Any = {"expand": ["applies_to", "currency_options"]}
     try:
-        found = call(
+        coupon = call(
             lambda client: _coupon(client.v1.coupons.retrieve(require_id(coupon_id), expand), None)
         )
     except NotFound:
         return None
-    return found if found.duration in _DURATIONS else None
+    return coupon if coupon.duration in _DURATIONS else None
 
 
-def _coupon(found: Any, otherwise: frozenset[str] | None) -> Coupon:
-    scope = reading.part(found, "applies_to")
+def _coupon(coupon: Any, otherwise: frozenset[str] | None) -> Coupon:
+    scope = reading.part(coupon, "applies_to")
     return Coupon(
-        created=reading.number(found, "created"),
-        duration=reading.text(found, "duration"),
-        percent_off=reading.optional_percentage(found, "percent_off"),
-        amounts_off=dict(_amounts_off(found)),
+        created=reading.number(coupon, "created"),
+        duration=reading.text(coupon, "duration"),
+        percent_off=reading.optional_percentage(coupon, "percent_off"),
+        amounts_off=dict(_amounts_off(coupon)),
         products=frozenset(reading.texts(scope, "products")) if scope else otherwise,
     )
 

@@ -107,21 +107,21 @@ def list_checkout_sessions(customer_id: str) -> list[CheckoutSession]:
 
     def fetch(client: stripe.StripeClient) -> list[CheckoutSession]:
         page = client.v1.checkout.sessions.list({"customer": require_id(customer_id), "limit": 100})
-        return [_read_session(found) for found in reading.entries(page)]
+        return [_read_session(session) for session in reading.entries(page)]
 
     return call_for_customer(fetch)
 
 
-def _read_session(found: Any) -> CheckoutSession:
+def _read_session(session: Any) -> CheckoutSession:
     """A page that is closed has no address."""
-    status = reading.optional_text(found, "status")
-    url = reading.text(found, "url") if status == "open" else ""
+    status = reading.optional_text(session, "status")
+    url = reading.text(session, "url") if status == "open" else ""
     return CheckoutSession(
-        id=reading.text(found, "id"),
+        id=reading.text(session, "id"),
         url=url,
         is_open=status == "open",
         is_complete=status == "complete",
-        nonce=reading.metadata(found).get("nonce"),
+        nonce=reading.metadata(session).get("nonce"),
     )
 
 

@@ -155,8 +155,8 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
     except stripe.StripeError as error:
         raise _as_ours(error) from error
     except _SHAPE_ERRORS as error:
-        said = f"{type(error).__name__}: {error}"
-        raise Unreadable(f"Stripe's answer could not be read ({said})") from error
+        message = f"{type(error).__name__}: {error}"
+        raise Unreadable(f"Stripe's answer could not be read ({message})") from error
 
 
 def _wait(attempt: int) -> None:
@@ -193,10 +193,10 @@ def _code(error: stripe.StripeError) -> str:
 
 
 def _unavailable(error: stripe.StripeError, kind: type[Unavailable]) -> Unavailable:
-    said = kind(_words(error))
-    asked = str((error.headers or {}).get("retry-after", ""))
-    said.pause = float(asked) if asked.isdigit() else None
-    return said
+    unavailable = kind(_words(error))
+    retry_after = str((error.headers or {}).get("retry-after", ""))
+    unavailable.pause = float(retry_after) if retry_after.isdigit() else None
+    return unavailable
 
 
 def _within_deadline(ask: Callable[[stripe.StripeClient], T]) -> T:
@@ -238,7 +238,9 @@ def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
     except CustomerDeleted:
         raise
     except NotFound:
-        prices = [each for sold in current_app.config["STRIPE_PRICES"].values() for each in sold]
+        prices = [
+            price_id for sold in current_app.config["STRIPE_PRICES"].values() for price_id in sold
+        ]
         if prices and not any(_is_known(price) for price in prices):
             raise Unavailable(
                 "Stripe knows neither the customer nor any price of ours: "

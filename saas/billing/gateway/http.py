@@ -14,7 +14,7 @@ class DeadlineSession(http.Session):
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         connect, read = kwargs["timeout"]
-        left = deadlines.remaining(otherwise=2 * max(connect, read))
-        half = max(left / 2, 0.01)  # of connecting and of reading, so that both fit
+        timeout = deadlines.remaining(otherwise=2 * max(connect, read))
+        half = max(timeout / 2, 0.01)  # of connecting and of reading, so that both fit
         kwargs["timeout"] = (min(connect, half), min(read, half))
         return super().send(request, **kwargs)

@@ -58,9 +58,9 @@ def seconds_ahead() -> float:
     """How far our clock is ahead of Stripe's, by the time in the head of an answer."""
 
     def ask(client: stripe.StripeClient) -> float:
-        answer: Any = client.v1.prices.list({"limit": 1}).last_response
-        said = answer.headers.get("Date") if answer else None  # a proxy may leave it out
-        return time.time() - parsedate_to_datetime(said).timestamp() if said else 0.0
+        response: Any = client.v1.prices.list({"limit": 1}).last_response
+        date = response.headers.get("Date") if response else None  # a proxy may leave it out
+        return time.time() - parsedate_to_datetime(date).timestamp() if date else 0.0
 
     return call(ask)
 
@@ -91,7 +91,7 @@ def endpoints() -> list[Endpoint]:
 
     def fetch(client: stripe.StripeClient) -> list[Endpoint]:
         page = client.v1.webhook_endpoints.list({"limit": 100})
-        return [_endpoint(found) for found in page.auto_paging_iter()]
+        return [_endpoint(endpoint) for endpoint in page.auto_paging_iter()]
 
     return call(fetch)
 
@@ -103,7 +103,7 @@ def portals() -> list[Portal]:
         page = client.v1.billing_portal.configurations.list(
             {"limit": 100, "expand": ["data.features.subscription_update.products"]}
         )
-        return [_portal(found) for found in page.auto_paging_iter()]
+        return [_portal(configuration) for configuration in page.auto_paging_iter()]
 
     return call(fetch)
 
@@ -112,39 +112,39 @@ def product(product_id: str) -> Product:
     """A product. Raises `Gone`."""
 
     def fetch(client: stripe.StripeClient) -> Product:
-        found = client.v1.products.retrieve(require_id(product_id))
+        stripe_product = client.v1.products.retrieve(require_id(product_id))
         return Product(
-            id=reading.text(found, "id"),
-            name=reading.text(found, "name"),
-            description=reading.optional_text(found, "description") or "",
-            is_active=reading.flag(found, "active"),
+            id=reading.text(stripe_product, "id"),
+            name=reading.text(stripe_product, "name"),
+            description=reading.optional_text(stripe_product, "description") or "",
+            is_active=reading.flag(stripe_product, "active"),
         )
 
     return call(fetch)
 
 
-def _endpoint(found: Any) -> Endpoint:
+def _endpoint(endpoint: Any) -> Endpoint:
     return Endpoint(
-        id=reading.text(found, "id"),
-        url=reading.text(found, "url"),
-        is_enabled=reading.text(found, "status") == "enabled",
-        events=frozenset(reading.texts(found, "enabled_events")),
-        api_version=reading.optional_text(found, "api_version"),
-        created=reading.moment(found, "created"),
+        id=reading.text(endpoint, "id"),
+        url=reading.text(endpoint, "url"),
+        is_enabled=reading.text(endpoint, "status") == "enabled",
+        events=frozenset(reading.texts(endpoint, "enabled_events")),
+        api_version=reading.optional_text(endpoint, "api_version"),
+        created=reading.moment(endpoint, "created"),
     )
 
 
-def _portal(found: Any) -> Portal:
+def _portal(configuration: Any) -> Portal:
     """A configuration whose products were asked for: Stripe leaves them out otherwise."""
-    features = reading.part(found, "features")
+    features = reading.part(configuration, "features")
     update = reading.part(features, "subscription_update") if features else None
     allowed = reading.texts(update, "default_allowed_updates") if update else []
     products = reading.optional_entries(update, "products") if update else []
     return Portal(
-        id=reading.text(found, "id"),
-        label=reading.metadata(found).get("saas"),
-        is_active=reading.flag(found, "active"),
-        is_default=reading.flag(found, "is_default"),
+        id=reading.text(configuration, "id"),
+        label=reading.metadata(configuration).get("saas"),
+        is_active=reading.flag(configuration, "active"),
+        is_default=reading.flag(configuration, "is_default"),
         switches=bool(update) and reading.flag(update, "enabled") and "price" in allowed,
         prices=frozenset(
             price for product in products for price in reading.texts(product, "prices")

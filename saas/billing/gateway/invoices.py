@@ -58,8 +58,8 @@ def list_invoices(
 
     def fetch(client: stripe.StripeClient) -> InvoicePage:
         page = client.v1.invoices.list(params)
-        found = [_invoice(each) for each in reading.entries(page)]
-        shown = [each for each in found if each.status != "draft"]
+        invoices = [_invoice(item) for item in reading.entries(page)]
+        shown = [item for item in invoices if item.status != "draft"]
         has_more = reading.flag(page, "has_more")
         backwards = bool(after and not before)
         return InvoicePage(
@@ -71,21 +71,21 @@ def list_invoices(
     return call(fetch)
 
 
-def _invoice(found: Any) -> Invoice:
+def _invoice(stripe_invoice: Any) -> Invoice:
     return Invoice(
-        id=reading.text(found, "id"),
-        number=reading.optional_text(found, "number"),
-        created=reading.moment(found, "created"),
-        status=reading.optional_text(found, "status") or "",
-        total=reading.number(found, "total"),
-        amount_due=reading.number(found, "amount_remaining"),
-        currency=reading.text(found, "currency"),
-        page=_web_address(found, "hosted_invoice_url"),
-        pdf=_web_address(found, "invoice_pdf"),
+        id=reading.text(stripe_invoice, "id"),
+        number=reading.optional_text(stripe_invoice, "number"),
+        created=reading.moment(stripe_invoice, "created"),
+        status=reading.optional_text(stripe_invoice, "status") or "",
+        total=reading.number(stripe_invoice, "total"),
+        amount_due=reading.number(stripe_invoice, "amount_remaining"),
+        currency=reading.text(stripe_invoice, "currency"),
+        page=_web_address(stripe_invoice, "hosted_invoice_url"),
+        pdf=_web_address(stripe_invoice, "invoice_pdf"),
     )
 
 
-def _web_address(found: Any, name: str) -> str | None:
+def _web_address(stripe_invoice: Any, name: str) -> str | None:
     """Return an address that can stand in a link of ours."""
-    url = reading.optional_text(found, name)
+    url = reading.optional_text(stripe_invoice, name)
     return url if url and url.startswith(("https://", "http://")) else None

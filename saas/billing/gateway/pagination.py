@@ -54,15 +54,15 @@ def subscription_page(after: str | None = None) -> SubscriptionPage:
 
     def fetch(client: stripe.StripeClient) -> SubscriptionPage:
         page = client.v1.subscriptions.list(params)
-        return SubscriptionPage([_listed(each) for each in reading.entries(page)], _cursor(page))
+        return SubscriptionPage([_listed(item) for item in reading.entries(page)], _cursor(page))
 
-    found = call(fetch)
-    subscriptions = with_coupons(each.subscription for each in found.listed)
+    listing = call(fetch)
+    subscriptions = with_coupons(item.subscription for item in listing.listed)
     listed = [
-        replace(each, subscription=subscription)
-        for each, subscription in zip(found.listed, subscriptions, strict=True)
+        replace(item, subscription=subscription)
+        for item, subscription in zip(listing.listed, subscriptions, strict=True)
     ]
-    return replace(found, listed=listed)
+    return replace(listing, listed=listed)
 
 
 def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:
@@ -77,7 +77,7 @@ def event_page(types: Sequence[str], since: datetime, after: str | None = None) 
 
     def fetch(client: stripe.StripeClient) -> EventPage:
         page = client.v1.events.list(params)
-        return EventPage([_event(each) for each in reading.entries(page)], _cursor(page))
+        return EventPage([_event(item) for item in reading.entries(page)], _cursor(page))
 
     return call(fetch)
 
@@ -87,20 +87,21 @@ def event(event_id: str) -> Event:
     return call(lambda client: _event(client.v1.events.retrieve(require_id(event_id))))
 
 
-def _listed(found: Any) -> ListedSubscription:
-    customer = reading.part(found, "customer")
+def _listed(subscription: Any) -> ListedSubscription:
+    customer = reading.part(subscription, "customer")
     is_expanded = customer is not None and not isinstance(customer, str)
     return ListedSubscription(
-        subscription=read_subscription(found),
-        customer_id=reading.id_of(found, "customer") or reading.text(found, "customer"),
+        subscription=read_subscription(subscription),
+        customer_id=reading.id_of(subscription, "customer")
+        or reading.text(subscription, "customer"),
         customer_is_gone=reading.is_deleted(customer),
         customer_marks=reading.metadata(customer) if is_expanded else {},
     )
 
 
-def _event(found: Any) -> Event:
+def _event(stripe_event: Any) -> Event:
     try:
-        return read_event(found.to_dict(for_json=True))
+        return read_event(stripe_event.to_dict(for_json=True))
     except BadEvent as error:
         raise Unreadable(f"Stripe's answer could not be read: event: {error}") from None
 

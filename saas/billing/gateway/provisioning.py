@@ -66,17 +66,17 @@ def ensure_product(product_id: str, name: str, description: str) -> str:
         import stripe
 
         try:
-            found = client.v1.products.retrieve(product_id)
+            product = client.v1.products.retrieve(product_id)
         except stripe.InvalidRequestError as error:
             if error.code != "resource_missing":
                 raise
             made: Any = {"id": product_id, **params}
             return reading.text(client.v1.products.create(made), "id")
-        said = reading.text(found, "name"), reading.optional_text(found, "description") or ""
-        if said != (name, description) or not reading.flag(found, "active"):
+        current = reading.text(product, "name"), reading.optional_text(product, "description") or ""
+        if current != (name, description) or not reading.flag(product, "active"):
             changed: Any = {**params, "active": True}
             client.v1.products.update(product_id, changed)
-        return reading.text(found, "id")
+        return reading.text(product, "id")
 
     return call(ensure)
 
@@ -135,9 +135,9 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
     def ensure(client: stripe.StripeClient) -> str:
         configurations = client.v1.billing_portal.configurations
         page = configurations.list({"active": True, "limit": 100})
-        for found in page.auto_paging_iter():
-            if reading.metadata(found).get("saas") == label:
-                changed = configurations.update(reading.text(found, "id"), params)
+        for configuration in page.auto_paging_iter():
+            if reading.metadata(configuration).get("saas") == label:
+                changed = configurations.update(reading.text(configuration, "id"), params)
                 return reading.text(changed, "id")
         return reading.text(configurations.create(params), "id")
 
@@ -178,26 +178,26 @@ def move_webhook_endpoints(path: str, url: str) -> None:
     """Point the endpoints that end in `path` elsewhere: a sandbox whose application moved port."""
 
     def move(client: stripe.StripeClient) -> None:
-        for found in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter():
-            known = reading.text(found, "url")
+        for endpoint in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter():
+            known = reading.text(endpoint, "url")
             if known.endswith(path) and known != url:
-                client.v1.webhook_endpoints.update(reading.text(found, "id"), {"url": url})
+                client.v1.webhook_endpoints.update(reading.text(endpoint, "id"), {"url": url})
 
     call(move)
 
 
-def _price(found: Any) -> Price:
-    recurring = reading.part(found, "recurring")
+def _price(stripe_price: Any) -> Price:
+    recurring = reading.part(stripe_price, "recurring")
     is_plain = recurring and (
         reading.number(recurring, "interval_count") == 1
         and reading.text(recurring, "usage_type") == "licensed"
     )
     return Price(
-        id=reading.text(found, "id"),
-        product_id=reading.id_of(found, "product") or reading.text(found, "product"),
-        lookup_key=reading.optional_text(found, "lookup_key") or "",
-        cents=reading.optional_number(found, "unit_amount") or 0,
+        id=reading.text(stripe_price, "id"),
+        product_id=reading.id_of(stripe_price, "product") or reading.text(stripe_price, "product"),
+        lookup_key=reading.optional_text(stripe_price, "lookup_key") or "",
+        cents=reading.optional_number(stripe_price, "unit_amount") or 0,
         interval=reading.text(recurring, "interval") if is_plain else "",
-        currency=reading.text(found, "currency"),
-        is_active=reading.flag(found, "active"),
+        currency=reading.text(stripe_price, "currency"),
+        is_active=reading.flag(stripe_price, "active"),
     )

@@ -71,12 +71,12 @@ def optional_decimal(holder: Any, name: str) -> Decimal | None:
     """Return a decimal, which Stripe sends as a number or as text."""
     value = _value(holder, name)
     try:
-        found = None if value is None else Decimal(str(value))
+        decimal = None if value is None else Decimal(str(value))
     except InvalidOperation:
         _fail(holder, name, "is not a number")
-    if found is not None and not (found.is_finite() and abs(found) <= _LARGEST):
+    if decimal is not None and not (decimal.is_finite() and abs(decimal) <= _LARGEST):
         _fail(holder, name, "is out of bounds")
-    return found
+    return decimal
 
 
 def optional_percentage(holder: Any, name: str) -> Decimal | None:
@@ -153,7 +153,7 @@ def optional_ids(holder: Any, name: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(
-        isinstance(each, str) or _is_object(each) for each in value
+        isinstance(item, str) or _is_object(item) for item in value
     ):
         _fail(holder, name, "is not a list of ids or objects")
     return list(value)
@@ -164,15 +164,15 @@ def texts(holder: Any, name: str) -> list[str]:
     value = _value(holder, name)
     if value is None:
         return []
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         _fail(holder, name, "is not a list of texts")
     return list(value)
 
 
 def metadata(holder: Any) -> dict[str, str]:
     """Return the metadata of an object; empty where there is none."""
-    found = part(holder, "metadata")
-    values: Mapping[str, Any] = found.to_dict() if _is_object(found) else {}
+    stored = part(holder, "metadata")
+    values: Mapping[str, Any] = stored.to_dict() if _is_object(stored) else {}
     return {name: value for name, value in values.items() if isinstance(value, str)}
 
 

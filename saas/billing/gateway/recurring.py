@@ -43,7 +43,7 @@ def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurr
         interval=main.interval if is_regular else None,
         interval_count=main.interval_count,
         quantity=main.quantity,
-        discounts=tuple(_told(each, currency) for each in _lasting(subscription, renews)),
+        discounts=tuple(_told(discount, currency) for discount in _lasting(subscription, renews)),
         plus_tax=any(item.plus_tax for item in items),
         is_collected=subscription.is_collected,
     )
@@ -51,9 +51,9 @@ def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurr
 
 def _total(items: Sequence[Item], main: Item, currency: str) -> int | None:
     rhythm = (currency, main.interval, main.interval_count)
-    if any((each.currency, each.interval, each.interval_count) != rhythm for each in items):
+    if any((item.currency, item.interval, item.interval_count) != rhythm for item in items):
         return None
-    amounts = [each.amount for each in items]
+    amounts = [item.amount for item in items]
     if any(amount is None for amount in amounts):
         return None
     return sum(_rounded(amount) for amount in amounts if amount is not None)
@@ -62,11 +62,13 @@ def _total(items: Sequence[Item], main: Item, currency: str) -> int | None:
 def _discounted(subscription: Subscription, renews: datetime | None, currency: str) -> int | None:
     """Discounts on items come first, then the subscription's, each on what the last has left."""
     items = subscription.items
-    lines = [_Line(each.product_id, Decimal(_rounded(each.amount or 0))) for each in items]
+    lines = [_Line(item.product_id, Decimal(_rounded(item.amount or 0))) for item in items]
     steps = [
-        (each, [line]) for line, item in zip(lines, items, strict=True) for each in item.discounts
+        (reduction, [line])
+        for line, item in zip(lines, items, strict=True)
+        for reduction in item.discounts
     ]
-    steps += [(each, lines) for each in subscription.discounts]
+    steps += [(reduction, lines) for reduction in subscription.discounts]
     for discount, on in steps:
         if _recurs(discount, renews) and not _take_off(discount, on, currency):
             return None
@@ -93,8 +95,10 @@ def _take_off(discount: Discount, lines: Sequence[_Line], currency: str) -> bool
 
 
 def _lasting(subscription: Subscription, renews: datetime | None) -> Iterable[Discount]:
-    on_items = (each for item in subscription.items for each in item.discounts)
-    return (each for each in (*on_items, *subscription.discounts) if _applies(each, renews))
+    on_items = (discount for item in subscription.items for discount in item.discounts)
+    return (
+        discount for discount in (*on_items, *subscription.discounts) if _applies(discount, renews)
+    )
 
 
 def _applies(discount: Discount, renews: datetime | None) -> bool:

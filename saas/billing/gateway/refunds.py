@@ -60,9 +60,9 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
         comment = NOT_REFUNDED
     else:
         log.warning("subscription %s: %s", subscription_id, why)
-    told: Any = {"cancellation_details": {"comment": comment}}
+    params: Any = {"cancellation_details": {"comment": comment}}
     call_unless_missing(
-        lambda client: client.v1.subscriptions.cancel(require_id(subscription_id), told)
+        lambda client: client.v1.subscriptions.cancel(require_id(subscription_id), params)
     )
 
 
@@ -85,15 +85,16 @@ def _last_paid(subscription_id: str) -> tuple[Any, list[_Payment]]:
         page = client.v1.invoice_payments.list(
             {"invoice": invoice_id, "status": "paid", "limit": 100}
         )
-        payments = [_payment(each, invoice_id) for each in reading.entries(page)]
+        payments = [_payment(item, invoice_id) for item in reading.entries(page)]
         return invoice, [payment for payment in payments if payment]
 
     return call(fetch)
 
 
-def _payment(found: Any, invoice_id: str) -> _Payment | None:
+def _payment(invoice_payment: Any, invoice_id: str) -> _Payment | None:
     """Return how a payment can be refunded; None for one that was made outside of Stripe."""
-    payment, paid = reading.part(found, "payment"), reading.optional_number(found, "amount_paid")
+    payment = reading.part(invoice_payment, "payment")
+    paid = reading.optional_number(invoice_payment, "amount_paid")
     for name in ("payment_intent", "charge"):
         if id := reading.id_of(payment, name):
             return _Payment({name: id}, paid or 0)
@@ -145,14 +146,16 @@ def _refunds_of(payment: _Payment) -> list[Any]:
 
 
 def _given_back(refunds: list[Any]) -> int:
-    return sum(reading.number(each, "amount") for each in refunds if _status(each) not in _FAILED)
+    return sum(
+        reading.number(refund, "amount") for refund in refunds if _status(refund) not in _FAILED
+    )
 
 
 def _has_ours(refunds: list[Any]) -> bool:
     return any(
-        reading.metadata(each).get("saas") in (DUPLICATE, ACCOUNT_DELETED)
-        and _status(each) not in _FAILED
-        for each in refunds
+        reading.metadata(refund).get("saas") in (DUPLICATE, ACCOUNT_DELETED)
+        and _status(refund) not in _FAILED
+        for refund in refunds
     )
 
 

@@ -173,12 +173,12 @@ def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
         parent.get("subscription_details") if isinstance(parent, dict) else None,
         subject,
     ]
-    found: dict[str, str] = {}
+    merged: dict[str, str] = {}
     for holder in holders:
         metadata = holder.get("metadata") if isinstance(holder, dict) else None
         if isinstance(metadata, dict):
-            found |= {name: value for name, value in metadata.items() if isinstance(value, str)}
-    return found
+            merged |= {name: value for name, value in metadata.items() if isinstance(value, str)}
+    return merged
 
 
 def _required(holder: Mapping[str, object], name: str) -> str:

@@ -85,11 +85,11 @@ def list_subscriptions(customer_id: str) -> list[Subscription]:
             reading.text(customer, "id")
         if reading.is_deleted(customer):
             raise CustomerDeleted(customer_id)
-        found = []
+        subscriptions = []
         for subscription in page.auto_paging_iter():
             check_deadline()
-            found.append(read_subscription(subscription))
-        return found
+            subscriptions.append(read_subscription(subscription))
+        return subscriptions
 
     return with_coupons(call_for_customer(fetch))
 
@@ -130,7 +130,7 @@ def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscrip
                 "limit": 100,
             }
         )
-        return [read_subscription(found) for found in page.auto_paging_iter()]
+        return [read_subscription(subscription) for subscription in page.auto_paging_iter()]
 
     return call(fetch)
 
@@ -152,8 +152,9 @@ def overdue(subscription_id: str) -> Overdue:
             {"subscription": require_id(subscription_id), "status": "open", "limit": 100}
         )
         open_ones = list(page.auto_paging_iter())
-        since = min((reading.moment(each, "created") for each in open_ones), default=None)
-        attempted = [each for each in open_ones if reading.flag(each, "attempted")]  # newest first
+        since = min((reading.moment(invoice, "created") for invoice in open_ones), default=None)
+        # Newest first.
+        attempted = [invoice for invoice in open_ones if reading.flag(invoice, "attempted")]
         newest = reading.text(attempted[0], "id") if attempted else None
         statuses = _payments_of(client, newest) if newest else set()
         if newest is None or "processing" in statuses:  # a bank takes days
@@ -172,7 +173,7 @@ def _payments_of(client: stripe.StripeClient, invoice_id: str) -> set[str]:
     page = client.v1.invoice_payments.list(
         {"invoice": invoice_id, "status": "open", "expand": ["data.payment.payment_intent"]}
     )
-    payments = [reading.part(each, "payment") for each in reading.entries(page)]
+    payments = [reading.part(item, "payment") for item in reading.entries(page)]
     intents = [reading.part(payment, "payment_intent") for payment in payments if payment]
     return {
         reading.text(intent, "status")
@@ -181,38 +182,38 @@ def _payments_of(client: stripe.StripeClient, invoice_id: str) -> set[str]:
     }
 
 
-def read_subscription(found: Any) -> Subscription:
+def read_subscription(subscription: Any) -> Subscription:
     """Stripe's object as our columns need it."""
-    items = reading.entries(found, "items")
+    items = reading.entries(subscription, "items")
     prices = [_price_id(item) for item in items]
     ends = {}
     for item, price_id in zip(items, prices, strict=True):
         # The item carries the period since 2025-03-31.basil; an endpoint may be pinned to before.
         end = reading.optional_moment(item, "current_period_end") or reading.optional_moment(
-            found, "current_period_end"
+            subscription, "current_period_end"
         )
         if end is not None:
             ends[price_id] = end
     # A cancellation in the portal sets cancel_at on flexible billing, the flag on classic.
-    cancel_at = reading.optional_moment(found, "cancel_at")
-    if cancel_at is None and reading.flag(found, "cancel_at_period_end"):
+    cancel_at = reading.optional_moment(subscription, "cancel_at")
+    if cancel_at is None and reading.flag(subscription, "cancel_at_period_end"):
         cancel_at = max(ends.values(), default=None)
     return Subscription(
-        id=reading.text(found, "id"),
-        status=reading.text(found, "status"),
-        created=reading.moment(found, "created"),
+        id=reading.text(subscription, "id"),
+        status=reading.text(subscription, "status"),
+        created=reading.moment(subscription, "created"),
         price_ids=tuple(prices),
         period_ends=ends,
         cancel_at=cancel_at,
-        metadata=reading.metadata(found),
-        had_trial=reading.optional_moment(found, "trial_end") is not None,
-        ended_at=reading.optional_moment(found, "ended_at"),
-        comment_on_end=_comment_on_end(found),
-        on_test_clock=reading.id_of(found, "test_clock") is not None,
-        currency=reading.optional_text(found, "currency") or "",
-        items=read_items(found),
-        discounts=read_discounts(found),
-        is_collected=reading.part(found, "pause_collection") is None,
+        metadata=reading.metadata(subscription),
+        had_trial=reading.optional_moment(subscription, "trial_end") is not None,
+        ended_at=reading.optional_moment(subscription, "ended_at"),
+        comment_on_end=_comment_on_end(subscription),
+        on_test_clock=reading.id_of(subscription, "test_clock") is not None,
+        currency=reading.optional_text(subscription, "currency") or "",
+        items=read_items(subscription),
+        discounts=read_discounts(subscription),
+        is_collected=reading.part(subscription, "pause_collection") is None,
     )
 
 
@@ -220,8 +221,8 @@ def _price_id(item: Any) -> str:
     return reading.id_of(item, "price") or reading.text(item, "price")
 
 
-def _comment_on_end(found: Any) -> str | None:
-    details = reading.part(found, "cancellation_details")
+def _comment_on_end(subscription: Any) -> str | None:
+    details = reading.part(subscription, "cancellation_details")
     return reading.optional_text(details, "comment") if details else None
 
 

@@ -60,9 +60,9 @@ class Throttle:
     def _wait(self, error: Unavailable, attempt: int) -> None:
         """As long as Stripe says, or else twice as long each time."""
         self.waits += 1
-        wanted = error.pause if error.pause is not None else 0.25 * 2**attempt
+        pause = error.pause if error.pause is not None else 0.25 * 2**attempt
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
-        time.sleep(min(wanted, _LONGEST_PAUSE) * jitter)
+        time.sleep(min(pause, _LONGEST_PAUSE) * jitter)
 
 
 @contextmanager

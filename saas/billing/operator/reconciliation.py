@@ -100,9 +100,9 @@ def compare(
 
 def repair(drift: Drift, cause: str) -> None:
     """Make a person's columns what Stripe says now; a customer that we had lost is adopted."""
-    _, found = drift.columns.get("stripe_customer_id", (None, None))
-    if found:
-        customers.adopt(found)
+    _, customer_id = drift.columns.get("stripe_customer_id", (None, None))
+    if customer_id:
+        customers.adopt(customer_id)
     subscriptions.sync(drift.user_id, cause=cause)
 
 
@@ -113,8 +113,8 @@ def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | No
         if user is None:
             return None
         counter, drift = user.stripe_sync_counter, None
-        if found := subscriptions.differences(user, next_invoice=next_invoice):
-            drift = Drift(user.id, user.email, found)
+        if columns := subscriptions.differences(user, next_invoice=next_invoice):
+            drift = Drift(user.id, user.email, columns)
         again = _read(user_id)
         if drift is None or (again and again.stripe_sync_counter == counter):
             break  # nobody has synced while Stripe was being asked
@@ -131,16 +131,16 @@ def _drifts_on(
     listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
 ) -> list[Drift]:
     by_customer: dict[str, list[ListedSubscription]] = {}
-    for each in listed:
-        by_customer.setdefault(each.customer_id, []).append(each)
+    for item in listed:
+        by_customer.setdefault(item.customer_id, []).append(item)
     users = _people_with(list(by_customer))
     drifts = []
-    for customer_id, theirs in by_customer.items():
+    for customer_id, items in by_customer.items():
         user = users.get(customer_id)
         if user:
-            drift = _drift_of(user, theirs, seen, next_invoice)
+            drift = _drift_of(user, items, seen, next_invoice)
         else:
-            drift = _drift_of_lost(customer_id, theirs)
+            drift = _drift_of_lost(customer_id, items)
         if drift:
             drifts.append(drift)
     return drifts
@@ -148,23 +148,23 @@ def _drifts_on(
 
 def _people_with(customer_ids: list[str]) -> dict[str, Subscriber]:
     database.release_connection()
-    found = db.session.scalars(
+    users = db.session.scalars(
         select(Subscriber)
         .where(Subscriber.stripe_customer_id.in_(customer_ids))
         .execution_options(populate_existing=True)
     ).all()
     database.release_connection()
-    return {str(user.stripe_customer_id): user for user in found}
+    return {str(user.stripe_customer_id): user for user in users}
 
 
 def _drift_of(
     user: Subscriber, listed: list[ListedSubscription], seen: SeenUsers, next_invoice: bool
 ) -> Drift | None:
-    found = [each.subscription for each in listed if customers.is_ours(each.subscription)]
-    if any(each.id == user.stripe_subscription_id for each in found):
+    ours = [item.subscription for item in listed if customers.is_ours(item.subscription)]
+    if any(item.id == user.stripe_subscription_id for item in ours):
         seen.add(user.id)
-    is_clear = _agrees(user, found) and not (next_invoice and user.is_subscribed)
-    if is_clear and not any(each.customer_is_gone for each in listed):
+    is_clear = _agrees(user, ours) and not (next_invoice and user.is_subscribed)
+    if is_clear and not any(item.customer_is_gone for item in listed):
         return None
     if user.id in seen.asked_about:
         return None
@@ -172,18 +172,26 @@ def _drift_of(
     return differences(user.id, next_invoice=next_invoice)
 
 
-def _agrees(user: Subscriber, found: list[Subscription]) -> bool:
+def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
     """Whether nothing on this page speaks against a person's columns."""
-    ours = next((each for each in found if each.id == user.stripe_subscription_id), None)
+    ours = next(
+        (
+            subscription
+            for subscription in on_page
+            if subscription.id == user.stripe_subscription_id
+        ),
+        None,
+    )
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
         known = _as_known(user)
         return all(
-            known is not None and precedence.rank(each) < precedence.rank(known) for each in found
+            known is not None and precedence.rank(subscription) < precedence.rank(known)
+            for subscription in on_page
         )
     if ours.status == "past_due":
         return False  # since when is told by its invoices, which the list has not
-    return precedence.columns_from(found) == user.synced_columns
+    return precedence.columns_from(on_page) == user.synced_columns
 
 
 def _as_known(user: Subscriber) -> Subscription | None:
@@ -203,8 +211,8 @@ def _as_known(user: Subscriber) -> Subscription | None:
 
 def _drift_of_lost(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
-    marks = next((each.customer_marks for each in listed if not each.customer_is_gone), {})
-    named = customers.user_id_from_metadata(marks)
+    metadata = next((item.customer_marks for item in listed if not item.customer_is_gone), {})
+    named = customers.user_id_from_metadata(metadata)
     user = _read(named) if named else None
     if user is None or user.stripe_customer_id:
         return None
@@ -216,8 +224,10 @@ def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
     last = uuid.UUID(int=0)
     while page := _people_after(last):
         last = page[-1]
-        left = [each for each in page if each not in seen and each not in seen.asked_about]
-        yield [drift for each in left if (drift := differences(each))]
+        remaining = [
+            user_id for user_id in page if user_id not in seen and user_id not in seen.asked_about
+        ]
+        yield [drift for user_id in remaining if (drift := differences(user_id))]
 
 
 def _people_after(last: uuid.UUID) -> list[uuid.UUID]:

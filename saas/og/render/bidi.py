@@ -45,8 +45,8 @@ def _reversed_from(stretches: list[tuple[str, int]], level: int) -> list[tuple[s
     """L2: turn round every sequence of stretches at `level` or above."""
     turned: list[tuple[str, int]] = []
     for high, group in groupby(stretches, key=lambda stretch: stretch[1] >= level):
-        found = list(group)
-        turned += reversed(found) if high else found
+        runs = list(group)
+        turned += reversed(runs) if high else runs
     return turned
 
 

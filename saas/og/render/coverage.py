@@ -44,17 +44,17 @@ def read(path: Path) -> Coverage:
     return Coverage(tuple(first for first, _ in ranges), tuple(last for _, last in ranges))
 
 
-def _table(file: BinaryIO, wanted: bytes) -> bytes:
+def _table(file: BinaryIO, name: bytes) -> bytes:
     """One table of a font, or of the first font of a collection."""
     if file.read(4) == b"ttcf":
         file.seek(12)
         file.seek(struct.unpack(">I", file.read(4))[0] + 4)
     count = struct.unpack(">H6x", file.read(8))[0]
     for tag, offset, length in struct.iter_unpack(">4s4xII", file.read(16 * count)):
-        if tag == wanted:
+        if tag == name:
             file.seek(offset)
             return file.read(length)
-    raise LookupError(wanted)
+    raise LookupError(name)
 
 
 def _ranges(cmap: bytes) -> list[tuple[int, int]]:

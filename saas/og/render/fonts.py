@@ -117,8 +117,10 @@ class Library:
         if self._faces[style][0].covers(text):
             return text, ""
         parts = [(part, bool(self._choose(part, style, text))) for part in clusters(text)]
-        kept = "".join(part for part, found in parts if found)
-        return " ".join(kept.split()), "".join(part for part, found in parts if not found)
+        drawable = "".join(part for part, is_drawable in parts if is_drawable)
+        return " ".join(drawable.split()), "".join(
+            part for part, is_drawable in parts if not is_drawable
+        )
 
     def runs(self, text: str, style: Style) -> list[Run]:
         """`text`, sifted before, in reading order, cut where the face changes."""

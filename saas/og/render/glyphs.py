@@ -48,8 +48,8 @@ def spans(text: str, library: Library, style: Style, rtl: bool) -> tuple[Span, .
         return tuple(_span(run.text, run.face, rtl=False) for run in library.runs(text, style))
     ordered: list[Span] = []
     for stretch in bidi.visual(text, rtl):
-        found = [_span(r.text, r.face, stretch.rtl) for r in library.runs(stretch.text, style)]
-        ordered += reversed(found) if stretch.rtl else found
+        parts = [_span(r.text, r.face, stretch.rtl) for r in library.runs(stretch.text, style)]
+        ordered += reversed(parts) if stretch.rtl else parts
     return tuple(ordered)
 
 
@@ -99,8 +99,8 @@ def _direction(rtl: bool) -> str:
 
 def _place(canvas: Image.Image, span: Span, x: float, baseline: int, size: int, ink: int) -> None:
     for char, advance in zip(span.text, advances(span.face, span.text), strict=True):
-        if kept := _glyph(span.face, size, char):
-            mask, left, top = kept
+        if glyph := _glyph(span.face, size, char):
+            mask, left, top = glyph
             canvas.paste(ink, (round(x) + left, baseline + top), mask)
         x += advance * size
 

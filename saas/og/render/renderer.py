@@ -73,12 +73,12 @@ class Renderer:
     def _drawable(self, card: Card) -> tuple[Card, str]:
         """The card without what no font has; a heading of which nothing is left is our name."""
         heading, lost = self.library.sift(card.heading, "heading")
-        kept = {"heading": heading or self.brand.name}
+        fields = {"heading": heading or self.brand.name}
         for field in ("type", "line", "author", "date", "plan", "price"):
             if value := getattr(card, field):
-                kept[field], missing = self.library.sift(value, "text")
+                fields[field], missing = self.library.sift(value, "text")
                 lost += missing
-        return replace(card, **kept), lost
+        return replace(card, **fields), lost
 
     def _tell(self, lost: str) -> None:
         new = set(lost) - self._told

@@ -68,7 +68,7 @@ def _visible(char: str) -> str:
 
 
 def _fewer_marks(text: str) -> str:
-    kept = []
+    chars = []
     marks = _MARKS  # a mark without a letter before it has nothing to stand on
     for char in text:
         if unicodedata.category(char) in _MARK:
@@ -76,8 +76,8 @@ def _fewer_marks(text: str) -> str:
         elif char not in _JOINERS:
             marks = _MARKS if char == " " else 0
         if marks <= _MARKS or unicodedata.category(char) not in _MARK:
-            kept.append(char)
-    return "".join(kept)
+            chars.append(char)
+    return "".join(chars)
 
 
 def is_rtl(text: str) -> bool:

@@ -46,17 +46,17 @@ class Since(click.ParamType[datetime]):
 @json_option
 def events(failed: bool, limit: int, as_json: bool) -> None:
     """The events that Stripe sent, newest first: what became of each, attempts, last error."""
-    found = backfill.latest(limit, failed=failed)
+    rows = backfill.latest(limit, failed=failed)
     if as_json:
-        for row in found:
+        for row in rows:
             output.line(**_as_json(row))
         return
-    if not found:
+    if not rows:
         output.note("Every event was applied." if failed else "No event has arrived yet.")
         return
     head = ("RECEIVED", "TYPE", "EVENT", "CUSTOMER", "STATE", "ATTEMPTS", "LAST ERROR")
     click.echo(_COLUMNS.format(*head).rstrip())
-    for row in found:
+    for row in rows:
         click.echo(_as_row(row))
 
 
@@ -128,8 +128,8 @@ def _replayed(event_id: str, as_json: bool) -> bool:
         output.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
         return False
     except gateway.StripeError as error:
-        said = gateway.describe(error) if gateway.is_refusal(error) else error
-        output.note(f"{event_id}: {said}.")
+        reason = gateway.describe(error) if gateway.is_refusal(error) else error
+        output.note(f"{event_id}: {reason}.")
         return False
     _tell(event_id, None, outcome, as_json=as_json)
     return True
@@ -161,8 +161,8 @@ def _state(row: StripeEvent) -> str:
 def _as_row(row: StripeEvent) -> str:
     received, error = output.short(row.received_at), (row.last_error or "").replace("\n", " ")
     customer = row.customer_id or "-"
-    said = (received, row.type, row.id, customer, _state(row), row.attempts, error)
-    return _COLUMNS.format(*said).rstrip()
+    cells = (received, row.type, row.id, customer, _state(row), row.attempts, error)
+    return _COLUMNS.format(*cells).rstrip()
 
 
 def _as_json(row: StripeEvent) -> dict[str, Any]:

@@ -168,7 +168,7 @@ def _walk(
     after: str | None,
     per_second: int,
     count: _Count,
-    each: Callable[[Drift], None],
+    handle: Callable[[Drift], None],
     *,
     next_invoice: bool = False,
 ) -> int:
@@ -183,7 +183,7 @@ def _walk(
             for stretch in _shown(reconciliation.compare(seen, after, next_invoice=next_invoice)):
                 for drift in stretch.drifts:
                     count.drifts += 1
-                    each(drift)
+                    handle(drift)
                 count.subscriptions += stretch.looked_at
                 cursor = stretch.cursor
     except KeyboardInterrupt:
@@ -191,8 +191,8 @@ def _walk(
         raise SystemExit(130) from None
     except gateway.StripeError as error:
         if after and cursor == after and isinstance(error, gateway.NotFound):
-            said = f"Stripe does not know {after}. Leave out --after."
-            raise click.ClickException(said) from None
+            message = f"Stripe does not know {after}. Leave out --after."
+            raise click.ClickException(message) from None
         _say_how_to_go_on(command, seen, cursor)
         raise click.ClickException(f"{gateway.describe(error)}.") from None
     if after:
@@ -239,23 +239,23 @@ def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
         return
     if first:
         click.echo(_row("PERSON", "COLUMN", "OURS", "STRIPE"))
-    for name, (ours, theirs) in drift.columns.items():
-        for column, a, b in _parts(name.removeprefix("stripe_"), ours, theirs):
+    for name, (ours, at_stripe) in drift.columns.items():
+        for column, a, b in _parts(name.removeprefix("stripe_"), ours, at_stripe):
             click.echo(_row(drift.email, column, output.short(a), output.short(b)))
 
 
-def _parts(column: str, ours: Any, theirs: Any) -> Iterator[tuple[str, Any, Any]]:
+def _parts(column: str, ours: Any, at_stripe: Any) -> Iterator[tuple[str, Any, Any]]:
     """The column, or those parts of a JSON column that differ."""
-    if not isinstance(ours, dict) or not isinstance(theirs, dict):
-        yield column, ours, theirs
+    if not isinstance(ours, dict) or not isinstance(at_stripe, dict):
+        yield column, ours, at_stripe
         return
-    for name in sorted({*ours, *theirs}):
-        if ours.get(name) != theirs.get(name):
-            yield f"{column}.{name}", ours.get(name), theirs.get(name)
+    for name in sorted({*ours, *at_stripe}):
+        if ours.get(name) != at_stripe.get(name):
+            yield f"{column}.{name}", ours.get(name), at_stripe.get(name)
 
 
-def _row(user: str, column: str, ours: str, theirs: str) -> str:
-    return f"{user:<32}  {column:<20}  {ours:<30}  {theirs}"
+def _row(user: str, column: str, ours: str, at_stripe: str) -> str:
+    return f"{user:<32}  {column:<20}  {ours:<30}  {at_stripe}"
 
 
 def _people(count: int) -> str:

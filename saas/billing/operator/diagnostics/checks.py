@@ -114,10 +114,10 @@ def _prices() -> Findings:
         if not configured.get(key):
             yield Finding("prices", f"{name} is missing: nobody can buy it.", SETUP)
         for number, price_id in enumerate(configured.get(key, ())):
-            found = _price(name, price_id)
-            if isinstance(found, Finding):
-                yield found
-            elif number == 0 and (odd := _odd(key, found)):
+            finding = _price(name, price_id)
+            if isinstance(finding, Finding):
+                yield finding
+            elif number == 0 and (odd := _odd(key, finding)):
                 yield Finding("prices", f"{name}: {price_id} {odd}", SETUP)
     yield from _unknown_prices()
 
@@ -128,10 +128,10 @@ def _price(name: str, price_id: str) -> Price | Finding:
     except gateway.NotFound as error:
         if "live mode" in str(error) or "test mode" in str(error):
             other, ours = ("test", "live") if gateway.is_live() else ("live", "test")
-            said = f"{name}: {price_id} is a price of {other} mode, and the key is a {ours} key."
+            message = f"{name}: {price_id} is a price of {other} mode, and the key is a {ours} key."
         else:
-            said = f"{name}: this account of Stripe's has no price {price_id}."
-        return Finding("prices", said, SETUP)
+            message = f"{name}: this account of Stripe's has no price {price_id}."
+        return Finding("prices", message, SETUP)
 
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
@@ -168,21 +168,23 @@ def _unknown_prices() -> Findings:
 
 
 def _portal() -> Findings:
-    wanted = current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]
+    portal_id = current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]
     portals = gateway.portals()
-    used = next((each for each in portals if each.id == wanted), None)
-    if not wanted:
-        used = next((each for each in portals if each.is_default), None)
+    used = next((portal for portal in portals if portal.id == portal_id), None)
+    if not portal_id:
+        used = next((portal for portal in portals if portal.is_default), None)
     if used is None or not used.is_active:
-        said = f"{wanted} is not there" if wanted else "there is no configuration of the portal"
-        yield Finding("portal", f"Nobody can open the portal: {said}.", SETUP)
+        message = (
+            f"{portal_id} is not there" if portal_id else "there is no configuration of the portal"
+        )
+        yield Finding("portal", f"Nobody can open the portal: {message}.", SETUP)
         return
     sold = {ids[0] for ids in current_app.config["STRIPE_PRICES"].values()}
     if not used.switches:
         yield Finding("portal", f"Nobody can change plans in the portal {used.id}.", SETUP)
     elif lacking := sold - used.prices:
-        said = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
-        yield Finding("portal", said, SETUP)
+        message = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
+        yield Finding("portal", message, SETUP)
 
 
 def _tax() -> Findings:
@@ -206,15 +208,15 @@ def _checkout() -> Findings:
     try:
         url = gateway.try_checkout(sold[0], security.public_url("billing.overview"))
     except (gateway.InvalidRequest, gateway.NotFound) as error:
-        said = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
-        yield Finding("checkout", said, "Correct what Stripe names: nobody can buy meanwhile.")
+        message = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
+        yield Finding("checkout", message, "Correct what Stripe names: nobody can buy meanwhile.")
         return
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     if origin not in security.stripe_pages(current_app):
-        said = f"Stripe's pages are at {origin}, where browsers do not follow from our forms."
+        message = f"Stripe's pages are at {origin}, where browsers do not follow from our forms."
         others = ",".join(dict.fromkeys((*current_app.config["STRIPE_PAGES"], origin)))
-        yield Finding("checkout", said, f"Set STRIPE_PAGES={others}")
+        yield Finding("checkout", message, f"Set STRIPE_PAGES={others}")
 
 
 def _lacks_tax() -> bool:

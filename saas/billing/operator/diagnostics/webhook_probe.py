@@ -45,7 +45,7 @@ def probe() -> Answer:
         "Stripe-Signature": gateway.signature(payload, secrets[0]),
     }
     try:
-        answer = http.request(
+        response = http.request(
             "POST",
             provisioning.webhook_url(),
             data=payload,
@@ -55,6 +55,6 @@ def probe() -> Answer:
         )
     except requests.RequestException:
         return Answer.NOBODY
-    if answer.ok:
+    if response.ok:
         return Answer.ACCEPTED
-    return Answer.REFUSED if answer.status_code == 400 else Answer.NOBODY
+    return Answer.REFUSED if response.status_code == 400 else Answer.NOBODY

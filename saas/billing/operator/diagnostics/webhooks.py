@@ -83,15 +83,15 @@ def _faults_of(endpoint: Endpoint) -> Findings:
 
 def _deliveries(endpoint_made: datetime) -> Findings:
     """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
-    answer = webhook_probe.probe()
-    if answer is not webhook_probe.Answer.ACCEPTED:
-        yield _not_at_home(answer)
+    response = webhook_probe.probe()
+    if response is not webhook_probe.Answer.ACCEPTED:
+        yield _not_at_home(response)
         return
     since = max(now() - _LOOK_BACK, endpoint_made)
     sent, lost = 0, []
     for stretch in backfill.missing(since):
         sent += stretch.looked_at
-        lost += [each.created for each in stretch.missing if each.created < now() - _ON_ITS_WAY]
+        lost += [event.created for event in stretch.missing if event.created < now() - _ON_ITS_WAY]
     if lost:
         yield _why_lost(lost, sent)
     elif sent:
