@@ -12,9 +12,11 @@ import pytest
 from flask import Flask
 from sqlalchemy.engine import make_url
 
+from saas.auth.models import User
+from saas.billing import subscriptions
 from saas.config import ROOT
+from tests.harness import stripe_account
 from tests.harness.apps import SECRET, own_env
-from tests.harness.sample_product.catalogue import catalogue
 from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
 
@@ -161,24 +163,61 @@ def test_a_database_that_is_not_ready_is_told_in_a_sentence(
         assert said in result.output
 
 
-def test_demo_people_are_completed_when_a_run_was_cut_short(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.fixture
+def seed(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], str]:
+    """`flask seed` for a shop, in the environment that it would have."""
     shop.app.instance_path = str(tmp_path)
-    runner = shop.app.test_cli_runner()
-    runner.invoke(args=["users", "create", "solo@example.com"])
-    for key, ids in shop.app.config["STRIPE_PRICES"].items():
-        monkeypatch.setenv(f"SANDBOX_{catalogue.price_variables[key]}", ids[0])
-    monkeypatch.setenv("SECRET_KEY", SECRET)
-    monkeypatch.setenv("SAAS_ENV", "test")
-    for name in ("APP_URL", "SANDBOX_URL", "DATABASE_URL"):
-        monkeypatch.setenv(name, shop.app.config[name])
-    monkeypatch.setenv("SANDBOX_STRIPE_API_KEY", shop.key)
+    env = {name: shop.app.config[name] for name in ("APP_URL", "SANDBOX_URL", "DATABASE_URL")}
+    account = {"SANDBOX_STRIPE_API_KEY": shop.key, **shop.price_variables}
+    for name, value in {**env, **account, "SECRET_KEY": SECRET, "SAAS_ENV": "test"}.items():
+        monkeypatch.setenv(name, value)
 
-    seeded = runner.invoke(args=["seed"])
+    def run() -> str:
+        result = shop.app.test_cli_runner().invoke(args=["seed"])
+        assert result.exit_code == 0, result.output
+        return result.output
 
-    assert seeded.exit_code == 0, seeded.output
-    assert "solo@example.com       user   Solo" in seeded.output
+    return run
+
+
+def test_demo_users_are_completed_when_a_run_was_cut_short(
+    shop: Shop, seed: Callable[[], str]
+) -> None:
+    shop.app.test_cli_runner().invoke(args=["users", "create", "solo@example.com"])
+
+    assert "solo@example.com       user   Solo" in seed()
+
+
+def test_demo_users_get_their_plan_again_when_it_has_ended_or_its_price_has_changed(
+    shop: Shop, seed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cancel_and_seed() -> User:
+        subscription = shop.user("solo@example.com").stripe_subscription_id
+        at_stripe.subscriptions.cancel(str(subscription))
+        with shop.app.app_context():
+            subscriptions.sync(shop.user("solo@example.com").id, cause="test")
+        seed()
+        return shop.user("solo@example.com")
+
+    at_stripe = stripe_account.client(shop).v1
+    seed()
+    first = shop.user("solo@example.com")
+    seed()
+    assert shop.user("solo@example.com").stripe_subscription_id == first.stripe_subscription_id
+
+    second = cancel_and_seed()
+    assert second.stripe_subscription_status == "active"
+    assert second.stripe_subscription_id != first.stripe_subscription_id
+
+    old = at_stripe.prices.retrieve(shop.price["solo", "monthly"])
+    raised = at_stripe.prices.create(
+        {
+            "product": str(old.product), "currency": "eur", "unit_amount": 1900,
+            "recurring": {"interval": "month"},
+        }
+    ).id  # fmt: skip
+    monkeypatch.setenv("SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID", raised)
+    assert cancel_and_seed().stripe_price_id == raised
 
 
 def test_demo_data_never_reaches_a_real_stripe(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-import requests
 from click.testing import Result
 from flask import Flask
 from sqlalchemy import delete, select
@@ -19,6 +18,7 @@ from saas.database import db, now
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
+from tests.harness.stripe_proxy import ProxiedShop, refusing
 
 
 def run(shop: Shop, *args: str) -> Result:
@@ -68,25 +68,29 @@ def test_what_arrived_is_not_applied_again(quiet_shop: Shop) -> None:
     assert set(ledger(quiet_shop)) == set(before)
 
 
-def test_an_event_that_cannot_be_applied_is_told_and_the_others_are_applied(
-    quiet_shop: Shop, monkeypatch: pytest.MonkeyPatch
+def test_an_event_that_cannot_be_applied_is_named_and_the_others_are_applied(
+    proxied_shop: ProxiedShop,
 ) -> None:
-    stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
-    events = stripe_account.client(quiet_shop).v1.events.list({"type": "invoice.paid"}).data
-    weather = {"seed": 1, "too_many": 1}
-    listed = [json.loads(line) for line in run(quiet_shop, "catch-up", "--dry-run", "--json")
-              .stdout.splitlines()]  # fmt: skip
-    requests.post(
-        f"{quiet_shop.sandbox}/stripe/control/chaos", json=weather,
-        headers={"Authorization": f"Bearer {quiet_shop.key}"}, timeout=10,
-    ).raise_for_status()  # fmt: skip
-    monkeypatch.setattr("saas.billing.gateway.throttle._TRIES", 1)
+    shop = proxied_shop
+    stripe_account.remove_endpoints(shop)
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com", synced=False)
+    stripe_account.subscriber(shop, "ben@example.com", synced=False)
+    paid = stripe_account.client(shop).v1.events.list({"type": "invoice.paid"}).data
+    event = {each.data.object["customer"]: each.id for each in paid}
+    failing = event.pop(str(ann.stripe_customer_id))
 
-    result = run(quiet_shop, "replay", events[0].id)
+    def refuse_ann(environ: dict[str, Any], start_response: Any) -> Any:
+        if f"customer={ann.stripe_customer_id}" not in environ["QUERY_STRING"]:
+            return shop.proxy.app(environ, start_response)
+        return refusing(shop.proxy, "GET", message="Not today.")(environ, start_response)
 
-    assert len(listed) > 2
+    with shop.proxy.answering(refuse_ann):
+        result = run(shop, "replay", failing, *event.values())
+
     assert result.exit_code == 1
-    assert f"{events[0].id}: RateLimitError 429: " in result.output
+    assert f"{failing}: Stripe refused: Not today." in result.output
+    assert not shop.user("ann@example.com").is_subscribed
+    assert shop.user("ben@example.com").is_subscribed
 
 
 @both_databases

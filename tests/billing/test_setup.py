@@ -11,12 +11,10 @@ import stripe
 from click.testing import Result
 from flask import Flask
 
-from saas import cli
-from saas.billing import subscriptions
 from saas.billing.operator import provisioning
 from tests.harness import stripe_account
 from tests.harness.apps import settings
-from tests.harness.sample_product.catalogue import SOLO, catalogue
+from tests.harness.sample_product.catalogue import catalogue
 from tests.harness.shop import Shop
 
 
@@ -213,36 +211,3 @@ def test_going_back_to_an_older_price_sells_that_one_again(shop: Shop) -> None:
         back = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"]
 
     assert back == f"{old},{raised[0]}"
-
-
-def test_demo_people_have_their_plan_again_when_it_has_ended_or_has_another_price(
-    make_app: Callable[..., Flask], shop: Shop
-) -> None:
-    """Whoever tried out the end of a plan, or raised a price, starts again as before."""
-    at_stripe = stripe_account.client(shop).v1
-    pia = ("pia@example.com", "Pia Solo", "user", (SOLO, "monthly"))
-    with shop.app.app_context():
-        first = cli._seed_person(*pia)
-        again = cli._seed_person(*pia)
-        assert again.stripe_subscription_id == first.stripe_subscription_id
-        at_stripe.subscriptions.cancel(str(first.stripe_subscription_id))
-        subscriptions.sync(first.id, cause="test")
-
-        second = cli._seed_person(*pia)
-
-        assert second.is_paid
-        at_stripe.subscriptions.cancel(str(second.stripe_subscription_id))
-        subscriptions.sync(second.id, cause="test")
-    raised = at_stripe.prices.create(
-        {
-            "product": str(at_stripe.prices.retrieve(shop.price["solo", "monthly"]).product),
-            "currency": "eur", "unit_amount": 1900, "recurring": {"interval": "month"},
-        }
-    ).id  # fmt: skip
-    names = {**shop.price, ("solo", "monthly"): raised}
-    dearer = make_app(
-        SANDBOX_STRIPE_API_KEY=shop.key, APP_URL=shop.url,
-        **{f"SANDBOX_{catalogue.price_variables[key]}": price for key, price in names.items()},
-    )  # fmt: skip
-    with dearer.app_context():
-        assert cli._seed_person(*pia).stripe_price_id == raised

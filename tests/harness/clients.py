@@ -1,50 +1,48 @@
-"""Three people at the doors: nobody, a user, an administrator."""
+"""Test clients: anonymous, of a user, of an administrator; and every route of an application."""
 
 from __future__ import annotations
 
 import re
-import secrets
 import uuid
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask
 from flask.testing import FlaskClient
+from flask_wtf.csrf import generate_csrf
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
-from saas import database
 from saas.auth import accounts, sessions
-from saas.auth.models import Session
-from saas.database import now
+from saas.auth.models import User
 
 PEOPLE = ("anonymous", "user", "admin")
 SAFE = {"GET", "HEAD", "OPTIONS"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "BREW")
-_NOBODY = uuid.UUID(int=0)
+_UNKNOWN_ID = str(uuid.UUID(int=0))
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
 def client_of(app: Flask, who: str) -> FlaskClient:
-    """A browser in which this person has just signed in."""
+    """Return a test client in which this user has just signed in."""
     client = app.test_client()
-    if who == "anonymous":
-        return client
-    token = secrets.token_urlsafe(32)
-    with app.app_context():
-        user = accounts.get_or_create(f"{who}@example.com", role=who)
-        with database.write_transaction() as session:
-            session.add(
-                Session(
-                    token_hash=sessions._hash(token),
-                    user_id=user.id,
-                    expires_at=now() + sessions.ABSOLUTE,
-                )
-            )
-    with client.session_transaction() as cookie:
-        cookie["_user_id"], cookie["_fresh"] = token, True
+    if who != "anonymous":
+        with app.app_context():
+            user = accounts.get_or_create(f"{who}@example.com", role=who)
+        name, value, _ = start_session(app, user)
+        client.set_cookie(name, value)
     return client
+
+
+def start_session(app: Flask, user: User) -> tuple[str, str, str]:
+    """Sign a user in as the views do; return the cookie's name and value, and a CSRF token."""
+    with app.test_request_context(base_url=app.config["APP_URL"]) as context:
+        sessions.start(user)
+        token = generate_csrf()
+        response = app.make_response("")
+        app.session_interface.save_session(app, context.session, response)
+    name, _, value = response.headers["Set-Cookie"].partition(";")[0].partition("=")
+    return name, value, token
 
 
 def csrf_of(client: FlaskClient) -> str:
@@ -63,11 +61,8 @@ def routes(app: Flask) -> Iterator[tuple[str, Rule]]:
 
 
 def path_of(app: Flask, rule: Rule) -> str:
-    """An address of this route, with ids of nobody."""
-    values: dict[str, Any] = {
-        name: _NOBODY if type(rule._converters[name]).__name__ == "UUIDConverter" else "nobody"
-        for name in rule.arguments
-    }
+    """Return a path of this route, with ids that no row has."""
+    values = dict.fromkeys(rule.arguments, _UNKNOWN_ID)
     return app.url_map.bind("localhost").build(rule.endpoint, values)
 
 

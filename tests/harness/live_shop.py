@@ -16,18 +16,16 @@ from typing import Any
 import psutil
 import requests
 from aiosmtpd.controller import Controller
-from flask import session
-from flask_wtf.csrf import generate_csrf
 from saas_sandbox import create_sandbox
 from saas_sandbox.store import Store
 
 from saas import create_app
-from saas.auth import sessions
 from saas.auth.models import User
 from saas.billing.operator import provisioning
 from saas.config import ROOT
 from tests.harness import crashing_app, stripe_account
 from tests.harness.apps import PRODUCT, SECRET, close, settings
+from tests.harness.clients import start_session
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop
 from tests.harness.stripe_proxy import StripeProxy
@@ -135,15 +133,9 @@ class LiveShop(Shop):
         return answer
 
     def signed_in(self, user: User) -> tuple[requests.Session, dict[str, str]]:
-        """A browser with a session of this person, and the header that a script would send."""
-        with self.app.test_request_context(self.url) as context:
-            sessions.start(user)
-            token = generate_csrf()
-            answer = self.app.make_response("")
-            self.app.session_interface.save_session(self.app, context.session, answer)
-            assert session
+        """A browser in which this user is signed in, and the header that a script would send."""
+        name, value, token = start_session(self.app, user)
         browser = requests.Session()
-        name, _, value = answer.headers["Set-Cookie"].partition(";")[0].partition("=")
         browser.cookies.set(name, value)
         return browser, {"X-CSRFToken": token}
 
