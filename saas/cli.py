@@ -77,7 +77,7 @@ def check() -> None:
     merely doubtful is a warning. (With settings that cannot be used the application does not
     start, and says the same.)
     """
-    for doubt in _doubts():
+    for doubt in _warnings():
         click.echo(f"Warning: {doubt}", err=True)
     problems = [*_database_problems(), *_stripe_problems()]
     for problem in problems:
@@ -87,7 +87,7 @@ def check() -> None:
     click.echo("Everything is in order.")
 
 
-def _doubts() -> list[str]:
+def _warnings() -> list[str]:
     """What can be used, and is perhaps not meant."""
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
@@ -145,13 +145,13 @@ def seed() -> None:
     with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        users = [_seed_person(*person) for person in _demo_people()]
+        users = [_seed_user(*person) for person in _demo_users()]
     click.echo("The database has the demo people:")
     for user in users:
         click.echo(f"  {user.email:<22} {user.role:<6} {user.plan.name}")
 
 
-def _demo_people() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
+def _demo_users() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
     """An administrator, one without a plan, and one for each plan, such as pro@example.com."""
     yield "admin@example.com", "Ada Admin", "admin", None
     yield "free@example.com", "Fay Free", "user", None
@@ -186,7 +186,7 @@ def _reload_settings() -> None:
     current_app.config.update(settings)
 
 
-def _seed_person(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
+def _seed_user(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
     """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
     user = accounts.get_or_create(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not user.is_subscribed:

@@ -13,8 +13,8 @@ from typing import Any
 
 import psycopg
 
-_EVERY = 60.0  # seconds between measurements
-_TOO_SLOW = 1.0  # seconds; an answer that took longer tells the time too roughly
+_INTERVAL = 60.0  # seconds between measurements
+_SLOWEST_MEASUREMENT = 1.0  # seconds; an answer that took longer tells the time too roughly
 _JITTER = 0.05  # seconds that a measurement may be wrong by: no reason to correct anything
 
 _offset = timedelta(0)
@@ -29,7 +29,7 @@ def offset() -> timedelta:
 def follow(connection: Any, _record: Any, _proxy: Any) -> None:
     """Measure the offset when a connection is taken from the pool, once a minute."""
     global _measured
-    if time.monotonic() - _measured < _EVERY:
+    if time.monotonic() - _measured < _INTERVAL:
         return
     _measured = time.monotonic()
     with suppress(psycopg.Error):  # what the connection is wanted for fails in its own words
@@ -44,6 +44,6 @@ def _measure(connection: Any) -> None:
         database_time = float(cursor.fetchone()[0])
     connection.rollback()
     took = time.time() - began
-    if took < _TOO_SLOW:
+    if took < _SLOWEST_MEASUREMENT:
         ahead = database_time - (began + took / 2)
         _offset = timedelta(seconds=ahead if abs(ahead) > _JITTER else 0)

@@ -84,7 +84,7 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
         problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so that file is not read.")
     if env.get("APP_NAME"):
         warnings.warn("APP_NAME is not read: the name is in brand.toml.", stacklevel=2)
-    for name, messages in _what_does_not_fit(settings, catalogue).items():
+    for name, messages in _contradictions(settings, catalogue).items():
         problems.setdefault(name, messages)
     if problems:
         raise ConfigError(problems)
@@ -134,7 +134,7 @@ def _origin(value: str) -> None:
         raise ValidationError("must be an address without a path, such as https://example.com.")
 
 
-def _as_browsers_send_it(url: str) -> str:
+def _normalize_host(url: str) -> str:
     """Return an origin in the one form that browsers send, or what cannot be one as it is.
 
     Passkeys and forms compare it letter by letter: https://url.spec.whatwg.org/#concept-url-origin
@@ -166,7 +166,7 @@ def _https_origins(value: str) -> None:
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
 
 
-def _no_prefix(_: str) -> None:
+def _refuse_prefix(_: str) -> None:
     raise ValidationError("is not supported: the application is at the root of a host of its own.")
 
 
@@ -388,7 +388,7 @@ class EnvironmentSchema(Schema):
     REQUESTS_CA_BUNDLE = _optional()
     CURL_CA_BUNDLE = _optional()
     # gunicorn reads it too, and would build every link with it.
-    SCRIPT_NAME = _optional(_no_prefix)
+    SCRIPT_NAME = _optional(_refuse_prefix)
     PAST_DUE_GRACE_DAYS = fields.Integer(
         load_default=7,
         validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
@@ -407,7 +407,7 @@ class EnvironmentSchema(Schema):
                     env[name] = env.get(f"SANDBOX_{name}", "")
             env = {name: value for name, value in env.items() if value}
         if "APP_URL" in env:
-            env["APP_URL"] = _as_browsers_send_it(env["APP_URL"])
+            env["APP_URL"] = _normalize_host(env["APP_URL"])
         for name in ("DATABASE_URL", "JOBS_URL"):
             if env.get(name, "").startswith("postgres://"):
                 env[name] = "postgresql://" + env[name].removeprefix("postgres://")
@@ -448,7 +448,7 @@ def _needs_sandbox(settings: Mapping[str, Any]) -> bool:
     return bool(settings["STRIPE_IS_SANDBOX"]) or not has_mail
 
 
-def _what_does_not_fit(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
+def _contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
     """What no single variable shows: halves of a whole, and what production must not be."""
     problems: dict[str, list[str]] = {}
 
@@ -463,12 +463,12 @@ def _what_does_not_fit(settings: Mapping[str, Any], catalogue: Catalogue) -> dic
         refuse("JOBS_URL", "must be a file: the web processes and the worker share it.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
         refuse("JOBS_URL", "may be inline: in tests only.")
-    _refuse_half_a_provider(settings, refuse)
+    _refuse_incomplete_provider(settings, refuse)
     _refuse_one_price_for_two_plans(settings, catalogue, refuse)
     if settings["SAAS_ENV"] == "production":
-        _refuse_half_a_production(settings, refuse)
+        _refuse_incomplete_production(settings, refuse)
         _refuse_missing_certificates(settings, refuse)
-        _refuse_half_a_stripe(settings, catalogue, refuse)
+        _refuse_incomplete_stripe(settings, catalogue, refuse)
         _refuse_regular_secrets(settings, refuse)
     return problems
 
@@ -494,14 +494,16 @@ def _refuse_missing_certificates(settings: Mapping[str, Any], refuse: Any) -> No
             refuse(name, "must be an existing file: without it every HTTPS request fails.")
 
 
-def _refuse_half_a_stripe(settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any) -> None:
+def _refuse_incomplete_stripe(
+    settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any
+) -> None:
     """In production alone: elsewhere `flask billing setup` begins with nothing but a key."""
     for name in ("STRIPE_WEBHOOK_SECRET", *catalogue.price_variables.values()):
         if settings["STRIPE_API_KEY"] and not settings[name]:
             refuse(name, "is missing beside STRIPE_API_KEY: see docs/operations.md.")
 
 
-def _refuse_half_a_provider(settings: Mapping[str, Any], refuse: Any) -> None:
+def _refuse_incomplete_provider(settings: Mapping[str, Any], refuse: Any) -> None:
     for pair in SIGN_IN_VARIABLES.values():
         for missing, other in (pair, pair[::-1]):
             if settings[other] and not settings[missing]:
@@ -518,7 +520,7 @@ def _refuse_one_price_for_two_plans(
                 refuse(name, f"holds a price that {owners[price]} holds too.")
 
 
-def _refuse_half_a_production(settings: Mapping[str, Any], refuse: Any) -> None:
+def _refuse_incomplete_production(settings: Mapping[str, Any], refuse: Any) -> None:
     for name, why in _MISSING_IN_PRODUCTION.items():
         if not settings[name]:
             refuse(name, why)

@@ -35,7 +35,7 @@ else:
 
 __all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "write_transaction", "is_writing"]
 
-_LONGEST_WAIT = 9.0  # seconds a writer waits for its turn on SQLite; we answer within 10
+_LOCK_TIMEOUT = 9.0  # seconds a writer waits for its turn on SQLite; we answer within 10
 
 
 def init_app(app: Flask) -> None:
@@ -78,7 +78,7 @@ def write_transaction() -> Iterator[Session]:
     try:
         connection = session.connection(execution_options={"writing": True})
         if connection.dialect.name == "postgresql" and deadlines.is_set():
-            _limit_waiting(connection)
+            _set_lock_timeout(connection)
         yield session
         session.commit()
     except BaseException:
@@ -91,7 +91,7 @@ def write_transaction() -> Iterator[Session]:
         call()
 
 
-def _limit_waiting(connection: Connection) -> None:
+def _set_lock_timeout(connection: Connection) -> None:
     """Give PostgreSQL the time that is left, at least a moment: 0 would mean no limit."""
     milliseconds = max(1, int(deadlines.remaining(otherwise=0) * 1000))
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
@@ -170,7 +170,7 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 def _retry_while_locked(execute: Callable[[], object]) -> None:
-    give_up = time.monotonic() + deadlines.remaining(otherwise=_LONGEST_WAIT)
+    give_up = time.monotonic() + deadlines.remaining(otherwise=_LOCK_TIMEOUT)
     while True:
         try:
             execute()

@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from saas.database import db
 
-_MEANING = {
+_ADVICE = {
     "unable to open database file": "the file {path} cannot be opened",
     "file is not a database": "the file {path} is not an SQLite database",
     "attempt to write a readonly database": "the file {path} may not be written",
@@ -20,7 +20,7 @@ def describe(error: SQLAlchemyError) -> str:
     """Return the driver's own reason, without statements, parameters or passwords."""
     reason = str(getattr(error, "orig", None) or type(error).__name__).strip()
     path = Path(db.engine.url.database or "")
-    if meaning := _MEANING.get(reason):
+    if meaning := _ADVICE.get(reason):
         return meaning.format(path=path) + _hint(path)
     # "connection to server at …, port 5432 failed: FATAL:  password authentication failed for …"
     lines = [line.strip() for line in reason.splitlines()]

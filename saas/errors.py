@@ -79,7 +79,7 @@ def init_app(app: Flask) -> None:
     """Answer every error in the form that its reader expects."""
     app.register_error_handler(HTTPException, _respond)
     for kind in (OperationalError, InterfaceError, NoConnectionLeft):
-        app.register_error_handler(kind, _database_away)
+        app.register_error_handler(kind, _database_unreachable)
     app.register_error_handler(DataError, _not_storable)
     app.register_error_handler(UnicodeDecodeError, _not_text)
     app.register_error_handler(Exception, _unexpected)
@@ -109,7 +109,7 @@ def _bound_redirect(response: BaseResponse) -> BaseResponse:
     return response
 
 
-def _database_away(error: SQLAlchemyError) -> BaseResponse:
+def _database_unreachable(error: SQLAlchemyError) -> BaseResponse:
     """The database refused, hung or is full: 503, because trying again later will help."""
     _log(error)
     return _respond(ServiceUnavailable())
@@ -129,11 +129,11 @@ def _not_text(_: UnicodeDecodeError) -> BaseResponse:
 def _unexpected(error: Exception) -> BaseResponse:
     _log(error)
     if current_app.config["SAAS_ENV"] == "development" and not wants_json():
-        return _as_trace(error)
+        return _traceback(error)
     return _respond(InternalServerError())
 
 
-def _as_trace(error: Exception) -> Response:
+def _traceback(error: Exception) -> Response:
     """Return a page with the traceback. In development only."""
     page = current_app.jinja_env.get_template("errors/trace.html").render(
         summary="".join(traceback.format_exception_only(error)).strip(),
@@ -164,7 +164,7 @@ def _respond(error: HTTPException) -> BaseResponse:
 def _as_json(error: HTTPException) -> Response:
     code = error.code or 500
     problem: dict[str, Any] = {
-        "code": "csrf" if isinstance(error, CSRFError) else _slug(error),
+        "code": "csrf" if isinstance(error, CSRFError) else _code_of(error),
         "message": error.description if isinstance(error, APIError) else _text(error)[0] + ".",
     }
     if isinstance(error, APIError) and error.fields:
@@ -186,7 +186,7 @@ def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, 
             )
 
 
-def _slug(error: HTTPException) -> str:
+def _code_of(error: HTTPException) -> str:
     code = error.code or 500
     return str(getattr(error, "slug", _CODES.get(code, f"http_{code}")))
 

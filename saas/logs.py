@@ -28,8 +28,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 def init_app(app: Flask) -> None:
     """Give every request an id, and write the log to standard error."""
     app.before_request(_name_request)
-    app.after_request(_tell_request_id)
-    logging.getLogger("werkzeug").addFilter(_quiet)
+    app.after_request(_add_request_id_header)
+    logging.getLogger("werkzeug").addFilter(_reduce_noise)
     logger = logging.getLogger("saas")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
@@ -40,7 +40,7 @@ def init_app(app: Flask) -> None:
     app.logger = logger
 
 
-def _quiet(record: logging.LogRecord) -> bool:
+def _reduce_noise(record: logging.LogRecord) -> bool:
     """What the development server says of requests, without static files and secrets of links."""
     record.msg = without_secrets(record.getMessage())
     record.args = ()
@@ -104,7 +104,7 @@ def _name_request() -> None:
     g.request_id = header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
-def _tell_request_id(response: Response) -> Response:
+def _add_request_id_header(response: Response) -> Response:
     if rid := request_id():
         response.headers.setdefault("X-Request-Id", rid)
     return response

@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 # An answer is promised within 10 s. What is begun late is still given a moment; the least that
 # libpq gives a connection is 2 s.
-_ANSWER = 7.0
-_MOMENT = 1.0
+_STATEMENT_TIMEOUT = 7.0
+_CONNECT_TIMEOUT = 1.0
 # A pooler in transaction mode gives each transaction another connection of the server, where what
 # was prepared before is not known: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
 POOLABLE: dict[str, Any] = {"prepare_threshold": None}
@@ -30,7 +30,7 @@ POOLABLE: dict[str, Any] = {"prepare_threshold": None}
 
 def init_app(app: Flask) -> None:
     """Note when each request came."""
-    app.before_request(_arrive)
+    app.before_request(_apply)
 
 
 def apply_to_engine(engine: Engine) -> None:
@@ -38,21 +38,21 @@ def apply_to_engine(engine: Engine) -> None:
     event.listen(engine, "do_connect", _connect)
 
 
-def _arrive() -> None:
+def _apply() -> None:
     g.arrived = time.monotonic()
 
 
-def _left() -> float | None:
+def _remaining() -> float | None:
     """The seconds that a server may take; None where nobody waits."""
     arrived: float | None = g.get("arrived") if has_app_context() else None
     if arrived is None:
-        return deadlines.remaining(otherwise=0) + _MOMENT if deadlines.is_set() else None
-    ours = arrived + _ANSWER - time.monotonic()
-    return max(_MOMENT, min(ours, deadlines.remaining(otherwise=ours)))
+        return deadlines.remaining(otherwise=0) + _CONNECT_TIMEOUT if deadlines.is_set() else None
+    ours = arrived + _STATEMENT_TIMEOUT - time.monotonic()
+    return max(_CONNECT_TIMEOUT, min(ours, deadlines.remaining(otherwise=ours)))
 
 
 def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any]) -> Any:
-    seconds = _left()
+    seconds = _remaining()
     if seconds is not None:
         options = {"connect_timeout": max(2, int(seconds)), **options}
     return Connection.connect(*arguments, **{**options, **POOLABLE})
@@ -64,7 +64,7 @@ class Connection(psycopg.Connection[Any]):
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """As psycopg's own, with the time that is left as the timeout."""
         try:
-            return super().wait(gen, interval, _left() if timeout is None else timeout)
+            return super().wait(gen, interval, _remaining() if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
                 self.pgconn.finish()  # an answer may still come, and it would be to no question

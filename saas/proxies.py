@@ -22,10 +22,10 @@ from saas import hosts
 
 HEALTH = ("/healthz", "/readyz")
 # Stripe follows no redirect, and proves itself with a signature.
-_ALSO_OVER_HTTP = (*HEALTH, "/api/webhooks/stripe")
+_ALLOWED_OVER_HTTP = (*HEALTH, "/api/webhooks/stripe")
 
-_LONGEST_REST = 16 * 1024 * 1024  # bytes of a body that is not wanted
-_LONGEST_READ = 5.0  # seconds
+_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # bytes of a body that is not wanted
+_MAX_READ_SECONDS = 5.0  # seconds
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:\[\]]*|.*:\d+\.\d+\.\d+\.\d+):\d+")
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -93,7 +93,7 @@ def _read_rest(body: Any) -> None:
     A connection that is closed with unread bytes is reset, and nginx then answers 502 instead of
     what we said.
     """
-    remaining, give_up = _LONGEST_REST, time.monotonic() + _LONGEST_READ
+    remaining, give_up = _MAX_REMAINING_BYTES, time.monotonic() + _MAX_READ_SECONDS
     with suppress(Exception):  # each server has errors of its own, and the answer stands
         while remaining > 0 and time.monotonic() < give_up and (chunk := body.read(65536)):
             remaining -= len(chunk)
@@ -101,7 +101,7 @@ def _read_rest(body: Any) -> None:
 
 def _require_https() -> Response | None:
     """Redirect http to https: a browser drops a Secure cookie there, and every form fails."""
-    if _forwarded_scheme() != "http" or request.path in _ALSO_OVER_HTTP:
+    if _forwarded_scheme() != "http" or request.path in _ALLOWED_OVER_HTTP:
         return None
     if isinstance(request.routing_exception, SecurityError):
         return None  # another host: refused

@@ -22,7 +22,7 @@ from saas import http
 Args = ParamSpec("Args")
 T = TypeVar("T")
 
-_PATIENCE = 20.0  # seconds for the sandbox to start on a slow machine
+_TIMEOUT = 20.0  # seconds for the sandbox to start on a slow machine
 
 
 def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
@@ -84,7 +84,7 @@ def command() -> list[str]:
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    give_up = time.monotonic() + _PATIENCE
+    give_up = time.monotonic() + _TIMEOUT
     while not is_up(url):
         if process.poll() is not None or time.monotonic() > give_up:
             raise click.ClickException(f"The sandbox could not be started at {url}.")

@@ -30,7 +30,7 @@ def init_app(app: Flask, product: str) -> None:
     """Set up `flask db` for the starter's migrations and those of the package `product`."""
     folders = [_STARTER / "versions", Path(get_root_path(product)) / "migrations"]
     app.config["MIGRATIONS"] = tuple(str(folder) for folder in folders if folder.is_dir())
-    migrate.init_app(app, db, directory=_in_ini(str(_STARTER)))
+    migrate.init_app(app, db, directory=_escape_for_ini(str(_STARTER)))
     for command in (cli.upgrade, cli.stamp):
         _default_to_both_branches(command)
 
@@ -46,12 +46,12 @@ def _default_to_both_branches(command: click.Command) -> None:
 def _set_folders(config: Any) -> Any:
     config.set_main_option("path_separator", "newline")
     config.set_main_option(
-        "version_locations", _in_ini("\n".join(current_app.config["MIGRATIONS"]))
+        "version_locations", _escape_for_ini("\n".join(current_app.config["MIGRATIONS"]))
     )
     return config
 
 
-def _in_ini(path: str) -> str:
+def _escape_for_ini(path: str) -> str:
     """Alembic keeps paths in an INI file, where a percent sign has to be doubled."""
     return path.replace("%", "%%")
 

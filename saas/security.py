@@ -160,7 +160,7 @@ class Form(FlaskForm):
             return None if request.is_json else super().wrap_formdata(form, formdata)
 
 
-class _AnyClock(TimestampSigner):
+class _UnlimitedSigner(TimestampSigner):
     """Cookies that a host signed whose clock is ahead of ours count as signed now."""
 
     def unsign(self, *args: Any, **kwargs: Any) -> Any:
@@ -182,7 +182,7 @@ class PrivateSessions(SecureCookieSessionInterface):
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
         serializer = super().get_signing_serializer(app)
         if serializer is not None:
-            serializer.signer = _AnyClock
+            serializer.signer = _UnlimitedSigner
         return serializer
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

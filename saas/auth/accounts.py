@@ -35,7 +35,7 @@ def clean_email(value: str) -> str:
     (RFC 2047) are refused: a mail header would decode them into another address. Raises ValueError
     with a message for a person.
     """
-    value = normalization.stripped(normalization.half_width(value))
+    value = normalization.strip(normalization.half_width(value))
     if "=?" in value:
         raise ValueError("An address must not hold encoded words, such as =?utf-8?q?…?=.")
     try:
@@ -68,7 +68,7 @@ def _validate(email: str) -> str | None:
 
 def clean_name(value: str) -> str:
     """A name as it is stored; raises ValueError with a message for a person."""
-    name = normalization.person_name(value)
+    name = normalization.clean_name(value)
     if not name:
         raise ValueError("Enter your name.")
     if len(name) > NAME_LENGTH:

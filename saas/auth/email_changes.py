@@ -178,7 +178,7 @@ def undo_token(change_id: uuid.UUID) -> str:
 
 
 def _find(purpose: str, token: str) -> EmailChange:
-    change_id = tokens.row_of(purpose, token)
+    change_id = tokens.row_id(purpose, token)
     if change_id is None:
         raise InvalidChange("unknown")
     change = db.session.scalar(select(EmailChange).where(EmailChange.id == change_id))

@@ -45,7 +45,7 @@ class CodeForm(Form):
 
     code = StringField(
         "Code from the mail",
-        filters=[lambda typed: normalization.digits(typed or "")],
+        filters=[lambda typed: normalization.clean_digits(typed or "")],
         validators=[Regexp(r"[0-9]{6}\Z", message="Enter the six digits from the mail.")],
     )
 

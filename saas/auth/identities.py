@@ -47,7 +47,9 @@ def sign_in(claim: Claim) -> User:
         identity = _find(claim)
         if identity and identity.unlinked_at:
             raise SignInRefused("unlinked", claim.provider)
-        user = db.session.get(User, identity.user_id) if identity else _by_address(claim)
+        user = (
+            db.session.get(User, identity.user_id) if identity else _find_by_verified_email(claim)
+        )
         if user is None:
             raise SignInRefused("untrusted", claim.provider)
         refuse_closed(user, claim.provider)
@@ -73,7 +75,7 @@ def link(user: User, claim: Claim) -> None:
         accounts.lock(user)  # two at once would not see each other
         if any(
             identity.issuer == claim.issuer
-            for identity in _of(user)
+            for identity in _list_for_user(user)
             if identity.subject != claim.subject
         ):
             raise SignInRefused("linked", claim.provider)
@@ -93,10 +95,10 @@ def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
     account whose address nobody has proven can have a last one.
     """
     with database.write_transaction():
-        identity = db.session.scalar(_linked_to(user).where(Identity.id == identity_id))
+        identity = db.session.scalar(_is_linked_to(user).where(Identity.id == identity_id))
         if identity is None:
             return None
-        if user.verified_at is None and len(_of(user)) + len(user.passkeys) == 1:
+        if user.verified_at is None and len(_list_for_user(user)) + len(user.passkeys) == 1:
             raise SignInRefused("last", identity.provider)
         unlinked = update(Identity).where(Identity.id == identity.id)
         database.execute(unlinked.values(unlinked_at=now(), email=None))
@@ -121,7 +123,7 @@ def refuse_closed(user: User, provider: str) -> None:
         raise SignInRefused("closing", provider)
 
 
-def _by_address(claim: Claim) -> User:
+def _find_by_verified_email(claim: Claim) -> User:
     """The account for an identity that is new here: by the address that both sides have verified.
 
     One that its owner never proved is emptied of other ways in, because the owner is here now.
@@ -145,11 +147,11 @@ def _find(claim: Claim) -> Identity | None:
     )
 
 
-def _of(user: User) -> list[Identity]:
-    return list(db.session.scalars(_linked_to(user)))
+def _list_for_user(user: User) -> list[Identity]:
+    return list(db.session.scalars(_is_linked_to(user)))
 
 
-def _linked_to(user: User) -> Select[Identity]:
+def _is_linked_to(user: User) -> Select[Identity]:
     return select(Identity).where(Identity.user_id == user.id, Identity.unlinked_at.is_(None))
 
 

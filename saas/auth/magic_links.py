@@ -83,7 +83,7 @@ def latest_for_browser(browser: str) -> SignInLink | None:
 
 def find_by_token(token: str) -> SignInLink | None:
     """The mail that a token came with, whatever became of it: who has it may have another."""
-    link_id = tokens.row_of(_LINK, token)
+    link_id = tokens.row_id(_LINK, token)
     return db.session.get(SignInLink, link_id) if link_id else None
 
 
@@ -125,7 +125,7 @@ def redeem_code(browser: str, code: str, enter: SignIn) -> str:
         raise InvalidCode(
             "Too many codes were tried. The link in the mail still works, or ask for another mail."
         )
-    _count_for_the_address(link.email)
+    _hit_code_limit(link.email)
     if not tokens.is_code(_CODE, link.id, code):
         tries_left = MAX_ATTEMPTS - link.tries - 1
         raise InvalidCode(
@@ -150,7 +150,7 @@ def code_for(link_id: uuid.UUID) -> str:
 
 
 def _find(token: str) -> SignInLink:
-    if tokens.row_of(_LINK, token) is None:
+    if tokens.row_id(_LINK, token) is None:
         raise InvalidLink("unknown")
     link = find_by_token(token)
     if link is None:
@@ -196,7 +196,7 @@ def _count_attempt(link_id: uuid.UUID) -> bool:
         )
 
 
-def _count_for_the_address(email: str) -> None:
+def _hit_code_limit(email: str) -> None:
     """Whoever asks for mails to somebody else's address shall not guess a code some day."""
     try:
         limits.CODES_BY_MAILBOX.hit(limits.normalize_mailbox(email))

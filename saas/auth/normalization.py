@@ -26,21 +26,21 @@ def half_width(text: str) -> str:
     return text.translate(_HALF_WIDTH)
 
 
-def stripped(text: str) -> str:
+def strip(text: str) -> str:
     """Return a text without anything invisible in it, and without control characters around it."""
     return re.sub(r"\A[\s\x00-\x1f\x7f]+|[\s\x00-\x1f\x7f]+\Z", "", without_invisible(text))
 
 
-def digits(text: str) -> str:
+def clean_digits(text: str) -> str:
     """Return digits of any script as ASCII, without the spaces and dashes between them.
 
     Anything else stays, so that a form can refuse it.
     """
-    chars = (char for char in without_invisible(text) if not _separates(char))
+    chars = (char for char in without_invisible(text) if not _is_separator(char))
     return "".join(str(unicodedata.decimal(char, char)) for char in chars)
 
 
-def person_name(text: str) -> str:
+def clean_name(text: str) -> str:
     """Return a name in its composed form, with single spaces and nothing invisible in it."""
     shown = without_invisible(" ".join(text.split()), keep=JOINERS)
     printed = "".join(char for char in shown if unicodedata.category(char) != "Cc")
@@ -48,7 +48,7 @@ def person_name(text: str) -> str:
     return name if any(unicodedata.category(char)[0] in "LNPS" for char in name) else ""
 
 
-def _separates(character: str) -> bool:
+def _is_separator(character: str) -> bool:
     """Spaces, dashes and what is typed for one, and the frame of a digit as an emoji."""
     kind = unicodedata.category(character)
     return character.isspace() or kind in ("Pd", "Mn", "Me") or character in "\u30fc\u2212"

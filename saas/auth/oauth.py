@@ -27,8 +27,8 @@ from saas.auth.errors import SignInRefused
 from saas.auth.identities import Claim
 from saas.auth.pending_sign_ins import SignInState
 
-_PATIENCE = 8.0  # seconds for all that a provider is asked while a person waits
-_ONE_ANSWER = 4.0
+_TIMEOUT = 8.0  # seconds for all that a provider is asked while a person waits
+_REQUEST_TIMEOUT = 4.0
 _UNTRUSTED = (
     OAuthError, JoseError, ValueError, TypeError, LookupError, AttributeError, RuntimeError,
 )  # fmt: skip
@@ -36,7 +36,7 @@ _UNTRUSTED = (
 
 def authorization_url(started: SignInState, back: str) -> str:
     """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
-    with deadlines.deadline(_PATIENCE), _Explaining(started.way):
+    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.way):
         client = _client(started.way)
         made = client.create_authorization_url(
             back,
@@ -52,7 +52,7 @@ def fetch_claim(started: SignInState, back: str, params: Mapping[str, str]) -> C
     if error := params.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
         raise SignInRefused(reason, started.way)
-    with deadlines.deadline(_PATIENCE), _Explaining(started.way):
+    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.way):
         client = _client(started.way)
         _check_issuer(client, started.way, params.get("iss"))
         token = client.fetch_access_token(
@@ -117,10 +117,10 @@ def _get(client: Any, path: str, token: Mapping[str, Any]) -> Any:
 def _claim(provider: str, subject: object, email: object, verified: object) -> Claim:
     if not isinstance(subject, str) or not 0 < len(subject) <= 255:
         raise ValueError("the subject is missing or unusable")
-    return Claim(provider, _issuer(provider), subject, _address(email), verified is True)
+    return Claim(provider, _issuer(provider), subject, _email(email), verified is True)
 
 
-def _address(email: object) -> str | None:
+def _email(email: object) -> str | None:
     try:
         return accounts.clean_email(email) if isinstance(email, str) else None
     except ValueError:
@@ -173,10 +173,10 @@ class _DeadlineSession(http.Session, OAuth2Session):  # type: ignore[misc]  # Au
     """Without a limit of its own a request would wait for ever."""
 
     def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
-        timeout = deadlines.remaining(otherwise=_ONE_ANSWER)
+        timeout = deadlines.remaining(otherwise=_REQUEST_TIMEOUT)
         if timeout <= 0:
             raise requests.Timeout("the time for this sign-in is up")
-        options["timeout"] = min(timeout, _ONE_ANSWER)
+        options["timeout"] = min(timeout, _REQUEST_TIMEOUT)
         ask = partial(super().request, method, url, *arguments, **options)
         try:
             return deadlines.run_within_deadline(ask, name="sign-in")
@@ -188,7 +188,7 @@ class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types
     client_cls = _DeadlineSession
 
 
-class _Explaining:
+class _ExplainedErrors:
     """Turns what goes wrong inside into `Refused`; what a provider said is never shown."""
 
     def __init__(self, provider: str) -> None:

@@ -24,7 +24,7 @@ from saas.database import db, now
 
 MAX_PASSKEYS = 20
 NAME_LENGTH = 40
-_LIBRARY_SAYS_NO = (ValueError, TypeError, LookupError, AttributeError)
+_VERIFICATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def clean_name(value: str) -> str:
@@ -54,7 +54,7 @@ def options_to_register(user: User, challenge: bytes) -> dict[str, Any]:
             user_verification=structs.UserVerificationRequirement.REQUIRED,
         ),
         exclude_credentials=[
-            structs.PublicKeyCredentialDescriptor(id=key) for key in _keys_of(user)
+            structs.PublicKeyCredentialDescriptor(id=key) for key in _credential_ids(user)
         ],
     )
     return dict(json.loads(webauthn.options_to_json(options)))
@@ -74,11 +74,11 @@ def register(user: User, challenge: bytes, credential: Mapping[str, Any], name: 
             expected_origin=current_app.config["APP_URL"],
             require_user_verification=True,
         )
-    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+    except (WebAuthnException, *_VERIFICATION_ERRORS) as error:
         raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
     with database.write_transaction():
         accounts.lock(user)
-        if len(_keys_of(user)) >= MAX_PASSKEYS:
+        if len(_credential_ids(user)) >= MAX_PASSKEYS:
             raise SignInRefused("enough", "passkey")
         is_new = database.insert_or_ignore(
             Passkey,
@@ -163,7 +163,7 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
             credential_current_sign_count=passkey.sign_count,
             require_user_verification=True,
         ).new_sign_count
-    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+    except (WebAuthnException, *_VERIFICATION_ERRORS) as error:
         raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
 
 
@@ -179,7 +179,7 @@ def _refuse_framed(credential: Mapping[str, Any]) -> None:
     try:
         signed = webauthn.base64url_to_bytes(credential["response"]["clientDataJSON"])
         is_framed = parse_client_data_json(signed).cross_origin
-    except (WebAuthnException, *_LIBRARY_SAYS_NO) as error:
+    except (WebAuthnException, *_VERIFICATION_ERRORS) as error:
         raise SignInRefused("untrusted", "passkey", type(error).__name__) from None
     if is_framed:
         raise SignInRefused("untrusted", "passkey", "crossOrigin")
@@ -190,7 +190,7 @@ def _find(credential: Mapping[str, Any]) -> Passkey:
 
     try:
         credential_id = webauthn.base64url_to_bytes(credential["rawId"])
-    except _LIBRARY_SAYS_NO:
+    except _VERIFICATION_ERRORS:
         raise SignInRefused("untrusted", "passkey") from None
     passkey = db.session.scalar(select(Passkey).where(Passkey.credential_id == credential_id))
     if passkey is None:
@@ -198,7 +198,7 @@ def _find(credential: Mapping[str, Any]) -> Passkey:
     return passkey
 
 
-def _keys_of(user: User) -> list[bytes]:
+def _credential_ids(user: User) -> list[bytes]:
     credential_ids = select(Passkey.credential_id).where(Passkey.user_id == user.id)
     return list(db.session.scalars(credential_ids))
 

@@ -23,7 +23,7 @@ from saas.auth.models import PendingSignIn, User
 from saas.database import db, now
 
 LIFETIME = timedelta(minutes=10)
-KEPT = 5  # by a browser: several tabs, not twenty
+MAX_PER_BROWSER = 5  # by a browser: several tabs, not twenty
 
 
 @dataclass(frozen=True)

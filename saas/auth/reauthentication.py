@@ -38,12 +38,12 @@ def reauthentication_required(view: View) -> View:
             return view(*args, **kwargs)
         if errors.wants_json():
             raise APIError(403, "sign_in_again", "Sign in again to do this.")
-        return redirect(url_for("auth.confirm", next=_page_of_the_form()), code=303)
+        return redirect(url_for("auth.confirm", next=_form_page()), code=303)
 
     return guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
 
 
-def _page_of_the_form() -> str:
+def _form_page() -> str:
     """The page that was seen: this one, or the one that its form was sent from."""
     if request.method == "GET":
         return security.safe_path(request.full_path.rstrip("?"), request.path)

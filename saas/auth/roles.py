@@ -34,7 +34,7 @@ def admin_required(view: View) -> View:
 def promote(user: User, *, by: str) -> None:
     """Make somebody an administrator; raises `NotPossible` for who cannot sign in."""
     with database.write_transaction():
-        _reread(user)
+        _refresh(user)
         if user.disabled_at or user.is_closing:
             raise AccountError(f"{user.email} cannot sign in, and so cannot administer.")
         _change(user, "promote", by, role="admin")
@@ -43,7 +43,7 @@ def promote(user: User, *, by: str) -> None:
 def demote(user: User, *, by: str) -> None:
     """Make an administrator a user again; raises `NotPossible` for the last one."""
     with database.write_transaction():
-        _keep_the_last(user)
+        _refuse_last_admin(user)
         _change(user, "demote", by, role="user")
 
 
@@ -63,7 +63,7 @@ def disable(user: User, *, by: str) -> None:
     Raises `NotPossible` for the last administrator. What is paid for goes on: end that at Stripe.
     """
     with database.write_transaction():
-        _keep_the_last(user)
+        _refuse_last_admin(user)
         _end_sessions(user)
         _change(user, "disable", by, disabled_at=user.disabled_at or now())
 
@@ -90,7 +90,7 @@ def is_last_admin(user: User) -> bool:
     return list(admins) == [user.id]
 
 
-def _keep_the_last(user: User) -> None:
+def _refuse_last_admin(user: User) -> None:
     if is_last_admin(user):
         raise AccountError(f"{user.email} is the last administrator. Promote another first.")
 
@@ -100,14 +100,14 @@ def _change(user: User, action: str, by: str, **columns: Any) -> None:
 
     A session never outlives the role that it was begun with.
     """
-    _reread(user)
+    _refresh(user)
     if all(getattr(user, name) == value for name, value in columns.items()):
         return
     if "role" in columns:
         _end_sessions(user)
     accounts.write(user.id, **columns)
     audit.record(action, user.id, by=by)
-    _reread(user)
+    _refresh(user)
 
 
 def _end_sessions(user: User) -> None:
@@ -115,5 +115,5 @@ def _end_sessions(user: User) -> None:
         database.execute(delete(begun).where(begun.user_id == user.id))
 
 
-def _reread(user: User) -> None:
+def _refresh(user: User) -> None:
     db.session.refresh(user)

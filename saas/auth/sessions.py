@@ -31,7 +31,7 @@ _SEEN_EVERY = timedelta(minutes=5)  # how exact "last seen" is, and how seldom a
 
 
 # Every signed-in request asks this, so it is put together once.
-_WHO = (
+_SESSION_AND_USER = (
     select(User, Session.id, Session.last_seen_at, Session.created_at)
     .join(Session, User.id == Session.user_id)
     .where(Session.token_hash == bindparam("token_hash"), User.disabled_at.is_(None))
@@ -120,7 +120,7 @@ def delete_expired_sessions() -> None:
 def _load(token: str) -> User | None:
     at = now()
     which = {"token_hash": _hash(token), "now": at, "idle": at - IDLE}
-    row = db.session.execute(_WHO, which).one_or_none()
+    row = db.session.execute(_SESSION_AND_USER, which).one_or_none()
     if row is None:
         return None
     user: User = row[0]

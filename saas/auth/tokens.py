@@ -22,7 +22,7 @@ def token_for(purpose: str, row_id: uuid.UUID) -> str:
     return security.signer(purpose).sign(base64_encode(row_id.bytes)).decode()
 
 
-def row_of(purpose: str, token: str) -> uuid.UUID | None:
+def row_id(purpose: str, token: str) -> uuid.UUID | None:
     """Return the id in a token for this purpose, None for anything else."""
     try:
         return uuid.UUID(bytes=base64_decode(security.signer(purpose).unsign(token.encode())))

@@ -64,7 +64,7 @@ def plan_required(
 def usage(user: Subscriber, feature: str) -> Usage:
     """How much of this month's quota a person has used. Raises `ValueError` for an unknown one."""
     _check_declared(feature)
-    row = db.session.get(FeatureUse, (user.id, feature, _month(now())))
+    row = db.session.get(FeatureUse, (user.id, feature, _current_month(now())))
     return Usage(row.used if row else 0, user.plan.quota(feature))
 
 
@@ -75,7 +75,7 @@ def use(user: Subscriber, feature: str) -> None:
     """
     _check_declared(feature)
     limit = user.plan.quota(feature)
-    month = _month(now())
+    month = _current_month(now())
     with database.write_transaction():
         database.insert_or_ignore(FeatureUse, user_id=user.id, feature=feature, month=month, used=0)
         claim = update(FeatureUse).where(
@@ -100,5 +100,5 @@ def _check_declared(feature: str) -> None:
         raise ValueError(f"no plan of the catalogue has a quota {feature!r}")
 
 
-def _month(at: datetime) -> str:
+def _current_month(at: datetime) -> str:
     return at.strftime("%Y-%m")

@@ -15,7 +15,7 @@ from saas.database import db
 
 log = logging.getLogger("saas.billing")
 
-_TRIES = 6
+_ATTEMPTS = 6
 
 
 class CheckoutError(Exception):
@@ -48,7 +48,7 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
     """
     customer_id = _customer_id(user)
     made: gateway.CheckoutSession | None = None
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         pages = gateway.list_checkout_sessions(customer_id)
         open_page = _session_to_keep(pages, None if made else nonce)
         if open_page is None:

@@ -21,12 +21,12 @@ from saas.subscriber import LIVE_STATUSES
 T = TypeVar("T")
 log = logging.getLogger("saas.billing")
 
-_PATIENCE = 60.0  # seconds for each, who may have thousands of subscriptions; a call has 4
-_ENOUGH = 3  # questions without an answer, after which Stripe is taken to be away
-_WAIT = timedelta(minutes=2)  # the webhook itself may still be at it
+_TIMEOUT = 60.0  # seconds for each, who may have thousands of subscriptions; a call has 4
+_MAX_FAILURES = 3  # questions without an answer, after which Stripe is taken to be away
+_GRACE = timedelta(minutes=2)  # the webhook itself may still be at it
 _GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
-_ASK_AGAIN = timedelta(hours=1)
-_A_DAY = timedelta(days=1)
+_RECHECK_AFTER = timedelta(hours=1)
+_ONE_DAY = timedelta(days=1)
 BATCH_SIZE = 200
 
 
@@ -35,7 +35,7 @@ def retry_events() -> None:
     """Retry recorded events that were not applied."""
     unprocessed = db.session.execute(
         select(StripeEvent.id, StripeEvent.customer_id)
-        .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _WAIT)
+        .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _GRACE)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
         .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
         .limit(BATCH_SIZE)
@@ -53,7 +53,9 @@ def sync_ended_periods() -> None:
     silent = and_(
         Subscriber.stripe_subscription_status.in_(LIVE_STATUSES),
         or_(Subscriber.stripe_current_period_end < at, Subscriber.stripe_cancel_at < at),
-        or_(Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _ASK_AGAIN),
+        or_(
+            Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _RECHECK_AFTER
+        ),
     )
     _sync(silent, cause="period end")
 
@@ -65,7 +67,7 @@ def sync_ending_trials() -> None:
     ending = and_(
         Subscriber.stripe_subscription_status == "trialing",
         Subscriber.stripe_current_period_end.between(at, at + TRIAL_NOTICE),
-        or_(Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _A_DAY),
+        or_(Subscriber.stripe_synced_at.is_(None), Subscriber.stripe_synced_at < at - _ONE_DAY),
     )
     _sync(ending, cause="trial end")
 
@@ -94,7 +96,7 @@ def process_each(items: Iterable[T], work: Callable[[T], object], about: str) ->
     unanswered, why = 0, ""
     for item in items:
         try:
-            with deadlines.deadline(_PATIENCE):
+            with deadlines.deadline(_TIMEOUT):
                 work(item)
         except gateway.Unavailable as error:
             log.warning("not done: %s %s: %s", about, item, gateway.describe(error))
@@ -105,6 +107,6 @@ def process_each(items: Iterable[T], work: Callable[[T], object], about: str) ->
             log.error("not done: %s %s: %s", about, item, gateway.describe(error))
         except Exception:
             log.exception("not done: %s %s", about, item)
-        if unanswered == _ENOUGH:
+        if unanswered == _MAX_FAILURES:
             log.warning("%s: the rest of a sweep waits for the next", why)
             return

@@ -20,10 +20,10 @@ from saas.billing.forms import CheckoutForm
 
 Answer = str | Response | tuple[str, int]
 
-_PATIENCE = 9.0  # seconds a person waits for Stripe before we say that it does not answer
+_TIMEOUT = 9.0  # seconds a person waits for Stripe before we say that it does not answer
 
 
-def _count_question() -> None:
+def _hit_limit() -> None:
     """Limit how often one person makes us ask Stripe, for each page; raises 429."""
     limits.STRIPE_BY_USER.hit(f"{request.endpoint}:{current_user.id}")
 
@@ -52,10 +52,10 @@ def overview() -> Answer:
 @login_required
 def invoices() -> Answer:
     """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
-    _count_question()
+    _hit_limit()
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
-        with deadlines.deadline(_PATIENCE):
+        with deadlines.deadline(_TIMEOUT):
             page = invoicing.page(current_user, before=before, after=after)
     except gateway.StripeError as error:
         if gateway.is_refusal(error):
@@ -68,14 +68,14 @@ def invoices() -> Answer:
 @bp.post("/billing/checkout")
 @login_required
 def start_checkout() -> Answer:
-    _count_question()
+    _hit_limit()
     form = CheckoutForm()
     if not form.validate_on_submit():
         problems = [str(message) for messages in form.errors.values() for message in messages]
         flash("Choose a plan and how it is billed. " + " ".join(problems), "error")
         return redirect(url_for("site.pricing"), code=303)
 
-    with deadlines.deadline(_PATIENCE):
+    with deadlines.deadline(_TIMEOUT):
         page = checkout.checkout_url(
             current_user, form.plan.data, form.interval.data, form.nonce.data or ""
         )
@@ -85,8 +85,8 @@ def start_checkout() -> Answer:
 @bp.post("/billing/portal")
 @login_required
 def portal() -> Answer:
-    _count_question()
-    with deadlines.deadline(_PATIENCE):
+    _hit_limit()
+    with deadlines.deadline(_TIMEOUT):
         page = checkout.portal_url(current_user)
     return redirect(page, code=303)
 
@@ -97,8 +97,8 @@ def returned() -> Answer:
     """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
     had = current_user.plan
     try:
-        _count_question()
-        with deadlines.deadline(_PATIENCE):
+        _hit_limit()
+        with deadlines.deadline(_TIMEOUT):
             user = subscriptions.sync(current_user.id, cause="return")
     except TooManyRequests as error:
         return _not_yet("limited", 429, retry_after=error.retry_after)

@@ -14,7 +14,7 @@ from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
 
-PATIENCE = 9.0  # seconds until we answer, whatever happens; Stripe gives up after some ten
+TIMEOUT = 9.0  # seconds until we answer, whatever happens; Stripe gives up after some ten
 
 
 @bp.post("/api/webhooks/stripe")
@@ -35,20 +35,20 @@ def webhook() -> tuple[dict[str, str], int]:
 def receive(event: Event) -> str:
     """Apply an event; what came of it, in a word. Raises `APIError` 503 so that it comes again."""
     if reason := events.ignore_reason(event):
-        log.info("event ignored: %s", reason, extra=_said(event))
+        log.info("event ignored: %s", reason, extra=_outcome_response(event))
         return "ignored"
     try:
-        with deadlines.deadline(PATIENCE):
+        with deadlines.deadline(TIMEOUT):
             if not events.record(event):
                 return "seen"
             outcome = events.process(event.id, event.customer_id, event.metadata)
     except (gateway.StripeError, SQLAlchemyError) as error:
         description = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
-        log.warning("event not applied: %s", description, extra=_said(event))
+        log.warning("event not applied: %s", description, extra=_outcome_response(event))
         raise APIError(503, "try_again", "The event could not be applied now.") from None
-    log.info("event handled", extra={**_said(event), "outcome": outcome})
+    log.info("event handled", extra={**_outcome_response(event), "outcome": outcome})
     return outcome
 
 
-def _said(event: Event) -> dict[str, str | None]:
+def _outcome_response(event: Event) -> dict[str, str | None]:
     return {"event_id": event.id, "event_type": event.type, "customer_id": event.customer_id}

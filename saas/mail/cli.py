@@ -26,7 +26,7 @@ def flush(given_up: bool) -> None:
     total = outbox.DeliveryResult()
     while (some := outbox.deliver_due()) != outbox.DeliveryResult():
         total = total + some
-    click.echo(_told(total, outbox.count_pending()))
+    click.echo(_describe(total, outbox.count_pending()))
     if total.refused:
         raise SystemExit(1)
 
@@ -64,7 +64,7 @@ def _show(content: str, out: Path | None) -> None:
     click.echo(f"Wrote {out}.")
 
 
-def _told(handed: outbox.DeliveryResult, waiting: int) -> str:
+def _describe(handed: outbox.DeliveryResult, waiting: int) -> str:
     parts = [f"Handed over {handed.sent}."]
     if handed.lapsed:
         parts.append(f"{handed.lapsed} had lost their sense and were not sent.")

@@ -194,7 +194,7 @@ def _deliver(message_id: uuid.UUID) -> str:
     if message is None:
         return "somebody else's"
     try:
-        composed = _composers[message.kind](message.subject_id, **_known(message))
+        composed = _composers[message.kind](message.subject_id, **_arguments(message))
         database.release_connection()
         if composed is not None:
             transports.send(composed, message.id)
@@ -205,7 +205,7 @@ def _deliver(message_id: uuid.UUID) -> str:
     return "sent" if composed is not None else "lapsed"
 
 
-def _known(message: OutboxMessage) -> dict[str, Any]:
+def _arguments(message: OutboxMessage) -> dict[str, Any]:
     to = {"to": message.to_address} if message.to_address else {}
     return {**(message.context or {}), **to}
 

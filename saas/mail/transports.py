@@ -108,9 +108,9 @@ def describe(error: Exception) -> str:
     if isinstance(error, DeliveryFailed):
         reason = str(error)
     elif isinstance(error, smtplib.SMTPRecipientsRefused):
-        reason = "; ".join(_reply(*reply) for reply in error.recipients.values())
+        reason = "; ".join(_smtp_reply(*reply) for reply in error.recipients.values())
     elif isinstance(error, smtplib.SMTPResponseException):
-        reason = _reply(error.smtp_code, error.smtp_error)
+        reason = _smtp_reply(error.smtp_code, error.smtp_error)
     elif isinstance(error, OSError | smtplib.SMTPException):
         return logs.without_addresses(http.root_cause(error))
     else:
@@ -119,7 +119,7 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:300]}"
 
 
-def _reply(code: int, text: bytes | str) -> str:
+def _smtp_reply(code: int, text: bytes | str) -> str:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
     return f"the mail server answered {code}: {words}"
 

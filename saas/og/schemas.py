@@ -14,14 +14,14 @@ from saas.og.templates import TEMPLATES
 
 # Limits stand before any layout: measuring 100,000 characters takes seconds.
 _HEADING = 200
-_OTHERS = 80
+_LIMITS = 80
 
 
 def _one_of(names: Collection[str]) -> validate.OneOf:
     return validate.OneOf(names, error=f"must be {' or '.join(names)}.")
 
 
-class Words(fields.String):
+class TextField(fields.String):
     """Text on a card, without what cannot be seen."""
 
     def __init__(self, longest: int, **options: Any) -> None:
@@ -44,15 +44,15 @@ class CardSchema(Schema):
     class Meta:
         unknown = EXCLUDE
 
-    heading = Words(_HEADING, required=True, error_messages={"required": "is missing."})
-    type = Words(_OTHERS, load_default="")
+    heading = TextField(_HEADING, required=True, error_messages={"required": "is missing."})
+    type = TextField(_LIMITS, load_default="")
     mode = fields.String(load_default="light", validate=_one_of(MODES))
     template = fields.String(load_default="page", validate=_one_of(TEMPLATES))
-    line = Words(_HEADING, load_default="")
-    author = Words(_OTHERS, load_default="")
-    date = Words(_OTHERS, load_default="")
-    plan = Words(_OTHERS, load_default="")
-    price = Words(_OTHERS, load_default="")
+    line = TextField(_HEADING, load_default="")
+    author = TextField(_LIMITS, load_default="")
+    date = TextField(_LIMITS, load_default="")
+    plan = TextField(_LIMITS, load_default="")
+    price = TextField(_LIMITS, load_default="")
 
 
 _SCHEMA = CardSchema()  # making one takes longer than using it
@@ -60,7 +60,7 @@ _SCHEMA = CardSchema()  # making one takes longer than using it
 
 def longest(field: str) -> int:
     """How many characters a field of text may have."""
-    return _HEADING if field in ("heading", "line") else _OTHERS
+    return _HEADING if field in ("heading", "line") else _LIMITS
 
 
 def read(query: Mapping[str, str]) -> Card:

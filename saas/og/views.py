@@ -12,7 +12,7 @@ from saas.og.card import Card
 
 log = logging.getLogger("saas.og")
 
-_FOR_EVER = "public, immutable, max-age=31536000"
+_IMMUTABLE = "public, immutable, max-age=31536000"
 
 
 @bp.get("/api/og")
@@ -22,20 +22,20 @@ def card() -> Response:
     requested = schemas.read(request.args)
     tag = card_cache().tag(requested)
     if tag in request.if_none_match:
-        return _for_ever(Response(status=304), tag)
+        return _cache_forever(Response(status=304), tag)
     rendered = card_cache().find(tag)
     if rendered is None:
-        _count_drawing(requested)
+        _hit_limit(requested)
         try:
             rendered = card_cache().draw(requested)
         except Exception:
             log.exception("a card could not be drawn: %s", requested)
             return _png(card_cache().fallback(requested.mode))
     response = _png(rendered.png)
-    return _for_ever(response, tag) if rendered.complete else response
+    return _cache_forever(response, tag) if rendered.complete else response
 
 
-def _count_drawing(requested: Card) -> None:
+def _hit_limit(requested: Card) -> None:
     """Only what has to be drawn is counted, and what our own pages ask for is not."""
     if not links.is_signed(requested, request.args.get("sig", "")):
         limits.CARDS_BY_IP.hit(limits.client_ip())
@@ -47,7 +47,7 @@ def _png(png: bytes) -> Response:
     return response
 
 
-def _for_ever(response: Response, tag: str) -> Response:
+def _cache_forever(response: Response, tag: str) -> Response:
     response.set_etag(tag)
-    response.headers["Cache-Control"] = _FOR_EVER
+    response.headers["Cache-Control"] = _IMMUTABLE
     return response

@@ -23,9 +23,9 @@ from saas.subscriber import LIVE_STATUSES
 
 log = logging.getLogger("saas.users")
 
-_LEFT_BEHIND = timedelta(minutes=2)
+_UNFINISHED_AFTER = timedelta(minutes=2)
 _LEAST_STEP = timedelta(microseconds=1)  # of a timestamp, in both databases
-_PATIENCE = 9.0  # seconds for each of the two steps at Stripe
+_TIMEOUT = 9.0  # seconds for each of the two steps at Stripe
 
 
 class DeletionFailed(Exception):
@@ -41,14 +41,14 @@ def delete_account(user: User, *, by: str | None = None) -> None:
 
     `by` says who orders it, for the record, when it is not the person.
     """
-    is_new, mark = _mark(user, by)
+    is_new, mark = _begin_closing(user, by)
     try:
-        with deadlines.deadline(_PATIENCE):
-            _end_subscriptions(user.id)
+        with deadlines.deadline(_TIMEOUT):
+            _cancel_subscriptions(user.id)
     except gateway.StripeError as error:
         reason = gateway.describe(error)
         log.warning("account not closed: %s", reason, extra={"user_id": user.id})
-        if is_new and _take_back(user.id, mark):
+        if is_new and _cancel_closing(user.id, mark):
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # as another try has promised
             "closing",
@@ -56,8 +56,8 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             "yet; it will be finished in a few minutes without you.",
         ) from None
     try:
-        with deadlines.deadline(_PATIENCE):
-            _forget_customer_and_delete(user.id)
+        with deadlines.deadline(_TIMEOUT):
+            _delete_customer_and_rows(user.id)
     except gateway.StripeError as error:
         reason = gateway.describe(error)
         log.warning("account half closed: %s", reason, extra={"user_id": user.id})
@@ -90,17 +90,17 @@ def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
 def finish_deletions() -> None:
     """Close what was begun and left behind; one that fails does not keep the others."""
     unfinished = (
-        select(User.id).where(User.closing_at < now() - _LEFT_BEHIND).order_by(func.random())
+        select(User.id).where(User.closing_at < now() - _UNFINISHED_AFTER).order_by(func.random())
     )
     tasks.process_each(db.session.scalars(unfinished).all(), _finish, about="account to close")
 
 
 def _finish(user_id: uuid.UUID) -> None:
-    _end_subscriptions(user_id)
-    _forget_customer_and_delete(user_id)
+    _cancel_subscriptions(user_id)
+    _delete_customer_and_rows(user_id)
 
 
-def _mark(user: User, by: str | None) -> tuple[bool, datetime]:
+def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
     """From here on no checkout begins; whether that was not so before, and the mark.
 
     Whoever finds the account marked moves the mark by the least step, so that it is not taken back
@@ -122,13 +122,13 @@ def _mark(user: User, by: str | None) -> tuple[bool, datetime]:
     return before is None, mark
 
 
-def _take_back(user_id: uuid.UUID, mark: datetime) -> bool:
+def _cancel_closing(user_id: uuid.UUID, mark: datetime) -> bool:
     """Call the closing off, unless somebody else has joined it."""
     with database.write_transaction():
         return accounts.write(user_id, User.closing_at == mark, closing_at=None)
 
 
-def _end_subscriptions(user_id: uuid.UUID) -> None:
+def _cancel_subscriptions(user_id: uuid.UUID) -> None:
     """No page to pay on, and nothing of ours that is paid for.
 
     What else this customer pays for ends with the customer: as long as the account may yet stay,
@@ -166,19 +166,19 @@ def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | 
     )
 
 
-def _forget_customer_and_delete(user_id: uuid.UUID) -> None:
+def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
     """Delete the customer at Stripe, which also bars new subscriptions, and then our rows."""
     while True:
         user = db.session.get(User, user_id, populate_existing=True)
         customer_id = user.stripe_customer_id if user else None
         if user and customer_id:
             gateway.delete_customer(customer_id)
-            _refund_what_was_paid_last(customer_id, user.closing_at)
+            _refund_late_payments(customer_id, user.closing_at)
         if _delete(user_id, customer_id):
             return
 
 
-def _refund_what_was_paid_last(customer_id: str, since: datetime | None) -> None:
+def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
     """A page whose payment was under way could not be expired, and had no subscription yet.
 
     The deletion of the customer has ended it by now, and would have kept the money.
@@ -223,15 +223,15 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
         )
         if user.trial_used_at:
             used_trials.remember(user.email, user.trial_used_at)
-        for email in _addresses_of(user):
-            _forget_address(email)
+        for email in _emails_of(user):
+            _delete_email(email)
         database.execute(delete(User).where(User.id == user.id))
         session.expunge(user)
     log.info("account closed", extra={"user_id": user_id})
     return True
 
 
-def _addresses_of(user: User) -> set[str]:
+def _emails_of(user: User) -> set[str]:
     """Return the email address, and earlier ones that no other account has."""
     earlier = select(EmailChange.old_email).where(
         EmailChange.user_id == user.id,
@@ -241,7 +241,7 @@ def _addresses_of(user: User) -> set[str]:
     return {user.email, *db.session.scalars(earlier)}
 
 
-def _forget_address(email: str) -> None:
+def _delete_email(email: str) -> None:
     """Forget the mails to an address, and what other accounts have asked for with it.
 
     A change that was confirmed stays for its week: its account can still take the address back.

@@ -22,7 +22,7 @@ Answer = str | Response | tuple[str, int]
 @bp.get("/dashboard/settings/tokens")
 @login_required
 def tokens() -> Answer:
-    return _page(ApiTokenForm(formdata=None))
+    return _render(ApiTokenForm(formdata=None))
 
 
 @bp.post("/dashboard/settings/tokens")
@@ -31,7 +31,7 @@ def tokens() -> Answer:
 def create_token() -> Answer:
     form = ApiTokenForm()
     if not form.validate_on_submit():
-        return _page(form), 422
+        return _render(form), 422
 
     days = int(form.expires.data)
     lifetime = timedelta(days=days) if days else None
@@ -41,9 +41,9 @@ def create_token() -> Answer:
         )
     except AccountError as error:
         flash(str(error), "error")
-        return _page(form), 409
+        return _render(form), 409
     # Shown in the answer itself: it is stored nowhere, the browser's cookie included.
-    return _page(ApiTokenForm(formdata=None), created=row.name, token=token), 201
+    return _render(ApiTokenForm(formdata=None), created=row.name, token=token), 201
 
 
 @bp.post("/dashboard/settings/tokens/<uuid:token_id>/revoke")
@@ -55,7 +55,7 @@ def revoke_token(token_id: UUID) -> Answer:
     return redirect(url_for("users.tokens"), code=303)
 
 
-def _page(form: ApiTokenForm, **created: str) -> str:
+def _render(form: ApiTokenForm, **created: str) -> str:
     return render_template(
         "users/tokens.html",
         form=form,

@@ -96,10 +96,10 @@ def enable(email: str) -> None:
 
 @bp.cli.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def list_people(as_json: bool) -> None:
+def list_users(as_json: bool) -> None:
     """Everybody, by address: role, plan, status, and who is disabled."""
     for user in accounts.list_all():
-        click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _line(user))
+        click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _format(user))
 
 
 @bp.cli.command("history")
@@ -146,7 +146,7 @@ def delete(email: str, yes: bool) -> None:
     click.echo(f"Deleted {user.email}.")
 
 
-def _line(user: User) -> str:
+def _format(user: User) -> str:
     status = user.stripe_subscription_status or "-"
     disabled = "  disabled" if user.disabled_at else ""
     return f"{user.email:<40} {user.role:<6} {user.plan.name:<10} {status}{disabled}"

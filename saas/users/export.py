@@ -51,7 +51,7 @@ def exported(model: T) -> T:
     return model
 
 
-_NOTE = (
+_ABOUT = (
     "Cards, invoices and payments are with Stripe, under the customer id below. "
     "Times are in UTC; binary values in base64."
 )
@@ -61,7 +61,7 @@ def export_user(user: User) -> dict[str, Any]:
     """The account, and the rows of every table that concern it, under the tables' names."""
     return {
         "exported_at": now().isoformat(),
-        "note": _NOTE,
+        "note": _ABOUT,
         "account": _read(user),
         **{table.__tablename__: _rows(table, table.user_id == user.id) for table in OWNED},
         **{model.__tablename__: _rows(model, of) for model, of in _others(user)},
@@ -92,10 +92,10 @@ def _rows(model: type[Model], of: ColumnElement[bool]) -> list[dict[str, Any]]:
 def _read(row: Any) -> dict[str, Any]:
     secret = {column.key for column in SECRET if column.class_ is type(row)}
     columns = (column.key for column in row.__table__.columns if column.key not in secret)
-    return {name: _plain(getattr(row, name)) for name in columns}
+    return {name: _as_json(getattr(row, name)) for name in columns}
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, uuid.UUID):

@@ -54,7 +54,7 @@ def new_passkey_options() -> dict[str, Any]:
     limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
     user = current_user._get_current_object()
     start = pending_sign_ins.start("passkey", "register", url_for("users.settings"), user)
-    oauth_views.remember(start)
+    oauth_views.remember_in_browser(start)
     return {"options": passkeys.options_to_register(user, start.challenge)}
 
 

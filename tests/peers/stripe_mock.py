@@ -113,7 +113,7 @@ def _calls() -> dict[str, Callable[[], object]]:
         "price": lambda: gateway.price(price),
         "prices_by_lookup_key": lambda: gateway.prices_by_lookup_key(["solo_monthly"]),
         "create_price": lambda: gateway.create_price("saas_solo", "solo_monthly", 1500, "month"),
-        "give_lookup_key": lambda: gateway.give_lookup_key(price, "solo_monthly"),
+        "transfer_lookup_key": lambda: gateway.transfer_lookup_key(price, "solo_monthly"),
         "product": lambda: gateway.product("saas_solo"),
         "ensure_product": lambda: gateway.ensure_product("saas_solo", "Solo", "For teams"),
         "ensure_portal_configuration": lambda: gateway.ensure_portal_configuration(

@@ -39,11 +39,11 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
     """Off to a provider's page; `purpose` is sign_in, confirm or link."""
     from saas.auth import oauth  # here: Authlib takes a third of a second to import
 
-    _must_be_enabled(provider)
+    _require_enabled(provider)
     limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
     user = current_user if current_user.is_authenticated else None
     start = pending_sign_ins.start(provider, purpose, next_path, user)
-    remember(start)
+    remember_in_browser(start)
     return redirect(oauth.authorization_url(start, _back(provider)), code=303)
 
 
@@ -51,23 +51,23 @@ def send_to(provider: str, purpose: str, next_path: str) -> Response:
 def finish_oauth(provider: str) -> Response:
     from saas.auth import oauth
 
-    _must_be_enabled(provider)
+    _require_enabled(provider)
     # Not counted: the beginning was, and other sites can make a browser come here.
-    start = pending_sign_ins.complete(provider, request.args.get("state", ""), begun_here())
+    start = pending_sign_ins.complete(provider, request.args.get("state", ""), started_in_browser())
     if start is None:
         raise SignInRefused("state", provider)
     g.going_to = start.next_path  # also where this ends in a refusal
-    _must_be_the_same_person(start)
+    _require_same_user(start)
 
     claim = oauth.fetch_claim(start, _back(provider), request.args)
     try:
         _FINISH[start.purpose](claim)
     except EmailNotVerified:
-        return _prove_mailbox(claim, start.next_path)
+        return _confirm_email(claim, start.next_path)
     return redirect(security.safe_path(start.next_path, "/dashboard"), code=303)
 
 
-def _prove_mailbox(claim: Claim, next_path: str) -> Response:
+def _confirm_email(claim: Claim, next_path: str) -> Response:
     """Send the ordinary sign-in mail; the identity is linked when it is used in this browser."""
     email = claim.email or ""
     sign_in_limits.hit_by_anyone(email)
@@ -81,22 +81,22 @@ def _prove_mailbox(claim: Claim, next_path: str) -> Response:
     return inbox.send_sign_in_email(email, next_path)
 
 
-def remember(start: SignInState) -> None:
+def remember_in_browser(start: SignInState) -> None:
     """This browser keeps what it began: the newest few, so that its cookie stays small."""
-    session["begun"] = [*begun_here(), start.id.hex][-pending_sign_ins.KEPT :]
+    session["begun"] = [*started_in_browser(), start.id.hex][-pending_sign_ins.MAX_PER_BROWSER :]
 
 
-def begun_here() -> list[str]:
+def started_in_browser() -> list[str]:
     """What this browser began, the newest last."""
     return list(session.get("begun", []))
 
 
-def _must_be_enabled(provider: str) -> None:
+def _require_enabled(provider: str) -> None:
     if provider not in current_app.config["SIGN_IN_PROVIDERS"]:
         abort(404)
 
 
-def _must_be_the_same_person(start: SignInState) -> None:
+def _require_same_user(start: SignInState) -> None:
     """Who was signed in at the start is signed in now; a sign-in switches nobody silently."""
     signed_in = current_user.id if current_user.is_authenticated else None
     if start.user_id is None and signed_in:

@@ -11,7 +11,7 @@ from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load
 from saas import database, limits, security
 from saas.auth import bp, passkeys, pending_sign_ins, sessions
 from saas.auth.errors import SignInRefused
-from saas.auth.views.oauth import begun_here, remember
+from saas.auth.views.oauth import remember_in_browser, started_in_browser
 from saas.errors import APIError
 
 
@@ -47,8 +47,8 @@ def passkey_options() -> dict[str, Any]:
     _limit()
     purpose = "confirm" if current_user.is_authenticated else "sign_in"
     next_path = security.safe_path(options["next"], url_for("users.dashboard"))
-    start = pending_sign_ins.start("passkey", purpose, next_path, _person())
-    remember(start)
+    start = pending_sign_ins.start("passkey", purpose, next_path, _user_or_none())
+    remember_in_browser(start)
     return {"options": passkeys.options_to_sign_in(start.challenge)}
 
 
@@ -67,8 +67,8 @@ def sign_in_with_passkey() -> dict[str, Any]:
 
 def finish_passkey(*purposes: str) -> pending_sign_ins.SignInState:
     """What this browser asked for last, used up by this; raises `Refused`."""
-    start = pending_sign_ins.complete_latest("passkey", begun_here())
-    user = _person()
+    start = pending_sign_ins.complete_latest("passkey", started_in_browser())
+    user = _user_or_none()
     if start is None or start.purpose not in purposes:
         raise SignInRefused("state", "passkey")
     if start.user_id != (user.id if user else None):
@@ -88,5 +88,5 @@ def _limit() -> None:
     limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
 
 
-def _person() -> Any:
+def _user_or_none() -> Any:
     return current_user._get_current_object() if current_user.is_authenticated else None

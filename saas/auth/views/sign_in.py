@@ -30,15 +30,15 @@ Answer = str | Response | tuple[str, int]
 
 @bp.route("/login", methods=["GET", "POST"])
 def login() -> Answer:
-    return _ask_for_address("auth/login.html")
+    return _email_form("auth/login.html")
 
 
 @bp.route("/register", methods=["GET", "POST"])
 def register() -> Answer:
-    return _ask_for_address("auth/register.html")
+    return _email_form("auth/register.html")
 
 
-def _ask_for_address(template: str) -> Answer:
+def _email_form(template: str) -> Answer:
     if current_user.is_authenticated:
         return redirect(security.safe_path(request.values.get("next"), "/dashboard"), code=303)
     form = LoginForm(formdata=request.form or None, next=request.args.get("next"))
@@ -71,11 +71,11 @@ def confirm() -> Answer:
 def resend() -> Answer:
     """Another mail: to the address this browser asked for, or that of a link that was mailed."""
     form = ResendForm()
-    before = magic_links.find_by_token(form.token.data) if form.token.data else _asked_here()
+    before = magic_links.find_by_token(form.token.data) if form.token.data else _latest_link()
     if before is None or not form.validate_on_submit():
         return redirect(url_for("auth.login"), code=303)
 
-    sign_in_link = _asked_here()
+    sign_in_link = _latest_link()
     if sign_in_link and (wait := magic_links.seconds_until_resend(sign_in_link)):
         flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
@@ -88,7 +88,7 @@ def resend() -> Answer:
     return sent
 
 
-def _asked_here() -> SignInLink | None:
+def _latest_link() -> SignInLink | None:
     return magic_links.latest_for_browser(session["browser"]) if "browser" in session else None
 
 
@@ -102,11 +102,11 @@ def check_inbox() -> Answer:
 
 @bp.post("/auth/code")
 def code() -> Answer:
-    sign_in_link = _asked_here()
+    sign_in_link = _latest_link()
     if sign_in_link is None:
         flash("Ask for a mail in this browser first: a code works only where it was asked for.")
         return redirect(url_for("auth.login"), code=303)
-    if _is_somebody_else(sign_in_link):
+    if _is_other_user(sign_in_link):
         shown = template_filters.email(current_user.email)
         flash(f"You are signed in as {shown}. Sign out first to sign in otherwise.")
         return redirect(url_for("users.dashboard"), code=303)
@@ -126,7 +126,7 @@ def code() -> Answer:
 
 
 def _inbox(form: CodeForm, status: int = 200) -> Answer:
-    sign_in_link = _asked_here()
+    sign_in_link = _latest_link()
     if sign_in_link and sign_in_link.used_at:
         flash("That mail was used already. To sign in here, ask for another one.", "info")
     if sign_in_link is None or sign_in_link.used_at:
@@ -151,7 +151,7 @@ def link(token: str) -> Answer:
 def redeem(token: str) -> Answer:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
     sign_in_link, form = magic_links.find_valid(token), SwitchForm()
-    if _is_somebody_else(sign_in_link) and form.switch.data != str(current_user.id):
+    if _is_other_user(sign_in_link) and form.switch.data != str(current_user.id):
         return _link_page(sign_in_link, 409)  # another tab has signed somebody else in meanwhile
     going_to = magic_links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
@@ -162,13 +162,13 @@ def _link_page(sign_in_link: SignInLink, status: int = 200) -> Response:
         "auth/link.html",
         email=sign_in_link.email,
         new=accounts.find_by_email(sign_in_link.email) is None,
-        somebody_else=_is_somebody_else(sign_in_link),
+        somebody_else=_is_other_user(sign_in_link),
         form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
     )
     return Response(page, status, mimetype="text/html")
 
 
-def _is_somebody_else(sign_in_link: SignInLink) -> bool:
+def _is_other_user(sign_in_link: SignInLink) -> bool:
     return bool(current_user.is_authenticated and current_user.email != sign_in_link.email)
 
 

@@ -32,13 +32,13 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     user = _recipient(user_id)
     if user is None or not user.is_paid:
         return None
-    if user.stripe_subscription_id != subscription and _has_a_welcome_of_its_own(user):
+    if user.stripe_subscription_id != subscription and _has_own_welcome(user):
         return None
     trial_ends = user.stripe_current_period_end if user.is_trialing else None
     return messages.welcome(user.email, _sold(user), _charge(user), trial_ends)
 
 
-def _has_a_welcome_of_its_own(user: Subscriber) -> bool:
+def _has_own_welcome(user: Subscriber) -> bool:
     """Not where of two pages paid at once one is ended: then its welcome is all there is."""
     welcomes = select(OutboxMessage.context).where(
         OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
@@ -52,13 +52,13 @@ def _has_a_welcome_of_its_own(user: Subscriber) -> bool:
 @mail.email(FAILED)
 def payment_failed(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """A payment failed: where to pay, and until when the plan stays."""
-    return _about_open_invoice(FAILED, user_id, invoice, subscription)
+    return _for_open_invoice(FAILED, user_id, invoice, subscription)
 
 
 @mail.email(ACTION_REQUIRED)
 def action_required(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
     """The bank wants its owner to confirm a payment: where, and until when the plan stays."""
-    return _about_open_invoice(ACTION_REQUIRED, user_id, invoice, subscription)
+    return _for_open_invoice(ACTION_REQUIRED, user_id, invoice, subscription)
 
 
 @mail.email("recovered")
@@ -128,7 +128,7 @@ def duplicate_refunded(
     return messages.duplicate_refunded(user.email, given_back, is_refused=is_refused)
 
 
-def _about_open_invoice(
+def _for_open_invoice(
     kind: str, user_id: uuid.UUID, invoice_id: str, subscription: str
 ) -> mail.Email | None:
     user = _recipient(user_id)

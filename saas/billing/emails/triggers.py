@@ -26,7 +26,7 @@ Columns = Mapping[str, Any]
 TRIAL_NOTICE = timedelta(days=3)  # as Stripe's own trial_will_end
 _ENTITLING = ("active", "trialing", "past_due")
 _FAILURES = ("payment_failed", "action_required")
-_STILL_NEWS = timedelta(days=30)
+_NEWS_PERIOD = timedelta(days=30)
 
 
 def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counter: int) -> None:
@@ -36,7 +36,7 @@ def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counte
     for kind, context in _changes(before, after).items():
         mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", context=context)
     if _has_recovered(before, after):
-        _promise_recovered(user, str(after["stripe_subscription_id"]))
+        _enqueue_recovered(user, str(after["stripe_subscription_id"]))
 
 
 def enqueue_for_reminders(
@@ -59,14 +59,14 @@ def enqueue_for_reminders(
             "trial_ending", user.id, key=f"trial_ending:{subscription}:{ends}", context=context
         )
     for ended in subscriptions:
-        if ended.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_news(ended.ended_at):
+        if ended.comment_on_end in (DUPLICATE, NOT_REFUNDED) and _is_recent(ended.ended_at):
             context = {"subscription": ended.id, "is_refused": ended.comment_on_end == NOT_REFUNDED}
             key = f"duplicate_refunded:{ended.id}"
             mail.enqueue("duplicate_refunded", user.id, key=key, context=context)
 
 
-def _is_news(ended_at: datetime | None) -> bool:
-    return ended_at is not None and ended_at > now() - _STILL_NEWS
+def _is_recent(ended_at: datetime | None) -> bool:
+    return ended_at is not None and ended_at > now() - _NEWS_PERIOD
 
 
 def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
@@ -108,7 +108,7 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
     )
 
 
-def _promise_recovered(user: Subscriber, subscription: str) -> None:
+def _enqueue_recovered(user: Subscriber, subscription: str) -> None:
     """Only where a failure was told, and about the invoice that it was told of."""
     notices = db.session.scalars(
         select(OutboxMessage)
@@ -132,10 +132,10 @@ def _is_trial_ending(after: Columns, event_id: str | None) -> bool:
     ends = after["stripe_current_period_end"]
     if ends is None:
         return False
-    return ends - now() <= TRIAL_NOTICE or _stripe_says_so(after, event_id)
+    return ends - now() <= TRIAL_NOTICE or _is_trial_will_end(after, event_id)
 
 
-def _stripe_says_so(after: Columns, event_id: str | None) -> bool:
+def _is_trial_will_end(after: Columns, event_id: str | None) -> bool:
     event = db.session.get(StripeEvent, event_id) if event_id else None
     return (
         event is not None

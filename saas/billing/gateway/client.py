@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PATIENT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
-_PROMPT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
-_TRIES_WHILE_IN_USE = 12  # over about nine seconds
+_BACKGROUND_TIMEOUT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
+_REQUEST_TIMEOUT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
+_ATTEMPTS_WHILE_IN_USE = 12  # over about nine seconds
 # What reading an answer of an unexpected shape raises, in the SDK or here.
 _SHAPE_ERRORS = (
     AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
@@ -138,7 +138,7 @@ def call_through(pace: Throttle) -> Iterator[None]:
 
 def _call(ask: Callable[[stripe.StripeClient], T]) -> T:
     database.release_connection()
-    for attempt in range(1, _TRIES_WHILE_IN_USE):
+    for attempt in range(1, _ATTEMPTS_WHILE_IN_USE):
         try:
             return _call_once(ask)
         except IdempotencyKeyInUse:
@@ -153,7 +153,7 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
     try:
         return _within_deadline(ask)
     except stripe.StripeError as error:
-        raise _as_ours(error) from error
+        raise _convert(error) from error
     except _SHAPE_ERRORS as error:
         message = f"{type(error).__name__}: {error}"
         raise Unreadable(f"Stripe's answer could not be read ({message})") from error
@@ -165,7 +165,7 @@ def _wait(attempt: int) -> None:
     time.sleep(min(pause, deadlines.remaining(otherwise=pause)))
 
 
-def _as_ours(error: stripe.StripeError) -> StripeError:
+def _convert(error: stripe.StripeError) -> StripeError:
     """An outage, a refusal, or something that is not there."""
     import stripe
 
@@ -193,7 +193,7 @@ def _code(error: stripe.StripeError) -> str:
 
 
 def _unavailable(error: stripe.StripeError, kind: type[Unavailable]) -> Unavailable:
-    unavailable = kind(_words(error))
+    unavailable = kind(_message(error))
     retry_after = str((error.headers or {}).get("retry-after", ""))
     unavailable.pause = float(retry_after) if retry_after.isdigit() else None
     return unavailable
@@ -207,7 +207,7 @@ def _within_deadline(ask: Callable[[stripe.StripeClient], T]) -> T:
         raise Unavailable("out of time") from None
 
 
-def _words(error: stripe.StripeError) -> str:
+def _message(error: stripe.StripeError) -> str:
     """Return the error's type and reason: the network's, or Stripe's with keys masked."""
     if error.http_status is None:
         cause = error.__cause__
@@ -276,7 +276,9 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
         raise NotConfigured("STRIPE_API_KEY is not set; `make run` and `flask seed` set it up")
     # Telemetry would write a file under HOME, and with no HOME every call raises.
     stripe.enable_telemetry = False
-    connect, read = current_app.config.get("STRIPE_TIMEOUTS") or (_PROMPT if prompt else _PATIENT)
+    connect, read = current_app.config.get("STRIPE_TIMEOUTS") or (
+        _REQUEST_TIMEOUT if prompt else _BACKGROUND_TIMEOUT
+    )
     return stripe.StripeClient(
         current_app.config["STRIPE_API_KEY"],
         base_addresses={"api": current_app.config["STRIPE_API_BASE"]},

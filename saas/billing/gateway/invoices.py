@@ -12,7 +12,7 @@ from saas.billing.gateway.client import call, require_id
 if TYPE_CHECKING:
     import stripe
 
-_AT_ONCE = 25
+_PAGE_SIZE = 25
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def list_invoices(
     """A page of a customer's invoices, drafts left out: those older than the invoice `before`, or
     newer than `after`, or the newest. Raises `Gone` for a customer or an invoice that is not there.
     """
-    params: Any = {"customer": require_id(customer_id), "limit": _AT_ONCE}
+    params: Any = {"customer": require_id(customer_id), "limit": _PAGE_SIZE}
     if before:
         params["starting_after"] = before
     elif after:
@@ -80,12 +80,12 @@ def _invoice(stripe_invoice: Any) -> Invoice:
         total=reading.number(stripe_invoice, "total"),
         amount_due=reading.number(stripe_invoice, "amount_remaining"),
         currency=reading.text(stripe_invoice, "currency"),
-        page=_web_address(stripe_invoice, "hosted_invoice_url"),
-        pdf=_web_address(stripe_invoice, "invoice_pdf"),
+        page=_https_url(stripe_invoice, "hosted_invoice_url"),
+        pdf=_https_url(stripe_invoice, "invoice_pdf"),
     )
 
 
-def _web_address(stripe_invoice: Any, name: str) -> str | None:
+def _https_url(stripe_invoice: Any, name: str) -> str | None:
     """Return an address that can stand in a link of ours."""
     url = reading.optional_text(stripe_invoice, name)
     return url if url and url.startswith(("https://", "http://")) else None

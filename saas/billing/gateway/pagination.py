@@ -16,8 +16,8 @@ from saas.billing.gateway.subscriptions import DISCOUNTS, Subscription, read_sub
 if TYPE_CHECKING:
     import stripe
 
-PAGE = 100
-TYPES_AT_ONCE = 20  # https://docs.stripe.com/api/events/list: "types: up to 20"
+PAGE_SIZE = 100
+MAX_EVENT_TYPES = 20  # https://docs.stripe.com/api/events/list: "types: up to 20"
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class EventPage:
 
 def subscription_page(after: str | None = None) -> SubscriptionPage:
     """The account's subscriptions, ended ones too, newest first. Raises `Gone` for the cursor."""
-    params: Any = {"status": "all", "limit": PAGE, "expand": ["data.customer", *DISCOUNTS]}
+    params: Any = {"status": "all", "limit": PAGE_SIZE, "expand": ["data.customer", *DISCOUNTS]}
     if after:
         params["starting_after"] = after
 
@@ -70,7 +70,7 @@ def event_page(types: Sequence[str], since: datetime, after: str | None = None) 
     params: Any = {
         "types": list(types),
         "created": {"gte": int(since.timestamp())},
-        "limit": PAGE,
+        "limit": PAGE_SIZE,
     }
     if after:
         params["starting_after"] = after

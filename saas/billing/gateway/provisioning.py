@@ -52,7 +52,7 @@ def price(price_id: str) -> Price:
     return call(lambda client: _price(client.v1.prices.retrieve(require_id(price_id))))
 
 
-def give_lookup_key(price_id: str, lookup_key: str) -> Price:
+def transfer_lookup_key(price_id: str, lookup_key: str) -> Price:
     """Let a price that exists carry a lookup key, taken over from any other."""
     params: Any = {"lookup_key": lookup_key, "transfer_lookup_key": True}
     return call(lambda client: _price(client.v1.prices.update(price_id, params)))

@@ -43,7 +43,9 @@ def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurr
         interval=main.interval if is_regular else None,
         interval_count=main.interval_count,
         quantity=main.quantity,
-        discounts=tuple(_told(discount, currency) for discount in _lasting(subscription, renews)),
+        discounts=tuple(
+            _describe(discount, currency) for discount in _current_discounts(subscription, renews)
+        ),
         plus_tax=any(item.plus_tax for item in items),
         is_collected=subscription.is_collected,
     )
@@ -70,7 +72,7 @@ def _discounted(subscription: Subscription, renews: datetime | None, currency: s
     ]
     steps += [(reduction, lines) for reduction in subscription.discounts]
     for discount, on in steps:
-        if _recurs(discount, renews) and not _take_off(discount, on, currency):
+        if _is_recurring(discount, renews) and not _take_off(discount, on, currency):
             return None
     return _rounded(sum((line.amount for line in lines), Decimal(0)))
 
@@ -94,24 +96,26 @@ def _take_off(discount: Discount, lines: Sequence[_Line], currency: str) -> bool
     return True
 
 
-def _lasting(subscription: Subscription, renews: datetime | None) -> Iterable[Discount]:
+def _current_discounts(subscription: Subscription, renews: datetime | None) -> Iterable[Discount]:
     on_items = (discount for item in subscription.items for discount in item.discounts)
     return (
-        discount for discount in (*on_items, *subscription.discounts) if _applies(discount, renews)
+        discount
+        for discount in (*on_items, *subscription.discounts)
+        if _is_current(discount, renews)
     )
 
 
-def _applies(discount: Discount, renews: datetime | None) -> bool:
+def _is_current(discount: Discount, renews: datetime | None) -> bool:
     """Whether the next invoice has it still: by Stripe's own dates, not by our clock."""
     return discount.ends is None or renews is None or discount.ends > renews
 
 
-def _recurs(discount: Discount, renews: datetime | None) -> bool:
+def _is_recurring(discount: Discount, renews: datetime | None) -> bool:
     once = discount.coupon is not None and discount.coupon.duration == "once"
-    return _applies(discount, renews) and not once
+    return _is_current(discount, renews) and not once
 
 
-def _told(discount: Discount, currency: str) -> charges.Discount:
+def _describe(discount: Discount, currency: str) -> charges.Discount:
     coupon = discount.coupon
     if coupon is None:
         return charges.Discount(ends=discount.ends)

@@ -48,7 +48,7 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     again, and neither the comment nor a mail calls it refunded.
     """
     try:
-        invoice, payments = _last_paid(subscription_id)
+        invoice, payments = _last_payment(subscription_id)
     except NotFound:
         return
     comment = why
@@ -68,12 +68,12 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
 
 def refunded(subscription_id: str) -> tuple[int, str]:
     """Return how much of a subscription's last payment was given back, and its currency."""
-    invoice, payments = _last_paid(subscription_id)
+    invoice, payments = _last_payment(subscription_id)
     currency = reading.text(invoice, "currency") if invoice else ""
-    return sum(_given_back(_refunds_of(payment)) for payment in payments), currency
+    return sum(_sum_of(_refunds_of(payment)) for payment in payments), currency
 
 
-def _last_paid(subscription_id: str) -> tuple[Any, list[_Payment]]:
+def _last_payment(subscription_id: str) -> tuple[Any, list[_Payment]]:
     """Return the last invoice of a subscription and how it was paid."""
 
     def fetch(client: stripe.StripeClient) -> tuple[Any, list[_Payment]]:
@@ -122,8 +122,8 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
 def _refund(payment: _Payment, amount: int, why: str) -> None:
     """Refund so much of a payment, at most what is left of it, unless it was done before."""
     before = _refunds_of(payment)
-    amount = min(amount, payment.paid - _given_back(before))
-    if amount <= 0 or _has_ours(before):
+    amount = min(amount, payment.paid - _sum_of(before))
+    if amount <= 0 or _has_our_refund(before):
         return
     (id,) = payment.by.values()
     params: Any = {**payment.by, "amount": amount, "metadata": {"saas": why}}
@@ -132,7 +132,7 @@ def _refund(payment: _Payment, amount: int, why: str) -> None:
         made = call(lambda c: _status(c.v1.refunds.create(params, once)))
     except InvalidRequest as error:
         # Already refunded by hand, or by another process that had asked for another amount.
-        if error.code != "charge_already_refunded" and not _has_ours(_refunds_of(payment)):
+        if error.code != "charge_already_refunded" and not _has_our_refund(_refunds_of(payment)):
             raise
         log.info("payment %s was refunded already: %s", id, error)
         return
@@ -145,13 +145,13 @@ def _refunds_of(payment: _Payment) -> list[Any]:
     return call(lambda client: reading.entries(client.v1.refunds.list(params)))
 
 
-def _given_back(refunds: list[Any]) -> int:
+def _sum_of(refunds: list[Any]) -> int:
     return sum(
         reading.number(refund, "amount") for refund in refunds if _status(refund) not in _FAILED
     )
 
 
-def _has_ours(refunds: list[Any]) -> bool:
+def _has_our_refund(refunds: list[Any]) -> bool:
     return any(
         reading.metadata(refund).get("saas") in (DUPLICATE, ACCOUNT_DELETED)
         and _status(refund) not in _FAILED

@@ -21,8 +21,8 @@ T = TypeVar("T")
 # Stripe allows 25 calls a second in test mode and 100 in live mode, to everybody who uses the
 # account: https://docs.stripe.com/rate-limits. So that checkouts are never in our way we take less.
 PER_SECOND = 20
-_TRIES = 8
-_TRIES_OTHERWISE = 3  # the SDK has tried each of these three times already
+_ATTEMPTS = 8
+_ATTEMPTS_UNTHROTTLED = 3  # the SDK has tried each of these three times already
 _LONGEST_PAUSE = 30.0  # seconds
 
 
@@ -38,19 +38,19 @@ class Throttle:
     def __call__(self, ask: Callable[[], T], /) -> T:
         attempt = 1
         while True:
-            self._take_turn()
+            self._wait_for_slot()
             try:
                 return ask()
             except Unavailable as error:
                 if is_refusal(error) or isinstance(error, Unreadable):
                     raise
-                most = _TRIES if isinstance(error, RateLimited) else _TRIES_OTHERWISE
+                most = _ATTEMPTS if isinstance(error, RateLimited) else _ATTEMPTS_UNTHROTTLED
                 if attempt >= most:
                     raise
                 self._wait(error, attempt)
             attempt += 1
 
-    def _take_turn(self) -> None:
+    def _wait_for_slot(self) -> None:
         wait = self._next - time.monotonic()
         if wait > 0:
             time.sleep(wait)

@@ -17,7 +17,7 @@ from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
 from saas.database import db
 
-KEPT_BY_STRIPE = timedelta(days=30)  # https://docs.stripe.com/api/events/list
+STRIPE_RETENTION = timedelta(days=30)  # https://docs.stripe.com/api/events/list
 
 
 class UnknownEvent(Exception):
@@ -109,5 +109,5 @@ def _unprocessed(listed: list[Event]) -> list[Event]:
 
 def _batches(types: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """Stripe lists so many types at once, and no more."""
-    for start in range(0, len(types), gateway.TYPES_AT_ONCE):
-        yield types[start : start + gateway.TYPES_AT_ONCE]
+    for start in range(0, len(types), gateway.MAX_EVENT_TYPES):
+        yield types[start : start + gateway.MAX_EVENT_TYPES]

@@ -100,7 +100,7 @@ def webhook_url() -> str:
     return security.public_url("billing.webhook")
 
 
-def is_out_of_reach() -> bool:
+def is_unreachable_by_stripe() -> bool:
     """Whether the real Stripe could never deliver to our address: it is this machine, or private.
 
     `stripe listen` brings its events there: https://docs.stripe.com/webhooks#local-listener
@@ -140,7 +140,7 @@ def _ensure_price(key: tuple[str, str], existing: Price | None) -> Price:
         product_id = _product_id(products.catalogue().by_id[key[0]])
         return gateway.create_price(product_id, lookup_key, *terms(key))
     if existing.lookup_key != lookup_key:
-        return gateway.give_lookup_key(existing.id, lookup_key)
+        return gateway.transfer_lookup_key(existing.id, lookup_key)
     return existing
 
 
@@ -167,9 +167,9 @@ def _ensure_endpoint(found: list[Endpoint]) -> str | None:
     a new one is made beside it, with both secrets accepted, and the next run removes the old.
     """
     known: tuple[str, ...] = current_app.config["STRIPE_WEBHOOK_SECRETS"]
-    if is_out_of_reach():
+    if is_unreachable_by_stripe():
         return None
-    kept = _kept(found)
+    kept = _endpoint_to_keep(found)
     if kept:
         gateway.update_webhook_endpoint(kept.id, events.HANDLED_TYPES)
     if kept or not known:
@@ -182,7 +182,7 @@ def _ensure_endpoint(found: list[Endpoint]) -> str | None:
     return ",".join([made, *known])
 
 
-def _kept(found: list[Endpoint]) -> Endpoint | None:
+def _endpoint_to_keep(found: list[Endpoint]) -> Endpoint | None:
     """The endpoint that stays: one in our version whose secret we know."""
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         return None
@@ -220,11 +220,11 @@ def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | No
 
 
 def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
-    if is_out_of_reach():
+    if is_unreachable_by_stripe():
         reason = f"Stripe cannot reach {webhook_url()}"
         yield Step("skip", f"webhook endpoint: {reason}; see `stripe listen`")
         return
-    kept = _kept(found)
+    kept = _endpoint_to_keep(found)
     if kept:
         same = kept.is_enabled and kept.events == set(events.HANDLED_TYPES)
         yield Step("leave" if same else "change", f"webhook endpoint {kept.url} ({kept.id})")

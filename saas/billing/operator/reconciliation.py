@@ -25,7 +25,7 @@ from saas.billing.customers import Subscriber
 from saas.billing.gateway import ListedSubscription, Subscription
 from saas.database import db
 
-_PEOPLE_AT_ONCE = 500
+_BATCH_SIZE = 500
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -94,7 +94,7 @@ def compare(
         cursor = page.listed[-1].subscription.id if page.listed else cursor
         has_more = page.next is not None
         yield Batch(len(page.listed), drifts, cursor)
-    for drifts in _drifts_of_unlisted(seen):
+    for drifts in _drifts_without_listing(seen):
         yield Batch(0, drifts, cursor)
 
 
@@ -133,20 +133,20 @@ def _drifts_on(
     by_customer: dict[str, list[ListedSubscription]] = {}
     for item in listed:
         by_customer.setdefault(item.customer_id, []).append(item)
-    users = _people_with(list(by_customer))
+    users = _users_by_customer(list(by_customer))
     drifts = []
     for customer_id, items in by_customer.items():
         user = users.get(customer_id)
         if user:
             drift = _drift_of(user, items, seen, next_invoice)
         else:
-            drift = _drift_of_lost(customer_id, items)
+            drift = _drift_of_unknown_customer(customer_id, items)
         if drift:
             drifts.append(drift)
     return drifts
 
 
-def _people_with(customer_ids: list[str]) -> dict[str, Subscriber]:
+def _users_by_customer(customer_ids: list[str]) -> dict[str, Subscriber]:
     database.release_connection()
     users = db.session.scalars(
         select(Subscriber)
@@ -184,7 +184,7 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
     )
     if ours is None:
         # The one that we know is on another page. These are no better, not even by their class?
-        known = _as_known(user)
+        known = _known_subscription(user)
         return all(
             known is not None and precedence.rank(subscription) < precedence.rank(known)
             for subscription in on_page
@@ -194,7 +194,7 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
     return precedence.columns_from(on_page) == user.synced_columns
 
 
-def _as_known(user: Subscriber) -> Subscription | None:
+def _known_subscription(user: Subscriber) -> Subscription | None:
     """The subscription of our columns, older than any other, so that only its class can win."""
     if not user.stripe_subscription_id or not user.stripe_subscription_status:
         return None
@@ -209,7 +209,7 @@ def _as_known(user: Subscriber) -> Subscription | None:
     )
 
 
-def _drift_of_lost(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
+def _drift_of_unknown_customer(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
     metadata = next((item.customer_marks for item in listed if not item.customer_is_gone), {})
     named = customers.user_id_from_metadata(metadata)
@@ -219,10 +219,10 @@ def _drift_of_lost(customer_id: str, listed: list[ListedSubscription]) -> Drift 
     return Drift(user.id, user.email, {"stripe_customer_id": (None, customer_id)})
 
 
-def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
+def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
     """Who has a subscription by our columns that Stripe did not list: asked one by one."""
     last = uuid.UUID(int=0)
-    while page := _people_after(last):
+    while page := _user_ids_after(last):
         last = page[-1]
         remaining = [
             user_id for user_id in page if user_id not in seen and user_id not in seen.asked_about
@@ -230,12 +230,12 @@ def _drifts_of_unlisted(seen: SeenUsers) -> Iterator[list[Drift]]:
         yield [drift for user_id in remaining if (drift := differences(user_id))]
 
 
-def _people_after(last: uuid.UUID) -> list[uuid.UUID]:
+def _user_ids_after(last: uuid.UUID) -> list[uuid.UUID]:
     page = db.session.scalars(
         select(Subscriber.id)
         .where(Subscriber.id > last, Subscriber.stripe_subscription_id.is_not(None))
         .order_by(Subscriber.id)
-        .limit(_PEOPLE_AT_ONCE)
+        .limit(_BATCH_SIZE)
     ).all()
     database.release_connection()
     return list(page)

@@ -30,12 +30,12 @@ class Since(click.ParamType[datetime]):
     def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
         if isinstance(value, datetime):
             return value
-        moment = _moment(value)
+        moment = _timestamp(value)
         if moment is None:
             self.fail(f"{value!r} is no time: give days (30d), hours (12h) or a date (2026-11-01).")
         if moment > now():
             self.fail(f"{value} is in the future.")
-        if moment < now() - backfill.KEPT_BY_STRIPE - timedelta(minutes=1):
+        if moment < now() - backfill.STRIPE_RETENTION - timedelta(minutes=1):
             self.fail(f"{value} is too long ago: Stripe keeps events for 30 days.")
         return moment
 
@@ -73,7 +73,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
         if not _EVENT.fullmatch(event_id):
             raise click.UsageError(f"{event_id} is not the id of an event, which begins with evt_.")
     with gateway.throttled():
-        failed = sum(not _replayed(event_id, as_json) for event_id in event_ids)
+        failed = sum(not _replay_all(event_id, as_json) for event_id in event_ids)
     if failed:
         raise SystemExit(1)
 
@@ -95,7 +95,7 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
         try:
             for stretch in backfill.missing(since):
                 for event in stretch.missing:
-                    done = _caught_up(event, dry_run=dry_run, as_json=as_json)
+                    done = _apply_missing(event, dry_run=dry_run, as_json=as_json)
                     applied, failed = applied + done, failed + (not done)
                 looked_at += stretch.looked_at
                 step(stretch.looked_at)
@@ -108,20 +108,20 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
         raise SystemExit(1)
 
 
-def _caught_up(event: Event, *, dry_run: bool, as_json: bool) -> bool:
+def _apply_missing(event: Event, *, dry_run: bool, as_json: bool) -> bool:
     if dry_run:
-        _tell(event.id, event.type, "missing", as_json=as_json)
+        _report(event.id, event.type, "missing", as_json=as_json)
         return True
     try:
         outcome = backfill.apply(event)
     except gateway.StripeError as error:
-        _tell(event.id, event.type, f"failed: {gateway.describe(error)}", as_json=as_json)
+        _report(event.id, event.type, f"failed: {gateway.describe(error)}", as_json=as_json)
         return False
-    _tell(event.id, event.type, outcome, as_json=as_json)
+    _report(event.id, event.type, outcome, as_json=as_json)
     return True
 
 
-def _replayed(event_id: str, as_json: bool) -> bool:
+def _replay_all(event_id: str, as_json: bool) -> bool:
     try:
         outcome = backfill.replay(event_id)
     except backfill.UnknownEvent:
@@ -131,18 +131,18 @@ def _replayed(event_id: str, as_json: bool) -> bool:
         reason = gateway.describe(error) if gateway.is_refusal(error) else error
         output.note(f"{event_id}: {reason}.")
         return False
-    _tell(event_id, None, outcome, as_json=as_json)
+    _report(event_id, None, outcome, as_json=as_json)
     return True
 
 
-def _tell(event_id: str, kind: str | None, outcome: str, *, as_json: bool) -> None:
+def _report(event_id: str, kind: str | None, outcome: str, *, as_json: bool) -> None:
     if as_json:
         output.line(event=event_id, type=kind, outcome=outcome)
     else:
         click.echo(f"{event_id:<32}  {kind + '  ' if kind else ''}{outcome}")
 
 
-def _moment(value: str) -> datetime | None:
+def _timestamp(value: str) -> datetime | None:
     if span := _SPAN.fullmatch(value):
         unit = timedelta(days=1) if span[2] == "d" else timedelta(hours=1)
         return now() - int(span[1]) * unit

@@ -70,7 +70,7 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
     times = "1 call" if calls == 1 else f"{calls} calls"
     output.note(
         f"Compared with {count.subscriptions} subscriptions at Stripe in {times}: "
-        f"{_people(count.drifts)}."
+        f"{_users(count.drifts)}."
     )
     if count.drifts:
         more = " --next-invoice" if next_invoice else ""
@@ -110,9 +110,7 @@ def sync(
     if email:
         _sync_one(email, dry_run=dry_run, as_json=as_json)
     else:
-        _sync_everybody(
-            after, per_second, dry_run=dry_run, as_json=as_json, next_invoice=next_invoice
-        )
+        _sync_all(after, per_second, dry_run=dry_run, as_json=as_json, next_invoice=next_invoice)
 
 
 def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
@@ -132,7 +130,7 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     output.note(f"{len(drift.columns) if drift else 0} columns of {user.email} {done}.")
 
 
-def _sync_everybody(
+def _sync_all(
     after: str | None, per_second: int, *, dry_run: bool, as_json: bool, next_invoice: bool
 ) -> None:
     count = _Count()
@@ -140,7 +138,7 @@ def _sync_everybody(
     def mend(drift: Drift) -> None:
         _show(drift, as_json=as_json, first=count.drifts == 1)
         if not dry_run:
-            count.failed += not _mended(drift)
+            count.failed += not _repair_all(drift)
 
     options = [" --dry-run"] * dry_run + [" --next-invoice"] * next_invoice
     command = "sync --all" + "".join(options)
@@ -154,7 +152,7 @@ def _sync_everybody(
         raise SystemExit(1)
 
 
-def _mended(drift: Drift) -> bool:
+def _repair_all(drift: Drift) -> bool:
     try:
         reconciliation.repair(drift, cause="flask billing sync")
     except gateway.StripeError as error:
@@ -177,50 +175,52 @@ def _walk(
         raise click.UsageError(
             f"--after {after} is not the id of a subscription, which begins with sub_."
         )
-    seen, cursor = _seen_before(command, after), after
+    seen, cursor = _load_seen(command, after), after
     try:
         with gateway.throttled(per_second) as pacer:
-            for stretch in _shown(reconciliation.compare(seen, after, next_invoice=next_invoice)):
+            for stretch in _show_and_pass(
+                reconciliation.compare(seen, after, next_invoice=next_invoice)
+            ):
                 for drift in stretch.drifts:
                     count.drifts += 1
                     handle(drift)
                 count.subscriptions += stretch.looked_at
                 cursor = stretch.cursor
     except KeyboardInterrupt:
-        _say_how_to_go_on(command, seen, cursor)
+        _explain_resuming(command, seen, cursor)
         raise SystemExit(130) from None
     except gateway.StripeError as error:
         if after and cursor == after and isinstance(error, gateway.NotFound):
             message = f"Stripe does not know {after}. Leave out --after."
             raise click.ClickException(message) from None
-        _say_how_to_go_on(command, seen, cursor)
+        _explain_resuming(command, seen, cursor)
         raise click.ClickException(f"{gateway.describe(error)}.") from None
     if after:
-        _notes(after).unlink(missing_ok=True)
+        _seen_file(after).unlink(missing_ok=True)
     return pacer.calls
 
 
-def _shown(stretches: Iterator[Batch]) -> Iterator[Batch]:
+def _show_and_pass(stretches: Iterator[Batch]) -> Iterator[Batch]:
     with output.progress("Comparing", reconciliation.count_users()) as step:
         for stretch in stretches:
             yield stretch
             step(stretch.looked_at)
 
 
-def _say_how_to_go_on(command: str, seen: SeenUsers, cursor: str | None) -> None:
+def _explain_resuming(command: str, seen: SeenUsers, cursor: str | None) -> None:
     if cursor is None:
         return
-    seen.save(_notes(cursor))
+    seen.save(_seen_file(cursor))
     name, _, rest = command.partition(" ")
     output.note(f"Stopped. To go on: flask billing {name} --after {cursor} {rest}".rstrip())
 
 
-def _seen_before(command: str, after: str | None) -> SeenUsers:
+def _load_seen(command: str, after: str | None) -> SeenUsers:
     """Whom an interrupted run has come by. Without its notes they would look forgotten."""
     if not after:
         return SeenUsers()
     try:
-        return SeenUsers.load(_notes(after))
+        return SeenUsers.load(_seen_file(after))
     except (OSError, ValueError):
         raise click.ClickException(
             f"There are no notes of a run that stopped at {after} here. "
@@ -228,7 +228,7 @@ def _seen_before(command: str, after: str | None) -> SeenUsers:
         ) from None
 
 
-def _notes(cursor: str) -> Path:
+def _seen_file(cursor: str) -> Path:
     return Path(current_app.instance_path) / "walks" / cursor
 
 
@@ -258,7 +258,7 @@ def _row(user: str, column: str, ours: str, at_stripe: str) -> str:
     return f"{user:<32}  {column:<20}  {ours:<30}  {at_stripe}"
 
 
-def _people(count: int) -> str:
+def _users(count: int) -> str:
     return f"{_counted(count)} drifted" if count else "everybody's columns agree"
 
 

@@ -43,13 +43,13 @@ def examine() -> Findings:
                 "Give the restricted key the permission that is named, or use a secret key.",
             )
         except gateway.Unavailable as error:
-            yield _unanswered(name, error)
+            yield _unreachable(name, error)
         except gateway.StripeError as error:
             mend = "Correct what Stripe names: https://dashboard.stripe.com"
             yield Finding(name, f"{gateway.describe(error)}.", mend)
 
 
-def _unanswered(name: str, error: gateway.Unavailable) -> Finding:
+def _unreachable(name: str, error: gateway.Unavailable) -> Finding:
     if isinstance(error, gateway.Unreadable):
         mend = "Update this application: it speaks another version of Stripe's API."
         return Finding(name, f"{error}.", mend)
@@ -73,12 +73,12 @@ def _key() -> Finding:
         mend = "Correct what Stripe names: https://dashboard.stripe.com"
         return Finding("key", f"{gateway.describe(error)}.", mend)
     if abs(ahead) > _CLOCK_TOLERANCE:
-        return _wrong_clock(ahead)
+        return _clock_difference(ahead)
     mode = "live" if gateway.is_live() else "test"
     return Finding("key", f"Stripe answers at {address}, in {mode} mode; the clocks agree.")
 
 
-def _wrong_clock(ahead: float) -> Finding:
+def _clock_difference(ahead: float) -> Finding:
     direction = "ahead of" if ahead > 0 else "behind"
     return Finding(
         "clock",

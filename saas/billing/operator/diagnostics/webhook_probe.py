@@ -17,7 +17,7 @@ from saas.billing.operator import provisioning
 _TIMEOUT = (2, 5)  # seconds
 
 
-class Answer(enum.Enum):
+class ProbeResult(enum.Enum):
     """What came of it. REFUSED: somebody is there, and does not know our secret."""
 
     ACCEPTED = "accepted"
@@ -25,11 +25,11 @@ class Answer(enum.Enum):
     NOBODY = "nobody"
 
 
-def probe() -> Answer:
+def probe() -> ProbeResult:
     """Send a signed event of a type that nobody handles: it is answered, and nothing is written."""
     secrets = current_app.config["STRIPE_WEBHOOK_SECRETS"]
     if not secrets:
-        return Answer.REFUSED
+        return ProbeResult.REFUSED
     payload = json.dumps(
         {
             "id": f"evt_knock_{uuid.uuid4().hex}",
@@ -54,7 +54,7 @@ def probe() -> Answer:
             allow_redirects=False,
         )
     except requests.RequestException:
-        return Answer.NOBODY
+        return ProbeResult.NOBODY
     if response.ok:
-        return Answer.ACCEPTED
-    return Answer.REFUSED if response.status_code == 400 else Answer.NOBODY
+        return ProbeResult.ACCEPTED
+    return ProbeResult.REFUSED if response.status_code == 400 else ProbeResult.NOBODY

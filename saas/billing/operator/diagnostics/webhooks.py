@@ -27,7 +27,7 @@ _LOOK_BACK = timedelta(days=3)  # so long Stripe tries to deliver
 
 def examine() -> Findings:
     """The endpoint at Stripe, and whether what is sent there arrives."""
-    if provisioning.is_out_of_reach():
+    if provisioning.is_unreachable_by_stripe():
         yield from _listener()
         return
     found = provisioning.our_endpoints()
@@ -39,7 +39,7 @@ def examine() -> Findings:
             "webhook", f"{len(found)} endpoints deliver to {found[0].url}: one is enough.", SETUP
         )
     for each in found:
-        yield from _faults_of(each)
+        yield from _endpoint_findings(each)
     yield from _deliveries(max(each.created for each in found))
 
 
@@ -64,7 +64,7 @@ def _no_endpoint() -> Finding:
     )
 
 
-def _faults_of(endpoint: Endpoint) -> Findings:
+def _endpoint_findings(endpoint: Endpoint) -> Findings:
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", SETUP)
     if not endpoint.is_enabled:
@@ -84,8 +84,8 @@ def _faults_of(endpoint: Endpoint) -> Findings:
 def _deliveries(endpoint_made: datetime) -> Findings:
     """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
     response = webhook_probe.probe()
-    if response is not webhook_probe.Answer.ACCEPTED:
-        yield _not_at_home(response)
+    if response is not webhook_probe.ProbeResult.ACCEPTED:
+        yield _unreachable(response)
         return
     since = max(now() - _LOOK_BACK, endpoint_made)
     sent, lost = 0, []
@@ -93,15 +93,15 @@ def _deliveries(endpoint_made: datetime) -> Findings:
         sent += stretch.looked_at
         lost += [event.created for event in stretch.missing if event.created < now() - _ON_ITS_WAY]
     if lost:
-        yield _why_lost(lost, sent)
+        yield _explain_missing(lost, sent)
     elif sent:
         yield Finding("deliveries", f"All of Stripe's last {sent} events arrived.")
     else:
         yield Finding("deliveries", "Nothing has happened yet, so the webhook secret is untried.")
 
 
-def _not_at_home(answer: webhook_probe.Answer) -> Finding:
-    if answer is webhook_probe.Answer.NOBODY:
+def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
+    if answer is webhook_probe.ProbeResult.NOBODY:
         said = f"Nobody accepts webhooks at {provisioning.webhook_url()}."
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
     return Finding(
@@ -112,7 +112,7 @@ def _not_at_home(answer: webhook_probe.Answer) -> Finding:
     )
 
 
-def _why_lost(lost: list[datetime], sent: int) -> Finding:
+def _explain_missing(lost: list[datetime], sent: int) -> Finding:
     """Single events were missed, or everything since a moment, which has another reason."""
     last = db.session.scalar(select(func.max(StripeEvent.created)))
     if last is not None and min(lost) <= last:
