@@ -229,7 +229,7 @@ def worker(workers: int) -> None:
         raise click.ClickException("JOBS_URL is inline: nothing is queued.")
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
     try:
-        application.extensions["queue"].reach()
+        application.extensions["queue"].ping()
     except Exception as error:  # each storage has its own kinds
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise click.ClickException(f"JOBS_URL: the queue does not answer: {reason}") from None

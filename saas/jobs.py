@@ -95,10 +95,10 @@ class Queue:
     def huey(self) -> Huey:
         huey = _huey(self.app.config["JOBS_URL"], Path(self.app.instance_path))
         self.run = huey.task()(self._run_task)
-        self.sweep = huey.periodic_task(crontab(minute="*"))(self._run_sweeps)
+        self.run_schedule = huey.periodic_task(crontab(minute="*"))(self._run_schedule)
         return huey
 
-    def reach(self) -> None:
+    def ping(self) -> None:
         """See that the queue is there; raises whatever its storage raises when it is not."""
         self.huey.storage.queue_size()
 
@@ -111,7 +111,7 @@ class Queue:
         with self.app.app_context():
             _tasks[name](*args, **kwargs)
 
-    def _run_sweeps(self) -> None:
+    def _run_schedule(self) -> None:
         with self.app.app_context():
             run_periodic_tasks()
 
@@ -129,7 +129,7 @@ def run_worker(app: Flask, workers: int = 2) -> None:
         max_delay=0.5,
         graceful_signal="TERM",
     )
-    queue.sweep()
+    queue.run_schedule()
     consumer.run()
 
 

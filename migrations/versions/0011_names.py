@@ -14,6 +14,7 @@ _COLUMNS = (
     ('users', 'stripe_address_due_at', 'stripe_email_stale_since'),
     ('closed_accounts', 'person_id', 'user_id'),
     ('outbox_messages', 'about', 'context'),
+    ('pending_sign_ins', 'way', 'method'),
 )
 _EMAILS = (('way_in', 'sign_in_method'), ('second_refunded', 'duplicate_refunded'))
 _CONSTRAINTS = (  # on SQLite only the unique one: the names of its other keys are never compared
@@ -34,9 +35,11 @@ def upgrade():
     _rename_index('pending_sign_ins', 'ix_started_sign_ins_expires_at', 'expires_at')
     _rename_constraints(_CONSTRAINTS)
     _rename_emails(_EMAILS)
+    _rename_in_context('sign_in_method', 'way', 'method')
 
 
 def downgrade():
+    _rename_in_context('sign_in_method', 'method', 'way')
     _rename_emails((new, old) for old, new in _EMAILS)
     _rename_constraints((table, new, old) for table, old, new in _CONSTRAINTS)
     for table, old, new in _COLUMNS:
@@ -70,3 +73,16 @@ def _rename_emails(names):
     for old, new in names:
         key = sa.func.replace(outbox.c.key, old, new)
         op.execute(outbox.update().where(outbox.c.kind == old).values(kind=new, key=key))
+
+
+def _rename_in_context(kind, old, new):
+    outbox = sa.table(
+        'outbox_messages',
+        sa.column('id', sa.Uuid), sa.column('kind', sa.String), sa.column('context', sa.JSON),
+    )
+    connection = op.get_bind()
+    for id_, context in connection.execute(
+        sa.select(outbox.c.id, outbox.c.context).where(outbox.c.kind == kind)
+    ).all():
+        renamed = {new if name == old else name: value for name, value in (context or {}).items()}
+        connection.execute(outbox.update().where(outbox.c.id == id_).values(context=renamed))

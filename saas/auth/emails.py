@@ -67,13 +67,13 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
 
 
 @mail.email("sign_in_method")
-def sign_in_method(user_id: uuid.UUID, way: str, change: str, to: str = "") -> mail.Email | None:
+def sign_in_method(user_id: uuid.UUID, method: str, change: str, to: str = "") -> mail.Email | None:
     """To the owner of an account: something besides the mail signs in to it now, or no more.
 
     `to` is forgotten where the mail was given up, and may be revived.
     """
     user = db.session.get(User, user_id)
-    return _sign_in_method(to or user.email, way, change) if user else None
+    return _sign_in_method(to or user.email, method, change) if user else None
 
 
 @mail.email("api_token")
@@ -133,8 +133,8 @@ def _email_changed(to: str, token: str) -> mail.Email:
     return compose(to, f"Your address at {_name()} was changed", "email_changed", url=url)
 
 
-def _sign_in_method(to: str, way: str, change: str) -> mail.Email:
-    called = "A passkey" if way == "passkey" else f"Your {PROVIDER_NAMES[way]} account"
+def _sign_in_method(to: str, method: str, change: str) -> mail.Email:
+    called = "A passkey" if method == "passkey" else f"Your {PROVIDER_NAMES[method]} account"
     subject = {
         "added": f"{called} can sign in to {_name()}",
         "removed": f"{called} can no longer sign in to {_name()}",

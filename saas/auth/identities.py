@@ -106,12 +106,12 @@ def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
     return identity
 
 
-def notify_owner(user: User, way: str, change: Literal["added", "removed"]) -> None:
+def notify_owner(user: User, method: str, change: Literal["added", "removed"]) -> None:
     """Promise the owner a mail about a way in, who may not be the one who changed it.
 
     It goes to the address that the account has now, whatever becomes of that until it leaves.
     """
-    context, key = {"way": way, "change": change}, f"sign_in_method:{database.uuid7()}"
+    context, key = {"method": method, "change": change}, f"sign_in_method:{database.uuid7()}"
     mail.enqueue("sign_in_method", user.id, key=key, context=context, to=user.email)
 
 

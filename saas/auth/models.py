@@ -192,7 +192,7 @@ class PendingSignIn(Model):
     __tablename__ = "pending_sign_ins"
 
     id: Mapped[Key]
-    way: Mapped[str]
+    method: Mapped[str]
     purpose: Mapped[str]
     user_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("users.id", ondelete="CASCADE"), index=True

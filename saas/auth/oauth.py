@@ -36,13 +36,13 @@ _UNTRUSTED = (
 
 def authorization_url(started: SignInState, back: str) -> str:
     """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
-    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.way):
-        client = _client(started.way)
+    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.method):
+        client = _client(started.method)
         made = client.create_authorization_url(
             back,
             state=started.state,
             code_verifier=started.verifier,
-            **({"nonce": started.nonce} if _is_openid(started.way) else {}),
+            **({"nonce": started.nonce} if _is_openid(started.method) else {}),
         )
         return str(made["url"])
 
@@ -51,14 +51,14 @@ def fetch_claim(started: SignInState, back: str, params: Mapping[str, str]) -> C
     """Who came back, from the parameters of the answer; raises `Refused`."""
     if error := params.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
-        raise SignInRefused(reason, started.way)
-    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.way):
-        client = _client(started.way)
-        _check_issuer(client, started.way, params.get("iss"))
+        raise SignInRefused(reason, started.method)
+    with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.method):
+        client = _client(started.method)
+        _check_issuer(client, started.method, params.get("iss"))
         token = client.fetch_access_token(
             back, code=params["code"], state=started.state, code_verifier=started.verifier
         )
-        read = _read_google if _is_openid(started.way) else _read_github
+        read = _read_google if _is_openid(started.method) else _read_github
         return read(client, token, started)
 
 
@@ -77,7 +77,7 @@ def _check_issuer(client: Any, provider: str, named: str | None) -> None:
 def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) -> Claim:
     if "id_token" not in token:
         raise ValueError("there is no id_token")
-    must_be = {"iss": [_issuer(started.way)], "aud": [client.client_id]}
+    must_be = {"iss": [_issuer(started.method)], "aud": [client.client_id]}
     userinfo = client.parse_id_token(
         token,
         nonce=started.nonce,
@@ -86,7 +86,7 @@ def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) ->
         },
     )
     claim = _claim(
-        started.way, userinfo["sub"], userinfo.get("email"), userinfo.get("email_verified")
+        started.method, userinfo["sub"], userinfo.get("email"), userinfo.get("email_verified")
     )
     return replace(claim, is_authoritative=_runs_mailbox(claim.email, userinfo.get("hd")))
 
@@ -105,7 +105,7 @@ def _read_github(client: Any, token: Mapping[str, Any], started: SignInState) ->
         raise TypeError("an account is known by a number")
     listed = _get(client, "user/emails", token)
     primary: Mapping[str, Any] = next((email for email in listed if email["primary"] is True), {})
-    return _claim(started.way, str(number), primary.get("email"), primary.get("verified"))
+    return _claim(started.method, str(number), primary.get("email"), primary.get("verified"))
 
 
 def _get(client: Any, path: str, token: Mapping[str, Any]) -> Any:

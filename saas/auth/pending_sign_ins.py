@@ -34,7 +34,7 @@ class SignInState:
     """
 
     id: uuid.UUID
-    way: str
+    method: str
     purpose: str
     user_id: uuid.UUID | None
     next_path: str
@@ -60,14 +60,14 @@ class SignInState:
         return tokens.secret_for(f"pending-sign-in-{purpose}", self.id, self.key)
 
 
-def start(way: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:
-    """Note that somebody goes off to sign in: `way` is google, github or passkey.
+def start(method: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:
+    """Note that somebody goes off to sign in: `method` is google, github or passkey.
 
     `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
     """
     with database.write_transaction() as session:
         row = PendingSignIn(
-            way=way,
+            method=method,
             purpose=purpose,
             user_id=user.id if user else None,
             next_path=next_path,
@@ -77,26 +77,25 @@ def start(way: str, purpose: str, next_path: str, user: User | None = None) -> S
     return _read(row, current_app.config["SECRET_KEY"])
 
 
-def complete(way: str, state: str, ids: Sequence[str]) -> SignInState | None:
+def complete(method: str, state: str, ids: Sequence[str]) -> SignInState | None:
     """The sign-in of this browser that `state` belongs to, which is used up by this.
 
     `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
     of many at once exactly one gets it.
     """
     for started in (pending for states in map(_find, ids) for pending in states):
-        if started.way == way and hmac.compare_digest(started.state.encode(), state.encode()):
+        if started.method == method and hmac.compare_digest(started.state.encode(), state.encode()):
             return started if _consume(started.id) else None
     return None
 
 
-def complete_latest(way: str, ids: Sequence[str]) -> SignInState | None:
+def complete_latest(method: str, ids: Sequence[str]) -> SignInState | None:
     """The same, where nothing but what was asked last can be meant: a passkey's challenge.
 
     By the present key alone: after a change of keys one clicks once more.
     """
-    matching = [
-        candidates[0] for candidates in map(_find, ids) if candidates and candidates[0].way == way
-    ]
+    newest = [candidates[0] for candidates in map(_find, ids) if candidates]
+    matching = [pending for pending in newest if pending.method == method]
     return matching[-1] if matching and _consume(matching[-1].id) else None
 
 
@@ -121,7 +120,7 @@ def _find(text: str) -> list[SignInState]:
 
 
 def _read(row: PendingSignIn, key: str) -> SignInState:
-    return SignInState(row.id, row.way, row.purpose, row.user_id, row.next_path, key)
+    return SignInState(row.id, row.method, row.purpose, row.user_id, row.next_path, key)
 
 
 def _consume(start_id: uuid.UUID) -> bool:

@@ -27,7 +27,7 @@ def flush(given_up: bool) -> None:
     while (some := outbox.deliver_due()) != outbox.DeliveryResult():
         total = total + some
     click.echo(_describe(total, outbox.count_pending()))
-    if total.refused:
+    if total.failed:
         raise SystemExit(1)
 
 
@@ -64,12 +64,12 @@ def _show(content: str, out: Path | None) -> None:
     click.echo(f"Wrote {out}.")
 
 
-def _describe(handed: outbox.DeliveryResult, waiting: int) -> str:
-    parts = [f"Handed over {handed.sent}."]
-    if handed.lapsed:
-        parts.append(f"{handed.lapsed} had lost their sense and were not sent.")
-    if handed.refused:
-        parts.append(f"{handed.refused} could not be handed over.")
+def _describe(result: outbox.DeliveryResult, waiting: int) -> str:
+    parts = [f"{result.sent} sent."]
+    if result.skipped:
+        parts.append(f"{result.skipped} skipped, because they no longer apply.")
+    if result.failed:
+        parts.append(f"{result.failed} failed.")
     if waiting:
-        parts.append(f"{waiting} wait for another try.")
+        parts.append(f"{waiting} waiting for another attempt.")
     return " ".join(parts)

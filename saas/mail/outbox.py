@@ -45,12 +45,12 @@ class DeliveryResult:
     """What came of handing over what was due."""
 
     sent: int = 0
-    lapsed: int = 0  # had lost their sense, and were not sent
-    refused: int = 0  # are tried again later
+    skipped: int = 0  # no longer applied
+    failed: int = 0  # are tried again later
 
     def __add__(self, other: DeliveryResult) -> DeliveryResult:
         return DeliveryResult(
-            self.sent + other.sent, self.lapsed + other.lapsed, self.refused + other.refused
+            self.sent + other.sent, self.skipped + other.skipped, self.failed + other.failed
         )
 
 
@@ -147,7 +147,7 @@ def deliver_due() -> DeliveryResult:
         select(OutboxMessage.id).where(OutboxMessage.due_at <= now()).order_by(OutboxMessage.due_at)
     )
     results = [_deliver(message_id) for message_id in db.session.scalars(due.limit(500)).all()]
-    return DeliveryResult(*(results.count(what) for what in ("sent", "lapsed", "refused")))
+    return DeliveryResult(*(results.count(what) for what in ("sent", "skipped", "failed")))
 
 
 def retry_failed() -> int:
@@ -168,7 +168,7 @@ def delete_for(subjects: Select[uuid.UUID]) -> None:
 
 
 def was_sent(key: str) -> bool:
-    """Whether the mail that was promised under this key has been handed over."""
+    """Whether the mail that was promised under this key has been result over."""
     sent = select(OutboxMessage.id).where(
         OutboxMessage.key == key, OutboxMessage.handed_over_at.isnot(None)
     )
@@ -200,9 +200,9 @@ def _deliver(message_id: uuid.UUID) -> str:
             transports.send(composed, message.id)
     except Exception as error:
         _retry_later(message, error)
-        return "refused"
+        return "failed"
     _finish(message, was_sent=composed is not None)
-    return "sent" if composed is not None else "lapsed"
+    return "sent" if composed is not None else "skipped"
 
 
 def _arguments(message: OutboxMessage) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _retry_later(message: OutboxMessage, error: Exception) -> None:
     )
     log.log(
         _severity(error, failed_for_good),
-        "mail %s of kind %s was not handed over (attempt %s): %s",
+        "mail %s of kind %s was not result over (attempt %s): %s",
         message.id,
         message.kind,
         message.attempts,

@@ -34,7 +34,7 @@ def problems(app: Flask) -> dict[str, str]:
     result = app.test_cli_runner().invoke(args=["billing", "doctor", "--json"])
     found = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == int(any(each["problem"] for each in found)), result.output
-    return {each["said"]: each["mend"] for each in found if each["problem"]}
+    return {each["message"]: each["fix"] for each in found if each["problem"]}
 
 
 def only(app: Flask) -> tuple[str, str]:

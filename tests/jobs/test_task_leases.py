@@ -100,7 +100,7 @@ def test_the_queue_s_tables_are_no_difference_from_the_models(
     make_app: Callable[..., Flask], database_url: str
 ) -> None:
     app = make_app(JOBS_URL=database_url)
-    app.extensions["queue"].reach()
+    app.extensions["queue"].ping()
 
     with app.app_context():
         check()  # exits when a migration is missing

@@ -67,13 +67,13 @@ def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., 
     early = app.test_cli_runner().invoke(args=["mail", "flush"])
     with time_machine.travel(later, tick=True):
         failed = away.test_cli_runner().invoke(args=["mail", "flush"])
-        assert "2 could not be handed over. 2 wait for another try." in failed.output
+        assert "2 failed. 2 waiting for another attempt." in failed.output
     with time_machine.travel(later + timedelta(minutes=2), tick=True):
         done = app.test_cli_runner().invoke(args=["mail", "flush"])
 
-    assert (early.exit_code, early.output) == (0, "Handed over 0. 2 wait for another try.\n")
+    assert (early.exit_code, early.output) == (0, "0 sent. 2 waiting for another attempt.\n")
     assert failed.exit_code == 1
-    assert (done.exit_code, done.output) == (0, "Handed over 2.\n")
+    assert (done.exit_code, done.output) == (0, "2 sent.\n")
 
 
 def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
@@ -100,7 +100,7 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
     revived = app.invoke(args=["mail", "flush", "--given-up"])
     again = app.invoke(args=["mail", "flush", "--given-up"])
 
-    assert as_ever.output == "Handed over 0.\n"
+    assert as_ever.output == "0 sent.\n"
     # Of somebody who is gone the address was forgotten when the mail was given up.
-    assert revived.output == "Handed over 1. 1 had lost their sense and were not sent.\n"
-    assert again.output == "Handed over 0.\n"
+    assert revived.output == "1 sent. 1 skipped, because they no longer apply.\n"
+    assert again.output == "0 sent.\n"

@@ -100,9 +100,9 @@ def _require_same_user(start: SignInState) -> None:
     """Who was signed in at the start is signed in now; a sign-in switches nobody silently."""
     signed_in = current_user.id if current_user.is_authenticated else None
     if start.user_id is None and signed_in:
-        raise SignInRefused("signed_in", start.way)
+        raise SignInRefused("signed_in", start.method)
     if start.user_id != signed_in:
-        raise SignInRefused("other_person" if signed_in else "state", start.way)
+        raise SignInRefused("other_person" if signed_in else "state", start.method)
 
 
 def _sign_in(claim: Claim) -> None:

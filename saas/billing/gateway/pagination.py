@@ -26,8 +26,8 @@ class ListedSubscription:
 
     subscription: Subscription
     customer_id: str
-    customer_is_gone: bool
-    customer_marks: Mapping[str, str]
+    customer_deleted: bool
+    customer_metadata: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ def _listed(subscription: Any) -> ListedSubscription:
         subscription=read_subscription(subscription),
         customer_id=reading.id_of(subscription, "customer")
         or reading.text(subscription, "customer"),
-        customer_is_gone=reading.is_deleted(customer),
-        customer_marks=reading.metadata(customer) if is_expanded else {},
+        customer_deleted=reading.is_deleted(customer),
+        customer_metadata=reading.metadata(customer) if is_expanded else {},
     )
 
 

@@ -28,7 +28,7 @@ class UnknownEvent(Exception):
 class Batch:
     """A page of Stripe's events: how many, and which of them we lack."""
 
-    looked_at: int
+    checked: int
     missing: list[Event]
 
 

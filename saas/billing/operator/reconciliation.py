@@ -42,7 +42,7 @@ class Drift:
 class Batch:
     """A part of the way: how many were looked at, who drifted, and the cursor to go on from."""
 
-    looked_at: int
+    checked: int
     drifts: list[Drift]
     cursor: str | None
 
@@ -53,7 +53,7 @@ class SeenUsers:
     def __init__(self) -> None:
         self._marks = array("Q")
         self._is_sorted = True
-        self.asked_about: set[uuid.UUID] = set()  # in this run, one by one: few
+        self.compared: set[uuid.UUID] = set()  # in this run, one by one: few
 
     def add(self, user_id: uuid.UUID) -> None:
         self._marks.append(_mark(user_id))
@@ -164,11 +164,11 @@ def _drift_of(
     if any(item.id == user.stripe_subscription_id for item in ours):
         seen.add(user.id)
     is_clear = _agrees(user, ours) and not (next_invoice and user.is_subscribed)
-    if is_clear and not any(item.customer_is_gone for item in listed):
+    if is_clear and not any(item.customer_deleted for item in listed):
         return None
-    if user.id in seen.asked_about:
+    if user.id in seen.compared:
         return None
-    seen.asked_about.add(user.id)
+    seen.compared.add(user.id)
     return differences(user.id, next_invoice=next_invoice)
 
 
@@ -211,7 +211,7 @@ def _known_subscription(user: Subscriber) -> Subscription | None:
 
 def _drift_of_unknown_customer(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
     """A customer that nobody has, though it is marked as ours: its person, if there is one."""
-    metadata = next((item.customer_marks for item in listed if not item.customer_is_gone), {})
+    metadata = next((item.customer_metadata for item in listed if not item.customer_deleted), {})
     named = customers.user_id_from_metadata(metadata)
     user = _read(named) if named else None
     if user is None or user.stripe_customer_id:
@@ -225,7 +225,7 @@ def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
     while page := _user_ids_after(last):
         last = page[-1]
         remaining = [
-            user_id for user_id in page if user_id not in seen and user_id not in seen.asked_about
+            user_id for user_id in page if user_id not in seen and user_id not in seen.compared
         ]
         yield [drift for user_id in remaining if (drift := differences(user_id))]
 

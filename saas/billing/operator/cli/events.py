@@ -90,20 +90,20 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
     The ledger knows which. Interrupted, it is simply begun again. Exit code 1 when one of them
     could not be applied.
     """
-    looked_at = applied = failed = 0
+    checked = applied = failed = 0
     with gateway.throttled(per_second), output.progress("Looking through events", 0) as step:
         try:
-            for stretch in backfill.missing(since):
-                for event in stretch.missing:
+            for batch in backfill.missing(since):
+                for event in batch.missing:
                     done = _apply_missing(event, dry_run=dry_run, as_json=as_json)
                     applied, failed = applied + done, failed + (not done)
-                looked_at += stretch.looked_at
-                step(stretch.looked_at)
+                checked += batch.checked
+                step(batch.checked)
         except KeyboardInterrupt:
             output.note(f"Stopped after {applied}. To go on, give the same command again.")
             raise SystemExit(130) from None
     verb = "lacking" if dry_run else "applied"
-    output.note(f"Of {looked_at} events at Stripe {applied} {verb}, {failed} failed.")
+    output.note(f"Of {checked} events at Stripe {applied} {verb}, {failed} failed.")
     if failed:
         raise SystemExit(1)
 

@@ -87,13 +87,13 @@ def examine(as_json: bool) -> None:
             output.line(
                 check=finding.check,
                 problem=finding.is_problem,
-                said=finding.said,
-                mend=finding.mend or None,
+                message=finding.message,
+                fix=finding.fix or None,
             )
         else:
             state = "PROBLEM" if finding.is_problem else "ok"
-            click.echo(f"{state:<8} {finding.check:<11} {finding.said}")
+            click.echo(f"{state:<8} {finding.check:<11} {finding.message}")
             if finding.is_problem:
-                click.echo(f"{'':<20} -> {finding.mend}")
+                click.echo(f"{'':<20} -> {finding.fix}")
     if problems:
         raise SystemExit(1)

@@ -178,14 +178,14 @@ def _walk(
     seen, cursor = _load_seen(command, after), after
     try:
         with gateway.throttled(per_second) as pacer:
-            for stretch in _show_and_pass(
+            for batch in _show_and_pass(
                 reconciliation.compare(seen, after, next_invoice=next_invoice)
             ):
-                for drift in stretch.drifts:
+                for drift in batch.drifts:
                     count.drifts += 1
                     handle(drift)
-                count.subscriptions += stretch.looked_at
-                cursor = stretch.cursor
+                count.subscriptions += batch.checked
+                cursor = batch.cursor
     except KeyboardInterrupt:
         _explain_resuming(command, seen, cursor)
         raise SystemExit(130) from None
@@ -200,11 +200,11 @@ def _walk(
     return pacer.calls
 
 
-def _show_and_pass(stretches: Iterator[Batch]) -> Iterator[Batch]:
+def _show_and_pass(batches: Iterator[Batch]) -> Iterator[Batch]:
     with output.progress("Comparing", reconciliation.count_users()) as step:
-        for stretch in stretches:
-            yield stretch
-            step(stretch.looked_at)
+        for batch in batches:
+            yield batch
+            step(batch.checked)
 
 
 def _explain_resuming(command: str, seen: SeenUsers, cursor: str | None) -> None:

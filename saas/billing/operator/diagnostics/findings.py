@@ -1,4 +1,4 @@
-"""What a check of the doctor's found."""
+"""The findings of `flask billing doctor`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ CATCH_UP = "flask billing catch-up"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found. `mend` is what to do about a problem; empty where all is well."""
+    """The result of a check. `fix` says how to solve a problem; it is empty when all is well."""
 
     check: str
-    said: str
-    mend: str = ""
+    message: str
+    fix: str = ""
 
     @property
     def is_problem(self) -> bool:
-        return bool(self.mend)
+        return bool(self.fix)
 
 
 Findings = Iterator[Finding]

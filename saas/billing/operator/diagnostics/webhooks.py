@@ -89,9 +89,9 @@ def _deliveries(endpoint_made: datetime) -> Findings:
         return
     since = max(now() - _LOOK_BACK, endpoint_made)
     sent, lost = 0, []
-    for stretch in backfill.missing(since):
-        sent += stretch.looked_at
-        lost += [event.created for event in stretch.missing if event.created < now() - _ON_ITS_WAY]
+    for batch in backfill.missing(since):
+        sent += batch.checked
+        lost += [event.created for event in batch.missing if event.created < now() - _ON_ITS_WAY]
     if lost:
         yield _explain_missing(lost, sent)
     elif sent:
