@@ -6,16 +6,11 @@ The sandbox is reached in exactly the same way: only the base address differs.
 from saas.billing.gateway.amounts import UNKNOWN, Coupon, Discount, Item
 from saas.billing.gateway.checkout import (
     CheckoutSession,
-    attach_card,
     create_checkout_session,
-    create_customer,
     create_portal_session,
-    customer_metadata,
-    delete_customer,
     expire_checkout_session,
     list_checkout_sessions,
     try_checkout,
-    update_customer_email,
 )
 from saas.billing.gateway.client import (
     AuthenticationFailed,
@@ -29,6 +24,13 @@ from saas.billing.gateway.client import (
     describe,
     is_live,
     is_refusal,
+)
+from saas.billing.gateway.customers import (
+    attach_card,
+    create_customer,
+    customer_metadata,
+    delete_customer,
+    update_customer_email,
 )
 from saas.billing.gateway.inspection import (
     Endpoint,

@@ -1,8 +1,7 @@
-"""Customers, and the hosted pages they are sent to: Checkout and the portal."""
+"""The pages that Stripe hosts: Checkout and the customer portal."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from saas import products
 from saas.billing.gateway import reading
 from saas.billing.gateway.client import (
     InvalidRequest,
-    NotFound,
     call,
     call_for_customer,
     call_unless_missing,
@@ -36,55 +34,6 @@ _COLLECTED_FOR_TAX: dict[str, Any] = {
 _FOR_TAX_WITHOUT_CUSTOMER = ("automatic_tax", "billing_address_collection", "tax_id_collection")
 
 log = logging.getLogger("saas.billing")
-
-
-def create_customer(email: str, name: str | None, metadata: Mapping[str, str], key: str) -> str:
-    """A customer's id; the same one whenever the same key and address come again."""
-    key = f"{key}:{hashlib.sha256(email.encode()).hexdigest()[:12]}"
-    params: Any = {"email": email, "metadata": dict(metadata)}
-    if name:
-        params["name"] = name
-        key = f"{key}:{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-    return call(
-        lambda client: reading.text(
-            client.v1.customers.create(params, {"idempotency_key": key}), "id"
-        )
-    )
-
-
-def update_customer_email(customer_id: str, email: str) -> None:
-    """Tell Stripe's customer the address that receipts go to. One that is gone stays gone."""
-    call_unless_missing(
-        lambda client: client.v1.customers.update(require_id(customer_id), {"email": email})
-    )
-
-
-def customer_metadata(customer_id: str) -> dict[str, str]:
-    """The marks on a customer, as they are now; none on one that was deleted or never was."""
-
-    def fetch(client: stripe.StripeClient) -> dict[str, str]:
-        return reading.metadata(client.v1.customers.retrieve(require_id(customer_id)))
-
-    try:
-        return call(fetch)
-    except NotFound:
-        return {}
-
-
-def delete_customer(customer_id: str) -> None:
-    """Delete a customer at Stripe, which cancels what is left and bars new subscriptions."""
-    call_unless_missing(lambda client: client.v1.customers.delete(require_id(customer_id)))
-
-
-def attach_card(customer_id: str, payment_method: str) -> None:
-    """Give a customer a default card, such as Stripe's test card `pm_card_visa`."""
-
-    def attach(client: stripe.StripeClient) -> None:
-        card = client.v1.payment_methods.attach(payment_method, {"customer": customer_id})
-        settings: Any = {"default_payment_method": reading.text(card, "id")}
-        client.v1.customers.update(customer_id, {"invoice_settings": settings})
-
-    call(attach)
 
 
 @dataclass(frozen=True)
