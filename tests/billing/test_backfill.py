@@ -152,19 +152,19 @@ def test_a_type_that_we_do_not_handle_is_left_alone(quiet_shop: Shop) -> None:
 
 
 def test_an_empty_ledger_says_so(runner: Any) -> None:
-    assert runner.invoke(args=["billing", "events"]).output == "No event has arrived yet.\n"
+    assert runner.invoke(args=["billing", "events"]).output == "No events have arrived yet.\n"
     failed = runner.invoke(args=["billing", "events", "--failed"])
-    assert failed.output == "Every event was applied.\n"
+    assert failed.output == "All events have been applied.\n"
 
 
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["catch-up", "--since", "soon"], "'soon' is no time: give days (30d), hours (12h)"),
+        (["catch-up", "--since", "soon"], "'soon' is not a time. Give days (30d), hours (12h)"),
         (["catch-up", "--since", "90d"], "90d is too long ago: Stripe keeps events for 30 days."),
         (["catch-up", "--since", "2999-01-01"], "2999-01-01 is in the future."),
         (["replay"], "Missing argument 'EVENT_ID...'"),
-        (["replay", "in_1"], "in_1 is not the id of an event, which begins with evt_."),
+        (["replay", "in_1"], "in_1 is not an event id (evt_…)."),
         (["events", "--limit", "0"], "0 is not in the range"),
     ],
 )
@@ -183,4 +183,4 @@ def test_a_date_is_understood(quiet_shop: Shop) -> None:
     assert "missing" in run(quiet_shop, "catch-up", "--dry-run", "--since", yesterday).output
     unheard = run(quiet_shop, "replay", "evt_unheard_of")
     assert unheard.exit_code == 1
-    assert "neither our ledger nor Stripe has it" in unheard.output
+    assert "is unknown here and at Stripe" in unheard.output

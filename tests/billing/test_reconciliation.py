@@ -73,7 +73,7 @@ def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
     result = run(quiet_shop, "verify")
 
     assert result.exit_code == 0, result.output
-    assert "everybody's columns agree" in result.output
+    assert "no drift" in result.output
     assert calls(result) == 1
 
 
@@ -89,7 +89,7 @@ def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop)
 
     assert verified.exit_code == 1
     rows = [line.split() for line in verified.stdout.splitlines()]
-    assert rows[0] == ["PERSON", "COLUMN", "OURS", "STRIPE"]
+    assert rows[0] == ["USER", "COLUMN", "OURS", "STRIPE"]
     assert ["ann@example.com", "subscription_status", "active", "canceled"] in rows
     assert ["ben@example.com", "subscription_status", "-", "active"] in rows
     assert "cat@example.com" not in verified.stdout
@@ -102,7 +102,7 @@ def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop)
 
     synced = run(quiet_shop, "sync", "--all")
 
-    assert "Mended 2 people" in synced.output
+    assert "Repaired 2 users" in synced.output
     assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "canceled"
     assert columns(quiet_shop, "ben@example.com")["stripe_subscription_status"] == "active"
     assert run(quiet_shop, "verify").exit_code == 0
@@ -120,7 +120,7 @@ def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
     assert run(quiet_shop, "sync", "ann@example.com").exit_code == 0
     assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "active"
     nobody = run(quiet_shop, "sync", "ben@example.com")
-    assert nobody.output == "ben@example.com has never been to Stripe.\n"
+    assert nobody.output == "ben@example.com has no customer at Stripe.\n"
 
 
 def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
@@ -198,7 +198,7 @@ def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
 
     mended, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
 
-    assert "Mended 0 people" in mended.output
+    assert "Repaired 0 users" in mended.output
     assert (mended.exit_code, compared.exit_code) == (0, 0)
 
 
@@ -226,7 +226,7 @@ def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> N
     result = run(quiet_shop, "verify")
 
     assert result.exit_code == 1
-    assert "2 people drifted" in result.output
+    assert "2 users with drift" in result.output
     assert calls(result) == 4 + 2  # a page each, and a question for each who differs
 
 
@@ -242,16 +242,16 @@ def test_an_interrupted_run_says_how_to_go_on_and_forgets_no_user(
         exit_code, output = interrupt(verify_command(shop, "verify"), second_page)
 
     assert exit_code == 130
-    advice = re.fullmatch(r"Stopped. To go on: flask billing (verify --after (sub_\w+))\n", output)
+    advice = re.fullmatch(r"Stopped. To resume: flask billing (verify --after (sub_\w+))\n", output)
     assert advice, output
-    notes = ROOT / "instance" / "walks" / advice[2]
+    notes = ROOT / "instance" / "reconciliation" / advice[2]
     assert notes.exists()
     again = subprocess.run(
         **verify_command(shop, *advice[1].split()), capture_output=True, timeout=60
     )
     assert again.returncode == 1
     # The remaining pages, and the user who differs; the first page is not forgotten.
-    assert "with 150 subscriptions at Stripe in 3 calls: 1 person drifted" in again.stderr
+    assert "150 subscriptions at Stripe in 3 calls: 1 user with drift" in again.stderr
     assert "person240@example.com" in again.stdout
     assert not notes.exists()
 
@@ -314,11 +314,11 @@ def test_a_stripe_that_is_away_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["verify", "--after", "cus_1"], 2, "--after cus_1 is not the id of a subscription"),
-        (["verify", "--after", "sub_1"], 1, "There are no notes of a run that stopped at sub_1"),
+        (["verify", "--after", "cus_1"], 2, "--after cus_1 is not a subscription id"),
+        (["verify", "--after", "sub_1"], 1, "No run was stopped at sub_1"),
         (["verify", "--per-second", "0"], 2, "0 is not in the range 1<=x<=90"),
-        (["sync", "ann@example.com", "--after", "sub_1"], 2, "--after belongs to --all"),
-        (["sync"], 2, "Give an EMAIL, or --all."),
+        (["sync", "ann@example.com", "--after", "sub_1"], 2, "--after can only be used with --all"),
+        (["sync"], 2, "Give an EMAIL or --all."),
         (["sync", "not an address"], 1, "'not an address' is not an address"),
     ],
 )
@@ -335,9 +335,9 @@ def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
     seen = reconciliation.SeenUsers()
     for each in users[:500]:
         seen.add(each)
-    seen.save(tmp_path / "walks" / "sub_1")
+    seen.save(tmp_path / "reconciliation" / "sub_1")
 
-    again = reconciliation.SeenUsers.load(tmp_path / "walks" / "sub_1")
+    again = reconciliation.SeenUsers.load(tmp_path / "reconciliation" / "sub_1")
 
     assert all(each in again for each in users[:500])
     assert not any(each in again for each in users[500:])

@@ -166,7 +166,7 @@ def test_a_live_account_is_asked_about_first(make_app: Callable[..., Flask]) -> 
 
     refused = run(app, input="n\n")
     assert refused.exit_code == 1
-    assert "This is a live account. Go on?" in refused.stderr
+    assert "This is a live account. Continue?" in refused.stderr
     assert verbs(run(app, "--dry-run")) == {"make"}
 
     assert env_lines(run(app, "--yes").stdout)["SANDBOX_STRIPE_WEBHOOK_SECRET"]
@@ -176,7 +176,7 @@ def test_without_a_key_it_says_where_to_get_one(app: Flask) -> None:
     result = run(app)
 
     assert result.exit_code == 1
-    assert "STRIPE_API_KEY is not set. Set a key of https://dashboard.stripe.com/apikeys" in (
+    assert "STRIPE_API_KEY is not set. Set a key from https://dashboard.stripe.com/apikeys" in (
         result.stderr
     )
 

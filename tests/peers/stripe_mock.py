@@ -155,7 +155,7 @@ def _doctor(shop: Shop) -> None:
 
 
 def _verify(shop: Shop) -> None:
-    _command(shop, "verify", says="everybody's columns agree")
+    _command(shop, "verify", says="no drift")
 
 
 def _command(shop: Shop, name: str, *, says: str, code: int = 0) -> None:

@@ -1,6 +1,6 @@
-"""Apply what never arrived: events that Stripe has and our ledger lacks; and old ones again.
+"""Applies events that never arrived, and replays events.
 
-Nothing here depends on order, as nothing does: an event only says about whom to ask.
+The order does not matter: an event only says which customer to sync.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ class UnknownEvent(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """A page of Stripe's events: how many, and which of them we lack."""
+    """A page of Stripe's events: how many there are, and which of them are missing here."""
 
     checked: int
     missing: list[Event]
 
 
 def missing(since: datetime) -> Iterator[Batch]:
-    """Events of the types that we handle which the ledger has not as processed, newest first.
+    """Yield the handled events that are not processed in our ledger, newest first.
 
-    Reads only. Begun again after an interruption it costs a call for each hundred events.
+    Writes nothing. Takes a call per hundred events.
     """
     for types in _batches(events.HANDLED_TYPES):
         cursor = None
@@ -48,15 +48,15 @@ def missing(since: datetime) -> Iterator[Batch]:
 
 
 def apply(event: Event) -> str:
-    """Note an event and apply it; what came of it, in a word. Raises `gateway.StripeError`."""
+    """Record an event, apply it and return the outcome. Raises `gateway.StripeError`."""
     events.record(event)
     return events.process(event.id, event.customer_id, event.metadata)
 
 
 def replay(event_id: str) -> str:
-    """Apply an event again, from Stripe's copy or from the ledger's; what came of it, in a word.
+    """Apply an event again, as Stripe or our ledger has it, and return the outcome.
 
-    No mail goes out twice: each has a key. Raises `UnknownEvent` and `gateway.StripeError`.
+    No email is sent twice, since each has a key. Raises `UnknownEvent` and `gateway.StripeError`.
     """
     try:
         event = gateway.event(event_id)
@@ -70,7 +70,7 @@ def replay(event_id: str) -> str:
 
 
 def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
-    """The ledger's newest events; of those that are not applied yet, if it is only these."""
+    """Return the newest events of the ledger; with `failed`, only those not applied yet."""
     newest = select(StripeEvent).order_by(StripeEvent.received_at.desc()).limit(limit)
     if failed:
         newest = newest.where(StripeEvent.processed_at.is_(None))
@@ -78,7 +78,7 @@ def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
 
 
 def _replay_from_ledger(event_id: str) -> str:
-    """Stripe has forgotten it; the customer is all that is needed."""
+    """Replay an event that Stripe no longer keeps: the customer is all that is needed."""
     row = db.session.get(StripeEvent, event_id)
     if row is None:
         raise UnknownEvent(event_id)
@@ -87,7 +87,7 @@ def _replay_from_ledger(event_id: str) -> str:
 
 
 def _reopen(event_id: str) -> None:
-    """As if it had not been processed: should we crash now, the sweep finds it."""
+    """Mark an event as not processed; after a crash the periodic task applies it."""
     with database.write_transaction():
         database.execute(
             update(StripeEvent).where(StripeEvent.id == event_id).values(processed_at=None)
@@ -108,6 +108,6 @@ def _unprocessed(listed: list[Event]) -> list[Event]:
 
 
 def _batches(types: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Stripe lists so many types at once, and no more."""
+    """Split the types into as many as Stripe filters by at once."""
     for start in range(0, len(types), gateway.MAX_EVENT_TYPES):
         yield types[start : start + gateway.MAX_EVENT_TYPES]

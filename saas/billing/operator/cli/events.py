@@ -1,4 +1,4 @@
-"""`flask billing events`, `replay` and `catch-up`: the ledger, and what it lacks."""
+"""`flask billing events`, `replay` and `catch-up`: list events, and apply them again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _COLUMNS = "{:<19}  {:<42}  {:<32}  {:<24}  {:<8}  {:>8}  {}"
 
 
 class Since(click.ParamType[datetime]):
-    """A moment within the 30 days that Stripe keeps: `30d`, `12h` or a date such as 2026-11-01."""
+    """A time within the 30 days that Stripe keeps events: `30d`, `12h` or a date (2026-11-01)."""
 
     name = "since"
 
@@ -32,7 +32,9 @@ class Since(click.ParamType[datetime]):
             return value
         moment = _timestamp(value)
         if moment is None:
-            self.fail(f"{value!r} is no time: give days (30d), hours (12h) or a date (2026-11-01).")
+            self.fail(
+                f"{value!r} is not a time. Give days (30d), hours (12h) or a date (2026-11-01)."
+            )
         if moment > now():
             self.fail(f"{value} is in the future.")
         if moment < now() - backfill.STRIPE_RETENTION - timedelta(minutes=1):
@@ -40,19 +42,19 @@ class Since(click.ParamType[datetime]):
         return moment
 
 
-@bp.cli.command("events", short_help="What arrived, and what became of it.")
-@click.option("--failed", is_flag=True, help="Only those that have not been applied.")
+@bp.cli.command("events", short_help="List the events that arrived.")
+@click.option("--failed", is_flag=True, help="Only events that have not been applied.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000))
 @json_option
 def events(failed: bool, limit: int, as_json: bool) -> None:
-    """The events that Stripe sent, newest first: what became of each, attempts, last error."""
+    """List the events that arrived, newest first, with state, attempts and last error."""
     rows = backfill.latest(limit, failed=failed)
     if as_json:
         for row in rows:
             output.line(**_as_json(row))
         return
     if not rows:
-        output.note("Every event was applied." if failed else "No event has arrived yet.")
+        output.note("All events have been applied." if failed else "No events have arrived yet.")
         return
     head = ("RECEIVED", "TYPE", "EVENT", "CUSTOMER", "STATE", "ATTEMPTS", "LAST ERROR")
     click.echo(_COLUMNS.format(*head).rstrip())
@@ -65,15 +67,15 @@ def events(failed: bool, limit: int, as_json: bool) -> None:
 @json_option
 @sandbox_process.requires_sandbox
 def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
-    """Apply events again: what Stripe says now about their customers. No mail goes out twice.
+    """Apply events again, with the current state at Stripe. No email is sent twice.
 
-    Exit code 1 when one could not be applied.
+    Exits with 1 if an event could not be applied.
     """
     for event_id in event_ids:
         if not _EVENT.fullmatch(event_id):
-            raise click.UsageError(f"{event_id} is not the id of an event, which begins with evt_.")
+            raise click.UsageError(f"{event_id} is not an event id (evt_…).")
     with gateway.throttled():
-        failed = sum(not _replay_all(event_id, as_json) for event_id in event_ids)
+        failed = sum(not _replay(event_id, as_json) for event_id in event_ids)
     if failed:
         raise SystemExit(1)
 
@@ -85,25 +87,26 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @sandbox_process.requires_sandbox
 def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> None:
-    """Apply the events that Stripe has and we never received, or could not apply.
+    """Apply events that Stripe has and that never arrived here, or could not be applied.
 
-    The ledger knows which. Interrupted, it is simply begun again. Exit code 1 when one of them
-    could not be applied.
+    If interrupted, run it again. Exits with 1 if an event could not be applied.
     """
     checked = applied = failed = 0
-    with gateway.throttled(per_second), output.progress("Looking through events", 0) as step:
+    with gateway.throttled(per_second), output.progress("Reading events", 0) as advance:
         try:
             for batch in backfill.missing(since):
                 for event in batch.missing:
                     done = _apply_missing(event, dry_run=dry_run, as_json=as_json)
                     applied, failed = applied + done, failed + (not done)
                 checked += batch.checked
-                step(batch.checked)
+                advance(batch.checked)
         except KeyboardInterrupt:
-            output.note(f"Stopped after {applied}. To go on, give the same command again.")
+            output.note(
+                f"Stopped. {applied} events applied so far; run the command again to continue."
+            )
             raise SystemExit(130) from None
-    verb = "lacking" if dry_run else "applied"
-    output.note(f"Of {checked} events at Stripe {applied} {verb}, {failed} failed.")
+    verb = "missing" if dry_run else "applied"
+    output.note(f"{checked} events at Stripe: {applied} {verb}, {failed} failed.")
     if failed:
         raise SystemExit(1)
 
@@ -121,11 +124,11 @@ def _apply_missing(event: Event, *, dry_run: bool, as_json: bool) -> bool:
     return True
 
 
-def _replay_all(event_id: str, as_json: bool) -> bool:
+def _replay(event_id: str, as_json: bool) -> bool:
     try:
         outcome = backfill.replay(event_id)
     except backfill.UnknownEvent:
-        output.note(f"{event_id}: neither our ledger nor Stripe has it. Stripe keeps 30 days.")
+        output.note(f"{event_id} is unknown here and at Stripe, which keeps events for 30 days.")
         return False
     except gateway.StripeError as error:
         reason = gateway.describe(error) if gateway.is_refusal(error) else error

@@ -1,4 +1,4 @@
-"""How the commands show their way: progress for people at a terminal, lines for machines."""
+"""Output of the commands: a progress bar for people, JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Step = Callable[[int], None]
 
 @contextmanager
 def progress(label: str, length: int) -> Iterator[Step]:
-    """A bar on standard error when that is a terminal, and nothing otherwise."""
+    """Show a progress bar on standard error if it is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -25,17 +25,17 @@ def progress(label: str, length: int) -> Iterator[Step]:
 
 
 def line(**values: Any) -> None:
-    """One JSON object on a line of its own."""
+    """Print one JSON object on a line."""
     click.echo(json.dumps(values, default=_plain))
 
 
 def note(text: str) -> None:
-    """A sentence beside the output, where a pipe does not take it."""
+    """Print a sentence on standard error, so that it is not part of piped output."""
     click.echo(text, err=True)
 
 
 def short(value: Any) -> str:
-    """A value in a table."""
+    """Return a value as it is shown in a table."""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return "-" if value is None else str(value)

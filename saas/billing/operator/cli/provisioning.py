@@ -1,4 +1,4 @@
-"""`flask billing setup` and `doctor`: what must stand at Stripe, and what is wrong with it."""
+"""`flask billing setup` and `doctor`: create what billing needs at Stripe, and check it."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from saas.billing.operator.cli.reconcile import json_option
 from saas.billing.operator.diagnostics import checks
 
 
-@bp.cli.command("setup", short_help="Make products, prices, portal, webhook endpoint.")
-@click.option("--dry-run", is_flag=True, help="Show the plan and make nothing.")
+@bp.cli.command("setup", short_help="Create products, prices, portal and webhook endpoint.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and change nothing.")
 @click.option(
     "--write",
     "file",
     metavar="FILE",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
-    help="Put the variables into this file, such as .env; printed otherwise.",
+    help="Write the variables to this file, such as .env, instead of printing them.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before a live account is changed.")
+@click.option("--yes", is_flag=True, help="Change a live account without asking.")
 @sandbox_process.requires_sandbox
 def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
-    """Make at Stripe what saas/plans.py sells: products, prices, portal, webhook endpoint.
+    """Create at Stripe what the catalogue sells: products, prices, portal and webhook endpoint.
 
-    Shows a plan first. What exists is adopted, and a second run changes nothing. Then come the
-    variables that the application needs; the webhook secret among them only when it is new.
+    Shows a plan first. Existing objects are reused, and a second run changes nothing. Prints the
+    variables that the application needs; the webhook secret only when the endpoint is new.
     """
     if not current_app.config["STRIPE_API_KEY"]:
         raise click.ClickException(
-            "STRIPE_API_KEY is not set. Set a key of https://dashboard.stripe.com/apikeys, "
-            "or run flask seed to use the sandbox."
+            "STRIPE_API_KEY is not set. Set a key from https://dashboard.stripe.com/apikeys, "
+            "or run `flask seed` to use the sandbox."
         )
     steps = setting_up.plan()
     for step in steps:
@@ -44,16 +44,16 @@ def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
         return
     is_change = any(step.verb in ("make", "change", "remove") for step in steps)
     if is_change and gateway.is_live() and not yes:
-        click.confirm("This is a live account. Go on?", abort=True, err=True)
-    _hand_out(setting_up.set_up(prefix=_prefix()), file)
+        click.confirm("This is a live account. Continue?", abort=True, err=True)
+    _output_variables(setting_up.set_up(prefix=_prefix()), file)
 
 
 def _prefix() -> str:
-    """In the sandbox the variables are its own, so that a real key simply replaces them."""
+    """Return the prefix of the sandbox's variables, which a real key then overrides."""
     return "SANDBOX_" if current_app.config["STRIPE_IS_SANDBOX"] else ""
 
 
-def _hand_out(variables: dict[str, str], file: Path | None) -> None:
+def _output_variables(variables: dict[str, str], file: Path | None) -> None:
     if file is None:
         for name, value in variables.items():
             click.echo(f"{name}={value}")
@@ -63,21 +63,21 @@ def _hand_out(variables: dict[str, str], file: Path | None) -> None:
     except (OSError, UnicodeDecodeError) as error:
         for name, value in variables.items():
             click.echo(f"{name}={value}")
-        reason = getattr(error, "strerror", None) or "it is no text file"
+        reason = getattr(error, "strerror", None) or "it is not a text file"
         raise click.ClickException(
-            f"{file} could not be written ({reason}). The variables stand above: the webhook "
-            "secret is not told twice."
+            f"{file} could not be written ({reason}). Copy the variables above: Stripe does not "
+            "show the webhook secret again."
         ) from None
     output.note(f"Wrote {', '.join(variables)} to {file}.")
 
 
-@bp.cli.command("doctor", short_help="What is wrong at Stripe, and what mends it.")
+@bp.cli.command("doctor", short_help="Check the setup at Stripe.")
 @json_option
 @sandbox_process.requires_sandbox
 def examine(as_json: bool) -> None:
-    """Look for every way in which a Stripe set-up goes wrong, and say what mends it.
+    """Check the setup at Stripe, and print how to fix each problem.
 
-    Opens a checkout page and closes it again; changes nothing else. Exit code 1 when there is a
+    Opens a checkout session and expires it; changes nothing else. Exits with 1 if there is a
     problem.
     """
     problems = 0
