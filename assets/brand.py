@@ -2,8 +2,9 @@
 
     python assets/brand.py [PACKAGE] [--check]
 
-Pages, mails and cards read `brand.toml` when the application starts; only these files have to be
-made. In the logo, `var(--brand-from)` and `var(--brand-to)` stand for the colours of the gradient.
+Pages, emails and cards read `brand.toml` when the application starts; only these files have to be
+made. `logo.png` is the logo in emails and on share cards, which show no SVG. In the logo,
+`var(--brand-from)` and `var(--brand-to)` stand for the colours of the gradient.
 With `--check` nothing is written, and the exit code is 1 when the icon is not current.
 """
 
@@ -23,6 +24,7 @@ from saas.declaration import Brand, ProductError, read_brand  # noqa: E402 - fou
 
 _FAVICON = (16, 32, 48)  # px
 _TOUCH = 180  # px: https://developer.apple.com/design/human-interface-guidelines/app-icons
+_LOGO = 180  # px: three times what emails and share cards show
 
 
 def main(package: str = "product", *options: str) -> None:
@@ -36,8 +38,8 @@ def main(package: str = "product", *options: str) -> None:
         sys.exit(f"{logo.relative_to(ROOT)} is missing: it is what the icons are drawn from.")
     svg, icons = colored(logo.read_text("utf-8"), brand), folder / "static" / "icons"
     if "--check" in options:
-        current = icons / "icon.svg"
-        if not current.is_file() or current.read_text("utf-8") != svg:
+        current, made = icons / "icon.svg", (icons / "logo.png").is_file()
+        if not made or not current.is_file() or current.read_text("utf-8") != svg:
             sys.exit("The icons are older than the brand. Run: make brand")
         return
     icons.mkdir(exist_ok=True)
@@ -50,6 +52,7 @@ def main(package: str = "product", *options: str) -> None:
     picture = drawn(svg, _TOUCH)
     touch.paste(picture, mask=picture)
     touch.quantize(256).save(icons / "touch.png", optimize=True)
+    drawn(svg, _LOGO).save(icons / "logo.png", optimize=True)
     print(f"The icons of {brand.name} are in {icons.relative_to(ROOT)}.")
 
 

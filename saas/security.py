@@ -231,7 +231,7 @@ def _identity_pages(app: Flask) -> list[str]:
 def _harden(response: Response, headers: dict[str, str]) -> Response:
     if "token" in (request.view_args or {}):  # the address is a secret, whatever the answer
         response.headers["Referrer-Policy"] = "strict-origin"
-    if request.endpoint == "og.card":  # made to be shown on other sites
+    if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # on other sites
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     for name, value in headers.items():
         response.headers.setdefault(name, value)

@@ -155,6 +155,11 @@ def send_static(filename: str) -> Response:
     return send_from_directory(_folder_of(filename), filename)
 
 
+def static_file(name: str) -> Path:
+    """Return the path of a static file: the product's, or else ours."""
+    return _folder_of(name) / name
+
+
 def _folder_of(name: str) -> Path:
     """The folder that has a static file: the first of the product's and ours."""
     folders: tuple[Path, ...] = current_app.config["STATIC_FOLDERS"]
@@ -166,7 +171,7 @@ def _folder_of(name: str) -> Path:
 
 
 def _hash(name: str) -> str:
-    path = _folder_of(name) / name
+    path = static_file(name)
     if not path.is_file():
         raise FileNotFoundError(f"a template names the static file {name}, which is missing")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

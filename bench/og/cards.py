@@ -31,6 +31,7 @@ from saas.og.render.fonts import OWN, Library  # noqa: E402
 
 # The last @vercel/og that plain Node can load; 1.0.3 needs a bundler for its parts.
 PEERS = ("takumi-js@2.16.3", "@vercel/og@0.6.8")
+LOGO = ROOT / "product" / "static" / "icons" / "logo.png"
 PEER_FOLDER = ROOT / "tmp" / "bench-og"
 FEW, MANY = 20, 120
 REQUESTS, CONNECTIONS = 2000, 8
@@ -104,7 +105,7 @@ def draw(count: int) -> None:
     from product import product
     from saas.og.render.renderer import Renderer
 
-    press = Renderer(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", LOGO, Library())
     sizes = [len(press.print(_card(number)).png) for number in range(count)]
     print(sum(sizes) // count)
 
@@ -118,7 +119,7 @@ def module() -> None:
     from product import product
     from saas.og.render.renderer import Renderer
 
-    press = Renderer(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", LOGO, Library())
     press.print(_card(0))
     print(f"  {'import and first card':<34} {(time.process_time() - started) * 1000:6.1f}")
     print(f"  {'Latin':<34} {timed(press, 'Ship the product, not the plumbing, {}'):6.2f}")
@@ -133,7 +134,7 @@ def memory() -> None:
     from product import product
     from saas.og.render.renderer import Renderer
 
-    press = Renderer(product.brand, "plinth.example", Library())
+    press = Renderer(product.brand, "plinth.example", LOGO, Library())
     for number in range(1, DISTINCT + 1):
         press.print(_card(number))
         if number in (100, DISTINCT // 2, DISTINCT):

@@ -17,6 +17,7 @@ import requests
 from flask import current_app, render_template
 
 from saas import http, logs
+from saas.template_filters import static
 
 _TIMEOUT = 8  # seconds; a worker waits, no request does
 _AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office answers, please
@@ -45,7 +46,8 @@ def compose(to: str, subject: str, template: str, **context: object) -> Email:
     import css_inline
 
     brand = current_app.config["BRAND"]
-    context = {"app_name": brand.name, "brand": brand, **context}
+    logo = current_app.config["APP_URL"] + static("icons/logo.png")
+    context = {"app_name": brand.name, "brand": brand, "logo": logo, **context}
     html = render_template(f"mail/{template}.html", subject=subject, **context)
     text = render_template(f"mail/{template}.txt", subject=subject, **context)
     return Email(to, subject, css_inline.inline(html, load_remote_stylesheets=False), text)

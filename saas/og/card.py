@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
-VERSION = "1"  # raise it when cards look different, so that caches ask again
+VERSION = "2"  # raise it when cards look different, so that caches ask again
 MODES = ("light", "dark")
 
 

@@ -13,6 +13,7 @@ from flask import Flask, current_app
 from saas.og.card import Card
 from saas.og.render.fonts import Library
 from saas.og.render.renderer import RenderedCard, Renderer
+from saas.template_filters import static_file
 
 MAX_BYTES = 16 * 1024 * 1024  # of finished cards that a process keeps
 
@@ -24,9 +25,10 @@ class CardCache:
         library = Library.from_setting(app.config["OG_FONTS"])
         brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
-        self._renderer = Renderer(brand, site, library)
-        surroundings = "\n".join((repr(brand), site, *library.names))
-        self._surroundings = hashlib.sha256(surroundings.encode()).hexdigest()
+        logo = static_file("icons/logo.png")
+        self._renderer = Renderer(brand, site, logo, library)
+        surroundings = "\n".join((repr(brand), site, *library.names)).encode()
+        self._surroundings = hashlib.sha256(surroundings + logo.read_bytes()).hexdigest()
         self._cards: LRUCache[str, RenderedCard] = LRUCache(max_bytes, _size)
         self._lock = Lock()
 

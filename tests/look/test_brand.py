@@ -34,7 +34,7 @@ for line in runner.invoke(args=["mail", "preview"]).output.splitlines():
     print(runner.invoke(args=["mail", "preview", line.split()[0]]).output)
 cards = ["/api/og?heading=x", "/api/og?heading=x&mode=dark"]
 has_cards = "og.card" in app.view_functions
-for path in [*(cards if has_cards else []), "/static/icons/touch.png", "/favicon.ico"]:
+for path in [*(cards if has_cards else []), "/static/icons/logo.png", "/favicon.ico"]:
     picture = Image.open(io.BytesIO(client.get(path).data)).convert("RGB")
     for _, color in picture.getcolors(2**24):
         print("#%02x%02x%02x" % color)
@@ -90,6 +90,15 @@ def test_icons_that_are_older_than_the_brand_are_noticed(project: Path) -> None:
     brand = project / "product" / "brand.toml"
     start = read_brand(brand).gradient[0]
     brand.write_text(brand.read_text("utf-8").replace(start, other(start)), "utf-8")
+
+    checked = run(project, "assets/brand.py", "product", "--check")
+
+    assert checked.returncode == 1
+    assert checked.stderr == "The icons are older than the brand. Run: make brand\n"
+
+
+def test_a_product_from_before_the_logo_of_emails_is_noticed(project: Path) -> None:
+    (project / "product" / "static" / "icons" / "logo.png").unlink()
 
     checked = run(project, "assets/brand.py", "product", "--check")
 

@@ -9,7 +9,7 @@ import pytest
 from saas.og.render.fonts import SYSTEM, Library
 from saas.og.render.renderer import Renderer
 from saas.og.templates import TEMPLATES, Template, template
-from tests.og.pictures import PLINTH
+from tests.og.pictures import LOGO, PLINTH
 
 _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf")
 
@@ -17,7 +17,7 @@ _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf"
 @pytest.fixture(scope="session")
 def press() -> Renderer:
     """Draws with the project's own fonts only, so that cards are the same everywhere."""
-    return Renderer(PLINTH, "plinth.example", Library(()))
+    return Renderer(PLINTH, "plinth.example", LOGO, Library(()))
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def noto() -> Renderer:
     library = Library(SYSTEM)
     if missing := [name for name in _NOTO if name not in library.names]:
         pytest.skip(f"{', '.join(missing)}: install the packages that docs/og.md names")
-    return Renderer(PLINTH, "plinth.example", library)
+    return Renderer(PLINTH, "plinth.example", LOGO, library)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from saas.og.render.renderer import Renderer
 # The brand of the pictures, whatever the product's is.
 PLINTH = read_brand(Path(__file__).with_name("plinth.toml"))
 
+LOGO = Path(__file__).with_name("plinth.png")
+
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "og"
 
 # Drawn with the project's own fonts, so that they are the same on every machine.
@@ -57,7 +59,7 @@ NOTO = {
 
 def main() -> None:
     for cards, folders in ((OWN, ()), (NOTO, SYSTEM)):
-        press = Renderer(PLINTH, "plinth.example", Library(folders))
+        press = Renderer(PLINTH, "plinth.example", LOGO, Library(folders))
         for name, card in cards.items():
             (FOLDER / f"{name}.png").write_bytes(press.print(card).png)
 

@@ -22,7 +22,7 @@ from saas.og.render.fonts import Library
 from saas.og.render.renderer import RenderedCard, Renderer
 from saas.og.templates import Parts, Template, page
 from tests.harness.servers import serving
-from tests.og.pictures import PLINTH
+from tests.og.pictures import LOGO, PLINTH
 from tests.og.test_scripts import HEADINGS
 
 CROWD = 50
@@ -69,7 +69,7 @@ def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Renderer
 
 
 def _draw_at_once(cards: list[Card]) -> list[RenderedCard]:
-    renderer = Renderer(PLINTH, "plinth.example", Library(()))
+    renderer = Renderer(PLINTH, "plinth.example", LOGO, Library(()))
     with ThreadPoolExecutor(8) as pool:
         return list(pool.map(renderer.print, cards))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +12,7 @@ from saas.og.card import MODES, Card
 from saas.og.render import png
 from saas.og.render.canvas import BOTTOM, MARGIN, MEASURE, TOP
 from saas.og.render.fonts import Library
+from saas.og.render.glyphs import width
 from saas.og.render.layout import SIZES, Box, Setting, fit
 from saas.og.render.png import HEIGHT
 from saas.og.render.renderer import Renderer
@@ -187,3 +189,26 @@ def _set(heading: str, library: Library) -> Setting:
 
 def _said(setting: Setting) -> str:
     return "".join(span.text for line in setting.lines for span in line)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_logo_stands_in_its_own_colours(mode: str, press: Renderer, tmp_path: Path) -> None:
+    logo = Image.new("RGBA", (180, 180))
+    bare = _blank(mode, press, logo, tmp_path / "bare.png")
+    logo.paste((255, 0, 0, 255), (60, 60, 120, 120))  # a red square, and nothing around it
+    card = _blank(mode, press, logo, tmp_path / "logo.png")
+
+    assert card.getpixel((MARGIN + 30, 86)) == (255, 0, 0)
+    assert card.getpixel((MARGIN + 4, 86)) == bare.getpixel((MARGIN + 4, 86))
+
+
+def _blank(mode: str, press: Renderer, logo: Image.Image, path: Path) -> Image.Image:
+    logo.save(path)
+    renderer = Renderer(press.brand, press.site, path, press.library)
+    return Image.open(io.BytesIO(renderer.blank(mode))).convert("RGB")
+
+
+def test_words_of_a_heading_stand_apart(press: Renderer) -> None:
+    [apart], [joined] = (_set(words, press.library).lines for words in ("Sign in", "Signin"))
+
+    assert width(apart) - width(joined) > 0.24  # em, as in running text

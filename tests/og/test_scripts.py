@@ -12,7 +12,7 @@ from saas.og.render.canvas import MARGIN
 from saas.og.render.fonts import Library
 from saas.og.render.renderer import Renderer
 from saas.og.render.text import clean, is_rtl
-from tests.og.pictures import PLINTH
+from tests.og.pictures import LOGO, PLINTH
 
 HEADINGS = {
     "English": "Ship the product, not the plumbing around it",
@@ -84,7 +84,7 @@ def test_right_to_left_headings_start_at_the_right_margin(language: str, noto: R
 
 
 def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    press = Renderer(PLINTH, "plinth.example", Library(()))
+    press = Renderer(PLINTH, "plinth.example", LOGO, Library(()))
 
     with caplog.at_level(logging.WARNING, "saas.og"):
         first = press.print(Card("Hello 日本"))

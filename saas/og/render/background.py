@@ -1,11 +1,13 @@
-"""The part of a card that never changes: glow, mark, name, address, and the bar at its foot.
+"""The part of a card that never changes: glow, logo, name, address, and the bar at its foot.
 
 Drawn once for each mode, as indices into the palette (mode L).
 """
 
 from __future__ import annotations
 
-from PIL import Image, ImageChops, ImageDraw
+from pathlib import Path
+
+from PIL import Image, ImageChops
 
 from saas.declaration import Brand
 from saas.og.render import glyphs, layout
@@ -13,21 +15,23 @@ from saas.og.render.canvas import BOTTOM, MARGIN, TOP
 from saas.og.render.fonts import Library, Style
 from saas.og.render.layout import Box
 from saas.og.render.palette import (  # fmt: skip
-    EDGE,
     GLOW,
     GRADIENT,
     INK,
     INK_RAMP,
-    LETTER,
+    LOGO,
+    RGB,
     Ramp,
     colors,
     look,
     ramp,
+    rgb,
 )
 from saas.og.render.png import HEIGHT, STRIDE, WIDTH, Ground
 
-_MARK = 60  # px, its side
-_MARK_TOP = 56
+_PLAIN = Image.Dither.NONE
+_LOGO = 60  # px, its side
+_LOGO_TOP = 56
 _BAR = 10
 # Where light comes from: left, top, right, bottom of an ellipse, and its strength (0 to 255).
 _LIGHTS = (
@@ -35,23 +39,22 @@ _LIGHTS = (
     ((-300, -130, 900, TOP), 150),
     ((-200, BOTTOM, 1400, 2 * HEIGHT - BOTTOM), 130),
 )
-_ANY: Ramp = [0] + [255] * 255
-_FULL: Ramp = [0] * 255 + [255]
 _CLEAR: Ramp = [0] * 40 + [255] * 216  # the faintest edge of a letter would outline it on the glow
 
 
-def bake(mode: str, brand: Brand, site: str, library: Library) -> Ground:
-    """The ground of a mode, with the product's name and the site's address on it."""
+def bake(mode: str, brand: Brand, site: str, logo: Path, library: Library) -> Ground:
+    """The ground of a mode, with the product's logo and name and the site's address on it."""
+    style = look(brand, mode)
     canvas = _light().point(ramp(GLOW))
     canvas.paste(_gradient(WIDTH, _BAR), (0, HEIGHT - _BAR))
-    _mark(canvas, brand.name, library)
-    _write(canvas, library, brand.name, 34, "heading", left=MARGIN + _MARK + 18)
+    logo_colors = _place(canvas, logo, rgb(style.ground))
+    _write(canvas, library, brand.name, 34, "heading", left=MARGIN + _LOGO + 18)
     _write(canvas, library, site, 26, "text", right=WIDTH - MARGIN)
 
     rows = Image.new("L", (STRIDE, HEIGHT))
     rows.paste(canvas, (1, 0))
     above, below = rows.crop((0, 0, STRIDE, TOP)), rows.crop((0, BOTTOM, STRIDE, HEIGHT))
-    return Ground.bake(colors(look(brand, mode)), above, below)
+    return Ground.bake(colors(style, logo_colors), above, below)
 
 
 def _light() -> Image.Image:
@@ -77,18 +80,18 @@ def _gradient(width: int, height: int) -> Image.Image:
     return ramp_right.point([GRADIENT[value * len(GRADIENT) // 256] for value in range(256)])
 
 
-def _mark(canvas: Image.Image, name: str, library: Library) -> None:
-    """A rounded square in the brand's gradient with the name's initial."""
-    large = Image.new("L", (4 * _MARK, 4 * _MARK))
-    ImageDraw.Draw(large).rounded_rectangle((0, 0, *large.size), radius=4 * 17, fill=255)
-    shape = large.resize((_MARK, _MARK), Image.Resampling.BOX)
-    canvas.paste(shape.point(ramp(EDGE)), (MARGIN, _MARK_TOP), shape.point(_ANY))
-    canvas.paste(_gradient(_MARK, _MARK), (MARGIN, _MARK_TOP), shape.point(_FULL))
-
-    letter = Image.new("L", (_MARK, _MARK))
-    line = glyphs.spans(name[:1].upper(), library, "heading", rtl=False)
-    glyphs.draw(letter, line, (_MARK - glyphs.width(line) * 38) / 2, _MARK // 2 + 14, 38)
-    canvas.paste(letter.point(ramp(LETTER)), (MARGIN, _MARK_TOP), letter.point(_CLEAR))
+def _place(canvas: Image.Image, logo: Path, ground: RGB) -> bytes:
+    """Put the logo on the canvas; its colours, 3 bytes each, for its part of the palette."""
+    with Image.open(logo) as opened:
+        picture = opened.convert("RGBA").resize((_LOGO, _LOGO), Image.Resampling.LANCZOS)
+    whole = Image.new("RGB", picture.size, ground)
+    whole.paste(picture, (0, 0), picture)
+    reduced = whole.quantize(len(LOGO), Image.Quantize.MEDIANCUT, kmeans=3, dither=_PLAIN)
+    indices = Image.frombytes("L", reduced.size, reduced.tobytes())
+    indices = indices.point([min(LOGO[0] + index, LOGO[-1]) for index in range(256)])
+    canvas.paste(indices, (MARGIN, _LOGO_TOP), picture.getchannel("A").point(_CLEAR))
+    size = 3 * len(LOGO)
+    return bytes(reduced.getpalette() or ())[:size].ljust(size, b"\0")
 
 
 def _write(
@@ -100,12 +103,12 @@ def _write(
     left: int = 0,
     right: int = 0,
 ) -> None:
-    """One line beside the mark: from `left` in ink, or up to `right` and muted."""
+    """One line beside the logo: from `left` in ink, or up to `right` and muted."""
     setting = layout.fit(words, library, style, False, Box(480, 2 * size, 1), (size,))
     width = round(glyphs.width(setting.lines[0]) * size)
     mask = Image.new("L", (width + 8, 2 * size))
     glyphs.draw(mask, setting.lines[0], 4, round(1.36 * size), size)
     share = 1 if left else 0.6
     ink = [INK[round(index * share)] for index in INK_RAMP]
-    at = (left or right - width) - 4, _MARK_TOP + _MARK // 2 - size
+    at = (left or right - width) - 4, _LOGO_TOP + _LOGO // 2 - size
     canvas.paste(mask.point(ink), at, mask.point(_CLEAR))

@@ -34,6 +34,7 @@ _OWN = {
     "heading": ("CalSans.ttf", "InterDisplay-Bold.otf", "Geist-Medium.ttf"),
     "text": ("Geist-Medium.ttf", "InterDisplay-Bold.otf", "CalSans.ttf"),
 }
+_GAPS = {"CalSans.ttf": 0.09}
 _WEIGHT = {"heading": ("Bold", "SemiBold", "Black"), "text": ("Medium", "Regular")}
 # The scripts that are asked for most stand first, so that the others are seldom looked at.
 _FIRST = ("Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "CJK", "", "Symbols", "Symbols2")
@@ -49,13 +50,15 @@ _EMOJI = re.compile("[\U0001f000-\U0001faff]|.*\ufe0f|[\u231a\u231b\u23e9-\u23f3
 class Face:
     """One font of one file, made once: caches tell faces apart by identity.
 
-    `plain` when its letters can be drawn one by one and kept.
+    `plain` when its letters can be drawn one by one and kept. `gap` is added to each space, in em:
+    as a heading, Cal Sans lets words run together.
     """
 
     path: Path
     index: int = 0
     plain: bool = False
     emoji: bool = False
+    gap: float = 0
 
     def covers(self, text: str) -> bool:
         """Whether it has every letter; selectors and joiners need none."""
@@ -165,7 +168,7 @@ def _own(style: Style) -> Iterator[Face]:
 
 @cache
 def _plain(name: str) -> Face:
-    return Face(OWN / name, plain=True)
+    return Face(OWN / name, plain=True, gap=_GAPS.get(name, 0))
 
 
 def _font_files(folder: Path) -> list[Path]:

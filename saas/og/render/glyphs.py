@@ -124,7 +124,8 @@ def advances(face: Face, text: str) -> list[float]:
 @lru_cache(maxsize=16384)
 def _advance(face: Face, char: str, following: str) -> float:
     font = face.at(REFERENCE)
-    return (font.getlength(char + following) - font.getlength(following)) / REFERENCE
+    advance = (font.getlength(char + following) - font.getlength(following)) / REFERENCE
+    return advance + face.gap if char == " " else advance
 
 
 @lru_cache(maxsize=2048)

@@ -18,8 +18,7 @@ INK = range(0, 64)  # from the ground to the ink
 ACCENT = range(64, 96)  # from the ground to the accent
 GLOW = range(96, 144)  # from the ground through the first brand colour to the second
 GRADIENT = range(144, 168)  # from the first brand colour to the second
-EDGE = range(168, 176)  # from the ground to the middle of the gradient
-LETTER = range(176, 192)  # from there to white
+LOGO = range(168, 192)  # the logo's own colours
 PICTURES = range(192, 256)  # the colours of a card's emoji
 
 Ramp = list[int]  # 256 indices, one for each coverage
@@ -64,20 +63,17 @@ def blend(first: RGB, second: RGB, share: float) -> RGB:
     return red, green, blue
 
 
-def colors(look: Look) -> bytes:
-    """The palette of a mode up to `PICTURES`: 3 bytes an index."""
-    ground, white = rgb(look.ground), (255, 255, 255)
+def colors(look: Look, logo: bytes) -> bytes:
+    """The palette of a mode up to `PICTURES`, 3 bytes an index; `logo` is its last part."""
+    ground = rgb(look.ground)
     first, second = map(rgb, look.brand)
-    middle = blend(first, second, 0.5)
     steps = [
         *_steps(ground, rgb(look.ink), INK),
         *_steps(ground, rgb(look.accent), ACCENT),
         *_glow(ground, first, second, look.glow),
         *_steps(first, second, GRADIENT),
-        *_steps(ground, middle, EDGE),
-        *_steps(middle, white, LETTER),
     ]
-    return bytes(value for step in steps for value in step)
+    return bytes(value for step in steps for value in step) + logo
 
 
 def _steps(first: RGB, second: RGB, indices: range) -> list[RGB]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Lock
 
 from saas.declaration import Brand
@@ -35,10 +36,10 @@ class RenderedCard:
 
 
 class Renderer:
-    """Draws cards for one product: its brand, the site's address, and the fonts there are."""
+    """Draws cards for one product: its brand and logo, the site's address, and the fonts."""
 
-    def __init__(self, brand: Brand, site: str, library: Library) -> None:
-        self.brand, self.site, self.library = brand, site, library
+    def __init__(self, brand: Brand, site: str, logo: Path, library: Library) -> None:
+        self.brand, self.site, self.logo, self.library = brand, site, logo, library
         self._grounds: dict[str, Ground] = {}
         self._told: set[str] = set()
         self._lock = Lock()
@@ -67,7 +68,9 @@ class Renderer:
         """The ground of a mode, baked when it is first needed."""
         with self._lock:
             if mode not in self._grounds:
-                self._grounds[mode] = background.bake(mode, self.brand, self.site, self.library)
+                self._grounds[mode] = background.bake(
+                    mode, self.brand, self.site, self.logo, self.library
+                )
             return self._grounds[mode]
 
     def _drawable(self, card: Card) -> tuple[Card, str]:
