@@ -19,8 +19,12 @@ bp = Blueprint("mailbox", __name__)
 
 LINK = re.compile(r"https?://[^\s<>\"']+")
 HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
-# A click on a link leads the whole window there; nothing in a mail runs by itself.
-FRAME_POLICY = "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'"
+# A click on a link leads the whole window there; nothing in a mail runs by itself. Its pictures
+# come from this machine, where the application is.
+FRAME_POLICY = (
+    "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'; "
+    "img-src data: http://localhost:* http://127.0.0.1:*"
+)
 
 
 class Mail(Schema):
@@ -83,7 +87,7 @@ def show(id: str) -> str:
 def body(id: str) -> Response:
     """The HTML alone, at an address of its own: its styles may be inline, its scripts never run."""
     response = Response(_leading_out(_mail(id)["html"] or ""), mimetype="text/html")
-    response.headers["Content-Security-Policy"] = FRAME_POLICY + "; img-src data: 'self'"
+    response.headers["Content-Security-Policy"] = FRAME_POLICY
     return response
 
 
@@ -130,7 +134,9 @@ def _mail(id: str) -> dict[str, Any]:
 
 def _shown(row: Any) -> dict[str, Any]:
     mail = json.loads(row["body"])
-    mail |= {"id": row["id"], "created": row["created"]}
+    at = datetime.fromisoformat(row["created"])
+    when = f"{at:%-d %b %Y, %H:%M:%S} UTC"
+    mail |= {"id": row["id"], "created": row["created"], "when": when}
     mail["links"] = links(mail)
     return dict(mail)
 

@@ -43,7 +43,7 @@ def test_a_card_that_asks_is_confirmed(
 ) -> None:
     url = str(overdue.hosted_invoice_url)
     asked = browser.post(url, number="4000 0027 6000 3184")
-    assert "Your bank asks" in asked.text
+    assert "Confirm with your bank" in asked.text
 
     browser.post(url, number="4000 0027 6000 3184", confirmed="yes")
 

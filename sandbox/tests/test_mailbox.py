@@ -1,5 +1,6 @@
 """The mailbox: Resend's API on one side, a reader on the other."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -98,7 +99,24 @@ def test_mails_are_searched_by_address(app: Flask, browser: Browser) -> None:
 
     assert "For Grace" in page
     assert "Sign in" not in page
-    assert "No mail to" in browser.get("/mail?to=nobody").text
+    assert "No emails to" in browser.get("/mail?to=nobody").text
+
+
+def test_a_mail_says_on_which_day_it_was_sent(app: Flask, browser: Browser) -> None:
+    id = send(app).json["id"]
+    today = f"{datetime.now(UTC):%-d %b %Y}, "
+
+    assert today in browser.get("/mail").text
+    assert today in browser.get(f"/mail/{id}").text
+
+
+@pytest.mark.parametrize("path", ["/", "/mail", "/stripe/", "/identity/"])
+def test_every_part_of_the_sandbox_links_to_the_others(path: str, browser: Browser) -> None:
+    page = browser.get(path).text
+
+    for other in ("/stripe/", "/mail", "/identity/"):
+        assert f'<a class="tab" href="{other}"' in page
+    assert page.count("aria-current") == (path != "/")
 
 
 def test_a_mail_that_does_not_exist_is_not_found(browser: Browser) -> None:

@@ -137,7 +137,7 @@ def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeCli
     page.get_by_role("link", name="Add a card").click()
     check(page)
     page.get_by_label("Card number").fill("5555 5555 5555 4444")
-    page.get_by_role("button", name="Save the card").click()
+    page.get_by_role("button", name="Save card").click()
     page.get_by_role("link", name="Change plan").click()
     check(page)
     page.get_by_label("$144.00 / year").check()
@@ -190,7 +190,7 @@ def test_the_mailbox_is_read(page: Page, address: str) -> None:
     page.wait_for_url("**/healthz")
 
     page.go_back()
-    page.get_by_role("link", name="Open it alone").click()
+    page.get_by_role("link", name="Open full page").click()
     page.wait_for_url("**/html")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")

@@ -83,7 +83,7 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     accessible(page)
     pay(page)
     expect(page).to_have_url(f"{running.url}/dashboard/billing")
-    expect(page.get_by_text(f"You are on {PLAN.name} now")).to_be_visible()
+    expect(page.get_by_text(f"You're now on {PLAN.name}")).to_be_visible()
     price = money(PLAN.yearly or PLAN.monthly or 0, product.catalogue.currency)
     expect(page.get_by_text(price).first).to_be_visible()
     accessible(page)
@@ -100,7 +100,7 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     accessible(page)
     page.get_by_label(re.compile("Type your email")).fill("buyer@example.com")
     page.get_by_role("button", name=re.compile("delete", re.I)).last.click()
-    expect(page.get_by_text("Your account is deleted")).to_be_visible()
+    expect(page.get_by_text("Your account was deleted")).to_be_visible()
 
     assert problems == []
     strangers = {
@@ -118,7 +118,7 @@ def test_the_journey_needs_no_javascript_and_fits_a_phone(
     sign_in(page, running, "phone@example.com")
     choose(page, "button")
     pay(page)
-    expect(page.get_by_text(f"You are on {PLAN.name} now")).to_be_visible()
+    expect(page.get_by_text(f"You're now on {PLAN.name}")).to_be_visible()
     page.get_by_role("button", name="Manage subscription").click()
     expect(page).to_have_url(re.compile(r"/stripe/portal/"))
 

@@ -70,7 +70,7 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     choose(page, "button")
     picture(page, "checkout")
     pay(page)
-    expect(page.get_by_text(f"You are on {PLAN.name} now")).to_be_visible()
+    expect(page.get_by_text(f"You're now on {PLAN.name}")).to_be_visible()
 
     # The first renewal goes well, the second fails.
     panel(page, running)
@@ -98,7 +98,7 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     portal(page, running)
     page.get_by_role("link", name="Add a card").click()
     page.get_by_label("Card number").fill("5555 5555 5555 4444")
-    page.get_by_role("button", name="Save the card").click()
+    page.get_by_role("button", name="Save card").click()
     page.get_by_role("link", name="Change plan").click()
     yearly = money(PLAN.yearly or 0, product.catalogue.currency)
     other = rf"{re.escape(PLAN.name)}.*{re.escape(yearly)}"

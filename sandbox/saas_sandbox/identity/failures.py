@@ -9,25 +9,25 @@ SECONDS = 15.0
 """How long a hanging endpoint hangs. Longer than the ten seconds that a client should wait."""
 
 ANYWHERE = {
-    "no_state": "The answer comes back without its state",
-    "token_error": "The token endpoint answers 500",
+    "no_state": "The response has no state",
+    "token_error": "The token endpoint returns 500",
     "token_hang": "The token endpoint hangs",
-    "token_rubbish": "The token endpoint answers something that is no JSON",
-    "api_error": "The person's profile cannot be had: 500",
+    "token_rubbish": "The token endpoint returns something other than JSON",
+    "api_error": "The profile request returns 500",
 }
 
 OPENID = {
-    "response_issuer": "The answer names another issuer (RFC 9207)",
+    "response_issuer": "The response names another issuer (RFC 9207)",
     "wrong_issuer": "The id_token is from another issuer",
-    "wrong_audience": "The id_token was made for another client",
-    "foreign_audience": "The id_token was asked for by this client (azp), for another audience",
+    "wrong_audience": "The id_token is for another client",
+    "foreign_audience": "The id_token names this client (azp), but another audience",
     "expired": "The id_token expired an hour ago",
-    "no_id_token": "There is no id_token",
+    "no_id_token": "The response has no id_token",
     "wrong_nonce": "The id_token has another sign-in's nonce",
     "no_nonce": "The id_token has no nonce",
-    "bad_signature": "The id_token's signature is wrong",
-    "unsigned": "The id_token is not signed at all (alg: none)",
-    "word_verified": "email_verified is the word \u201ctrue\u201d, not the value",
+    "bad_signature": "The id_token has an invalid signature",
+    "unsigned": "The id_token is unsigned (alg: none)",
+    "word_verified": "email_verified is the string \u201ctrue\u201d, not the boolean",
 }
 
 

@@ -109,4 +109,4 @@ def _must_be_text(field: str, text: str) -> None:
     if len(text) > 254:
         raise NobodyError(field, "Enter at most 254 characters.")
     if not text.isprintable():
-        raise NobodyError(field, "Enter letters that can be seen, without line breaks.")
+        raise NobodyError(field, "Use visible characters only, without line breaks.")

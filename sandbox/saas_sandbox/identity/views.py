@@ -74,7 +74,7 @@ def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
             choice.get("sandbox_account", "").strip(),
         )
     if chosen not in profiles.READY:
-        raise NobodyError("as", "Choose one of the people below, or type somebody in.")
+        raise NobodyError("as", "Choose a test account, or enter another account.")
     return profiles.READY[chosen]
 
 

@@ -32,7 +32,7 @@ def test_without_somebody_to_answer_a_page_says_so(
 
     assert page.status_code == 400
     assert "Location" not in page.headers
-    assert "This request cannot be answered" in page.text
+    assert "This request can't be answered" in page.text
     assert f"The parameter {next(iter(changes))}" in page.text
 
 
@@ -170,7 +170,7 @@ def test_what_is_empty_was_not_sent(google: Client) -> None:
     told = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
 
     assert "code" in told
-    assert "Choose who you are" in google.ask(sandbox_as="", sandbox_failure="").text
+    assert "Choose an account" in google.ask(sandbox_as="", sandbox_failure="").text
 
 
 def test_an_address_with_a_question_keeps_it() -> None:

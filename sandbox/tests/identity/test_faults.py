@@ -118,7 +118,7 @@ def test_a_fault_is_set_on_the_page(visitor: Visitor) -> None:
     page = visitor.submit(
         AUTHORIZE["google"], having={"client_id": CLIENT}, sandbox_failure="expired"
     )
-    assert "This sign-in will go wrong The id_token expired an hour ago." in page.text
+    assert "This sign-in will have a fault The id_token expired an hour ago." in page.text
     learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).answer.json()
 
     assert learnt["refused"] == "ExpiredTokenError"

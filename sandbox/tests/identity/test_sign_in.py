@@ -9,8 +9,8 @@ from .conftest import AUTHORIZE, sign_in
 
 def test_ada_signs_in_with_google_at_a_button(visitor: Visitor, provider: str) -> None:
     page = visitor.visit("/in/google")
-    assert "Choose who you are" in page.text
-    assert "This is the sandbox, playing Google." in page.text
+    assert "Choose an account" in page.text
+    assert "The sandbox is standing in for Google." in page.text
 
     learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).answer.json()
 
