@@ -30,11 +30,11 @@ PRO = Plan(
 BUSINESS = Plan(
     id="business",
     name="Business",
-    summary="For teams that publish every day.",
+    summary="For people who publish every day.",
     rank=2,
     monthly=3000,
     yearly=30000,
-    features=("Everything in Pro", "Unlimited share cards"),
+    features=("Everything in Pro", "Unlimited share cards", "No monthly reset to wait for"),
     quotas={"cards": UNLIMITED},
 )
 

@@ -9,6 +9,8 @@ import pytest
 from flask import Flask
 
 from saas.logs import ConsoleFormatter
+from tests.conftest import Shop
+from tests.visitor import Visitor
 
 
 def broken() -> str:
@@ -33,9 +35,21 @@ def test_a_page_that_breaks_shows_its_trace_in_development_alone(
     assert ("LookupError: no &lt;shelf&gt; 7" in page.text) is shown
     assert ("test_development.py" in page.text) is shown
     assert page.headers["Cache-Control"] == "no-store"
-    assert answer.json == {
-        "error": {"code": "internal_error", "message": "Something broke on our side."}
-    }
+    assert answer.json == {"error": {"code": "internal_error", "message": "Something went wrong."}}
+
+
+def test_the_sidebar_alone_links_to_the_sandbox(shop: Shop, visitor: Visitor) -> None:
+    sandbox = [shop.sandbox + path for path in ("/mail", "/stripe")]
+    for path in ("/", "/pricing", "/terms"):
+        assert not _links_to_the_sandbox(shop, visitor, path)
+
+    visitor.sign_in("ann@example.com")
+
+    assert _links_to_the_sandbox(shop, visitor, "/dashboard") == sandbox
+
+
+def _links_to_the_sandbox(shop: Shop, visitor: Visitor, path: str) -> list[str]:
+    return [link for link in visitor.visit(path).links if link.startswith(shop.sandbox)]
 
 
 def test_a_line_of_the_development_log_is_for_people() -> None:

@@ -158,10 +158,10 @@ def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> Non
     answer = client.get("/api/nowhere")
 
     assert page.status_code == 404
-    assert "There is nothing here" in page.text
+    assert "Not found" in page.text
     assert "abcdef123456" in page.text
     assert answer.status_code == 404
-    assert answer.json == {"error": {"code": "not_found", "message": "There is nothing here."}}
+    assert answer.json == {"error": {"code": "not_found", "message": "Not found."}}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]
     assert ready.status_code == 503
     for each in (answer, dashboard):
         assert each.status_code == 503
-        assert "not available right now" in each.text
+        assert "temporarily unavailable" in each.text
         assert "Traceback" not in each.text
         assert "127.0.0.1" not in each.text
 

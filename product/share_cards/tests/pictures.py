@@ -59,6 +59,7 @@ def take(browser: Browser, theme: str, shop: Shop, visitor: Visitor) -> bytes:
     ]
     page.context.add_cookies(cookies)  # type: ignore[arg-type]  # its type names all optional keys
     page.goto(f"{shop.url}/dashboard", wait_until="networkidle")
+    page.locator("[data-development]").evaluate("links => links.remove()")
     return page.screenshot()
 
 
