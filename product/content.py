@@ -4,7 +4,7 @@ from saas.declaration import ComparisonRow, Question, SiteLink
 
 site_links = (SiteLink("Features", "/#features"),)
 
-comparison = (ComparisonRow("Account, settings, deletion", lambda plan: True),)
+comparison = (ComparisonRow("Account, export and deletion", lambda plan: True),)
 
 questions = (
     Question("Can I try it first?", "Yes. Starter is free. It needs no card and does not expire."),

@@ -28,16 +28,16 @@ from saas import logs
 _MAX_LOCATION = 2_000  # characters of a Location header
 # What a person reads: a title, and what to do next.
 _TEXTS = {
-    400: ("That request was not understood", "Go back, reload the page and try again."),
-    401: ("Please sign in", "This needs a signed-in account."),
-    403: ("That is not allowed", "Your account may not do this."),
-    404: ("There is nothing here", "The address may be mistyped, or the page has moved."),
-    405: ("That is not how this page works", "Go back and use the buttons of the page."),
-    413: ("That is too much", "What was sent is larger than we accept."),
+    400: ("We couldn't read that request", "Go back, reload the page and try again."),
+    401: ("Please sign in", "You need an account to see this page."),
+    403: ("Access denied", "Your account isn't allowed to do this."),
+    404: ("Not found", "The URL may be mistyped, or the page has moved."),
+    405: ("This page can't be opened this way", "Go back and use the buttons on the page."),
+    413: ("That is too large", "You sent more than we accept."),
     414: ("This URL is too long", "Remove everything after the question mark and try again."),
-    429: ("Too many tries", "Wait a little, then try again."),
-    500: ("Something broke on our side", "It has been logged. Try again in a moment."),
-    503: ("We are not available right now", "Nothing was changed. Try again in a moment."),
+    429: ("Too many requests", "Wait a moment, then try again."),
+    500: ("Something went wrong", "The error was logged. Try again in a moment."),
+    503: ("We're temporarily unavailable", "Nothing was changed. Try again in a moment."),
 }
 _CODES = {
     400: "bad_request",
@@ -211,6 +211,6 @@ def _as_page(error: HTTPException) -> Response:
 
 def _text(error: HTTPException) -> tuple[str, str]:
     if isinstance(error, CSRFError):
-        return "This form could not be verified", "Go back, reload the page and send it again."
+        return "We couldn't verify this form", "Go back, reload the page and submit it again."
     code = error.code or 500
     return _TEXTS.get(code, _TEXTS[400] if code < 500 else _TEXTS[500])

@@ -21,7 +21,7 @@ class CardForm(Form):
     )
     type = StringField("Label", default="Blog", validators=[Length(max=24)])
     mode = RadioField(
-        "Look",
+        "Theme",
         choices=[SelectChoice("light", "Light"), SelectChoice("dark", "Dark")],
         default="light",
     )

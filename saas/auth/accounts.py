@@ -43,7 +43,7 @@ def clean_email(value: str) -> str:
     except EmailNotValidError as error:
         raise ValueError(str(error)) from None
     if not email:
-        raise ValueError("This kind of address cannot receive our mail.")
+        raise ValueError("We can't send email to this kind of address.")
     return email.lower()
 
 
@@ -74,7 +74,7 @@ def clean_name(value: str) -> str:
     if len(name) > NAME_LENGTH:
         raise ValueError(f"Enter at most {NAME_LENGTH} characters; this is {len(name)}.")
     if not normalization.without_invisible(name).isprintable():
-        raise ValueError("Use letters, digits, spaces and signs that can be seen.")
+        raise ValueError("Use visible characters only.")
     return name
 
 

@@ -30,100 +30,98 @@ PROVIDER_NAMES = {"google": "Google", "github": "GitHub", "passkey": "your passk
 ERROR_TEXTS = {
     "state": ErrorText(
         400,
-        "This sign-in was not started here",
-        "It was begun in another browser, finished already, or more than ten minutes ago. "
-        "Start again from this page.",
+        "This sign-in wasn't started here",
+        "It was started in another browser, is already finished, or is older than ten minutes. "
+        "Start again.",
     ),
     "cancelled": ErrorText(
         403,
-        "You did not sign in with {provider}",
-        "{provider} says that you chose not to. Nothing was changed; try again, or use your mail "
+        "You didn't sign in with {provider}",
+        "The sign-in was canceled at {provider}. Nothing was changed. Try again, or use your email "
         "address.",
     ),
     "provider_error": ErrorText(
         502,
-        "{provider} could not sign you in",
-        "Its answer was an error. Nothing was changed; try again in a moment, or use your mail "
+        "{provider} couldn't sign you in",
+        "It returned an error. Nothing was changed. Try again in a moment, or use your email "
         "address.",
     ),
     "untrusted": ErrorText(
         502,
-        "The answer could not be trusted",
-        "What came back from {provider} does not prove who you are. Nothing was changed; try "
-        "again, or use your mail address.",
+        "We couldn't verify this sign-in",
+        "The response from {provider} doesn't prove who you are. Nothing was changed. Try "
+        "again, or use your email address.",
     ),
     "down": ErrorText(
         503,
-        "{provider} does not answer",
-        "We waited, and nothing came. Try again in a moment, or use your mail address, which does "
-        "not need {provider}.",
+        "{provider} isn't responding",
+        "Try again in a moment, or use your email address, which doesn't need {provider}.",
     ),
     "no_address": ErrorText(
         403,
-        "{provider} did not tell us your address",
-        "Add an address to your {provider} account, or sign in with a mailed link.",
+        "{provider} didn't share your email address",
+        "Add an email address to your {provider} account, or sign in by email.",
     ),
     "unverified": ErrorText(
         403,
-        "Your address is not verified at {provider}",
-        "Confirm it there and try again, or sign in here with a mailed link, which proves it too.",
+        "Your address isn't verified at {provider}",
+        "Verify it there and try again, or sign in by email, which also verifies it.",
     ),
     "disabled": ErrorText(
         403,
         "This account is disabled",
-        "You proved who you are, and the account exists, but it may not sign in. Write to us if "
-        "you think that this is wrong.",
+        "You can't sign in to it. If you think this is a mistake, write to us.",
     ),
     "closing": ErrorText(
         403,
         "This account is being deleted",
-        "That takes a few minutes. After it you can sign in again, with a new account.",
+        "This takes a few minutes. After that, you can sign up again.",
     ),
     "signed_in": ErrorText(
         409,
-        "You are signed in already",
-        "Somebody signed in here while you were at {provider}. Nothing was changed; sign out first "
-        "if it is to be somebody else.",
+        "You're already signed in",
+        "This browser signed in while you were at {provider}. Nothing was changed. To use a "
+        "different account, sign out first.",
     ),
     "other_person": ErrorText(
         403,
-        "That is somebody else",
-        "You are signed in, and the account at {provider} that you chose is not linked to you. "
+        "That is a different account",
+        "The {provider} account that you chose isn't linked to the account you're signed in to. "
         "Nothing was changed.",
     ),
     "taken": ErrorText(
         409,
         "That {provider} account is in use",
-        "It signs somebody else in here. Sign in with it and unlink it there first, or choose "
+        "It is linked to another account here. Sign in with it and unlink it first, or choose "
         "another one.",
     ),
     "linked": ErrorText(
         409,
-        "A {provider} account is linked already",
+        "A {provider} account is already linked",
         "Unlink it first if you want to use another one.",
     ),
     "unlinked": ErrorText(
         403,
         "That {provider} account was unlinked",
-        "It was taken off an account here, and does not sign in to it any more. Sign in with your "
-        "mail address; the settings link it again.",
+        "It no longer signs in to the account here. Sign in with your email address. You can link "
+        "it again in the settings.",
     ),
     "unknown": ErrorText(
         403,
-        "This passkey opens nothing here",
-        "It was removed from its account, or the account is gone. Sign in another way.",
+        "This passkey isn't linked to an account",
+        "It was removed, or its account was deleted. Sign in another way.",
     ),
     "registered": ErrorText(
-        409, "This passkey is registered already", "Make a new one, or use the one you have."
+        409, "This passkey is already registered", "Create a new one, or use the one you have."
     ),
     "enough": ErrorText(
         409,
         "You have enough passkeys",
-        "You can add up to 20 passkeys. Remove one that you no longer use first.",
+        "You can add up to 20 passkeys. Remove one that you no longer use.",
     ),
     "last": ErrorText(
         409,
-        "This is your last way in",
-        "Without it you could not come back. Add another way first.",
+        "This is your last sign-in method",
+        "Add another sign-in method before you remove it.",
     ),
 }

@@ -44,9 +44,9 @@ class CodeForm(Form):
     """The six digits of the mail, in any script, with whatever was pasted along."""
 
     code = StringField(
-        "Code from the mail",
+        "Code from the email",
         filters=[lambda typed: normalization.clean_digits(typed or "")],
-        validators=[Regexp(r"[0-9]{6}\Z", message="Enter the six digits from the mail.")],
+        validators=[Regexp(r"[0-9]{6}\Z", message="Enter the six digits from the email.")],
     )
 
 

@@ -120,7 +120,7 @@ def redeem_code(browser: str, code: str, enter: SignIn) -> str:
     """Use a mail up by its code, typed in the browser that asked; raises `BadCode`, `BadLink`."""
     link = latest_for_browser(browser)
     if link is None or link.used_at or link.expires_at <= now():
-        raise InvalidCode("This code has expired. Ask for another mail.")
+        raise InvalidCode("This code has expired. Request another email.")
     if not _count_attempt(link.id):
         raise InvalidCode(
             "Too many codes were tried. The link in the mail still works, or ask for another mail."

@@ -33,7 +33,7 @@ def clean_name(value: str) -> str:
     if len(name) > NAME_LENGTH:
         raise ValueError(f"Enter at most {NAME_LENGTH} characters.")
     if not name.isprintable():
-        raise ValueError("Use letters, digits, spaces and signs that can be seen.")
+        raise ValueError("Use visible characters only.")
     return name or "Passkey"
 
 

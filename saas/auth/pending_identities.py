@@ -35,9 +35,9 @@ def sign_in(user: User) -> None:
     try:
         identities.link(user, claim)
     except SignInRefused:
-        flash(f"{PROVIDER_NAMES[claim.provider]} was not linked: another account of it is.", "info")
+        flash(f"Another {PROVIDER_NAMES[claim.provider]} account is already linked.", "info")
         return
-    flash(f"{PROVIDER_NAMES[claim.provider]} signs you in from now on.", "success")
+    flash(f"You can now sign in with {PROVIDER_NAMES[claim.provider]}.", "success")
 
 
 def _take() -> Claim | None:

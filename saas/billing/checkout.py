@@ -28,7 +28,7 @@ def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> s
     `nonce` names the form that was sent, so that a double click opens one page and not two.
     """
     if user.is_closing:
-        raise CheckoutError("This account is being closed.")
+        raise CheckoutError("This account is being deleted.")
     price = price_for(plan_id, interval)
     user = subscriptions.sync(user.id, cause="checkout") or user
     if user.is_subscribed:
@@ -62,7 +62,7 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
         for page in others:
             gateway.expire_checkout_session(page.id)
     if made is None:
-        raise CheckoutError("Another page to pay was opened meanwhile. Please try again.")
+        raise CheckoutError("Another checkout was started in the meantime. Try again.")
     return made.url
 
 
@@ -114,7 +114,7 @@ def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> Non
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.is_closing:
         gateway.expire_checkout_session(page.id)
-        raise CheckoutError("This account is being closed.")
+        raise CheckoutError("This account is being deleted.")
 
 
 def portal_url(user: Subscriber, price: str | None = None) -> str:
@@ -135,14 +135,14 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
         subscriptions.sync(
             user.id, cause="portal"
         )  # the customer was deleted at Stripe, and we missed it
-        raise CheckoutError("There is no subscription to manage any more.") from None
+        raise CheckoutError("There is no longer a subscription to manage.") from None
 
 
 def _customer_id(user: Subscriber) -> str:
     try:
         return customers.ensure_customer(user)
     except customers.AccountClosing:
-        raise CheckoutError("This account is being closed.") from None
+        raise CheckoutError("This account is being deleted.") from None
 
 
 def price_for(plan_id: str, interval: str) -> str:

@@ -17,19 +17,19 @@ from saas.template_filters import day, discount, price
 
 # What happened, by the status that it led to; {} is what was bought.
 _NEW_STATUS = {
-    "trialing": "Trial of {} began",
+    "trialing": "Trial of {} started",
     "past_due": "A payment failed",
-    "unpaid": "Payment was never received: {} is paused",
+    "unpaid": "Payment not received: {} is paused",
     "paused": "Trial ended without a payment method: {} is paused",
-    "incomplete": "Chose {}, and the first payment is on its way",
-    "incomplete_expired": "The first payment never came",
+    "incomplete": "Chose {}. The first payment is pending",
+    "incomplete_expired": "The first payment was not received",
 }
 # The same for what became active, by the status before.
 _BACK_TO_ACTIVE = {
     "past_due": "Payment received",
     "unpaid": "Payment received",
-    "trialing": "The trial is over, and {} goes on",
-    "paused": "{} goes on after its pause",
+    "trialing": "The trial ended, and {} continues",
+    "paused": "{} resumed",
 }
 
 
@@ -74,7 +74,7 @@ def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
 def _cancel_change(old: str | None, new: str | None) -> str:
     if new is None:
         return "Resumed: it renews as before"
-    return f"The end moved to {_day(new)}" if old else f"Cancelled, with access until {_day(new)}"
+    return f"End date changed to {_day(new)}" if old else f"Canceled, with access until {_day(new)}"
 
 
 def _charge_change(old: Recurring, new: Recurring) -> str:
@@ -82,12 +82,12 @@ def _charge_change(old: Recurring, new: Recurring) -> str:
     if old.is_collected != new.is_collected:
         return "Payments resumed" if new.is_collected else "Payments paused"
     if old.quantity != new.quantity and new.quantity is not None:
-        return f"The quantity changed to {new.quantity}" + (f": {now}" if now else "")
+        return f"Quantity changed to {new.quantity}" + (f": {now}" if now else "")
     if price(old) != now:
-        return f"The price changed to {now}" if now else "The price changed"
+        return f"Price changed to {now}" if now else "Price changed"
     if added := [entry for entry in new.discounts if entry not in old.discounts]:
         return f"Discount: {discount(added[0], new.currency)}"
-    return "A discount ended" if old.discounts != new.discounts else "Updated"
+    return "Discount ended" if old.discounts != new.discounts else "Updated"
 
 
 def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:

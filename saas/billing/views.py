@@ -106,9 +106,9 @@ def returned() -> Answer:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
     if user and user.is_paid and user.plan != had:
-        flash(f"You are on {user.plan.name} now. Thank you!", "success")
+        flash(f"You're now on {user.plan.name}. Thank you!", "success")
     elif user and not user.is_subscribed and request.args.get("session_id"):
-        flash("Your payment is not confirmed yet. The plan begins as soon as it is.", "info")
+        flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
 
 

@@ -52,8 +52,8 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # as another try has promised
             "closing",
-            "Your account is being deleted already. Our payment provider has not confirmed it "
-            "yet; it will be finished in a few minutes without you.",
+            "Your account is already being deleted. Our payment provider hasn't confirmed it yet. "
+            "It finishes in a few minutes, and you don't need to do anything.",
         ) from None
     try:
         with deadlines.deadline(_TIMEOUT):
@@ -63,9 +63,9 @@ def delete_account(user: User, *, by: str | None = None) -> None:
         log.warning("account half closed: %s", reason, extra={"user_id": user.id})
         raise DeletionFailed(
             "closing",
-            "Your subscription is cancelled and nothing more will be charged. Our payment provider "
-            "has not confirmed yet that your data there is deleted; that will be finished in a few "
-            "minutes without you, and then your account is deleted.",
+            "Your subscription is canceled, and you won't be charged again. Our payment provider "
+            "hasn't confirmed yet that your data there is deleted. Your account is deleted when it "
+            "does, in a few minutes.",
         ) from None
 
 
@@ -74,14 +74,14 @@ def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
     if gateway.is_refusal(error):
         return DeletionFailed(
             "stripe_refused",
-            "We could not cancel your subscription: our payment provider refused it. Nothing was "
-            "deleted. Please write to "
-            f"{current_app.config['SUPPORT_EMAIL']}, and we will close the "
+            "We couldn't cancel your subscription, because our payment provider rejected it. "
+            "Nothing was deleted. Please write to "
+            f"{current_app.config['SUPPORT_EMAIL']}, and we will delete your "
             "account.",
         )
     return DeletionFailed(
         "stripe_unreachable",
-        "We could not cancel your subscription, because our payment provider does not answer. "
+        "We couldn't cancel your subscription, because our payment provider isn't responding. "
         "Nothing was deleted. Please try again in a few minutes.",
     )
 
@@ -110,8 +110,8 @@ def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
         if roles.is_last_admin(user):
             raise DeletionFailed(
                 "last_admin",
-                f"{'This is' if by else 'You are'} the last administrator. Promote somebody else "
-                "first; nothing was deleted.",
+                f"{'This is' if by else 'You are'} the last administrator. Promote someone else "
+                "first. Nothing was deleted.",
             )
         marked = select(User.closing_at).where(User.id == user.id).with_for_update()
         before = session.scalar(marked)

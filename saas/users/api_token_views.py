@@ -51,7 +51,7 @@ def create_token() -> Answer:
 def revoke_token(token_id: UUID) -> Answer:
     if not api_tokens.revoke(current_user, token_id):
         abort(404)
-    flash("The token is revoked. Programs that use it are refused from now on.", "success")
+    flash("The token was revoked. Programs can no longer use it.", "success")
     return redirect(url_for("users.tokens"), code=303)
 
 

@@ -33,14 +33,14 @@ class ChangeEmailForm(EmailForm):
     def validate_email(self, field: EmailField) -> None:
         super().validate_email(field)
         if field.data == current_user.email:
-            raise ValidationError("This is your address already.")
+            raise ValidationError("This is already your address.")
 
 
 class RoleForm(Form):
     """Stepping down: the only role that one can give oneself is the lower one."""
 
     role = HiddenField(
-        validators=[AnyOf(["user"], message="Nobody can give themselves a higher role.")],
+        validators=[AnyOf(["user"], message="You can't give yourself a higher role.")],
     )
 
 

@@ -36,7 +36,7 @@ def unlink_identity(identity_id: UUID) -> Answer:
     identity = identities.unlink(current_user, identity_id)
     if identity is None:
         abort(404)
-    flash(f"{PROVIDER_NAMES[identity.provider]} does not sign you in any more.", "success")
+    flash(f"{PROVIDER_NAMES[identity.provider]} was unlinked.", "success")
     return _back()
 
 
@@ -66,7 +66,7 @@ def add_passkey() -> dict[str, Any]:
     start = finish_passkey("register")
     name = response["name"]
     passkeys.register(current_user, start.challenge, response["credential"], name)
-    flash(f"The passkey \u201c{name}\u201d signs you in from now on.", "success")
+    flash(f"You can now sign in with the passkey \u201c{name}\u201d.", "success")
     return {"next": url_for("users.settings", _anchor="sign-in-methods")}
 
 
@@ -80,7 +80,7 @@ def rename_passkey(passkey_id: UUID) -> Answer:
 
     if not passkeys.rename(current_user, passkey_id, form.name.data or ""):
         abort(404)
-    flash("The passkey has its new name.", "success")
+    flash("The passkey was renamed.", "success")
     return _back()
 
 
@@ -90,7 +90,7 @@ def rename_passkey(passkey_id: UUID) -> Answer:
 def remove_passkey(passkey_id: UUID) -> Answer:
     if not passkeys.remove(current_user, passkey_id):
         abort(404)
-    flash("The passkey is removed. Delete it in your device as well.", "success")
+    flash("The passkey was removed. Delete it on your device, too.", "success")
     return _back()
 
 

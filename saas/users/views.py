@@ -41,7 +41,7 @@ def update_name() -> Answer:
         return _settings(name_form=form), 422
 
     accounts.rename(current_user, form.name.data or "")
-    flash("Your name is saved.", "success")
+    flash("Your name was saved.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 
@@ -50,7 +50,7 @@ def update_name() -> Answer:
 def revoke_session(session_id: UUID) -> Answer:
     if not sessions.revoke(current_user, session_id):
         abort(404)
-    flash("That browser is signed out.", "success")
+    flash("That browser was signed out.", "success")
     return redirect(url_for("users.settings", _anchor="sessions"), code=303)
 
 
@@ -58,7 +58,7 @@ def revoke_session(session_id: UUID) -> Answer:
 @login_required
 def revoke_other_sessions() -> Answer:
     count = sessions.revoke_others(current_user)
-    flash(f"{count} other browser{'s are' if count != 1 else ' is'} signed out.", "success")
+    flash(f"{count} other browser{'s were' if count != 1 else ' was'} signed out.", "success")
     return redirect(url_for("users.settings", _anchor="sessions"), code=303)
 
 
@@ -74,7 +74,7 @@ def update_email() -> Answer:
     sign_in_limits.hit_email_change(str(current_user.id), email)
     email_changes.request_change(current_user, email)
     shown = template_filters.email(email)
-    flash(f"A mail is on its way to {shown}. Nothing changes until you follow its link.", "success")
+    flash(f"We sent an email to {shown}. Nothing changes until you open its link.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 
@@ -121,8 +121,8 @@ def delete_account() -> Answer:
         flash(str(error), "error")
         return _settings(delete_form=form), 409
     sessions.clear_cookie()
-    suffix = ", and nothing will be charged any more" if was_customer else ""
-    flash(f"Your account is deleted{suffix}.", "success")
+    suffix = ", and you won't be charged again" if was_customer else ""
+    flash(f"Your account was deleted{suffix}.", "success")
     return redirect(url_for("site.home"), code=303)
 
 

@@ -197,7 +197,7 @@ def test_asking_again_and_again_for_an_address_is_limited_and_says_what_works(sh
 
     assert page.status == 429
     assert int(page.answer.headers["Retry-After"]) > 0
-    assert "Too many tries" in page.text
+    assert "Too many requests" in page.text
     assert "Emails that were sent already still work" in page.text
 
 

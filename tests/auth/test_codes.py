@@ -102,7 +102,7 @@ def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Vi
     answer = other.request("POST", "/auth/code", data={"code": "123456", "csrf_token": token})
 
     assert answer.headers["Location"] == "/login"
-    assert "code works only where it was asked for" in other.visit("/login").text
+    assert "code works only where it was requested" in other.visit("/login").text
 
 
 def test_five_wrong_codes_end_the_code_and_not_the_link(visitor: Visitor) -> None:
@@ -169,14 +169,14 @@ def test_another_mail_that_may_not_be_sent_is_not_announced(shop: Shop, visitor:
     for again in range(1, 4):  # three more in fifteen minutes are enough for a browser
         with time_machine.travel(now() + timedelta(seconds=31 * again)):
             visitor.visit("/auth/check-inbox")
-            assert "on its way" in visitor.submit("/auth/resend").text
+            assert "We sent another email" in visitor.submit("/auth/resend").text
     with time_machine.travel(now() + timedelta(seconds=31 * 4)):
         visitor.visit("/auth/check-inbox")
         page = visitor.submit("/auth/resend")
 
         assert page.status == 429
         assert "Emails that were sent already still work" in page.text
-        assert "on its way" not in visitor.visit("/auth/check-inbox").text
+        assert "We sent another email" not in visitor.visit("/auth/check-inbox").text
 
 
 def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
@@ -184,7 +184,7 @@ def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
 
     with time_machine.travel(now() + timedelta(minutes=11)):
         assert "expired" in type_code(visitor, code).text
-        assert "The mail has expired" in visitor.visit("/auth/check-inbox").text
+        assert "The email has expired" in visitor.visit("/auth/check-inbox").text
 
 
 def test_a_code_and_its_link_work_once_together(shop: Shop, visitor: Visitor) -> None:
@@ -210,16 +210,16 @@ def test_what_is_no_code_is_told_so_and_costs_no_try(visitor: Visitor, typed: st
 def test_another_mail_replaces_the_first_one_after_a_visible_wait(visitor: Visitor) -> None:
     first = ask(visitor)
     old_link = visitor.link_from_mail("ann@example.com")
-    assert "another mail in 30 seconds" in visitor.page.text
-    assert "Another mail can be sent in" in visitor.submit("/auth/resend").text
+    assert "another email in 30 seconds" in visitor.page.text
+    assert "You can request another email in" in visitor.submit("/auth/resend").text
     assert len(visitor.mails_to("ann@example.com")) == 1
 
     with time_machine.travel(now() + timedelta(seconds=31)):
         page = visitor.submit("/auth/resend")
 
-        assert "Another mail is on its way" in page.text
+        assert "We sent another email" in page.text
         assert len(visitor.mails_to("ann@example.com")) == 2
-        assert "There is a newer mail" in visitor.visit(old_link).text
+        assert "There is a newer email" in visitor.visit(old_link).text
         visitor.visit("/auth/check-inbox")
         assert type_code(visitor, first).status == 422
         assert type_code(visitor, code_in_mail(visitor)).path == "/dashboard"
@@ -248,7 +248,7 @@ def test_using_any_mail_ends_all_of_the_address(shop: Shop, visitor: Visitor) ->
 
     page = type_code(visitor, code)
     assert page.path == "/login"
-    assert "That mail was used already" in page.text
+    assert "That email was already used" in page.text
 
 
 def test_a_page_of_a_dead_link_has_a_button_for_another_mail(shop: Shop, visitor: Visitor) -> None:
@@ -271,7 +271,7 @@ def test_a_link_signs_nobody_out_who_has_not_said_so(shop: Shop, visitor: Visito
     link = visitor.link_from_mail("ann@example.com")
 
     page = visitor.visit(link)
-    assert "You are signed in as bob@example.com" in page.text
+    assert "You're signed in as bob@example.com" in page.text
     assert visitor.visit("/dashboard").path == "/dashboard"
     visitor.visit(link)
     page = visitor.submit(urlsplit(link).path)

@@ -58,7 +58,7 @@ def address_of(who: Visitor) -> str:
 
 
 def test_a_new_address_holds_once_it_is_confirmed(ann: Visitor, shop: Shop) -> None:
-    assert f"A mail is on its way to {NEW}" in ask(ann)
+    assert f"We sent an email to {NEW}" in ask(ann)
     assert address_of(ann) == OLD
 
     path = link_to(ann, NEW)
@@ -69,7 +69,7 @@ def test_a_new_address_holds_once_it_is_confirmed(ann: Visitor, shop: Shop) -> N
     page = ann.submit(path)
 
     assert page.path == "/dashboard/settings"
-    assert f"Your address is {NEW} now" in page.text
+    assert f"Your email address is now {NEW}" in page.text
     assert address_of(ann) == NEW
     other = shop.visitor()
     assert other.sign_in(NEW).path == "/dashboard"
@@ -116,7 +116,7 @@ def test_only_who_asked_can_confirm(ann: Visitor, shop: Shop) -> None:
     page = stranger.visit(path)
 
     assert page.status == 403
-    assert "for somebody else" in page.text
+    assert "for another account" in page.text
     assert address_of(ann) == OLD
 
 
@@ -197,7 +197,7 @@ def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop
     page = owner.submit(path)
 
     assert page.path == "/login"
-    assert "Your address is back" in page.text
+    assert "Your email address is restored" in page.text
     assert ann.request("GET", "/dashboard").status_code == 303
     assert owner.visit(path).status == 410
     owner.sign_in(OLD)
@@ -274,7 +274,7 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
 
     page = owner.submit(path)
 
-    assert "Your address is back" in page.text
+    assert "Your email address is restored" in page.text
     assert owner.visit("/dashboard").path == "/login"
     owner.sign_in(OLD)
     assert address_of(owner) == OLD

@@ -52,7 +52,7 @@ def test_with_redis_all_processes_count_there(make_app: Callable[..., Flask], re
 
     assert refused.status_code == 429
     assert 0 < int(refused.headers["Retry-After"]) <= 15 * 60
-    assert "Too many tries" in refused.text
+    assert "Too many requests" in refused.text
     assert ask(other.test_client(), "ann@example.com").status_code == 429
     assert ask(other.test_client(), "bob@example.com").status_code == 303
     assert counted_in_database(one) == 0

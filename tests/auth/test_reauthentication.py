@@ -27,7 +27,7 @@ def test_deleting_right_after_signing_in_needs_no_confirmation(ann: Visitor) -> 
 
     page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 
-    assert "Your account is deleted" in page.text
+    assert "Your account was deleted" in page.text
 
 
 def test_deleting_later_asks_to_confirm_and_comes_back(ann: Visitor) -> None:
@@ -35,7 +35,7 @@ def test_deleting_later_asks_to_confirm_and_comes_back(ann: Visitor) -> None:
         ann.visit("/dashboard/settings")
         page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
         assert page.path == "/auth/confirm"
-        assert "Nothing was changed" in page.text
+        assert "Nothing has changed yet" in page.text
 
         ann.submit("/auth/confirm")
         before = ann.cookie
@@ -44,7 +44,7 @@ def test_deleting_later_asks_to_confirm_and_comes_back(ann: Visitor) -> None:
         assert ann.cookie != before  # a new session
         page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 
-    assert "Your account is deleted" in page.text
+    assert "Your account was deleted" in page.text
 
 
 def test_the_link_confirms_as_well(ann: Visitor) -> None:

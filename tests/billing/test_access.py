@@ -55,7 +55,7 @@ def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
     page = visitor.submit("/dashboard/reports", title="One too many")
 
     assert page.status == 403
-    assert "quota is used up" in page.text
+    assert "reached this month's quota" in page.text
     with shop.app.app_context(), time_machine.travel(now() + timedelta(days=32)):
         access.use(ann, "reports")
 

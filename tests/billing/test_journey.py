@@ -52,7 +52,7 @@ def test_a_plan_is_bought_on_the_hosted_page_and_shows_at_once(
     page = pay(visitor)
 
     assert page.path == "/dashboard/billing"
-    assert "You are on Solo now" in page.text
+    assert "You're now on Solo" in page.text
     assert "€144" in page.text
     assert status(visitor)["plan"] == "solo"
     assert status(visitor)["interval"] == "yearly"
@@ -226,7 +226,7 @@ def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visito
     visitor.submit(cancel, when="now")
     eventually(lambda: status(visitor)["plan"] == "hobby")
     said = visitor.visit("/dashboard/billing").text
-    for words in ("Subscribed to Solo", "Changed to Solo, yearly", "Cancelled", "Resumed", "ended"):
+    for words in ("Subscribed to Solo", "Changed to Solo, yearly", "Canceled", "Resumed", "ended"):
         assert words in said
 
 
@@ -299,7 +299,7 @@ def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
 
     page = visitor.submit("/billing/portal")
 
-    assert "no subscription to manage any more" in page.text
+    assert "no longer a subscription to manage" in page.text
     assert status(visitor)["plan"] == "hobby"
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})

@@ -151,7 +151,7 @@ def test_with_stripe_down_the_invoices_say_so(
         visitor.base = shop.url
 
     assert page.status == 503
-    assert "does not answer" in page.text
+    assert "isn't responding" in page.text
 
 
 @both_databases
@@ -162,7 +162,7 @@ def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
     visitor.sign_in(address(shop))
     buy(visitor)
     eventually(lambda: shop.user(address(shop)).is_trialing)
-    assert "Trial of Solo, monthly began" in visitor.visit("/dashboard/billing").text
+    assert "Trial of Solo, monthly started" in visitor.visit("/dashboard/billing").text
     ann = shop.user(address(shop))
     stripe_account.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
     eventually(lambda: shop.user(address(shop)).stripe_customer_id is None)
@@ -252,7 +252,7 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
     visitor.visit("/pricing")
     page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
-    assert "not offered any more" in said
+    assert "no longer offered" in said
     assert "Changed to another plan" in said
     assert "Nothing is charged" not in said
     assert "/stripe/portal/" in page.url  # nobody is sold a second subscription

@@ -57,10 +57,10 @@ def test_a_checkout_that_stripe_refuses_is_no_outage(
         checked = run(shop, "doctor")
 
     assert page.status == 503
-    assert "This plan cannot be bought right now" in page.text
+    assert "This plan isn't available right now" in page.text
     assert "Nothing was charged" in page.text
     assert "another plan" in page.text
-    assert "does not answer" not in page.text
+    assert "isn't responding" not in page.text
     assert NO_HEAD_OFFICE.rstrip(".") in caplog.text
     assert NO_HEAD_OFFICE not in page.text  # it is for who runs this
     assert checked.exit_code == 1
@@ -70,9 +70,9 @@ def test_a_checkout_that_stripe_refuses_is_no_outage(
 @pytest.mark.parametrize(
     ("call", "path", "title"),
     [
-        ("POST /v1/billing_portal/sessions", "/billing/portal", "cannot be opened right now"),
-        ("GET /v1/invoices", "/dashboard/billing/invoices", "cannot be shown right now"),
-        ("GET /v1/subscriptions", "/billing/return?session_id=cs_1", "plan follows by itself"),
+        ("POST /v1/billing_portal/sessions", "/billing/portal", "can't be opened right now"),
+        ("GET /v1/invoices", "/dashboard/billing/invoices", "can't be shown right now"),
+        ("GET /v1/subscriptions", "/billing/return?session_id=cs_1", "We can't check with"),
     ],
 )
 @pytest.mark.parametrize("status", [400, 402, 403])
@@ -89,8 +89,8 @@ def test_every_page_tells_a_refusal_from_an_outage(
     if call == "GET /v1/invoices" or "portal" in call:
         assert page.status == 503
     assert title in page.text
-    assert "does not answer" not in page.text
-    assert "answer" in away.text
+    assert "isn't responding" not in page.text
+    assert "respond" in away.text
     assert title not in away.text
 
 
@@ -174,7 +174,7 @@ def test_an_account_that_cannot_be_closed_says_what_helps(shop: ProxiedShop, ann
     with shop.proxy.answering(refusing(shop.proxy, "DELETE /v1/subscriptions", message="No.")):
         page = ann.submit("/dashboard/settings/delete", confirmation=address(shop))
 
-    assert "our payment provider refused it. Nothing was deleted." in page.text
+    assert "our payment provider rejected it. Nothing was deleted." in page.text
     assert "try again in a few minutes" not in page.text
     assert not shop.user(address(shop)).is_closing
 
@@ -294,11 +294,11 @@ def test_asking_too_often_has_a_limit_that_strands_nobody(shop: ProxiedShop, ann
 
     assert [answer.status_code for answer in asked] == [200] * 30 + [429]
     assert 0 < int(limited.headers["Retry-After"]) <= 60
-    assert "Wait a little, then try again." in limited.text
+    assert "Wait a moment, then try again." in limited.text
     assert shop.proxy.calls.count("GET /v1/invoices") == 0
     assert back.status == 429
     assert 0 < int(back.answer.headers["Retry-After"]) <= 60
-    assert "your plan follows by itself" in back.text
+    assert "Your plan starts as soon as" in back.text
     assert other.visit("/dashboard/billing/invoices").status == 200
 
 

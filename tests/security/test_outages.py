@@ -156,7 +156,7 @@ def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
     assert (answer.status_code, ready.status_code, public.status_code) == (503, 503, 200)
     assert webhook.status_code == 503  # so Stripe tells us again
     assert max(seconds, looked, told) < WE_ANSWER_WITHIN
-    assert "not available right now" in answer.text
+    assert "temporarily unavailable" in answer.text
     assert asks(visitor, f"after-{fault}@example.com")[0].status_code == 303
     assert looks(visitor)[0].status_code == 200
     assert tells(on_postgres, fault)[0].status_code == 200

@@ -204,7 +204,7 @@ def test_of_somebody_who_has_gone_no_word_is_left(
 
     visitor.submit("/dashboard/settings/delete", confirmation="zebediah@example.com")
 
-    assert "Your account is deleted" in visitor.page.text
+    assert "Your account was deleted" in visitor.page.text
     kept = everything(shop.app)
     for word in ("zebediah", "quux"):
         assert [row for row in kept if word in row.lower()] == []

@@ -115,7 +115,7 @@ def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
 
     page = visitor.submit("/dashboard/settings/delete", confirmation=EMAIL)
 
-    assert "Your account is deleted" in page.text
+    assert "Your account was deleted" in page.text
     with shop.app.app_context():
         left = [
             (place, value)

@@ -88,7 +88,7 @@ def test_nobody_raises_their_own_role(admins: Shop, visitor: Visitor) -> None:
     )
 
     assert answer.status_code == 403
-    assert "That is not allowed" in answer.text
+    assert "Access denied" in answer.text
     assert role_of(visitor) == "user"
 
 

@@ -25,7 +25,10 @@ def email_change(token: str) -> Response:
 def confirm_email_change(token: str) -> BaseResponse:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
     email = email_changes.confirm(token, current_user)
-    flash(f"Your address is {template_filters.email(email)} now. We told the old one.", "success")
+    flash(
+        f"Your email address is now {template_filters.email(email)}. We notified the old one.",
+        "success",
+    )
     return redirect(url_for("users.settings"), code=303)
 
 
@@ -42,7 +45,10 @@ def undo_email_change(token: str) -> BaseResponse:
     user_id = current_user.is_authenticated and current_user.id
     if email_changes.undo(token) == user_id:
         sessions.clear_cookie()
-    flash("Your address is back, and every browser is signed out. Sign in with it.", "success")
+    flash(
+        "Your email address is restored. All browsers are signed out.",
+        "success",
+    )
     return redirect(url_for("auth.login"), code=303)
 
 

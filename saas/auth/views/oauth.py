@@ -118,7 +118,7 @@ def _confirm(claim: Claim) -> None:
 
 def _link(claim: Claim) -> None:
     identities.link(current_user, claim)
-    flash(f"{PROVIDER_NAMES[claim.provider]} signs you in from now on.", "success")
+    flash(f"You can now sign in with {PROVIDER_NAMES[claim.provider]}.", "success")
 
 
 _FINISH: dict[str, Callable[[Claim], None]] = {

@@ -81,7 +81,7 @@ def read_json(schema: Schema) -> dict[str, Any]:
     try:
         return dict(schema.load(request.get_json()))
     except (ValidationError, RecursionError):
-        raise APIError(400, "bad_request", "That request was not understood.") from None
+        raise APIError(400, "bad_request", "We couldn't read that request.") from None
 
 
 def _limit() -> None:

@@ -77,14 +77,14 @@ def resend() -> Answer:
 
     sign_in_link = _latest_link()
     if sign_in_link and (wait := magic_links.seconds_until_resend(sign_in_link)):
-        flash(f"Another mail can be sent in {wait} second{'s'[: wait != 1]}.", "info")
+        flash(f"You can request another email in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
     if form.token.data:
         sign_in_limits.hit_by_owner(before.email)  # who has a mail of ours has the mailbox
     else:
         sign_in_limits.hit_by_browser(session["browser"], before.email)
     sent = inbox.send_sign_in_email(before.email, before.next_path)
-    flash("Another mail is on its way. The older ones from here do not work any more.", "success")
+    flash("We sent another email. Earlier ones no longer work.", "success")
     return sent
 
 
@@ -104,11 +104,11 @@ def check_inbox() -> Answer:
 def code() -> Answer:
     sign_in_link = _latest_link()
     if sign_in_link is None:
-        flash("Ask for a mail in this browser first: a code works only where it was asked for.")
+        flash("Request an email in this browser first. A code works only where it was requested.")
         return redirect(url_for("auth.login"), code=303)
     if _is_other_user(sign_in_link):
         shown = template_filters.email(current_user.email)
-        flash(f"You are signed in as {shown}. Sign out first to sign in otherwise.")
+        flash(f"You're signed in as {shown}. To use a different account, sign out first.")
         return redirect(url_for("users.dashboard"), code=303)
     form = CodeForm()
     if not form.validate_on_submit():
@@ -128,7 +128,7 @@ def code() -> Answer:
 def _inbox(form: CodeForm, status: int = 200) -> Answer:
     sign_in_link = _latest_link()
     if sign_in_link and sign_in_link.used_at:
-        flash("That mail was used already. To sign in here, ask for another one.", "info")
+        flash("That email was already used. To sign in here, request another one.", "info")
     if sign_in_link is None or sign_in_link.used_at:
         return redirect(url_for("auth.login"), code=303)
     page = render_template(
@@ -189,5 +189,5 @@ def explain_bad_link(error: InvalidLink) -> Answer:
 @login_required
 def logout() -> Answer:
     sessions.end()
-    flash("You are signed out.", "success")
+    flash("You're signed out.", "success")
     return redirect(url_for("site.home"), code=303)

@@ -35,13 +35,13 @@ def nothing_happened(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("choice", "status", "words"),
     [
-        ({"as": "refuse"}, 403, "You did not sign in with"),
-        ({"as": "error"}, 502, "could not sign you in"),
-        ({"as": "alan"}, 403, "is not verified at"),
-        ({"as": "emmy"}, 403, "did not tell us your address"),
-        ({"as": "ada", "failure": "no_state"}, 400, "was not started here"),
-        ({"as": "ada", "failure": "token_error"}, 503, "does not answer"),
-        ({"as": "ada", "failure": "token_rubbish"}, 502, "could not be trusted"),
+        ({"as": "refuse"}, 403, "You didn't sign in with"),
+        ({"as": "error"}, 502, "couldn't sign you in"),
+        ({"as": "alan"}, 403, "isn't verified at"),
+        ({"as": "emmy"}, 403, "didn't share your email address"),
+        ({"as": "ada", "failure": "no_state"}, 400, "wasn't started here"),
+        ({"as": "ada", "failure": "token_error"}, 503, "isn't responding"),
+        ({"as": "ada", "failure": "token_rubbish"}, 502, "couldn't verify"),
     ],
 )
 def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
@@ -76,21 +76,21 @@ def test_an_answer_that_proves_nothing_signs_nobody_in(
 ) -> None:
     page = come_in(visitor, "google", **{"as": "ada", "failure": failure})
 
-    refused(page, 502, "could not be trusted")
+    refused(page, 502, "couldn't verify")
     nothing_happened(shop)
 
 
 def test_the_word_true_does_not_verify_an_address(shop: Shop, visitor: Visitor) -> None:
     page = come_in(visitor, "google", **{"as": "ada", "failure": "word_verified"})
 
-    refused(page, 403, "is not verified at Google")
+    refused(page, 403, "isn't verified at Google")
     nothing_happened(shop)
 
 
 def test_github_without_its_profile_signs_nobody_in(shop: Shop, visitor: Visitor) -> None:
     page = come_in(visitor, "github", **{"as": "ada", "failure": "api_error"})
 
-    refused(page, 503, "GitHub does not answer")
+    refused(page, 503, "GitHub isn't responding")
     nothing_happened(shop)
 
 
@@ -102,7 +102,7 @@ def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
 
     page = visitor.visit(back)
 
-    refused(page, 503, "does not answer")
+    refused(page, 503, "isn't responding")
     assert page.answer.elapsed < timedelta(seconds=10)
     nothing_happened(shop)
 
@@ -129,7 +129,7 @@ def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
         finally:
             over.set()
 
-    refused(page, 503, "Google does not answer")
+    refused(page, 503, "Google isn't responding")
     assert page.answer.elapsed < timedelta(seconds=10)
 
 
@@ -156,7 +156,7 @@ def test_one_bad_answer_of_a_provider_is_not_remembered(
         contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop,
     ):
         visitor = shop.visitor()
-        refused(way_in(visitor), 502, "could not be trusted")
+        refused(way_in(visitor), 502, "couldn't verify")
         assert answered
         assert way_in(visitor).path == "/dashboard"
     stand_in.extensions["sandbox"].close()
@@ -182,7 +182,7 @@ def test_a_provider_that_is_not_there_is_explained_at_the_button(
         page = visitor.submit("/auth/oauth/google")
         visitor.close()
 
-    refused(page, 503, "Google does not answer")
+    refused(page, 503, "Google isn't responding")
 
 
 def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
@@ -199,7 +199,7 @@ def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
         )
     )
 
-    refused(page, 502, "could not sign you in")
+    refused(page, 502, "couldn't sign you in")
     assert "script>alert" not in page.answer.text
     assert "555-0100" not in page.answer.text
 
@@ -212,7 +212,7 @@ def test_an_answer_to_no_question_is_refused(query: str, shop: Shop, visitor: Vi
 
     page = visitor.visit(f"/auth/oauth/google/callback{query}")
 
-    refused(page, 400, "was not started here")
+    refused(page, 400, "wasn't started here")
     nothing_happened(shop)
 
 
@@ -221,7 +221,7 @@ def test_the_answer_to_one_browser_signs_no_other_in(shop: Shop, visitor: Visito
     victim = shop.visitor()
     begin(victim, "google")
 
-    refused(victim.visit(back), 400, "was not started here")
+    refused(victim.visit(back), 400, "wasn't started here")
     nothing_happened(shop)
     assert visitor.visit(back).path == "/dashboard"
 
@@ -231,7 +231,7 @@ def test_the_state_of_one_provider_is_nothing_to_another(shop: Shop, visitor: Vi
 
     page = visitor.visit(back.replace("/google/", "/github/"))
 
-    refused(page, 400, "was not started here")
+    refused(page, 400, "wasn't started here")
     nothing_happened(shop)
 
 
@@ -241,7 +241,7 @@ def test_an_answer_is_good_once_even_for_a_copied_cookie(shop: Shop, visitor: Vi
     copy.browser.cookies.update(visitor.browser.cookies)
 
     assert visitor.visit(back).path == "/dashboard"
-    refused(copy.visit(back), 400, "was not started here")
+    refused(copy.visit(back), 400, "wasn't started here")
     assert len(rows(shop, Session)) == 1
 
 
@@ -253,7 +253,7 @@ def test_a_code_that_was_used_is_refused(shop: Shop, visitor: Visitor) -> None:
 
     page = other.visit("/auth/oauth/google/callback?" + urlencode(mine | {"code": used["code"]}))
 
-    refused(page, 502, "could not be trusted")
+    refused(page, 502, "couldn't verify")
 
 
 def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
@@ -262,7 +262,7 @@ def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
     back = choose(begin(visitor, "google"), **{"as": "ada"})
 
     with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
-        refused(visitor.visit(back), 400, "was not started here")
+        refused(visitor.visit(back), 400, "wasn't started here")
     nothing_happened(shop)
 
 

@@ -58,7 +58,7 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
         link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
         visitor.visit(link)
         page = visitor.submit(link)
-        assert "Google signs you in from now on" in page.text
+        assert "You can now sign in with Google" in page.text
         visitor.close()
 
     assert page.path == "/dashboard", page.text

@@ -31,7 +31,7 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     visitor.submit("/dashboard/settings/identities/github/link", follow=False)
     page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "alan"}))
     assert page.path == "/dashboard/settings"
-    assert "GitHub signs you in from now on" in page.text
+    assert "You can now sign in with GitHub" in page.text
 
     other = shop.visitor()
     assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
@@ -39,7 +39,7 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
 
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     other.visit("/dashboard/settings")
-    assert "GitHub does not sign you in any more" in other.submit(path).text
+    assert "GitHub was unlinked" in other.submit(path).text
     refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
     eventually(lambda: subjects(visitor, "ann@example.com", "no longer"))
     assert subjects(visitor, "ann@example.com", "GitHub") == [
@@ -78,7 +78,7 @@ def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor)
 
     page = bob.visit(choose(begun.answer.headers["Location"], **{"as": "ada"}))
 
-    assert "Google signs you in from now on" in page.text
+    assert "You can now sign in with Google" in page.text
     come_in(other := shop.visitor(), "google", **{"as": "ada"})
     assert "bob@example.com" in other.visit("/dashboard/settings").text
 
@@ -150,7 +150,7 @@ def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
         assert page.path == path
         assert visitor.cookie != before
     else:
-        refused(page, 403, "That is somebody else")
+        refused(page, 403, "That is a different account")
         assert visitor.visit("/dashboard/settings").text.count("ada@example.com") > 0
 
 
@@ -168,5 +168,5 @@ def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -
         visitor.request("GET", back, headers={"Cookie": f"session={serializer.dumps(mixed)}"})
     )
 
-    refused(page, 409, "You are signed in already")
+    refused(page, 409, "You're already signed in")
     assert rows(shop, Identity) == []

@@ -238,7 +238,7 @@ def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
     page = visitor.submit(link)
 
     assert page.path == "/dashboard"
-    assert "Google signs you in from now on." in page.text
+    assert "You can now sign in with Google." in page.text
     again = shop.visitor()
     assert come_in(again, "google", "/login", **somebody("ann@example.com", **ELSEWHERE)).path == (
         "/dashboard"
