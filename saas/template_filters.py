@@ -152,17 +152,17 @@ def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
 
 def send_static(filename: str) -> Response:
     """Answer with a static file of the product, or else with ours; 404 where neither has it."""
-    return send_from_directory(_folder_of(filename), filename)
+    return send_from_directory(_folder_of(current_app, filename), filename)
 
 
-def static_file(name: str) -> Path:
+def static_file(app: Flask, name: str) -> Path:
     """Return the path of a static file: the product's, or else ours."""
-    return _folder_of(name) / name
+    return _folder_of(app, name) / name
 
 
-def _folder_of(name: str) -> Path:
+def _folder_of(app: Flask, name: str) -> Path:
     """The folder that has a static file: the first of the product's and ours."""
-    folders: tuple[Path, ...] = current_app.config["STATIC_FOLDERS"]
+    folders: tuple[Path, ...] = app.config["STATIC_FOLDERS"]
     for folder in folders[:-1]:
         path = safe_join(str(folder), name)
         if path is not None and os.path.isfile(path):  # noqa: PTH113 - False for too long a name
@@ -171,7 +171,7 @@ def _folder_of(name: str) -> Path:
 
 
 def _hash(name: str) -> str:
-    path = static_file(name)
+    path = static_file(current_app, name)
     if not path.is_file():
         raise FileNotFoundError(f"a template names the static file {name}, which is missing")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

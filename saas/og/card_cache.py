@@ -25,7 +25,7 @@ class CardCache:
         library = Library.from_setting(app.config["OG_FONTS"])
         brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
-        logo = static_file("icons/logo.png")
+        logo = static_file(app, "icons/logo.png")
         self._renderer = Renderer(brand, site, logo, library)
         surroundings = "\n".join((repr(brand), site, *library.names)).encode()
         self._surroundings = hashlib.sha256(surroundings + logo.read_bytes()).hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.conftest import Shop
+from tests.harness.shop import Shop
 
 pytestmark = pytest.mark.browser
 

@@ -9,8 +9,8 @@ import pytest
 from flask import Flask
 
 from saas.logs import ConsoleFormatter
-from tests.conftest import Shop
-from tests.visitor import Visitor
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
 
 
 def broken() -> str:
