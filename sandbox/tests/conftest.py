@@ -24,6 +24,7 @@ from .response_checker import Witness
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEY = "sk_test_0123456789abcdef"
 DAY = 86400
+CARD_NUMBER = "4242 4242 4242 4242"  # can be charged
 
 
 def at(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:

@@ -6,9 +6,7 @@ import pytest
 import stripe
 from flask import Flask
 
-from .conftest import Browser, Doorbell, Prices, Watch, lever, words
-
-GOOD = "4242 4242 4242 4242"
+from .conftest import CARD_NUMBER, Browser, Doorbell, Prices, Watch, lever, words
 
 
 @pytest.fixture
@@ -46,7 +44,7 @@ def test_a_good_card_starts_the_subscription_and_leads_back(
     assert "no money moves" in page.text
     assert "$15.00" in page.text
 
-    answer = browser.post(url(session), number=GOOD, name="Ada")
+    answer = browser.post(url(session), number=CARD_NUMBER, name="Ada")
 
     assert answer.status_code == 303
     assert answer.location == f"https://shop.test/return?session_id={session.id}"
@@ -90,7 +88,7 @@ def test_a_bad_card_is_told_and_nothing_has_happened(
     assert words in answer.text.replace("&#39;", "'")
     assert api.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data == []
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
-    assert browser.post(url(session), number=GOOD).status_code == 303
+    assert browser.post(url(session), number=CARD_NUMBER).status_code == 303
 
 
 def test_a_card_that_asks_is_confirmed_by_its_owner(
@@ -121,9 +119,9 @@ def test_a_session_is_paid_once(
     session: stripe.checkout.Session,
     customer: stripe.Customer,
 ) -> None:
-    browser.post(url(session), number=GOOD)
+    browser.post(url(session), number=CARD_NUMBER)
 
-    again = browser.post(url(session), number=GOOD)
+    again = browser.post(url(session), number=CARD_NUMBER)
 
     assert again.status_code == 409
     assert "can't pay twice" in again.text
@@ -140,7 +138,7 @@ def test_an_expired_session_says_so(
     api.v1.checkout.sessions.expire(session.id)
 
     assert "has expired" in browser.get(url(session)).text
-    assert browser.post(url(session), number=GOOD).status_code == 409
+    assert browser.post(url(session), number=CARD_NUMBER).status_code == 409
     assert doorbell.types == ["checkout.session.expired"]
     with pytest.raises(stripe.InvalidRequestError, match="can be expired"):
         api.v1.checkout.sessions.expire(session.id)
@@ -168,7 +166,7 @@ def test_a_promotion_code_lowers_the_price(
     assert "This code is invalid." in wrong.text
     assert browser.post(f"{url(session)}/code", code=" spring ").status_code == 303
     assert "$12.00" in browser.get(url(session)).text
-    browser.post(url(session), number=GOOD)
+    browser.post(url(session), number=CARD_NUMBER)
 
     done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
     assert done.amount_total == 1200
@@ -273,7 +271,7 @@ def test_without_a_customer_one_is_made_from_the_address(
         }
     )
 
-    browser.post(url(session), number=GOOD, email="new@example.com", name="Nora")
+    browser.post(url(session), number=CARD_NUMBER, email="new@example.com", name="Nora")
 
     done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["customer", "line_items"]})
     assert isinstance(done.customer, stripe.Customer)
@@ -292,7 +290,7 @@ def test_tax_is_a_line_of_its_own_when_switched_on(
     session = start(api, prices, customer, automatic_tax={"enabled": True})
 
     assert "Tax" in browser.get(url(session)).text
-    browser.post(url(session), number=GOOD)
+    browser.post(url(session), number=CARD_NUMBER)
 
     done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
     assert isinstance(done.invoice, stripe.Invoice)
@@ -313,8 +311,8 @@ def test_a_one_time_purchase_and_a_saved_card(
     )
     setup = api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
 
-    browser.post(url(purchase), number=GOOD)
-    browser.post(url(setup), number=GOOD)
+    browser.post(url(purchase), number=CARD_NUMBER)
+    browser.post(url(setup), number=CARD_NUMBER)
 
     bought = api.v1.checkout.sessions.retrieve(purchase.id, {"expand": ["payment_intent"]})
     assert isinstance(bought.payment_intent, stripe.PaymentIntent)
@@ -332,7 +330,7 @@ def test_a_deleted_customer_pays_nothing(
 ) -> None:
     api.v1.customers.delete(customer.id)
 
-    answer = browser.post(url(session), number=GOOD)
+    answer = browser.post(url(session), number=CARD_NUMBER)
 
     assert answer.status_code == 422
     assert api.v1.subscriptions.list({"status": "all"}).data == []

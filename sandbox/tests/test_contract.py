@@ -14,7 +14,7 @@ import stripe
 from flask import Flask
 
 from . import contract
-from .conftest import Browser, Life, Prices, at, item_of, lever
+from .conftest import CARD_NUMBER, Browser, Life, Prices, at, item_of, lever
 
 published = pytest.mark.skipif(
     not contract.is_published(),
@@ -117,7 +117,7 @@ def sessions(life: Life, prices: Prices, browser: Browser) -> None:
     create({**buys, **common})
     life.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
     for wanted in (buys, {"mode": "setup", "currency": "usd"}):
-        browser.post(str(create({**wanted, **common}).url), number="4242424242424242")
+        browser.post(str(create({**wanted, **common}).url), number=CARD_NUMBER)
 
 
 def schedules(life: Life, prices: Prices) -> None:

@@ -88,16 +88,19 @@ def test_a_lost_answer_was_work_done_and_its_key_finds_it(
     assert [c.id for c in api.v1.customers.list().data] == [again.id]
 
 
-def test_a_slow_call_takes_its_time_and_is_answered(
-    app: Flask, api: stripe.StripeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr("saas_sandbox.stripe.faults.api_calls.time.sleep", waited.append)
-    lever(app, "chaos", slow=1, slow_seconds=30)
+def test_a_slow_call_takes_its_time_and_is_answered(served: str) -> None:
+    base: Any = {"api": f"{served}/stripe"}
+    hasty, patient = stripe.RequestsClient(timeout=(2, 0.3)), stripe.RequestsClient(timeout=30)
+    fault = {"slow": 1, "slow_seconds": 0.8}
+    requests.post(f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10)
 
-    api.v1.customers.create({})
+    with pytest.raises(stripe.APIConnectionError):
+        stripe.StripeClient(KEY, base_addresses=base, http_client=hasty).v1.customers.list()
+    slow = stripe.StripeClient(KEY, base_addresses=base, http_client=patient)
+    assert slow.v1.customers.list().data == []
 
-    assert waited == [30]
+    for http in (hasty, patient):
+        http.close()  # type: ignore[no-untyped-call]
 
 
 def test_fair_weather_is_the_default_and_comes_back(app: Flask, api: stripe.StripeClient) -> None:

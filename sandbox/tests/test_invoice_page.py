@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from .conftest import Browser, Life, Prices, at
+from .conftest import CARD_NUMBER, Browser, Life, Prices, at
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_an_open_invoice_is_paid_on_its_page(
     page = browser.get(str(overdue.hosted_invoice_url))
     assert "Pay $15.00" in page.text
 
-    browser.post(str(overdue.hosted_invoice_url), number="4242 4242 4242 4242")
+    browser.post(str(overdue.hosted_invoice_url), number=CARD_NUMBER)
 
     assert life.invoices()[-1].status == "paid"
     assert life.api.v1.subscriptions.list({"customer": life.customer}).data[0].status == "active"
@@ -55,7 +55,7 @@ def test_a_paid_invoice_asks_for_nothing(browser: Browser, life: Life, prices: P
     url = str(life.invoices()[0].hosted_invoice_url)
 
     assert "Card number" not in browser.get(url).text
-    assert browser.post(url, number="4242 4242 4242 4242").status_code == 303
+    assert browser.post(url, number=CARD_NUMBER).status_code == 303
     assert len(life.api.v1.charges.list().data) == 1
 
 

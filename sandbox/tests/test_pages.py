@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ from playwright.sync_api import Page
 from saas_sandbox import create_sandbox
 from saas_sandbox.server import bound
 
-from .conftest import KEY
+from .conftest import CARD_NUMBER, KEY
 
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
@@ -55,45 +56,61 @@ def check(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeClient) -> None:
-    pro = shop.v1.products.create({"name": "Pro"}).id
-    prices = [
-        shop.v1.prices.create(
-            {
-                "product": pro,
-                "currency": "usd",
-                "unit_amount": amount,
-                "recurring": {"interval": interval},
-            }
-        ).id
-        for amount, interval in ((1500, "month"), (14400, "year"))
-    ]
+def test_three_months_of_a_subscription(
+    page: Page, address: str, shop: stripe.StripeClient
+) -> None:
+    product, prices = create_prices(shop)
     customer = shop.v1.customers.create({"email": "ada@example.com"}).id
-    configuration = shop.v1.billing_portal.configurations.create(
-        {
-            "features": {
-                "invoice_history": {"enabled": True},
-                "payment_method_update": {"enabled": True},
-                "subscription_cancel": {
-                    "enabled": True,
-                    "cancellation_reason": {"enabled": True, "options": ["unused", "other"]},
-                },
-                "subscription_update": {
-                    "enabled": True,
-                    "default_allowed_updates": ["price"],
-                    "proration_behavior": "always_invoice",
-                    "products": [{"product": pro, "prices": prices}],
-                },
-            }
-        }
-    ).id
 
-    # Pay, with the keyboard: a card that is refused, then one that works.
+    pay_with_the_keyboard(page, address, shop, customer, prices[0])
+    renew_with_a_failing_card(page, address)
+    pay_the_invoice(page, shop, customer)
+    open_the_portal(page, address, shop, customer, configure_portal(shop, product, prices))
+    add_a_card(page)
+    change_to_yearly(page)
+    cancel_and_resume(page)
+
+    [subscription] = shop.v1.subscriptions.list({"customer": customer}).data
+    assert subscription.status == "active"
+    assert subscription.cancel_at is None
+
+
+def create_prices(shop: stripe.StripeClient) -> tuple[str, list[str]]:
+    """A product, with a monthly and a yearly price."""
+    product = shop.v1.products.create({"name": "Pro"}).id
+    terms: Any = {"product": product, "currency": "usd"}
+    monthly = {"unit_amount": 1500, "recurring": {"interval": "month"}}
+    yearly = {"unit_amount": 14400, "recurring": {"interval": "year"}}
+    return product, [shop.v1.prices.create({**terms, **more}).id for more in (monthly, yearly)]
+
+
+def configure_portal(shop: stripe.StripeClient, product: str, prices: list[str]) -> str:
+    features: Any = {
+        "invoice_history": {"enabled": True},
+        "payment_method_update": {"enabled": True},
+        "subscription_cancel": {
+            "enabled": True,
+            "cancellation_reason": {"enabled": True, "options": ["unused", "other"]},
+        },
+        "subscription_update": {
+            "enabled": True,
+            "default_allowed_updates": ["price"],
+            "proration_behavior": "always_invoice",
+            "products": [{"product": product, "prices": prices}],
+        },
+    }
+    return shop.v1.billing_portal.configurations.create({"features": features}).id
+
+
+def pay_with_the_keyboard(
+    page: Page, address: str, shop: stripe.StripeClient, customer: str, price: str
+) -> None:
+    """Enter a card that is declined, then one that works."""
     session = shop.v1.checkout.sessions.create(
         {
             "mode": "subscription",
             "customer": customer,
-            "line_items": [{"price": prices[0], "quantity": 1}],
+            "line_items": [{"price": price, "quantity": 1}],
             "success_url": f"{address}/healthz",
             "cancel_url": f"{address}/",
             "allow_promotion_codes": True,
@@ -105,11 +122,12 @@ def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeCli
     page.keyboard.press("Enter")
     page.get_by_text("Your card was declined.").wait_for()
     check(page)
-    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_label("Card number").fill(CARD_NUMBER)
     page.keyboard.press("Enter")
     page.wait_for_url("**/healthz")
 
-    # Let a month pass with a card that fails.
+
+def renew_with_a_failing_card(page: Page, address: str) -> None:
     page.goto(f"{address}/stripe/")
     check(page)
     page.get_by_role("link", name="acct_").click()
@@ -120,24 +138,34 @@ def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeCli
     page.get_by_role("heading", name="Payment is overdue").wait_for()
     check(page)
 
-    # Recover on the invoice's page.
+
+def pay_the_invoice(page: Page, shop: stripe.StripeClient, customer: str) -> None:
     invoice = shop.v1.invoices.list({"customer": customer, "status": "open"}).data[0]
     page.goto(str(invoice.hosted_invoice_url))
     check(page)
-    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_label("Card number").fill(CARD_NUMBER)
     page.get_by_role("button", name="Pay $15.00").click()
     page.get_by_text("Paid with Visa").wait_for()
 
-    # Change to yearly, and then cancel, in the portal.
+
+def open_the_portal(
+    page: Page, address: str, shop: stripe.StripeClient, customer: str, configuration: str
+) -> None:
     portal = shop.v1.billing_portal.sessions.create(
         {"customer": customer, "configuration": configuration, "return_url": f"{address}/healthz"}
-    ).url
-    page.goto(portal)
+    )
+    page.goto(portal.url)
     check(page)
+
+
+def add_a_card(page: Page) -> None:
     page.get_by_role("link", name="Add a card").click()
     check(page)
     page.get_by_label("Card number").fill("5555 5555 5555 4444")
     page.get_by_role("button", name="Save card").click()
+
+
+def change_to_yearly(page: Page) -> None:
     page.get_by_role("link", name="Change plan").click()
     check(page)
     page.get_by_label("$144.00 / year").check()
@@ -146,6 +174,9 @@ def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeCli
     check(page)
     page.get_by_role("button", name="Confirm").click()
     page.get_by_text("$144.00 / year").wait_for()
+
+
+def cancel_and_resume(page: Page) -> None:
     page.get_by_role("link", name="Cancel plan").click()
     check(page)
     page.get_by_label("Why are you leaving?").select_option("unused")
@@ -154,10 +185,6 @@ def test_three_months_in_a_life(page: Page, address: str, shop: stripe.StripeCli
     check(page)
     page.get_by_role("button", name="Don't cancel").click()
     page.get_by_text("Renews on").wait_for()
-
-    [subscription] = shop.v1.subscriptions.list({"customer": customer}).data
-    assert subscription.status == "active"
-    assert subscription.cancel_at is None
 
 
 def test_the_mailbox_is_read(page: Page, address: str) -> None:

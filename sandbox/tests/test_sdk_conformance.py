@@ -20,7 +20,7 @@ from saas_sandbox.stripe.api.operations import OPERATIONS
 from saas_sandbox.stripe.engine import lifecycle
 from saas_sandbox.stripe.engine.params import fields
 
-from .conftest import Browser, Life, Prices, item_of, lever
+from .conftest import CARD_NUMBER, Browser, Life, Prices, item_of, lever
 
 SDK = Path(stripe.__file__).parent
 FIXTURES = Path(os.environ.get("STRIPE_FIXTURES", "../shared/stripe/fixtures3.json"))
@@ -58,34 +58,13 @@ CLASSES: dict[str, type] = {
 
 
 @pytest.fixture
-def museum(
+def examples(
     app: Flask, api: stripe.StripeClient, life: Life, prices: Prices, browser: Browser,
     endpoint: stripe.WebhookEndpoint,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
-    """At least one of everything that the API returns, by kind."""
-    coupon = api.v1.coupons.create({"percent_off": 10, "duration": "repeating",
-                                    "duration_in_months": 3})  # fmt: skip
-    code = api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
-    plain = life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
-    trial = life.subscribe(prices.pro, trial_period_days=10)
-    api.v1.subscriptions.update(
-        plain.id,
-        {"items": [{"id": item_of(plain).id, "price": prices.business}],
-         "proration_behavior": "always_invoice"},
-    )  # fmt: skip
-    gone = life.subscribe(prices.pro_yearly)
-    api.v1.subscriptions.cancel(gone.id)
-    life.pay_with("pm_card_chargeCustomerFail")
-    life.subscribe(prices.pro)
-    life.pay_with("pm_usBankAccount")
-    life.subscribe(prices.pro)
-    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
-    paid = api.v1.checkout.sessions.create(
-        {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
-    )
-    api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
-    assert paid.url
-    browser.post(paid.url, number="4242424242424242")
+    """At least one of every object that the API returns, by kind."""
+    trial = subscribe_in_every_way(api, life, prices)
+    paid = check_out(api, life, prices, browser)
     charge = api.v1.charges.list({"customer": life.customer}).data[-1]
     api.v1.refunds.create({"charge": charge.id, "amount": 1})
     lever(app, "disputes", charge=charge.id)
@@ -103,6 +82,46 @@ def museum(
     items = api.v1.checkout.sessions.line_items.list(paid.id).data
     seen += [item.to_dict(for_json=True) for item in items]
     return by_kind(seen)
+
+
+def subscribe_in_every_way(
+    api: stripe.StripeClient, life: Life, prices: Prices
+) -> stripe.Subscription:
+    """Subscribe with a discount, a trial, a proration, a cancellation and failing cards.
+
+    Returns the trial.
+    """
+    coupon = api.v1.coupons.create(
+        {"percent_off": 10, "duration": "repeating", "duration_in_months": 3}
+    )
+    code = api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
+    plain = life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    trial = life.subscribe(prices.pro, trial_period_days=10)
+    api.v1.subscriptions.update(
+        plain.id,
+        {"items": [{"id": item_of(plain).id, "price": prices.business}],
+         "proration_behavior": "always_invoice"},
+    )  # fmt: skip
+    canceled = life.subscribe(prices.pro_yearly)
+    api.v1.subscriptions.cancel(canceled.id)
+    life.pay_with("pm_card_chargeCustomerFail")
+    life.subscribe(prices.pro)
+    life.pay_with("pm_usBankAccount")
+    life.subscribe(prices.pro)
+    return trial
+
+
+def check_out(
+    api: stripe.StripeClient, life: Life, prices: Prices, browser: Browser
+) -> stripe.checkout.Session:
+    """Pay on a checkout page, and open another one for a card alone."""
+    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
+    paid = api.v1.checkout.sessions.create(
+        {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
+    )
+    api.v1.checkout.sessions.create({"mode": "setup", "currency": "usd", **common})
+    browser.post(str(paid.url), number=CARD_NUMBER)
+    return paid
 
 
 def by_kind(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -127,16 +146,16 @@ def every_object(value: Any) -> Iterator[dict[str, Any]]:
                 yield from every_object(inner)
 
 
-def test_every_kind_of_object_has_been_seen(museum: dict[str, list[dict[str, Any]]]) -> None:
-    assert set(museum) == set(CLASSES)
+def test_every_kind_of_object_has_been_seen(examples: dict[str, list[dict[str, Any]]]) -> None:
+    assert set(examples) == set(CLASSES)
 
 
 def test_no_object_has_a_field_or_a_type_that_the_sdk_does_not_know(
-    museum: dict[str, list[dict[str, Any]]],
+    examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     wrong = {
         complaint
-        for kind, objects in museum.items()
+        for kind, objects in examples.items()
         for one in objects
         for complaint in misfits(CLASSES[kind], one, kind)
     }
@@ -145,16 +164,16 @@ def test_no_object_has_a_field_or_a_type_that_the_sdk_does_not_know(
 
 
 def test_every_object_has_the_fields_that_stripes_examples_have(
-    museum: dict[str, list[dict[str, Any]]],
+    examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     if not FIXTURES.exists():
         pytest.skip("Stripe's example resources are not on this machine (STRIPE_FIXTURES)")
-    examples = json.loads(FIXTURES.read_text())["resources"]
+    published = json.loads(FIXTURES.read_text())["resources"]
 
     missing = {
         f"{kind}.{name}"
-        for kind, objects in museum.items()
-        for name in set(examples[kind]) & set(CLASSES[kind].__annotations__) - OPTIONAL
+        for kind, objects in examples.items()
+        for name in set(published[kind]) & set(CLASSES[kind].__annotations__) - OPTIONAL
         for one in objects
         if name not in one and name not in METHODS - {one.get("type")}
     }
@@ -163,18 +182,18 @@ def test_every_object_has_the_fields_that_stripes_examples_have(
 
 
 def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
-    museum: dict[str, list[dict[str, Any]]],
+    examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     if not FIXTURES.exists():
         pytest.skip("Stripe's example resources are not on this machine (STRIPE_FIXTURES)")
-    examples = json.loads(FIXTURES.read_text())["resources"]
+    published = json.loads(FIXTURES.read_text())["resources"]
 
     different = {
-        f"{kind}.{name}: {json_type(value)} here, {json_type(examples[kind][name])} at Stripe"
-        for kind, objects in museum.items()
+        f"{kind}.{name}: {json_type(value)} here, {json_type(published[kind][name])} at Stripe"
+        for kind, objects in examples.items()
         for one in objects
         for name, value in one.items()
-        if name in examples[kind] and not alike(value, examples[kind][name])
+        if name in published[kind] and not alike(value, published[kind][name])
     }
 
     assert not different

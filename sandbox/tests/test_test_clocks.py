@@ -4,7 +4,7 @@ import pytest
 import stripe
 from flask import Flask
 
-from .conftest import Browser, Prices, Watch, at, item_of, lever
+from .conftest import CARD_NUMBER, Browser, Prices, Watch, at, item_of, lever
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def subscription(
         }
     )
     assert session.url
-    browser.post(session.url, number="4242424242424242")
+    browser.post(session.url, number=CARD_NUMBER)
     return api.v1.subscriptions.list({"customer": customer.id}).data[0]
 
 

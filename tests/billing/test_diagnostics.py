@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import pytest
 import time_machine
 from click.testing import Result
 from flask import Flask
@@ -21,6 +20,7 @@ from saas.database import now
 from tests.harness import stripe_account
 from tests.harness.servers import QuietRequestHandler, free_port, serving
 from tests.harness.shop import Shop, open_shop
+from tests.harness.stripe_proxy import ProxiedShop, refusing
 from tests.harness.waiting import eventually
 from tests.test_cli import flask
 
@@ -273,75 +273,55 @@ def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
     assert problems(shop.app) == {}
 
 
-class Veil:
-    """In front of the sandbox: errors that it does not play, for paths that end so."""
+class ClockAhead(QuietRequestHandler):
+    """Sends a Date header that is `seconds` ahead."""
 
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.errors: dict[str, tuple[str, dict[str, str]]] = {}
+    seconds = 0
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        for ending, (status, error) in self.errors.items():
-            if environ["PATH_INFO"].endswith(ending):
-                start_response(status, [("Content-Type", "application/json")])
-                return [json.dumps({"error": error}).encode()]
-        return self.app(environ, start_response)
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return formatdate(now().timestamp() + self.seconds, usegmt=True)
 
 
-@pytest.fixture
-def veiled(make_app: Callable[..., Flask]) -> Iterator[tuple[Shop, Veil]]:
+def test_a_clock_that_is_wrong(make_app: Callable[..., Flask]) -> None:
     stand_in = create_sandbox()
-    veil = Veil(stand_in)
-    with serving(veil) as url:
+    with serving(stand_in, request_handler=ClockAhead) as url:
         for shop in open_shop(make_app, url, SANDBOX_URL=url):
-            yield shop, veil
+            ClockAhead.seconds = 400
+            message, fix = only(shop.app)
+            assert "s behind Stripe's: beyond 300 s every webhook is refused." in message
+            assert fix == "timedatectl set-ntp true"
+
+            ClockAhead.seconds = 20
+            assert problems(shop.app) == {}
     stand_in.extensions["sandbox"].close()
 
 
-def test_a_clock_that_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stripe_is_ahead(seconds: float) -> None:
-        said = formatdate(now().timestamp() + seconds, usegmt=True)
-        monkeypatch.setattr(
-            QuietRequestHandler, "date_time_string", lambda *_: said
-        )  # what servers say
-
-    stripe_is_ahead(400)
-    said, mend = only(shop.app)
-    assert "s behind Stripe's: beyond 300 s every webhook is refused." in said
-    assert mend == "timedatectl set-ntp true"
-
-    stripe_is_ahead(20)
-    assert problems(shop.app) == {}
-
-
-def test_a_price_of_the_other_mode(veiled: tuple[Shop, Veil]) -> None:
-    shop, veil = veiled
-    price = shop.price["solo", "yearly"]
-    message = (
+def test_a_price_of_the_other_mode(proxied_shop: ProxiedShop) -> None:
+    proxy, price = proxied_shop.proxy, proxied_shop.price["solo", "yearly"]
+    refused = (
         f"No such price: '{price}'; a similar object exists in live mode, but a test mode key was "
         "used to make this request."
     )
-    error = {"code": "resource_missing", "type": "invalid_request_error", "message": message}
-    veil.errors[f"/prices/{price}"] = ("404 Not Found", error)
+    call = f"GET /v1/prices/{price}"
 
-    said, mend = only(shop.app)
+    with proxy.answering(refusing(proxy, call, 404, code="resource_missing", message=refused)):
+        message, fix = only(proxied_shop.app)
 
-    assert said == (
+    assert message == (
         f"STRIPE_SOLO_YEARLY_PRICE_ID: {price} is a price of live mode, and the key is a test key."
     )
-    assert mend == "flask billing setup"
+    assert fix == "flask billing setup"
 
 
-def test_a_restricted_key_that_may_not_look(veiled: tuple[Shop, Veil]) -> None:
-    shop, veil = veiled
-    message = "Having the 'rak_webhook_read' permission would allow this request to continue"
-    error = {"type": "invalid_request_error", "message": message}
-    veil.errors["/webhook_endpoints"] = ("403 Forbidden", error)
+def test_a_restricted_key_that_may_not_look(proxied_shop: ProxiedShop) -> None:
+    proxy = proxied_shop.proxy
+    refused = "Having the 'rak_webhook_read' permission would allow this request to continue"
 
-    said, mend = only(shop.app)
+    with proxy.answering(refusing(proxy, "GET /v1/webhook_endpoints", 403, message=refused)):
+        message, fix = only(proxied_shop.app)
 
-    assert said == f"STRIPE_API_KEY may not look at this (PermissionError 403: {message})."
-    assert mend.startswith("Give the restricted key the permission that is named")
+    assert message == f"STRIPE_API_KEY may not look at this (PermissionError 403: {refused})."
+    assert fix.startswith("Give the restricted key the permission that is named")
 
 
 def test_modes_that_do_not_fit_the_environment(make_app: Callable[..., Flask], shop: Shop) -> None:

@@ -27,11 +27,10 @@ from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.servers import free_port
 from tests.harness.shop import Shop
+from tests.harness.stripe_account import CARD
 from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop, refusing
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
-
-CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
 
 
 def address(shop: Shop) -> str:

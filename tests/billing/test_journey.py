@@ -17,10 +17,9 @@ from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop
+from tests.harness.stripe_account import CARD
 from tests.harness.visitor import Page, Visitor
 from tests.harness.waiting import eventually
-
-CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}
 
 
 def choose(visitor: Visitor, plan: str = "solo", interval: str = "monthly") -> Page:

@@ -17,11 +17,12 @@ from saas.auth.models import User
 from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
 from tests.billing.cases import case
-from tests.billing.test_emails import CARD, address, advance, stripe_settings, sync, use_card
+from tests.billing.test_emails import address, advance, stripe_settings, sync, use_card
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop, open_shop
+from tests.harness.stripe_account import CARD
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 

@@ -33,6 +33,7 @@ from saas.users import account_deletion
 from tests.billing.cases import case
 from tests.harness import stripe_account
 from tests.harness.live_shop import THREADS, WORKERS, LiveShop, deliver_event
+from tests.harness.stripe_account import CARD
 
 AT_ONCE = WORKERS * THREADS
 ASKED_AT_MOST = 2  # times for each event
@@ -221,7 +222,6 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
     with live.app.app_context():
         ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
-    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 
     def buy(plan: str) -> Any:
         data = {"plan": plan, "interval": "monthly", "nonce": uuid.uuid4().hex}
@@ -231,7 +231,7 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
     with ThreadPoolExecutor(1) as pool, live.proxy.holding("POST /v1/checkout/sessions") as arrived:
         asked = pool.submit(buy, "team")
         assert arrived.wait(10)
-        requests.post(page, data=card, timeout=30, allow_redirects=False)
+        requests.post(page, data=CARD, timeout=30, allow_redirects=False)
     answer = asked.result()
 
     assert "/stripe/portal/" in answer.headers["Location"]
@@ -321,12 +321,11 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
     data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
     assert page is not None
-    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 
     with ThreadPoolExecutor(1) as pool, live.proxy.holding() as arrived:
         closed = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
         assert arrived.wait(10)  # it is about to ask which pages are open
-        requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
+        requests.post(page.headers["Location"], data=CARD, timeout=30, allow_redirects=False)
     answer = closed.result()
 
     assert answer is not None
@@ -348,14 +347,13 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
     data = {"plan": "solo", "interval": "monthly"}
     page = live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
     assert page is not None
-    card = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 
     def pay_late(environ: dict[str, Any], start_response: Any) -> Any:
         if environ["PATH_INFO"].endswith("/expire"):
             start_response("400 Bad Request", [("Content-Type", "application/json")])
             return [b'{"error": {"type": "invalid_request_error", "message": "in payment"}}']
         if environ["REQUEST_METHOD"] == "DELETE":
-            requests.post(page.headers["Location"], data=card, timeout=30, allow_redirects=False)
+            requests.post(page.headers["Location"], data=CARD, timeout=30, allow_redirects=False)
         return live.proxy.app(environ, start_response)
 
     with live.proxy.answering(pay_late):

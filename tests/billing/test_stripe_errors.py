@@ -15,9 +15,10 @@ from saas import database
 from saas.auth.models import User
 from saas.billing import tasks
 from saas.database import db, now
-from tests.billing.test_emails import CARD, address, mails
+from tests.billing.test_emails import address, mails
 from tests.harness import stripe_account
 from tests.harness.servers import free_port
+from tests.harness.stripe_account import CARD
 from tests.harness.stripe_proxy import ProxiedShop, call_of, changing, open_proxied_shop, refusing
 from tests.harness.visitor import Page, Visitor
 from tests.harness.waiting import eventually

@@ -13,6 +13,7 @@ from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 from product import product
 from saas.template_filters import money
 from tests.e2e.conftest import Running
+from tests.harness.stripe_account import CARD
 
 PLAN = product.catalogue.for_sale[0]
 
@@ -44,7 +45,7 @@ def choose(page: Page, kind: Literal["link", "button"]) -> None:
     buy.locator("visible=true").click()
 
 
-def pay(page: Page, number: str = "4242 4242 4242 4242") -> None:
+def pay(page: Page, number: str = CARD["number"]) -> None:
     page.get_by_label("Card number").fill(number)
     page.get_by_label(re.compile("expir", re.I)).fill("12 / 34")
     page.get_by_label(re.compile("cvc|security code", re.I)).fill("123")
@@ -61,11 +62,22 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     page: Page, running: Running
 ) -> None:
     problems: list[str] = []
-    page.on("console", lambda said: problems.append(said.text) if said.type == "error" else None)
+    page.on("console", lambda entry: problems.append(entry.text) if entry.type == "error" else None)
     page.on("pageerror", lambda error: problems.append(str(error)))
-    asked: set[str] = set()
-    page.on("request", lambda request: asked.add(request.url))
+    requested: set[str] = set()
+    page.on("request", lambda request: requested.add(request.url))
 
+    choose_a_plan_and_sign_in(page, running, "buyer@example.com")
+    subscribe(page, running)
+    cancel_in_the_portal(page)
+    delete_the_account(page, running, "buyer@example.com")
+
+    assert problems == []
+    own = (running.url, running.sandbox, "data:")
+    assert {url for url in requested if not url.startswith(own)} == set()
+
+
+def choose_a_plan_and_sign_in(page: Page, running: Running, email: str) -> None:
     page.goto(running.url)
     accessible(page)
     page.get_by_role("link", name="Pricing").first.click()
@@ -75,9 +87,11 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     choose(page, "link")
     expect(page).to_have_url(re.compile("/login"))
     accessible(page)
-    sign_in(page, running, "buyer@example.com")
-
+    sign_in(page, running, email)
     expect(page).to_have_url(re.compile(rf"/pricing\?.*plan={PLAN.id}"))
+
+
+def subscribe(page: Page, running: Running) -> None:
     choose(page, "button")
     expect(page).to_have_url(re.compile(r"/stripe/checkout/cs_test_"))
     accessible(page)
@@ -88,6 +102,8 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     expect(page.get_by_text(price).first).to_be_visible()
     accessible(page)
 
+
+def cancel_in_the_portal(page: Page) -> None:
     page.get_by_role("button", name="Manage subscription").click()
     expect(page).to_have_url(re.compile(r"/stripe/portal/"))
     accessible(page)
@@ -96,17 +112,13 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     page.get_by_role("link", name=re.compile("Return|Back")).first.click()
     expect(page.get_by_text("ended").first).to_be_visible()
 
+
+def delete_the_account(page: Page, running: Running, email: str) -> None:
     page.goto(f"{running.url}/dashboard/settings")
     accessible(page)
-    page.get_by_label(re.compile("Type your email")).fill("buyer@example.com")
+    page.get_by_label(re.compile("Type your email")).fill(email)
     page.get_by_role("button", name=re.compile("delete", re.I)).last.click()
     expect(page.get_by_text("Your account was deleted")).to_be_visible()
-
-    assert problems == []
-    strangers = {
-        url for url in asked if not url.startswith((running.url, running.sandbox, "data:"))
-    }
-    assert strangers == set()
 
 
 def test_the_journey_needs_no_javascript_and_fits_a_phone(

@@ -17,6 +17,7 @@ from product import product
 from saas.template_filters import money
 from tests.e2e.conftest import Running
 from tests.e2e.test_journey import PLAN, accessible, choose, pay, sign_in
+from tests.harness.stripe_account import CARD
 
 pytestmark = pytest.mark.browser
 
@@ -72,7 +73,14 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     pay(page)
     expect(page.get_by_text(f"You're now on {PLAN.name}")).to_be_visible()
 
-    # The first renewal goes well, the second fails.
+    renew_until_payment_fails(page, running)
+    pay_the_invoice(page, running)
+    change_card_and_plan(page, running)
+    cancel(page, running)
+
+
+def renew_until_payment_fails(page: Page, running: Running) -> None:
+    """The first renewal is paid, the second fails: the dashboard shows a banner."""
     panel(page, running)
     page.get_by_role("button", name="Next renewal").click()
     page.get_by_role("button", name="A card that will fail").click()
@@ -85,16 +93,20 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     picture(page, "banner")
     expect(page.get_by_role("button", name="Update payment method")).to_be_visible()
 
-    # Paid on the invoice's page: the banner goes.
+
+def pay_the_invoice(page: Page, running: Running) -> None:
+    """Pay on the invoice's page: the banner disappears."""
     page.goto(open_invoice(page, running))
     picture(page, "invoice")
-    page.get_by_label("Card number").fill("4242 4242 4242 4242")
+    page.get_by_label("Card number").fill(CARD["number"])
     page.get_by_role("button", name=re.compile("Pay")).click()
     page.get_by_text("Paid with Visa").wait_for()
     shows(page, running, "Payment received")
     expect(page.get_by_text("Your last payment failed.")).to_have_count(0)
 
-    # Another card, and a larger plan, seen with its proration before it is confirmed; then the end.
+
+def change_card_and_plan(page: Page, running: Running) -> None:
+    """Add another card, and change the interval after a look at its proration."""
     portal(page, running)
     page.get_by_role("link", name="Add a card").click()
     page.get_by_label("Card number").fill("5555 5555 5555 4444")
@@ -107,6 +119,9 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     picture(page, "proration")
     page.get_by_role("button", name="Confirm").click()
     shows(page, running, f"Changed to {PLAN.name}, yearly")
+
+
+def cancel(page: Page, running: Running) -> None:
     portal(page, running)
     picture(page, "portal")
     page.get_by_role("link", name="Cancel plan").click()

@@ -28,7 +28,9 @@ class QuietRequestHandler(WSGIRequestHandler):
 
 
 @contextmanager
-def serving(app: Any, port: int = 0) -> Iterator[str]:
+def serving(
+    app: Any, port: int = 0, request_handler: type[WSGIRequestHandler] = QuietRequestHandler
+) -> Iterator[str]:
     """Serve a WSGI application within the block; yields its URL."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
@@ -36,7 +38,7 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
         return response
 
     server = make_server(
-        "127.0.0.1", port, application, threaded=True, request_handler=QuietRequestHandler
+        "127.0.0.1", port, application, threaded=True, request_handler=request_handler
     )
     server.daemon_threads = False  # type: ignore[attr-defined]  # wait for pending responses
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})

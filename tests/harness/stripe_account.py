@@ -16,6 +16,8 @@ from tests.harness.shop import Shop
 
 stripe.enable_telemetry = False
 
+CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}  # pays at Checkout
+
 
 def client(shop: Shop) -> stripe.StripeClient:
     return stripe.StripeClient(shop.key, base_addresses={"api": f"{shop.sandbox}/stripe"})

@@ -83,8 +83,17 @@ def _complaint(run: Callable[[], object]) -> str | None:
 
 def _calls() -> dict[str, Callable[[], object]]:
     """Every call of the gateway, with ids that stripe-mock makes true."""
-    now, hook, events = datetime.now(UTC), f"{URL}api/webhooks/stripe", ["invoice.paid"]
     subscription, price = _a_subscription()
+    now = datetime.now(UTC)
+    return {
+        **_customer_calls(price),
+        **_subscription_calls(subscription, price, now),
+        **_catalogue_calls(price),
+        **_account_calls(now),
+    }
+
+
+def _customer_calls(price: str) -> dict[str, Callable[[], object]]:
     return {
         "create_customer": lambda: gateway.create_customer(EMAIL, "Ann", BUYER, "key-1"),
         "change_address": lambda: gateway.update_customer_email("cus_1", EMAIL),
@@ -99,6 +108,13 @@ def _calls() -> dict[str, Callable[[], object]]:
         "recent_checkouts": lambda: gateway.list_checkout_sessions("cus_1"),
         "expire_checkout": lambda: gateway.expire_checkout_session("cs_test_1"),
         "open_portal": lambda: gateway.create_portal_session("cus_1", return_url=URL),
+    }  # fmt: skip
+
+
+def _subscription_calls(
+    subscription: str, price: str, now: datetime
+) -> dict[str, Callable[[], object]]:
+    return {
         "subscribe": lambda: gateway.subscribe("cus_1", price, BUYER, "key-3"),
         "subscriptions_of": lambda: gateway.list_subscriptions("cus_1"),
         "subscriptions_since": lambda: gateway.list_subscriptions_since("cus_1", now),
@@ -110,6 +126,11 @@ def _calls() -> dict[str, Callable[[], object]]:
         "refunded": lambda: gateway.refunded(subscription),
         "invoice": lambda: gateway.invoice("in_1"),
         "invoices_of": lambda: gateway.list_invoices("cus_1"),
+    }  # fmt: skip
+
+
+def _catalogue_calls(price: str) -> dict[str, Callable[[], object]]:
+    return {
         "price": lambda: gateway.price(price),
         "prices_by_lookup_key": lambda: gateway.prices_by_lookup_key(["solo_monthly"]),
         "create_price": lambda: gateway.create_price("saas_solo", "solo_monthly", 1500, "month"),
@@ -120,6 +141,12 @@ def _calls() -> dict[str, Callable[[], object]]:
             "app.example.com", {"saas_solo": [price]}
         ),
         "portals": gateway.portals,
+    }
+
+
+def _account_calls(now: datetime) -> dict[str, Callable[[], object]]:
+    hook, events = f"{URL}api/webhooks/stripe", ["invoice.paid"]
+    return {
         "create_webhook_endpoint": lambda: gateway.create_webhook_endpoint(hook, events),
         "update_webhook_endpoint": lambda: gateway.update_webhook_endpoint("we_1", events),
         "move_webhook_endpoints": lambda: gateway.move_webhook_endpoints("/endpoint", hook),
@@ -131,7 +158,7 @@ def _calls() -> dict[str, Callable[[], object]]:
         "missing_for_tax": gateway.missing_for_tax,
         "api_version": gateway.api_version,
         "seconds_ahead": gateway.seconds_ahead,
-    }  # fmt: skip
+    }
 
 
 def _known(found: object) -> None:

@@ -20,9 +20,9 @@ from saas.billing.operator import provisioning
 from tests.billing.simulation.network import FaultyNetwork
 from tests.harness.apps import PRODUCT, close, settings
 from tests.harness.servers import serving
+from tests.harness.stripe_account import CARD
 
 KEY = "sk_test_aHundredLivesInMemory"
-CARD = {"number": "4242424242424242", "expiry": "12 / 34", "cvc": "123"}
 WEBHOOK = "/api/webhooks/stripe"
 
 
