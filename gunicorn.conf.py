@@ -1,9 +1,9 @@
-"""gunicorn: two processes of eight threads; a buffering proxy stands in front.
+"""gunicorn: two processes with eight threads each, behind a buffering proxy.
 
-Where a platform gives PORT, its proxy comes from another machine, so all interfaces are listened
-on; without PORT, or with BIND, it is loopback, or what BIND says.
+If the platform sets PORT, its proxy runs on another machine, so we listen on all interfaces. BIND
+overrides this. Without both, we listen on loopback.
 
-gunicorn alone stops answering under a hundred slow connections; behind nginx it does not.
+A hundred slow connections block gunicorn; behind nginx they do not.
 """
 
 import os
@@ -17,7 +17,7 @@ from saas.logs import without_secrets
 
 
 class DiscreetLogger(Logger):
-    """An access log, where one is wanted, that nobody can sign in with."""
+    """Removes secrets from the access log, so that its lines cannot be used to sign in."""
 
     def atoms(self, *args: Any) -> dict[str, Any]:
         atoms = super().atoms(*args)
@@ -40,7 +40,7 @@ def _bind() -> str:
         return f"0.0.0.0:{_number('PORT', '', 1, 65535)}"
     port = re.fullmatch(r"(?:[^\s:]+|\[[0-9a-fA-F:.]+\]):([0-9]{1,5})", given)
     if given and not given.startswith(("unix:", "fd://")) and not (port and int(port[1]) < 65536):
-        sys.exit(f"BIND must be an address and a port, as in 127.0.0.1:5000, not {given!r}.")
+        sys.exit(f"BIND must be an IP or host and a port, as in 127.0.0.1:5000, not {given!r}.")
     return given or "127.0.0.1:5000"
 
 
@@ -52,8 +52,8 @@ threads = 8
 preload_app = True
 graceful_timeout = 30
 control_socket_disable = True
-# TRUSTED_PROXIES alone says which headers count. gunicorn of itself believes SCRIPT_NAME, PATH_INFO
-# and X-Forwarded-Proto of whoever connects from loopback, and proxies pass those on from anybody.
+# Only TRUSTED_PROXIES decides which headers are trusted. By default gunicorn trusts SCRIPT_NAME,
+# PATH_INFO and X-Forwarded-Proto from loopback, and proxies pass these on from any client.
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}

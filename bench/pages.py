@@ -1,9 +1,9 @@
-"""CPU time a request costs, the whole process tree counted, beside bare Flask in the same run.
+"""Measure CPU time per request, of the whole process tree, next to bare Flask.
 
     make bench
 
-gunicorn with two workers and eight connections kept busy. Machines differ and so do moments:
-compare the ratios, not the milliseconds.
+This uses gunicorn with two workers and eight busy connections. Machines differ, so compare the
+ratios, not the milliseconds.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def prepared(folder: str) -> tuple[dict[str, str], str]:
-    """An environment with a database of its own, and the cookie of somebody signed in."""
+    """Return an environment with its own database, and the cookie of a signed-in user."""
     own = {
         "SAAS_ENV": "test",
         "SECRET_KEY": secrets.token_urlsafe(48),
@@ -82,7 +82,7 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
                 )
             )
     signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
-    # As after a first page: with the form's token in it, a browser's cookie stays as it is.
+    # Like a browser after its first page: the cookie contains the form token and stays the same.
     seen = {"_user_id": token, "_fresh": True, "csrf_token": secrets.token_hex(20)}
     cookie = f"session={signer.dumps(seen)}"
     return {**os.environ, **own, "PYTHONPATH": str(ROOT)}, cookie
@@ -91,7 +91,7 @@ def prepared(folder: str) -> tuple[dict[str, str], str]:
 def cost(
     application: str, path: str, headers: dict[str, str], env: dict[str, str], folder: str
 ) -> float:
-    """Milliseconds of CPU a request, without what starting and stopping costs."""
+    """Return milliseconds of CPU per request, without startup and shutdown."""
     idle = spent_by(application, path, headers, env, folder, requests=CONNECTIONS)
     busy = spent_by(application, path, headers, env, folder, requests=REQUESTS)
     return (busy - idle) / (REQUESTS - CONNECTIONS) * 1000

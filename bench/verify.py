@@ -1,7 +1,8 @@
-"""What it costs to compare everybody with Stripe. Run: python bench/verify.py [HOW_MANY]
+"""Measure comparing all users with Stripe. Run: python bench/verify.py [HOW_MANY]
 
-A sandbox with so many subscriptions (100,000), a database with a person for each, and `flask
-billing verify` and `sync --all` as processes of their own: wall time, CPU time, peak memory, calls.
+This creates a sandbox with that many subscriptions (100,000) and a database with a user for each.
+It runs `flask billing verify` and `sync --all` as processes, and measures wall time, CPU time, peak
+memory and calls.
 """
 
 import resource
@@ -56,7 +57,7 @@ def measure(many: int, sandbox: str, database_url: str) -> None:
 
 
 def prepared(many: int, env: dict[str, str]) -> dict[str, str]:
-    """The catalogue at the sandbox, the crowd there and in the database; the price ids."""
+    """Create catalogue, subscriptions and users; return the price ids."""
     wait_for(env["SANDBOX_URL"])
     app = create_app(settings(**env), PRODUCT)
     with app.app_context():
@@ -77,7 +78,7 @@ def wait_for(url: str) -> None:
 
 
 def some_drift(env: dict[str, str], share: int) -> None:
-    """One of so many people has columns that are not Stripe's, as after a lost night."""
+    """Change columns of one in so many users, as if events had been lost."""
     app = create_app(settings(**env), PRODUCT)
     with app.app_context(), database.write_transaction():
         drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]

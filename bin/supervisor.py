@@ -1,7 +1,7 @@
-"""Run several processes as one: when one ends, or we do, all end.
+"""Run several processes together: when one of them or this process ends, all end.
 
-Ours, because honcho keeps its queue in /dev/shm, which not every container has, and leaves its
-processes running when the terminal is closed or it is killed.
+We do not use honcho, because it needs /dev/shm, which some containers lack, and because its
+processes keep running when the terminal is closed or honcho is killed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Supervisor:
-    """Starts commands, each in a process group of its own, and prints what they say."""
+    """Starts commands, each in its own process group, and prints their output."""
 
     def __init__(self, env: Mapping[str, str], lock: int) -> None:
         self.env = env
-        self.lock = lock  # inherited by every process, so that a later run can tell they live
+        self.lock = lock  # inherited by every process, so that a later run detects them
         self.processes: list[subprocess.Popen[bytes]] = []
         self.lock_of_processes = threading.Lock()
         self.is_ending = False
@@ -39,8 +39,8 @@ class Supervisor:
     def run(self, commands: Mapping[str, list[str]], watched: Mapping[str, Watch]) -> int:
         """Run the commands until one ends or a signal arrives; return the exit code.
 
-        Those that are `watched` start again when a file of their folders changes. One that then
-        cannot start, because of a typing error perhaps, waits for the next change.
+        Watched commands restart when a file in their folders changes. One that fails to restart,
+        because of a syntax error for example, waits for the next change.
         """
         for number in _SIGNALS:
             if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup
@@ -56,7 +56,7 @@ class Supervisor:
                 reload = (watched[name], process, again, guard)
                 threading.Thread(target=self._reload, args=reload, daemon=True).start()
         code = self.ended.get()
-        with self.lock_of_processes:  # a reload under way starts nothing any more
+        with self.lock_of_processes:  # from now on a reload starts nothing
             self.is_ending = True
         end_groups([process.pid for process in self.processes])
         for process in self.processes:
@@ -69,7 +69,7 @@ class Supervisor:
     def _start_guard(self) -> int:
         """Start a process that ends the others if this one is killed; return its pipe."""
         reader, writer = os.pipe()
-        # The pipe ends when we do, in whatever way.
+        # The pipe closes when this process ends, however it ends.
         subprocess.Popen(
             [sys.executable, "-I", __file__],
             stdin=reader,
@@ -121,28 +121,28 @@ class Supervisor:
         return process
 
     def _relay(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        """Print what a process says, then report that it has ended."""
+        """Print the output of a process, then report its end."""
         try:
             for line in process.stdout or ():
                 print(f"{name} | {line.decode(errors='replace').rstrip()}", flush=True)
-        except OSError:  # the reader of our own output is gone: a closed terminal, `| head`
+        except OSError:  # nothing reads our output any more: a closed terminal, `| head`
             self.ended.put(1)
         code = process.wait()
         if process.pid in self.reloaded - self.replaced:
-            print(f"{name} | It has stopped, and starts again after the next change.", flush=True)
+            print(f"{name} | Stopped. It restarts after the next change.", flush=True)
         elif process.pid not in self.replaced:
             self.ended.put(code if code >= 0 else 128 - code)
 
 
 class Watch:
-    """The Python and TOML files of some folders, looked at every second."""
+    """Watches the Python and TOML files of some folders, by checking them every second."""
 
     def __init__(self, *folders: Path) -> None:
         self.folders = folders
         self.seen = self._times()
 
     def wait(self) -> None:
-        """Return once a file was changed, added or removed."""
+        """Wait until a file was changed, added or removed."""
         while (now := self._times()) == self.seen:
             time.sleep(1)
         self.seen = now
@@ -152,13 +152,13 @@ class Watch:
         for file in (file for folder in self.folders for file in folder.rglob("*")):
             if file.suffix not in (".py", ".toml"):
                 continue
-            with contextlib.suppress(OSError):  # it was removed meanwhile
+            with contextlib.suppress(OSError):  # it was just removed
                 times[str(file)] = file.stat().st_mtime
         return times
 
 
 def end_groups(pids: list[int]) -> None:
-    """End process groups: politely, then by force."""
+    """Stop process groups: first with SIGTERM, then with SIGKILL."""
     _signal_all(pids, signal.SIGTERM)
     give_up = time.monotonic() + _GRACE
     while time.monotonic() < give_up and any(_lives(pid) for pid in pids):
@@ -181,9 +181,9 @@ def _lives(pid: int) -> bool:
 
 
 def guard() -> None:
-    """Wait for the end of the supervisor, and end what it has left running."""
+    """Wait until the supervisor ends, then stop the processes that it left running."""
     pids: set[int] = set()
-    for line in sys.stdin:  # -7 says that 7 has ended
+    for line in sys.stdin:  # -7 means that process 7 has ended
         pids = pids - {-int(line)} if line.startswith("-") else pids | {int(line)}
     end_groups(list(pids))
 

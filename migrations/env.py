@@ -1,8 +1,8 @@
-"""How migrations run: one at a time, in one transaction, and never with SQLite's foreign keys on.
+"""Run migrations one at a time, in one transaction, without SQLite's foreign keys.
 
 Alembic's batch mode on SQLite copies a table, drops it and renames the copy. With foreign keys
-switched on, the drop deletes the rows of every child table, without a word. So they are switched
-off around the migration, and checked before it is committed.
+enabled, the drop silently deletes the rows of all child tables. So they are disabled during the
+migration, and checked before the commit.
 """
 
 import click
@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from saas.database import UTCDateTime, db
 
-# Any number: all who migrate this database ask for the same lock.
+# Any number: all migrations of this database use the same lock.
 _ADVISORY_LOCK = 7_203_114_771
 
 
@@ -21,7 +21,7 @@ def run() -> None:
     with engine.connect().execution_options(writing=True) as connection:
         sqlite = connection.dialect.name == "sqlite"
         if sqlite:
-            # Not possible inside a transaction, so below SQLAlchemy, which would begin one.
+            # Not possible inside a transaction, so bypass SQLAlchemy, which would begin one.
             connection.connection.driver_connection.execute("PRAGMA foreign_keys = OFF")
         try:
             _migrate(connection, sqlite)
@@ -34,7 +34,7 @@ def _migrate(connection, sqlite: bool) -> None:
     with connection.begin():
         if not sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        # Configured inside the transaction, Alembic leaves it to us to commit it.
+        # Because this is configured inside the transaction, we must commit it ourselves.
         context.configure(
             connection=connection,
             target_metadata=db.metadata,
@@ -54,10 +54,10 @@ def _migrate(connection, sqlite: bool) -> None:
 
 
 def _place_revision(_context, _revision, directives):
-    """Put a new migration into the product's branch, unless `--head` says otherwise.
+    """Add a new migration to the product's branch, unless `--head` is given.
 
-    It depends on the starter's newest, whose tables it may name. `flask db migrate` writes nothing
-    where the models have not changed.
+    It depends on the starter's newest migration, whose tables it may reference. `flask db migrate`
+    writes nothing if the models have not changed.
     """
     script = directives[0]
     if getattr(context.config.cmd_opts, "autogenerate", False) and script.upgrade_ops.is_empty():
@@ -70,12 +70,12 @@ def _place_revision(_context, _revision, directives):
 
 
 def _is_ours(name, kind, _parents):
-    """The queue makes its own tables where it is kept in this database."""
+    """Exclude the queue's own tables, which may be in this database."""
     return kind != "table" or not name.startswith("huey_")
 
 
 def _render_item(kind, item, _context):
-    """Write a plain type into the migration, so that it does not depend on our code of tomorrow."""
+    """Render a plain type into the migration, so that it does not depend on later code."""
     if kind == "type" and isinstance(item, UTCDateTime):
         return "sa.DateTime(timezone=True)"
     return False

@@ -1,10 +1,10 @@
-"""What a card costs in CPU time, the whole process tree counted, beside its peers from npm.
+"""Measure the CPU time of a card, of the whole process tree, and compare it with npm packages.
 
     bench/og/run.sh
 
-A hundred distinct headings each; what starting costs is measured with a few and taken away. Then
-the whole application under gunicorn, other scripts, and memory. Without Node the peers are left
-out. Machines differ and so do moments: compare the ratios.
+A hundred distinct headings each; startup time is measured with a few cards and subtracted. Then the
+whole application under gunicorn, other scripts, and memory. Without Node the packages are skipped.
+Machines differ, so compare the ratios.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def report(name: str, cost: float, size: int, own: float) -> None:
 
 
 def installed(peer: str) -> Path:
-    """A package of npm, installed once beside the project's other temporary files; the script."""
+    """Install an npm package once, next to other temporary files; return the script."""
     folder = PEER_FOLDER / peer.replace("/", "-")
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "node_modules").is_dir():
@@ -83,7 +83,7 @@ def installed(peer: str) -> Path:
 
 
 def tree_cost(command: list[str], *more: str) -> tuple[float, int]:
-    """Milliseconds a card, and the mean size that the last process printed."""
+    """Return milliseconds per card, and the mean size that the last process printed."""
     few, _ = spent([*command, str(FEW), *more])
     many, size = spent([*command, str(MANY), *more])
     return (many - few) / (MANY - FEW) * 1000, size
@@ -101,7 +101,7 @@ def cpu(who: int) -> float:
 
 
 def draw(count: int) -> None:
-    """What the peers do: draw, one after the other, and print the mean size."""
+    """Draw like the compared packages: one card after the other; print the mean size."""
     from product import product
     from saas.og.render.renderer import Renderer
 
@@ -128,7 +128,7 @@ def module() -> None:
 
 
 def memory() -> None:
-    """What a process of its own holds while it draws ever other cards."""
+    """Return the memory of a process while it draws ever new cards."""
     import psutil
 
     from product import product
@@ -153,7 +153,7 @@ def timed(press: object, heading: str) -> float:
 
 
 def served() -> Iterator[tuple[str, float]]:
-    """Bare Flask with as many bytes, then new, seen and revalidated cards, all signed."""
+    """Measure bare Flask with as many bytes, then new, cached and revalidated signed cards."""
     import pages
 
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +170,7 @@ def served() -> Iterator[tuple[str, float]]:
 
 
 def addresses(env: dict[str, str]) -> list[str]:
-    """Signed paths of a hundred cards to begin with, and of as many as are measured."""
+    """Return signed paths of a hundred warm-up cards, and of the measured ones."""
     from product import product
     from saas import create_app
     from saas.config import from_env
@@ -184,7 +184,7 @@ def addresses(env: dict[str, str]) -> list[str]:
 
 
 def busy(port: int, paths: list[str], headers: dict[str, str] | None = None) -> float:
-    """Milliseconds of the server's CPU a request, with all connections kept busy."""
+    """Return milliseconds of server CPU per request, with all connections busy."""
     processes = servers()
     before = sum(map(process_cpu, processes))
     shares = [paths[at::CONNECTIONS] for at in range(CONNECTIONS)]
@@ -194,7 +194,7 @@ def busy(port: int, paths: list[str], headers: dict[str, str] | None = None) -> 
 
 
 def servers() -> list[int]:
-    """The server and its workers: the children of this process, and theirs."""
+    """Return the server and its workers: children of this process, and theirs."""
     import psutil
 
     return [child.pid for child in psutil.Process().children(recursive=True)]

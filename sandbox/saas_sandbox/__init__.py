@@ -1,7 +1,7 @@
-"""The sandbox: stand-ins for the outside world, in a process of its own.
+"""The sandbox: local stand-ins for external services, in a separate process.
 
-A Stripe that needs no account, and a mailbox. Development and tests only: nothing of the product
-is imported here, and the product speaks to it as it would to the real services.
+It provides Stripe, a mailbox, Google and GitHub, for development and tests only. It imports nothing
+from the application, which uses it like the real services.
 """
 
 import time
@@ -25,7 +25,7 @@ from .store import MEMORY, Store
 
 @dataclass
 class Sandbox:
-    """What the views share: rows, time, and what runs beside them."""
+    """The state shared by the views: store, time, and background work."""
 
     store: Store
     now: Callable[[], float]
@@ -45,10 +45,10 @@ def create_sandbox(
     now: Callable[[], float] = time.time,
     inline: bool = False,
 ) -> Flask:
-    """The sandbox as a Flask application.
+    """Create the sandbox as a Flask application.
 
     `data` is the SQLite file, `post` delivers webhooks, `now` is real time. With `inline`, clock
-    and deliveries run at the end of each request instead of in a thread, as tests like it.
+    and deliveries run at the end of each request instead of in a thread, which tests prefer.
     """
     app = Flask(__name__)
     sandbox = _furnished(Store(data), post, now, inline)
@@ -59,7 +59,7 @@ def create_sandbox(
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
-    # For tools that can be pointed at another host, but not at a path on it.
+    # For tools that accept another host, but no path.
     app.register_blueprint(api.bp, name="stripe_api_of_the_host", url_prefix="/v1")
     app.register_blueprint(admin_api.bp)
     app.register_blueprint(checkout.bp)

@@ -1,4 +1,4 @@
-"""The sandbox's own time: a thread that wakes for what is due, and sleeps otherwise."""
+"""A thread that advances time and delivers webhooks when something is due."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ LONGEST_SLEEP = 60.0
 
 
 class Background:
-    """Runs clock and deliveries beside the requests, or, `inline`, between them."""
+    """Runs clock and deliveries in a thread, or with `inline` between requests."""
 
     def __init__(
         self, clockwork: Clock, courier: WebhookSender, now: Callable[[], float], *, inline: bool
@@ -29,15 +29,15 @@ class Background:
             self._thread.start()
 
     def wake(self) -> None:
-        """Something was written that may be due. Inline, it is done by `drain` instead.
+        """Wake the thread after a write. Inline, `drain` does the work instead.
 
-        What the thread writes itself it has just looked at: waking itself it would never rest.
+        Writes by the thread itself do not wake it, or it would never sleep.
         """
         if threading.current_thread() is not self._thread:
             self._awake.set()
 
     def drain(self) -> None:
-        """Everything that is due, here and now."""
+        """Do everything that is due, synchronously."""
         while self.clockwork.tick():
             pass
         while self.courier.run():
@@ -59,7 +59,7 @@ class Background:
                 if not busy:
                     self._awake.wait(self._pause())
             except Exception:
-                log.exception("The sandbox's clock stumbled and goes on")
+                log.exception("An error occurred while advancing test clocks; continuing")
                 self._awake.wait(1)
 
     def _pause(self) -> float:

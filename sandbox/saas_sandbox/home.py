@@ -1,4 +1,4 @@
-"""The front page: what is on, and where."""
+"""The start page: an overview of the services."""
 
 from flask import Blueprint, render_template
 

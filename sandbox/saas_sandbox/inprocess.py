@@ -1,4 +1,4 @@
-"""The official SDK, talking to the sandbox without a socket: three times as fast as loopback."""
+"""The official SDK, calling the sandbox without a socket: three times as fast as loopback."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ BASE_ADDRESS = "http://sandbox.test"
 
 
 class InProcess(stripe.HTTPClient):
-    """An `stripe.HTTPClient` over the sandbox's WSGI application."""
+    """A `stripe.HTTPClient` that calls the sandbox's WSGI application."""
 
     name = "inprocess"
 
@@ -41,11 +41,11 @@ class InProcess(stripe.HTTPClient):
             return response.get_data(as_text=True), response.status_code, answered
 
     def close(self) -> None:
-        """Nothing to close: there is no connection."""
+        """Do nothing, because there is no connection."""
 
 
 def client(app: Flask, key: str) -> stripe.StripeClient:
-    """A `StripeClient` for one of the sandbox's accounts."""
+    """Return a `StripeClient` for one of the sandbox's accounts."""
     return stripe.StripeClient(
         key,
         base_addresses={"api": f"{BASE_ADDRESS}/stripe"},

@@ -1,4 +1,4 @@
-"""The mailbox: plays Resend's API on one side, and shows the mails on the other.
+"""The mailbox: receives emails through Resend's API, and shows them.
 
 https://resend.com/docs/api-reference/emails/send-email
 """
@@ -28,7 +28,7 @@ FRAME_POLICY = (
 
 
 class Mail(Schema):
-    """The body of POST /emails, as far as it is played."""
+    """The supported fields of POST /emails."""
 
     class Meta:
         unknown = EXCLUDE
@@ -43,7 +43,7 @@ class Mail(Schema):
 
     @pre_load
     def one_is_a_list(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
-        """`to` and `reply_to` may be one address or several."""
+        """Accept one address or several in `to` and `reply_to`."""
         single = {n: [data[n]] for n in ("to", "reply_to") if isinstance(data.get(n), str)}
         return {**data, **single}
 
@@ -85,14 +85,14 @@ def show(id: str) -> str:
 
 @bp.get("/mail/<id>/html")
 def body(id: str) -> Response:
-    """The HTML alone, at an address of its own: its styles may be inline, its scripts never run."""
+    """Serve only the HTML, at its own URL: inline styles are allowed, scripts are not."""
     response = Response(_leading_out(_mail(id)["html"] or ""), mimetype="text/html")
     response.headers["Content-Security-Policy"] = FRAME_POLICY
     return response
 
 
 def _leading_out(html: str) -> str:
-    """The mail with links that leave the frame in which it is shown."""
+    """Return the email with links that open outside of the frame."""
     base = '<base target="_top">'
     with_base, found = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
     return with_base if found else base + html
@@ -142,7 +142,7 @@ def _shown(row: Any) -> dict[str, Any]:
 
 
 def links(mail: dict[str, Any]) -> list[str]:
-    """Every address in the mail, once, in the order in which a reader meets them."""
+    """Return all URLs in the email, once each, in reading order."""
     found = LINK.findall(mail["text"] or "") + [
         unescape(u) for u in HREF.findall(mail["html"] or "")
     ]

@@ -1,4 +1,4 @@
-"""Headers of every page, and the one guard of its forms."""
+"""Security headers of every page, and CSRF protection of the forms."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,7 @@ from flask import Flask, Response, abort, request
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
-    # Checkout and portal send people back to the merchant, wherever that is.
+    # Checkout and portal redirect to the merchant, whose origin may be any.
     "form-action 'self' http: https:; frame-ancestors 'self'"
 )
 
@@ -18,7 +18,7 @@ def protect(app: Flask) -> None:
 
 
 def _refuse_foreign_forms() -> None:
-    """A page of another origin must not press our buttons. (API calls carry no Origin.)"""
+    """Refuse forms from other origins. API calls have no Origin header."""
     origin = request.headers.get("Origin")
     if request.method == "GET" or origin is None:
         return
@@ -29,7 +29,7 @@ def _refuse_foreign_forms() -> None:
 def _add_headers(response: Response) -> Response:
     response.headers.setdefault("Content-Security-Policy", POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
-    # With no-referrer a browser's forms would come with `Origin: null`.
+    # With no-referrer, browsers would send forms with `Origin: null`.
     response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"
     if not request.path.startswith("/static/"):
         response.headers.setdefault("Cache-Control", "no-store")

@@ -1,4 +1,4 @@
-"""Serving the sandbox: a threaded server on loopback, closed properly when told to stop."""
+"""Serve the sandbox: a threaded server on loopback with a clean shutdown."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 
 
 class Handler(WSGIRequestHandler):
-    """Keeps connections open, and keeps quiet about requests that went well."""
+    """Keeps connections alive, and does not log successful requests."""
 
     protocol_version = "HTTP/1.1"
 
@@ -39,7 +39,7 @@ def bound(app: Flask, port: int) -> BaseWSGIServer:
 
 
 def serve(app: Flask, port: int, announce: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `announce` is called once somebody would be heard."""
+    """Serve until SIGTERM or SIGINT; `announce` is called once the server accepts connections."""
     server = bound(app, port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

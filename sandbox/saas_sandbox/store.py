@@ -1,7 +1,7 @@
-"""Where the sandbox remembers: one SQLite file, or memory.
+"""Storage of the sandbox: one SQLite file, or memory.
 
-One connection, one writer. Every request is one unit of work under one lock, so that no two calls
-ever see each other half-done; at the sandbox's size a queue of milliseconds beats any cleverness.
+There is one connection and one writer. Every request is one unit of work under one lock, so that
+calls never see partial results of others. At the sandbox's size this is simple and fast enough.
 """
 
 import sqlite3
@@ -87,7 +87,7 @@ MEMORY = ":memory:"
 
 
 class Store:
-    """The rows, and the one door through which they are written."""
+    """The tables, and the only way to write to them."""
 
     def __init__(self, path: str = MEMORY) -> None:
         if path != MEMORY:
@@ -99,7 +99,7 @@ class Store:
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.row_factory = sqlite3.Row
         self._db.execute("PRAGMA journal_mode = WAL")
-        # A power cut may cost the sandbox its memory; waiting for the disk would cost every call.
+        # A power failure may lose data, but waiting for the disk would slow down every call.
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("PRAGMA busy_timeout = 5000")
@@ -107,7 +107,7 @@ class Store:
         self._upgrade()
 
     def _upgrade(self) -> None:
-        """Up to version 0.2.0 our own notes were stored under the name "_"."""
+        """Rename internal notes, which were stored under "_" up to version 0.2.0."""
         if self._db.execute("PRAGMA user_version").fetchone()[0] < 1:
             self._db.execute(
                 "UPDATE objects SET body = json_remove("
@@ -118,7 +118,7 @@ class Store:
 
     @contextmanager
     def unit(self) -> Iterator[None]:
-        """One unit of work: all of it is kept, or none. Nested, it joins the outer one."""
+        """One unit of work, kept or rolled back as a whole. Nested, it joins the outer one."""
         with self._lock:
             if self._depth:
                 yield
@@ -140,7 +140,7 @@ class Store:
 
     @contextmanager
     def attempt(self, keeps: Callable[[Exception], bool]) -> Iterator[None]:
-        """A part of a unit that is undone by an error, unless the error is one to be kept."""
+        """A part of a unit that an error rolls back, unless the error is recorded."""
         with self.unit():
             self._db.execute("SAVEPOINT attempt")
             try:
@@ -154,7 +154,7 @@ class Store:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Work that is done in full, looked at, and then never happened: how a preview is made."""
+        """Work that is always rolled back, for previews."""
         with self.unit():
             self._db.execute("SAVEPOINT rehearsal")
             try:
@@ -167,7 +167,7 @@ class Store:
         self._listeners.append(listener)
 
     def execute(self, sql: str, *values: object) -> int:
-        """Write, and say how many rows it touched."""
+        """Write, and return the number of affected rows."""
         with self._lock:
             return self._db.execute(sql, values).rowcount
 

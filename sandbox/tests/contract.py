@@ -40,7 +40,7 @@ OPEN = {"Events:Event.Data.Object", "Events:Event.Data.PreviousAttributes"}
 KEPT = {
     "Invoices:Invoice.id is missing": (
         "The invoice in an `invoice.upcoming` event does not exist yet, so it has no `id`. "
-        "Stripe's types promise one; its documentation of the event says that there is none."
+        "Stripe's types require one; its documentation of the event says that there is none."
     ),
 }
 

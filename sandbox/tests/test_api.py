@@ -128,7 +128,7 @@ def test_a_garbled_body_is_refused(app: Flask, form: dict[str, str]) -> None:
 
 
 def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClient) -> None:
-    with pytest.raises(stripe.InvalidRequestError, match="does not play it") as unplayed:
+    with pytest.raises(stripe.InvalidRequestError, match="does not support it") as unplayed:
         api.v1.customers.create({"source": "tok_visa", "email": "a@b.co"})
 
     assert unplayed.value.code == "sandbox_unsupported"

@@ -63,7 +63,7 @@ def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
         )
 
     assert result.exit_code == 1
-    assert f"Port {port} is taken" in result.output
+    assert f"Port {port} is in use" in result.output
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

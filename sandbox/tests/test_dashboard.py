@@ -33,7 +33,7 @@ def test_the_life_of_a_subscription_is_told_in_words(
 
     text = browser.get(page).text
 
-    assert "Paid for. Access is on." in text
+    assert "Paid. The customer has access." in text
     assert "$15.00 was charged." in text
     assert "10 Apr 2026, 12:00 UTC" in text
     assert "renews" in text
@@ -68,7 +68,7 @@ def test_time_passes_at_a_button(browser: Browser, page: str, life: Life, prices
 
 def test_a_step_that_does_not_exist_is_refused(browser: Browser, page: str) -> None:
     assert browser.post(f"{page}/advance", step="century").status_code == 422
-    assert "Nothing will renew" in browser.post(f"{page}/advance", step="renewal").text
+    assert "no live subscription to renew" in browser.post(f"{page}/advance", step="renewal").text
 
 
 def test_a_card_that_will_fail_is_given(
@@ -138,7 +138,7 @@ def test_the_weather_is_switched_and_what_it_did_is_said(
     life.api.v1.customers.update(life.customer, {"name": "Ada"})
 
     assert doorbell.posted == []
-    assert "dropped by chaos" in browser.get(page).text
+    assert "dropped by an injected fault" in browser.get(page).text
     assert 'value="100"' in browser.get(account).text
 
 

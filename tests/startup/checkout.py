@@ -17,7 +17,7 @@ from typing import Any
 from saas.config import ROOT
 from tests.harness.waiting import eventually
 
-READY = "Stop it with Ctrl-C."
+READY = "Stop with Ctrl-C."
 _KEPT_OUT = shutil.ignore_patterns(
     ".git", ".venv", "node_modules", "instance", "tests", "docs", "__pycache__", ".*_cache"
 )

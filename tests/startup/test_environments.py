@@ -127,9 +127,9 @@ def test_a_port_that_is_taken_on_either_address_family_is_named(
 
     start = Start(prepared, plain_env(prepared, PORT=str(port)))
 
-    start.wait_for("is taken")
+    start.wait_for("is in use")
     assert start.end() == 1
-    assert f"Port {port}, for the application, is taken by another program" in start.output
+    assert f"Port {port}, for the application, is in use by another program" in start.output
     assert f"which listens on {host}." in start.output
 
 
@@ -139,9 +139,9 @@ def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
 
     start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
 
-    start.wait_for("cannot be written")
+    start.wait_for("Cannot write")
     assert start.end() == 1
-    assert f"The folder {checkout / 'instance'} cannot be written" in start.output
+    assert f"Cannot write to the folder {checkout / 'instance'}" in start.output
 
 
 def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: s
         ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a whole number from 1 to 1000"),
         ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535"),
         ({"PORT": "http"}, "PORT must be a whole number"),
-        ({"BIND": "6742"}, "BIND must be an address and a port"),
-        ({"BIND": "localhost"}, "BIND must be an address and a port"),
-        ({"BIND": "127.0.0.1:99999"}, "BIND must be an address and a port"),
+        ({"BIND": "6742"}, "BIND must be an IP or host and a port"),
+        ({"BIND": "localhost"}, "BIND must be an IP or host and a port"),
+        ({"BIND": "127.0.0.1:99999"}, "BIND must be an IP or host and a port"),
     ],
 )
 def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], said: str) -> None:

@@ -15,7 +15,7 @@ from tests.startup.checkout import READY, Start, copy_project, plain_env
     ("changed", "sentence"),
     [
         ("product/catalogue.py", "is ready."),
-        ("sandbox/saas_sandbox/home.py", "The sandbox is on"),
+        ("sandbox/saas_sandbox/home.py", "Sandbox running at"),
     ],
 )
 def test_a_changed_file_starts_its_process_again(
@@ -31,7 +31,7 @@ def test_a_changed_file_starts_its_process_again(
     file.write_text(good + "\n")
     eventually(lambda: start.output.count(sentence) == 2, seconds=60)
     file.write_text("this is no Python")
-    eventually(lambda: "starts again after the next change" in start.output, seconds=60)
+    eventually(lambda: "restarts after the next change" in start.output, seconds=60)
     file.write_text(good)
     eventually(lambda: start.output.count(sentence) == 3, seconds=60)
 

@@ -52,7 +52,7 @@ def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
         done = start(checkout, PORT=str(port))
 
     assert done.returncode == 1
-    assert f"Port {port}, for the application, is taken" in done.stderr
+    assert f"Port {port}, for the application, is in use" in done.stderr
     assert "make run PORT=8000" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -73,7 +73,7 @@ def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout:
         done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
-    assert "This project runs already, in another window." in done.stderr
+    assert "This project is already running in another window." in done.stderr
     assert not (checkout / "instance" / ".env").exists()
 
 
@@ -88,7 +88,7 @@ def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
     done = start(checkout, PORT=str(free_port(2)))
 
     assert done.returncode == 1
-    assert "made by a newer version of this project" in done.stderr
+    assert "migrated by a newer version of this project" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -147,7 +147,7 @@ def test_a_first_run_without_a_network_says_so(checkout: Path) -> None:
     done = setup(checkout, **_without_network(checkout))
 
     assert done.returncode == 1
-    assert "The first run needs a network, later ones do not." in done.stderr
+    assert "The first run needs a network." in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -175,7 +175,7 @@ def test_a_moved_folder_gets_a_new_environment(checkout: Path) -> None:
     done = setup(checkout)
 
     assert done.returncode == 0
-    assert "The folder has moved" in done.stdout
+    assert "The folder was moved" in done.stdout
 
 
 def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
@@ -185,4 +185,4 @@ def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
     done = setup(checkout)
 
     assert done.returncode == 0
-    assert "half made" in done.stdout
+    assert "is incomplete" in done.stdout

@@ -153,7 +153,7 @@ def test_what_is_not_committed_is_not_touched(starter: Path, product: Path) -> N
     done = upgrade(product)
 
     assert done.returncode == 1
-    assert done.stderr == "There are changes that are not committed. Commit or stash them first.\n"
+    assert done.stderr == "There are uncommitted changes. Commit or stash them first.\n"
 
 
 def test_a_missing_remote_is_named(product: Path) -> None:

@@ -1,7 +1,8 @@
-"""The identity provider: plays Google (OpenID Connect) and GitHub (OAuth 2), and asks who you are.
+"""The identity provider: simulates Google (OpenID Connect) and GitHub (OAuth 2).
 
-Any client id and secret will do, no password is asked for, and every way in which such a provider
-fails can be chosen: on the page, or by `sandbox_…` parameters beside the client's own (page.py).
+Any client id and secret are accepted, and no password is asked for. Every failure of such a
+provider can be chosen on the page, or by `sandbox_…` parameters next to the client's own
+(views.py).
 """
 
 from flask import Blueprint, current_app, render_template

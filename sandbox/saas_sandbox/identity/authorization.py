@@ -1,8 +1,7 @@
-"""The authorization request: what a client asks for, and how it is told no (RFC 6749, 4.1).
+"""The authorization request, and how it is refused (RFC 6749, 4.1).
 
-Whom to answer is found out first. As long as that is unclear nobody is redirected anywhere, and
-the person reads what is wrong (4.1.2.1: "MUST NOT automatically redirect the user-agent to the
-invalid redirection URI").
+The redirect URI is validated first. If it is invalid, nothing is redirected, and a page shows the
+error (4.1.2.1: "MUST NOT automatically redirect the user-agent to the invalid redirection URI").
 """
 
 import re
@@ -21,7 +20,7 @@ VISIBLE = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Provider:
-    """Whom the sandbox plays."""
+    """A simulated provider."""
 
     key: str
     name: str
@@ -30,7 +29,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Ask:
-    """An authorization request that can be granted."""
+    """A valid authorization request."""
 
     client: str
     redirect_uri: str
@@ -41,11 +40,11 @@ class Ask:
 
 
 class UnusableError(Exception):
-    """Nobody to answer: said on a page."""
+    """An error without a valid redirect URI; it is shown on a page."""
 
 
 class RefusedError(Exception):
-    """An error for the client, at its redirect address."""
+    """An error for the client, sent to its redirect URI."""
 
     def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
         super().__init__(description)
@@ -56,17 +55,19 @@ class RefusedError(Exception):
 
 
 def parameters(query: bytes) -> MultiDict[str, str]:
-    """The query string, as it was sent. RFC 6749, 3.1: "Parameters sent without a value MUST be
-    treated as if they were omitted from the request."
+    """Return the query parameters, without empty ones.
 
-    Bytes that are no UTF-8 become U+FFFD, which no parameter may contain. Werkzeug's `args` turns
-    them into percent signs, or raises when they come as they are.
+    RFC 6749, 3.1: "Parameters sent without a value MUST be treated as if they were omitted from the
+    request."
+
+    Invalid UTF-8 becomes U+FFFD, which no parameter may contain. Werkzeug's `args` turns such bytes
+    into percent signs, or raises if they are not encoded.
     """
     return MultiDict(parse_qsl(query.decode(errors="replace")))
 
 
 def read(provider: Provider, given: MultiDict[str, str]) -> Ask:
-    """The request, or the way in which it is refused."""
+    """Return the request, or raise the error that refuses it."""
     client, redirect_uri = _addressee(given)
     fault = _fault(provider, given)
     state = given.get("state", "")
@@ -89,14 +90,14 @@ def _addressee(given: MultiDict[str, str]) -> tuple[str, str]:
     client = given.get("client_id", "")
     if not is_client_id(client):
         raise UnusableError(
-            "The parameter client_id is missing or unusable. "
-            "Any 4 to 255 letters, digits and signs will do here."
+            "The parameter client_id is missing or invalid. The sandbox accepts any 4 to "
+            "255 letters, digits and punctuation."
         )
     redirect_uri = given.get("redirect_uri", "")
     if not redirects.is_usable(redirect_uri):
         raise UnusableError(
-            "The parameter redirect_uri is missing or unusable. It is an absolute address without "
-            "a fragment: https, or http on this machine (localhost, 127.0.0.1)."
+            "The parameter redirect_uri is missing or invalid. It must be an absolute URL "
+            "without a fragment: https, or http on this machine (localhost, 127.0.0.1)."
         )
     return client, redirect_uri
 
@@ -106,7 +107,7 @@ def is_client_id(client: str) -> bool:
 
 
 def _fault(provider: Provider, given: MultiDict[str, str]) -> tuple[str, str] | None:
-    """The first thing that is wrong with it: RFC 6749's error code, and a sentence."""
+    """Return the first error: RFC 6749's error code, and a sentence."""
     return (
         _malformed(given)
         or _response_type(provider, given)
@@ -121,17 +122,17 @@ def _malformed(given: MultiDict[str, str]) -> tuple[str, str] | None:
             # 3.1: "Request and response parameters MUST NOT be included more than once."
             return "invalid_request", f"{_quoted(name)} was sent more than once."
         if not name.startswith("sandbox_") and not _is_sound(values[0]):
-            return "invalid_request", f"{_quoted(name)} is too long or has unusual characters."
+            return "invalid_request", f"{_quoted(name)} is too long or has invalid characters."
     return None
 
 
 def _response_type(provider: Provider, given: MultiDict[str, str]) -> tuple[str, str] | None:
     wanted = given.get("response_type", "")
-    # GitHub knows one flow only, and does not ask for its name.
+    # GitHub has only one flow, and does not require response_type.
     if not wanted and provider.openid:
-        return "invalid_request", "response_type is missing: only code is known here."
+        return "invalid_request", "response_type is missing. Only code is supported."
     if wanted not in ("", "code"):
-        return "unsupported_response_type", "Only response_type=code is known here."
+        return "unsupported_response_type", "Only response_type=code is supported."
     return None
 
 
@@ -142,16 +143,16 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
 
 
 def _openid(given: MultiDict[str, str]) -> tuple[str, str] | None:
-    """What OpenID Connect Core 1.0 adds (3.1.2.1, 3.1.2.6)."""
+    """Return errors in the parameters that OpenID Connect Core 1.0 adds (3.1.2.1, 3.1.2.6)."""
     for name, fault in UNSUPPORTED.items():
         if name in given:
             return fault
     if "openid" not in given.get("scope", "").split():
         return "invalid_scope", "The scope must contain openid."
     if given.get("response_mode", "query") != "query":
-        return "invalid_request", "Only response_mode=query is known here."
+        return "invalid_request", "Only response_mode=query is supported."
     if "none" in given.get("prompt", "").split():
-        return "login_required", "Nobody is ever signed in here: the page has to be shown."
+        return "login_required", "Users are never signed in here, so prompt=none is not possible."
     return None
 
 

@@ -1,4 +1,4 @@
-"""The ways in which a provider goes wrong, and a client must not."""
+"""Failures of a provider that a client must handle."""
 
 import time
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ ANYWHERE = {
 
 OPENID = {
     "response_issuer": "The response names another issuer (RFC 9207)",
-    "wrong_issuer": "The id_token is from another issuer",
+    "wrong_issuer": "The id_token has a different issuer",
     "wrong_audience": "The id_token is for another client",
     "foreign_audience": "The id_token names this client (azp), but another audience",
     "expired": "The id_token expired an hour ago",
     "no_id_token": "The response has no id_token",
-    "wrong_nonce": "The id_token has another sign-in's nonce",
+    "wrong_nonce": "The id_token has the nonce of another sign-in",
     "no_nonce": "The id_token has no nonce",
     "bad_signature": "The id_token has an invalid signature",
     "unsigned": "The id_token is unsigned (alg: none)",
@@ -36,7 +36,7 @@ def of(provider: str) -> Mapping[str, str]:
 
 
 def at_token_endpoint(failure: str) -> Response | None:
-    """What the token endpoint answers instead, if it is to fail. A hanging one answers late."""
+    """Return the failing response of the token endpoint, if any. A hanging one is late."""
     if failure == "token_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
     if failure == "token_rubbish":

@@ -1,4 +1,4 @@
-"""GitHub's OAuth, and the two addresses of its API that tell who somebody is.
+"""GitHub's OAuth, and the two API endpoints for the user and their emails.
 
 https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
 """
@@ -32,7 +32,7 @@ EXPLAINED = (
 
 
 class ApiError(Exception):
-    """How GitHub's API says no."""
+    """An error of GitHub's API."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ def emails() -> Response:
     """ "Lists all of your email addresses": primary first, each verified or not."""
     grant = _bearer()
     if not {"user", "user:email"} & set(_scopes(grant)):
-        # Rather than telling what would be there, GitHub says that nothing is.
+        # GitHub returns 404 rather than 403, to reveal nothing.
         raise ApiError(404, "Not Found")
 
     listed = [
@@ -121,7 +121,7 @@ def _bearer() -> Grant:
 
 
 def _profile(person: Person) -> dict[str, Any]:
-    """`email` is the address somebody shows to the world, and nobody here does."""
+    """Return the profile. `email` is the public address, which no user here has."""
     address = f"{request.host_url}identity/github/{person.login}"
     return {
         "login": person.login,
@@ -141,5 +141,5 @@ def _api(body: Any, grant: Grant) -> Response:
 
 
 def _scopes(grant: Grant) -> list[str]:
-    """Asked for with spaces between them, or commas."""
+    """Return the requested scopes, separated by spaces or commas."""
     return grant.scope.replace(",", " ").split()

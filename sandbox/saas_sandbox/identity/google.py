@@ -1,7 +1,7 @@
-"""Google, as an OpenID Connect provider: discovery, authorization, token, keys, userinfo.
+"""Google as an OpenID Connect provider: discovery, authorization, token, keys, userinfo.
 
-https://openid.net/specs/openid-connect-core-1_0.html, with Google's paths below our own address.
-The authorization endpoint takes GET; a POST to it is the choice made on its page.
+https://openid.net/specs/openid-connect-core-1_0.html, with Google's paths below our own URL. The
+authorization endpoint accepts GET; a POST to it is a choice made on its page.
 """
 
 from flask import Blueprint, Response, current_app, jsonify, request, url_for
@@ -18,7 +18,7 @@ GOOGLE = Provider("google", "Google", openid=True)
 
 @bp.get("/.well-known/openid-configuration")
 def discovery() -> Response:
-    """OpenID Connect Discovery 1.0, section 3, and RFC 9207, section 3."""
+    """Serve the discovery document: OpenID Connect Discovery 1.0, 3, and RFC 9207, 3."""
     return jsonify(
         issuer=views.issuer(GOOGLE),
         authorization_endpoint=_address("authorize"),
@@ -82,7 +82,7 @@ def jwks() -> Response:
 
 @bp.route("/v1/userinfo", methods=["GET", "POST"])
 def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
-    """What the id_token says of the person. Errors as RFC 6750, 3.1 has them."""
+    """Return the user's claims. Errors follow RFC 6750, 3.1."""
     sandbox = current_app.extensions["sandbox"]
     bearer = request.authorization.token if request.authorization else None
     grant = grants.behind_token(sandbox.store, sandbox.now(), GOOGLE.key, bearer or "")
@@ -95,7 +95,7 @@ def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
 
 @bp.errorhandler(RedeemingError)
 def refused(error: RedeemingError) -> tuple[BaseResponse, int, dict[str, str]]:
-    """RFC 6749, 5.2: 400; 401 for a client that is not known, in the scheme that it tried."""
+    """Return an error, RFC 6749, 5.2: 400, or 401 for an unknown client in its own scheme."""
     code = "invalid_grant" if error.error == "redirect_uri_mismatch" else error.error
     body = jsonify(error=code, error_description=str(error))
     if code != "invalid_client":

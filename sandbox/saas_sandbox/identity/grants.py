@@ -1,4 +1,4 @@
-"""What was granted: clients and their secrets, codes that work once, access tokens."""
+"""Grants: clients and their secrets, single-use codes, access tokens."""
 
 import hmac
 import secrets
@@ -51,7 +51,7 @@ SCHEMA = (
 
 @dataclass(frozen=True)
 class Grant:
-    """Who said yes to whom, to what, and how it is going to go wrong."""
+    """A user's consent for a client, and the chosen failure."""
 
     code: str
     client: str
@@ -70,7 +70,7 @@ def prepare(store: Store) -> None:
 
 
 def is_its_secret(store: Store, provider: str, client: str, secret: str) -> bool:
-    """Nobody registers here: the first secret that comes with a client id is the one it keeps."""
+    """Return whether the secret is right. The first secret used with a client id is stored."""
     if not 8 <= len(secret) <= 500:
         return False
     digest = sha256(secret.encode(errors="replace")).hexdigest()
@@ -89,7 +89,7 @@ def is_its_secret(store: Store, provider: str, client: str, secret: str) -> bool
 def give_code(
     store: Store, now: float, provider: str, ask: Ask, person: Person, failure: str
 ) -> str:
-    """A code for this client and this address alone, for a minute."""
+    """Create a code for this client and redirect URI, valid for a minute."""
     code = secrets.token_urlsafe(32)
     with store.unit():
         store.execute("DELETE FROM identity_codes WHERE expires < ?", now - FORGOTTEN_AFTER)
@@ -102,11 +102,11 @@ def give_code(
 
 
 def redeem(store: Store, now: float, provider: str, client: str, code: str) -> Grant | None:
-    """What the code stands for: once, and whatever comes of it.
+    """Return the grant of a code and use it up, whatever the result.
 
-    RFC 6749, 4.1.2: used again, the server "MUST deny the request and SHOULD revoke (when
-    possible) all tokens previously issued based on that authorization code". Tokens live as long
-    as their code has been redeemed exactly once, so that a replay wins any race with them.
+    RFC 6749, 4.1.2: used again, the server "MUST deny the request and SHOULD revoke (when possible)
+    all tokens previously issued based on that authorization code". Tokens are valid only while
+    their code has been redeemed exactly once, so a replay revokes them in any order.
     """
     with store.unit():
         store.execute(
@@ -133,7 +133,7 @@ def give_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str:
 
 
 def behind_token(store: Store, now: float, provider: str, token: str) -> Grant | None:
-    """What this access token may see."""
+    """Return the grant of an access token."""
     row = store.row(
         "SELECT codes.* FROM identity_tokens tokens JOIN identity_codes codes USING (code) "
         "WHERE token = ? AND tokens.expires > ? AND provider = ? AND redeemed = 1",

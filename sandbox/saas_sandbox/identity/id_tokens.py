@@ -1,4 +1,4 @@
-"""The id_token: who signed in, for whom, until when; and each way in which it can be wrong."""
+"""The id_token: its claims, signature, and possible defects."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ SPOILT: Mapping[str, Callable[[Claims], Claims]] = {
 
 
 def made(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
-    """The token, or none if there is to be none."""
+    """Return the token, or None if it is to be missing."""
     if grant.failure == "no_id_token":
         return None
 
@@ -42,7 +42,7 @@ def made(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
 
 
 def about(grant: Grant) -> Claims:
-    """What the scopes let a client know (OpenID Connect Core 1.0, 5.4)."""
+    """Return the claims that the scopes include (OpenID Connect Core 1.0, 5.4)."""
     person, scopes = grant.person, grant.scope.split()
     claims: Claims = {"sub": person.number}
     if "email" in scopes and person.primary:
@@ -56,7 +56,7 @@ def about(grant: Grant) -> Claims:
 
 
 def _hosted_domain(address: Address) -> Claims:
-    """Google's `hd`: the domain of an organization whose mail it runs; Gmail is none."""
+    """Return Google's `hd`: the domain of an organization that it hosts; Gmail has none."""
     domain = address.email.rpartition("@")[2]
     is_organization = address.hosted and domain not in ("gmail.com", "googlemail.com")
     return {"hd": domain} if is_organization else {}

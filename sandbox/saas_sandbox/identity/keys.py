@@ -1,4 +1,4 @@
-"""The key that id_tokens are signed with: made on first use, and kept with everything else."""
+"""The signing key of id_tokens, created on first use and stored."""
 
 import json
 
@@ -20,5 +20,5 @@ def signing_key(store: Store) -> RSAKey:
 
 
 def published(store: Store) -> dict[str, object]:
-    """The JWKS: what everybody may know of it."""
+    """Return the JWKS: the public part of the key."""
     return {"keys": [signing_key(store).as_dict(private=False)]}

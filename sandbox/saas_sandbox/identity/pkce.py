@@ -11,22 +11,24 @@ VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
 def fault(challenge: str, method: str) -> tuple[str, str] | None:
-    """What is wrong with the challenge of a request, if anything."""
+    """Return what is wrong with the challenge of a request, if anything."""
     if not challenge and not method:
         return None
     if not challenge:
-        return "invalid_request", "code_challenge is missing beside its method."
+        return "invalid_request", "code_challenge_method requires code_challenge."
     # 4.3: without a method it "defaults to "plain"".
     if method != "S256":
-        return "invalid_request", "code_challenge_method must be S256; plain is refused."
+        return "invalid_request", "code_challenge_method must be S256; plain is not supported."
     if not CHALLENGE.fullmatch(challenge):
-        return "invalid_request", "code_challenge is not a SHA-256 in base64url."
+        return "invalid_request", "code_challenge is not a SHA-256 hash in base64url."
     return None
 
 
 def is_proven(challenge: str, verifier: str) -> bool:
-    """RFC 9700, 2.1.1: a verifier without a challenge is refused too, or PKCE could be taken out
-    of the request on its way without anybody noticing.
+    """Return whether the verifier matches the challenge.
+
+    RFC 9700, 2.1.1: a verifier without a challenge is refused too. Otherwise an attacker could
+    remove PKCE from the request.
     """
     if not challenge or not verifier:
         return not challenge and not verifier

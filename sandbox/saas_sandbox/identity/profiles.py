@@ -1,4 +1,4 @@
-"""Who there is: a few people ready to be, and anybody who is typed in."""
+"""User profiles: a few prepared ones, and custom ones."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from hashlib import sha256
 
 @dataclass(frozen=True)
 class Address:
-    """An address. `hosted`: whether the provider runs the mailbox, as Google may."""
+    """An email address. `hosted`: whether the provider hosts the mailbox."""
 
     email: str
     verified: bool = True
@@ -17,9 +17,9 @@ class Address:
 
 @dataclass(frozen=True)
 class Person:
-    """An account at the provider. The first address is the primary one, and all that Google tells.
+    """An account at the provider. The first address is the primary one; Google reports only that.
 
-    `number` is what a client should know somebody by: addresses and names change, it does not.
+    Clients should identify users by `number`, because addresses and names change.
     """
 
     number: str
@@ -48,7 +48,7 @@ class Person:
 
 
 class NobodyError(ValueError):
-    """What was typed in is nobody yet; `field` is where, the message says what to do."""
+    """The custom profile is invalid; `field` is the field, and the message says what to do."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ class NobodyError(ValueError):
 
 
 def number_of(account: str) -> str:
-    """Twenty-one digits, as Google's: the same for the same account, today and after a restart."""
+    """Return 21 digits like Google's: always the same for the same account."""
     digest = sha256(account.strip().lower().encode()).digest()
     return str(10**20 + int.from_bytes(digest) % (9 * 10**20))
 
@@ -70,7 +70,7 @@ READY: Mapping[str, Person] = {
     "grace": _ready(
         "Grace Hopper", Address("grace@example.com"), Address("grace@navy.example", verified=False)
     ),
-    # Only his second address is verified: who takes "any verified one" takes the wrong one.
+    # Only his second address is verified, to detect clients that accept any verified address.
     "alan": _ready(
         "Alan Turing", Address("alan@example.com", verified=False), Address("alan@kings.example")
     ),
@@ -79,14 +79,14 @@ READY: Mapping[str, Person] = {
 
 
 def typed_in(email: str, name: str, address: str, account: str) -> Person:
-    """Somebody else. `address` is "verified", "elsewhere", "unverified" or "none".
+    """Return a custom profile. `address` is "verified", "elsewhere", "unverified" or "none".
 
-    "elsewhere" is verified, with a mailbox that Google does not run.
+    "elsewhere" is verified, but the mailbox is not hosted by Google.
 
-    `account` is for those who changed their address: the one that the account began with.
+    `account` simulates a changed address: it is the address at the creation of the account.
     """
     if address not in ("verified", "elsewhere", "unverified", "none"):
-        raise NobodyError("address", "Choose one of the four.")
+        raise NobodyError("address", "Choose one of the four options.")
     _must_be_text("name", name)
     _must_be_text("account", account)
     addresses: tuple[Address, ...] = ()
@@ -98,11 +98,11 @@ def typed_in(email: str, name: str, address: str, account: str) -> Person:
 
 
 def _must_be_an_address(email: str) -> None:
-    """Anything of that shape: a client has to withstand the odd ones."""
+    """Check the shape only, because clients must withstand unusual addresses."""
     _must_be_text("email", email)
     before, _, after = email.rpartition("@")
     if not before or not after or any(c.isspace() for c in email):
-        raise NobodyError("email", "Enter an address such as ada@example.com.")
+        raise NobodyError("email", "Enter an email address such as ada@example.com.")
 
 
 def _must_be_text(field: str, text: str) -> None:

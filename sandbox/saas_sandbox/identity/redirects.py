@@ -1,4 +1,4 @@
-"""Redirect addresses: which ones are taken, and how an answer is put on them."""
+"""Redirect URIs: which are accepted, and how parameters are added."""
 
 import ipaddress
 import re
@@ -10,12 +10,12 @@ AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})
 
 
 def is_usable(address: str) -> bool:
-    """Absolute; https anywhere, http on this machine only, as Google has it."""
+    """Return whether a URI is absolute, and https, or http on this machine, as at Google."""
     if not CHARACTERS.fullmatch(address):
         return False
     try:
         parts = urlsplit(address)
-        parts.port  # noqa: B018 reading it is what checks it
+        parts.port  # noqa: B018 reading it checks it
     except ValueError:
         return False
     host = parts.hostname or ""
@@ -25,12 +25,15 @@ def is_usable(address: str) -> bool:
 
 
 def with_answer(address: str, answer: dict[str, str]) -> str:
-    """RFC 6749, 3.1.2: a query component "MUST be retained when adding additional parameters"."""
+    """Add parameters to a URI.
+
+    RFC 6749, 3.1.2: a query component "MUST be retained when adding additional parameters".
+    """
     return f"{address}{'&' if '?' in address else '?'}{urlencode(answer)}"
 
 
 def _is_name(host: str) -> bool:
-    """RFC 1035, 2.3.4: "labels 63 octets or less". Others do not get through a Location header."""
+    """Check labels (RFC 1035, 2.3.4): longer ones are not valid in a Location header."""
     return all(1 <= len(label) <= 63 for label in host.split(".")) and ":" not in host
 
 

@@ -1,4 +1,4 @@
-"""The token endpoint, as far as both providers share it: who asks, and for what code."""
+"""The token endpoint, as far as both providers share it: client and code."""
 
 from urllib.parse import unquote_plus
 
@@ -10,7 +10,7 @@ from saas_sandbox.identity.grants import Grant
 
 
 class RedeemingError(Exception):
-    """Why there is no token: RFC 6749's error code (5.2) and a sentence."""
+    """The token request is refused: RFC 6749's error code (5.2) and a sentence."""
 
     def __init__(self, error: str, description: str) -> None:
         super().__init__(description)
@@ -18,7 +18,7 @@ class RedeemingError(Exception):
 
 
 def grant_for(provider: Provider) -> Grant:
-    """What the code of this request stands for. Asking for it uses it up."""
+    """Return the grant of the code in this request, and use it up."""
     client = _client(provider)
     _must_be_said_once()
     _must_be_a_code(provider)
@@ -26,7 +26,7 @@ def grant_for(provider: Provider) -> Grant:
     code = request.form.get("code", "")
     grant = grants.redeem(sandbox.store, sandbox.now(), provider.key, client, code)
     if grant is None:
-        raise RedeemingError("invalid_grant", "The code is unknown, expired or used already.")
+        raise RedeemingError("invalid_grant", "The code is unknown, expired or already used.")
 
     _must_match(provider, grant)
     return grant
@@ -36,24 +36,24 @@ def _client(provider: Provider) -> str:
     client, secret = _from_header() if "Authorization" in request.headers else _from_form()
     store = current_app.extensions["sandbox"].store
     if not is_client_id(client):
-        raise RedeemingError("invalid_client", "The client id is missing or unusable.")
+        raise RedeemingError("invalid_client", "The client id is missing or invalid.")
     if not grants.is_its_secret(store, provider.key, client, secret):
         raise RedeemingError(
             "invalid_client",
-            "The secret is missing, shorter than 8 characters, or not the one that this client "
-            "id came with first. Another secret needs another client id.",
+            "The secret is missing, shorter than 8 characters, or differs from the one "
+            "first used with this client id. To use another secret, use another client id.",
         )
     return client
 
 
 def _from_header() -> tuple[str, str]:
-    """RFC 6749, 2.3.1: both are form-encoded before they are put together."""
+    """Return id and secret. RFC 6749, 2.3.1: both are form-encoded before they are joined."""
     given = request.authorization
     if given is None or given.type != "basic":
         raise RedeemingError("invalid_client", "The Authorization header must be Basic.")
     if request.form.get("client_secret"):
         # 2.3: "The client MUST NOT use more than one authentication method in each request."
-        raise RedeemingError("invalid_request", "The client's secret was sent in two ways.")
+        raise RedeemingError("invalid_request", "The client secret was sent in two ways.")
     return unquote_plus(given.username or ""), unquote_plus(given.password or "")
 
 
@@ -67,23 +67,27 @@ def _must_be_said_once() -> None:
 
 
 def _must_be_a_code(provider: Provider) -> None:
-    """GitHub knows one kind of grant, and does not ask for its name."""
+    """Check the grant type; GitHub has only one, and does not require it."""
     kind = request.form.get("grant_type") or ("" if provider.openid else "authorization_code")
     if not kind:
         raise RedeemingError("invalid_request", "The parameter grant_type is missing.")
     if kind != "authorization_code":
-        raise RedeemingError("unsupported_grant_type", "Only authorization_code is known here.")
+        raise RedeemingError("unsupported_grant_type", "Only authorization_code is supported.")
     if not request.form.get("code"):
         raise RedeemingError("invalid_request", "The parameter code is missing.")
 
 
 def _must_match(provider: Provider, grant: Grant) -> None:
-    """RFC 6749, 4.1.3: the redirect address again, character by character; GitHub may go without.
+    """Check the redirect URI and the verifier against the authorization request.
 
-    RFC 7636, 4.6: a verifier that does not fit is an invalid_grant too.
+    RFC 6749, 4.1.3: the redirect URI must be identical; GitHub may omit it. RFC 7636, 4.6: a wrong
+    verifier is an invalid_grant too.
     """
     default = "" if provider.openid else grant.redirect_uri
     if (request.form.get("redirect_uri") or default) != grant.redirect_uri:
-        raise RedeemingError("redirect_uri_mismatch", "The redirect_uri is not the one of before.")
+        raise RedeemingError(
+            "redirect_uri_mismatch",
+            "The redirect_uri differs from the one in the authorization request.",
+        )
     if not pkce.is_proven(grant.challenge, request.form.get("code_verifier", "")):
-        raise RedeemingError("invalid_grant", "The code_verifier does not fit the challenge.")
+        raise RedeemingError("invalid_grant", "The code_verifier does not match the challenge.")

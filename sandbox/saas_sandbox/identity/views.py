@@ -1,9 +1,8 @@
-"""The page in between, where one chooses who to be and how it goes wrong.
+"""The page on which one chooses a user and a failure.
 
-Everything on it can be said in the address as well, for tests that press no buttons:
-`sandbox_as` (a ready person, "somebody", "refuse" or "error") answers without showing the page,
-`sandbox_email`, `sandbox_name`, `sandbox_address`, `sandbox_account` say who somebody is, and
-`sandbox_failure` what goes wrong (failures.py).
+Tests can use query parameters instead of the page: `sandbox_as` (a prepared user, "somebody",
+"refuse" or "error") skips the page, `sandbox_email`, `sandbox_name`, `sandbox_address` and
+`sandbox_account` describe a custom user, and `sandbox_failure` selects a failure (failures.py).
 """
 
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ ELSEWHERE = "https://accounts.evil.example"
 
 
 def shown_or_answered(provider: Provider) -> Page:
-    """A request that can be granted gets the page, or with a choice made, the answer."""
+    """Show the page, or answer if the choice is already made."""
     given = authorization.parameters(request.query_string)
     try:
         ask = authorization.read(provider, given)
@@ -60,11 +59,11 @@ def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
     chosen = choice["sandbox_as"]
     if chosen == "refuse":
         raise RefusedError(
-            ask.redirect_uri, ask.state, "access_denied", "The person refused to sign in."
+            ask.redirect_uri, ask.state, "access_denied", "The user refused to sign in."
         )
     if chosen == "error":
         raise RefusedError(
-            ask.redirect_uri, ask.state, "server_error", "The provider is having a bad day."
+            ask.redirect_uri, ask.state, "server_error", "The provider returned an error."
         )
     if chosen == "somebody":
         return profiles.typed_in(
@@ -87,9 +86,10 @@ def _failure(provider: Provider, given: Given) -> str:
 
 
 def _back(provider: Provider, address: str, answer: dict[str, str], failure: str) -> BaseResponse:
-    """RFC 9700, 4.12: 303, so that no browser ever posts the choice to the client.
+    """Redirect to the client.
 
-    RFC 9207, 2: `iss` stands in every answer, errors included. GitHub has no issuer to name.
+    RFC 9700, 4.12: 303, so that browsers never post the choice to the client. RFC 9207, 2: `iss` is
+    in every response, including errors. GitHub has no issuer.
     """
     if failure == "no_state":
         answer = {name: answer[name] for name in answer if name != "state"}
@@ -117,6 +117,6 @@ def _page(
 
 
 def _hinted(given: Given) -> dict[str, str]:
-    """OpenID Connect's `login_hint` and GitHub's `login`: who the client thinks it is."""
+    """Return OpenID Connect's `login_hint` or GitHub's `login`."""
     hint = given.get("login_hint") or given.get("login", "")
     return {"sandbox_email": hint} if "@" in hint else {}

@@ -1,1 +1,1 @@
-"""Stripe, as far as a subscription business needs it: API, lifecycle, events and hosted pages."""
+"""Stripe for subscription businesses: API, lifecycle, events and hosted pages."""

@@ -1,4 +1,4 @@
-"""Which account a key opens. Each key is one of its own, so tests and projects never meet."""
+"""Accounts by API key. Each key has its own, so that tests and projects share no data."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from ..store import Store
 
 KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
-# What a Stripe user sets in the Dashboard; the control panel sets it here.
+# Settings that Stripe has in its Dashboard, and the sandbox in its control panel.
 DEFAULT_SETTINGS: dict[str, Any] = {
     "after_retries": "cancel",
     "retry_days": [3, 5, 7],
@@ -28,7 +28,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
 def get_or_create_account(
     store: Store, key: str, address: str, real_now: Callable[[], float]
 ) -> Account:
-    """The account of a key, made on first use. Its address is where its hosted pages live."""
+    """Return the account of a key, created on first use with the URL of its hosted pages."""
     id = account_id(key)
     row = store.row("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:

@@ -1,6 +1,6 @@
-"""What time brings. Everything that will happen by itself has a `due`; here it happens, in order.
+"""The passage of time. Every scheduled change has a `due`; they happen here, in order.
 
-Objects of a customer with a test clock live in that clock's time, all others in real time.
+Objects of a customer with a test clock follow that clock, all others real time.
 https://docs.stripe.com/billing/testing/test-clocks
 """
 
@@ -25,25 +25,25 @@ from ..store import Store
 
 KIND = "test_helpers.test_clock"
 
-# So much happens in one transaction, so that other calls get their turn in between.
+# Size of a transaction, so that other calls can run in between.
 BATCH = 10
 TOGETHER = 20
 
 
 class Clock:
-    """Moves test clocks that are advancing, and whatever is due in real time."""
+    """Advances test clocks, and does what is due in real time."""
 
     def __init__(self, store: Store, real_now: Callable[[], float]) -> None:
         self.store = store
         self.real_now = real_now
 
     def tick(self) -> bool:
-        """Do a batch of what is due; true when there may be more."""
+        """Do a batch of what is due; return True if there may be more."""
         with self.store.unit():
             return self._advance_clocks() or self._real_time()
 
     def next_due(self) -> float | None:
-        """When real time will bring something; None for never."""
+        """Return when something is due in real time, or None."""
         row = self.store.row("SELECT min(due) FROM objects WHERE clock = '' AND due IS NOT NULL")
         return row[0] if row else None
 
@@ -76,11 +76,10 @@ class Clock:
 
 
 def advance(account: Account, clock: Resource) -> bool:
-    """Let happen what comes next on this clock; false when the clock has arrived.
+    """Do what is due next on this clock; return False when it has arrived.
 
-    What is due in the same second is looked up together: a thousand subscriptions that began
-    together would otherwise be sorted a thousand times. A schedule goes first among equals: the
-    renewal must bill the plan of the new phase.
+    Objects due in the same second are looked up together, which is faster for thousands of
+    subscriptions. Schedules go first, because a renewal must bill the plan of the new phase.
     """
     rows = account.store.rows(
         "SELECT type, id, due FROM objects WHERE account = ? AND clock = ? AND due <= ? "
@@ -106,7 +105,7 @@ def _arrive(account: Account, clock: Resource) -> None:
 
 
 def _happen(account: Account, row: sqlite3.Row) -> bool:
-    """What was due for this object, unless something before it has changed that."""
+    """Do what was due for this object, unless an earlier change has removed it."""
     resource = account.get(row["type"], row["id"])
     if resource["_internal"].get("due") != row["due"]:
         return False
@@ -115,7 +114,7 @@ def _happen(account: Account, row: sqlite3.Row) -> bool:
 
 
 def _subscription(account: Account, subscription: Resource) -> None:
-    """The earliest moment of a subscription that has come."""
+    """Do the earliest due change of a subscription."""
     moments = lifecycle.moments(subscription)
     _, verb = min(moments, key=lambda moment: moment[0])
     MOMENTS[verb](account, subscription)
@@ -151,7 +150,7 @@ def _announce(account: Account, subscription: Resource) -> None:
 
 
 def _coming_invoice(account: Account, subscription: Resource) -> Resource:
-    """The next renewal's invoice, made from a copy and never stored."""
+    """Return the next renewal's invoice, from a copy, without storing it."""
     items = subscription["items"]["data"]
     period = (
         min(item["current_period_start"] for item in items),
@@ -177,7 +176,7 @@ def _resume_collection(account: Account, subscription: Resource) -> None:
 
 
 def _invoice(account: Account, invoice: Resource) -> None:
-    """A draft is finalized and charged, an open one is tried again, or falls overdue."""
+    """Finalize and charge a draft, retry an open invoice, or mark it overdue."""
     invoice["_internal"]["due"] = None
     if invoice["collection_method"] == "send_invoice" and invoice["status"] == "open":
         _overdue(account, invoice)

@@ -1,7 +1,7 @@
-"""Webhooks: rows written with their event are signed and sent after the commit, from here alone.
+"""Send webhooks: rows stored with their event are signed and sent after the commit.
 
-At least once, in no guaranteed order, again after anything but 2xx: soon at first, so that a
-developer's restart loses nothing, then ever more rarely for three days.
+Delivery is at least once, in no guaranteed order, and retried after any response but 2xx: soon at
+first, so that a restart loses nothing, then less often for three days.
 https://docs.stripe.com/webhooks#retries
 """
 
@@ -27,7 +27,7 @@ SLOWEST = 3600
 AT_ONCE = 4
 KEPT = 2000
 
-# While a clock advances, its account's deliveries wait: a year brings thousands of them.
+# While a clock advances, deliveries of its account wait, because there may be thousands.
 TRAVELLING = (
     "(SELECT account FROM objects WHERE type = 'test_helpers.test_clock' AND status = 'advancing')"
 )
@@ -35,7 +35,7 @@ TRAVELLING = (
 
 @dataclass(frozen=True)
 class EndpointResponse:
-    """What the endpoint said; a status of None is no answer at all."""
+    """The response of the endpoint; a status of None means no response."""
 
     status: int | None
     text: str
@@ -59,7 +59,7 @@ class Delivery:
 
 
 def over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
-    """POST as Stripe does: redirects are not followed, certificates are checked."""
+    """POST like Stripe: redirects are not followed, certificates are verified."""
     try:
         with requests.Session() as session:
             session.trust_env = False
@@ -72,7 +72,7 @@ def over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointRespons
 
 
 class WebhookSender:
-    """Takes what is due, a few at a time."""
+    """Sends due deliveries, a few at a time."""
 
     def __init__(self, store: Store, post: Post, real_now: Callable[[], float]) -> None:
         self.store = store
@@ -82,14 +82,14 @@ class WebhookSender:
         self._under_way: dict[int, Future[None]] = {}
 
     def run(self) -> bool:
-        """Send what is due now, and wait for the answers; true when something was sent."""
+        """Send what is due and wait for the responses; return True if something was sent."""
         parcels = self._due()
         for parcel in parcels:
             self._hand_over(parcel)
         return bool(parcels)
 
     def start(self, wake: Callable[[], None]) -> None:
-        """Send what is due without waiting; `wake` is called as answers arrive."""
+        """Send what is due without waiting; `wake` is called when responses arrive."""
         free = AT_ONCE * 2 - len(self._under_way)
         for parcel in self._due(free) if free > 0 else []:
             future = self._hands.submit(self._hand_over, parcel)
@@ -141,7 +141,7 @@ class WebhookSender:
     def _hand_over(self, parcel: Delivery) -> None:
         try:
             answer = self.post(parcel.url, parcel.body, parcel.headers)
-        except Exception as error:  # whatever it was, it was no 2xx: it must not come at once again
+        except Exception as error:  # not a 2xx response: do not retry immediately
             answer = EndpointResponse(None, f"{type(error).__name__}: {error}"[:KEPT])
         attempts = parcel.attempts + 1
         state, next_at = "delivered", None
@@ -166,12 +166,12 @@ class WebhookSender:
 
 
 def pause(attempts: int) -> float:
-    """Seconds until the next try: 1, 2, 4 … up to an hour."""
+    """Return the seconds until the next retry: 1, 2, 4 … up to an hour."""
     return float(min(2 ** (attempts - 1), SLOWEST))
 
 
 def signed(endpoint: Resource, body: str) -> dict[str, str]:
-    """Headers with a real signature, made by the SDK itself, in real time."""
+    """Return headers with a signature made by the SDK, in real time."""
     secret: str = endpoint["_internal"]["secret"]
     signature = stripe.WebhookSignature.generate_signature_header(body, secret, int(time.time()))
     return {
@@ -182,7 +182,7 @@ def signed(endpoint: Resource, body: str) -> dict[str, str]:
 
 
 def redeliver(store: Store, account: str, delivery: int) -> None:
-    """Once more, now, whatever came of it before."""
+    """Deliver once more now, whatever the previous result."""
     store.execute(
         "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0 "
         "WHERE id = ? AND account = ?",

@@ -1,4 +1,4 @@
-"""`expand[]=latest_invoice.customer`: ids replaced by what they stand for.
+"""`expand[]=latest_invoice.customer`: replace ids by objects.
 
 https://docs.stripe.com/expand – at most four levels deep.
 """
@@ -13,13 +13,12 @@ from saas_sandbox.stripe.engine.resource import Resource, visible
 
 MAX_LEVELS = 4
 
-# Fields that are only there when asked for, by kind of object and the way to them inside it; each
-# family adds its own.
+# Fields that are only included when expanded, by kind of object and path; each family adds its own.
 INCLUDABLE: dict[tuple[str, str], Callable[[Account, Resource], Any]] = {}
 
 
 class Place(NamedTuple):
-    """A field, by the object that it belongs to and the way to it inside."""
+    """A field: the kind of its object, and the path inside it."""
 
     owner: Resource
     field: str
@@ -42,7 +41,7 @@ def check_depth(path: str) -> None:
 def _along(
     account: Account, value: Any, parts: list[str], path: str, place: Place | None = None
 ) -> Any:
-    """Follow a path. `place` is where a hash without an `object` of its own stands."""
+    """Follow a path. `place` is the position of a hash without its own `object`."""
     if isinstance(value, list):
         return [_along(account, entry, parts, path) for entry in value]
     if not parts or value is None:
@@ -87,7 +86,7 @@ def _looked_up(account: Account, id: str, path: str) -> Resource:
 
 
 def _is_object(value: Any) -> bool:
-    """Already there in full: an object, a list object, or objects in a list."""
+    """Return whether it is already complete: an object, a list object, or objects in a list."""
     if isinstance(value, list):
         return all(_is_object(entry) for entry in value)
     return isinstance(value, dict) and "object" in value

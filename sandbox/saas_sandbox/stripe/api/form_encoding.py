@@ -1,4 +1,4 @@
-"""The API's bodies: `items[0][price]=price_1` and `expand[]=customer` as nested values."""
+"""Decode form bodies: `items[0][price]=price_1` and `expand[]=customer` as nested values."""
 
 import re
 from collections.abc import Iterable
@@ -41,7 +41,7 @@ def _plant(tree: dict[str, Any], parts: list[str], value: str, key: str) -> None
 
 
 def _listed(branch: Any) -> Any:
-    """A hash whose names are 0, 1, 2 … is a list."""
+    """Convert a hash with the names 0, 1, 2 … to a list."""
     if not isinstance(branch, dict):
         return branch
 

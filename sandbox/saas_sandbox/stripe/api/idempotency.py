@@ -22,7 +22,7 @@ Answer = tuple[int, dict[str, Any]]
 
 
 class InFlight:
-    """The keys whose requests are being executed now, each with the mark of its request."""
+    """The keys of requests in progress, each with the fingerprint of its request."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class InFlight:
 
     @contextmanager
     def hold(self, api_key: str, key: str | None, mark: str) -> Iterator[None]:
-        """Hold the key while its request runs. Without one, requests run beside each other."""
+        """Hold the key while its request runs. Requests without a key run concurrently."""
         if key is None:
             yield
             return
@@ -60,12 +60,12 @@ def checked(key: str | None) -> str | None:
 
 
 def mark_of(path: str, values: dict[str, Any]) -> str:
-    """What two requests must have in common to count as one."""
+    """Return the fingerprint by which repeated requests are compared."""
     return hashlib.sha256(json.dumps([path, values]).encode()).hexdigest()
 
 
 def kept(account: Account, key: str, mark: str) -> Answer | None:
-    """The answer that this key has had."""
+    """Return the stored response of a key."""
     row = account.store.row("SELECT * FROM answers WHERE account = ? AND key = ?", account.id, key)
     if row is None:
         return None

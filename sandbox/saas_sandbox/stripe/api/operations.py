@@ -1,4 +1,4 @@
-"""The table of API operations. A family's file registers its own with `@operation`."""
+"""The table of API operations, registered with `@operation`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ OPERATIONS: list[Operation] = []
 
 
 def operation(method: str, path: str, shape: Any) -> Callable[[Handler], Handler]:
-    """Answer `method /v1path` with this function; `shape` is the SDK's TypedDict for it."""
+    """Register a function for `method /v1path`; `shape` is the SDK's TypedDict for it."""
 
     def register(handle: Handler) -> Handler:
         OPERATIONS.append(Operation(method, path, shape, handle))

@@ -1,4 +1,4 @@
-"""Lists as Stripe pages them: newest first, by cursor. https://docs.stripe.com/api/pagination"""
+"""Lists like Stripe's: newest first, with cursors. https://docs.stripe.com/api/pagination"""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def page(
     also: tuple[str, list[Any]] = ("1", []),
     **equal: Any,
 ) -> Resource:
-    """One page of a kind. `equal` names columns (None means "whatever"); `also` is more SQL."""
+    """Return one page of a kind. `equal` filters columns (None: no filter); `also` is more SQL."""
     where, values = _conditions(params, equal)
     limit = _limit(params)
     cursor, direction = _cursor(account, kind, params)
@@ -39,7 +39,7 @@ def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
 
 
 def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
-    """A page of rows that are in hand already, in their own order."""
+    """Return a page of rows that are already loaded, in their own order."""
     rows = [visible(row) for row in rows]
     ids = [row["id"] for row in rows]
     after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)

@@ -1,4 +1,4 @@
-"""Addresses that somebody is sent to: http as well as https, as in Stripe's test mode."""
+"""Validate redirect URLs: http and https, as in Stripe's test mode."""
 
 from urllib.parse import urlsplit
 
@@ -8,12 +8,12 @@ LONGEST = 5000
 
 
 def checked(given: str, param: str) -> str:
-    """The address, if a browser could go there."""
+    """Return the URL if a browser could open it."""
     if len(given) > LONGEST:
         raise invalid(f"Invalid URL: {param} is too long.", param, "url_invalid")
     try:
         parts = urlsplit(given)
-        port = parts.port  # reading it raises when it is none
+        port = parts.port  # reading it raises if it is invalid
     except ValueError:
         raise _no_address(param) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:

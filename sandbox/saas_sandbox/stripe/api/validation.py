@@ -1,6 +1,6 @@
-"""How long, how many, how much: what Stripe checks of parameters before it executes anything.
+"""Limits that Stripe checks before it executes a request: lengths, counts, ranges.
 
-The numbers are those of Stripe's API reference. A parameter's path leaves out the numbers of lists.
+The numbers are from Stripe's API reference. Paths of parameters omit the indices of lists.
 """
 
 import re
@@ -109,7 +109,7 @@ RANGES: dict[str, dict[str, tuple[int, int]]] = {
     "/subscription_schedules": {"phases.items.quantity": (0, ENTRY)},
 }
 
-# At most one of each.
+# At most one parameter of each group.
 EXCLUSIVE: dict[str, list[tuple[str, ...]]] = {
     ANY: [
         ("starting_after", "ending_before"),
@@ -139,7 +139,7 @@ EMAILS = {"email", "customer_email", "receipt_email"}
 
 
 def check(operation: Operation, params: Params) -> None:
-    """Refuse what is too long, too many, too much, or too much at once."""
+    """Refuse values that are too long, too many, out of range, or mutually exclusive."""
     family = "/" + "/".join(part for part in operation.path.split("/")[1:3] if "<" not in part)
     family = next((known for known in _FAMILIES if family.startswith(known)), family)
     _walk(family, params, "", "")
@@ -148,7 +148,7 @@ def check(operation: Operation, params: Params) -> None:
 
 
 def _walk(family: str, value: Any, pattern: str, where: str) -> None:
-    """`pattern` is the path without the numbers of lists, `where` is the path as it was sent."""
+    """Walk the parameters. `pattern` is the path without list indices, `where` the sent path."""
     if isinstance(value, Params):
         _check_exclusive(family, value, where)
         for name, inner in value.items():

@@ -1,4 +1,4 @@
-"""The API's rim: key, parameters, idempotency, one unit of work, an answer in Stripe's shape."""
+"""The HTTP layer of the API: key, parameters, idempotency, unit of work, response."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ bp = Blueprint("stripe_api", __name__, url_prefix="/stripe/v1")
 
 
 def answer(operation: Operation, **path: str) -> Response:
-    """One call, from the key to the JSON."""
+    """Handle one call, from the key to the JSON response."""
     key = bearer_key()
     sandbox = current_app.extensions["sandbox"]
     with sandbox.store.unit():
@@ -79,7 +79,7 @@ def _opened(sandbox: Any, key: str) -> Account:
 
 
 def bearer_key() -> str:
-    """The secret key of the request, as Bearer or as the user name of Basic."""
+    """Return the secret key of the request, from Bearer or the user name of Basic."""
     given = request.authorization
     if given is None:
         raise unauthorized(None)
@@ -92,7 +92,7 @@ def bearer_key() -> str:
 def _once(
     account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
 ) -> tuple[int, dict[str, Any], bool]:
-    """The first answer to an idempotency key is the only one, a refusal (4xx) included."""
+    """Return the first response to an idempotency key, including stored 4xx errors."""
     params = check(operation.shape, values)
     validation.check(operation, params)
     key = _once_key(operation)
@@ -108,7 +108,7 @@ def _once(
 def _performed(
     account: Account, operation: Operation, path: dict[str, str], params: Params
 ) -> tuple[int, dict[str, Any]]:
-    """Execute. What is refused by now is an answer; before, nothing has begun."""
+    """Execute the call. Errors from here on are stored; earlier ones are not."""
     paths = params.get("expand", [])
     try:
         with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
@@ -123,7 +123,7 @@ def _performed(
 
 
 def _values() -> dict[str, Any]:
-    """The parameters of the query and of a form's body; another kind of body is refused."""
+    """Return the parameters of query and form body; other bodies are refused."""
     if request.content_length and request.content_length > MAX_BODY:
         raise StripeError("The request is too large.", status=413)
     _check_utf8(request.query_string)

@@ -1,1 +1,1 @@
-"""The Dashboard: what happened to each customer, and the buttons to make more happen."""
+"""The control panel: events of each customer, and controls."""

@@ -1,7 +1,7 @@
-"""The sandbox's own levers, which Stripe keeps in its Dashboard or does not have at all.
+"""The sandbox's own admin API, for settings that Stripe has in its Dashboard or not at all.
 
-JSON under /stripe/control, with the same Bearer key as the API: settings, weather, time, disputes,
-and a quick way to fill an account.
+JSON under /stripe/control, with the same Bearer key as the API: settings, faults, time, disputes,
+and bulk data.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ Handler = Callable[..., dict[str, Any]]
 
 
 class Settings(Schema):
-    """What a Stripe user sets in the Dashboard."""
+    """Settings that Stripe has in its Dashboard."""
 
     after_retries = fields.String(validate=validate.OneOf(["cancel", "unpaid", "past_due"]))
     retry_days = fields.List(
@@ -74,7 +74,7 @@ class Fill(Schema):
 
 
 def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[[Handler], Handler]:
-    """A JSON door: key, body, one unit of work."""
+    """Register a JSON endpoint: key, body, one unit of work."""
 
     def register(pull: Handler) -> Handler:
         @wraps(pull)
@@ -108,7 +108,7 @@ def get_settings(account: Account) -> dict[str, Any]:
 
 @endpoint("/chaos", FaultsSchema)
 def set_chaos(account: Account, **wanted: Any) -> dict[str, Any]:
-    """What is not named is fair weather."""
+    """Set the faults; those not named are turned off."""
     injection.configure(account, injection.Faults(**wanted))
     return get_chaos(account)
 
@@ -120,14 +120,14 @@ def get_chaos(account: Account) -> dict[str, Any]:
 
 @endpoint("/advance", Step)
 def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
-    """Take a customer's life further; the answer is the clock, advancing."""
+    """Advance a customer's time; return the advancing clock."""
     found = account.live("customer", customer, "customer")
     return visible(time_travel.advance(account, found, step, count))
 
 
 @endpoint("/clocks/<id>", Step, "GET")
 def clock(account: Account, id: str) -> dict[str, Any]:
-    """How far an advancing clock has come: its present moment, and the share of the way."""
+    """Return the progress of an advancing clock: its current time, and the share done."""
     found = account.live(test_clocks.KIND, id)
     return {
         "id": id,
@@ -164,7 +164,7 @@ def refused(error: StripeError) -> tuple[Response, int]:
 
 @bp.errorhandler(ValidationError)
 def malformed(error: ValidationError) -> tuple[Response, int]:
-    message = "The body must be a JSON object with these fields in order."
+    message = "The body must be a JSON object with valid fields."
     return jsonify(error={"message": message, "fields": error.messages}), 400
 
 

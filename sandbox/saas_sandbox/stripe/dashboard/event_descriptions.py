@@ -1,4 +1,4 @@
-"""Events and states in plain words, for somebody who has never used Stripe."""
+"""Plain descriptions of events and statuses, for users new to Stripe."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.pages.labels import day
 
 STATUS = {
-    "active": "Paid for. Access is on.",
+    "active": "Paid. The customer has access.",
     "trialing": "In its free trial. Nothing is charged until it ends.",
     "past_due": "A payment failed. Stripe retries it on a schedule. Most apps keep access on.",
     "unpaid": "All retries failed. The subscription exists, but nothing is collected.",
@@ -21,23 +21,27 @@ COMING = {
     "expire": "expires without the first payment",
     "remind": "the trial reminder is sent",
     "announce": "the upcoming invoice is announced",
-    "end_trial": "the trial ends, and the first charge is made",
+    "end_trial": "the trial ends and the first payment is collected",
     "renew": "renews",
     "retry": "the payment is retried",
     "cancel": "ends",
-    "resume_collection": "payments are collected again",
+    "resume_collection": "payment collection resumes",
     "drop_update": "the unpaid change expires",
 }
 
-# (name, label, effect in words)
+# (name, label, description)
 FAULTS = [
     ("duplicate", "Duplicate events", "An event arrives twice. It must be applied once."),
     ("drop", "Lost events", "An event never arrives. Only reconciliation finds the change."),
-    ("delay", "Delayed events", "An event arrives five seconds late."),
+    ("delay", "Delayed events", "An event is delivered five seconds late."),
     ("reorder", "Reordered events", "An event arrives after later ones. Older state must not win."),
-    ("slow", "Slow responses", "An API call takes longer. Its idempotency key is in use."),
+    (
+        "slow",
+        "Slow responses",
+        "An API call takes longer. Its idempotency key is in use meanwhile.",
+    ),
     ("too_many", "Rate limit (429)", "An API call is rejected. Nothing is done."),
-    ("broken", "Server error (500)", "An API call fails at Stripe. Nothing is done."),
+    ("broken", "Server error (500)", "An API call fails with a server error and has no effect."),
     (
         "cut",
         "Dropped responses",
@@ -48,7 +52,7 @@ FAULTS = [
 
 
 def describe(event: Resource) -> str:
-    """One sentence for one event."""
+    """Return one sentence for an event."""
     tell = DESCRIPTIONS.get(event["type"])
     return tell(event["data"]["object"]) if tell else event["type"].replace(".", " ")
 
@@ -81,7 +85,7 @@ DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
     "checkout.session.async_payment_failed": lambda s: "The bank rejected the payment.",
     "checkout.session.async_payment_succeeded": lambda s: "The bank confirmed the payment.",
     "checkout.session.completed": lambda s: f"The checkout was completed ({s['payment_status']}).",
-    "checkout.session.expired": lambda s: "The checkout page expired without a payment.",
+    "checkout.session.expired": lambda s: "The checkout session expired without a payment.",
     "customer.created": lambda c: "The customer was created.",
     "customer.deleted": lambda c: "The customer was deleted.",
     "customer.subscription.created": lambda s: f"A subscription was created. It is {s['status']}.",

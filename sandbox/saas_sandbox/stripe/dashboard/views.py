@@ -1,4 +1,4 @@
-"""The control panel: what happened to a subscription and why, and the levers to make it happen."""
+"""The control panel: what happened to a subscription and why, and controls."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ CARDS = {
 
 @bp.get("/")
 def index() -> str:
-    """Every account: each API key has made one."""
+    """List all accounts; each API key has created one."""
     store = current_app.extensions["sandbox"].store
     rows = store.rows(
         "SELECT accounts.*, "
@@ -69,7 +69,7 @@ def customer(id: str, customer: str) -> str:
 
 @bp.post("/accounts/<id>/customers/<customer>/advance")
 def advance(id: str, customer: str) -> BaseResponse | tuple[str, int]:
-    """Take the customer's life further; the page shows how far it has come."""
+    """Advance the customer's time; the page shows the progress."""
     try:
         with _unit():
             found = _account(id)
@@ -83,7 +83,7 @@ def advance(id: str, customer: str) -> BaseResponse | tuple[str, int]:
 
 @bp.post("/accounts/<id>/customers/<customer>/card")
 def card(id: str, customer: str) -> BaseResponse:
-    """Give the customer another card: one that works, fails, or asks."""
+    """Give the customer another card: one that works, fails, or requires authentication."""
     with _unit():
         found = _account(id)
         who = found.live("customer", customer)
@@ -104,7 +104,7 @@ def redeliver(id: str, number: int) -> BaseResponse:
 
 @bp.post("/accounts/<id>/chaos")
 def weather(id: str) -> BaseResponse:
-    """The switches: percent in the form, shares in the settings."""
+    """Set the faults: percentages in the form, rates in the settings."""
     with _unit():
         found = _account(id)
         shares = {name: _percent(name) for name in (*injection.DELIVERY, *injection.CALLS)}
@@ -176,14 +176,14 @@ def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
 
 
 def _retry(account: Account, subscription: Resource) -> list[tuple[int, str]]:
-    """When the newest invoice is tried again, if it waits for that."""
+    """Return when the newest invoice is retried, if it is."""
     invoice = account.find("invoice", subscription["latest_invoice"] or "")
     when = invoice and invoice["next_payment_attempt"]
     return [(when, "retry")] if when else []
 
 
 def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -> str | None:
-    """What pays for renewals: the card of the newest living subscription, else the customer's."""
+    """Return what pays renewals: the card of the newest live subscription, or the customer's."""
     own = [each["default_payment_method"] for each in subscriptions if not lifecycle.is_over(each)]
     theirs = (customer.get("invoice_settings") or {}).get("default_payment_method")
     wanted = next(filter(None, own), theirs)
@@ -191,7 +191,7 @@ def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -
 
 
 def _events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:
-    """The latest events, each with what became of its deliveries."""
+    """Return the latest events with the state of their deliveries."""
     rows = account.store.rows(
         "SELECT id, body FROM objects WHERE account = ? AND type = 'event' "  # noqa: S608 our own words
         f"AND {where} ORDER BY seq DESC LIMIT ?",
@@ -222,7 +222,7 @@ def _unit() -> Any:
 
 
 def _back(id: str) -> str:
-    """The page the button was on, if it was one of ours."""
+    """Redirect to the page with the button, if it is one of ours."""
     customer = request.form.get("customer", "")
     if customer.startswith("cus_") and customer.isidentifier():
         return url_for(".customer", id=id, customer=customer)

@@ -1,1 +1,1 @@
-"""What happens at Stripe: objects, their lifecycle, invoices, payments and events."""
+"""The engine: objects, their lifecycle, invoices, payments and events."""

@@ -1,7 +1,7 @@
-"""One API key is one account: its objects, its settings and its time.
+"""An account: the objects, settings and time of one API key.
 
-An `Account` lives for one unit of work. It hands out each object once, so that two parts of a call
-which change the same subscription change the same dict.
+An `Account` exists for one unit of work. It returns the same dict for the same object, so that two
+parts of a call change the same object.
 """
 
 import json
@@ -19,7 +19,7 @@ from saas_sandbox.stripe.engine.resource import Resource, columns, dump
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """How an event is delivered to one endpoint: how often, how many seconds late, and why."""
+    """How an event is delivered to one endpoint: copies, delay in seconds, and the reason."""
 
     copies: int = 1
     delay: float = 0
@@ -53,7 +53,7 @@ class Account:
     # Time
 
     def now(self, clock: str | None = None) -> int:
-        """The time as an object on this test clock sees it; without a clock, the real one."""
+        """Return the current time of this test clock, or the real time without one."""
         if not clock:
             return int(self.real_now())
         time: int = self.get("test_helpers.test_clock", clock)["_internal"]["time"]
@@ -62,7 +62,7 @@ class Account:
     # Objects
 
     def find(self, kind: str, id: str) -> Resource | None:
-        """The object, unless it never existed or was deleted without a trace."""
+        """Return the object, or None if it never existed or left no tombstone."""
         if (kind, id) not in self._loaded:
             row = self.store.row(
                 "SELECT body FROM objects WHERE account = ? AND type = ? AND id = ?",
@@ -80,14 +80,14 @@ class Account:
         return found
 
     def live(self, kind: str, id: str, param: str = "id") -> Resource:
-        """As `get`, but a deleted object counts as absent."""
+        """Return the object like `get`, but treat a deleted one as missing."""
         found = self.get(kind, id, param)
         if found.get("deleted"):
             raise missing(kind, id, param)
         return found
 
     def select(self, kind: str, where: str = "1", *values: object) -> list[Resource]:
-        """Objects of a kind, oldest first."""
+        """Return objects of a kind, oldest first."""
         rows = self.store.rows(
             "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
             f"AND status IS NOT 'deleted' AND {where} ORDER BY seq",
@@ -96,7 +96,7 @@ class Account:
         return [self.adopt(kind, row) for row in rows]
 
     def adopt(self, kind: str, row: sqlite3.Row) -> Resource:
-        """The object of a row, or the one already in hand, which may be newer than the row."""
+        """Return the object of a row, or the one already loaded, which may be newer."""
         if (kind, row["id"]) not in self._loaded:
             self._remember(kind, row["id"], row["body"])
         return self._loaded[kind, row["id"]]
@@ -120,7 +120,7 @@ class Account:
         return resource
 
     def save(self, resource: Resource, event: str | None = None) -> Resource:
-        """Keep a changed object and tell of it. "….updated" is only told when something differs."""
+        """Save a changed object and emit an event. "….updated" is only emitted for real changes."""
         before = self._stored[resource["object"], resource["id"]]
         after = dump(resource)
         if after != before:
@@ -134,7 +134,7 @@ class Account:
         return resource
 
     def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
-        """Write the event and a delivery for each endpoint that listens, in this unit of work."""
+        """Store the event, and a delivery for each matching endpoint, in this unit of work."""
         if self.rehearsing:
             return
         endpoints = [e for e in self.endpoints() if {"*", type} & set(e["enabled_events"])]
@@ -156,7 +156,7 @@ class Account:
             )  # fmt: skip
 
     def delete(self, resource: Resource, event: str | None = None) -> Resource:
-        """Delete: the event still tells what it was; afterwards only a tombstone remains."""
+        """Delete an object: the event contains it, and a tombstone remains."""
         if event:
             self.emit(event, resource)
         kind, id = resource["object"], resource["id"]
@@ -166,7 +166,7 @@ class Account:
         return tombstone
 
     def forget(self, kind: str, id: str) -> None:
-        """Remove an object without a trace, as if it had never been there."""
+        """Remove an object without a tombstone."""
         self.store.execute(
             "DELETE FROM objects WHERE account = ? AND type = ? AND id = ?", self.id, kind, id
         )
@@ -174,7 +174,7 @@ class Account:
 
     @contextmanager
     def rehearsal(self) -> Iterator[None]:
-        """Do it all, look, and undo it: rows, events and the objects in hand."""
+        """Run a block and roll everything back: rows, events and loaded objects."""
         with self.store.rehearsal():
             loaded, stored, settings = self._loaded, self._stored, dict(self.settings)
             self._loaded, self._stored, self.rehearsing = {}, {}, True
@@ -186,7 +186,7 @@ class Account:
 
     @contextmanager
     def silence(self) -> Iterator[None]:
-        """Nothing is told meanwhile: for working out what is not going to happen now."""
+        """Emit no events meanwhile, for computing what will not happen now."""
         before, self.rehearsing = self.rehearsing, True
         try:
             yield
@@ -204,7 +204,7 @@ class Account:
         self._stored[kind, id] = body
 
     def endpoints(self) -> list[Resource]:
-        """Who listens. Looked up once in a unit of work, which may tell of thousands of events."""
+        """Return the enabled endpoints, cached because a unit may emit thousands of events."""
         if self._endpoints is None:
             self._endpoints = self.select("webhook_endpoint", "status = 'enabled'")
         return self._endpoints

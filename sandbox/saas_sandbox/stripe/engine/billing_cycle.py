@@ -1,4 +1,4 @@
-"""The turning of a subscription: its start, each renewal, the end of a trial."""
+"""The billing cycle: start, renewals, end of a trial."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def new(
     anchor: int | None = None,
     **given: Any,
 ) -> Resource:
-    """A subscription to these (price, quantity, metadata), not yet stored and not yet invoiced."""
+    """Return a new subscription to (price, quantity, metadata), not stored or invoiced yet."""
     now = account.now(customer["test_clock"])
     prices = [price for price, *_ in wanted]
     currencies.check_same(prices, prices[0]["currency"], "items")
@@ -76,7 +76,7 @@ def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
 
 
 def trial_settings(given: dict[str, Any]) -> dict[str, Any]:
-    """What happens when a trial ends, with what was not said filled in."""
+    """Return what happens when a trial ends, with defaults."""
     usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
     return {"end_behavior": {**usual, **given.get("end_behavior", {})}}
 
@@ -121,7 +121,7 @@ def begin(
     *,
     prorate: bool = True,
 ) -> Resource:
-    """Store a new subscription and its first invoice, finalized and waiting to be paid."""
+    """Store a new subscription and its first invoice, finalized and ready to be paid."""
     if subscription["collection_method"] == "send_invoice" and subscription["status"] != "trialing":
         subscription["status"] = "active"
     account.add(subscription)
@@ -131,14 +131,14 @@ def begin(
 
 
 def announce_start(account: Account, subscription: Resource) -> None:
-    """Tell of the birth, with the state it was born in."""
+    """Emit the creation, with the initial status."""
     lifecycle.keep(account, subscription, "customer.subscription.created")
 
 
 def first_invoice(
     account: Account, subscription: Resource, customer: Resource, *, prorate: bool = True
 ) -> Resource:
-    """What the start costs: a period, a stub until the anchor, or nothing during a trial."""
+    """Return the first invoice: a period, a stub until the anchor, or nothing during a trial."""
     trial = subscription["status"] == "trialing"
     data = []
     for item in subscription["items"]["data"]:
@@ -160,9 +160,9 @@ def first_invoice(
 
 
 def renew(account: Account, subscription: Resource) -> None:
-    """Turn the periods that have ended, and bill what begins.
+    """Start the next period, and bill it.
 
-    The invoice is made as a draft when the period begins, and finalized an hour later.
+    The invoice is drafted when the period starts, and finalized an hour later.
     """
     now = account.now(lifecycle.clock_of(subscription))
     turned = [item for item in subscription["items"]["data"] if item["current_period_end"] <= now]
@@ -175,7 +175,7 @@ def renew(account: Account, subscription: Resource) -> None:
 
 
 def turn(subscription: Resource, item: Resource) -> None:
-    """The next period of one item."""
+    """Move one item to its next period."""
     recurring = item["price"]["recurring"]
     start = item["current_period_end"]
     item["current_period_start"] = start
@@ -195,7 +195,7 @@ def bill(
     reason: str,
     period: tuple[int, int],
 ) -> Resource:
-    """A draft for these items and everything pending, which the clock will finalize.
+    """Draft an invoice for these items and all pending ones; the clock finalizes it.
 
     Of an unpaid subscription: "invoices continue to be generated but payments aren't attempted".
     """
@@ -217,7 +217,7 @@ def bill(
 
 
 def lines_of(account: Account, subscription: Resource, items: list[Resource]) -> list[Resource]:
-    """Everything pending, and these items for the periods they are in."""
+    """Return lines for all pending items, and for these items in their current periods."""
     data = [
         invoice_lines.pending_line(item) for item in invoice_lines.pending(account, subscription)
     ]
@@ -228,14 +228,14 @@ def lines_of(account: Account, subscription: Resource, items: list[Resource]) ->
 
 
 def end_trial(account: Account, subscription: Resource) -> None:
-    """The trial is over: bill the first real period, or do what the settings say without a card."""
+    """End the trial: bill the first period, or apply the settings without a card."""
     if not stopped_without_card(account, subscription):
         lifecycle.move(account, subscription, "active")
         renew(account, subscription)
 
 
 def stopped_without_card(account: Account, subscription: Resource) -> bool:
-    """Cancel or pause at the end of a trial that nobody can be charged for, if that was wished."""
+    """Cancel or pause at the end of a trial without a payment method, if so configured."""
     if _can_pay(subscription, account.get("customer", subscription["customer"])):
         return False
 
@@ -250,7 +250,7 @@ def stopped_without_card(account: Account, subscription: Resource) -> bool:
 
 
 def start_over(subscription: Resource, now: int) -> None:
-    """The billing cycle begins anew at this moment, for every item."""
+    """Restart the billing cycle of every item now."""
     subscription["billing_cycle_anchor"] = now
     for item in subscription["items"]["data"]:
         item["current_period_end"] = now
@@ -266,7 +266,7 @@ def _can_pay(subscription: Resource, customer: Resource) -> bool:
 
 
 def _respect_pause(account: Account, subscription: Resource, invoice: Resource) -> None:
-    """https://docs.stripe.com/billing/subscriptions/pause-payment"""
+    """Apply paused collection: https://docs.stripe.com/billing/subscriptions/pause-payment"""
     pause = subscription["pause_collection"]
     if not pause or pause["behavior"] == "keep_as_draft":
         return
@@ -278,7 +278,7 @@ def _respect_pause(account: Account, subscription: Resource, invoice: Resource) 
 
 
 def _stub(subscription: Resource, item: Resource, prorate: bool) -> int | None:
-    """The part of a full price until an anchor that lies ahead; None for a whole period."""
+    """Return the share of the price until a future anchor; None for a whole period."""
     anchor, start = subscription["billing_cycle_anchor"], item["current_period_start"]
     if anchor <= start:
         return None

@@ -1,7 +1,7 @@
-"""Many subscriptions at once: what a test of speed, or of paging, needs in seconds.
+"""Create many subscriptions in seconds, for tests of speed and paging.
 
-The first is made the ordinary way. The others are its copies with ids of their own: customer,
-card, subscription and paid invoice, without events and payments.
+The first is created the ordinary way. The others are copies with their own ids: customer, card,
+subscription and paid invoice, without events and payments.
 """
 
 import json
@@ -17,7 +17,7 @@ BATCH = 1000
 
 
 def fill(account: Account, price: Resource, count: int, clock: str | None) -> int:
-    """So many active subscriptions to a price, each with a customer of its own."""
+    """Create active subscriptions to a price, each with its own customer."""
     if not price["recurring"]:
         raise invalid("The price must be recurring.", "price")
     model = _model(account, price, clock)
@@ -56,7 +56,7 @@ def _model(account: Account, price: Resource, clock: str | None) -> list[Resourc
 
 
 def _ids_in(model: list[Resource]) -> dict[str, str]:
-    """Every id that a copy needs anew, with its kind."""
+    """Return every id that a copy must replace, with its kind."""
     own = {resource["id"]: resource["object"] for resource in model}
     subscription, invoice = model[2], model[3]
     own |= {item["id"]: "subscription_item" for item in subscription["items"]["data"]}

@@ -1,6 +1,6 @@
-"""Stripe's test cards: each number always does the same thing.
+"""Stripe's test cards, by number.
 
-https://docs.stripe.com/testing – the numbers for forms, the `pm_…` names for code.
+https://docs.stripe.com/testing – numbers for forms, `pm_…` names for code.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a bank said no. `code` is Stripe's, `decline_code` is the bank's."""
+    """Why a bank declined. `code` is Stripe's, `decline_code` is the bank's."""
 
     code: str
     decline_code: str | None
@@ -140,7 +140,7 @@ BY_NAME = {name: card for card in CARDS for name in card.names}
 
 @dataclass(frozen=True)
 class Bank:
-    """A delayed method: the answer comes days later. https://docs.stripe.com/payments/ach-debit"""
+    """A delayed payment method, confirmed days later. https://docs.stripe.com/payments/ach-debit"""
 
     account: str
     names: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""How products and prices are made, also on the spot by what sells them.
+"""Create products and prices, also inline with a purchase.
 
 https://docs.stripe.com/api/products and https://docs.stripe.com/api/prices
 """
@@ -20,12 +20,12 @@ COPIED = (
     "shippable", "statement_descriptor", "tax_code", "unit_label", "url",
 )  # fmt: skip
 MOST_PLACES = 12  # "a decimal value … with at most 12 decimal places"
-# A price recurs every three years at most: how many of each interval that is.
+# A price recurs at most every three years, in units of each interval.
 LONGEST = {"day": 1095, "week": 156, "month": 36, "year": 3}
 
 
 def create_product(account: Account, params: Params) -> Resource:
-    """A product, with its default price where one is given."""
+    """Create a product, with its default price if given."""
     product = shaped(
         stripe.Product,
         id=params.get("id") or ids.new("product"),
@@ -87,7 +87,7 @@ def build_price(account: Account, given: Params, product: str) -> Resource:
 
 
 def currencies(given: Params) -> dict[str, dict[str, Any]]:
-    """What the price is in other currencies."""
+    """Return the price in other currencies."""
     options = given.section("currency_options")
     return {name.lower(): _in_currency(options[name]) for name in list(options)}
 
@@ -109,7 +109,7 @@ def option(price: Resource) -> dict[str, Any]:
 
 
 def inline_price(account: Account, given: Params) -> Resource:
-    """`price_data` of a line or an item: a price made on the spot, for this use only."""
+    """Create a price from `price_data` of a line or an item, for this use only."""
     price = build_price(account, given, product_of(account, given))
     price["active"] = False
     return account.add(price, "price.created")
@@ -153,7 +153,7 @@ def _recurring(given: Params) -> dict[str, Any]:
             param="recurring[interval_count]",
         )
     if given.get("usage_type", "licensed") != "licensed":
-        raise invalid("This sandbox plays licensed prices only.", "recurring[usage_type]")
+        raise invalid("This sandbox only supports licensed prices.", "recurring[usage_type]")
     return {
         "interval": interval,
         "interval_count": count,

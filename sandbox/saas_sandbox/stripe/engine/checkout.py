@@ -1,4 +1,4 @@
-"""A checkout session's own life: what it costs, and how it ends. The page is in `hosted`."""
+"""The lifecycle of a checkout session. Its page is in `pages.checkout`."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ KIND = "checkout.session"
 
 
 def price_up(account: Account, session: Resource) -> None:
-    """Amounts as they stand with the promotion code that was entered, if any."""
+    """Compute the amounts, with the entered promotion code."""
     today = 0 if session["_internal"].get("trial_end") else subtotal(account, session)
     off = _discount(account, session, today)
     tax = taxes.amount(account, today - off) if session["automatic_tax"]["enabled"] else 0
@@ -36,7 +36,7 @@ def price_up(account: Account, session: Resource) -> None:
 
 
 def subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
-    """What one full period (or the purchase) costs; with a coupon, what that is for."""
+    """Return the price of a full period or purchase; with a coupon, of what it covers."""
     wanted = [(account.get("price", line["price"]), line) for line in session["_internal"]["lines"]]
     return sum(
         invoice_lines.amount_of(price, line["quantity"])
@@ -55,7 +55,7 @@ def complete(
     address: dict[str, str | None] | None = None,
     tax_id: str | None = None,
 ) -> Outcome:
-    """The buyer pressed the button. Raises the bank's refusal, and then nothing has happened."""
+    """Complete the checkout. If the bank declines, it raises and nothing has changed."""
     customer = _customer(account, session, email, name)
     _keep_what_was_collected(account, session, customer, name, address)
     if method:
@@ -77,7 +77,7 @@ def complete(
 
 
 def bank_answered(account: Account, session: Resource, *, succeeded: bool) -> None:
-    """The delayed payment of a completed session was decided."""
+    """Apply the bank's decision about a delayed payment of a completed session."""
     if succeeded:
         session["payment_status"] = "paid"
     ending = "succeeded" if succeeded else "failed"
@@ -91,7 +91,7 @@ def expire(account: Account, session: Resource) -> Resource:
 
 
 def enter_code(account: Account, session: Resource, code: str) -> None:
-    """A promotion code typed by the buyer, in any case; raises when it cannot be used."""
+    """Apply a promotion code in any case; raise if it cannot be used."""
     found = account.select(
         "promotion_code", "lookup = ? AND status = 'active'", code.strip().lower()
     )
@@ -116,7 +116,7 @@ def drop_code(account: Account, session: Resource) -> None:
 
 
 def coupon_of(account: Account, session: Resource) -> tuple[Resource, Resource | None] | None:
-    """The coupon in use, and the code it came by."""
+    """Return the coupon in use, and its promotion code."""
     for entry in session["discounts"] or []:
         if entry["promotion_code"]:
             promotion = account.get("promotion_code", entry["promotion_code"])
@@ -164,7 +164,7 @@ def _buy(
     )
     session["payment_intent"] = intent["id"]
     if method is None:
-        raise StripeError("A payment method is needed.", code="parameter_missing")
+        raise StripeError("A payment method is required.", code="parameter_missing")
     outcome = payments.confirm(account, intent, method, authenticated=True)
     if outcome.decline:
         raise outcome.decline.error()
@@ -175,7 +175,7 @@ def _set_up(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     if method is None:
-        raise StripeError("A payment method is needed.", code="parameter_missing")
+        raise StripeError("A payment method is required.", code="parameter_missing")
     method["_internal"]["set_up"] = True
     account.save(method)
     intent = account.get("setup_intent", session["setup_intent"])
@@ -188,7 +188,7 @@ MODES = {"subscription": _subscribe, "payment": _buy, "setup": _set_up}
 
 
 def _trial_end(account: Account, session: Resource, customer: Resource) -> int | None:
-    """The trial counts from the moment of checkout, in the customer's time."""
+    """Return the end of the trial, counted from checkout in the customer's time."""
     data = session["_internal"]["subscription_data"]
     if days := data["trial_period_days"]:
         return periods.add(account.now(customer["test_clock"]), "day", days)
@@ -197,7 +197,7 @@ def _trial_end(account: Account, session: Resource, customer: Resource) -> int |
 
 
 def _await(account: Account, session: Resource, invoice: Resource) -> None:
-    """Remember, on the payment, which session waits for the bank."""
+    """Record on the payment which session waits for the bank."""
     intent = collection.intent_of(account, invoice)
     intent["_internal"]["session"] = session["id"]
     account.save(intent)

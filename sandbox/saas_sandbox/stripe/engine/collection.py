@@ -1,6 +1,6 @@
-"""Collecting what an invoice asks for: attempts, retries, and what follows from each.
+"""Collect an invoice: attempts, retries, and their consequences.
 
-The retries follow a schedule of one's own: so many days after the attempt before.
+Retries follow a configurable schedule: so many days after the previous attempt.
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 
@@ -24,7 +24,7 @@ DAY = 86400
 
 
 def open_up(account: Account, invoice: Resource) -> Resource:
-    """Finalize, and stand ready to be paid."""
+    """Finalize an invoice so that it can be paid."""
     invoicing.finalize(account, invoice)
     if invoice["amount_remaining"] == 0:
         _paid(account, invoice)
@@ -40,7 +40,7 @@ def collect(
     method: Resource | None = None,
     authenticated: bool = False,
 ) -> Outcome:
-    """One attempt to be paid. Also finalizes a draft, and settles an invoice over nothing."""
+    """Attempt a payment. Also finalize a draft, and settle an invoice of zero."""
     if invoice["status"] == "draft":
         open_up(account, invoice)
     if invoice["status"] == "paid":
@@ -56,7 +56,7 @@ def collect(
 
 
 def settle(account: Account, invoice: Resource, outcome: Outcome) -> None:
-    """Write down how an attempt ended, and let the subscription feel it."""
+    """Record the result of an attempt, and update the subscription."""
     invoice["attempted"] = True
     invoice["attempt_count"] += 1
     if outcome.kind == "succeeded":
@@ -69,7 +69,7 @@ def settle(account: Account, invoice: Resource, outcome: Outcome) -> None:
 
 
 def bank_answered(account: Account, intent: Resource) -> None:
-    """A delayed payment was decided."""
+    """Apply the bank's decision about a delayed payment."""
     outcome = payments.bank_answered(account, intent)
     if invoice_id := intent["_internal"].get("invoice"):
         invoice = account.get("invoice", invoice_id)
@@ -78,7 +78,7 @@ def bank_answered(account: Account, intent: Resource) -> None:
 
 
 def method_for(account: Account, invoice: Resource) -> Resource | None:
-    """The invoice's own method, else the subscription's, else the customer's."""
+    """Return the payment method of the invoice, the subscription or the customer."""
     customer = account.get("customer", invoice["customer"])
     subscription = _subscription(account, invoice)
     wanted = (
@@ -90,7 +90,7 @@ def method_for(account: Account, invoice: Resource) -> Resource | None:
 
 
 def intent_of(account: Account, invoice: Resource) -> Resource:
-    """The payment intent behind an invoice, made when it is first needed."""
+    """Return the payment intent of an invoice, created on first use."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             return account.get("payment_intent", payment["payment"]["payment_intent"])
@@ -110,7 +110,7 @@ def intent_of(account: Account, invoice: Resource) -> Resource:
 
 
 def pay_out_of_band(account: Account, invoice: Resource) -> None:
-    """Paid by cash, by transfer, by a handshake: Stripe only takes note."""
+    """Mark as paid outside of Stripe."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             intent = account.get("payment_intent", payment["payment"]["payment_intent"])
@@ -127,7 +127,7 @@ def pay_out_of_band(account: Account, invoice: Resource) -> None:
 
 
 def as_plain_charge(account: Account, invoice: Resource) -> Resource:
-    """Show the payment of an invoice as a charge without an intent, as the oldest payments are.
+    """Show the payment of an invoice as a charge without an intent, as for the oldest payments.
 
     "charge is only surfaced if the charge object is not associated with a payment intent"
     """
@@ -140,7 +140,7 @@ def as_plain_charge(account: Account, invoice: Resource) -> Resource:
             account.forget("payment_intent", intent)
             payment["payment"] = {"charge": charge["id"], "type": "charge"}
             return account.save(payment)
-    raise invalid("This invoice has no payment by a payment intent.", "invoice")
+    raise invalid("This invoice was not paid with a payment intent.", "invoice")
 
 
 def _paid(account: Account, invoice: Resource) -> None:
@@ -182,7 +182,7 @@ def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
 
 
 def _plan_retry(account: Account, invoice: Resource) -> bool:
-    """Set the next attempt; true when there is none left. What a person waits for is not."""
+    """Set the next attempt; return True if none is left. Authentications are not retried."""
     retries: list[int] = account.settings["retry_days"]
     attempt = invoice["attempt_count"]
     once = invoice["billing_reason"] in ("subscription_create", "manual")
@@ -209,7 +209,7 @@ def _subscription(account: Account, invoice: Resource) -> Resource | None:
 
 
 def _payment(account: Account, invoice: Resource, by: Resource) -> Resource:
-    """The link from an invoice to what pays it: an intent or a record."""
+    """Return the link from an invoice to its payment: an intent or a record."""
     return shaped(
         stripe.InvoicePayment,
         id=ids.new("invoice_payment"),
@@ -242,7 +242,7 @@ def _description(invoice: Resource) -> str:
 
 
 def described(account: Account, invoice: Resource) -> str | None:
-    """The method that paid, in words."""
+    """Return a description of the payment method."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         kind = payment["payment"]["type"]
         if kind == "payment_record":

@@ -1,4 +1,4 @@
-"""The currencies that Stripe charges in, and where two of them cannot be combined.
+"""The currencies that Stripe supports, and which cannot be combined.
 
 https://docs.stripe.com/currencies
 """
@@ -22,7 +22,7 @@ CURRENCIES = tuple(_NAMES.split())
 
 
 def check_same(prices: Iterable[Resource], currency: str, param: str) -> None:
-    """Refuse prices in other currencies than that of their subscription or Checkout page."""
+    """Refuse prices whose currency differs from their subscription or checkout page."""
     for price in prices:
         if price["currency"] != currency:
             raise invalid(
@@ -33,7 +33,7 @@ def check_same(prices: Iterable[Resource], currency: str, param: str) -> None:
 
 
 def check_customer(account: Account, customer: Resource, currency: str) -> None:
-    """Refuse a second currency while a subscription in the first one goes on."""
+    """Refuse a second currency while the customer has a subscription in another one."""
     running = account.select(
         "subscription",
         "customer = ? AND status NOT IN ('canceled', 'incomplete_expired')",
@@ -50,7 +50,7 @@ def check_customer(account: Account, customer: Resource, currency: str) -> None:
 
 
 def check_coupon(coupon: Resource, currency: str, param: str) -> None:
-    """Refuse a coupon that takes an amount off in other currencies only."""
+    """Refuse a coupon whose amount off is in other currencies."""
     others = note_of(coupon).get("currency_options") or {}
     if coupon["amount_off"] and currency not in (coupon["currency"], *others):
         raise invalid(

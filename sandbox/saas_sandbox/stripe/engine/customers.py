@@ -1,4 +1,4 @@
-"""A new customer, whoever asks for one."""
+"""Create customers."""
 
 import re
 
@@ -37,7 +37,7 @@ def new_customer(account: Account, clock: str | None = None) -> Resource:
 
 
 def checked(name: str, value: str | None) -> str | None:
-    """A name or an address as it may be stored; an empty one is none."""
+    """Return a name or email address as it is stored; an empty one is None."""
     if name == "email" and value:
         check_email(value, "email")
     return value[:256] if value else None

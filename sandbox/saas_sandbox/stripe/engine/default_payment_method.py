@@ -1,4 +1,4 @@
-"""A customer changes the card: it pays from now on, for everything."""
+"""Change a customer's default payment method."""
 
 from saas_sandbox.stripe.engine import lifecycle, payment_methods
 from saas_sandbox.stripe.engine.account import Account
@@ -6,7 +6,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 
 def use_from_now_on(account: Account, customer: Resource, method: Resource) -> None:
-    """The method becomes the customer's default, and that of every living subscription."""
+    """Make a method the default of the customer and of every live subscription."""
     payment_methods.attach_stored(account, method, customer)
     method["_internal"]["set_up"] = True
     account.save(method)

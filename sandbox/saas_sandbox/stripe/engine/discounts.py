@@ -1,4 +1,4 @@
-"""Coupons at work: what a discount takes off, for how long. https://docs.stripe.com/api/discounts"""
+"""Discounts: what a coupon takes off, and for how long. https://docs.stripe.com/api/discounts"""
 
 from decimal import Decimal
 from typing import Any
@@ -16,7 +16,7 @@ from saas_sandbox.stripe.engine.shapes import shaped
 def given(
     account: Account, params: Params, customer: Resource, subscription: Resource
 ) -> list[str]:
-    """The discounts asked for in `discounts[]`, made and counted; ids in order."""
+    """Create the discounts in `discounts[]` and count them; return ids in order."""
     made = []
     for number, entry in enumerate(params.get("discounts") or []):
         coupon, promotion_code = _source(account, entry, f"discounts[{number}]")
@@ -66,7 +66,7 @@ def check(
     promotion_code: Resource | None,
     customer: Resource | None,
 ) -> None:
-    """Whether it may be used at all."""
+    """Refuse a coupon that may not be used."""
     if not coupon["valid"]:
         raise invalid(f"Coupon expired: {coupon['id']}", "coupon", "coupon_expired")
     if not promotion_code:
@@ -88,7 +88,7 @@ def check(
 def apply(
     account: Account, invoice: Resource, subscription: Resource | None, customer: Resource
 ) -> None:
-    """Take the subscription's discounts off an invoice; a used-up one ends here."""
+    """Apply the subscription's discounts to an invoice; end those that are used up."""
     for id in list(subscription["discounts"]) if subscription else []:
         discount = account.get("discount", id)
         coupon = discount["_internal"]["coupon"]
@@ -109,7 +109,7 @@ def expire(account: Account, coupon: Resource) -> None:
 
 
 def covers(holder: Resource, product: str) -> bool:
-    """Whether a coupon, or the discount made from it, is for this product."""
+    """Return whether a coupon, or its discount, applies to this product."""
     only = note_of(holder).get("applies_to")
     return not only or product in only["products"]
 
@@ -123,14 +123,14 @@ def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
         least = restrictions["minimum_amount"]
     if least and amount < least:
         raise invalid(
-            "This promotion code needs a purchase of at least "
+            "This promotion code requires a purchase of at least "
             f"{invoice_lines.money(least, currency)}.",
             "promotion_code",
         )
 
 
 def off(coupon: Resource, amount: int) -> int:
-    """What a coupon takes off an amount."""
+    """Return what a coupon takes off an amount."""
     if amount <= 0:
         return 0
     if coupon["percent_off"] is not None:
@@ -158,7 +158,7 @@ def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:
 
 
 def _spread(eligible: list[Resource], amount: int, discount: str) -> None:
-    """Share the amount among the lines by size; the last one takes the odd cent."""
+    """Distribute the amount over the lines by size; the last one takes the rest."""
     whole = sum(max(line["amount"], 0) for line in eligible)
     left = amount
     for number, line in enumerate(eligible):

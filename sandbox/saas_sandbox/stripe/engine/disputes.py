@@ -1,4 +1,4 @@
-"""A buyer's bank takes the money back. https://docs.stripe.com/api/disputes"""
+"""Disputes (chargebacks). https://docs.stripe.com/api/disputes"""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ EVIDENCE = (
 
 
 def open_one(account: Account, charge: Resource, reason: str = "fraudulent") -> Resource:
-    """Dispute a charge: the money leaves at once, and the merchant is asked for evidence."""
+    """Dispute a charge: the amount is withdrawn at once, and evidence is requested."""
     clock = charge["_internal"]["clock"]
     now = account.now(clock)
     dispute = shaped(

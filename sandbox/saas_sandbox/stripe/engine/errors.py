@@ -1,11 +1,11 @@
-"""Stripe's errors: one envelope, a type, a code, the parameter at fault and a sentence.
+"""Stripe's errors: type, code, parameter and message.
 
 https://docs.stripe.com/api/errors
 """
 
 from typing import Any
 
-# Parameters that fail validation: nothing was executed, so no idempotency key remembers it.
+# Failed validation: nothing was executed, so nothing is stored under an idempotency key.
 VALIDATION = frozenset(
     {
         "email_invalid",
@@ -22,10 +22,10 @@ VALIDATION = frozenset(
 
 
 class StripeError(Exception):
-    """What an API call is answered with when it cannot be done.
+    """The error response of an API call.
 
-    `recorded` says that the attempt itself is history (a declined charge, say): the unit of work
-    is kept although the answer is an error. Everything else is rolled back.
+    `recorded` means that the attempt itself must be kept, such as a declined charge: the unit of
+    work is committed although the response is an error. Otherwise it is rolled back.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class StripeError(Exception):
 
 
 def missing(kind: str, id: str, param: str) -> StripeError:
-    """The object does not exist in this account: 404 for a path, 400 for a parameter."""
+    """Return the error for a missing object: 404 in a path, 400 in a parameter."""
     return StripeError(
         f"No such {NAMES.get(kind, kind.rpartition('.')[2].replace('_', ' '))}: '{id}'",
         status=404 if param == "id" else 400,
@@ -79,9 +79,9 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def unplayed(param: str) -> StripeError:
-    """Real at Stripe, absent here. To accept and ignore it would be a lie a test could believe."""
+    """Return the error for an unsupported parameter. Ignoring it would mislead tests."""
     return StripeError(
-        f"Stripe knows the parameter {param}, but this sandbox does not play it.",
+        f"Stripe accepts the parameter {param}, but this sandbox does not support it.",
         code="sandbox_unsupported",
         param=param,
     )
@@ -96,7 +96,7 @@ def unauthorized(key: str | None) -> StripeError:
     else:
         message = (
             f"Invalid API Key provided: {starred(key)}. "
-            "(The sandbox takes sk_test_ and at least 16 letters or digits.)"
+            "(The sandbox accepts sk_test_ and at least 16 letters or digits.)"
         )
     return StripeError(message, status=401)
 
@@ -104,13 +104,13 @@ def unauthorized(key: str | None) -> StripeError:
 def unrecognized_url(method: str, path: str) -> StripeError:
     return StripeError(
         f"Unrecognized request URL ({method}: {path}). "
-        "If this is a real address of Stripe's, this sandbox does not play it.",
+        "If this is a valid URL of Stripe's API, this sandbox does not support it.",
         status=404,
     )
 
 
 def starred(key: str) -> str:
-    """Return a key as Stripe shows it in its messages."""
+    """Return a key masked as in Stripe's messages."""
     return key if len(key) < 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
 
 

@@ -1,4 +1,4 @@
-"""Events: what happened, and what the object was before. https://docs.stripe.com/api/events"""
+"""Events, with the previous values of what changed. https://docs.stripe.com/api/events"""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ def new_event(
     listeners: int,
     request: dict[str, str | None],
 ) -> Resource:
-    """Return the event that `type` happened to the resource."""
+    """Return an event of `type` for the resource."""
     data: dict[str, Any] = {"object": visible(resource)}
     if previous is not None:
         data["previous_attributes"] = previous
@@ -41,7 +41,7 @@ def new_event(
 
 
 def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The old values of what changed: of hashes only the changed names, of lists the whole."""
+    """Return the previous values: for hashes only changed names, for lists the whole."""
     changed = {}
     for name in [*before, *(n for n in after if n not in before)]:
         old, new = before.get(name), after.get(name)
@@ -53,5 +53,5 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
 
 
 def body(event: Resource) -> str:
-    """The bytes that are signed and sent."""
+    """Return the bytes that are signed and sent."""
     return json.dumps(visible(event))

@@ -1,4 +1,4 @@
-"""Identifiers with Stripe's prefixes, so that a log line says what it speaks of."""
+"""Ids with Stripe's prefixes."""
 
 import secrets
 import string
@@ -39,17 +39,17 @@ LENGTHS = {"checkout.session": 58, "coupon": 8, "customer": 14, "product": 14}
 
 
 def new(kind: str) -> str:
-    """A fresh id for an object of this kind. A session's is long: its page has no other lock."""
+    """Return a new id for a kind. Session ids are long, because they protect their page."""
     return PREFIXES[kind] + token(LENGTHS.get(kind, 23))
 
 
 def token(length: int) -> str:
-    """Letters and digits that nobody guesses; one call to the system for all of them."""
+    """Return random letters and digits, with one system call."""
     return secrets.token_bytes(length).translate(_LETTERS).decode()
 
 
 def kind_of(id: str) -> str | None:
-    """The kind of object an id belongs to, told by its prefix; the longest prefix wins."""
+    """Return the kind of an id by its longest matching prefix."""
     return next((kind for prefix, kind in _BY_PREFIX if id.startswith(prefix)), None)
 
 

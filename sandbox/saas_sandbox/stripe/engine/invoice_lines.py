@@ -1,4 +1,4 @@
-"""Lines of an invoice, and the prorations that become lines. All amounts are in cents."""
+"""Invoice lines and prorations. All amounts are in the smallest unit."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
@@ -18,7 +18,7 @@ def amount_of(price: Resource, quantity: int) -> int:
 
 
 def share(amount: int, part: int, whole: int) -> int:
-    """A part of an amount, "prorated to the second": a negative amount rounds as a positive one."""
+    """Return a share of an amount, "prorated to the second"; negative amounts round alike."""
     return rounded(Decimal(amount) * part / whole)
 
 
@@ -35,7 +35,7 @@ def item_line(
     amount: int | None = None,
     trial: bool = False,
 ) -> Resource:
-    """One item of a subscription, for one period."""
+    """Return the line of one subscription item for one period."""
     price, quantity = item["price"], item["quantity"]
     full = amount_of(price, quantity) if amount is None else amount
     name = account.get("product", price["product"]).get("name", price["product"])
@@ -69,7 +69,7 @@ def proration(
     *,
     credit: bool,
 ) -> Resource:
-    """The unused time of what was, or the remaining time of what is now: a pending invoice item.
+    """Return a pending item for unused time of the old price or remaining time of the new.
 
     https://docs.stripe.com/billing/subscriptions/prorations
     """
@@ -92,14 +92,14 @@ def proration(
 
 
 def pending(account: Account, subscription: Resource) -> list[Resource]:
-    """Invoice items that wait for the subscription's next invoice."""
+    """Return invoice items that wait for the subscription's next invoice."""
     return account.select(
         "invoiceitem", "subscription = ? AND status = 'pending'", subscription["id"]
     )
 
 
 def pending_line(invoice_item: Resource) -> Resource:
-    """A pending item as a line of the invoice that takes it."""
+    """Return a pending item as a line of its invoice."""
     details = invoice_item["pricing"]["price_details"]
     price = {
         "id": details["price"],
@@ -136,7 +136,7 @@ def rate(price: Resource) -> str:
     return f"{money(amount_of(price, 1), price['currency'])} / {every}"
 
 
-# "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have none in life,
+# "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have no decimals,
 # but are sent with two. https://docs.stripe.com/currencies
 PLACES = dict.fromkeys(
     ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
@@ -147,7 +147,7 @@ SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def money(amount: int, currency: str) -> str:
-    """An amount in the currency's smallest unit as a person reads it."""
+    """Format an amount in the currency's smallest unit."""
     sign = "-" if amount < 0 else ""
     places, symbol = PLACES.get(currency, 2), SYMBOLS.get(currency)
     number = f"{Decimal(abs(amount)).scaleb(-places):,.{places}f}"
@@ -226,7 +226,7 @@ def _belongs_to(subscription: Resource, item: Resource) -> dict[str, Any]:
 
 
 def _priced(price: Resource, quantity: int) -> dict[str, Any]:
-    """What a line and an invoice item say about their price."""
+    """Return the price details of a line or an invoice item."""
     return {
         "currency": price["currency"],
         "pricing": {

@@ -1,4 +1,4 @@
-"""Invoices from draft to final. Who pays them, and what then, is told in `collecting`.
+"""Invoices from draft to final. `collection` handles their payment.
 
 https://docs.stripe.com/invoicing/integration/workflow-transitions
 """
@@ -28,7 +28,7 @@ def draft(
     finalizes: bool = False,
     auto_advance: bool = True,
 ) -> Resource:
-    """A new draft with these lines; `finalizes` leaves it to the clock, an hour from now."""
+    """Create a draft with these lines; `finalizes` lets the clock finalize it in an hour."""
     invoice = compose(
         account, customer, lines, reason=reason, subscription=subscription, period=period
     )
@@ -51,7 +51,7 @@ def compose(
     subscription: Resource | None,
     period: tuple[int, int],
 ) -> Resource:
-    """An invoice with these lines, discounts and taxes, not stored yet."""
+    """Return an invoice with these lines, discounts and taxes, not stored yet."""
     invoice = {
         **_blank(account, customer, subscription, account.now(customer["test_clock"])),
         "auto_advance": True,
@@ -69,7 +69,7 @@ def compose(
 
 
 def finalize(account: Account, invoice: Resource) -> Resource:
-    """Number it, open it. From here on the amounts stand."""
+    """Number and open an invoice. Its amounts are final."""
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized.", code="invoice_not_editable")
 
@@ -110,7 +110,7 @@ def mark_uncollectible(account: Account, invoice: Resource) -> Resource:
 
 
 def total(invoice: Resource) -> None:
-    """Add up what the lines, discounts and taxes say."""
+    """Compute the total from lines, discounts and taxes."""
     subtotal = sum(line["amount"] for line in invoice["lines"]["data"])
     off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     tax = sum(entry["amount"] for entry in invoice["total_taxes"])
@@ -141,7 +141,7 @@ def _must_be(invoice: Resource, *statuses: str) -> None:
 
 
 def _apply_balance(account: Account, invoice: Resource, customer: Resource) -> None:
-    """A credit balance pays first; an invoice below zero becomes one.
+    """Apply a credit balance; a negative total is added to it.
 
     https://docs.stripe.com/billing/customer/balance
     """
@@ -168,7 +168,7 @@ def _set_lines(invoice: Resource, lines: list[Resource]) -> None:
 
 
 def _take_pending(account: Account, invoice: Resource) -> None:
-    """The pending items among the lines belong to this invoice now."""
+    """Assign the pending items among the lines to this invoice."""
     for line in invoice["lines"]["data"]:
         details = line["parent"]["invoice_item_details"]
         if details:
@@ -202,7 +202,7 @@ def _blank(
 
 
 def _addressee(customer: Resource) -> dict[str, Any]:
-    """The customer as the invoice will remember them, whatever changes later."""
+    """Return the customer's details as the invoice stores them."""
     names = ("address", "email", "name", "phone", "shipping", "tax_exempt")
     return {
         "customer": customer["id"],
@@ -212,7 +212,7 @@ def _addressee(customer: Resource) -> dict[str, Any]:
 
 
 def _nothing_yet() -> dict[str, Any]:
-    """No amounts, no attempts, no transitions."""
+    """Return initial values: no amounts, attempts or transitions."""
     amounts = (
         "amount_due", "amount_overpaid", "amount_paid", "amount_remaining", "amount_shipping",
         "post_payment_credit_notes_amount", "pre_payment_credit_notes_amount", "starting_balance",

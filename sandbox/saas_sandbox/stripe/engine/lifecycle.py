@@ -1,7 +1,7 @@
-"""How subscriptions live and die: the one table of transitions, and the verbs that follow it.
+"""The lifecycle of subscriptions: the table of transitions, and the functions that use it.
 
-Every transition quotes the sentence of Stripe's documentation that it rests on, as it stands in
-the official SDK; a test looks each one up there.
+Every transition quotes the sentence of Stripe's documentation that it is based on, as it appears in
+the official SDK; a test looks up each one.
 """
 
 from dataclasses import dataclass
@@ -83,11 +83,11 @@ CANCELLATION_DETAILS = ("comment", "feedback", "feedback_option", "reason")
 
 
 class ImpossibleTransition(AssertionError):
-    """The sandbox tried what Stripe's rules do not know: a bug of ours, never an answer."""
+    """A transition that Stripe's rules do not allow: a bug in the sandbox."""
 
 
 def move(account: Account, subscription: Resource, status: str) -> None:
-    """Change the status along the table. Keeping it is up to the caller."""
+    """Change the status along the table. The caller saves it."""
     before = subscription["status"]
     if before == status:
         return
@@ -103,7 +103,7 @@ def move(account: Account, subscription: Resource, status: str) -> None:
 def keep(
     account: Account, subscription: Resource, event: str = "customer.subscription.updated"
 ) -> Resource:
-    """Store it, with the moment when something will happen to it next."""
+    """Save it, with the time of its next scheduled change."""
     subscription["_internal"]["due"] = min(
         (time for time, _ in moments(subscription)), default=None
     )
@@ -111,7 +111,7 @@ def keep(
 
 
 def moments(subscription: Resource) -> list[tuple[int, str]]:
-    """What time will bring, unless somebody comes between: (when, which verb of `clock`)."""
+    """Return the scheduled changes: (when, name of a function in `clock`)."""
     status, note = subscription["status"], subscription["_internal"]
     if status in OVER:
         return []
@@ -151,7 +151,9 @@ def cancel(
     reason: str = "cancellation_requested",
     at: int | None = None,
 ) -> Resource:
-    """End it now. "During cancellation automatic collection for all unpaid invoices is disabled
+    """Cancel it now.
+
+    "During cancellation automatic collection for all unpaid invoices is disabled
     (auto_advance=false)."
     """
     now = at or account.now(clock_of(subscription))
@@ -167,7 +169,7 @@ def cancel(
 
 
 def schedule_cancel(account: Account, subscription: Resource, at: int, *, period_end: bool) -> None:
-    """Set when it will end: the flag for the API's period end, the date alone for the portal.
+    """Schedule the end: the API sets a flag for the period end, the portal only a date.
 
     Measured on a flexible-billing subscription: a cancellation in the portal sets `cancel_at` and
     leaves `cancel_at_period_end` false.
@@ -185,7 +187,7 @@ def unschedule_cancel(subscription: Resource) -> None:
 
 
 def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
-    """Money arrived: whoever waited for it goes on."""
+    """Continue what waited for the payment."""
     held = invoice["_internal"].get("pending")
     if held:
         subscription |= {**held, "pending_update": None}
@@ -207,7 +209,7 @@ def invoice_failed(account: Account, subscription: Resource) -> None:
 
 
 def retries_exhausted(account: Account, subscription: Resource) -> None:
-    """What the account's settings say: cancel, mark unpaid, or leave as it is."""
+    """Apply the account's setting: cancel, mark unpaid, or leave as it is."""
     wanted = account.settings["after_retries"]
     if subscription["status"] != "past_due" or wanted == "past_due":
         return
@@ -230,7 +232,7 @@ def _after_first_payment(account: Account, subscription: Resource) -> str:
 
 
 def _appointments(subscription: Resource) -> list[tuple[int, str]]:
-    """What somebody has set for a date of its own."""
+    """Return changes that were scheduled for a certain date."""
     pause, update = subscription["pause_collection"], subscription["pending_update"]
     dates = {
         "cancel": subscription["cancel_at"],
@@ -241,7 +243,7 @@ def _appointments(subscription: Resource) -> list[tuple[int, str]]:
 
 
 def _why_paused(account: Account, subscription: Resource) -> dict[str, Any]:
-    """The one way into `paused` that is played: a trial without a payment method ended."""
+    """Return the only supported reason for `paused`: a trial ended without a payment method."""
     reason = {"type": "trial_end_without_payment_method"}
     now = account.now(clock_of(subscription))
     return {"paused": {"subscription": reason, "transitioned_at": now, "type": "subscription"}}

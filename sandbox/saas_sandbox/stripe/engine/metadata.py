@@ -23,7 +23,7 @@ def merged(old: dict[str, str], given: dict[str, str] | str) -> dict[str, str]:
 
 
 def check(given: dict[str, str], where: str) -> None:
-    """At most 50 keys, of 40 characters each, with values of 500."""
+    """Check the limits: 50 keys of 40 characters, with values of 500."""
     if len(given) > 50:
         raise invalid("Metadata can have at most 50 keys.", param=where)
     for name, value in given.items():

@@ -1,7 +1,7 @@
-"""What may be asked: the official SDK's own TypedDicts decide which parameters exist.
+"""Validate parameters against the official SDK's TypedDicts.
 
-A parameter that Stripe does not know is refused as Stripe refuses it. One that Stripe knows and
-no line of the sandbox looked at is refused too, in other words: `Params` remembers what was read.
+Parameters unknown to Stripe are refused as at Stripe. Parameters that Stripe knows but the sandbox
+does not read are refused with another error: `Params` records what was read.
 """
 
 import difflib
@@ -18,24 +18,24 @@ from stripe._stripe_object import UntypedStripeObject
 
 from saas_sandbox.stripe.engine.errors import StripeError, invalid, missing_param
 
-# Names that the SDK imports only while it is type-checked.
+# Names that the SDK imports only for type checking.
 _NAMES = {"StripeContext": str, "Mapping": Mapping}
 _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE]-?[0-9]{1,2})?")
 _UNSET: Any = Literal[""]
-# Beside each `Dict` the SDK names its own class for the same.
+# The SDK adds its own class to each `Dict`.
 _SAME_AGAIN = UntypedStripeObject
 
 
 class Params(dict[str, Any]):
-    """Parameters that know which of them somebody looked at."""
+    """Parameters that record which of them were read."""
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self._seen: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
-        """What a handler asks for by name without a second thought is required."""
+        """Return a required parameter."""
         self._seen.add(name)
         if not super().__contains__(name):
             raise missing_param(name)
@@ -50,12 +50,12 @@ class Params(dict[str, Any]):
         return super().get(name, default)
 
     def section(self, name: str) -> "Params":
-        """A nested hash, empty when it was not given."""
+        """Return a nested hash, empty if it was not given."""
         found = self.get(name)
         return found if isinstance(found, Params) else Params({})
 
     def copy_to(self, resource: dict[str, Any], *names: str) -> None:
-        """Set the fields that were given; an empty value unsets, as everywhere at Stripe."""
+        """Set the given fields; an empty value unsets."""
         for name in names:
             if name in self:
                 value = plain(self[name])
@@ -75,7 +75,7 @@ class Params(dict[str, Any]):
 
 
 def plain(value: Any) -> Any:
-    """The same values as ordinary dicts and lists, counted as read."""
+    """Return the values as plain dicts and lists, counted as read."""
     if isinstance(value, Params):
         return {name: plain(value[name]) for name in list(value)}
     if isinstance(value, list):
@@ -84,7 +84,7 @@ def plain(value: Any) -> Any:
 
 
 def check(shape: type, values: Mapping[str, Any]) -> Params:
-    """Form values as the types that the SDK declares for this operation; else Stripe's error."""
+    """Return form values in the types that the SDK declares, or raise Stripe's error."""
     return _hash(shape, values, "")
 
 
@@ -139,15 +139,15 @@ def _value(hint: Any, value: Any, path: str) -> Any:
 
 
 def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
-    """The first type that fits. With none, the complaint of the last says it best."""
+    """Return the first matching type, or raise the error of the last one."""
     if value == "" and _UNSET in hints:
         return ""
 
-    # "one of these, or any string" is how the SDK keeps room for values of later versions.
+    # The SDK allows any string, for values of later versions.
     named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
     passed_over = {type(None), _UNSET} | ({str} if named else set())
 
-    if isinstance(value, dict):  # then the complaint of a hash says it best
+    if isinstance(value, dict):  # then the error of a hash is the most useful
         hints = tuple(sorted(hints, key=_is_hash))
     complaint = invalid(f"Invalid value for {path}", param=path)
     for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _SAME_AGAIN):
@@ -180,7 +180,7 @@ def _list(hint: Any, value: Any, path: str) -> list[Any]:
 
 
 def _map(hint: Any, value: Any, path: str) -> Params:
-    """Hashes by a name of one's own, such as a currency."""
+    """Check a hash with free keys, such as currencies."""
     if not isinstance(value, dict):
         raise invalid(f"Invalid object: {path}", param=path)
     return Params({name: _value(hint, entry, f"{path}[{name}]") for name, entry in value.items()})
@@ -193,7 +193,7 @@ def _nested(shape: type, value: Any, path: str) -> Params:
 
 
 def _free_hash(value: Any, path: str) -> dict[str, str]:
-    """Metadata and its like: names and strings of one's own."""
+    """Check free keys and strings, such as metadata."""
     if isinstance(value, list):
         value = {str(number): entry for number, entry in enumerate(value)}
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
@@ -221,7 +221,7 @@ def _string(value: str, path: str) -> str:
 
 
 def _integer(value: str, path: str) -> int:
-    # Python's int also takes " 5 ", "1_000" and the digits of other scripts.
+    # Python's int also accepts " 5 ", "1_000" and digits of other scripts.
     if _INTEGER.fullmatch(value) and abs(int(value)) < 1 << 63:
         return int(value)
     raise invalid(f"Invalid integer: {value[:40]}", param=path, code="parameter_invalid_integer")

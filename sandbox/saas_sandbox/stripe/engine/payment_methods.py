@@ -1,4 +1,4 @@
-"""Cards and bank accounts of a customer."""
+"""Cards and bank accounts of customers."""
 
 import hashlib
 from typing import Any
@@ -23,14 +23,14 @@ ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "st
 
 
 def full_address(given: dict[str, Any] | None) -> dict[str, str | None] | None:
-    """An address with all of Stripe's fields, those that were not given as null."""
+    """Return an address with all of Stripe's fields; missing ones are null."""
     return {name: given.get(name) or None for name in ADDRESS} if given else None
 
 
 def attach(
     account: Account, given: str, customer: Resource, param: str = "payment_method"
 ) -> Resource:
-    """Give a customer a payment method: one of their own, or a fresh copy of a test card."""
+    """Attach a payment method to a customer: an existing one, or a copy of a test card."""
     return attach_stored(
         account, resolve(account, given, param, clock=customer["test_clock"]), customer, param
     )
@@ -67,7 +67,7 @@ def is_default(method: Resource, customer: Resource) -> bool:
 
 
 def owned(account: Account, given: str, customer: Resource, param: str) -> Resource:
-    """A payment method that must already be the customer's."""
+    """Return a payment method that must belong to the customer."""
     method = account.find("payment_method", given)
     if method is None:
         raise missing("payment_method", given, param)
@@ -82,7 +82,7 @@ def owned(account: Account, given: str, customer: Resource, param: str) -> Resou
 
 
 def resolve(account: Account, given: str, param: str, clock: str | None = None) -> Resource:
-    """A stored payment method, or a new one when a test id such as pm_card_visa is given."""
+    """Return a stored payment method, or a new one for a test id such as pm_card_visa."""
     if given in BY_NAME:
         return account.add(from_card(account, BY_NAME[given], clock))
     if given in BANK_BY_NAME:
@@ -99,7 +99,7 @@ def from_bank(account: Account, bank: Bank, clock: str | None = None) -> Resourc
 
 
 def behaviour(method: Resource) -> dict[str, Any]:
-    """What this method does when it is attached or charged."""
+    """Return how this method behaves when it is attached or charged."""
     number = method["_internal"]["number"]
     if number in BANK_BY_NUMBER:
         return {"delayed": True, "charge_fails": BANK_BY_NUMBER[number].fails}

@@ -1,4 +1,4 @@
-"""Payments that another processor, or nobody's processor, carried out; Stripe only takes note.
+"""Payment records of payments outside of Stripe.
 
 https://docs.stripe.com/api/payment-record
 """
@@ -14,7 +14,7 @@ from saas_sandbox.stripe.engine.shapes import shaped
 
 
 def report(account: Account, invoice: Resource) -> Resource:
-    """Note that an invoice was paid by cash, by transfer or in another way of one's own."""
+    """Record that an invoice was paid outside of Stripe."""
     clock = invoice["_internal"]["clock"]
     paid, nothing = _amount(invoice, invoice["amount_remaining"]), _amount(invoice, 0)
     names = ("authorized", "canceled", "failed", "refunded")

@@ -11,13 +11,13 @@ from saas_sandbox.stripe.engine.cards import DECLINES, Decline
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.engine.shapes import shaped
 
-# A real bank takes up to four business days to answer a debit; the sandbox's takes this long.
+# A real bank debit takes up to four business days; the sandbox's takes this long.
 BANK_TAKES = 3 * 86400
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt to take money ended."""
+    """The result of a payment attempt."""
 
     kind: Literal["succeeded", "declined", "requires_action", "processing", "no_method"]
     decline: Decline | None = None
@@ -29,7 +29,7 @@ NO_METHOD = Outcome("no_method")
 def open_intent(
     account: Account, *, amount: int, currency: str, customer: Resource | None, **given: Any
 ) -> Resource:
-    """An intent to collect an amount, with nothing attempted yet."""
+    """Create an intent to collect an amount, without an attempt."""
     clock = customer["test_clock"] if customer else None
     id = ids.new("payment_intent")
     note = {"clock": clock or "", **given.pop("_internal", {})}
@@ -58,7 +58,7 @@ def open_intent(
 def confirm(
     account: Account, intent: Resource, method: Resource, *, authenticated: bool = False
 ) -> Outcome:
-    """Try to take the money. Every attempt that reaches a bank leaves a charge behind."""
+    """Attempt the payment. Every attempt that reaches a bank creates a charge."""
     intent["payment_method"] = method["id"]
     outcome = _asked(method, authenticated)
     if outcome.kind == "requires_action":
@@ -74,7 +74,7 @@ def confirm(
 
 
 def bank_answered(account: Account, intent: Resource) -> Outcome:
-    """A delayed payment is decided, days after it was made."""
+    """Apply the bank's decision about a delayed payment."""
     method = account.get("payment_method", intent["payment_method"])
     charge = account.get("charge", intent["latest_charge"])
     intent["_internal"]["due"] = None
@@ -218,7 +218,7 @@ def _charge(
 
 
 def _details(method: Resource) -> dict[str, Any]:
-    """The method as the charge remembers it: without the fields that belong to the object."""
+    """Return the method as stored on the charge, without fields of the object itself."""
     kind = method["type"]
     gone, added = REMEMBERED[kind]
     fields = {name: value for name, value in method[kind].items() if name not in gone}

@@ -1,7 +1,7 @@
-"""A change that waits for its payment: `payment_behavior=pending_if_incomplete`.
+"""Pending updates: `payment_behavior=pending_if_incomplete`.
 
 "If specified, pending updates that will be applied to the subscription once the `latest_invoice`
-has been paid." After 23 hours without a payment the update is forgotten.
+has been paid." After 23 hours without a payment the update expires.
 https://docs.stripe.com/billing/subscriptions/pending-updates
 """
 
@@ -29,7 +29,7 @@ def change(
     date: int | None,
     reset_anchor: bool,
 ) -> Resource:
-    """Change it if the payment succeeds, and hold the change back if it does not."""
+    """Apply the change if the payment succeeds, otherwise keep it pending."""
     given: dict[str, Any] = {"proration": proration, "date": date, "reset_anchor": reset_anchor}
     if _succeeds(account, subscription["id"], wanted, given):
         return subscription_updates.change(account, subscription, wanted, **given)
@@ -54,7 +54,7 @@ def change(
 
 
 def drop(account: Account, subscription: Resource) -> None:
-    """Nobody paid in time: the update is forgotten, and its invoice voided."""
+    """Expire the unpaid update, and void its invoice."""
     subscription["pending_update"] = None
     lifecycle.keep(account, subscription)
     account.emit("customer.subscription.pending_update_expired", subscription)
@@ -64,7 +64,7 @@ def drop(account: Account, subscription: Resource) -> None:
 
 
 def _succeeds(account: Account, id: str, wanted: list[Wanted], given: dict[str, Any]) -> bool:
-    """Try it, look whether the bank agrees, and undo it."""
+    """Try the payment and roll it back; return whether it succeeds."""
     try:
         with account.rehearsal():
             subscription = account.get("subscription", id)
@@ -87,7 +87,7 @@ def _target(
     date: int | None,
     reset_anchor: bool,
 ) -> tuple[Resource, list[Resource]]:
-    """The subscription as it shall be, and the lines that this costs. Nothing is told yet."""
+    """Return the updated subscription and the lines of its invoice, without events."""
     now = account.now(lifecycle.clock_of(subscription))
     target = copied(subscription)
     before = copied(subscription)["items"]["data"]

@@ -1,4 +1,4 @@
-"""Billing periods: the anchor decides, short months only bend it.
+"""Billing periods, computed from the anchor; short months shift the date.
 
 "A monthly subscription with a billing cycle anchor date of January 31 bills the last day of the
 month closest to the anchor date, so February 28 (or February 29 in a leap year), then March 31,
@@ -13,7 +13,7 @@ SECONDS = {"day": 86400, "week": 7 * 86400}
 
 
 def following(anchor: int, moment: int, interval: str, count: int) -> int:
-    """The first point of the billing cycle after a moment."""
+    """Return the first point of the billing cycle after a time."""
     if interval in SECONDS:
         step = SECONDS[interval] * count
         return anchor + ((moment - anchor) // step + 1) * step
@@ -28,7 +28,7 @@ def following(anchor: int, moment: int, interval: str, count: int) -> int:
 
 
 def preceding(anchor: int, moment: int, interval: str, count: int) -> int:
-    """The last point of the billing cycle before a moment."""
+    """Return the last point of the billing cycle before a time."""
     if interval in SECONDS:
         step = SECONDS[interval] * count
         return anchor + -(-(moment - anchor) // step - 1) * step
@@ -41,7 +41,7 @@ def preceding(anchor: int, moment: int, interval: str, count: int) -> int:
 
 
 def add(moment: int, interval: str, count: int) -> int:
-    """A moment, so many days, weeks, months or years later."""
+    """Return a time that is so many days, weeks, months or years later."""
     if interval in SECONDS:
         return moment + SECONDS[interval] * count
     return _plus_months(moment, count * (12 if interval == "year" else 1))

@@ -1,4 +1,4 @@
-"""The older object that subscription items still carry beside their price."""
+"""Plan objects, which subscription items still contain beside their price."""
 
 import stripe
 

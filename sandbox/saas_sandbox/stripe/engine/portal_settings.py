@@ -1,4 +1,4 @@
-"""What the customer portal offers."""
+"""Settings of the customer portal."""
 
 from copy import deepcopy
 from typing import Any
@@ -38,7 +38,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 
 
 def default_configuration(account: Account) -> Resource:
-    """What a Stripe user saves once in the Dashboard. Here it is there from the start."""
+    """Return the default configuration, which at Stripe is saved once in the Dashboard."""
     features = deepcopy(FEATURES)
     return blank_configuration(account) | {
         "is_default": True,
@@ -53,7 +53,7 @@ def default_configuration(account: Account) -> Resource:
 
 
 def blank_configuration(account: Account) -> Resource:
-    """Return a configuration with every feature switched off."""
+    """Return a configuration with all features disabled."""
     now = account.now()
     return shaped(
         stripe.billing_portal.Configuration,

@@ -1,4 +1,4 @@
-"""A Stripe object as the sandbox stores it: its JSON, and our own notes under "_internal"."""
+"""A stored Stripe object: its JSON, and internal notes under "_internal"."""
 
 import json
 from typing import Any
@@ -7,18 +7,18 @@ Resource = dict[str, Any]
 
 
 def visible(resource: Resource) -> Resource:
-    """The object as the API shows it: without what the sandbox notes for itself."""
+    """Return the object as the API shows it, without internal notes."""
     return {name: value for name, value in resource.items() if name != "_internal"}
 
 
 def note_of(resource: Resource) -> dict[str, Any]:
-    """What the sandbox notes for itself about an object; never shown."""
+    """Return the internal notes of an object."""
     note: dict[str, Any] = resource.get("_internal", {})
     return note
 
 
 def columns(resource: Resource) -> dict[str, Any]:
-    """What lists ask for, beside the JSON."""
+    """Return the columns that lists filter by."""
     hidden = note_of(resource)
     return {
         "customer": customer_of(resource),
@@ -76,7 +76,7 @@ def dump(resource: Resource) -> str:
 
 
 def copied(resource: Resource) -> Resource:
-    """A copy in depth; by way of JSON, which is several times faster than `copy.deepcopy`."""
+    """Return a deep copy, by way of JSON, which is several times faster than `copy.deepcopy`."""
     copy: Resource = json.loads(dump(resource))
     return copy
 

@@ -1,6 +1,6 @@
-"""Subscription schedules: a change that waits for its date.
+"""Subscription schedules: changes at a future date.
 
-When a phase ends the next one begins, and its items replace those that were there.
+When a phase ends, the next one starts and its items replace the current ones.
 https://docs.stripe.com/billing/subscriptions/subscription-schedules
 """
 
@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 
 def take_turn(account: Account, schedule: Resource) -> None:
-    """The current phase is over: begin the next one, or end as `end_behavior` says."""
+    """End the current phase: start the next one, or apply `end_behavior`."""
     now = account.now(schedule["test_clock"])
     phase = next((p for p in schedule["phases"] if p["start_date"] <= now < p["end_date"]), None)
     if phase is None:
@@ -28,7 +28,7 @@ def take_turn(account: Account, schedule: Resource) -> None:
 
 
 def enter(account: Account, schedule: Resource, phase: Resource) -> Resource:
-    """This phase is the current one now."""
+    """Make this phase the current one."""
     schedule["status"] = "active"
     schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
     schedule["_internal"]["due"] = phase["end_date"]
@@ -81,7 +81,7 @@ def _complete(account: Account, schedule: Resource, now: int) -> None:
 def _wanted(
     account: Account, subscription: Resource, phase: Resource
 ) -> list[subscription_updates.Wanted]:
-    """The items of the phase in place of the items that are there, one for one."""
+    """Return the changes that replace the current items by those of the phase."""
     present, coming = subscription["items"]["data"], phase["items"]
     wanted = []
     for number, item in enumerate(coming):

@@ -1,7 +1,7 @@
 """Objects in the shape that the official SDK declares.
 
-Stripe sends a nullable field as null rather than leaving it out. The SDK's classes say which
-fields those are, so no builder here has to list what it does not use.
+Stripe sends nullable fields as null. The SDK's classes define these fields, so builders need not
+list unused ones.
 """
 
 from functools import cache
@@ -12,10 +12,10 @@ import stripe
 
 from saas_sandbox.stripe.engine.resource import Resource
 
-# Declared optional because they are absent, not null, in the ordinary case.
+# Optional fields that are normally absent, not null.
 ABSENT = {"deleted", "status_details", "presentment_details"}
 
-# Absent until somebody expands them, or until a feature that is not played here is in use.
+# Absent unless expanded, or used by unsupported features.
 INCLUDABLE: dict[type, set[str]] = {
     stripe.Customer: {
         "business_name", "cash_balance", "individual_name", "invoice_credit_balance", "sources",
@@ -42,7 +42,7 @@ INCLUDABLE: dict[type, set[str]] = {
 
 
 def shaped(shape: type, *, id: str, created: int, **given: Any) -> Resource:
-    """A new object with every nullable field the SDK knows, and the given values."""
+    """Return a new object with all nullable fields of the SDK, and the given values."""
     kind: str = shape.OBJECT_NAME  # type: ignore[attr-defined]
     base = {"id": id, "object": kind, **nulls(shape), "created": created, "livemode": False}
     return base | given

@@ -1,4 +1,4 @@
-"""Starting a subscription: as the API does it, and as Checkout does it."""
+"""Create a subscription, by the API or by Checkout."""
 
 from saas_sandbox.stripe.engine import billing_cycle, collection, lifecycle, payment_methods
 from saas_sandbox.stripe.engine.account import Account
@@ -29,10 +29,10 @@ def by_api(
     *,
     prorate: bool = True,
 ) -> Resource:
-    """Born incomplete (or trialing), then paid as `payment_behavior` says.
+    """Create it incomplete or trialing, then pay according to `payment_behavior`.
 
     https://docs.stripe.com/api/subscriptions/create – default_incomplete leaves the first attempt
-    to the caller, error_if_incomplete refuses everything when it fails.
+    to the caller; error_if_incomplete refuses everything if it fails.
     """
     invoice = billing_cycle.begin(account, subscription, customer, prorate=prorate)
     billing_cycle.announce_start(account, subscription)
@@ -55,9 +55,9 @@ def by_api(
 def by_checkout(
     account: Account, subscription: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
-    """Paid on the page first: since basil, Checkout creates the subscription after the payment.
+    """Create it after the payment: since basil, Checkout collects the payment first.
 
-    The buyer is present, so whatever the bank wanted to be confirmed has been.
+    The customer is present, so any authentication has already happened.
     """
     delayed = method is not None and payment_methods.behaviour(method)["delayed"]
     if subscription["status"] == "incomplete" and not delayed:

@@ -33,7 +33,7 @@ NO_METHOD = StripeError("This customer has no default payment method.", code="re
 
 @dataclass(frozen=True)
 class Wanted:
-    """One item as it shall be: an existing one changed, a new one, or one that goes."""
+    """A requested item: changed, new or deleted."""
 
     id: str | None
     price: Resource | None
@@ -52,7 +52,7 @@ def change(
     reset_anchor: bool = False,
     behaviour: str = "allow_incomplete",
 ) -> Resource:
-    """Apply the items, write the prorations, and bill at once where Stripe does."""
+    """Apply the items, create prorations, and bill at once where Stripe does."""
     now = account.now(lifecycle.clock_of(subscription))
     before = deepcopy(subscription["items"]["data"])
     apply_items(account, subscription, wanted, now)
@@ -72,14 +72,14 @@ def change(
 
 
 def credit_rest(account: Account, subscription: Resource) -> None:
-    """Credit what was paid and will not be used, for a subscription that ends now."""
+    """Credit unused time of a subscription that ends now."""
     now = account.now(lifecycle.clock_of(subscription))
     for item in subscription["items"]["data"]:
         _prorated(account, subscription, item, now, credit=True)
 
 
 def end_trial_now(account: Account, subscription: Resource, now: int) -> None:
-    """The trial ends here, and its first period begins and is billed."""
+    """End the trial; the first period starts and is billed."""
     subscription["trial_end"] = now
     if billing_cycle.stopped_without_card(account, subscription):
         return
@@ -90,7 +90,7 @@ def end_trial_now(account: Account, subscription: Resource, now: int) -> None:
 
 
 def extend_trial(subscription: Resource, end: int, account: Account) -> None:
-    """A trial that starts or is moved: the billing date follows it."""
+    """Start or move a trial; the billing date follows."""
     now = account.now(lifecycle.clock_of(subscription))
     if subscription["status"] in ("active", "trialing"):
         lifecycle.move(account, subscription, "trialing")
@@ -104,7 +104,7 @@ def extend_trial(subscription: Resource, end: int, account: Account) -> None:
 def bill_now(
     account: Account, subscription: Resource, items: list[Resource], behaviour: str
 ) -> Outcome | None:
-    """Invoice the pending prorations, and these items for their new period, and ask for payment."""
+    """Invoice pending prorations and these items for their new period, and collect."""
     customer = account.get("customer", subscription["customer"])
     data = billing_cycle.lines_of(account, subscription, items)
     if not data:
@@ -136,7 +136,7 @@ def _attempt(account: Account, invoice: Resource, behaviour: str) -> Outcome:
 
 
 def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], now: int) -> None:
-    """Make the items of the subscription those that are wanted."""
+    """Apply the requested items to the subscription."""
     items = subscription["items"]["data"]
     for change in wanted:
         if change.id is None:
@@ -182,7 +182,7 @@ def _changed(item: Resource, change: Wanted) -> None:
 
 
 def moves_the_date(before: list[Resource], after: list[Resource]) -> bool:
-    """Whether the change starts a new billing cycle: another interval, or from free to paid."""
+    """Return whether the change starts a new billing cycle: new interval, or free to paid."""
     intervals = [{_interval(item) for item in items} for items in (before, after)]
     free_before = not any(_full(item) for item in before)
     return intervals[0] != intervals[1] or (free_before and any(_full(item) for item in after))
@@ -196,7 +196,7 @@ def prorate(
     *,
     credit_only: bool,
 ) -> None:
-    """Credits for what was paid and will not be used; charges for what is used and was not paid."""
+    """Create credits for unused time, and charges for the remaining time."""
     olds = {item["id"]: item for item in before}
     news = {item["id"]: item for item in subscription["items"]["data"]}
     changed = [
@@ -225,7 +225,7 @@ def _prorated(
 
 
 def _whole_start(subscription: Resource, item: Resource) -> int:
-    """Where a whole period would have begun, for an item that joined in the middle."""
+    """Return where a whole period would start, for an item that was added in the middle."""
     recurring: dict[str, Any] = item["price"]["recurring"]
     return periods.preceding(
         subscription["billing_cycle_anchor"],

@@ -1,6 +1,6 @@
-"""Tax, when it is switched on: one flat rate for everybody, set in the account's settings.
+"""Automatic tax: one flat rate, from the account's settings.
 
-Real tax depends on where the buyer is; that the line exists and adds up is what can be played.
+Real tax depends on the customer's location. The sandbox only adds a consistent tax line.
 """
 
 from decimal import Decimal
@@ -13,7 +13,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 
 def check(account: Account, enabled: bool) -> None:
-    """Without knowing where the seller is, no tax can be calculated."""
+    """Refuse automatic tax without a head office."""
     office = account.settings["tax_settings"].get("head_office") or {}
     if enabled and not office.get("address"):
         raise invalid(
@@ -24,7 +24,7 @@ def check(account: Account, enabled: bool) -> None:
 
 
 def apply(account: Account, invoice: Resource, customer: Resource) -> None:
-    """Put the tax on an invoice whose discounts are known."""
+    """Add tax to an invoice after discounts."""
     if not invoice["automatic_tax"]["enabled"]:
         return
 
@@ -37,7 +37,7 @@ def apply(account: Account, invoice: Resource, customer: Resource) -> None:
 
 
 def amount(account: Account, base: int, customer: Resource | None = None) -> int:
-    """The tax on so many cents."""
+    """Return the tax on an amount."""
     percent = account.settings["tax_percent"]
     exempt = customer is not None and customer["tax_exempt"] != "none"
     if not percent or exempt:

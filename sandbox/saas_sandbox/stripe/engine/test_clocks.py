@@ -1,4 +1,4 @@
-"""Test clocks: how one is made, and sent ahead. https://docs.stripe.com/api/test_clocks"""
+"""Create and advance test clocks. https://docs.stripe.com/api/test_clocks"""
 
 import stripe
 
@@ -30,7 +30,7 @@ def new_clock(account: Account, frozen_time: int, name: str | None) -> Resource:
 
 
 def move_to(account: Account, clock: Resource, moment: int) -> None:
-    """Start advancing. The answer comes at once; the clock is ready when all has happened."""
+    """Start advancing. The response is immediate; the clock is ready when everything is done."""
     if clock["status"] != "ready":
         raise invalid("This test clock is still advancing.", code="test_clock_advancing")
     if moment <= clock["frozen_time"]:

@@ -1,7 +1,7 @@
-"""A clock for a customer who was created without one.
+"""Test clocks for customers that were created without one.
 
-At Stripe only a customer created on a test clock can travel in time. Here any customer can be put
-on one later, so that the customers an application creates by itself can be taken through a year.
+At Stripe, a customer must be created on a test clock. Here any customer can be put on one later, so
+that customers created by an application can be advanced.
 """
 
 from saas_sandbox.stripe.engine import periods
@@ -15,7 +15,7 @@ STEPS = ("day", "week", "month", "year")
 
 
 def clock_of(account: Account, customer: Resource) -> Resource:
-    """The customer's clock; one is made, at the present moment, and takes all that is theirs."""
+    """Return the customer's clock, created at the current time with all of their objects."""
     if customer["test_clock"]:
         return account.get(KIND, customer["test_clock"])
 
@@ -25,7 +25,7 @@ def clock_of(account: Account, customer: Resource) -> Resource:
 
 
 def advance(account: Account, customer: Resource, step: str, count: int = 1) -> Resource:
-    """So many days, weeks, months or years further; "renewal" goes just past the next one."""
+    """Advance by days, weeks, months or years; "renewal" goes just past the next one."""
     clock = clock_of(account, customer)
     now = clock["frozen_time"]
     if step == "renewal":
@@ -38,7 +38,7 @@ def advance(account: Account, customer: Resource, step: str, count: int = 1) -> 
 
 
 def share(clock: Resource) -> float:
-    """How much of its present journey a clock has behind it."""
+    """Return the completed share of a clock's advance."""
     note = clock["_internal"]
     started = note.get("started", note["time"])
     whole = clock["frozen_time"] - started
@@ -46,7 +46,7 @@ def share(clock: Resource) -> float:
 
 
 def _after_renewal(account: Account, customer: Resource, now: int) -> int:
-    """Two hours past the next period end: the draft has been finalized and charged by then."""
+    """Return two hours after the next period end, when the invoice has been charged."""
     coming = [
         moment
         for subscription in account.select("subscription", "customer = ?", customer["id"])
@@ -54,12 +54,12 @@ def _after_renewal(account: Account, customer: Resource, now: int) -> int:
         if verb in ("renew", "end_trial", "cancel")
     ]
     if not coming:
-        raise invalid("Nothing will renew: this customer has no living subscription.", "step")
+        raise invalid("This customer has no live subscription to renew.", "step")
     return max(min(coming), now) + 2 * 3600
 
 
 def _take_over(account: Account, customer: Resource, clock: str) -> None:
-    """Everything of the customer's lives in the clock's time from now on."""
+    """Move all objects of the customer to the clock."""
     rows = account.store.rows(
         "SELECT type, id FROM objects WHERE account = ? AND customer = ? "
         "AND type NOT IN ('event', 'checkout.session', 'billing_portal.session')",

@@ -1,4 +1,4 @@
-"""The version of Stripe's API that is played: one, named in every answer."""
+"""The supported version of Stripe's API, named in every response."""
 
 import re
 
@@ -9,13 +9,13 @@ _NAMED = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 
 
 def check(wanted: str | None) -> None:
-    """Refuse every version but ours: its answers would have another shape than its name says."""
+    """Refuse other versions, because responses would not have their shape."""
     if wanted in (None, PLAYED):
         return
     if not wanted or not _NAMED.match(wanted):
         raise invalid(f"Invalid Stripe API version: {wanted[:100] if wanted else ''}")
     raise StripeError(
-        f"This sandbox plays version {PLAYED} of Stripe's API only, and the request asks for "
-        f"{wanted}. Send `Stripe-Version: {PLAYED}`, or leave the header out.",
+        f"This sandbox only supports version {PLAYED} of Stripe's API, not {wanted}. "
+        f"Send `Stripe-Version: {PLAYED}`, or leave the header out.",
         code="sandbox_unsupported",
     )

@@ -1,1 +1,1 @@
-"""Faults that are injected on purpose, into API calls and deliveries."""
+"""Faults injected into API calls and deliveries."""

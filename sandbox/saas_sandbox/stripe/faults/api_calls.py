@@ -1,4 +1,4 @@
-"""Faults as a caller of the API meets them: slow, refused, broken, cut off, or rubbish."""
+"""Faults of API calls: slow, refused, failed, cut off, or rubbish."""
 
 import time
 from dataclasses import dataclass
@@ -21,20 +21,21 @@ TOO_MANY: dict[str, Any] = {
 BROKEN: dict[str, Any] = {
     "status": 500,
     "type": "api_error",
-    "message": "An unknown error occurred while processing your request. (This is chaos.)",
+    "message": "An unknown error occurred while processing your request. (This is an injected "
+    "fault.)",
 }
 
 
 @dataclass(frozen=True)
 class CallFault:
-    """What goes wrong with one call, and how many seconds a slow one takes."""
+    """The fault of one call, and the seconds of a slow one."""
 
     name: str | None
     seconds: float
 
 
 def decide(account: Account) -> CallFault:
-    """Decide what happens to this call, before anything is done."""
+    """Choose the fault of this call before it is executed."""
     return CallFault(injection.pick_for_call(account), injection.current(account).slow_seconds)
 
 
@@ -47,13 +48,13 @@ def refuse(fault: CallFault) -> None:
 
 
 def delay(fault: CallFault) -> None:
-    """Be slow, while other requests go on beside this one."""
+    """Delay the call, while other requests continue."""
     if fault.name == "slow":
         time.sleep(fault.seconds)
 
 
 def corrupt(fault: CallFault, response: Response) -> Response:
-    """The work is done, and its answer never arrives: what idempotency keys are for."""
+    """Corrupt the response after the call took effect, to test idempotency keys."""
     if fault.name == "rubbish":
         return Response(RUBBISH, 200, mimetype="text/html")
     if fault.name != "cut":

@@ -1,7 +1,7 @@
-"""Faults on purpose, and the same faults again for the same seed.
+"""Reproducible faults: the same for the same seed.
 
-Every decision depends on the seed, on what it is about, and on its number for this account:
-the third API call fails in the same way in every run.
+Every decision depends on the seed, the kind of event, and its number in this account. So the third
+API call fails in the same way in every run.
 """
 
 import random
@@ -16,7 +16,7 @@ CALLS = ("slow", "too_many", "broken", "cut", "rubbish")
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares from 0 (never) to 1 (always), and how long slow and late are, in seconds."""
+    """Rates from 0 (never) to 1 (always), and delays in seconds."""
 
     seed: int = 0
     duplicate: float = 0
@@ -43,7 +43,7 @@ def current(account: Account) -> Faults:
 
 
 def configure(account: Account, wanted: Faults) -> None:
-    """New weather starts counting from one."""
+    """Set the faults; counting starts again."""
     account.settings["chaos"] = {**asdict(wanted), "calls": 0, "deliveries": 0}
     account.save_settings()
 
@@ -58,22 +58,22 @@ def plan_delivery(account: Account) -> DeliveryPlan:
 
     dice = _dice(account, now, "deliveries")
     if dice.random() < now.drop:
-        return DeliveryPlan(copies=0, reason="dropped by chaos")
+        return DeliveryPlan(copies=0, reason="dropped by an injected fault")
     copies, late, story = 1, 0.0, []
     if dice.random() < now.duplicate:
         copies = 2
         story.append("sent twice")
     if dice.random() < now.delay:
         late = now.delay_seconds
-        story.append(f"held back for {now.delay_seconds:g} s")
+        story.append(f"delayed by {now.delay_seconds:g} s")
     if dice.random() < now.reorder:
         late += 0.2 + dice.random()
-        story.append("overtaken by later ones")
-    return DeliveryPlan(copies, late, f"{', '.join(story)} by chaos" if story else "")
+        story.append("delivered after later events")
+    return DeliveryPlan(copies, late, f"{', '.join(story)} by an injected fault" if story else "")
 
 
 def pick_for_call(account: Account) -> str | None:
-    """What befalls the next API call, by name; None for nothing."""
+    """Return the name of the next API call's fault, or None."""
     now = current(account)
     if now.is_fair:
         return None
@@ -84,7 +84,7 @@ def pick_for_call(account: Account) -> str | None:
 
 
 def _dice(account: Account, now: Faults, what: str) -> random.Random:
-    """Dice that only this seed, this kind of thing and its number decide."""
+    """Return a random generator that depends only on seed, kind and number."""
     stored: dict[str, Any] = account.settings["chaos"]
     stored[what] = stored.get(what, 0) + 1
     account.save_settings()

@@ -1,1 +1,1 @@
-"""The pages that Stripe hosts: checkout, portal, invoice. Plain HTML forms, no script needed."""
+"""Stripe's hosted pages: checkout, portal, invoice. Plain HTML forms without scripts."""

@@ -1,4 +1,4 @@
-"""The card form that checkout, portal and invoice share: a test number becomes a method."""
+"""The card form of checkout, portal and invoice."""
 
 from flask import request
 
@@ -15,7 +15,7 @@ REFUSED = (
 
 
 def method(account: Account, clock: str | None) -> Resource:
-    """The method behind the number that was typed, not attached to anybody yet."""
+    """Return the payment method of the entered number, not attached yet."""
     number = "".join(request.form.get("number", "").split())
     if number in BANK_BY_NUMBER:
         return account.add(payment_methods.from_bank(account, BANK_BY_NUMBER[number], clock))
@@ -24,13 +24,13 @@ def method(account: Account, clock: str | None) -> Resource:
     if len(number) < 12:
         raise StripeError("Your card number is incomplete.")
     raise StripeError(
-        "Your card number is invalid. "
-        "The sandbox takes Stripe's test numbers only, such as 4242 4242 4242 4242."
+        "Your card number is invalid. The sandbox only accepts Stripe's test numbers, "
+        "such as 4242 4242 4242 4242."
     )
 
 
 def asks_owner(method: Resource | None) -> bool:
-    """Whether the card's owner must still be asked; raises when they have refused."""
+    """Return whether authentication is still required; raise if it was refused."""
     if method is None:
         return False
     if payment_methods.behaviour(method).get("authentication", "never") == "never":

@@ -1,4 +1,4 @@
-"""The checkout page: what it costs, a card, a button."""
+"""The checkout page."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def show(id: str) -> Page:
 
 @bp.post("/<id>")
 def pay(id: str) -> Page:
-    """Take the card. What the bank refuses is said above the form, and nothing has happened."""
+    """Pay with a card. A decline is shown above the form, and nothing has changed."""
     form = request.form
     try:
         with open_page(checkout.KIND, id) as (account, session):
@@ -63,7 +63,7 @@ def code(id: str) -> Page:
 
 
 def success_url(session: Resource) -> str:
-    """The merchant's address, with the session's id where it was asked for."""
+    """Return the merchant's URL, with the session's id if requested."""
     url: str = session["success_url"]
     return url.replace("{CHECKOUT_SESSION_ID}", session["id"])
 
@@ -93,7 +93,7 @@ def _page(
 
 
 def _confirmation(account: Account, session: Resource) -> str:
-    """The bank's own page, where the buyer confirms or refuses."""
+    """Return the bank's page, where the customer confirms or refuses."""
     return render_template(
         "checkout_confirm.html",
         action=f"/stripe/checkout/{session['id']}",
@@ -116,7 +116,7 @@ def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
 
 
 def _prices(account: Account, session: Resource) -> dict[str, Any]:
-    """The sums of the page in words."""
+    """Return the amounts of the page, formatted."""
     currency = session["currency"] or "usd"
     if session["mode"] == "setup":
         return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
@@ -153,7 +153,7 @@ def _method(account: Account, session: Resource) -> Resource | None:
 
 
 def _address(session: Resource) -> dict[str, str | None] | None:
-    """The billing address, where the page asks for one."""
+    """Return the billing address, if the page asks for one."""
     if session["billing_address_collection"] != "required":
         return None
     fields = ("line1", "line2", "city", "state", "postal_code", "country")

@@ -1,4 +1,4 @@
-"""The hosted invoice page, where an open invoice is paid, and the receipt of a charge."""
+"""The hosted invoice page, and the receipt of a charge."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def show(id: str) -> Page:
 
 @bp.post("/invoices/<id>")
 def pay(id: str) -> Page:
-    """Pay with a card of one's own choice. A refusal is history: the attempt stays recorded."""
+    """Pay with another card. A failed attempt is recorded."""
     try:
         with open_page("invoice", id) as (account, invoice):
             if invoice["status"] != "open":

@@ -1,4 +1,4 @@
-"""Dates and statuses for people."""
+"""Format dates and statuses."""
 
 from datetime import UTC, datetime
 

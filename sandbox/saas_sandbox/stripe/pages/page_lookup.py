@@ -1,4 +1,4 @@
-"""How a hosted page finds its account: by the unguessable id in its address, which is the lock."""
+"""Find the account of a hosted page by the unguessable id in its URL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 @contextmanager
 def open_page(kind: str, id: str) -> Iterator[tuple[Account, Resource]]:
-    """The account and the object behind a page, in one unit of work; 404 for a stranger."""
+    """Return the account and object of a page, in one unit of work; 404 if unknown."""
     sandbox = current_app.extensions["sandbox"]
     with sandbox.store.unit():
         row = sandbox.store.row("SELECT account FROM objects WHERE type = ? AND id = ?", kind, id)

@@ -1,4 +1,4 @@
-"""The customer portal: one's plan, one's card, one's invoices."""
+"""The customer portal: plan, payment method, invoices."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def plans(id: str, subscription: str) -> Page:
 
 @bp.get("/<id>/<subscription>/change")
 def change_form(id: str, subscription: str) -> Page:
-    """The proration is shown before anything is confirmed."""
+    """Show the proration before the change is confirmed."""
     with open_page(KIND, id) as (account, session):
         found = _mine(account, session, subscription)
         return _confirm(account, session, found, request.args.get("price", ""))
@@ -118,7 +118,7 @@ def change_card(id: str) -> Page:
 
 @bp.post("/<id>/card")
 def card(id: str) -> Page:
-    """A new card becomes the customer's default, and that of every living subscription."""
+    """Make a new card the default of the customer and of every live subscription."""
     try:
         with open_page(KIND, id) as (account, session):
             _new_card(account, session)
@@ -131,7 +131,7 @@ def card(id: str) -> Page:
 
 @bp.post("/<id>/details")
 def details(id: str) -> Page:
-    """Name and address of the person who pays, as far as the configuration lets them."""
+    """Update name and address, as far as the configuration allows."""
     try:
         with open_page(KIND, id) as (account, session):
             customer = account.live("customer", session["customer"])
@@ -189,7 +189,7 @@ def _shown(account: Account, subscription: Resource) -> dict[str, Any]:
 
 
 def _deep_link(session: Resource, flow: dict[str, Any]) -> str:
-    """Where a flow begins; the portal's other pages stay closed until it is done."""
+    """Return the start of a flow; other pages are unavailable until it is done."""
     home, kind = _home_url(session), flow["type"]
     if kind == "payment_method_update":
         return f"{home}/card"
@@ -202,7 +202,7 @@ def _deep_link(session: Resource, flow: dict[str, Any]) -> str:
 
 
 def _done(account: Account, session: Resource) -> BaseResponse:
-    """After a deep link, where it wanted to go; otherwise the portal's first page."""
+    """Redirect after a flow to its return URL, otherwise to the portal."""
     flow = session["flow"]
     if not flow or session["_internal"].get("flow_done"):
         return redirect(_home_url(session), 303)
@@ -229,14 +229,14 @@ def _features(account: Account, session: Resource) -> dict[str, Any]:
 
 
 def _changeable(account: Account, session: Resource) -> list[str]:
-    """Of the details, those that are one line of text."""
+    """Return the details that are single-line texts."""
     update = _features(account, session)["customer_update"]
     allowed = update["allowed_updates"] if update["enabled"] else []
     return [name for name in ("name", "email") if name in allowed]
 
 
 def _mine(account: Account, session: Resource, id: str) -> Resource:
-    """A subscription of the session's own customer that still lives."""
+    """Return a live subscription of the session's customer."""
     found = account.find("subscription", id)
     if found is None or found["customer"] != session["customer"] or lifecycle.is_over(found):
         abort(404)
@@ -244,7 +244,7 @@ def _mine(account: Account, session: Resource, id: str) -> Resource:
 
 
 def _offers(account: Account, session: Resource, subscription: Resource) -> list[dict[str, Any]]:
-    """The prices that the configuration offers, with the present one marked."""
+    """Return the offered prices, with the current one marked."""
     present = lifecycle.first_item(subscription)["price"]["id"]
     offered = []
     for product in portal_settings.offered(_configuration(account, session)):
@@ -266,15 +266,15 @@ def _offers(account: Account, session: Resource, subscription: Resource) -> list
 def _wanted(
     account: Account, session: Resource, subscription: Resource, price: str
 ) -> subscription_updates.Wanted:
-    """The change to a price, if it is one that may be chosen here."""
+    """Return the change to a price, if it may be chosen here."""
     flow = session["flow"] or {}
     linked = (flow.get("subscription_update_confirm") or {}).get("items") or [{}]
     allowed = {offer["price"] for offer in _offers(account, session, subscription)}
     if price not in allowed and price != linked[0].get("price"):
-        raise invalid("This plan is not on offer.")
+        raise invalid("This plan is not available.")
     item = lifecycle.first_item(subscription)
     if item["price"]["id"] == price:
-        raise invalid("This is your plan already.")
+        raise invalid("This is already your plan.")
     return subscription_updates.Wanted(item["id"], account.get("price", price), None)
 
 

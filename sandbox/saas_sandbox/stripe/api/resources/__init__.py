@@ -1,4 +1,4 @@
-"""One file per family of objects; importing a file puts its operations on the table."""
+"""One module per family of objects; importing it registers its operations."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""The account itself and its tax settings, as far as somebody checks them."""
+"""The account and its tax settings."""
 
 from typing import Any
 
@@ -71,7 +71,7 @@ def update_tax(account: Account, params: Params) -> Resource:
 
 
 def _tax_settings(account: Account) -> Resource:
-    """ "active" needs a head office, as at Stripe: only then can tax be calculated."""
+    """Return the tax settings: "active" requires a head office, as at Stripe."""
     stored = account.settings["tax_settings"]
     address = (stored.get("head_office") or {}).get("address")
     lacks = None if address else ["head_office"]

@@ -137,7 +137,9 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
         raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
     prices = [account.get("price", line["price"]) for line in wanted]
     if mode == "subscription" and not all(price["recurring"] for price in prices):
-        raise invalid("This sandbox plays subscriptions without one-time prices.", "line_items")
+        raise invalid(
+            "This sandbox does not support one-time prices in subscriptions.", "line_items"
+        )
     if mode == "payment" and any(price["recurring"] for price in prices):
         raise invalid(
             "You specified `payment` mode but passed a recurring price. Either switch to "
@@ -152,12 +154,12 @@ def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) ->
     own: str = prices[0]["currency"]
     currencies.check_same(prices, own, "line_items")
     if params.get("currency", own).lower() != own:
-        raise invalid("This sandbox charges a price in its own currency only.", "currency")
+        raise invalid("This sandbox only charges a price in its own currency.", "currency")
     return own
 
 
 def _check_minimum(session: Resource) -> None:
-    """Refuse less than the minimum charge; only that in US dollars is known here.
+    """Refuse less than the minimum charge; only the one in US dollars is checked.
 
     https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
     """
@@ -197,7 +199,7 @@ def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
 
 def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
     if params.get("ui_mode", "hosted_page") not in ("hosted_page", "hosted"):
-        raise invalid("This sandbox plays hosted pages only.", "ui_mode")
+        raise invalid("This sandbox only supports hosted pages.", "ui_mode")
     session = shaped(
         stripe.checkout.Session,
         id=id,
@@ -252,7 +254,7 @@ def _tax_id_collection(params: Params) -> dict[str, Any]:
 
 
 def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
-    """What the page may write into a customer that was there before: nothing unless `auto`."""
+    """Return what the page may change of an existing customer: nothing unless `auto`."""
     given = plain(params.section("customer_update"))
     if given and customer is None:
         raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
@@ -272,7 +274,7 @@ def _custom_text(params: Params) -> dict[str, Any]:
 
 
 def _url(params: Params, name: str) -> str | None:
-    """An address on http(s): the page sends the buyer there."""
+    """Check a URL (http or https) to which the page redirects."""
     given: str | None = params.get(name)
     if given is None:
         return None
@@ -280,7 +282,7 @@ def _url(params: Params, name: str) -> str | None:
 
 
 def _reference(params: Params) -> str | None:
-    """A reference of the merchant's own, of up to 200 characters."""
+    """Check the merchant's reference, of up to 200 characters."""
     given: str | None = params.get("client_reference_id")
     if given and len(given) > 200:
         raise invalid("Invalid string: must be at most 200 characters", "client_reference_id")

@@ -1,4 +1,4 @@
-"""Coupons and the codes that stand for them. https://docs.stripe.com/api/coupons"""
+"""Coupons and promotion codes. https://docs.stripe.com/api/coupons"""
 
 import re
 from collections.abc import Callable
@@ -184,7 +184,7 @@ def _restrictions(given: Params) -> dict[str, object]:
 
 
 def _minimums(given: Params) -> dict[str, Any]:
-    """The least amount in other currencies than the code's own."""
+    """Return the minimum amount in other currencies."""
     return {"minimums": by_currency(given)} if "currency_options" in given else {}
 
 
@@ -193,7 +193,7 @@ def by_currency(given: Params) -> dict[str, Any]:
 
 
 def _options(coupon: Resource, params: Params) -> dict[str, Any]:
-    """What is taken off in each currency; a share is the same in all."""
+    """Return the amount off in each currency; a percentage is the same in all."""
     given = by_currency(params)
     if given and coupon["amount_off"] is None:
         raise invalid("currency_options needs an amount_off.", "currency_options")
@@ -202,7 +202,7 @@ def _options(coupon: Resource, params: Params) -> dict[str, Any]:
 
 
 def _products(account: Account, params: Params) -> dict[str, Any] | None:
-    """The products that it is for; without any, it is for all."""
+    """Return the products that it applies to; without any, it applies to all."""
     products = params.section("applies_to").get("products")
     for number, product in enumerate(products or []):
         account.live("product", product, f"applies_to[products][{number}]")
@@ -210,7 +210,7 @@ def _products(account: Account, params: Params) -> dict[str, Any] | None:
 
 
 def _noted(kind: str, name: str) -> Callable[[Account, Resource], Any]:
-    """What is kept beside an object, and sent only when it is expanded."""
+    """Return a value that is stored internally, and sent only when expanded."""
     return lambda account, shown: note_of(account.get(kind, shown["id"])).get(name)
 
 

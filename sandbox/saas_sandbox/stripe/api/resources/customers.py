@@ -82,7 +82,7 @@ def _set_default(
     params: Params,
     attached: dict[str, str | None] | None = None,
 ) -> None:
-    """`attached` says which method a test id such as pm_card_visa became in the same request."""
+    """Set the default; `attached` maps test ids such as pm_card_visa to attached methods."""
     given = params.section("invoice_settings")
     if "default_payment_method" in given:
         wanted = given["default_payment_method"]

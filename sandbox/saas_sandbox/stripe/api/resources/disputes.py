@@ -1,4 +1,4 @@
-"""Disputes, to be read. https://docs.stripe.com/api/disputes"""
+"""Disputes, read only. https://docs.stripe.com/api/disputes"""
 
 from stripe import params as shape
 

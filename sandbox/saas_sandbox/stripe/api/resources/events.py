@@ -1,4 +1,4 @@
-"""Events, as they were told. https://docs.stripe.com/api/events"""
+"""Events, as they were sent. https://docs.stripe.com/api/events"""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The invoice that a change would bring: the change is made, looked at, and undone.
+"""Invoice previews: make a change, read its invoice, and roll the change back.
 
 https://docs.stripe.com/api/invoices/create_preview
 """
@@ -28,7 +28,7 @@ def preview(account: Account, params: Params) -> Resource:
 def after_change(
     account: Account, id: str, wanted: subscription_updates.Wanted, proration: str
 ) -> Resource:
-    """What changing one item costs, billed now or with the next renewal."""
+    """Return the cost of changing one item, billed now or with the next renewal."""
     with account.rehearsal():
         subscription = account.get("subscription", id)
         before = subscription["latest_invoice"]
@@ -75,7 +75,7 @@ def _without_paying(
     date: int | None,
     reset: bool,
 ) -> None:
-    """A preview asks no bank: by sending an invoice instead of charging, none is asked."""
+    """Avoid payments during a preview, by sending the invoice instead of charging."""
     subscription["collection_method"] = "send_invoice"
     subscription_updates.change(
         account,
@@ -88,7 +88,7 @@ def _without_paying(
 
 
 def _next(account: Account, subscription: Resource, before: str | None) -> Resource:
-    """The invoice just made by the change, or the one that the next renewal would bring.
+    """Return the invoice created by the change, or that of the next renewal.
 
     `before` was the latest invoice before the change.
     """
@@ -127,7 +127,7 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
 
 
 def _is_over_by(subscription: Resource, moment: int) -> bool:
-    """Whether it ends instead of being renewed then."""
+    """Return whether it ends instead of being renewed then."""
     cancel_at = subscription["cancel_at"]
     return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
 
@@ -141,7 +141,7 @@ def _none(subscription: Resource) -> StripeError:
 
 
 def _upcoming(account: Account, invoice: Resource) -> Resource:
-    if invoice["status"] == "draft":  # finalizing it would take the balance into account
+    if invoice["status"] == "draft":  # finalizing it would apply the balance
         invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
         invoicing.total(invoice)
     invoice["id"] = "upcoming_" + invoice["id"]

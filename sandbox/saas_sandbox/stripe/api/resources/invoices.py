@@ -117,7 +117,7 @@ def _method(account: Account, params: Params, invoice: Resource) -> Resource | N
 
 
 def _insist(outcome: Outcome) -> None:
-    """The attempt is history, also when it failed: the answer is an error and the rows stay."""
+    """Raise an error for a failed payment, but keep the recorded attempt."""
     if outcome.kind == "no_method":
         raise invalid(
             "There is no default_payment_method set on this Customer or Invoice. Please set a "
@@ -137,7 +137,7 @@ def _payments(account: Account, invoice: Resource) -> Resource:
 
 
 def _paid_off_stripe(account: Account, invoice: Resource) -> int:
-    """What payment records say was paid elsewhere."""
+    """Return the amount that payment records report."""
     found = account.select("invoice_payment", "parent = ?", invoice["id"])
     elsewhere = [payment for payment in found if payment["payment"]["type"] == "payment_record"]
     return sum(payment["amount_paid"] or 0 for payment in elsewhere)

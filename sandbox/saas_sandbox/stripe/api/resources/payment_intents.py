@@ -78,7 +78,7 @@ def _confirmed(account: Account, intent: Resource, params: Params) -> Resource:
 
 
 def _tell_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
-    """A payment that belongs to an invoice settles it."""
+    """Settle the invoice that a payment belongs to."""
     if invoice := intent["_internal"].get("invoice"):
         found = account.get("invoice", invoice)
         if found["status"] == "open":

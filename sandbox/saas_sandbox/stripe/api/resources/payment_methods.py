@@ -16,9 +16,9 @@ URL = "/v1/payment_methods"
 
 @operation("POST", "/payment_methods", shape.PaymentMethodCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    """A card by its test number. (Stripe refuses raw numbers by default; here all are fake.)"""
+    """Create a card from its test number. Stripe refuses raw numbers by default."""
     if params.get("type") != "card" or "card" not in params:
-        raise invalid("This sandbox makes payment methods of type card only.", "type")
+        raise invalid("This sandbox only creates payment methods of type card.", "type")
     card = params["card"]
     token = card.get("token")
     method = _from_token(account, token) if token else _from_number(account, card)

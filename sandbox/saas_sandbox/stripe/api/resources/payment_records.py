@@ -1,4 +1,4 @@
-"""Payment records, as far as an invoice paid out of band leaves one behind."""
+"""Payment records of invoices that were paid out of band."""
 
 from stripe import params as shape
 

@@ -1,4 +1,4 @@
-"""What the customer portal offers. https://docs.stripe.com/api/customer_portal/configurations"""
+"""Portal configurations. https://docs.stripe.com/api/customer_portal/configurations"""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ def _apply(account: Account, configuration: Resource, params: Params) -> None:
 
 
 def _overlaid(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """A given value replaces the old one, an empty one unsets it, nested hashes are merged."""
+    """Merge values: given ones replace old ones, empty ones unset, nested hashes are merged."""
     merged = dict(old)
     for name, value in given.items():
         if isinstance(value, dict) and isinstance(old.get(name), dict):
@@ -95,7 +95,7 @@ def _check_price(account: Account, id: str, product: str, path: str) -> None:
 
 
 def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None:
-    """Refuse two prices of one interval: the portal shows one price for each."""
+    """Refuse two prices with the same interval: the portal shows one per interval."""
     recurring = [account.get("price", price)["recurring"] for price in offer["prices"]]
     intervals = [(each["interval"], each["interval_count"]) for each in recurring]
     if len(set(intervals)) < len(intervals):
@@ -106,7 +106,7 @@ def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None
 
 
 def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
-    """What a plan may be changed to: sent only when it is expanded."""
+    """Return the plans that customers may change to; sent only when expanded."""
     stored = account.get(portal_settings.KIND, configuration["id"])
     return portal_settings.offered(stored)
 

@@ -1,4 +1,4 @@
-"""The way into the customer portal. https://docs.stripe.com/api/customer_portal/sessions"""
+"""Portal sessions. https://docs.stripe.com/api/customer_portal/sessions"""
 
 from typing import Any
 
@@ -62,10 +62,10 @@ def _configuration(account: Account, params: Params) -> Resource:
 def _flow(
     account: Account, given: Params, customer: Resource, configuration: Resource
 ) -> dict[str, Any]:
-    """A deep link to one change. Only the section that the type names may be given."""
+    """Return a deep link to one flow. Only the section of its type may be given."""
     kind = given["type"]
     if kind not in (*FLOWS, "payment_method_update"):
-        raise invalid(f"This sandbox does not play the flow {kind}.", "flow_data[type]")
+        raise invalid(f"This sandbox does not support the flow {kind}.", "flow_data[type]")
 
     flow: dict[str, Any] = {"type": kind, **dict.fromkeys(FLOWS), "customer_update": None}
     flow["subscription_pause"] = None
@@ -100,7 +100,7 @@ def _section(
     path = f"flow_data[{kind}]"
     subscription = account.get("subscription", section["subscription"], f"{path}[subscription]")
     if subscription["customer"] != customer["id"]:
-        raise invalid("The subscription is not this customer's.", f"{path}[subscription]")
+        raise invalid("The subscription does not belong to this customer.", f"{path}[subscription]")
     if lifecycle.is_over(subscription):
         raise invalid("The subscription is canceled.", f"{path}[subscription]")
     if kind == "subscription_cancel" and subscription["cancel_at"]:
@@ -133,5 +133,5 @@ def _items(
     now = held[items[0]["id"]]
     wanted = {"price": now["price"]["id"], "quantity": 1, **items[0]}
     if (wanted["price"], wanted["quantity"]) == (now["price"]["id"], now["quantity"]):
-        raise invalid("The update changes nothing of the subscription.", f"{path}[items]")
+        raise invalid("The update does not change the subscription.", f"{path}[items]")
     return [{"price": None, "quantity": 1, **item} for item in items]

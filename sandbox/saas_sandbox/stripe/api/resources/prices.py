@@ -1,4 +1,4 @@
-"""Prices: never changed, only retired. https://docs.stripe.com/api/prices"""
+"""Prices: they are archived, never changed. https://docs.stripe.com/api/prices"""
 
 from typing import Any
 
@@ -75,7 +75,7 @@ def _matches(price: Resource, params: Params) -> bool:
 
 
 def _currency_options(account: Account, price: Resource) -> dict[str, Any]:
-    """The price in each of its currencies, its own among them: sent only when it is expanded."""
+    """Return the price in each of its currencies; sent only when expanded."""
     stored = note_of(account.get("price", price["id"])).get("currency_options")
     return stored or {price["currency"]: catalog.option(price)}
 

@@ -1,4 +1,4 @@
-"""Setup intents, as far as a checkout in mode `setup` refers to them."""
+"""Setup intents, as far as checkout sessions in mode `setup` refer to them."""
 
 import stripe
 from stripe import params as shape

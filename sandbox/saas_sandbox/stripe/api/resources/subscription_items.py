@@ -1,4 +1,4 @@
-"""What a request wants somebody to be subscribed to: prices, quantities, changes of items."""
+"""Parameters for items of a subscription: prices, quantities, changes."""
 
 from saas_sandbox.stripe.engine import metadata, subscription_updates
 from saas_sandbox.stripe.engine.account import Account
@@ -9,7 +9,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 
 def items(account: Account, given: list[Params]) -> list[tuple[Resource, int, dict[str, str]]]:
-    """(price, quantity, metadata) for each item of a new subscription."""
+    """Return (price, quantity, metadata) for each item of a new subscription."""
     if not given:
         raise missing_param("items")
     found = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(given)]
@@ -20,7 +20,7 @@ def items(account: Account, given: list[Params]) -> list[tuple[Resource, int, di
 
 
 def change(account: Account, item: Params, path: str) -> subscription_updates.Wanted:
-    """One entry of an update's items: an existing one changed, a new one, or one that goes."""
+    """Return one entry of an update's items: a changed, new or deleted item."""
     price = None
     if "price_data" in item:
         price = inline_price(account, item["price_data"])
@@ -37,7 +37,7 @@ def change(account: Account, item: Params, path: str) -> subscription_updates.Wa
 
 
 def recurring_price(account: Account, id: str, param: str) -> Resource:
-    """A price that can be subscribed to."""
+    """Return a price, which must be recurring."""
     price = account.get("price", id, param)
     if not price["active"]:
         raise invalid(

@@ -1,4 +1,4 @@
-"""Subscription schedules, as far as a scheduled change of plan needs them.
+"""Subscription schedules, as far as a scheduled plan change needs them.
 
 https://docs.stripe.com/api/subscription_schedules
 """
@@ -87,7 +87,7 @@ def _living(account: Account, id: str) -> Resource:
 
 
 def _blank(account: Account, subscription: Resource) -> Resource:
-    """A schedule of one phase: the present period, as the subscription is."""
+    """Return a schedule with one phase: the current period of the subscription."""
     items = subscription["items"]["data"]
     phase = _phase(
         account,
@@ -116,7 +116,7 @@ def _blank(account: Account, subscription: Resource) -> Resource:
 
 
 def _phases(account: Account, schedule: Resource, given: list[Params]) -> list[Resource]:
-    """The phases in a row: each begins where the one before ends."""
+    """Return consecutive phases: each starts where the previous one ends."""
     first = schedule["phases"][0]
     start, phases = first["start_date"], []
     for number, entry in enumerate(given):

@@ -127,7 +127,7 @@ def cancel(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/subscriptions/<id>/resume", shape.SubscriptionResumeParams)
 def resume(account: Account, params: Params, id: str) -> Resource:
-    """A paused subscription goes on: paid for at once, from a new billing date by default."""
+    """Resume a paused subscription: it is paid at once, by default with a new billing date."""
     subscription = account.get("subscription", id)
     if subscription["status"] != "paused":
         raise invalid("This subscription cannot be resumed as it is not paused.", "id")
@@ -157,7 +157,7 @@ def delete_discount(account: Account, params: Params, id: str) -> Resource:
 
 
 def trial_end(params: Params, now: int) -> int | None:
-    """When the trial ends that these parameters ask for; none when it would end now."""
+    """Return the end of the requested trial, or None if it would end now."""
     days, end = params.get("trial_period_days"), params.get("trial_end")
     if days is not None and end is not None:
         raise invalid(
@@ -197,7 +197,7 @@ def _future(moment: int, now: int, param: str) -> int:
 
 
 def _settings(account: Account, subscription: Resource, customer: Resource, params: Params) -> None:
-    """The fields that are simply set."""
+    """Set fields that need no further action."""
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
     _check_collection(subscription, params)
     metadata.merge(subscription, params)
@@ -241,7 +241,7 @@ def _check_collection(subscription: Resource, params: Params) -> None:
 
 
 def _set_end(account: Account, subscription: Resource, params: Params) -> None:
-    """cancel_at_period_end and cancel_at: when it will end, or that it will not."""
+    """Set or clear cancel_at_period_end and cancel_at."""
     for name in ("cancel_at_period_end", "cancel_at"):
         if name in params and subscription["schedule"]:
             raise invalid(

@@ -30,7 +30,7 @@ def list_all(account: Account, params: Params) -> Resource:
 
 @operation("DELETE", "/test_helpers/test_clocks/<id>", shape.TestClockDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
-    """What lives on a clock goes with it; of its customers, tombstones remain."""
+    """Delete a clock with all its objects; tombstones of its customers remain."""
     clock = account.live(KIND, id)
     customers = account.select("customer", "clock = ?", id)
     account.store.execute(

@@ -1,4 +1,4 @@
-"""Where events are delivered. https://docs.stripe.com/api/webhook_endpoints"""
+"""Webhook endpoints. https://docs.stripe.com/api/webhook_endpoints"""
 
 import stripe
 from stripe import params as shape
@@ -37,7 +37,7 @@ def create(account: Account, params: Params) -> Resource:
     del endpoint["secret"]
     endpoint["_internal"] = {"secret": secret}
     account.add(endpoint)
-    # The secret is shown at creation only; later answers leave it out.
+    # The secret is only returned at creation.
     return {**endpoint, "secret": secret}
 
 
