@@ -1,7 +1,7 @@
-"""What a subscription costs, as it is stored on the subscriber: plain values, and their JSON.
+"""Amounts of a subscription as they are stored on the subscriber, and their JSON.
 
-Amounts are in the smallest unit of their currency. What cannot be told from the subscription alone
-is None, never a guess.
+Amounts are in the smallest unit of their currency. A value that cannot be derived from the
+subscription alone is None, never a guess.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Discount:
-    """A discount on the subscription: percent or amount off, until a date or for good."""
+    """A discount on the subscription: percent or amount off, until a date or forever."""
 
     percent_off: str | None = None
     amount_off: int | None = None
     ends: datetime | None = None
-    once: bool = False  # taken off a single invoice, so not off what recurs
+    once: bool = False  # applies to a single invoice, so not to the recurring amount
 
 
 @dataclass(frozen=True)
 class Recurring:
-    """What recurs: all items of a subscription, less the discounts that still apply.
+    """The recurring amount: all items of a subscription, less current discounts.
 
-    `amount` is None where the items do not add up to one number, as with metered prices.
-    `full_amount` is the same before discounts. `quantity` is that of the plan's item. `interval`
-    is None where the items are billed at different intervals.
+    `amount` is None if the items cannot be added up, as with metered prices. `full_amount` is the
+    amount before discounts. `quantity` is that of the plan's item. `interval` is None if the items
+    have different intervals.
     """
 
     amount: int | None
     full_amount: int | None
     currency: str
-    interval: str | None  # Stripe's word: day, week, month or year
+    interval: str | None  # as at Stripe: day, week, month or year
     interval_count: int = 1
     quantity: int | None = 1
     discounts: tuple[Discount, ...] = ()
     plus_tax: bool = False
-    is_collected: bool = True  # False while its owner has paused the collection of payments
+    is_collected: bool = True  # False while payment collection is paused
 
     def to_json(self) -> dict[str, Any]:
         stored = {
             **asdict(self),
             "discounts": [_discount_json(discount) for discount in self.discounts],
         }
-        if self.is_collected:  # left out, as in what was stored before there was this field
+        if self.is_collected:  # omitted, as in values stored before this field existed
             del stored["is_collected"]
         return stored
 
@@ -58,7 +58,7 @@ class Recurring:
 
 @dataclass(frozen=True)
 class NextInvoice:
-    """What will be charged next, with prorations, discounts, taxes and the customer's balance."""
+    """The next invoice, with prorations, discounts, taxes and the customer's balance."""
 
     amount_due: int
     currency: str

@@ -1,4 +1,4 @@
-"""The app-wide commands: check, seed, worker, sandbox."""
+"""Application-wide commands: check, seed, worker, sandbox."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def init_app(app: Flask) -> None:
 
 
 def _explain(command: click.Command) -> None:
-    """Let a command that meets a database or a Stripe that is away say so in a sentence."""
+    """Make a command report errors of the database and Stripe in one sentence."""
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():
             _explain(subcommand)
@@ -55,7 +55,7 @@ def _explained(run: Callable[..., Any]) -> Callable[..., Any]:
         except SQLAlchemyError as error:
             raise click.ClickException(_advice(error)) from None
 
-    explained.explained = True  # type: ignore[attr-defined]  # a mark against doing it twice
+    explained.explained = True  # type: ignore[attr-defined]  # prevents wrapping it twice
     return explained
 
 
@@ -64,18 +64,18 @@ def _advice(error: SQLAlchemyError) -> str:
         state = schema_state.state()
     except SQLAlchemyError:
         return f"The database cannot be used: {describe(error)}. See DATABASE_URL."
-    reason = f"The database refused: {describe(error)}."
+    reason = f"Database error: {describe(error)}."
     return f"{reason} {_MIGRATION_ADVICE[state]}" if state in _MIGRATION_ADVICE else reason
 
 
 @click.command("check")
 @with_appcontext
 def check() -> None:
-    """Look over settings, migrations, secrets and price ids.
+    """Check settings, migrations, secrets and price ids.
 
-    Prints a line for each problem, never a secret, and exits with 1 when there is one; what is
-    merely doubtful is a warning. (With settings that cannot be used the application does not
-    start, and says the same.)
+    Prints a line for each problem, never a secret, and exits with 1 if there are any. Settings that
+    are valid but probably unintended cause a warning. With invalid settings the application does
+    not start, and prints the same errors.
     """
     for doubt in _warnings():
         click.echo(f"Warning: {doubt}", err=True)
@@ -84,16 +84,16 @@ def check() -> None:
         click.echo(problem, err=True)
     if problems:
         raise SystemExit(1)
-    click.echo("Everything is in order.")
+    click.echo("No problems found.")
 
 
 def _warnings() -> list[str]:
-    """What can be used, and is perhaps not meant."""
+    """Return warnings about settings that are valid but probably unintended."""
     with warnings.catch_warnings(record=True) as doubts:
         warnings.simplefilter("always")
         try:
             config.from_env(config.environment(), products.current())
-        except config.ConfigError as error:  # changed since the application has started
+        except config.ConfigError as error:  # the environment changed since the start
             raise click.ClickException(str(error)) from None
     return [str(doubt.message) for doubt in doubts]
 
@@ -131,28 +131,31 @@ def _stripe_problems() -> list[str]:
 @click.command("seed")
 @with_appcontext
 def seed() -> None:
-    """Fill the sandbox with the catalogue, and the database with demo people. Development only.
+    """Create demo users and the sandbox's prices.
 
-    Writes the ids that the sandbox gave to instance/sandbox.env. Running it again adds nothing.
-    With a Stripe test key of your own the people are made without plans, and Stripe is not asked.
+    For development only. Creates the catalogue in the sandbox and demo users in the database.
+    Writes the ids from the sandbox to instance/sandbox.env. Running it again adds nothing. With
+    your own Stripe test key, the demo users have no plans, and Stripe is not called.
     """
     if current_app.config["SAAS_ENV"] == "production":
-        raise click.ClickException("Demo data is for development, and this is production.")
+        raise click.ClickException("Demo data is for development only. SAAS_ENV is production.")
     if gateway.is_live():
-        raise click.ClickException("STRIPE_API_KEY is a live key: demo people would cost money.")
+        raise click.ClickException(
+            "STRIPE_API_KEY is a live key. Demo data needs a test key or the sandbox."
+        )
     if current_app.config["STRIPE_IS_SANDBOX"]:
         _use_sandbox_key()
     with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
         users = [_seed_user(*person) for person in _demo_users()]
-    click.echo("The database has the demo people:")
+    click.echo("Demo users in the database:")
     for user in users:
         click.echo(f"  {user.email:<22} {user.role:<6} {user.plan.name}")
 
 
 def _demo_users() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
-    """An administrator, one without a plan, and one for each plan, such as pro@example.com."""
+    """Yield an administrator, a free user, and a user for each plan, such as pro@example.com."""
     yield "admin@example.com", "Ada Admin", "admin", None
     yield "free@example.com", "Fay Free", "user", None
     names = cycle(("Pia", "Ben", "Mia", "Leo", "Zoe"))
@@ -166,7 +169,7 @@ def _sandbox_env() -> Path:
 
 
 def _use_sandbox_key() -> None:
-    """A key of our own is an account of our own at the sandbox."""
+    """Create a key if there is none: each key is a separate account in the sandbox."""
     if not current_app.config["STRIPE_API_KEY"]:
         key = f"sk_test_{secrets.token_hex(16)}"
         provisioning.write_env(_sandbox_env(), {"SANDBOX_STRIPE_API_KEY": key})
@@ -187,13 +190,13 @@ def _reload_settings() -> None:
 
 
 def _seed_user(email: str, name: str, role: str, sold: tuple[Plan, Interval] | None) -> User:
-    """The person, made now or completed; with a plan only where the sandbox plays Stripe."""
+    """Return the user, created or completed; with a plan only when the sandbox is used."""
     user = accounts.get_or_create(email, name=name, role=role)
     if sold and current_app.config["STRIPE_IS_SANDBOX"] and not user.is_subscribed:
         plan, interval = sold
         customer, price = customers.ensure_customer(user), checkout.price_for(plan.id, interval)
         gateway.attach_card(customer, "pm_card_visa")
-        # Another one when the last has ended, or is sold at another price now.
+        # The key changes when the previous subscription has ended or the price has changed.
         counter = accounts.get_by_email(email).stripe_sync_counter
         gateway.subscribe(
             customer,
@@ -209,28 +212,30 @@ def _seed_user(email: str, name: str, role: str, sold: tuple[Plan, Interval] | N
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @with_appcontext
 def sandbox(options: tuple[str, ...]) -> None:
-    """Serve the stand-ins for Stripe, the mailbox, Google and GitHub.
+    """Serve local stand-ins for Stripe, a mailbox, Google and GitHub.
 
-    Options are --port (5001) and --data (instance/sandbox.db). See sandbox/README.md.
+    Options: --port (default 5001) and --data (default instance/sandbox.db). See sandbox/README.md.
     """
     data = Path(current_app.instance_path) / "sandbox.db"
-    command = [*sandbox_process.command(), "--data", str(data)]  # of two, the later one counts
+    command = [*sandbox_process.command(), "--data", str(data)]  # a later --data overrides it
     os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
 
 @click.command("worker")
 @click.option(
-    "--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Threads."
+    "--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Number of threads."
 )
 @with_appcontext
 def worker(workers: int) -> None:
-    """Run the jobs: hand over mails, and sweep up what was left behind. Stop it with SIGTERM."""
+    """Send emails and run background and periodic tasks. Stop it with SIGTERM."""
     if current_app.config["JOBS_URL"] == "inline:":
-        raise click.ClickException("JOBS_URL is inline: nothing is queued.")
+        raise click.ClickException(
+            "JOBS_URL is inline:, so jobs run immediately and no worker is needed."
+        )
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
     try:
         application.extensions["queue"].ping()
-    except Exception as error:  # each storage has its own kinds
+    except Exception as error:  # each storage raises its own exceptions
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise click.ClickException(f"JOBS_URL: the queue does not answer: {reason}") from None
     click.echo(f"Worker {os.getpid()} is ready.", err=True)

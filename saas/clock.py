@@ -1,7 +1,8 @@
-"""One clock for several hosts: that of their database.
+"""Use the database's clock on all hosts.
 
-What one host has written, another compares with its own time: a mail that is due, a session that
-ends. So each measures how far its clock is from the database's, and reckons by that one.
+Hosts compare times that other hosts have written, such as when an email is due or a session
+expires. So each process measures how far its clock differs from the database's, and corrects for
+it.
 """
 
 from __future__ import annotations
@@ -14,25 +15,25 @@ from typing import Any
 import psycopg
 
 _INTERVAL = 60.0  # seconds between measurements
-_SLOWEST_MEASUREMENT = 1.0  # seconds; an answer that took longer tells the time too roughly
-_JITTER = 0.05  # seconds that a measurement may be wrong by: no reason to correct anything
+_SLOWEST_MEASUREMENT = 1.0  # seconds; a slower response is too inaccurate
+_JITTER = 0.05  # seconds of measurement error that are not corrected
 
 _offset = timedelta(0)
 _measured = float("-inf")
 
 
 def offset() -> timedelta:
-    """Return how far the database's clock is ahead of ours."""
+    """Return how far the database's clock is ahead of this host's."""
     return _offset
 
 
 def follow(connection: Any, _record: Any, _proxy: Any) -> None:
-    """Measure the offset when a connection is taken from the pool, once a minute."""
+    """Measure the offset once a minute, when a connection is taken from the pool."""
     global _measured
     if time.monotonic() - _measured < _INTERVAL:
         return
     _measured = time.monotonic()
-    with suppress(psycopg.Error):  # what the connection is wanted for fails in its own words
+    with suppress(psycopg.Error):  # the query that needs the connection reports the error
         _measure(connection)
 
 

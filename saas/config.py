@@ -1,9 +1,8 @@
-"""Settings: a pure function of the environment that reports every error at once.
+"""Settings: a pure function of the environment that reports all errors at once.
 
 This is the only module of the application that reads `os.environ`; `wsgi.py` and
-`gunicorn.conf.py` look at what concerns the server. Nothing secret has a default that could be
-guessed: `make run` writes random values to `instance/.env`, which is what makes several processes
-agree with each other.
+`gunicorn.conf.py` read the server's settings. Secrets have no default that could be guessed:
+`make run` writes random values to `instance/.env`, which all processes share.
 """
 
 from __future__ import annotations
@@ -40,21 +39,21 @@ SIGN_IN_VARIABLES = {
 
 
 class ConfigError(Exception):
-    """The environment cannot be used. `problems` maps each variable at fault to what is wrong."""
+    """The configuration is invalid. `problems` maps each invalid variable to its errors."""
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = {name: list(messages) for name, messages in sorted(problems.items())}
         lines = [f"{name}: {' '.join(messages)}" for name, messages in self.problems.items()]
-        super().__init__("The configuration cannot be used.\n" + "\n".join(lines))
+        super().__init__("The configuration is invalid.\n" + "\n".join(lines))
 
 
-_FILES = ("instance/sandbox.env", "instance/.env", ".env")  # the later counts
+_FILES = ("instance/sandbox.env", "instance/.env", ".env")  # later files override earlier ones
 
 
 def environment(root: Path = ROOT) -> dict[str, str]:
-    """The process environment over `.env` over what `make run` wrote in the instance folder.
+    """Return the variables of the files in `_FILES`, overridden by the process environment.
 
-    With Flask's FLASK_SKIP_DOTENV the process environment alone:
+    With Flask's FLASK_SKIP_DOTENV, return only the process environment:
     https://flask.palletsprojects.com/en/stable/cli/#environment-variables-from-dotenv
     """
     merged: dict[str, str] = {}
@@ -68,10 +67,10 @@ def environment(root: Path = ROOT) -> dict[str, str]:
 
 
 def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
-    """Flask's configuration from a mapping of environment variables, for a product.
+    """Return Flask's configuration from environment variables, for a product.
 
-    Raises `ConfigError` naming every variable at fault, and none of their values. What is merely
-    doubtful, such as a test key in production, comes as a warning.
+    Raises `ConfigError` with the names of all invalid variables, never their values. Settings that
+    are valid but probably unintended, such as a test key in production, cause a warning.
     """
     catalogue = product.catalogue
     if refused := catalogue.problems():
@@ -81,9 +80,9 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
         raise ConfigError(unreadable)
     settings, problems = _load(dict(env), schema)
     if "SECRET_KEY" in problems and "SECRET_KEY" not in env and env.get("FLASK_SKIP_DOTENV"):
-        problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so that file is not read.")
+        problems["SECRET_KEY"].append("FLASK_SKIP_DOTENV is set, so this file is not read.")
     if env.get("APP_NAME"):
-        warnings.warn("APP_NAME is not read: the name is in brand.toml.", stacklevel=2)
+        warnings.warn("APP_NAME is no longer read: set the name in brand.toml.", stacklevel=2)
     for name, messages in _contradictions(settings, catalogue).items():
         problems.setdefault(name, messages)
     if problems:
@@ -92,7 +91,7 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
 
 
 def _not_text(env: Mapping[str, str], schema: type[Schema]) -> dict[str, list[str]]:
-    """Return the variables of ours whose value is not valid UTF-8."""
+    """Return errors for variables of ours whose value is not valid UTF-8."""
     ours = schema().fields
     return {
         name: ["must be valid UTF-8."]
@@ -109,7 +108,7 @@ def _is_utf8(value: str) -> bool:
 
 
 def _load(env: dict[str, str], schema: type[Schema]) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The settings, and what is wrong with single variables; those count as given, as they are."""
+    """Return the settings and the errors by variable. Invalid variables keep their raw value."""
     try:
         return schema().load(env), {}
     except ValidationError as error:
@@ -131,13 +130,13 @@ def _origin(value: str) -> None:
         or parts.query
         or parts.fragment
     ):
-        raise ValidationError("must be an address without a path, such as https://example.com.")
+        raise ValidationError("must be a URL without a path, such as https://example.com.")
 
 
 def _normalize_host(url: str) -> str:
-    """Return an origin in the one form that browsers send, or what cannot be one as it is.
+    """Return an origin in the form that browsers send, or an invalid value unchanged.
 
-    Passkeys and forms compare it letter by letter: https://url.spec.whatwg.org/#concept-url-origin
+    Passkeys and forms compare origins as strings: https://url.spec.whatwg.org/#concept-url-origin
     """
     parts = _split_address(url)
     if parts is None or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
@@ -160,18 +159,20 @@ def _https_origins(value: str) -> None:
         except ValidationError:
             is_https = False
         if not is_https:
-            raise ValidationError("must be https addresses without a path: https://pay.example.com")
+            raise ValidationError(
+                "must be https URLs without a path, such as https://pay.example.com."
+            )
 
 
 _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?")
 
 
 def _refuse_prefix(_: str) -> None:
-    raise ValidationError("is not supported: the application is at the root of a host of its own.")
+    raise ValidationError("is not supported: the application must be at the root of its own host.")
 
 
 def _split_address(value: str) -> SplitResult | None:
-    """The parts of an address; None for what is none, such as a port that is no number."""
+    """Return the parts of a URL, or None for an invalid one, such as one with an invalid port."""
     try:
         parts = urlsplit(value)
         return parts if parts.hostname and (parts.port is None or parts.port > 0) else None
@@ -181,25 +182,26 @@ def _split_address(value: str) -> SplitResult | None:
 
 def _smtp_url(value: str) -> None:
     if not value.startswith(("smtp://", "smtps://", "smtp+starttls://")):
-        raise ValidationError("must start with smtp:// or smtps:// or smtp+starttls://.")
+        raise ValidationError("must start with smtp://, smtps:// or smtp+starttls://.")
     parts = _split_address(value)
     if parts is None or not hosts.is_host(parts.hostname):
-        raise ValidationError("must be smtp+starttls://user:password@host:port.")
+        raise ValidationError("must be like smtp+starttls://user:password@host:port.")
 
 
 def _sender(value: str) -> None:
     if len(getaddresses([value])) != 1:
         raise ValidationError(
-            'must be one address. A name with a comma needs quotes: "App, Inc." <hello@example.com>'
+            "must be one email address. Quote a name that contains a comma: "
+            '"App, Inc." <hello@example.com>.'
         )
     if not _ascii_email(parseaddr(value)[1]):
         raise ValidationError(
-            "must be an address, such as App <hello@example.com>, in ASCII before its @."
+            "must be an email address, with ASCII before the @, such as App <hello@example.com>."
         )
 
 
 def _ascii_email(email: str) -> str | None:
-    """Return an address with its domain as mail servers know it (punycode); None for no address."""
+    """Return an email address with its domain in punycode, or None if it is invalid."""
     try:
         return validate_email(email, check_deliverability=False, test_environment=True).ascii_email
     except EmailNotValidError:
@@ -207,12 +209,12 @@ def _ascii_email(email: str) -> str | None:
 
 
 def _mailbox(name: str, email: str) -> str:
-    """Return a `From` header with exactly one address, whatever the name has in it."""
+    """Return a `From` header with exactly one address, whatever the name contains."""
     return str(Address(display_name=name, addr_spec=email)) if name else email
 
 
 def _from(settings: Mapping[str, Any], brand: Brand, host: str) -> str:
-    """The sender of mails: as given, or else the application at its own host."""
+    """Return the sender of emails: `EMAIL_FROM`, or `hello@` at the application's host."""
     if not settings["EMAIL_FROM"]:
         return _mailbox(brand.name, f"hello@{'localhost' if ':' in host else host}")
     name, email = parseaddr(settings["EMAIL_FROM"])
@@ -220,11 +222,13 @@ def _from(settings: Mapping[str, Any], brand: Brand, host: str) -> str:
 
 
 def _token(value: str) -> None:
-    """Keys travel in headers of HTTP."""
+    """Check that a key can be sent in an HTTP header."""
     if not (value.isascii() and value.isprintable()) or " " in value:
-        raise ValidationError("must be ASCII without spaces: something was pasted along with it.")
+        raise ValidationError(
+            "must be ASCII without spaces: other characters were pasted along with it."
+        )
     if "," in value or ";" in value:
-        raise ValidationError("must be one value.")
+        raise ValidationError("must be a single value.")
 
 
 def _no_google_secret(value: str) -> None:
@@ -247,7 +251,7 @@ def _port(value: str) -> None:
     try:
         urlsplit(value).port  # noqa: B018 - reading it checks it
     except ValueError:
-        raise ValidationError("has a port that is no number from 0 to 65535.") from None
+        raise ValidationError("has a port that is not a number from 0 to 65535.") from None
 
 
 def _redis_url(value: str) -> None:
@@ -259,7 +263,7 @@ def _redis_url(value: str) -> None:
         redis.ConnectionPool.from_url(value)
     except (ValueError, TypeError):
         raise ValidationError(
-            "must be redis://:password@host:6379/0: check the options after the question mark."
+            "must be like redis://:password@host:6379/0. Check the options after the question mark."
         ) from None
 
 
@@ -272,18 +276,20 @@ def _database_url(value: str) -> None:
     if known and url.drivername not in _DRIVERS:
         raise ValidationError(f"has an unsupported driver: use {', '.join(_DRIVERS)}.")
     if not known or ":memory:" in known:
-        raise ValidationError("must be sqlite:///file.db or postgresql://user:password@host/name.")
+        raise ValidationError(
+            "must be like sqlite:///file.db or postgresql://user:password@host/name."
+        )
 
 
 _DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 
-# What is easily copied instead of what was meant, by the beginning of its id.
+# Ids that are easily copied by mistake, by their prefix.
 _OTHER_IDS = {
-    "prod": "a product: its prices are listed on its page at Stripe",
-    "pk": "a publishable key: the secret one is wanted",
+    "prod": "a product: copy the id of one of its prices instead",
+    "pk": "a publishable key: use the secret key instead",
     "plink": "a payment link",
     "sub": "a subscription",
-    "we": "an endpoint: its signing secret is wanted",
+    "we": "a webhook endpoint: use its signing secret instead",
 }
 
 
@@ -293,7 +299,7 @@ def _starts_with(*prefixes: str) -> Any:
             raise ValidationError("is empty.")
         for part in _split(value):
             if part.endswith("_"):
-                raise ValidationError("is incomplete: only its prefix is there.")
+                raise ValidationError("is incomplete: it consists only of the prefix.")
             if not part.startswith(prefixes):
                 other = _OTHER_IDS.get(part.partition("_")[0])
                 hint = f" This is the id of {other}." if other else ""
@@ -320,7 +326,7 @@ def _optional(*checks: Any) -> fields.String:
 
 
 class EnvironmentSchema(Schema):
-    """Every variable the application knows, with its type and its shape.
+    """All variables of the application, with type and validation.
 
     `environment_schema` adds the prices of a catalogue.
     """
@@ -342,8 +348,8 @@ class EnvironmentSchema(Schema):
             min=_SECRET_LENGTH, error=f"must have at least {_SECRET_LENGTH} characters."
         ),
         error_messages={
-            "required": "is missing. `make run` writes one to instance/.env; on a server set a "
-            "long random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'."
+            "required": "is missing. `make run` writes one to instance/.env. On a server, generate "
+            "a long random one: python3 -c 'import secrets; print(secrets.token_urlsafe(48))'."
         },
     )
     SECRET_KEY_FALLBACKS = _optional(_long_enough)
@@ -378,7 +384,7 @@ class EnvironmentSchema(Schema):
     EMAIL_FROM = _optional(check_printable, _sender)
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
-        validate=validate.Range(0, 5, error="must be a number from 0 to 5."),
+        validate=validate.Range(0, 5, error="must be a whole number from 0 to 5."),
         error_messages={"invalid": "must be a whole number."},
     )
     HSTS_INCLUDE_SUBDOMAINS = fields.Boolean(
@@ -387,18 +393,18 @@ class EnvironmentSchema(Schema):
     # Read by requests: https://requests.readthedocs.io/en/latest/user/advanced/#ssl-cert-verification
     REQUESTS_CA_BUNDLE = _optional()
     CURL_CA_BUNDLE = _optional()
-    # gunicorn reads it too, and would build every link with it.
+    # gunicorn reads it too, and would add it to every link.
     SCRIPT_NAME = _optional(_refuse_prefix)
     PAST_DUE_GRACE_DAYS = fields.Integer(
         load_default=7,
-        validate=validate.Range(0, 90, error="must be a number of days from 0 to 90."),
+        validate=validate.Range(0, 90, error="must be a whole number of days from 0 to 90."),
         error_messages={"invalid": "must be a whole number of days."},
     )
     OG_FONTS = _optional(_folders)
 
     @pre_load
     def _tidy(self, env: dict[str, str], **_: Any) -> dict[str, str]:
-        """Empty means absent; the sandbox's Stripe stands in where no real key is given."""
+        """Drop empty values, and use the sandbox's values of Stripe if there is no real key."""
         env = {name: value.strip().strip("\ufeff") for name, value in env.items()}
         env = {name: value for name, value in env.items() if value}
         if _plays_stripe(env):
@@ -425,12 +431,12 @@ class EnvironmentSchema(Schema):
         return data
 
 
-# How Stripe is used; the other variables of Stripe are keys and ids, which the sandbox has too.
+# Options; the other variables of Stripe are keys and ids, which the sandbox provides too.
 _STRIPE_OPTIONS = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
 
 
 def environment_schema(catalogue: Catalogue) -> type[Schema]:
-    """The variables of the application that sells this catalogue."""
+    """Return the schema with the price variables of a catalogue."""
     names = catalogue.price_variables.values()
     return EnvironmentSchema.from_dict(
         {name: _optional(_starts_with("price_"), _tokens) for name in names}
@@ -438,7 +444,7 @@ def environment_schema(catalogue: Catalogue) -> type[Schema]:
 
 
 def _plays_stripe(env: Mapping[str, str]) -> bool:
-    """Whether what the sandbox gave stands in for Stripe's own key and ids; never in production."""
+    """Return whether the sandbox's key and ids replace Stripe's; never in production."""
     is_production = env.get("SAAS_ENV") == "production"
     return "SANDBOX_STRIPE_API_KEY" in env and not env.get("STRIPE_API_KEY") and not is_production
 
@@ -449,7 +455,7 @@ def _needs_sandbox(settings: Mapping[str, Any]) -> bool:
 
 
 def _contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
-    """What no single variable shows: halves of a whole, and what production must not be."""
+    """Return errors that concern several variables, and those of production."""
     problems: dict[str, list[str]] = {}
 
     def refuse(name: str, why: str) -> None:
@@ -462,7 +468,7 @@ def _contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[s
     if ":memory:" in settings["JOBS_URL"]:
         refuse("JOBS_URL", "must be a file: the web processes and the worker share it.")
     if settings["JOBS_URL"] == "inline:" and settings["SAAS_ENV"] != "test":
-        refuse("JOBS_URL", "may be inline: in tests only.")
+        refuse("JOBS_URL", "may be inline: only in tests.")
     _refuse_incomplete_provider(settings, refuse)
     _refuse_one_price_for_two_plans(settings, catalogue, refuse)
     if settings["SAAS_ENV"] == "production":
@@ -477,37 +483,39 @@ def _refuse_regular_secrets(settings: Mapping[str, Any], refuse: Any) -> None:
     for name in ("SECRET_KEY", "SECRET_KEY_FALLBACKS"):
         keys = _split(settings[name]) if name.endswith("S") else (settings[name],)
         if any(len(set(key)) < 12 for key in keys):
-            refuse(name, "is too regular to be random.")
+            refuse(name, "is not random enough.")
         if any("token_urlsafe" in key for key in keys):
-            refuse(name, "holds the command that generates a key: set its output instead.")
+            refuse(
+                name, "contains the command that generates a key. Use the output of the command."
+            )
     for secret in _split(settings["STRIPE_WEBHOOK_SECRET"]):
         if len(secret) < _SIGNING_SECRET_LENGTH or len(set(secret)) < 12:
             refuse(
                 "STRIPE_WEBHOOK_SECRET",
-                "is not a signing secret from Stripe: copy it from the webhook endpoint.",
+                "is not a signing secret from Stripe. Copy it from the webhook endpoint.",
             )
 
 
 def _refuse_missing_certificates(settings: Mapping[str, Any], refuse: Any) -> None:
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if settings[name] and not Path(settings[name]).exists():
-            refuse(name, "must be an existing file: without it every HTTPS request fails.")
+            refuse(name, "must be an existing file. Without it, every HTTPS request fails.")
 
 
 def _refuse_incomplete_stripe(
     settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any
 ) -> None:
-    """In production alone: elsewhere `flask billing setup` begins with nothing but a key."""
+    """Check only in production: elsewhere `flask billing setup` starts with only a key."""
     for name in ("STRIPE_WEBHOOK_SECRET", *catalogue.price_variables.values()):
         if settings["STRIPE_API_KEY"] and not settings[name]:
-            refuse(name, "is missing beside STRIPE_API_KEY: see docs/operations.md.")
+            refuse(name, "is required with STRIPE_API_KEY: see docs/operations.md.")
 
 
 def _refuse_incomplete_provider(settings: Mapping[str, Any], refuse: Any) -> None:
     for pair in SIGN_IN_VARIABLES.values():
         for missing, other in (pair, pair[::-1]):
             if settings[other] and not settings[missing]:
-                refuse(missing, f"is missing beside {other}.")
+                refuse(missing, f"is required with {other}.")
 
 
 def _refuse_one_price_for_two_plans(
@@ -517,7 +525,7 @@ def _refuse_one_price_for_two_plans(
     for name in catalogue.price_variables.values():
         for price in _split(settings[name]):
             if owners.setdefault(price, name) != name:
-                refuse(name, f"holds a price that {owners[price]} holds too.")
+                refuse(name, f"contains a price that {owners[price]} also contains.")
 
 
 def _refuse_incomplete_production(settings: Mapping[str, Any], refuse: Any) -> None:
@@ -525,17 +533,19 @@ def _refuse_incomplete_production(settings: Mapping[str, Any], refuse: Any) -> N
         if not settings[name]:
             refuse(name, why)
     if not settings["APP_URL"].startswith("https://"):
-        refuse("APP_URL", "must be an https:// address in production.")
+        refuse("APP_URL", "must be an https:// URL in production.")
     if settings["SANDBOX_URL"]:
         refuse("SANDBOX_URL", "must not be set in production: the sandbox is for development.")
     if not settings["SMTP_URL"] and not settings["RESEND_API_KEY"]:
-        refuse("SMTP_URL", "or RESEND_API_KEY is missing: nobody could sign in.")
+        refuse("SMTP_URL", "or RESEND_API_KEY is required: without email no user can sign in.")
     if "_test_" in settings["STRIPE_API_KEY"]:
-        warnings.warn("STRIPE_API_KEY is a test key: nobody can pay.", stacklevel=4)
+        warnings.warn(
+            "STRIPE_API_KEY is a test key, so no real payments are possible.", stacklevel=4
+        )
     if not settings["TRUSTED_PROXIES"]:
         warnings.warn(
-            "TRUSTED_PROXIES is 0: behind a proxy everybody is one caller, and the whole site has "
-            "the sign-in mails of one. Set it to the number of proxies in front.",
+            "TRUSTED_PROXIES is 0. Behind a proxy, all clients then share one IP and its rate "
+            "limits. Set it to the number of proxies.",
             stacklevel=4,
         )
 
@@ -543,12 +553,12 @@ def _refuse_incomplete_production(settings: Mapping[str, Any], refuse: Any) -> N
 _MISSING_IN_PRODUCTION = {
     "DATABASE_URL": "is missing.",
     "STRIPE_API_KEY": "is missing.",
-    "EMAIL_FROM": "is missing: the address that mails come from.",
+    "EMAIL_FROM": "is missing: the sender of emails.",
 }
 
 
 def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
-    """What follows from the variables: typed tuples, and the names that extensions expect."""
+    """Return derived settings: typed tuples, and the names that extensions expect."""
     production = settings["SAAS_ENV"] == "production"
     host = urlsplit(settings["APP_URL"]).hostname or "localhost"
     database = make_url(settings["DATABASE_URL"])
@@ -581,9 +591,9 @@ def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
         or settings["REDIS_URL"]
         or (settings["DATABASE_URL"] if postgres else "sqlite:///jobs.db"),
         "SQLALCHEMY_DATABASE_URI": database,
-        # Tests move the clock of their own process.
+        # Tests change the clock of their own process.
         "FOLLOW_DATABASE_CLOCK": settings["SAAS_ENV"] != "test",
-        # No address of anybody in the trace of a statement that failed.
+        # Keep email addresses out of tracebacks of failed statements.
         "SQLALCHEMY_ENGINE_OPTIONS": {
             "pool_size": 20,
             "pool_pre_ping": postgres,
@@ -594,17 +604,17 @@ def _derived(settings: Mapping[str, Any], product: Product) -> dict[str, Any]:
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "TRUSTED_HOSTS": [f"[{host}]" if ":" in host else host] if production else None,
-        # The session bounds a form's life, so that one left open overnight still works.
+        # Forms are valid as long as the session, so one left open overnight still works.
         "WTF_CSRF_TIME_LIMIT": None,
-        # security.protect_from_forgery decides, so that /api can say 401 before it says 403.
+        # security.protect_from_forgery checks instead, so that /api returns 401 before 403.
         "WTF_CSRF_CHECK_DEFAULT": False,
         "WTF_CSRF_SSL_STRICT": False,
-        # The last one signs, all are accepted: https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
+        # The last key signs, all are accepted: https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
         "WTF_CSRF_SECRET_KEY": [*_split(settings["SECRET_KEY_FALLBACKS"]), settings["SECRET_KEY"]],
         "MAX_CONTENT_LENGTH": 1024 * 1024,
         "MAX_FORM_MEMORY_SIZE": 64 * 1024,
         "MAX_FORM_PARTS": 100,
-        # In development a template, a stylesheet and a public page are as fresh as their files.
+        # In development, reload templates, stylesheets and public pages from their files.
         "TEMPLATES_AUTO_RELOAD": settings["SAAS_ENV"] == "development",
         "TESTING": settings["SAAS_ENV"] == "test",
     }
@@ -619,7 +629,7 @@ _REAL_PROVIDERS = {
 
 
 def _providers(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    """Whom one can sign in with: those with keys; the sandbox plays the others in development."""
+    """Return the sign-in providers: those with keys, and the sandbox's in development."""
     sandbox = settings["SANDBOX_URL"]
     providers = {}
     for name, (client_id, client_secret) in SIGN_IN_VARIABLES.items():

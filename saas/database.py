@@ -1,8 +1,8 @@
-"""The database: transactions, and the column types that models share.
+"""Database transactions and the column types that models share.
 
 Reads run in deferred transactions that end with the request. Every write happens inside
-`write_transaction()`, which begins IMMEDIATE on SQLite, commits once at the end, and is never
-held open during a call to an external service.
+`write_transaction()`, which begins IMMEDIATE on SQLite, commits once at the end, and is never held
+open during a call to an external service.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ else:
 
 __all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "write_transaction", "is_writing"]
 
-_LOCK_TIMEOUT = 9.0  # seconds a writer waits for its turn on SQLite; we answer within 10
+_LOCK_TIMEOUT = 9.0  # seconds that a writer waits on SQLite; requests are answered within 10
 
 
 def init_app(app: Flask) -> None:
-    """Bind the session and, on SQLite, the pragmas and the way transactions begin."""
+    """Bind the session, and on SQLite set the pragmas and the way transactions begin."""
     db.init_app(app)
     postgres_timeouts.init_app(app)
     with app.app_context():
@@ -55,18 +55,17 @@ def init_app(app: Flask) -> None:
 
 
 def _make_folder(engine: Engine) -> None:
-    """Make the folder of a new database; where that is not allowed, opening it says so."""
+    """Create the folder of a new database. If that fails, opening the database reports it."""
     with suppress(OSError):
         Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def write_transaction() -> Iterator[Session]:
-    """One transaction that writes; nested, it joins the outer one.
+    """Open a transaction that writes, or join the outer one when nested.
 
-    A read transaction that is open ends first: on SQLite it could not be turned into a writing one
-    without failing at once, and what it has read may be out of date. So read again, inside, what
-    a decision depends on.
+    An open read transaction ends first: SQLite could not upgrade it without failing immediately,
+    and its data may be stale. So read again, inside, whatever a decision depends on.
     """
     session = db.session()
     if session.info.get("writing"):
@@ -92,19 +91,19 @@ def write_transaction() -> Iterator[Session]:
 
 
 def _set_lock_timeout(connection: Connection) -> None:
-    """Give PostgreSQL the time that is left, at least a moment: 0 would mean no limit."""
+    """Set PostgreSQL's timeouts to the remaining time, at least a moment: 0 would mean no limit."""
     milliseconds = max(1, int(deadlines.remaining(otherwise=0) * 1000))
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
 
 
 def is_writing() -> bool:
-    """Whether a writing transaction is open in this thread."""
+    """Return whether a writing transaction is open in this thread."""
     return bool(db.session().info.get("writing"))
 
 
 def after_commit(call: Callable[[], None]) -> None:
-    """Call once what is being written has been committed; at once when nothing is."""
+    """Call a function after the current transaction commits, or immediately without one."""
     if is_writing():
         db.session().info["after_commit"].append(call)
     else:
@@ -112,17 +111,19 @@ def after_commit(call: Callable[[], None]) -> None:
 
 
 def release_connection() -> None:
-    """Give the connection back before asking somebody outside, or before writing."""
+    """Return the connection to the pool before calling an external service or writing."""
     session = db.session()
     if session.info.get("writing"):
-        raise RuntimeError("a writing transaction is open: nobody may be asked while it is held")
+        raise RuntimeError(
+            "external services must not be called inside database.write_transaction()"
+        )
     if session.new or session.dirty or session.deleted:
         raise RuntimeError("objects were changed outside of database.write_transaction()")
     session.commit()
 
 
 def execute(statement: Executable) -> int:
-    """Run an INSERT, UPDATE or DELETE inside `write_transaction()`; how many rows it touched."""
+    """Run an INSERT, UPDATE or DELETE inside `write_transaction()`; return the row count."""
     options = {"synchronize_session": False}
     return cast(
         "CursorResult[Any]", db.session.execute(statement, execution_options=options)
@@ -130,21 +131,21 @@ def execute(statement: Executable) -> int:
 
 
 def insert_or_ignore(model: type[Any], **values: Any) -> bool:
-    """Insert a row unless a unique key already has it; whether it was inserted."""
+    """Insert a row unless a unique key exists; return whether it was inserted."""
     if db.engine.dialect.name == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same verbs
-    # What comes back is the key of the row: the count of rows is not told by every driver.
+    # Return the row's key, because not every driver reports the row count.
     statement = insert(model).values(**values).on_conflict_do_nothing()
     keys = sqlalchemy_inspect(model).primary_key
     return db.session.execute(statement.returning(*keys)).first() is not None
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    # The driver must not begin transactions of its own: `_begin_sqlite` does.
+    # The driver must not begin transactions; `_begin_sqlite` does.
     connection.isolation_level = None
-    # Of two processes that open a new file at once, SQLite refuses one without waiting.
+    # When two processes open a new file at once, SQLite fails in one of them without waiting.
     _retry_while_locked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -159,10 +160,10 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Take the writer's turn, fairly.
+    """Begin a writing transaction, with a fair chance for every writer.
 
-    SQLite's own busy handler sleeps longer the longer it has waited, so that under load an old
-    writer starves (one waited 5 s and failed). Short random naps let everybody through.
+    SQLite's busy handler sleeps longer the longer it has waited, so old writers starve under load
+    (one waited 5 s and failed). Short random sleeps avoid this.
     """
     connection.exec_driver_sql("PRAGMA busy_timeout = 0")
     _retry_while_locked(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -177,13 +178,13 @@ def _retry_while_locked(execute: Callable[[], object]) -> None:
         except (OperationalError, sqlite3.OperationalError) as error:
             if "locked" not in str(error) or time.monotonic() > give_up:
                 raise
-            time.sleep(random.uniform(0.001, 0.010))  # noqa: S311 - a nap, not a secret
+            time.sleep(random.uniform(0.001, 0.010))  # noqa: S311 - jitter, not a secret
         else:
             return
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in, aware UTC datetimes out, on SQLite too, which stores them naive."""
+    """Aware datetimes in UTC, also on SQLite, which stores them naive."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -203,12 +204,12 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 def now() -> datetime:
-    """This moment in UTC by the database's clock, to the microsecond that every database keeps."""
+    """Return the current time in UTC by the database's clock, to the microsecond."""
     return datetime.now(UTC) + clock.offset()
 
 
 def uuid7() -> uuid.UUID:
-    """A UUID of version 7 (RFC 9562): ordered by time, so that an index grows at its end."""
+    """Return a UUID of version 7 (RFC 9562): ordered by time, so that an index grows at its end."""
     milliseconds = int(now().timestamp() * 1000)
     value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
     value = (value & ~(0xF << 76)) | (0x7 << 76)
@@ -220,6 +221,6 @@ Key = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid7)]
 
 
 def engine_of(app: Flask) -> Engine:
-    """The engine of an application, to dispose of it when the application is done with."""
+    """Return the engine of an application, so that it can be disposed."""
     with app.app_context():
         return db.engine

@@ -1,4 +1,4 @@
-"""Why the database cannot be used, in a sentence for operators."""
+"""Describe database errors in one sentence for operators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saas.database import db
 _ADVICE = {
     "unable to open database file": "the file {path} cannot be opened",
     "file is not a database": "the file {path} is not an SQLite database",
-    "attempt to write a readonly database": "the file {path} may not be written",
+    "attempt to write a readonly database": "the file {path} is not writable",
     "database or disk is full": "the disk of {path} is full",
 }
 

@@ -1,7 +1,7 @@
-"""How long somebody waits for our answer: one deadline for everything that is done meanwhile.
+"""One deadline for everything that a request does.
 
-Stripe waits some ten seconds for a webhook's answer, and people less. Whoever asks somebody
-outside, or waits for a turn at the database, looks here how long that may take.
+Stripe waits about ten seconds for the response of a webhook, and users wait less. Code that calls
+an external service or waits for the database checks the remaining time here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Within this, nobody waits longer than so many seconds in all."""
+    """Set a deadline for everything inside; it replaces an outer one."""
     token = _ends.set(time.monotonic() + seconds)
     try:
         yield
@@ -30,26 +30,26 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 def is_set() -> bool:
-    """Whether somebody waits for our answer."""
+    """Return whether a deadline is set."""
     return _ends.get() is not None
 
 
 def remaining(otherwise: float) -> float:
-    """The seconds that are left, never below 0; `otherwise` where nobody waits."""
+    """Return the remaining seconds, at least 0, or `otherwise` without a deadline."""
     ends = _ends.get()
     return otherwise if ends is None else max(0.0, ends - time.monotonic())
 
 
 def has_expired() -> bool:
-    """Whether the time is up."""
+    """Return whether the deadline has passed."""
     return remaining(otherwise=1.0) <= 0
 
 
 def run_within_deadline(ask: Callable[[], T], name: str) -> T:
-    """What `ask` answers; where somebody waits, from a thread that is left behind when time is up.
+    """Return the result of `ask`; with a deadline, run it in a thread that is abandoned afterwards.
 
-    The timeouts of a socket bound neither a name that does not resolve, nor several addresses of
-    which none answers, nor an answer that comes byte by byte. `name` is the thread's.
+    Socket timeouts do not limit slow name resolution, several IPs that do not answer, or a response
+    that arrives byte by byte. `name` is the name of the thread.
 
     Raises `TimeoutError`, and whatever `ask` raises.
     """

@@ -1,8 +1,7 @@
-"""What a product declares: its brand, its plans, and what it adds to the starter's pages.
+"""The declaration of a product: its brand, plans and additions to the starter's pages.
 
-The package of the product (`product/` by default) holds one object, `product = Product(...)`, and
-packages of its own for features.
-`saas/products.py` checks it when the application starts.
+The product's package (`product/` by default) contains one object, `product = Product(...)`, and
+packages for features. `saas/products.py` validates them when the application starts.
 """
 
 from __future__ import annotations
@@ -21,25 +20,25 @@ from saas.plans import Catalogue, Plan
 
 
 class ProductError(Exception):
-    """The declaration of the product cannot be used; the message names the entry."""
+    """The declaration of the product is invalid; the message names the field."""
 
 
 @dataclass(frozen=True)
 class Colors:
-    """The brand's colours on light or on dark ground, as `#rrggbb`."""
+    """The brand's colours on a light or dark background, as `#rrggbb`."""
 
     background: str
     text: str
     accent: str  # links and icons
     button: tuple[str, str]  # from left to right, under white text
-    highlight: str  # the ground of what is chosen
+    highlight: str  # background of selected items
     highlight_text: str
     focus: str
 
 
 @dataclass(frozen=True)
 class Brand:
-    """Who offers the product, and how it looks: the content of `brand.toml`."""
+    """Name, operator and colours of the product: the content of `brand.toml`."""
 
     name: str
     tagline: str
@@ -52,7 +51,7 @@ class Brand:
 
 @dataclass(frozen=True)
 class NavigationLink:
-    """A link in the sidebar of the signed-in pages. `icon` is a name of `assets/icons.txt`."""
+    """A link in the sidebar of signed-in pages. `icon` is a name in `assets/icons.txt`."""
 
     endpoint: str
     label: str
@@ -69,7 +68,7 @@ class SiteLink:
 
 @dataclass(frozen=True)
 class Tile:
-    """A card on the dashboard: a template, and a function that gives its variables for a `User`."""
+    """A card on the dashboard: a template, and a function that returns its variables for a user."""
 
     template: str
     context: Callable[[Any], Mapping[str, object]]
@@ -87,9 +86,9 @@ class NextStep:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A row in the comparison of plans.
+    """A row of the plan comparison.
 
-    `value` returns the cell of a plan: a text, True for a check mark, False for a dash.
+    `value` returns the cell for a plan: a text, True for a check mark, False for a dash.
     """
 
     label: str
@@ -98,7 +97,7 @@ class ComparisonRow:
 
 @dataclass(frozen=True)
 class Question:
-    """A question on the pricing page, and its answer."""
+    """A question and its answer on the pricing page."""
 
     question: str
     answer: str
@@ -106,7 +105,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Scope:
-    """Something that an API token may do, such as `links:read`; users choose by the description."""
+    """A permission of API tokens, such as `links:read`. Users choose it by its description."""
 
     name: str
     description: str
@@ -114,10 +113,10 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """What a part of the product adds to the starter's pages.
+    """What a feature adds to the starter's pages.
 
-    A package in the product's folder that declares `feature = Feature(...)` belongs to the
-    product. It goes by deleting the package.
+    Every package in the product's folder that declares `feature = Feature(...)` belongs to the
+    product. Delete the package to remove the feature.
     """
 
     blueprints: tuple[Blueprint, ...] = ()
@@ -132,10 +131,10 @@ class Feature:
 
 @dataclass(frozen=True)
 class Product(Feature):
-    """A product on the starter, with what it adds outside of its features.
+    """A product, with what it adds outside of its features.
 
     `import_name` is the package's `__name__`. A file in its folder `templates/` or `static/`
-    replaces the starter's of the same path.
+    replaces the starter's file with the same path.
     """
 
     import_name: str
@@ -144,7 +143,7 @@ class Product(Feature):
 
 
 def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:
-    """Return the cells of a quota's row: `100 a month`, `Unlimited`, or a dash."""
+    """Return a function for the cells of a quota's row: `100 a month`, `Unlimited`, or a dash."""
 
     def value(plan: Plan) -> str | bool:
         quota = plan.quota(feature)
@@ -154,7 +153,7 @@ def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:
 
 
 def read_brand(path: Path) -> Brand:
-    """Read `brand.toml`. Raises `ProductError` with every entry that is missing or wrong."""
+    """Read `brand.toml`. Raises `ProductError` with all missing or invalid entries."""
     try:
         loaded: Brand = _BrandSchema().load(tomllib.loads(path.read_text("utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -165,23 +164,25 @@ def read_brand(path: Path) -> Brand:
 
 
 def _sentences(where: str, messages: Any) -> Iterator[str]:
-    """A line for each entry, such as `brand.toml: colors: light: accent: must be a color…`."""
+    """Yield a line per entry, such as `brand.toml: colors: light: accent: must be a color…`."""
     if isinstance(messages, Mapping):
         for name, inner in messages.items():
-            name = name + 1 if isinstance(name, int) else name  # the first one is 1
+            name = name + 1 if isinstance(name, int) else name  # count from 1
             yield from _sentences(f"{where}: {name}", inner)
     else:
         yield f"{where}: {' '.join(messages)}"
 
 
 def check_printable(value: str) -> None:
-    """Refuse what would be more than its text in a mail header."""
+    """Refuse text that would have a special meaning in an email header."""
     if not value.isprintable() or "=?" in value:
-        raise ValidationError("must have no line breaks, control characters or encoded words (=?).")
+        raise ValidationError(
+            "must not contain line breaks, control characters or encoded words (=?)."
+        )
 
 
 def _line(longest: int = 200, shortest: int = 0) -> fields.String:
-    """One line of text, as it fits a mail header and a heading."""
+    """Return a field for one line of text that is valid in an email header and a heading."""
     return fields.String(
         required=True,
         validate=[
@@ -192,7 +193,7 @@ def _line(longest: int = 200, shortest: int = 0) -> fields.String:
 
 
 class _ColorField(fields.String):
-    """`#rrggbb`, in lower case from here on."""
+    """A colour `#rrggbb`, normalised to lower case."""
 
     def _deserialize(self, *args: Any, **options: Any) -> str:
         color = super()._deserialize(*args, **options).lower()
@@ -210,7 +211,7 @@ def _readable(colors: tuple[str, str]) -> None:
         if contrast(color, "#ffffff") < _READABLE:
             raise ValidationError(
                 f"White text on {color} is hard to read: its contrast is "
-                f"{contrast(color, '#ffffff'):.1f}, and {_READABLE} is needed."
+                f"{contrast(color, '#ffffff'):.1f}, but {_READABLE} is required."
             )
 
 

@@ -1,4 +1,4 @@
-"""Errors: a page for people, JSON under /api, and never a trace for either."""
+"""Error responses: HTML pages, JSON under /api, never a traceback in production."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from saas import logs
 
 _MAX_LOCATION = 2_000  # characters of a Location header
-# What a person reads: a title, and what to do next.
+# A title, and what to do next.
 _TEXTS = {
     400: ("We couldn't read that request", "Go back, reload the page and try again."),
     401: ("Please sign in", "You need an account to see this page."),
@@ -55,7 +55,7 @@ _CODES = {
 
 
 class APIError(HTTPException):
-    """An answer that a machine can read: `{"error": {"code", "message", "fields"?}}`."""
+    """An error response in JSON: `{"error": {"code", "message", "fields"?}}`."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class APIError(HTTPException):
 
 
 def init_app(app: Flask) -> None:
-    """Answer every error in the form that its reader expects."""
+    """Register handlers that return errors as HTML or JSON."""
     app.register_error_handler(HTTPException, _respond)
     for kind in (OperationalError, InterfaceError, NoConnectionLeft):
         app.register_error_handler(kind, _database_unreachable)
@@ -87,15 +87,15 @@ def init_app(app: Flask) -> None:
 
 
 def wants_json() -> bool:
-    """Whether the reader is a program."""
+    """Return whether the client expects JSON."""
     return request.path.startswith("/api/") or request.mimetype == "application/json"
 
 
 def _bound_redirect(response: BaseResponse) -> BaseResponse:
     """Turn a redirect to an overlong URL of ours into 414.
 
-    nginx answers 502 to response headers of more than 4 KiB, and counts it as a failure of ours.
-    The response keeps the headers that others have set.
+    nginx returns 502 for response headers of more than 4 KiB, and counts it as a failure of the
+    application. Other headers of the response are kept.
     """
     location = response.headers.get("Location", "")
     ours = ("", urlsplit(current_app.config["APP_URL"]).netloc, request.environ.get("HTTP_HOST"))
@@ -110,19 +110,19 @@ def _bound_redirect(response: BaseResponse) -> BaseResponse:
 
 
 def _database_unreachable(error: SQLAlchemyError) -> BaseResponse:
-    """The database refused, hung or is full: 503, because trying again later will help."""
+    """Return 503 when the database refuses, hangs or is full, because a retry may succeed."""
     _log(error)
     return _respond(ServiceUnavailable())
 
 
 def _not_storable(error: DataError) -> BaseResponse:
-    """A value that a column does not take, such as a NUL in a text: what was sent is at fault."""
+    """Return 400 for a value that a column rejects, such as a NUL character."""
     _log(error)
     return _respond(BadRequest())
 
 
 def _not_text(_: UnicodeDecodeError) -> BaseResponse:
-    """A query with bytes that are no UTF-8: Werkzeug decodes it when it is looked at."""
+    """Return 400 for a query that is not UTF-8; Werkzeug only decodes it on access."""
     return _respond(BadRequest())
 
 
@@ -152,7 +152,7 @@ def _log(error: Exception) -> None:
 
 def _respond(error: HTTPException) -> BaseResponse:
     if error.response is not None or error.code is None or error.code < 400:
-        return error.get_response()  # a redirect, or an answer made on purpose
+        return error.get_response()  # a redirect or a custom response
     body = _as_json(error) if wants_json() else _as_page(error)
     for name, value in error.get_headers():
         if name.lower() not in ("content-type", "content-length"):
@@ -175,7 +175,7 @@ def _as_json(error: HTTPException) -> Response:
 
 
 def _flat(messages: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, list[str]]]:
-    """Messages by field; those of nested ones under `links.0.url`, as marshmallow nests them."""
+    """Return messages by field; nested fields as `links.0.url`, as marshmallow nests them."""
     for name, message in messages.items():
         if isinstance(message, Mapping):
             yield from _flat(message, f"{prefix}{name}.")
@@ -194,12 +194,12 @@ def _code_of(error: HTTPException) -> str:
 def _as_page(error: HTTPException) -> Response:
     title, message = _text(error)
     if error.code == 429 and error.description != TooManyRequests.description:
-        message = f"{message} {error.description}"  # what works meanwhile
+        message = f"{message} {error.description}"  # such as what still works
     if isinstance(request.routing_exception, (BadHost, SecurityError)):
-        # Sent to a host that we are not: no address of ours can be built for its page.
+        # The Host header is not ours, so no URL can be built for an HTML page.
         return Response(f"{title}. {message}\n", error.code or 400, mimetype="text/plain")
-    # Not render_template: its context asks who is signed in, and so the database, which may be
-    # just what is broken.
+    # Not render_template: its context processor loads the user from the database, which may be
+    # the cause of the error.
     page = current_app.jinja_env.get_template("errors/error.html").render(
         code=error.code,
         title=title,

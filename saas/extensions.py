@@ -1,4 +1,4 @@
-"""Flask's extensions: created unbound here, bound in `create_app`."""
+"""Flask extensions: created here, bound to the application in `create_app`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """Every constraint has a name, so that a migration can drop it on any database."""
+    """Name every constraint, so that migrations can drop it on any database."""
 
     metadata = MetaData(
         naming_convention={
@@ -25,7 +25,7 @@ class Base(DeclarativeBase):
 
 
 class SessionLoginManager(LoginManager):
-    """Flask-Login without its `remember_token`: sessions are rows, and no such cookie is issued."""
+    """Flask-Login without `remember_token`, because sessions are rows."""
 
     def _load_user_from_remember_cookie(self, cookie: str) -> None:
         return None

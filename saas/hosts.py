@@ -1,4 +1,4 @@
-"""Names of hosts, as they come in settings and in the Host header."""
+"""Validate host names in settings and in the Host header."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
 def is_host(name: str | None) -> bool:
-    """Return whether a host can have this name: an IP address, or labels as DNS allows them.
+    """Return whether a host can have this name: an IP address, or valid DNS labels.
 
     A name whose last label is a number must be an IPv4 address:
     https://url.spec.whatwg.org/#ends-in-a-number-checker
@@ -27,7 +27,7 @@ def is_host(name: str | None) -> bool:
 
 
 def is_ip(name: str) -> bool:
-    """Return whether a name is an IP address, of either family."""
+    """Return whether a name is an IPv4 or IPv6 address."""
     try:
         return bool(ip_address(name))
     except ValueError:

@@ -1,6 +1,6 @@
-"""HTTP to services outside: proxies and certificates of the environment count, `~/.netrc` never.
+"""HTTP requests that use the environment's proxies and certificates, but never `~/.netrc`.
 
-requests would send what `~/.netrc` holds for a host, or for `default`, instead of our own keys.
+requests would send credentials from `~/.netrc` instead of our own keys.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import requests
 
 _LONGEST_REASON = 200
-_WITH_ENVIRONMENT = requests.Session()  # asked for the settings of the environment, nothing else
+_WITH_ENVIRONMENT = requests.Session()  # used only to read the settings of the environment
 
 
 class Session(requests.Session):
-    """A session whose credentials are its own, and which never sends loopback through a proxy."""
+    """A session that ignores `~/.netrc` and never sends loopback requests through a proxy."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,7 +34,7 @@ class Session(requests.Session):
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host name or IP address means this machine."""
+    """Return whether a host name or IP address means this machine."""
     name = (host or "").rstrip(".").lower()
     try:
         ip = ipaddress.ip_address(name)
@@ -44,7 +44,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def request(method: str, url: str, **options: Any) -> requests.Response:
-    """Send one request on a connection of its own."""
+    """Send one request on its own connection."""
     with Session() as session:
         return session.request(method, url, **options)
 
@@ -52,7 +52,7 @@ def request(method: str, url: str, **options: Any) -> requests.Response:
 def root_cause(error: BaseException) -> str:
     """Return why a connection failed: `ConnectionRefusedError: Connection refused`.
 
-    What the libraries wrap around it repeats addresses, and URLs with what is in them.
+    The exceptions that wrap it contain IPs and URLs, which may include secrets.
     """
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner

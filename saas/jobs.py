@@ -1,8 +1,8 @@
-"""Background jobs: Huey carries "row X is waiting" and runs the periodic tasks.
+"""Background jobs: Huey passes on "row X is waiting" and runs the periodic tasks.
 
-A room registers what it can do with `@jobs.task`, what it looks after with `@jobs.periodic_task`,
-and what is done once a day with `@jobs.daily`. The rows are the truth: when a job is lost, a
-periodic task finds its row.
+A package registers background tasks with `@jobs.task`, periodic ones with `@jobs.periodic_task`,
+and daily ones with `@jobs.daily`. Pending work is stored in rows: if a job is lost, a periodic task
+finds its row.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from saas.database import Model, UTCDateTime, now
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
-_EARLY = 12  # a share of its interval by which a task may begin early: workers wake unevenly
+_EARLY = 12  # fraction of the interval that a task may start early, because workers wake unevenly
 
 _tasks: dict[str, Callable[..., None]] = {}
 
 
 class TaskLease(Model):
-    """When a sweep is due next: whoever moves the time forward runs it, however many workers."""
+    """When a periodic task is due next. The worker that moves the time forward runs the task."""
 
     __tablename__ = "task_leases"
 
@@ -45,7 +45,7 @@ class TaskLease(Model):
 
 @dataclass(frozen=True)
 class Task(Generic[Args]):
-    """A function that a worker can run, named so that every process finds it."""
+    """A function that a worker can run, with a name that all processes know."""
 
     function: Callable[Args, None]
 
@@ -53,16 +53,16 @@ class Task(Generic[Args]):
         self.function(*args, **kwargs)
 
     def enqueue(self, *args: Args.args, **kwargs: Args.kwargs) -> None:
-        """Run in a worker, once what is being written has been committed.
+        """Run in a worker after the current transaction commits.
 
-        Arguments are ids, never content: the queue is not a place for personal data.
+        Pass only ids as arguments: the queue is no place for personal data.
         """
         name = self.function.__name__
         database.after_commit(lambda: _send(name, args, kwargs))
 
 
 def task(function: Callable[Args, None]) -> Task[Args]:
-    """Register a function as a task. Its name is how other processes find it, so it is unique."""
+    """Register a function as a task under its name, which must be unique."""
     registered = _tasks.setdefault(function.__name__, function)
     _refuse_duplicate("tasks", registered, function)
     return Task(function)
@@ -77,15 +77,15 @@ def _refuse_duplicate(kind: str, first: Callable[..., Any], second: Callable[...
 
 
 def init_app(app: Flask) -> None:
-    """Give the application its queue."""
+    """Set up the application's queue."""
     app.extensions["queue"] = Queue(app)
 
 
 class Queue:
-    """Huey for one application, made when it is first needed.
+    """Huey for one application, created on first use.
 
-    Huey opens its storage when it is constructed: a page that queues nothing shall not wait for
-    it, and a queue that is away shall not keep the application from starting.
+    Huey opens its storage in its constructor. Pages that queue nothing should not wait for it, and
+    an unreachable queue should not keep the application from starting.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -99,12 +99,12 @@ class Queue:
         return huey
 
     def ping(self) -> None:
-        """See that the queue is there; raises whatever its storage raises when it is not."""
+        """Check that the queue is reachable; raise the storage's exception if not."""
         self.huey.storage.queue_size()
 
     def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Hand a job to whichever worker is free."""
-        self.huey  # noqa: B018 - made now, with the task that carries the job
+        """Pass a job to the next free worker."""
+        self.huey  # noqa: B018 - creates it, and the task for jobs
         self.run(name, args, kwargs)
 
     def _run_task(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -117,9 +117,9 @@ class Queue:
 
 
 def run_worker(app: Flask, workers: int = 2) -> None:
-    """Run the consumer until SIGTERM or SIGINT; a task that has begun may finish.
+    """Run the consumer until SIGTERM or SIGINT; a running task may finish.
 
-    It begins with the sweeps that are due: what another worker has left behind waits for no clock.
+    It first runs the periodic tasks that are due, to pick up unfinished work of other workers.
     """
     queue = app.extensions["queue"]
     consumer = queue.huey.create_consumer(
@@ -134,14 +134,14 @@ def run_worker(app: Flask, workers: int = 2) -> None:
 
 
 class Schedule:
-    """Functions that run by the clock, each in one worker at a time, however many there are."""
+    """Functions that run by the clock, each in one worker at a time."""
 
     def __init__(self, lease: timedelta = timedelta(minutes=1)) -> None:
         """Create an empty schedule.
 
         Args:
-            lease: how far ahead a running task extends its lease; after the death of its worker
-                another one runs it when that time is over.
+            lease: how far ahead a running task extends its lease. If its worker dies, another one
+                runs the task after that time.
         """
         self.lease = lease
         self._periodic_tasks: list[tuple[Callable[[], None], timedelta]] = []
@@ -162,7 +162,7 @@ class Schedule:
     def daily(self, *, at: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
         """Register a function that runs once a day, at a time such as "03:30" in UTC.
 
-        Where no worker runs at that time, it runs as soon as one does.
+        If no worker is running at that time, it runs when one starts.
         """
         moment = time.fromisoformat(at)
         if moment.tzinfo is not None or len(at) != len("03:30"):
@@ -176,7 +176,7 @@ class Schedule:
         return register
 
     def run(self, *, now_even_if_not_due: bool = False) -> None:
-        """Run every task that is due; one that fails does not stop the others."""
+        """Run every task that is due; a failing task does not stop the others."""
         for function, every in list(self._periodic_tasks):
             if _acquire_lease(function.__name__, every) or now_even_if_not_due:
                 with self._holding_lease(function.__name__):
@@ -186,16 +186,16 @@ class Schedule:
                 _run(function)
 
     def _refuse_duplicate(self, function: Callable[[], None]) -> None:
-        """Leases are rows under the names of the functions, so each name is unique."""
+        """Raise for a duplicate name: leases are stored under the names of the functions."""
         for other, _ in (*self._periodic_tasks, *self._daily):
             if other.__name__ == function.__name__:
-                _refuse_duplicate("sweeps or daily tasks", other, function)
+                _refuse_duplicate("periodic or daily tasks", other, function)
 
     @contextmanager
     def _holding_lease(self, name: str) -> Iterator[None]:
         """Extend the lease while the task runs, however long that takes.
 
-        It is extended by a little at a time, so that the task is soon due again when we die.
+        Each extension is short, so that the task is soon due again if the process dies.
         """
         app = current_app._get_current_object()  # type: ignore[attr-defined]  # for another thread
         done = threading.Event()
@@ -218,7 +218,7 @@ def _run(function: Callable[[], None]) -> None:
     try:
         function()
     except Exception:
-        log.exception("a sweep failed", extra={"job": function.__name__})
+        log.exception("a periodic task failed", extra={"job": function.__name__})
 
 
 def _acquire_lease(name: str, every: timedelta) -> bool:
@@ -232,14 +232,14 @@ def _acquire_lease(name: str, every: timedelta) -> bool:
 
 
 def _acquire_daily_lease(name: str, moment: time) -> bool:
-    """Move the due time to the next day; True for the one worker that did, which runs the task."""
+    """Move the due time to the next day; return True for the one worker that did."""
     at = now()
     next_at = at.replace(hour=moment.hour, minute=moment.minute, second=0, microsecond=0)
     next_at += timedelta(days=next_at <= at)
     with database.write_transaction():
         if database.insert_or_ignore(TaskLease, name=name, due_at=next_at):
             return False
-        # One that is due later than it can be was given another time of day since.
+        # A due time that is too late means that the time of day was changed.
         database.execute(
             update(TaskLease)
             .where(TaskLease.name == name, TaskLease.due_at > next_at)
@@ -255,10 +255,10 @@ def _extend_lease(name: str, until: datetime) -> None:
         with database.write_transaction():
             database.execute(lease.values(due_at=until))
     except SQLAlchemyError:
-        log.warning("a sweep's turn could not be held", extra={"job": name})
+        log.warning("the lease of a periodic task could not be extended", extra={"job": name})
 
 
-# What the rooms register and the worker runs.
+# What packages register and the worker runs.
 _schedule = Schedule()
 periodic_task = _schedule.periodic_task
 daily = _schedule.daily
@@ -266,11 +266,11 @@ run_periodic_tasks = _schedule.run
 
 
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Hand a job to the queue. A queue that is away must not fail what was already committed."""
+    """Pass a job to the queue. An unreachable queue must not fail what is already committed."""
     try:
         current_app.extensions["queue"].send(name, args, kwargs)
     except Exception:
-        log.exception("a job could not be queued; the sweep will find its row", extra={"job": name})
+        log.exception("a job could not be queued; a periodic task will do it", extra={"job": name})
 
 
 def _huey(url: str, instance: Path) -> Huey:
@@ -285,9 +285,9 @@ def _huey(url: str, instance: Path) -> Huey:
     if url.startswith("postgresql"):
         from huey import PostgresHuey
 
-        # SQLAlchemy's name of the driver, as in postgresql+psycopg://, is none of libpq's.
+        # libpq does not know SQLAlchemy's driver names, as in postgresql+psycopg://.
         dsn = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-        # Not blocking: LISTEN would need a connection of its own, which a pooler does not give.
+        # Not blocking: LISTEN needs a dedicated connection, which a pooler does not provide.
         return PostgresHuey(
             "saas", dsn=dsn, results=False, blocking=False, **postgres_timeouts.POOLABLE
         )

@@ -1,6 +1,6 @@
-"""Rate limits, counted in our own database: shared by all processes, surviving a restart.
+"""Rate limits, counted in our database: shared by all processes and kept across restarts.
 
-With `REDIS_URL` set the counters live in Redis instead.
+With `REDIS_URL` set, the counters are in Redis.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _REDIS_TIMEOUT = 2.0  # seconds
 
 @dataclass(frozen=True)
 class Limit:
-    """How many hits a key has in a period, such as `Limit("login", "5 per 15 minutes")`.
+    """The number of hits of a key in a period, such as `Limit("login", "5 per 15 minutes")`.
 
-    `name` keeps the counters of this limit apart from those of the others.
+    `name` separates the counters of this limit from others.
     """
 
     name: str
@@ -67,8 +67,8 @@ EMAIL_CHANGE_BY_EMAIL_DAILY = Limit("email-change-email-day", "10 per day")
 # An attacker who requests emails for another mailbox could guess a few codes of each. At 20 a day
 # that takes a hundred years; the link in the email still works.
 CODES_BY_MAILBOX = Limit("code-mailbox", "20 per day")
-SECRETS_BY_IP = Limit("secret-ip", "60 per 15 minutes")  # links and codes that are tried
-API_TOKENS_BY_IP = Limit("api-token-ip", "60 per 15 minutes")  # tokens that are not valid
+SECRETS_BY_IP = Limit("secret-ip", "60 per 15 minutes")  # attempts with links and codes
+API_TOKENS_BY_IP = Limit("api-token-ip", "60 per 15 minutes")  # invalid tokens
 OTHER_METHODS_BY_IP = Limit("other-methods-ip", "30 per 15 minutes")  # providers and passkeys
 STRIPE_BY_USER = Limit("stripe-user", "30 per minute")  # per endpoint; the return page reloads
 API_BY_TOKEN = Limit("api", "300 per minute")
@@ -76,7 +76,7 @@ CARDS_BY_IP = Limit("cards-ip", "60 per minute")  # unsigned cards; those of our
 
 
 class RateLimit(Model):
-    """How often a key was counted in the window that ends at `expires_at`."""
+    """The number of hits of a key in the window that ends at `expires_at`."""
 
     __tablename__ = "rate_limits"
 
@@ -113,7 +113,7 @@ def _opaque(key: str) -> str:
 
 
 def client_ip() -> str:
-    """Return the client's IP as our own proxies report it."""
+    """Return the client's IP as reported by our own proxies."""
     return proxies.client_ip()
 
 

@@ -1,7 +1,7 @@
-"""Development: one name for this machine. `127.0.0.1` leads to `localhost`, or whatever APP_URL is.
+"""In development, redirect `127.0.0.1` to the host of APP_URL, usually `localhost`.
 
-Cookies and the callback URLs of sign-in and checkout belong to one host: a browser that begins on
-another name of the same machine would come back signed out.
+Cookies and the callback URLs of sign-in and checkout belong to one host. A browser that starts on
+another name of this machine would return signed out.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def _redirect_to_app_url() -> Response | None:
 
 
 def _is_other_name(requested: SplitResult, ours: SplitResult) -> bool:
-    """Whether both mean this server by different names.
+    """Return whether both are different names of this server.
 
-    Another port is a proxy's way of asking, which a redirect would send in circles.
+    Another port means that a proxy sent the request; a redirect would loop.
     """
     if not http.is_loopback(requested.hostname) or not http.is_loopback(ours.hostname):
         return False

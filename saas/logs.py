@@ -1,6 +1,6 @@
-"""Logs: one line of JSON per record, with the id of the request it belongs to.
+"""Logs: one line of JSON per record, with the id of its request.
 
-In development they are for people: a line of text, and traces as Python writes them.
+In development, records are lines of text with ordinary tracebacks.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from flask import Flask, Response, g, has_request_context, request
 
 _EXTRA = ("event_id", "event_type", "user_id", "customer_id", "outcome", "seconds", "job")
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
-# What signs somebody in: the token of a mailed link, and what providers send browsers back with.
+# Secrets that sign a user in: tokens of emailed links, and parameters of provider callbacks.
 _SECRET = re.compile(
     r"(/+auth/+(?:link/+|email/+(?:undo/+)?)|[?&;](?:code|state)=)[^\s?&;\"]+", re.IGNORECASE
 )
-_ENCODED = re.compile(r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE)  # ASCII, however often encoded
+_ENCODED = re.compile(
+    r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE
+)  # ASCII, even if encoded several times
 _MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
@@ -41,38 +43,39 @@ def init_app(app: Flask) -> None:
 
 
 def _reduce_noise(record: logging.LogRecord) -> bool:
-    """What the development server says of requests, without static files and secrets of links."""
+    """Filter the development server's log: drop static files and secrets in links."""
     record.msg = without_secrets(record.getMessage())
     record.args = ()
     return not _NOISE.search(record.msg)
 
 
 def without_secrets(text: str) -> str:
-    """Return a URL, or a line that holds one, without what would sign somebody in.
+    """Return a URL, or a line that contains one, without secrets that sign a user in.
 
-    As it is, and decoded: `next=%2Fauth%2Flink%2F…` and `/auth/%6Cink/…` lead to the link as well.
+    Both the raw and the decoded form are checked: `next=%2Fauth%2Flink%2F…` and `/auth/%6Cink/…`
+    contain the link as well.
     """
     return _SECRET.sub(r"\1…", _ENCODED.sub(_decoded, _SECRET.sub(r"\1…", text)))
 
 
 def _decoded(match: re.Match[str]) -> str:
-    """The character, unless it would end what is to be left out, or the line."""
+    """Return the character, unless it would end the secret or the line."""
     character = chr(int(match[1], 16))
     return character if character.isprintable() and character not in ' "%' else match[0]
 
 
 def without_addresses(text: str) -> str:
-    """Return what another service has said without the addresses of people in it."""
+    """Return the message of another service without email addresses."""
     return _MAILBOX.sub("…", text)
 
 
 def request_id() -> str:
-    """The id of this request, for the error page and the log; empty outside of a request."""
+    """Return the id of this request for error page and log; empty outside of a request."""
     return str(g.get("request_id", "")) if has_request_context() else ""
 
 
 class JSONFormatter(logging.Formatter):
-    """A record as one line: newlines in messages and traces are escaped by JSON itself."""
+    """Format a record as one line; JSON escapes newlines in messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

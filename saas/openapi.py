@@ -1,6 +1,6 @@
-"""The OpenAPI document of the JSON API, made from what views and their schemas say.
+"""The OpenAPI document of the JSON API, generated from views and their schemas.
 
-A view takes part by `@describe(...)`; `/api/openapi.json` answers with the document.
+`@describe(...)` adds a view to the document, which is served at `/api/openapi.json`.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ class _ProblemSchema(Schema):
 
 
 class ErrorSchema(Schema):
-    """What every error looks like: saas/errors.py."""
+    """The shape of all errors (saas/errors.py)."""
 
     error = fields.Nested(_ProblemSchema, required=True)
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What the document says of a view."""
+    """The description of a view in the document."""
 
     summary: str
     response: type[Schema]
@@ -52,7 +52,7 @@ def describe(
     body: type[Schema] | None = None,
     status: int = 200,
 ) -> Callable[[View], View]:
-    """Add a view under /api to the document: what it does, what it takes, what it answers."""
+    """Add a view under /api to the document: summary, body and response."""
 
     def mark(view: View) -> View:
         view.openapi = Operation(summary, response, body, status)  # type: ignore[attr-defined]

@@ -1,8 +1,7 @@
-"""Plans and catalogues, and the pure rule by which a subscription's columns give a plan.
+"""Plans and catalogues, and the pure rule by which columns of a subscription give a plan.
 
-The product declares its own in `product/catalogue.py`. What is charged is at Stripe; the ids of its
-prices come from the configuration. A catalogue that cannot be sold is refused at start: see
-`Catalogue.problems`.
+The product declares its plans in `product/catalogue.py`. Stripe charges its own prices, whose ids
+come from the configuration. An invalid catalogue is refused at start: see `Catalogue.problems`.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/creat
 
 @dataclass(frozen=True)
 class Plan:
-    """Something to subscribe to. Prices are in the currency's smallest unit, such as cents.
+    """A plan. Prices are in the currency's smallest unit, such as cents.
 
-    Only the intervals that have a price are sold. Exactly one plan is `free`, and has none.
-    `quotas` count uses a calendar month.
+    Only intervals with a price are sold. Exactly one plan is `free` and has no price. `quotas`
+    count uses per calendar month.
 
-    With `trial_days` (up to 730) the first subscription of an account begins with so many free
-    days, with a card and once, whatever becomes of the subscription. The pricing page emphasizes
-    the plan that is `highlighted`.
+    With `trial_days` (up to 730), the first subscription of an account starts with that many free
+    days. A card is required, and each account has one trial. The pricing page emphasizes the plan
+    that is `highlighted`.
     """
 
     id: str
@@ -54,7 +53,7 @@ class Plan:
 
     @property
     def prices(self) -> dict[str, int]:
-        """What is sold: the price of each interval that has one."""
+        """The price of each interval that is sold."""
         named = {"monthly": self.monthly, "yearly": self.yearly}
         return {interval: price for interval, price in named.items() if price is not None}
 
@@ -64,17 +63,17 @@ class Plan:
 
     @property
     def yearly_saving(self) -> int:
-        """How much less a year costs than twelve months; 0 where there is nothing to compare."""
+        """How much less a year costs than twelve months; 0 if they cannot be compared."""
         if self.monthly is None or self.yearly is None:
             return 0
         return max(self.monthly * 12 - self.yearly, 0)
 
     def quota(self, feature: str) -> int | None:
-        """How often a month `feature` may be used: a number, 0 for never, None for no limit."""
+        """Return the monthly quota of `feature`: a number, 0 for none, or None for unlimited."""
         return self.quotas.get(feature, 0)
 
     def includes(self, other: Plan) -> bool:
-        """Whether who has this plan may do what `other` allows."""
+        """Return whether this plan includes everything that `other` allows."""
         return self.rank >= other.rank
 
 
@@ -83,7 +82,7 @@ Prices = Mapping[tuple[str, str], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The plans, from the lowest to the highest, and the currency of their prices (ISO 4217)."""
+    """The plans from lowest to highest, and the currency of their prices (ISO 4217)."""
 
     currency: str
     plans: tuple[Plan, ...]
@@ -108,7 +107,7 @@ class Catalogue:
 
     @cached_property
     def price_variables(self) -> Mapping[tuple[str, str], str]:
-        """The variable that holds the Stripe price ids of each plan and interval."""
+        """The environment variable with the Stripe price ids of each plan and interval."""
         return {
             (plan.id, interval): f"STRIPE_{plan.id.upper()}_{interval.upper()}_PRICE_ID"
             for plan in self.for_sale
@@ -117,14 +116,14 @@ class Catalogue:
 
     @cached_property
     def quotas(self) -> frozenset[str]:
-        """The features that some plan counts."""
+        """The features for which any plan has a quota."""
         return frozenset(feature for plan in self.plans for feature in plan.quotas)
 
     def is_highest(self, plan: Plan) -> bool:
         return all(plan.includes(other) for other in self.plans)
 
     def sold_as(self, price_id: str | None, prices: Prices) -> tuple[Plan, Interval] | None:
-        """The plan and interval that a price of Stripe's stands for; None for a price not ours."""
+        """Return the plan and interval of a Stripe price, or None for a price that is not ours."""
         for (plan_id, interval), ids in prices.items():
             if price_id in ids:
                 return self.by_id[plan_id], "yearly" if interval == "yearly" else "monthly"
@@ -140,14 +139,14 @@ class Catalogue:
         grace: timedelta,
         prices: Prices,
     ) -> Plan:
-        """The plan that these columns give; the free one in every doubt, never a crash."""
+        """Return the plan that these columns give; in doubt the free one, never an error."""
         sold = self.sold_as(price_id, prices)
         if sold and gives_access(status, past_due_since, at=at, grace=grace):
             return sold[0]
         return self.free
 
     def problems(self) -> list[str]:
-        """Why this catalogue cannot be sold, in sentences; empty when it can."""
+        """Return errors in this catalogue as sentences; empty if it is valid."""
         messages = [problem for plan in self.plans for problem in _problems_of(plan)]
         if not _is_currency(self.currency):
             messages.insert(
@@ -167,10 +166,10 @@ class Catalogue:
 def gives_access(
     status: str | None, past_due_since: datetime | None, *, at: datetime, grace: timedelta
 ) -> bool:
-    """Whether a subscription in this status gives its plan.
+    """Return whether a subscription with this status gives access to its plan.
 
-    The status decides, not the clock: Stripe says when a period has ended without being paid.
-    Only the grace of a payment that failed is counted here. An unknown status gives nothing.
+    The status decides, not the clock: Stripe says when a period has ended without payment. Only the
+    grace period after a failed payment is computed here. An unknown status gives no access.
     """
     if status in ("active", "trialing"):
         return True

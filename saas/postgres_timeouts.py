@@ -1,8 +1,7 @@
-"""PostgreSQL that has stopped answering is given up in time, while somebody waits for a page.
+"""Stop waiting for an unresponsive PostgreSQL server during a request.
 
-Its own timeouts do not help there: they are kept by the very server that hangs, and the kernel
-goes on acknowledging what we send. Commands and jobs, for which nobody waits, wait as they always
-did.
+PostgreSQL's own timeouts do not help, because the unresponsive server enforces them, and its kernel
+still acknowledges our packets. Commands and jobs wait without this limit.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from saas import deadlines
 
 T = TypeVar("T")
 
-# An answer is promised within 10 s. What is begun late is still given a moment; the least that
-# libpq gives a connection is 2 s.
+# Requests are answered within 10 s. Statements that start late still get a moment; libpq's minimum
+# for a connection is 2 s.
 _STATEMENT_TIMEOUT = 7.0
 _CONNECT_TIMEOUT = 1.0
-# A pooler in transaction mode gives each transaction another connection of the server, where what
-# was prepared before is not known: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+# In transaction mode, a pooler gives each transaction another server connection, where earlier
+# prepared statements are unknown: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
 POOLABLE: dict[str, Any] = {"prepare_threshold": None}
 
 
 def init_app(app: Flask) -> None:
-    """Note when each request came."""
+    """Record the start time of each request."""
     app.before_request(_apply)
 
 
 def apply_to_engine(engine: Engine) -> None:
-    """Let nobody wait for this engine's server longer than for an answer of ours."""
+    """Limit how long requests wait for the server of this engine."""
     event.listen(engine, "do_connect", _connect)
 
 
@@ -43,7 +42,7 @@ def _apply() -> None:
 
 
 def _remaining() -> float | None:
-    """The seconds that a server may take; None where nobody waits."""
+    """Return the seconds that the server may take, or None outside of a request."""
     arrived: float | None = g.get("arrived") if has_app_context() else None
     if arrived is None:
         return deadlines.remaining(otherwise=0) + _CONNECT_TIMEOUT if deadlines.is_set() else None
@@ -59,13 +58,13 @@ def _connect(_dialect: Any, _record: Any, arguments: Any, options: dict[str, Any
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that is closed when its server takes longer than we may."""
+    """A connection that is closed when its server exceeds the remaining time."""
 
     def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """As psycopg's own, with the time that is left as the timeout."""
+        """Wait like psycopg, with the remaining time as the timeout."""
         try:
             return super().wait(gen, interval, _remaining() if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # an answer may still come, and it would be to no question
+                self.pgconn.finish()  # a late response must not be taken for the next one
             raise

@@ -1,4 +1,4 @@
-"""The product that this application runs: loaded, checked, and read by the starter's pages."""
+"""The product that this application runs: loading, validation and access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load(package: str) -> Product:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise ProductError(f"There is no package {package}.") from None
+        raise ProductError(f"The package {package} does not exist.") from None
     product = getattr(module, "product", None)
     if not isinstance(product, Product):
         raise ProductError(
@@ -55,7 +55,7 @@ def _features(package: ModuleType) -> Iterator[Feature]:
 
 
 def use_files(app: Flask, product: Product) -> None:
-    """Look for templates and static files in the product first, then in ours."""
+    """Look for templates and static files in the product first, then in the starter."""
     own = Path(get_root_path(product.import_name))
     app.jinja_loader = ChoiceLoader(
         [FileSystemLoader(own / "templates"), FileSystemLoader(str(app.template_folder))]
@@ -64,7 +64,7 @@ def use_files(app: Flask, product: Product) -> None:
 
 
 def init_app(app: Flask, product: Product) -> None:
-    """Register the blueprints. Raises `ProductError` for a link or tile that cannot work."""
+    """Register the blueprints. Raises `ProductError` for an invalid link or tile."""
     app.extensions["product"] = product
     for blueprint in product.blueprints:
         app.register_blueprint(blueprint)
@@ -83,19 +83,19 @@ def catalogue() -> Catalogue:
 
 
 def sold_as(price_id: str | None) -> tuple[Plan, Interval] | None:
-    """Return the plan and interval that a price of Stripe stands for; None for other prices."""
+    """Return the plan and interval of a Stripe price; None for other prices."""
     return catalogue().sold_as(price_id, current_app.config["STRIPE_PRICES"])
 
 
 def scopes() -> tuple[Scope, ...]:
-    """Return what API tokens may do: the starter's scopes and the product's."""
+    """Return the scopes of API tokens: the starter's and the product's."""
     return (*_SCOPES, *current().scopes)
 
 
 def render_tiles(user: Any) -> list[Markup]:
     """Return the product's dashboard tiles as HTML for this `User`."""
     return [
-        Markup(render_template(tile.template, **tile.context(user)))  # noqa: S704 - it escapes
+        Markup(render_template(tile.template, **tile.context(user)))  # noqa: S704 - templates escape
         for tile in current().tiles
     ]
 
@@ -123,7 +123,7 @@ def _wrong_links(app: Flask, product: Product) -> Iterator[str]:
 
 
 def _wrong_views(app: Flask, product: Product) -> Iterator[str]:
-    """Yield the plans and scopes that views require but are not declared."""
+    """Yield errors for views that require undeclared plans or scopes."""
     plans = product.catalogue.by_id
     known = [scope.name for scope in (*_SCOPES, *product.scopes)]
     for endpoint, view in app.view_functions.items():

@@ -1,6 +1,6 @@
-"""What stands in front of us: proxies, and what is believed of their headers.
+"""Proxies in front of the application, and how far their headers are trusted.
 
-No header decides where we are, and a proxy is believed only as far as `TRUSTED_PROXIES` says.
+No header decides our own URL, and proxies are trusted only as far as `TRUSTED_PROXIES` allows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from werkzeug.wrappers import Response
 from saas import hosts
 
 HEALTH = ("/healthz", "/readyz")
-# Stripe follows no redirect, and proves itself with a signature.
+# Stripe does not follow redirects, and its requests are signed.
 _ALLOWED_OVER_HTTP = (*HEALTH, "/api/webhooks/stripe")
 
-_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # bytes of a body that is not wanted
+_MAX_REMAINING_BYTES = 16 * 1024 * 1024  # bytes of a rejected body
 _MAX_READ_SECONDS = 5.0  # seconds
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:\[\]]*|.*:\d+\.\d+\.\d+\.\d+):\d+")
 
@@ -32,7 +32,7 @@ WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def init_app(app: Flask) -> None:
-    """Put the edge around the application."""
+    """Wrap the WSGI application."""
     host = urlsplit(app.config["APP_URL"]).netloc
     app.wsgi_app = Edge(app.wsgi_app, host)  # type: ignore[method-assign]  # Flask's documented way
     if proxies := app.config["TRUSTED_PROXIES"]:
@@ -44,20 +44,20 @@ def init_app(app: Flask) -> None:
 
 
 _NO_HOST = "["  # never a trusted host: production answers 400
-_NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a translator: RFC 6052
+_NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a NAT64 translator: RFC 6052
 
 
 class Edge:
-    """Settle where we are before anything looks: at the root of a host, whose name is one name."""
+    """Normalise the host and the root path before anything reads them."""
 
     def __init__(self, application: WSGI, host: str) -> None:
         self.application, self.host = application, host
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        # Links are built with it, and public pages are kept: only configuration may decide it.
+        # Links and cached public pages depend on it, so only the configuration may set it.
         environ["SCRIPT_NAME"] = ""
         if environ.get("PATH_INFO") in HEALTH:
-            # Platforms ask by an IP address or the name of a container.
+            # Platforms call these routes by IP or container name.
             environ["HTTP_HOST"] = self.host
         elif "HTTP_HOST" in environ:
             environ["HTTP_HOST"] = _normalize_host(environ["HTTP_HOST"])
@@ -70,13 +70,13 @@ class Edge:
 
 
 def _normalize_host(host: str) -> str:
-    """Names are case-insensitive, and may end with the dot of the root (RFC 9110, RFC 1034)."""
+    """Normalise a host name: case-insensitive, without a final dot (RFC 9110, RFC 1034)."""
     name, colon, port = host.lower().partition(":")
     return f"{name.removesuffix('.')}{colon}{port}".removesuffix(":")
 
 
 def _is_valid_host(host: str) -> bool:
-    """Return whether Werkzeug can decode a Host header: `xn--a` raises UnicodeError there."""
+    """Return whether Werkzeug can decode a Host header; `xn--a` raises UnicodeError there."""
     try:
         return hosts.is_host(urlsplit(f"//{host}").hostname)
     except ValueError:
@@ -88,19 +88,19 @@ def _has_body(environ: dict[str, Any]) -> bool:
 
 
 def _read_rest(body: Any) -> None:
-    """Read what the application left, in bounds.
+    """Read the unread rest of the request body, up to a limit.
 
-    A connection that is closed with unread bytes is reset, and nginx then answers 502 instead of
-    what we said.
+    If a connection is closed with unread bytes, it is reset, and nginx returns 502 instead of our
+    response.
     """
     remaining, give_up = _MAX_REMAINING_BYTES, time.monotonic() + _MAX_READ_SECONDS
-    with suppress(Exception):  # each server has errors of its own, and the answer stands
+    with suppress(Exception):  # each server has its own exceptions; the response is kept
         while remaining > 0 and time.monotonic() < give_up and (chunk := body.read(65536)):
             remaining -= len(chunk)
 
 
 def _require_https() -> Response | None:
-    """Redirect http to https: a browser drops a Secure cookie there, and every form fails."""
+    """Redirect http to https: a browser drops Secure cookies on http, and forms fail."""
     if _forwarded_scheme() != "http" or request.path in _ALLOWED_OVER_HTTP:
         return None
     if isinstance(request.routing_exception, SecurityError):
@@ -110,9 +110,9 @@ def _require_https() -> Response | None:
 
 
 def _forwarded_scheme() -> str | None:
-    """What the outermost trusted proxy said; None where it says nothing.
+    """Return the scheme reported by the outermost trusted proxy, or None.
 
-    Many proxies replace the header instead of adding to it, so there may be fewer values.
+    Many proxies replace the header instead of appending to it, so there may be fewer values.
     """
     schemes = request.headers.get("X-Forwarded-Proto", "").lower().split(",")
     proxies = min(current_app.config["TRUSTED_PROXIES"], len(schemes))
@@ -120,11 +120,11 @@ def _forwarded_scheme() -> str | None:
 
 
 def client_ip() -> str:
-    """The IP address that a request comes from, as one key for whoever has it.
+    """Return the client's IP as a rate-limit key.
 
-    Without the port that Azure's gateways add, without brackets, quotes and zone; an IPv4 address
-    in IPv6 is that address. Of IPv6 it is the /64: its owner has at least that (RFC 6177), and
-    could be counted under 2**64 addresses. What is no address at all is "unknown".
+    Ports (added by Azure's gateways), brackets, quotes and zones are removed, and IPv4-mapped IPv6
+    addresses are converted. IPv6 addresses are reduced to their /64, because a client has at least
+    that many (RFC 6177) and could use 2**64 keys. Invalid values become "unknown".
     """
     ip = (request.remote_addr or "").strip().strip('"').strip()
     if match := _WITH_PORT.fullmatch(ip):

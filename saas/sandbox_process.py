@@ -1,4 +1,4 @@
-"""The sandbox, for commands: used when it runs, started for their lifetime when it does not."""
+"""The sandbox for commands: use a running one, or start it for the duration of a command."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TIMEOUT = 20.0  # seconds for the sandbox to start on a slow machine
 
 
 def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
-    """A command that talks to Stripe or sends mail: see that the sandbox is there, if it plays."""
+    """Run a command that calls Stripe or sends email with a running sandbox, if it is in use."""
 
     @wraps(command)
     def with_sandbox(*args: Args.args, **kwargs: Args.kwargs) -> T:
@@ -38,7 +38,7 @@ def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
 
 @contextmanager
 def sandbox() -> Iterator[None]:
-    """The sandbox at `SANDBOX_URL`, running; nothing to do where it is not in use."""
+    """Ensure that the sandbox at `SANDBOX_URL` runs; do nothing if it is not in use."""
     url = current_app.config["SANDBOX_URL"]
     if not url or is_up(url):
         yield
@@ -53,7 +53,7 @@ def sandbox() -> Iterator[None]:
 
 
 def is_up(url: str) -> bool:
-    """Whether a sandbox answers at this address."""
+    """Return whether a sandbox answers at this URL."""
     try:
         return http.request("GET", f"{url}/healthz", timeout=2).ok
     except requests.RequestException:
@@ -73,13 +73,13 @@ def _start(url: str) -> subprocess.Popen[bytes]:
 
 
 def command() -> list[str]:
-    """Return what starts the sandbox: a project of its own, beside the application in a checkout.
+    """Return the command that starts the sandbox in a checkout.
 
-    Raises `click.ClickException` where it is not, as on a server.
+    Raises `click.ClickException` if it is missing, as on a server.
     """
     folder = Path(current_app.root_path).parent / "sandbox"
     if not folder.is_dir():
-        raise click.ClickException(f"The sandbox is not here: there is no folder {folder}.")
+        raise click.ClickException(f"The sandbox is missing: the folder {folder} does not exist.")
     return [sys.executable, str(folder)]
 
 

@@ -1,7 +1,7 @@
 """Migrations in two branches: the starter's, and the product's in its own folder.
 
-Alembic knows them by their labels, `saas` and `product`. Each side adds to its own branch, so that
-an update of the starter and a migration of the product never claim the same place.
+Alembic labels them `saas` and `product`. Each side adds to its own branch, so that an update of the
+starter and a migration of the product never conflict.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def init_app(app: Flask, product: str) -> None:
 
 
 def _default_to_both_branches(command: click.Command) -> None:
-    """Flask-Migrate's default is `head`, which Alembic refuses where there are two."""
+    """Change Flask-Migrate's default `head`, which Alembic refuses with two branches."""
     for parameter in command.params:
         if parameter.name == "revision":
             parameter.default = "heads"
@@ -52,7 +52,7 @@ def _set_folders(config: Any) -> Any:
 
 
 def _escape_for_ini(path: str) -> str:
-    """Alembic keeps paths in an INI file, where a percent sign has to be doubled."""
+    """Escape a path for Alembic's INI file, where a percent sign must be doubled."""
     return path.replace("%", "%%")
 
 
@@ -69,7 +69,7 @@ def state() -> State:
     scripts, known = _revisions(current_app.config["MIGRATIONS"])
     if not known.issuperset(applied):
         return "newer"
-    # A revision that another one depends on has no row of its own.
+    # A revision that another one depends on has no row.
     current = {script.revision for script in scripts.get_all_current(applied)}
     return "current" if current == set(scripts.get_heads()) else "behind"
 

@@ -1,4 +1,4 @@
-"""Headers, safe redirects, and who may change something: safe as it comes."""
+"""Security headers, CSRF protection, safe redirects and sessions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from saas.extensions import csrf
 View = TypeVar("View", bound=Callable[..., Any])
 
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-LONGEST_PATH = 1000  # characters of a path to go on to, as it stands in a query
+LONGEST_PATH = 1000  # characters of an encoded `next` path
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # in JSON
 _PRINTABLE = re.compile(r"/[\x21-\x5b\x5d-\x7e]*")  # visible ASCII without the backslash
-_WITHOUT_COOKIES = ("static", "og.card")  # the same answer for everybody, kept or not
+_WITHOUT_COOKIES = ("static", "og.card")  # the same response for all clients
 _STRIPE_PAGES = ("https://checkout.stripe.com", "https://billing.stripe.com")
 
 
 def init_app(app: Flask) -> None:
-    """Put the protections around every request."""
+    """Register the protections for every request."""
     csrf.init_app(app)
     app.request_class = Request
     app.session_interface = PrivateSessions()
@@ -42,25 +42,25 @@ def init_app(app: Flask) -> None:
 
 
 def csrf_exempt(view: View) -> View:
-    """Mark a view that proves its caller another way: a signature, not a session."""
-    view.csrf_exempt = True  # type: ignore[attr-defined]  # a mark, as Flask-WTF's own
+    """Mark a view whose requests are authenticated without a session, such as by a signature."""
+    view.csrf_exempt = True  # type: ignore[attr-defined]  # a marker, like Flask-WTF's
     return view
 
 
 def api_login_required(view: View) -> View:
-    """Mark a JSON view that is for signed-in people: anonymous ones get 401 before any 403."""
+    """Mark a JSON view that requires sign-in: anonymous requests get 401 before any 403."""
     view.api_login_required = True  # type: ignore[attr-defined]
     return view
 
 
 def _limit_form() -> None:
-    """Werkzeug counts the fields of a multipart form only: 100,000 others would take 94 MB."""
+    """Limit urlencoded fields: Werkzeug counts only multipart ones, and 100,000 take 94 MB."""
     if request.mimetype == "application/x-www-form-urlencoded":
         request.max_content_length = current_app.config["MAX_FORM_MEMORY_SIZE"]
 
 
 def protect_from_forgery() -> None:
-    """Every request that may change something proves that one of our own pages sent it."""
+    """Require proof that a request that may write was sent by one of our pages."""
     view = current_app.view_functions.get(request.endpoint or "")
     if getattr(view, "api_login_required", False) and not current_user.is_authenticated:
         abort(401)
@@ -71,13 +71,13 @@ def protect_from_forgery() -> None:
 
 
 def _refuse_other_origins(sent: FlaskRequest) -> None:
-    """Browsers say where a request comes from; where they do, it must be from here."""
+    """Refuse requests that come from another site by their Sec-Fetch-Site or Origin header."""
     site = sent.headers.get("Sec-Fetch-Site")
     if site not in (None, "same-origin", "none"):
         abort(403)
     origin = sent.headers.get("Origin")
     if origin == "null" and site == "same-origin":
-        return  # a proxy added `Referrer-Policy: no-referrer`: the browser vouches another way
+        return  # a proxy added `Referrer-Policy: no-referrer`, so use Sec-Fetch-Site instead
     if origin is not None and origin not in (f"{sent.scheme}://{sent.host}", _app_origin()):
         abort(403)
 
@@ -105,12 +105,11 @@ def secret_keys() -> list[str]:
 
 
 def safe_path(target: str | None, default: str) -> str:
-    """`target` when it is an address of ours that answers GET, otherwise `default`.
+    """Return `target` if it is a path of ours that answers GET, otherwise `default`.
 
-    Judged by the routes, not by what an address looks like: `////evil.com`, `http:evil.com` and
-    control characters all pass naive checks, and Werkzeug's `redirect` turns them into addresses
-    of other sites. A very long one is refused: proxies answer 502 to long headers, and the link
-    that led here would be used up.
+    The URL map decides, because `////evil.com`, `http:evil.com` and control characters pass naive
+    checks, and Werkzeug's `redirect` turns them into URLs of other sites. Very long paths are
+    refused: proxies return 502 for long headers, and the link that was followed would be used up.
     """
     if (
         not target
@@ -128,15 +127,15 @@ def safe_path(target: str | None, default: str) -> str:
 
 
 class Request(FlaskRequest):
-    """Requests whose JSON is an object that can be looked at and stored; anything else is 400."""
+    """A request whose JSON must be an object that can be stored; anything else is 400."""
 
     def get_json(self, *args: Any, **kwargs: Any) -> Any:
         try:
             value = super().get_json(*args, **kwargs)
-            # Half a surrogate pair is valid JSON, and no database stores it.
+            # An unpaired surrogate is valid JSON, but no database stores it.
             written = json.dumps(value, ensure_ascii=False)
             written.encode()
-            if _NUL.search(written):  # neither does PostgreSQL store this
+            if _NUL.search(written):  # PostgreSQL cannot store NUL
                 abort(400)
         except (RecursionError, UnicodeEncodeError):  # nested 100,000 deep
             abort(400)
@@ -144,15 +143,15 @@ class Request(FlaskRequest):
 
 
 class Form(FlaskForm):
-    """What every form of ours derives from: it reads the fields of a form and nothing else.
+    """The base class of all forms, which reads only form fields.
 
-    Flask-WTF's own reads JSON as well, whose values are of any type and would be errors of ours.
+    Flask-WTF also reads JSON, whose values may have any type and would cause errors.
     """
 
     def __init__(self, *arguments: Any, **values: Any) -> None:
         super().__init__(*arguments, **values)
         if "csrf_token" in self:
-            # No id at all, for a page has several forms.
+            # No id, because a page may have several forms.
             self["csrf_token"].id = False  # type: ignore[assignment]  # WTForms leaves it out
 
     class Meta(FlaskForm.Meta):
@@ -161,7 +160,7 @@ class Form(FlaskForm):
 
 
 class _UnlimitedSigner(TimestampSigner):
-    """Cookies that a host signed whose clock is ahead of ours count as signed now."""
+    """Accept cookies signed by a host whose clock is ahead of ours."""
 
     def unsign(self, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -173,10 +172,10 @@ class _UnlimitedSigner(TimestampSigner):
 
 
 class PrivateSessions(SecureCookieSessionInterface):
-    """Flask's sessions, kept away from public answers, and read whatever another host's clock says.
+    """Sessions that stay out of public responses and tolerate other hosts' clocks.
 
-    flask-login looks into the session after every response, which would put `Vary: Cookie` on
-    pages that are the same for everybody and so keep caches from sharing them.
+    Flask-Login reads the session after every response. That would add `Vary: Cookie` to public
+    pages and keep caches from sharing them.
     """
 
     def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
@@ -194,12 +193,12 @@ class PrivateSessions(SecureCookieSessionInterface):
 def _headers(app: Flask) -> dict[str, str]:
     pages = " ".join(dict.fromkeys((*stripe_pages(app), *_identity_pages(app))))
     headers = {
-        # Chromium blocks a form whose answer redirects to an origin that form-action lacks.
+        # Chromium blocks a form whose response redirects to an origin missing in form-action.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
         "font-src 'self'; connect-src 'self'; manifest-src 'self'; img-src 'self' data:; "
         f"base-uri 'none'; frame-ancestors 'none'; form-action 'self' {pages}",
         "X-Content-Type-Options": "nosniff",
-        # Flask-WTF and the Origin check need a referrer on our own forms, so not no-referrer.
+        # Not no-referrer: Flask-WTF and the Origin check need a referrer on our own forms.
         "Referrer-Policy": "strict-origin-when-cross-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -212,9 +211,9 @@ def _headers(app: Flask) -> dict[str, str]:
 
 
 def stripe_pages(app: Flask) -> tuple[str, ...]:
-    """The origins of Stripe's pages, to which our forms may redirect.
+    """Return the origins of Stripe's pages, to which our forms may redirect.
 
-    With a custom domain at Stripe they are on that one, which `STRIPE_PAGES` names.
+    With a custom domain at Stripe, `STRIPE_PAGES` names them.
     """
     sandbox = app.config["SANDBOX_URL"]
     usual = (sandbox,) if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES
@@ -229,7 +228,7 @@ def _identity_pages(app: Flask) -> list[str]:
 
 
 def _harden(response: Response, headers: dict[str, str]) -> Response:
-    if "token" in (request.view_args or {}):  # the address is a secret, whatever the answer
+    if "token" in (request.view_args or {}):  # the URL is a secret, whatever the response
         response.headers["Referrer-Policy"] = "strict-origin"
     if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # on other sites
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
@@ -243,10 +242,10 @@ def _harden(response: Response, headers: dict[str, str]) -> Response:
 
 
 def new_session() -> None:
-    """Forget everything that the browser's cookie carried, before somebody else signs in."""
+    """Clear the browser's session before another user signs in."""
     session.clear()
 
 
 def public_url(endpoint: str, **values: Any) -> str:
-    """An absolute address of ours, from `APP_URL` and never from what a request's Host says."""
+    """Return an absolute URL from `APP_URL`, never from the Host header."""
     return f"{_app_origin()}{current_app.url_map.bind('localhost').build(endpoint, values)}"

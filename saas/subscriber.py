@@ -1,4 +1,4 @@
-"""Subscriber: the columns that copy Stripe's state, and the questions one can ask about them."""
+"""The subscriber: columns that copy Stripe's state, and properties derived from them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from saas import plans, products
 from saas.charges import NextInvoice, Recurring
 from saas.database import UTCDateTime, now
 
-# Statuses of a subscription that exists and may be charged for: whoever has one changes it in
-# the portal instead of buying a second one. `incomplete` has not begun.
+# Statuses of subscriptions that may be charged. Their owners change them in the portal instead of
+# buying another one. `incomplete` is not included, because it has not started.
 LIVE_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused")
 
 # The columns that `subscriptions.sync` copies.
@@ -31,24 +31,24 @@ SYNCED_COLUMNS = (
 
 
 class Subscriber:
-    """A mixin for whoever pays. Only `billing.subscriptions` writes these columns."""
+    """A mixin for models that subscribe. Only `billing.subscriptions` writes these columns."""
 
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_generation: Mapped[int] = mapped_column(default=0, server_default="0")
     stripe_subscription_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_subscription_status: Mapped[str | None]
     stripe_price_id: Mapped[str | None]
-    stripe_action_required: Mapped[bool | None]  # while past due: the bank wants a confirmation
+    stripe_action_required: Mapped[bool | None]  # while past due: the bank requires a confirmation
     stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
 
     @declared_attr
     def stripe_recurring(cls) -> Mapped[dict[str, Any] | None]:
-        """`charges.Recurring`: what the subscription costs each time."""
+        """The recurring amount, as JSON of `charges.Recurring`."""
         return mapped_column(JSON(none_as_null=True))
 
     @declared_attr
     def stripe_next_invoice(cls) -> Mapped[dict[str, Any] | None]:
-        """`charges.NextInvoice`: what will be charged next, as Stripe has previewed it."""
+        """The preview of the next invoice, as JSON of `charges.NextInvoice`."""
         return mapped_column(JSON(none_as_null=True))
 
     @declared_attr
@@ -69,17 +69,17 @@ class Subscriber:
 
     @declared_attr
     def stripe_email_stale_since(cls) -> Mapped[datetime | None]:
-        """Since when Stripe's customer has an older address than we do; None when it has ours."""
+        """Since when the customer at Stripe has an outdated email; None if it is current."""
         return mapped_column(UTCDateTime, index=True)
 
     @declared_attr
     def trial_used_at(cls) -> Mapped[datetime | None]:
-        """When the one trial of this account began, whatever became of it."""
+        """When the one trial of this account began."""
         return mapped_column(UTCDateTime)
 
     @property
     def plan(self) -> plans.Plan:
-        """The plan that this person may use now."""
+        """The plan that this user has access to."""
         return products.catalogue().granted(
             status=self.stripe_subscription_status,
             price_id=self.stripe_price_id,
@@ -108,14 +108,14 @@ class Subscriber:
 
     @property
     def access_ends_at(self) -> datetime | None:
-        """While a payment is past due: the end of the grace, which may be over."""
+        """The end of the grace period while a payment is past due; it may have passed."""
         if self.stripe_subscription_status != "past_due" or not self.stripe_past_due_since:
             return None
         grace = timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"])
         return self.stripe_past_due_since + grace
 
     def trial_days(self, plan: plans.Plan) -> int:
-        """How many free days this person would begin `plan` with: none after the one trial."""
+        """Return the trial days of `plan` for this user: 0 after the one trial."""
         return plan.trial_days if self.trial_used_at is None else 0
 
     @property
@@ -124,7 +124,7 @@ class Subscriber:
 
     @property
     def subscribed_to(self) -> tuple[plans.Plan, plans.Interval] | None:
-        """Plan and interval of the subscription, whether or not it gives access now."""
+        """Plan and interval of the subscription, whether or not it gives access."""
         return products.sold_as(self.stripe_price_id)
 
     @property
@@ -134,13 +134,13 @@ class Subscriber:
 
     @property
     def recurring(self) -> Recurring | None:
-        """What the subscription costs each time; None where there is none, or nothing is known."""
+        """The recurring amount, or None without a subscription or if it is unknown."""
         stored = self.stripe_recurring
         return Recurring.from_json(stored) if stored and self.is_subscribed else None
 
     @property
     def is_collection_paused(self) -> bool:
-        """Whether payments of a running subscription are paused (Stripe's `pause_collection`)."""
+        """Whether payment collection is paused (Stripe's `pause_collection`)."""
         charge = self.recurring
         is_running = self.stripe_subscription_status == "active"
         return is_running and charge is not None and not charge.is_collected
@@ -152,5 +152,5 @@ class Subscriber:
 
     @property
     def synced_columns(self) -> dict[str, Any]:
-        """The copy, as the history and a comparison want it."""
+        """The copied columns, for the history and for comparisons."""
         return {name: getattr(self, name) for name in SYNCED_COLUMNS}

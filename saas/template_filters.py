@@ -1,4 +1,4 @@
-"""What templates can say: money, dates, and addresses of static files that never go stale."""
+"""Template filters for money, dates and emails, and URLs of static files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from saas.charges import Discount, Recurring
 
 
 def init_app(app: Flask) -> None:
-    """Register the filters, and `static`, which names files with a hash of them."""
+    """Register the filters, and `static`, which adds a hash to file URLs."""
     app.add_template_filter(money)
     app.add_template_filter(date)
     app.add_template_filter(amount)
@@ -36,15 +36,14 @@ def init_app(app: Flask) -> None:
 
 
 def static(name: str, version: str | None = None) -> str:
-    """The address of a static file, with a hash of it or `version`: it may be kept for ever.
+    """Return the URL of a static file with a hash of it or `version`, so it can be cached forever.
 
-    Every page asks for ten of them, so an address is put together once; `url_for` took a tenth of
-    a page's time.
+    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of a page's time.
     """
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
         version = version or _hash(name)
-        # At the root, whatever a request says: it is kept for everybody.
+        # Independent of the request, because it is cached for all users.
         root = current_app.url_map.bind("localhost")
         known[name] = root.build("static", {"filename": name, "v": version})
     return known[name]
@@ -59,9 +58,9 @@ _THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 
 
 def money(units: int, currency: str | None = None) -> str:
-    """A price as people write it: $15, $12.50, ¥1,500. `units` are the currency's smallest.
+    """Format a price: $15, $12.50, ¥1,500. `units` are the currency's smallest.
 
-    The currency is the catalogue's unless another one is named.
+    The default is the catalogue's currency.
     """
     currency = currency or current_app.config["CATALOGUE"].currency
     value = _value(units, currency)
@@ -69,17 +68,17 @@ def money(units: int, currency: str | None = None) -> str:
 
 
 def amount(units: int, currency: str) -> str:
-    """An amount as an invoice says it, to the last decimal: $15.00, ¥1,500, KWD 9.500."""
+    """Format an amount with all decimals, as on an invoice: $15.00, ¥1,500, KWD 9.500."""
     return _formatted(_value(units, currency), currency)
 
 
 def exact_amount(units: int, currency: str) -> str:
-    """An amount for operators, beside what Stripe's dashboard says: 15.00 usd."""
+    """Format an amount for operators, like Stripe's Dashboard: 15.00 usd."""
     return f"{_value(units, currency)} {currency}"
 
 
 def price(recurring: Recurring | None) -> str:
-    """What recurs, such as `$12 a month`; empty where no one number tells it."""
+    """Format a recurring amount, such as `$12 a month`; empty if it is unknown."""
     if recurring is None or recurring.amount is None:
         return ""
     tax = " plus tax" if recurring.plus_tax and recurring.amount else ""
@@ -88,7 +87,7 @@ def price(recurring: Recurring | None) -> str:
 
 
 def every(recurring: Recurring, one: str = "every") -> str:
-    """How often: `every month`, `a month`, `every 3 months`; empty at different intervals."""
+    """Format an interval: `every month`, `a month`, `every 3 months`; empty if intervals differ."""
     count, interval = recurring.interval_count, recurring.interval
     if interval is None:
         return ""
@@ -96,7 +95,7 @@ def every(recurring: Recurring, one: str = "every") -> str:
 
 
 def discount(terms: Discount, currency: str) -> str:
-    """A discount without its end: `20% off`, `$5 off one invoice`."""
+    """Format a discount without its end: `20% off`, `$5 off one invoice`."""
     if terms.percent_off is not None:
         text = f"{terms.percent_off}% off"
     elif terms.amount_off is not None:
@@ -107,24 +106,24 @@ def discount(terms: Discount, currency: str) -> str:
 
 
 def day(at: datetime) -> str:
-    """A day, in UTC as everywhere, so that a page, a mail and the history name the same one."""
+    """Format a date in UTC, so that pages, emails and the history show the same date."""
     return format_date(at.astimezone(UTC), "d MMMM y", locale="en_US")
 
 
 def day_utc(at: datetime) -> str:
-    """The same where nothing around it says in which time zone."""
+    """Format a date with its time zone, where the context does not name it."""
     return f"{day(at)} (UTC)"
 
 
 def date(at: datetime) -> Markup:
-    """A day, in UTC; a script adds the moment in the reader's time zone as a tooltip."""
+    """Format a date in UTC; a script adds the reader's local time as a tooltip."""
     return Markup('<time datetime="{}">{}</time>').format(  # noqa: S704 - format escapes
         at.isoformat(timespec="seconds"), escape(day(at))
     )
 
 
 def email(address: str) -> str:
-    """An email address as its owner writes it: `ada@bücher.example`, not `ada@xn--…`."""
+    """Format an email address with a Unicode domain: `ada@bücher.example`, not `ada@xn--…`."""
     local, at, domain = address.rpartition("@")
     try:
         shown = idna.decode(domain) if "xn--" in domain else domain
@@ -143,7 +142,7 @@ def _value(units: int, currency: str) -> Decimal:
 
 
 def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
-    """By Babel's signs, and Stripe's number of decimals, which differ for a few currencies."""
+    """Format with Babel's symbols but Stripe's decimals, which differ for a few currencies."""
     places = _places(currency) if places is None else places
     gap = "\xa0" if get_currency_symbol(currency.upper(), "en_US")[-1:].isalpha() else ""
     pattern = f"¤{gap}#,##0" + ("." + "0" * places if places else "")
@@ -151,7 +150,7 @@ def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
 
 
 def send_static(filename: str) -> Response:
-    """Answer with a static file of the product, or else with ours; 404 where neither has it."""
+    """Return a static file of the product or else of the starter; 404 if there is none."""
     return send_from_directory(_folder_of(current_app, filename), filename)
 
 
@@ -161,7 +160,7 @@ def static_file(app: Flask, name: str) -> Path:
 
 
 def _folder_of(app: Flask, name: str) -> Path:
-    """The folder that has a static file: the first of the product's and ours."""
+    """Return the folder that contains a static file: the product's or the starter's."""
     folders: tuple[Path, ...] = app.config["STATIC_FOLDERS"]
     for folder in folders[:-1]:
         path = safe_join(str(folder), name)
@@ -178,10 +177,10 @@ def _hash(name: str) -> str:
 
 
 def _cache_static(response: Any) -> Any:
-    """A file that is named with its hash may be kept for ever; a bare name for an hour.
+    """Cache files with their hash in the URL forever, and others for an hour.
 
-    With another hash, of the release before or the next one, it is not kept: a cache would give
-    it to those who ask for the right one. Fonts are named with their own version.
+    Files with another hash, from another release, are not cached: a cache would serve them for the
+    right one. Fonts have their own version in the URL.
     """
     if request.endpoint != "static" or response.status_code not in (200, 304):
         return response

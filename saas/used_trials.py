@@ -1,4 +1,4 @@
-"""Mailboxes whose trial was used by an account that is gone: keyed hashes, never addresses."""
+"""Mailboxes of deleted accounts that used their trial: keyed hashes, never addresses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saas.database import Model, UTCDateTime, db
 
 
 class UsedTrial(Model):
-    """A mailbox that has had its trial. Without the secret key the hash leads to no address."""
+    """A mailbox that has used its trial. The hash cannot be reversed without the secret key."""
 
     __tablename__ = "used_trials"
 
@@ -33,7 +33,7 @@ def remember(email: str, used_at: datetime) -> None:
 
 
 def is_used(email: str) -> bool:
-    """Whether a deleted account has used the trial of this mailbox."""
+    """Return whether a deleted account has used the trial of this mailbox."""
     keys = [current_app.config["SECRET_KEY"], *current_app.config["SECRET_KEY_FALLBACKS"]]
     hashes = [_hash(key, email) for key in keys]
     return db.session.scalar(select(UsedTrial.hash).where(UsedTrial.hash.in_(hashes))) is not None

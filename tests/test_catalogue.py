@@ -132,5 +132,5 @@ def test_only_the_named_intervals_are_shown_and_sold(
     told = visitor.submit(
         "/billing/checkout", having={"plan": "solo", "interval": "monthly"}, interval="yearly"
     ).text
-    assert "Solo is billed monthly only." in told
+    assert "Solo is only billed monthly." in told
     assert "a month" in visitor.visit("/dashboard/reports").text

@@ -36,10 +36,10 @@ def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
 
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "The configuration cannot be used.",
+        "The configuration is invalid.",
         "PAST_DUE_GRACE_DAYS: must be a whole number of days.",
         "SECRET_KEY: must have at least 32 characters.",
-        "SMTP_URL: must start with smtp:// or smtps:// or smtp+starttls://.",
+        "SMTP_URL: must start with smtp://, smtps:// or smtp+starttls://.",
     ]
 
 
@@ -64,9 +64,12 @@ def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -
 
     done = flask("check", **production)
 
-    assert done.stdout == "Everything is in order.\n"
+    assert done.stdout == "No problems found.\n"
     assert done.returncode == 0
-    assert "Warning: STRIPE_API_KEY is a test key: nobody can pay." in done.stderr.splitlines()
+    assert (
+        "Warning: STRIPE_API_KEY is a test key, so no real payments are possible."
+        in done.stderr.splitlines()
+    )
     assert "hidden" not in done.stderr
 
 
@@ -74,7 +77,7 @@ def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.M
     monkeypatch.setenv("SECRET_KEY", SECRET)
     result = shop.app.test_cli_runner().invoke(args=["check"])
 
-    assert result.output == "Everything is in order.\n"
+    assert result.output == "No problems found.\n"
     assert result.exit_code == 0
 
 
@@ -233,7 +236,7 @@ def test_demo_data_is_refused_in_production() -> None:
     done = flask("seed", **PRODUCTION)
 
     assert done.returncode == 1
-    assert done.stderr == "Error: Demo data is for development, and this is production.\n"
+    assert done.stderr == "Error: Demo data is for development only. SAAS_ENV is production.\n"
 
 
 def test_there_is_no_sandbox_in_production() -> None:

@@ -158,7 +158,7 @@ def test_without_a_sender_mails_come_from_the_brand(name: str, sender: str) -> N
 
 
 def test_a_name_in_the_environment_is_said_to_have_no_effect() -> None:
-    with pytest.warns(UserWarning, match="APP_NAME is not read"):
+    with pytest.warns(UserWarning, match="APP_NAME is no longer read"):
         settings = from_env({"SECRET_KEY": SECRET, "APP_NAME": "Other"})
 
     assert settings["APP_NAME"] == "Acme"
@@ -316,7 +316,7 @@ def test_half_a_service_is_refused(change: dict[str, str], at_fault: str) -> Non
     ("change", "doubt"),
     [
         ({"STRIPE_API_KEY": "sk_test_abc"}, "STRIPE_API_KEY is a test key"),
-        ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES is 0: behind a proxy everybody is one caller"),
+        ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES is 0. Behind a proxy, all clients then share"),
     ],
 )
 def test_what_is_doubtful_in_production_is_a_warning(change: dict[str, str], doubt: str) -> None:

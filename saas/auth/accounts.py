@@ -1,4 +1,4 @@
-"""Accounts: making them, naming them, finding them."""
+"""Create, find and rename accounts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saas.auth import audit, normalization
 from saas.auth.models import ApiToken, Identity, Passkey, PendingSignIn, Session, SignInLink, User
 from saas.database import db
 
-NAME_LENGTH = 100  # characters, of a name that may have one
+NAME_LENGTH = 100  # characters
 # RFC 6761, RFC 6762, RFC 8375, and ICANN's `internal`.
 _LOCAL_NAME = re.compile(
     r"(?<=[@.])(?:localhost|local|test|internal|invalid|home\.arpa)\Z", re.IGNORECASE
@@ -24,20 +24,21 @@ _LOCAL_NAME = re.compile(
 
 
 class AccountError(Exception):
-    """Something about an account cannot be done; the message says why, for a person."""
+    """An operation on an account is not possible; the message says why, for the user."""
 
 
 def clean_email(value: str) -> str:
-    """The one form of an address that is looked up, limited, stored and sent to.
+    """Return the canonical form of an email, used for lookups, limits, storage and sending.
 
-    ASCII and lower case: a fullwidth dot or a Kelvin sign would otherwise make two addresses of
-    one mailbox, or one address of two. What was pasted along invisibly is dropped. Encoded words
-    (RFC 2047) are refused: a mail header would decode them into another address. Raises ValueError
-    with a message for a person.
+    The result is ASCII and lower case. Otherwise a fullwidth dot or a Kelvin sign could give one
+    mailbox two accounts, or two mailboxes one. Invisible characters are removed. Encoded words (RFC
+    2047) are refused, because an email header would decode them into another address.
+
+    Raises ValueError with a message for the user.
     """
     value = normalization.strip(normalization.half_width(value))
     if "=?" in value:
-        raise ValueError("An address must not hold encoded words, such as =?utf-8?q?…?=.")
+        raise ValueError("An email address cannot contain encoded words such as =?utf-8?q?…?=.")
     try:
         email = _validate(value)
     except EmailNotValidError as error:
@@ -48,10 +49,10 @@ def clean_email(value: str) -> str:
 
 
 def _validate(email: str) -> str | None:
-    """Return the ASCII form of an address; outside of production also where it is local.
+    """Return the ASCII form of an email; local domains are valid outside of production.
 
-    The validator refuses names that are never in the public DNS, but for `test` if it is asked to
-    accept that one, so `test` stands in for them.
+    The validator refuses domains that are never in the public DNS, except `test` on request. So
+    local domains are validated as `test`.
     """
     local_name = _LOCAL_NAME.search(email)
     if local_name is None or current_app.config["SAAS_ENV"] == "production":
@@ -67,28 +68,28 @@ def _validate(email: str) -> str | None:
 
 
 def clean_name(value: str) -> str:
-    """A name as it is stored; raises ValueError with a message for a person."""
+    """Return a name as it is stored. Raises ValueError with a message for the user."""
     name = normalization.clean_name(value)
     if not name:
         raise ValueError("Enter your name.")
     if len(name) > NAME_LENGTH:
-        raise ValueError(f"Enter at most {NAME_LENGTH} characters; this is {len(name)}.")
+        raise ValueError(f"Enter at most {NAME_LENGTH} characters. You entered {len(name)}.")
     if not normalization.without_invisible(name).isprintable():
         raise ValueError("Use visible characters only.")
     return name
 
 
 def find_by_email(email: str) -> User | None:
-    """The person with this address, already cleaned."""
+    """Return the user with this cleaned email, or None."""
     return db.session.scalar(select(User).where(User.email == email))
 
 
 def get_by_email(email: str) -> User:
-    """The person with this address; raises `NotPossible` when there is none."""
+    """Return the user with this email. Raises `AccountError` if there is none."""
     try:
         address = clean_email(email)
     except ValueError as error:
-        raise AccountError(f"{email!r} is not an address: {error}") from None
+        raise AccountError(f"{email!r} is not a valid email address: {error}") from None
     user = find_by_email(address)
     if user is None:
         raise AccountError(f"No account has the email {address}.")
@@ -96,7 +97,7 @@ def get_by_email(email: str) -> User:
 
 
 def get_or_create(email: str, *, name: str | None = None, role: str = "user") -> User:
-    """The account of this address, made now when there is none."""
+    """Return the account with this email, created if necessary."""
     with database.write_transaction():
         database.insert_or_ignore(
             User,
@@ -110,35 +111,35 @@ def get_or_create(email: str, *, name: str | None = None, role: str = "user") ->
         )
         user = find_by_email(email)
     if user is None:
-        raise RuntimeError("an account was inserted and is not there")
+        raise RuntimeError("the account was inserted but cannot be read")
     return user
 
 
 def create(email: str, *, name: str | None, role: str, by: str) -> User:
-    """Make an account for somebody else; raises `NotPossible` when the address has one."""
+    """Create an account for another person. Raises `AccountError` if the email has one."""
     with database.write_transaction():
         if find_by_email(email):
-            raise AccountError(f"{email} has an account already.")
+            raise AccountError(f"{email} already has an account.")
         user = get_or_create(email, name=name, role=role)
         audit.record("create" if role == "user" else f"create as {role}", user.id, by=by)
     return user
 
 
 def lock(user: User) -> User | None:
-    """The person as they are now, whom nobody else changes until this transaction ends.
+    """Return the current user, locked until the end of the transaction.
 
-    None when they are gone. Call inside `write_transaction()`.
+    Returns None if the user was deleted. Call inside `write_transaction()`.
     """
-    # Not in the way of rows that refer to this one, or two such writers would wait for each other.
+    # Do not block inserts of rows that refer to this one, to avoid deadlocks.
     locked = select(User).where(User.id == user.id).with_for_update(key_share=True)
     return db.session.scalar(locked.execution_options(populate_existing=True))
 
 
 def get_or_create_verified(email: str) -> User:
-    """The account of an address whose owner has just proven that it is theirs, made now if new.
+    """Return the account of an email that its owner has just verified, created if necessary.
 
-    Whoever else got into an account before its owner came loses every way back into it: otherwise
-    somebody could prepare an account for an address and wait for its owner to move in.
+    The first verification revokes earlier credentials. Otherwise an attacker could create an
+    account for another person's email and wait for its owner to use it (account pre-hijacking).
     """
     with database.write_transaction():
         user = get_or_create(email)
@@ -150,7 +151,7 @@ def get_or_create_verified(email: str) -> User:
 
 
 def is_empty(user: User) -> bool:
-    """Whether an account holds nothing but its address, its name, and the ways to sign in."""
+    """Return whether an account has only an email, a name and sign-in methods."""
     if user.is_admin or user.stripe_customer_id or user.trial_used_at:
         return False
     credentials = {
@@ -167,7 +168,7 @@ def is_empty(user: User) -> bool:
 
 
 def rename(user: User, name: str) -> None:
-    """Change a user's name; the form has checked its length."""
+    """Change the name of a user; the form has validated it."""
     with database.write_transaction():
         write(user.id, name=name)
     db.session.refresh(user)
@@ -184,7 +185,7 @@ def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) 
 
 
 def list_all() -> Iterator[User]:
-    """All people by address, a page of the database at a time."""
+    """Yield all users by email, loaded in pages."""
     last = ""
     while page := db.session.scalars(
         select(User).where(User.email > last).order_by(User.email).limit(500)
@@ -194,13 +195,13 @@ def list_all() -> Iterator[User]:
 
 
 def count() -> int:
-    """How many accounts there are."""
+    """Return the number of accounts."""
     return db.session.scalar(select(func.count()).select_from(User)) or 0
 
 
 def _revoke_credentials(user: User) -> None:
     for way_in in (Session, Identity, Passkey, PendingSignIn, ApiToken):
         database.execute(delete(way_in).where(way_in.user_id == user.id))
-    # The mail that its owner follows now is used up already; others may be in somebody's hands.
+    # The link that is being used is already marked as used; attackers may hold others.
     others = (SignInLink.email == user.email, SignInLink.used_at.is_(None))
     database.execute(update(SignInLink).where(*others).values(used_at=database.now()))

@@ -1,7 +1,7 @@
-"""Personal access tokens: a program acts for the user who created one, within its scopes.
+"""Personal access tokens: programs act for the user who created one, within its scopes.
 
-A token is `pat_`, eight characters by which its row is found, and a secret. The row holds a hash of
-the whole: the secret is random and long, so a plain SHA-256 cannot be searched.
+A token is `pat_`, an eight-character prefix that identifies its row, and a secret. The row stores a
+hash of the whole token. The secret is long and random, so plain SHA-256 is sufficient.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from saas.auth.accounts import AccountError
 from saas.auth.models import ApiToken, User
 from saas.database import db, now
 
-MAX_TOKENS = 50  # of one user
+MAX_TOKENS = 50  # per user
 LONGEST_NAME = 60
 _TOKEN = re.compile(r"(pat_[0-9a-f]{8})_[A-Za-z0-9_-]{43}")
-_NOTE_USE_EVERY = timedelta(minutes=1)  # how exact "last used" is, and how seldom a call writes
+_NOTE_USE_EVERY = timedelta(minutes=1)  # precision of "last used", to limit writes
 
 
 def create(
@@ -32,7 +32,7 @@ def create(
 ) -> tuple[ApiToken, str]:
     """Create a token and return it with its text, which cannot be shown again.
 
-    Without a `lifetime` it does not expire. Raises `NotPossible` for more than `MAX_TOKENS`.
+    Without a `lifetime` it does not expire. Raises `AccountError` beyond `MAX_TOKENS`.
     """
     prefix = f"pat_{secrets.token_hex(4)}"
     token = f"{prefix}_{secrets.token_urlsafe(32)}"
@@ -55,7 +55,7 @@ def create(
 
 
 def find(token: str) -> ApiToken | None:
-    """Return the valid token with this text: not revoked, not expired, of an enabled account."""
+    """Return the valid token with this text: not revoked, not expired, owner not disabled."""
     parts = _TOKEN.fullmatch(token)
     if parts is None:
         return None
@@ -66,7 +66,7 @@ def find(token: str) -> ApiToken | None:
 
 
 def note_use(row: ApiToken) -> None:
-    """Remember when a token was last used, to the minute."""
+    """Record when a token was last used, to the minute."""
     at = now()
     if row.last_used_at is None or row.last_used_at < at - _NOTE_USE_EVERY:
         with database.write_transaction():
@@ -74,13 +74,13 @@ def note_use(row: ApiToken) -> None:
 
 
 def list_for_user(user: User) -> Sequence[ApiToken]:
-    """Return a user's tokens, the newest first, expired ones included."""
+    """Return a user's tokens, newest first, including expired ones."""
     own = select(ApiToken).where(ApiToken.user_id == user.id)
     return db.session.scalars(own.order_by(ApiToken.created_at.desc(), ApiToken.id.desc())).all()
 
 
 def revoke(user: User, token_id: uuid.UUID) -> bool:
-    """Delete a token of this user; False where there is none. The next call with it gets 401."""
+    """Delete a token of this user; return False if there is none. It stops working immediately."""
     own_token = (ApiToken.id == token_id, ApiToken.user_id == user.id)
     with database.write_transaction():
         return bool(database.execute(delete(ApiToken).where(*own_token)))

@@ -1,6 +1,6 @@
-"""What administrators and operators did to an account: who, whom, what, when.
+"""The audit log of actions by administrators and operators: who, which user, what, when.
 
-Ids and words alone: once a person is deleted, nothing here leads to them.
+Entries contain only ids and names of actions, so that they identify no one after a deletion.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from saas import database
 from saas.auth.models import AuditEntry, User
 from saas.database import db
 
-OPERATOR = "operator"  # whoever may run commands on the server
+OPERATOR = "operator"  # anyone who may run commands on the server
 
 
 def record(action: str, subject_id: uuid.UUID, *, by: str) -> None:
-    """Note what was done, in the transaction that does it.
+    """Record an action in the transaction that performs it.
 
-    `action` is a word such as "promote"; `by` is `OPERATOR`, or the id of a person as text.
+    `action` is a word such as "promote"; `by` is `OPERATOR`, or the id of a user as text.
     """
     if not database.is_writing():
-        raise RuntimeError("what was done is recorded in the transaction that does it")
+        raise RuntimeError("record an action inside the transaction that performs it")
     db.session.add(AuditEntry(action=action, subject_id=subject_id, actor=by))
 
 
 def note(action: str, subject_id: uuid.UUID, *, by: str) -> None:
-    """Note what was done where nothing else is written: somebody has looked."""
+    """Record an action that writes nothing else, such as an export."""
     with database.write_transaction():
         record(action, subject_id, by=by)
 
 
 def history(subject_id: uuid.UUID) -> Sequence[AuditEntry]:
-    """What was done to somebody, the oldest first."""
+    """Return the actions on a user, oldest first."""
     entries = select(AuditEntry).where(AuditEntry.subject_id == subject_id)
     return db.session.scalars(entries.order_by(AuditEntry.id)).all()
 
 
 def name_of(entry: AuditEntry) -> str:
-    """Who did it, by the address as long as there is one."""
+    """Return who performed an action: an email, or the id of a deleted user."""
     if entry.actor == OPERATOR:
         return OPERATOR
     user = db.session.get(User, uuid.UUID(entry.actor))

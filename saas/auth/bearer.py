@@ -24,10 +24,10 @@ current_token = cast("ApiToken", LocalProxy(lambda: g.api_token))
 
 
 def token_required(scope: str) -> Callable[[View], View]:
-    """Let a view be called with a token that has `scope`; `current_token.user` is its owner.
+    """Require a token with `scope`; `current_token.user` is its owner.
 
-    Without a token, or with one that is not valid, the answer is 401; with one that lacks the
-    scope, 403. Cookies count for nothing, so no CSRF token is asked for.
+    Missing and invalid tokens get 401, tokens without the scope 403. Cookies are ignored, so no
+    CSRF token is required.
     """
 
     def guard(view: View) -> View:
@@ -43,9 +43,9 @@ def token_required(scope: str) -> Callable[[View], View]:
 
 
 def token_or_session_required(scope: str) -> Callable[[View], View]:
-    """Let a view be called with a token that has `scope`, or by a user who is signed in.
+    """Require a token with `scope`, or a signed-in user.
 
-    For views that only read: `api_user()` is whose data is asked for.
+    For views that only read. `api_user()` returns the user.
     """
 
     def guard(view: View) -> View:
@@ -62,7 +62,7 @@ def token_or_session_required(scope: str) -> Callable[[View], View]:
 
 
 def api_user() -> User:
-    """Return who calls: the owner of the token, or else who is signed in."""
+    """Return the owner of the token, or the signed-in user."""
     token: ApiToken | None = g.get("api_token")
     return token.user if token else cast("User", current_user)
 
@@ -70,11 +70,11 @@ def api_user() -> User:
 def _authenticate(scope: str) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not token.strip():
-        raise _challenge(401, "unauthorized", "Send a token: Authorization: Bearer pat_…", "")
+        raise _challenge(401, "unauthorized", "Send an API token: Authorization: Bearer pat_…", "")
     row = api_tokens.find(token.strip())
     if row is None:
         limits.API_TOKENS_BY_IP.hit(limits.client_ip())
-        message = "This token is not valid: it may be mistyped, revoked or expired."
+        message = "This token is invalid, revoked or expired."
         raise _challenge(401, "invalid_token", message, 'error="invalid_token"')
     limits.API_BY_TOKEN.hit(str(row.id))
     if scope not in row.scopes:

@@ -1,8 +1,8 @@
-"""A browser and its system, in the words by which people know their own."""
+"""Describe browser and system of a session."""
 
 from __future__ import annotations
 
-# The first that is named counts: every browser also calls itself by the names of older ones.
+# The first match counts: browsers also include the names of older ones.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),
@@ -27,7 +27,7 @@ _SYSTEMS = (
 
 
 def describe(user_agent: str) -> str:
-    """Such as "Firefox on Linux"; what a program calls itself where it is no browser we know."""
+    """Return a name such as "Firefox on Linux", or the program's own name."""
     browser = _first(_BROWSERS, user_agent)
     system = _first(_SYSTEMS, user_agent)
     if browser and system:

@@ -1,7 +1,7 @@
-"""A person's address changes: confirmed at the new one, announced at the old one, which undoes it.
+"""Email changes: confirmed at the new address, and undone from the old one.
 
-The mail to the old address carries a link that takes it back for a week, so that whoever gets into
-an account for a moment cannot walk away with it.
+The email to the old address has an undo link for a week, so that an attacker with brief access to
+an account cannot take it over.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ log = logging.getLogger("saas.auth")
 
 LIFETIME = timedelta(hours=1)  # long enough to find the other mailbox
 UNDO = timedelta(days=7)
-_KEPT = timedelta(days=1)  # so that a late click is told "expired", not "unknown"
+_KEPT = timedelta(days=1)  # so that a late click gets "expired", not "unknown"
 _CONFIRM, _UNDO = "email-change", "email-undo"
 
 Listener = Callable[[uuid.UUID], None]
@@ -41,7 +41,7 @@ _listeners: list[Listener] = []
 
 
 class InvalidChange(Exception):
-    """Nothing was changed. `reason` is unknown, used, expired, taken or other_person."""
+    """The change is not possible. `reason` is unknown, used, expired, taken or other_person."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -49,9 +49,9 @@ class InvalidChange(Exception):
 
 
 def on_change(listener: Listener) -> Listener:
-    """Register a function that follows a change of address.
+    """Register a function that runs when an email changes.
 
-    It is called with the person's id, inside the transaction that changes it.
+    It is called with the user's id, in the same transaction.
     """
     _listeners.append(listener)
     return listener
@@ -61,10 +61,10 @@ def on_change(listener: Listener) -> Listener:
 
 
 def request_change(user: User, email: str) -> None:
-    """Promise a mail to the new address, already cleaned; an older request ends.
+    """Enqueue an email to the new, cleaned address; it replaces an older request.
 
-    The same is done for an address that somebody else has: what the mail says is decided when it
-    is composed, so that neither the answer nor its timing tells who has an account.
+    This does the same for an address that already has an account. The difference is made when the
+    email is composed, so that neither the response nor its timing reveals accounts.
     """
     with database.write_transaction() as session:
         _end(EmailChange.user_id == user.id, EmailChange.confirmed_at.is_(None))
@@ -81,7 +81,7 @@ def request_change(user: User, email: str) -> None:
 
 
 def find_open(token: str, user: User) -> EmailChange:
-    """The change that a token confirms, still open, of this person; raises `BadChange`."""
+    """Return the open change of this user for a token. Raises `InvalidChange`."""
     change = _find(_CONFIRM, token)
     if change.user_id != user.id:
         raise InvalidChange("other_person")
@@ -93,9 +93,9 @@ def find_open(token: str, user: User) -> EmailChange:
 
 
 def confirm(token: str, user: User) -> str:
-    """Give the person their new address, once; raises `BadChange`. The new address.
+    """Change the user's email, once, and return the new one. Raises `InvalidChange`.
 
-    Mails that were asked for with the old address sign nobody in any more.
+    Sign-in links sent to the old address stop working.
     """
     change = find_open(token, user)
     with database.write_transaction():
@@ -104,15 +104,15 @@ def confirm(token: str, user: User) -> str:
         _move(user.id, change.old_email, change.new_email)
         mail.enqueue("email_changed", change.id)
     db.session.refresh(user)
-    log.info("address changed", extra={"user_id": user.id})
+    log.info("email changed", extra={"user_id": user.id})
     return change.new_email
 
 
-# --- taking it back -----------------------------------------------------------------------------
+# --- undoing ------------------------------------------------------------------------------------
 
 
 def find_undoable(token: str) -> EmailChange:
-    """The change that a token takes back, still within its week; raises `BadChange`."""
+    """Return the change that a token can undo within its week. Raises `InvalidChange`."""
     change = _find(_UNDO, token)
     if change.ended_at or change.confirmed_at is None:
         raise InvalidChange("used")
@@ -122,10 +122,10 @@ def find_undoable(token: str) -> EmailChange:
 
 
 def undo(token: str) -> uuid.UUID:
-    """Give the person their old address back, once; raises `BadChange`. The person's id.
+    """Restore the old email, once, and return the user's id. Raises `InvalidChange`.
 
-    Every session ends, and so does every way in that was added since, or in the week before, and
-    every change of address since: they may be those of whoever changed it.
+    This ends every session and later change, and removes credentials added since the request or in
+    the week before it, because they may belong to an attacker.
     """
     change = find_undoable(token)
     with database.write_transaction():
@@ -138,7 +138,7 @@ def undo(token: str) -> uuid.UUID:
         _move(user.id, user.email, change.old_email)
         _end(EmailChange.user_id == user.id, EmailChange.id > change.id)
         _revoke_credentials(user.id, since=change.created_at - UNDO)
-    log.info("change of address taken back", extra={"user_id": change.user_id})
+    log.info("email change undone", extra={"user_id": change.user_id})
     return change.user_id
 
 
@@ -164,16 +164,16 @@ def _revoke_credentials(user_id: uuid.UUID, since: datetime) -> None:
         database.execute(delete(added).where(added.user_id == user_id, added.created_at >= since))
 
 
-# --- both ---------------------------------------------------------------------------------------
+# --- shared -------------------------------------------------------------------------------------
 
 
 def confirm_token(change_id: uuid.UUID) -> str:
-    """What the mail to the new address carries."""
+    """Return the token for the email to the new address."""
     return tokens.token_for(_CONFIRM, change_id)
 
 
 def undo_token(change_id: uuid.UUID) -> str:
-    """What the mail to the old address carries."""
+    """Return the token for the email to the old address."""
     return tokens.token_for(_UNDO, change_id)
 
 
@@ -183,12 +183,12 @@ def _find(purpose: str, token: str) -> EmailChange:
         raise InvalidChange("unknown")
     change = db.session.scalar(select(EmailChange).where(EmailChange.id == change_id))
     if change is None:
-        raise InvalidChange("expired")  # forgotten, or its person is gone
+        raise InvalidChange("expired")  # deleted, or its user was deleted
     return change
 
 
 def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
-    """Use the change up; True for exactly one of many at once. A confirmed one can be undone."""
+    """Mark the change as used; True for exactly one of several concurrent calls."""
     until = {"expires_at": now() + UNDO} if "confirmed_at" in values else {}
     still_open = (EmailChange.ended_at.is_(None), EmailChange.expires_at > now())
     return bool(
@@ -201,7 +201,7 @@ def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
 
 
 def _move(user_id: uuid.UUID, old: str, new: str) -> None:
-    """Write the new email, delete sign-in mails of the old one, and call the listeners.
+    """Write the new email, delete sign-in links of the old one, and call the listeners.
 
     The old email's trial stays used, whatever the account's email is now.
     """
@@ -213,7 +213,7 @@ def _move(user_id: uuid.UUID, old: str, new: str) -> None:
         raise InvalidChange("taken")
     try:
         accounts.write(user_id, email=new, verified_at=now())
-    except IntegrityError:  # somebody signed up with it in this very moment
+    except IntegrityError:  # another user signed up with it at this moment
         raise InvalidChange("taken") from None
     database.execute(delete(SignInLink).where(SignInLink.email == old))
     for listener in _listeners:
@@ -228,7 +228,7 @@ def _end(*which: Any) -> None:
 
 @jobs.periodic_task(minutes=60)
 def delete_old_changes() -> None:
-    """Addresses that nobody can take back any more are not kept."""
+    """Delete changes that can no longer be undone."""
     is_old = EmailChange.expires_at < now() - _KEPT
     with database.write_transaction():
         mail.delete_for(select(EmailChange.id).where(is_old))

@@ -1,4 +1,4 @@
-"""The mails that auth sends."""
+"""The emails of the auth package."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from saas.auth.models import ApiToken, EmailChange, SignInLink, User
 from saas.database import db, now
 from saas.mail.transports import compose
 
-_NO_TOKEN = "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA"  # noqa: S105 - as long as a real one, and none
+_NO_TOKEN = "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA"  # noqa: S105 - as long as a real one, but invalid
 
 
 @mail.email("sign_in")
 def sign_in(link_id: uuid.UUID) -> mail.Email | None:
-    """The link that was asked for; nothing when it is used, over, or the account is disabled."""
+    """Compose the sign-in email, unless it is used, expired, or the account is disabled."""
     link = db.session.get(SignInLink, link_id)
     if link is None or link.used_at or link.replaced_at or link.expires_at <= now():
         return None
@@ -30,7 +30,7 @@ def sign_in(link_id: uuid.UUID) -> mail.Email | None:
 
 @mail.preview("sign_in")
 def sign_in_preview() -> mail.Email:
-    """A link and a code that sign nobody in."""
+    """Return a sample with an invalid link and code."""
     return _sign_in("ada@example.com", _NO_TOKEN, "402718")
 
 
@@ -48,7 +48,7 @@ def _sign_in(to: str, token: str, code: str) -> mail.Email:
 
 @mail.email("email_change")
 def email_change(change_id: uuid.UUID) -> mail.Email | None:
-    """To an address that somebody wants to have; another text when it has an account already."""
+    """Compose the email to a new address; its text differs if it already has an account."""
     change = db.session.get(EmailChange, change_id)
     if change is None or change.confirmed_at or change.ended_at or change.expires_at <= now():
         return None
@@ -59,7 +59,7 @@ def email_change(change_id: uuid.UUID) -> mail.Email | None:
 
 @mail.email("email_changed")
 def email_changed(change_id: uuid.UUID) -> mail.Email | None:
-    """To the old address, with the way back."""
+    """Compose the email to the old address, with the undo link."""
     change = db.session.get(EmailChange, change_id)
     if change is None or change.ended_at or change.expires_at <= now():
         return None
@@ -68,9 +68,9 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
 
 @mail.email("sign_in_method")
 def sign_in_method(user_id: uuid.UUID, method: str, change: str, to: str = "") -> mail.Email | None:
-    """To the owner of an account: something besides the mail signs in to it now, or no more.
+    """Notify the owner of an account that a sign-in method was added or removed.
 
-    `to` is forgotten where the mail was given up, and may be revived.
+    `to` is empty if the email was given up and is retried later.
     """
     user = db.session.get(User, user_id)
     return _sign_in_method(to or user.email, method, change) if user else None
@@ -78,44 +78,44 @@ def sign_in_method(user_id: uuid.UUID, method: str, change: str, to: str = "") -
 
 @mail.email("api_token")
 def api_token(token_id: uuid.UUID) -> mail.Email | None:
-    """To the owner of an account: a program can act for them now. None where it is revoked."""
+    """Notify the owner of a new API token, unless it was revoked."""
     row = db.session.get(ApiToken, token_id)
     return _api_token(row.user.email, row.name) if row else None
 
 
 @mail.preview("api_token")
 def api_token_preview() -> mail.Email:
-    """What the owner of a new token reads."""
+    """Return a sample about a new token."""
     return _api_token("ada@example.com", "Nightly job")
 
 
 @mail.preview("email_change")
 def email_change_preview() -> mail.Email:
-    """A link that confirms nothing."""
+    """Return a sample with an invalid link."""
     return _email_change("ada@example.com", _NO_TOKEN)
 
 
 @mail.preview("email_taken")
 def email_taken_preview() -> mail.Email:
-    """What the owner of a taken address reads."""
+    """Return a sample to the owner of an address that has an account."""
     return _email_taken("ada@example.com")
 
 
 @mail.preview("email_changed")
 def email_changed_preview() -> mail.Email:
-    """A link that takes nothing back."""
+    """Return a sample with an invalid undo link."""
     return _email_changed("ada@example.com", _NO_TOKEN)
 
 
 @mail.preview("sign_in_method")
 def sign_in_method_preview() -> mail.Email:
-    """What the owner reads who has added a passkey."""
+    """Return a sample about an added passkey."""
     return _sign_in_method("ada@example.com", "passkey", "added")
 
 
 @mail.preview("sign_in_method_removed")
 def sign_in_method_removed_preview() -> mail.Email:
-    """What the owner reads who has unlinked Google."""
+    """Return a sample about an unlinked Google account."""
     return _sign_in_method("ada@example.com", "google", "removed")
 
 

@@ -1,4 +1,4 @@
-"""Why a way in stays closed, and what a person reads about it."""
+"""Errors of sign-in methods, and the texts that users see."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class SignInRefused(Exception):
-    """Nobody is signed in, linked or confirmed; nothing was changed.
+    """The sign-in, link or confirmation was refused; nothing was changed.
 
-    `reason` is a key of `WORDS`; `provider` is google, github or passkey.
+    `reason` is a key of `ERROR_TEXTS`; `provider` is google, github or passkey.
     """
 
     def __init__(self, reason: str, provider: str = "", detail: str = "") -> None:
@@ -18,7 +18,7 @@ class SignInRefused(Exception):
 
 
 class ErrorText(NamedTuple):
-    """A status, a title, and what to do next; `{provider}` is whose answer it was."""
+    """A status, a title and advice; `{provider}` is replaced by the provider's name."""
 
     status: int
     title: str
@@ -91,7 +91,7 @@ ERROR_TEXTS = {
     ),
     "taken": ErrorText(
         409,
-        "That {provider} account is in use",
+        "That {provider} account is already in use",
         "It is linked to another account here. Sign in with it and unlink it first, or choose "
         "another one.",
     ),
@@ -116,7 +116,7 @@ ERROR_TEXTS = {
     ),
     "enough": ErrorText(
         409,
-        "You have enough passkeys",
+        "You have reached the limit of passkeys",
         "You can add up to 20 passkeys. Remove one that you no longer use.",
     ),
     "last": ErrorText(

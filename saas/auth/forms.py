@@ -1,4 +1,4 @@
-"""Forms clean and explain; they never save."""
+"""Forms of the sign-in pages."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from saas.security import Form
 
 
 class EmailForm(Form):
-    """One address, cleaned."""
+    """An email, cleaned."""
 
     email = EmailField(
         "Email address",
         validators=[
             DataRequired("Enter your email address."),
-            Length(max=254, message="An email address has at most 254 characters."),
+            Length(max=254, message="Enter at most 254 characters."),
         ],
     )
 
     def validate_email(self, field: EmailField) -> None:
-        """Replace what was typed by the one form of it that we use."""
+        """Replace the input with its canonical form."""
         typed = field.data or ""
         if "," in typed or ";" in typed or typed.count("@") > 1:
             raise StopValidation("Enter one email address only.")
@@ -29,19 +29,18 @@ class EmailForm(Form):
             field.data = accounts.clean_email(typed)
         except ValueError:
             raise ValidationError(
-                "This is not an email address that can receive mail. "
-                "It looks like name@example.com."
+                "Enter a valid email address, such as name@example.com."
             ) from None
 
 
 class LoginForm(EmailForm):
-    """One address, and where to go afterwards."""
+    """An email, and the path to return to."""
 
     next = HiddenField()
 
 
 class CodeForm(Form):
-    """The six digits of the mail, in any script, with whatever was pasted along."""
+    """The six digits of the email, in any script, without spaces and dashes."""
 
     code = StringField(
         "Code from the email",
@@ -51,16 +50,16 @@ class CodeForm(Form):
 
 
 class ConfirmForm(Form):
-    """A button and its CSRF token, nothing else."""
+    """A form with only a button and a CSRF token."""
 
 
 class ResendForm(Form):
-    """Another mail; with the token of one that was mailed, to the same address."""
+    """A request for another email; with a token of an earlier one, to the same address."""
 
     token = HiddenField()
 
 
 class SwitchForm(Form):
-    """Sign in here; `switch` names who is signed out by it, so that nobody is by accident."""
+    """A sign-in; `switch` names the user who will be signed out, so that it is confirmed."""
 
     switch = HiddenField()

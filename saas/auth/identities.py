@@ -1,7 +1,7 @@
-"""Signing in with somebody else's word for who you are, and linking it to an account.
+"""Identities at providers, and how they are linked to accounts.
 
-What names an identity is (issuer, subject), never its address: addresses change hands. An address
-matters once, when an unknown identity arrives, and then both sides must have verified it.
+An identity is recognised by (issuer, subject), never by its email, because mailboxes change hands.
+The email matters only for a new identity, and then both sides must have verified it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from saas.database import db, now
 
 @dataclass(frozen=True)
 class Claim:
-    """Whom a provider says somebody is. `email` is cleaned; `is_verified` its word for that.
+    """What a provider says about a user. `email` is cleaned; `is_verified` is the provider's claim.
 
-    `is_authoritative`: whether it would know if the mailbox had changed hands.
+    `is_authoritative`: whether the provider would notice if the mailbox changed hands.
     """
 
     provider: str
@@ -35,13 +35,13 @@ class Claim:
 
 
 class EmailNotVerified(Exception):
-    """The identity is new here, and its address is somebody else's word from long ago."""
+    """The identity is new, and its provider is not authoritative for the mailbox."""
 
 
 def sign_in(claim: Claim) -> User:
-    """The person that an identity signs in, made now if new.
+    """Return the user of an identity, created if necessary.
 
-    Raises `Refused`, or `MailboxNotProven` where a mail has to prove the address first.
+    Raises `SignInRefused`, or `EmailNotVerified` if an email must verify the address first.
     """
     with database.write_transaction():
         identity = _find(claim)
@@ -58,7 +58,7 @@ def sign_in(claim: Claim) -> User:
 
 
 def confirm(user: User, claim: Claim) -> None:
-    """Make sure that it is the signed-in person who came back; raises `Refused`."""
+    """Check that the identity belongs to the signed-in user. Raises `SignInRefused`."""
     with database.write_transaction():
         identity = _find(claim)
         if identity is None or identity.user_id != user.id or identity.unlinked_at:
@@ -67,12 +67,12 @@ def confirm(user: User, claim: Claim) -> None:
 
 
 def link(user: User, claim: Claim) -> None:
-    """Let an identity sign this person in from now on; raises `Refused`.
+    """Link an identity to this user. Raises `SignInRefused`.
 
-    Its address does not matter: the person is signed in on both sides.
+    Its email does not matter, because the user is signed in on both sides.
     """
     with database.write_transaction():
-        accounts.lock(user)  # two at once would not see each other
+        accounts.lock(user)  # concurrent calls would not see each other
         if any(
             identity.issuer == claim.issuer
             for identity in _list_for_user(user)
@@ -86,13 +86,11 @@ def link(user: User, claim: Claim) -> None:
 
 
 def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
-    """Take a way in away; None when this person has no such identity. Raises `Refused`.
+    """Unlink an identity; return None if the user has no such identity. Raises `SignInRefused`.
 
-    It is remembered as unlinked, or its verified address would join it to the account again; only
-    the settings link it once more.
-
-    The last way in stays. Mail is a way in for everybody whose address is verified, so that only an
-    account whose address nobody has proven can have a last one.
+    The row is kept, so that its email does not link it again; only the settings do. The last
+    sign-in method of an account with an unverified email cannot be removed. All other users can
+    sign in by email.
     """
     with database.write_transaction():
         identity = db.session.scalar(_is_linked_to(user).where(Identity.id == identity_id))
@@ -107,16 +105,16 @@ def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
 
 
 def notify_owner(user: User, method: str, change: Literal["added", "removed"]) -> None:
-    """Promise the owner a mail about a way in, who may not be the one who changed it.
+    """Enqueue an email to the owner about a sign-in method, which an attacker may have changed.
 
-    It goes to the address that the account has now, whatever becomes of that until it leaves.
+    It goes to the account's current email, even if that changes before it is sent.
     """
     context, key = {"method": method, "change": change}, f"sign_in_method:{database.uuid7()}"
     mail.enqueue("sign_in_method", user.id, key=key, context=context, to=user.email)
 
 
 def refuse_closed(user: User, provider: str) -> None:
-    """Nobody signs in to an account that is disabled or being deleted, by whatever way."""
+    """Refuse sign-in to an account that is disabled or being deleted."""
     if user.disabled_at:
         raise SignInRefused("disabled", provider)
     if user.is_closing:
@@ -124,9 +122,9 @@ def refuse_closed(user: User, provider: str) -> None:
 
 
 def _find_by_verified_email(claim: Claim) -> User:
-    """The account for an identity that is new here: by the address that both sides have verified.
+    """Return the account for a new identity, by the email that both sides have verified.
 
-    One that its owner never proved is emptied of other ways in, because the owner is here now.
+    The first verification revokes earlier credentials (prevents pre-hijacking).
     """
     if claim.email is None:
         raise SignInRefused("no_address", claim.provider)
@@ -156,9 +154,9 @@ def _is_linked_to(user: User) -> Select[Identity]:
 
 
 def _note(claim: Claim, user: User) -> bool:
-    """The identity is this person's and was used now; whether it is new to us.
+    """Record the use of an identity by this user; return whether it is new.
 
-    Raises `Refused` when it is another's.
+    Raises `SignInRefused` if it belongs to another user.
     """
     is_new = database.insert_or_ignore(
         Identity,

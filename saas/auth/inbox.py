@@ -1,4 +1,4 @@
-"""Sending a sign-in mail, and the page on which its browser waits for it."""
+"""Send sign-in emails, and redirect to the page that waits for the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saas.auth import magic_links
 
 
 def send_sign_in_email(email: str, next_path: str) -> Response:
-    """Promise a mail to a cleaned address, and lead to the page that waits for its code."""
+    """Enqueue an email to a cleaned address, and redirect to the page for its code."""
     session.setdefault("browser", secrets.token_urlsafe(16))
     magic_links.send(email, next_path, session["browser"])
     return redirect(url_for("auth.check_inbox"), code=303)

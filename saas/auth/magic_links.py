@@ -1,7 +1,7 @@
-"""Sign-in mails: asked for with an address, good once, for ten minutes, by link or by code.
+"""Sign-in emails: valid once, for ten minutes, by link or by code.
 
-The link works in any browser. The code, six digits that one can type, works in the browser alone
-that asked, and five tries end it. Token and code are derived from the row's id (`tokens`).
+The link works in any browser. The six-digit code works only in the browser that requested it, and
+for at most five attempts. Token and code are derived from the row's id (`tokens`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from saas.database import db, now
 SignIn = Callable[[User], None]
 
 LIFETIME = timedelta(minutes=10)
-RESEND_COOLDOWN = timedelta(seconds=30)  # between two mails that one browser asks for
+RESEND_COOLDOWN = timedelta(seconds=30)  # between two emails requested by one browser
 MAX_ATTEMPTS = 5
-_KEPT = timedelta(days=1)  # so that a late click is told "used" or "expired", not "unknown"
+_KEPT = timedelta(days=1)  # so that a late click gets "used" or "expired", not "unknown"
 _LINK, _CODE = "sign-in-link", "sign-in-code"
 
 
 class InvalidLink(Exception):
-    """The link signs nobody in.
+    """The link cannot be used.
 
     `reason` is unknown, used, replaced, expired, disabled or closing.
     """
@@ -43,18 +43,18 @@ class InvalidLink(Exception):
 
 
 class InvalidCode(Exception):
-    """The code signs nobody in; the message says why, for a person."""
+    """The code cannot be used; the message says why, for the user."""
 
 
-# --- asking -------------------------------------------------------------------------------------
+# --- requesting ---------------------------------------------------------------------------------
 
 
 def send(email: str, next_path: str, browser: str | None = None) -> None:
-    """Promise a mail with a link and a code; `email` is cleaned, `next_path` is a path of ours.
+    """Enqueue an email with a link and a code for a cleaned `email`.
 
-    `browser` is the secret of the browser that asks; a newer mail replaces its older ones, and
-    nobody else's. The same is done for every address, and the mail goes out in a worker, so that
-    neither the answer nor its timing tells whether somebody has an account.
+    `browser` is the secret of the requesting browser; a newer email replaces its older ones only.
+    The same happens for every email, and a worker sends it, so that neither the response nor its
+    timing reveals accounts. `next_path` is a path of ours.
     """
     with database.write_transaction() as session:
         if browser:
@@ -72,7 +72,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
 
 
 def latest_for_browser(browser: str) -> SignInLink | None:
-    """The newest mail that a browser asked for, whatever became of it."""
+    """Return the newest link requested by a browser, whatever its state."""
     return db.session.scalar(
         select(SignInLink)
         .where(SignInLink.browser_hash == _hash(browser))
@@ -82,21 +82,21 @@ def latest_for_browser(browser: str) -> SignInLink | None:
 
 
 def find_by_token(token: str) -> SignInLink | None:
-    """The mail that a token came with, whatever became of it: who has it may have another."""
+    """Return the link of a token, whatever its state. Its holder may request another one."""
     link_id = tokens.row_id(_LINK, token)
     return db.session.get(SignInLink, link_id) if link_id else None
 
 
 def seconds_until_resend(link: SignInLink) -> int:
-    """How long the browser waits before it may ask for another mail; 0 when it may."""
+    """Return the seconds until the browser may request another email; 0 if it may."""
     return max(0, ceil((link.created_at + RESEND_COOLDOWN - now()).total_seconds()))
 
 
-# --- answering ----------------------------------------------------------------------------------
+# --- redeeming ----------------------------------------------------------------------------------
 
 
 def find_valid(token: str) -> SignInLink:
-    """The link that a token stands for, still good; raises `BadLink`. Changes nothing."""
+    """Return the valid link of a token. Raises `InvalidLink`. Changes nothing."""
     link = _find(token)
     for reason, is_so in (
         ("used", link.used_at is not None),
@@ -109,43 +109,41 @@ def find_valid(token: str) -> SignInLink:
 
 
 def redeem(token: str, enter: SignIn) -> str:
-    """Use a link up: signs in whom it proves, made now if new; where they were going.
+    """Redeem a link: sign in its user, created if necessary, and return the next path.
 
-    `enter` is called with the person, in the same transaction. Raises `BadLink`.
+    `enter` is called with the user in the same transaction. Raises `InvalidLink`.
     """
     return _use(find_valid(token), enter)
 
 
 def redeem_code(browser: str, code: str, enter: SignIn) -> str:
-    """Use a mail up by its code, typed in the browser that asked; raises `BadCode`, `BadLink`."""
+    """Redeem a code in the browser that requested it. Raises `InvalidCode`, `InvalidLink`."""
     link = latest_for_browser(browser)
     if link is None or link.used_at or link.expires_at <= now():
         raise InvalidCode("This code has expired. Request another email.")
     if not _count_attempt(link.id):
-        raise InvalidCode(
-            "Too many codes were tried. The link in the mail still works, or ask for another mail."
-        )
+        raise InvalidCode("Too many attempts. Use the link in the email, or request another email.")
     _hit_code_limit(link.email)
     if not tokens.is_code(_CODE, link.id, code):
         tries_left = MAX_ATTEMPTS - link.tries - 1
         raise InvalidCode(
-            "This is not the code in the newest mail. "
+            "This is not the code in the newest email. "
             + (
                 f"You can try {tries_left} more time{'s'[: tries_left != 1]}."
                 if tries_left
-                else "It has ended now."
+                else "It no longer works. Request another email."
             )
         )
     return _use(link, enter)
 
 
 def token_for(link_id: uuid.UUID) -> str:
-    """What the address in the mail carries."""
+    """Return the token for the URL in the email."""
     return tokens.token_for(_LINK, link_id)
 
 
 def code_for(link_id: uuid.UUID) -> str:
-    """The six digits in the mail."""
+    """Return the six digits for the email."""
     return tokens.code_for(_CODE, link_id)
 
 
@@ -154,12 +152,12 @@ def _find(token: str) -> SignInLink:
         raise InvalidLink("unknown")
     link = find_by_token(token)
     if link is None:
-        raise InvalidLink("expired")  # so long ago that it was forgotten
+        raise InvalidLink("expired")  # so old that it was deleted
     return link
 
 
 def _is_superseded(link: SignInLink) -> bool:
-    """Whether its browser has asked for another one in the same moment: neither saw the other."""
+    """Return whether the browser requested a newer link concurrently."""
     newer = select(SignInLink.id).where(
         SignInLink.browser_hash == link.browser_hash, SignInLink.id > link.id
     )
@@ -167,9 +165,9 @@ def _is_superseded(link: SignInLink) -> bool:
 
 
 def _use(link: SignInLink, enter: SignIn) -> str:
-    """Exactly one of many simultaneous tries succeeds, and it ends every mail of the address."""
+    """Redeem one of several concurrent attempts, and end all other links of the email."""
     with database.write_transaction() as session:
-        # In one order, or two links of one address would wait for each other.
+        # Lock in a fixed order, or two links of one email would deadlock.
         all_of_it = select(SignInLink.id).where(SignInLink.email == link.email)
         session.execute(all_of_it.order_by(SignInLink.id).with_for_update())
         if not _end(SignInLink.id == link.id, used_at=now()):
@@ -185,7 +183,7 @@ def _use(link: SignInLink, enter: SignIn) -> str:
 
 
 def _count_attempt(link_id: uuid.UUID) -> bool:
-    """Take one of the tries; False when there is none left, however many take at once."""
+    """Count an attempt; return False when none is left, also for concurrent attempts."""
     with database.write_transaction():
         return bool(
             database.execute(
@@ -197,12 +195,12 @@ def _count_attempt(link_id: uuid.UUID) -> bool:
 
 
 def _hit_code_limit(email: str) -> None:
-    """Whoever asks for mails to somebody else's address shall not guess a code some day."""
+    """Limit attempts per email, so that codes of many requests cannot be guessed."""
     try:
         limits.CODES_BY_MAILBOX.hit(limits.normalize_mailbox(email))
     except TooManyRequests:
         raise InvalidCode(
-            "Too many codes were tried for this address today. The link in the mail still works."
+            "Too many attempts for this email address today. The link in the email still works."
         ) from None
 
 
@@ -217,7 +215,7 @@ def _hash(browser: str) -> bytes:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired_links() -> None:
-    """An address that only ever asked for a link is not kept."""
+    """Delete old links, and with them emails that never signed in."""
     is_old = SignInLink.expires_at < now() - _KEPT
     with database.write_transaction():
         mail.delete_for(select(SignInLink.id).where(is_old))

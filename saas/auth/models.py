@@ -1,4 +1,4 @@
-"""People, the ways in which they sign in, and the sessions that they are signed in with."""
+"""Users, their sign-in methods, and their sessions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from saas.subscriber import Subscriber
 
 
 class User(Subscriber, UserMixin, Model):
-    """A person. The address is the one that was validated: lower case, ASCII, unique.
+    """A user. The email is validated, lower case, ASCII and unique.
 
-    `verified_at` is when its owner first proved that it is theirs: accounts can be made for others.
+    `verified_at` is when the owner first verified the email; accounts can be created for others.
     """
 
     __tablename__ = "users"
@@ -49,12 +49,12 @@ class User(Subscriber, UserMixin, Model):
     signed_in_at = cast("datetime | None", None)
 
     def trial_days(self, plan: plans.Plan) -> int:
-        """No second trial for a mailbox whose account was deleted after its first."""
+        """Return the trial days of a plan: 0 if a deleted account used the mailbox's trial."""
         days = super().trial_days(plan)
         return 0 if days and used_trials.is_used(self.email) else days
 
     def get_id(self) -> str:
-        """What flask-login keeps in the cookie: the session's secret, not the person's id."""
+        """Return what Flask-Login stores in the cookie: the session's secret, not the user's id."""
         return self.session_token
 
     @property
@@ -71,7 +71,7 @@ class User(Subscriber, UserMixin, Model):
 
 
 class Session(Model):
-    """A browser that is signed in. Deleting the row signs it out, in every process at once."""
+    """A signed-in browser. Deleting the row signs it out immediately, in every process."""
 
     __tablename__ = "sessions"
 
@@ -87,12 +87,12 @@ class Session(Model):
 
     @property
     def device(self) -> str:
-        """The browser and its system, such as "Firefox on Linux"."""
+        """Browser and system, such as "Firefox on Linux"."""
         return devices.describe(self.user_agent)
 
 
 class SignInLink(Model):
-    """A mail that was asked for. Token and code are derived from its id, so no row yields one."""
+    """A requested sign-in email. Token and code are derived from its id and not stored."""
 
     __tablename__ = "sign_in_links"
 
@@ -102,8 +102,10 @@ class SignInLink(Model):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
     used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    replaced_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by a newer mail
-    browser_hash: Mapped[bytes | None]  # of the browser that asked: only there the code is good
+    replaced_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # by a newer email
+    browser_hash: Mapped[
+        bytes | None
+    ]  # of the requesting browser, the only one where the code works
     tries: Mapped[int] = mapped_column(default=0, server_default="0")  # of the code
 
     __table_args__ = (
@@ -114,11 +116,11 @@ class SignInLink(Model):
 
 
 class Identity(Model):
-    """Somebody at Google or GitHub who is this person. What names them is (issuer, subject).
+    """An identity of this user at Google or GitHub, recognised by (issuer, subject).
 
-    The address is what the provider said at the last sign-in, to be shown and never to be looked
-    up: addresses change hands. One that was unlinked stays, so that its address does not link it
-    again.
+    The email is what the provider reported at the last sign-in. It is only displayed, never used
+    for lookups, because mailboxes change hands. An unlinked identity is kept, so that its email
+    does not link it again.
     """
 
     __tablename__ = "identities"
@@ -139,7 +141,7 @@ class Identity(Model):
 
 
 class Passkey(Model):
-    """A key pair of which we hold the public half."""
+    """The public key of a passkey."""
 
     __tablename__ = "passkeys"
 
@@ -158,7 +160,7 @@ class Passkey(Model):
 class ApiToken(Model):
     """A token with which a program acts for its owner. The secret itself is not stored.
 
-    `prefix` is the part of the token that may be shown, and by which the row is found.
+    `prefix` is the part of the token that may be shown, and identifies the row.
     """
 
     __tablename__ = "api_tokens"
@@ -183,10 +185,10 @@ class ApiToken(Model):
 
 
 class PendingSignIn(Model):
-    """A sign-in that is under way elsewhere: at a provider, or in the browser's authenticator.
+    """A sign-in in progress at a provider or in the browser's authenticator.
 
-    Its state, nonce and challenge are derived from its id, so no row yields one. Whoever deletes
-    the row finishes it, so that it is finished once. `user_id` is who was signed in then.
+    State, nonce and challenge are derived from its id and not stored. Deleting the row completes
+    it, so that it is completed once. `user_id` is the user who was signed in at the start.
     """
 
     __tablename__ = "pending_sign_ins"
@@ -202,7 +204,7 @@ class PendingSignIn(Model):
 
 
 class EmailChange(Model):
-    """A change of address that was asked for, and for a while who may take it back.
+    """A requested email change, and for a week the way to undo it.
 
     Tokens are derived from its id, one for the new address and one for the old.
     """
@@ -218,16 +220,16 @@ class EmailChange(Model):
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     confirmed_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # replaced, or taken back
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)  # replaced, or undone
 
 
 class AuditEntry(Model):
-    """What an administrator or operator did to an account. No foreign key: it outlives both."""
+    """An action of an administrator or operator. It has no foreign key, so that it is kept."""
 
     __tablename__ = "audit_entries"
 
     id: Mapped[Key]
     at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
-    actor: Mapped[str]  # "operator", or a person's id
+    actor: Mapped[str]  # "operator", or a user's id
     action: Mapped[str]
     subject_id: Mapped[uuid.UUID] = mapped_column(index=True)

@@ -1,4 +1,4 @@
-"""One spelling of what people type: pasted, typed on other keyboards, or composed otherwise."""
+"""Normalise what users type or paste: invisible characters, width, digits."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import re
 import unicodedata
 
 JOINERS = "\u200c\u200d"  # Persian names and emoji are written with them
-# Drawn as nothing, though letters: Hangul and Khmer fillers, a joiner, the blank of Braille.
+# Letters that are invisible: Hangul and Khmer fillers, a joiner, the Braille blank.
 _BLANK = "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f\u2800"
-# The keyboard of Japanese writes ASCII in a form of double width, and its space.
+# Japanese keyboards type ASCII and the space in a fullwidth form.
 _HALF_WIDTH = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3000: 0x20}
 
 
 def without_invisible(text: str, keep: str = "") -> str:
-    """Drop zero-width spaces, soft hyphens, byte order marks, and signs of direction."""
+    """Remove zero-width spaces, soft hyphens, byte order marks and direction marks."""
     return "".join(
         char
         for char in text
@@ -22,26 +22,26 @@ def without_invisible(text: str, keep: str = "") -> str:
 
 
 def half_width(text: str) -> str:
-    """Return ASCII that was typed in double width, `ａ＠ｂ．ｅｘａｍｐｌｅ`, as ASCII."""
+    """Convert fullwidth characters, `ａ＠ｂ．ｅｘａｍｐｌｅ`, to ASCII."""
     return text.translate(_HALF_WIDTH)
 
 
 def strip(text: str) -> str:
-    """Return a text without anything invisible in it, and without control characters around it."""
+    """Return a text without invisible characters, and without control characters around it."""
     return re.sub(r"\A[\s\x00-\x1f\x7f]+|[\s\x00-\x1f\x7f]+\Z", "", without_invisible(text))
 
 
 def clean_digits(text: str) -> str:
-    """Return digits of any script as ASCII, without the spaces and dashes between them.
+    """Convert digits of any script to ASCII, without spaces and dashes between them.
 
-    Anything else stays, so that a form can refuse it.
+    Other characters are kept, so that a form can refuse them.
     """
     chars = (char for char in without_invisible(text) if not _is_separator(char))
     return "".join(str(unicodedata.decimal(char, char)) for char in chars)
 
 
 def clean_name(text: str) -> str:
-    """Return a name in its composed form, with single spaces and nothing invisible in it."""
+    """Return a name in composed form (NFC), with single spaces and no invisible characters."""
     shown = without_invisible(" ".join(text.split()), keep=JOINERS)
     printed = "".join(char for char in shown if unicodedata.category(char) != "Cc")
     name = unicodedata.normalize("NFC", printed.strip(" " + JOINERS))
@@ -49,6 +49,6 @@ def clean_name(text: str) -> str:
 
 
 def _is_separator(character: str) -> bool:
-    """Spaces, dashes and what is typed for one, and the frame of a digit as an emoji."""
+    """Return whether a character separates digits: spaces, dashes, the frame of emoji digits."""
     kind = unicodedata.category(character)
     return character.isspace() or kind in ("Pd", "Mn", "Me") or character in "\u30fc\u2212"

@@ -1,9 +1,9 @@
-"""Google and GitHub, through Authlib: the only module that imports it.
+"""Google and GitHub sign-in, through Authlib: the only module that imports it.
 
-Google speaks OpenID Connect Core 1.0 (code flow, PKCE S256, nonce, signed id_token), GitHub plain
-OAuth 2, where the person's profile has to be asked for. What Authlib 1.9 leaves to its user is done
-here: a time limit, an id_token that is really there, its audience, RFC 9207's `iss`, and
-`email_verified` as a boolean. Import this where it is used: Authlib takes a third of a second.
+Google uses OpenID Connect Core 1.0 (code flow, PKCE S256, nonce, signed id_token). GitHub uses
+plain OAuth 2, where the profile is a separate request. This module adds what Authlib 1.9 does not
+check: a deadline, the presence and audience of the id_token, RFC 9207's `iss`, and `email_verified`
+as a boolean. Import it lazily, because Authlib takes a third of a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from saas.auth.errors import SignInRefused
 from saas.auth.identities import Claim
 from saas.auth.pending_sign_ins import SignInState
 
-_TIMEOUT = 8.0  # seconds for all that a provider is asked while a person waits
+_TIMEOUT = 8.0  # seconds for all requests to a provider
 _REQUEST_TIMEOUT = 4.0
 _UNTRUSTED = (
     OAuthError, JoseError, ValueError, TypeError, LookupError, AttributeError, RuntimeError,
@@ -35,7 +35,7 @@ _UNTRUSTED = (
 
 
 def authorization_url(started: SignInState, back: str) -> str:
-    """Where to send the browser; it comes `back` with an answer. Raises `Refused`."""
+    """Return the provider's URL; the browser returns to `back`. Raises `SignInRefused`."""
     with deadlines.deadline(_TIMEOUT), _ExplainedErrors(started.method):
         client = _client(started.method)
         made = client.create_authorization_url(
@@ -48,7 +48,7 @@ def authorization_url(started: SignInState, back: str) -> str:
 
 
 def fetch_claim(started: SignInState, back: str, params: Mapping[str, str]) -> Claim:
-    """Who came back, from the parameters of the answer; raises `Refused`."""
+    """Return the claim for the parameters of a callback. Raises `SignInRefused`."""
     if error := params.get("error"):
         reason = "cancelled" if error == "access_denied" else "provider_error"
         raise SignInRefused(reason, started.method)
@@ -63,20 +63,20 @@ def fetch_claim(started: SignInState, back: str, params: Mapping[str, str]) -> C
 
 
 def _check_issuer(client: Any, provider: str, named: str | None) -> None:
-    """RFC 9207: an answer that names another issuer was meant for a request to that one."""
+    """Check RFC 9207's `iss`: a response from another issuer must not be used (mix-up attack)."""
     if not _is_openid(provider):
         return
     metadata = client.load_server_metadata()
     if metadata.get("issuer") != _issuer(provider):
-        raise ValueError("the discovery document is another issuer's")
+        raise ValueError("the discovery document has a different issuer")
     required = metadata.get("authorization_response_iss_parameter_supported") is True
     if (required or named is not None) and named != _issuer(provider):
-        raise ValueError("the answer names another issuer")
+        raise ValueError("the response has a different issuer")
 
 
 def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) -> Claim:
     if "id_token" not in token:
-        raise ValueError("there is no id_token")
+        raise ValueError("the id_token is missing")
     must_be = {"iss": [_issuer(started.method)], "aud": [client.client_id]}
     userinfo = client.parse_id_token(
         token,
@@ -92,17 +92,17 @@ def _read_google(client: Any, token: Mapping[str, Any], started: SignInState) ->
 
 
 def _runs_mailbox(email: str | None, hosted_domain: object) -> bool:
-    """Whether Google would know of a new owner of the mailbox: Gmail's, and those that it hosts."""
+    """Return whether Google is authoritative for the mailbox: Gmail, or a hosted domain."""
     domain = (email or "").rpartition("@")[2]
     hosted = hosted_domain.lower() if isinstance(hosted_domain, str) else None
     return domain in ("gmail.com", "googlemail.com") or domain == hosted
 
 
 def _read_github(client: Any, token: Mapping[str, Any], started: SignInState) -> Claim:
-    """GitHub's `email` in the profile is what somebody shows to the world, verified or not."""
+    """Read the verified primary email; the profile's `email` may be unverified."""
     number = _get(client, "user", token)["id"]
     if not isinstance(number, int):
-        raise TypeError("an account is known by a number")
+        raise TypeError("the user id is not a number")
     listed = _get(client, "user/emails", token)
     primary: Mapping[str, Any] = next((email for email in listed if email["primary"] is True), {})
     return _claim(started.method, str(number), primary.get("email"), primary.get("verified"))
@@ -136,7 +136,7 @@ def _issuer(provider: str) -> str:
 
 
 def _client(provider: str) -> Any:
-    """Made once for an application: it remembers the discovery document and the keys."""
+    """Return the client of this application, which caches discovery document and keys."""
     if "sign_in_providers" not in current_app.extensions:
         current_app.extensions["sign_in_providers"] = _register_all()
     return current_app.extensions["sign_in_providers"].create_client(provider)
@@ -170,18 +170,18 @@ def _register_all() -> OAuth:
 
 
 class _DeadlineSession(http.Session, OAuth2Session):  # type: ignore[misc]  # Authlib has no types
-    """Without a limit of its own a request would wait for ever."""
+    """A session with timeouts, which Authlib does not set."""
 
     def request(self, method: Any, url: Any, *arguments: Any, **options: Any) -> Any:
         timeout = deadlines.remaining(otherwise=_REQUEST_TIMEOUT)
         if timeout <= 0:
-            raise requests.Timeout("the time for this sign-in is up")
+            raise requests.Timeout("the deadline for this sign-in has passed")
         options["timeout"] = min(timeout, _REQUEST_TIMEOUT)
         ask = partial(super().request, method, url, *arguments, **options)
         try:
             return deadlines.run_within_deadline(ask, name="sign-in")
         except TimeoutError:
-            raise requests.Timeout("the answer came byte by byte") from None
+            raise requests.Timeout("the response was too slow") from None
 
 
 class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types
@@ -189,18 +189,18 @@ class _Client(FlaskOAuth2App):  # type: ignore[misc]  # Authlib has no types
 
 
 class _ExplainedErrors:
-    """Turns what goes wrong inside into `Refused`; what a provider said is never shown."""
+    """Turn exceptions into `SignInRefused`. A provider's own text is never shown."""
 
     def __init__(self, provider: str) -> None:
         self.provider = provider
 
     def __enter__(self) -> None:
-        database.release_connection()  # nobody outside is asked while a connection is held
+        database.release_connection()  # release the connection before calling the provider
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, requests.RequestException):
             raise SignInRefused("down", self.provider, type(error).__name__) from None
         if isinstance(error, _UNTRUSTED):
-            # Perhaps one bad answer to the question for its document or keys, which are remembered.
+            # The cached discovery document or keys may be wrong.
             current_app.extensions.pop("sign_in_providers", None)
             raise SignInRefused("untrusted", self.provider, type(error).__name__) from None

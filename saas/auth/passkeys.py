@@ -1,7 +1,7 @@
-"""Passkeys: signing in with a key pair that the browser holds, through py_webauthn.
+"""Passkeys (WebAuthn), through py_webauthn.
 
-The keys are resident and the authenticator checks its user, so that one needs no address and a
-passkey alone is two factors (WebAuthn Level 3, https://www.w3.org/TR/webauthn-3/).
+Keys are resident and the authenticator verifies its user. So sign-in needs no email, and a passkey
+is two factors (WebAuthn Level 3, https://www.w3.org/TR/webauthn-3/).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VERIFICATION_ERRORS = (ValueError, TypeError, LookupError, AttributeError)
 
 
 def clean_name(value: str) -> str:
-    """What a passkey may be called; raises ValueError with a message for a person."""
+    """Return the name of a passkey. Raises ValueError with a message for the user."""
     name = " ".join(value.split())
     if len(name) > NAME_LENGTH:
         raise ValueError(f"Enter at most {NAME_LENGTH} characters.")
@@ -38,7 +38,7 @@ def clean_name(value: str) -> str:
 
 
 def options_to_register(user: User, challenge: bytes) -> dict[str, Any]:
-    """What the browser's `navigator.credentials.create` needs, as JSON."""
+    """Return the options for the browser's `navigator.credentials.create`, as JSON."""
     import webauthn
     from webauthn.helpers import structs
 
@@ -61,7 +61,7 @@ def options_to_register(user: User, challenge: bytes) -> dict[str, Any]:
 
 
 def register(user: User, challenge: bytes, credential: Mapping[str, Any], name: str) -> None:
-    """Keep the public half of a new passkey; raises `Refused`."""
+    """Store the public key of a new passkey. Raises `SignInRefused`."""
     import webauthn
     from webauthn.helpers.exceptions import WebAuthnException
 
@@ -96,7 +96,7 @@ def register(user: User, challenge: bytes, credential: Mapping[str, Any], name: 
 
 
 def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
-    """What `navigator.credentials.get` needs, as JSON: any passkey for this site will do."""
+    """Return the options for `navigator.credentials.get`, as JSON, for any passkey of the site."""
     import webauthn
     from webauthn.helpers.structs import UserVerificationRequirement
 
@@ -109,7 +109,7 @@ def options_to_sign_in(challenge: bytes) -> dict[str, Any]:
 
 
 def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
-    """The person whose passkey signed the challenge; raises `Refused`."""
+    """Return the user whose passkey signed the challenge. Raises `SignInRefused`."""
     passkey = _find(credential)
     count = _verified_count(passkey, challenge, credential)
     with database.write_transaction():
@@ -117,7 +117,7 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
         if user is None:
             raise SignInRefused("unknown", "passkey")
         refuse_closed(user, "passkey")
-        # Two answers with one count come from two copies of the key: the second is not believed.
+        # A repeated signature counter means that the key was cloned, so refuse it.
         used = database.execute(
             update(Passkey)
             .where(Passkey.id == passkey.id, Passkey.sign_count == passkey.sign_count)
@@ -129,16 +129,16 @@ def sign_in(challenge: bytes, credential: Mapping[str, Any]) -> User:
 
 
 def rename(user: User, passkey_id: uuid.UUID, name: str) -> bool:
-    """Call a passkey something else; False when this person has no such passkey."""
+    """Rename a passkey; return False if the user has no such passkey."""
     with database.write_transaction():
         own_passkey = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
         return database.execute(update(Passkey).where(own_passkey).values(name=name)) == 1
 
 
 def remove(user: User, passkey_id: uuid.UUID) -> bool:
-    """Believe a passkey no more; False when this person has no such passkey.
+    """Delete a passkey; return False if the user has no such passkey.
 
-    A passkey is never the last way in: only somebody who was signed in another way could add it.
+    A passkey is never the last sign-in method: adding one requires another.
     """
     with database.write_transaction():
         own_passkey = (Passkey.id == passkey_id) & (Passkey.user_id == user.id)
@@ -168,7 +168,7 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
 
 
 def _refuse_framed(credential: Mapping[str, Any]) -> None:
-    """Refuse what was signed in a frame of another site, which the library lets pass.
+    """Refuse signatures made in a frame of another site, which the library accepts.
 
     https://www.w3.org/TR/webauthn-3/#dom-collectedclientdata-crossorigin
     """
@@ -204,5 +204,5 @@ def _credential_ids(user: User) -> list[bytes]:
 
 
 def _rp_id() -> str:
-    """The domain that passkeys are bound to: that of `APP_URL`, never of a request."""
+    """Return the domain that passkeys are bound to: that of `APP_URL`, never of a request."""
     return urlsplit(current_app.config["APP_URL"]).hostname or ""

@@ -1,7 +1,7 @@
-"""Identities whose provider does not vouch for the mailbox: linked once the mailbox is proven.
+"""Identities whose provider is not authoritative: linked after the mailbox is verified.
 
-Google verifies an address when an account is made, and is not told when the mailbox changes hands.
-It is authoritative for its own mailboxes and for the domains it hosts:
+Google verifies an email when an account is created, but does not learn when the mailbox changes
+hands. It is authoritative only for its own mailboxes and for domains that it hosts:
 https://developers.google.com/identity/gsi/web/guides/verify-google-id-token
 """
 
@@ -22,12 +22,12 @@ _KEY = "pending_identity"
 
 
 def store(claim: Claim) -> None:
-    """Keep a claim in this browser until its mailbox is proven, for ten minutes at most."""
+    """Keep a claim in this browser's session until its mailbox is verified, for ten minutes."""
     session[_KEY] = {"until": (now() + LIFETIME).timestamp(), "claim": asdict(claim)}
 
 
 def sign_in(user: User) -> None:
-    """Sign in a person who has proven a mailbox, and link what this browser brought for it."""
+    """Sign in a user who verified a mailbox, and link the pending identity of this browser."""
     claim = _take()
     sessions.start(user)
     if claim is None or claim.email != user.email:

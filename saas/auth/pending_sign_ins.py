@@ -1,8 +1,7 @@
-"""Sign-ins that are under way elsewhere, and are finished once, in the browser that began them.
+"""Sign-ins in progress, each completed once, in the browser that started it.
 
-The browser keeps ids alone, a few of them, so that no number of attempts makes its cookie too large
-to be sent. What a provider or an authenticator gets to see is an HMAC of the id under the secret
-key: a copy of the database finishes nothing.
+The browser keeps only a few ids, so that its cookie stays small. Providers and authenticators see
+HMACs of the id under the secret key, so a copy of the database cannot complete a sign-in.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from saas.auth.models import PendingSignIn, User
 from saas.database import db, now
 
 LIFETIME = timedelta(minutes=10)
-MAX_PER_BROWSER = 5  # by a browser: several tabs, not twenty
+MAX_PER_BROWSER = 5  # per browser: enough for several tabs
 
 
 @dataclass(frozen=True)
 class SignInState:
-    """What stands in a row, and what is derived from its id.
+    """The values of a row, and those derived from its id.
 
-    `state` and `nonce` are sent out and come back; `verifier` is PKCE's; `challenge` is 32 bytes.
+    `state` and `nonce` are sent to the provider and come back; `verifier` is PKCE's; `challenge` is
+    32 bytes.
     """
 
     id: uuid.UUID
@@ -61,9 +61,9 @@ class SignInState:
 
 
 def start(method: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:
-    """Note that somebody goes off to sign in: `method` is google, github or passkey.
+    """Store a sign-in that starts: `method` is google, github or passkey.
 
-    `purpose` is sign_in, or confirm, link or register, which are for the signed-in `person`.
+    `purpose` is sign_in, or confirm, link or register, which require the signed-in `user`.
     """
     with database.write_transaction() as session:
         row = PendingSignIn(
@@ -78,10 +78,10 @@ def start(method: str, purpose: str, next_path: str, user: User | None = None) -
 
 
 def complete(method: str, state: str, ids: Sequence[str]) -> SignInState | None:
-    """The sign-in of this browser that `state` belongs to, which is used up by this.
+    """Return this browser's sign-in for `state`, and use it up.
 
-    `ids` is what the browser kept. None for what is unknown, foreign, over, or finished already;
-    of many at once exactly one gets it.
+    `ids` is what the browser kept. Returns None if the sign-in is unknown, of another browser,
+    expired or completed; of several concurrent calls, one gets it.
     """
     for started in (pending for states in map(_find, ids) for pending in states):
         if started.method == method and hmac.compare_digest(started.state.encode(), state.encode()):
@@ -90,9 +90,9 @@ def complete(method: str, state: str, ids: Sequence[str]) -> SignInState | None:
 
 
 def complete_latest(method: str, ids: Sequence[str]) -> SignInState | None:
-    """The same, where nothing but what was asked last can be meant: a passkey's challenge.
+    """Return the browser's latest sign-in, and use it up; for passkeys, which have no state.
 
-    By the present key alone: after a change of keys one clicks once more.
+    Only the current key is tried: after a change of keys, users start again.
     """
     newest = [candidates[0] for candidates in map(_find, ids) if candidates]
     matching = [pending for pending in newest if pending.method == method]
@@ -101,13 +101,13 @@ def complete_latest(method: str, ids: Sequence[str]) -> SignInState | None:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired() -> None:
-    """Nobody came back in time."""
+    """Delete sign-ins that were not completed in time."""
     with database.write_transaction():
         database.execute(delete(PendingSignIn).where(PendingSignIn.expires_at <= now()))
 
 
 def _find(text: str) -> list[SignInState]:
-    """What a browser began, by each secret key: it may have been changed meanwhile."""
+    """Return what a browser started, trying every secret key, because keys may have changed."""
     try:
         start_id = uuid.UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A fresh sign-in: what cannot be undone is asked of somebody who has just shown who they are."""
+"""Require a recent sign-in before operations that cannot be undone."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MAX_AGE = timedelta(minutes=10)
 
 
 def is_recent() -> bool:
-    """Whether this session was begun within the last ten minutes."""
+    """Return whether this session started within the last ten minutes."""
     began = current_user.signed_in_at if current_user.is_authenticated else None
     return began is not None and began > now() - MAX_AGE
 
 
 def reauthentication_required(view: View) -> View:
-    """Ask to confirm who one is before the view; put it below `login_required`.
+    """Require a recent sign-in; place this decorator below `login_required`.
 
-    People come back to the page with the form; programs get 403 `sign_in_again`.
+    Users return to the page with the form; programs get 403 `sign_in_again`.
     """
 
     @wraps(view)
@@ -44,7 +44,7 @@ def reauthentication_required(view: View) -> View:
 
 
 def _form_page() -> str:
-    """The page that was seen: this one, or the one that its form was sent from."""
+    """Return the current page, or the page that the form was sent from."""
     if request.method == "GET":
         return security.safe_path(request.full_path.rstrip("?"), request.path)
     sent_from = urlsplit(request.referrer or "")

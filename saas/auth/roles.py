@@ -1,4 +1,4 @@
-"""Roles, and accounts that may not sign in. The last administrator stays, whoever tries at once."""
+"""Roles and disabled accounts. The last administrator always remains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def admin_required(view: View) -> View:
-    """Let administrators in: anonymous people are sent to sign in, users get 403."""
+    """Require an administrator: anonymous visitors are sent to sign-in, users get 403."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -32,35 +32,36 @@ def admin_required(view: View) -> View:
 
 
 def promote(user: User, *, by: str) -> None:
-    """Make somebody an administrator; raises `NotPossible` for who cannot sign in."""
+    """Make a user an administrator. Raises `AccountError` if they cannot sign in."""
     with database.write_transaction():
         _refresh(user)
         if user.disabled_at or user.is_closing:
-            raise AccountError(f"{user.email} cannot sign in, and so cannot administer.")
+            raise AccountError(f"{user.email} cannot sign in, so they cannot be an administrator.")
         _change(user, "promote", by, role="admin")
 
 
 def demote(user: User, *, by: str) -> None:
-    """Make an administrator a user again; raises `NotPossible` for the last one."""
+    """Make an administrator an ordinary user. Raises `AccountError` for the last one."""
     with database.write_transaction():
         _refuse_last_admin(user)
         _change(user, "demote", by, role="user")
 
 
 def step_down(user: User) -> None:
-    """Give one's own role up; raises `NotPossible` for the last administrator."""
+    """Give up one's own administrator role. Raises `AccountError` for the last administrator."""
     with database.write_transaction():
         if is_last_admin(user):
             raise AccountError(
-                "You are the last administrator. Promote somebody else first; nothing was changed."
+                "You are the last administrator, so nothing was changed. Promote another user "
+                "first."
             )
         _change(user, "step down", str(user.id), role="user")
 
 
 def disable(user: User, *, by: str) -> None:
-    """Nobody signs in to this account any more, and whoever is signed in is not at the next click.
+    """Block sign-in, and end all sessions. Raises `AccountError` for the last administrator.
 
-    Raises `NotPossible` for the last administrator. What is paid for goes on: end that at Stripe.
+    A subscription continues; cancel it at Stripe.
     """
     with database.write_transaction():
         _refuse_last_admin(user)
@@ -69,7 +70,7 @@ def disable(user: User, *, by: str) -> None:
 
 
 def enable(user: User, *, by: str) -> None:
-    """Let a disabled person sign in again."""
+    """Allow a disabled user to sign in again."""
     with database.write_transaction():
         _change(user, "enable", by, disabled_at=None)
 
@@ -77,10 +78,10 @@ def enable(user: User, *, by: str) -> None:
 def is_last_admin(user: User) -> bool:
     """Return whether this is the only administrator.
 
-    Inside `write_transaction()` the answer holds until its end.
+    Inside `write_transaction()`, this stays true until its end.
     """
-    # Locking the rows makes two who leave at once wait for each other on PostgreSQL too; in one
-    # order, so that neither holds what the other waits for.
+    # Lock the rows, so that two administrators who leave at once wait for each other on PostgreSQL,
+    # and in a fixed order to avoid a deadlock.
     admins = db.session.scalars(
         select(User.id)
         .where(User.role == "admin", User.disabled_at.is_(None), User.closing_at.is_(None))
@@ -92,14 +93,11 @@ def is_last_admin(user: User) -> bool:
 
 def _refuse_last_admin(user: User) -> None:
     if is_last_admin(user):
-        raise AccountError(f"{user.email} is the last administrator. Promote another first.")
+        raise AccountError(f"{user.email} is the last administrator. Promote another user first.")
 
 
 def _change(user: User, action: str, by: str, **columns: Any) -> None:
-    """Change and record it, unless the person is like that already.
-
-    A session never outlives the role that it was begun with.
-    """
+    """Change and record it, unless nothing changes. A change of role ends all sessions."""
     _refresh(user)
     if all(getattr(user, name) == value for name, value in columns.items()):
         return

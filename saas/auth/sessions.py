@@ -1,7 +1,7 @@
 """Sessions are rows: signing out, revoking and deleting take effect on the next request.
 
-The browser holds a random token, the row its hash. flask-login's cookie alone would go on
-working after a logout, because a copy of it stays valid.
+The browser holds a random token, the row its hash. With Flask-Login's cookie alone, a copied cookie
+would stay valid after signing out.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from saas.extensions import login_manager
 
 IDLE = timedelta(days=30)
 ABSOLUTE = timedelta(days=90)
-_SEEN_EVERY = timedelta(minutes=5)  # how exact "last seen" is, and how seldom a GET writes
+_SEEN_EVERY = timedelta(minutes=5)  # precision of "last seen", to limit writes
 
 
-# Every signed-in request asks this, so it is put together once.
+# Every signed-in request runs this query, so it is built once.
 _SESSION_AND_USER = (
     select(User, Session.id, Session.last_seen_at, Session.created_at)
     .join(Session, User.id == Session.user_id)
@@ -40,20 +40,20 @@ _SESSION_AND_USER = (
 
 
 def init_app(app: Flask) -> None:
-    """Let flask-login find people by the session that their browser names."""
+    """Let Flask-Login load users by the session in the browser's cookie."""
     app.config["PERMANENT_SESSION_LIFETIME"] = ABSOLUTE
     app.config["SESSION_REFRESH_EACH_REQUEST"] = False
     login_manager.init_app(app)
-    login_manager.session_protection = None  # the row decides, not a browser's description
+    login_manager.session_protection = None  # the row decides, not the browser's fingerprint
     login_manager.user_loader(_load)
     login_manager.unauthorized_handler(_ask_to_sign_in)
 
 
 def start(user: User) -> None:
-    """Sign this browser in, with a session that is new in every respect.
+    """Sign this browser in with a new session.
 
-    Call it in the transaction that has found out who it is: what ends every session of a person
-    meanwhile, such as disabling, shall not be outlived by this one.
+    Call it in the transaction that identified the user, so that the session does not outlive a
+    concurrent end of all sessions, such as disabling.
     """
     if current_user.is_authenticated:
         end()
@@ -84,27 +84,27 @@ def end() -> None:
 
 
 def clear_cookie() -> None:
-    """Clear the cookie of a person whose rows are gone already."""
+    """Clear the cookie of a user whose rows are already deleted."""
     logout_user()
     security.new_session()
 
 
 def list_for_user(user: User) -> Sequence[Session]:
-    """The browsers in which a person is signed in, the one of this request first."""
+    """Return the user's sessions, the current one first."""
     alive = select(Session).where(Session.user_id == user.id, _is_alive(now()))
     rows = db.session.scalars(alive.order_by(Session.last_seen_at.desc())).all()
     return sorted(rows, key=lambda row: row.id != user.session_id)
 
 
 def revoke(user: User, session_id: uuid.UUID) -> bool:
-    """Sign another browser of this person out; False when there is no such session of theirs."""
+    """Sign out another browser of this user; return False if there is no such session."""
     own_session = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
         return bool(database.execute(delete(Session).where(Session.id == session_id, *own_session)))
 
 
 def revoke_others(user: User) -> int:
-    """Sign every other browser of this person out; how many there were."""
+    """Sign out all other browsers of this user; return their number."""
     other_sessions = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
         return database.execute(delete(Session).where(*other_sessions))
@@ -112,7 +112,7 @@ def revoke_others(user: User) -> int:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired_sessions() -> None:
-    """Sessions that nobody can use any more."""
+    """Delete expired sessions."""
     with database.write_transaction():
         database.execute(delete(Session).where(~_is_alive(now())))
 
@@ -145,7 +145,7 @@ def _hash(token: str) -> bytes:
 
 
 def _ask_to_sign_in() -> Response:
-    """Send people to the sign-in page and back; tell programs that they are not signed in."""
+    """Redirect browsers to sign-in and back; return 401 to programs."""
     if errors.wants_json():
         raise Unauthorized
     next_path = request.full_path.rstrip("?") if request.method == "GET" else ""

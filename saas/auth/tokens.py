@@ -1,8 +1,8 @@
-"""Signed tokens for rows, so that the database alone does not contain any secret.
+"""Secrets derived from a row's id, so that a copy of the database contains none of them.
 
-A token is the signed id of a row. The purpose is the salt, so a token for one purpose is not valid
-for another. Tokens of fallback keys are accepted, so that keys can be changed while emails are on
-their way.
+A token is the id and its HMAC under the secret key and a purpose, so it is valid only for that
+purpose. Fallback keys are accepted but never used for new tokens, so that keys can be rotated while
+emails are on their way.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from saas import security
 
 
 def token_for(purpose: str, row_id: uuid.UUID) -> str:
-    """Return the token that an email carries: 66 characters that are safe in a URL."""
+    """Return the token for a row: 54 characters that are safe in URLs."""
     return security.signer(purpose).sign(base64_encode(row_id.bytes)).decode()
 
 
 def row_id(purpose: str, token: str) -> uuid.UUID | None:
-    """Return the id in a token for this purpose, None for anything else."""
+    """Return the id in a token for this purpose, or None if the token is invalid."""
     try:
         return uuid.UUID(bytes=base64_decode(security.signer(purpose).unsign(token.encode())))
     except (BadData, ValueError):
@@ -31,7 +31,7 @@ def row_id(purpose: str, token: str) -> uuid.UUID | None:
 
 
 def code_for(purpose: str, row_id: uuid.UUID) -> str:
-    """Return six digits for a row. They can be guessed: limit the tries, bind it to a browser."""
+    """Return six digits for a row. They can be guessed, so limit attempts per browser."""
     return _code(purpose, row_id, current_app.config["SECRET_KEY"])
 
 

@@ -120,7 +120,7 @@ def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> Non
 def portal_url(user: Subscriber, price: str | None = None) -> str:
     """The customer portal of this person's own customer; with a price, opened at that change."""
     if not user.stripe_customer_id:
-        raise CheckoutError("There is no subscription to manage yet.")
+        raise CheckoutError("You don't have a subscription yet.")
     back = security.public_url("billing.returned")
     portal = partial(gateway.create_portal_session, user.stripe_customer_id, return_url=back)
     if price and user.stripe_subscription_id and price != user.stripe_price_id:
@@ -128,7 +128,7 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
             return portal(change=(user.stripe_subscription_id, price))
         except (gateway.InvalidRequest, gateway.NotFound) as error:
             # Stripe refuses a change of a subscription that is ending or cannot be changed here.
-            log.info("the portal did not open at the change: %s", error)
+            log.info("the portal did not open at the plan change: %s", error)
     try:
         return portal()
     except gateway.NotFound:

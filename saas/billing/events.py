@@ -71,7 +71,7 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
     user_id = customers.find_user_id(customer_id) if customer_id else None
     named = customers.user_id_from_metadata(metadata or {})
     if user_id and named and named != user_id:
-        log.warning("metadata names another user than %s has; ours counts", customer_id)
+        log.warning("metadata names another user than the owner of %s; it is ignored", customer_id)
     if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
         if user_id is None and cancel_orphaned_subscriptions(customer_id):
@@ -89,13 +89,13 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
 def ignore_reason(event: Event) -> str | None:
     """Return why an event is ignored, or None for one that is handled."""
     if event.type not in HANDLED_TYPES:
-        return "a type that we do not handle"
+        return "its type is not handled"
     if event.livemode != gateway.is_live():
-        return "of the other mode"
+        return "it is of the other mode"
     if event.account is not None:
-        return "of a connected account"
+        return "it is of a connected account"
     if event.is_echo:
-        return "a change that we do not copy"
+        return "it changes nothing that is stored"
     return None
 
 
@@ -153,7 +153,7 @@ def cancel_orphaned_subscriptions(customer_id: str) -> bool:
         if subscription.status in LIVE_STATUSES and belongs_to_closed_account(subscription)
     ]
     for subscription in orphaned:
-        log.warning("a subscription of a closed account is ended: %s", subscription.id)
+        log.warning("canceling subscription %s of a deleted account", subscription.id)
         gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
     return bool(orphaned)
 

@@ -29,6 +29,6 @@ class CheckoutForm(Form):
         plan = products.catalogue().by_id.get(self.plan.data)
         if plan and field.data in plans.INTERVALS and field.data not in plan.prices:
             sold = " or ".join(plan.prices)
-            raise ValidationError(f"{plan.name} is billed {sold} only.")
+            raise ValidationError(f"{plan.name} is only billed {sold}.")
 
     nonce = HiddenField(default=lambda: uuid4().hex, validators=[Regexp(r"[0-9a-f]{0,32}\Z")])

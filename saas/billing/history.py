@@ -60,7 +60,7 @@ def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
     if before["stripe_price_id"] != after["stripe_price_id"]:
         return f"Changed to {bought}"
     if after.get("stripe_action_required") and not before.get("stripe_action_required"):
-        return "Your bank asked you to confirm a payment"
+        return "Your bank requires you to confirm a payment"
     if before["stripe_cancel_at"] != after["stripe_cancel_at"]:
         return _cancel_change(before["stripe_cancel_at"], after["stripe_cancel_at"])
     old, new = before.get("stripe_recurring"), after.get("stripe_recurring")
@@ -73,7 +73,7 @@ def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
 
 def _cancel_change(old: str | None, new: str | None) -> str:
     if new is None:
-        return "Resumed: it renews as before"
+        return "Resumed; renews as before"
     return f"End date changed to {_day(new)}" if old else f"Canceled, with access until {_day(new)}"
 
 
@@ -98,8 +98,8 @@ def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -
     if new == "active":
         return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)
     if new == "past_due" and after.get("stripe_action_required"):
-        return "Your bank asked you to confirm a payment"
-    return _NEW_STATUS.get(str(new), f"The payment provider calls {{}} {new}").format(bought)
+        return "Your bank requires you to confirm a payment"
+    return _NEW_STATUS.get(str(new), f"The payment provider set {{}} to {new}").format(bought)
 
 
 def _name(price_id: str | None) -> str:

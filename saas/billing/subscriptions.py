@@ -67,7 +67,7 @@ def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subs
         if _write(user, state, cause, event_id):
             return customers.reload(user_id)
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
-    raise Busy("the columns kept changing")
+    raise Busy("another process kept changing the columns")
 
 
 def differences(user: Subscriber, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:

@@ -77,14 +77,14 @@ def update_stale_emails() -> None:
     """Update emails at Stripe that an earlier attempt did not reach."""
     stale = select(Subscriber.id).where(Subscriber.stripe_email_stale_since.isnot(None))
     users = db.session.scalars(stale.order_by(func.random()).limit(BATCH_SIZE)).all()
-    process_each(users, customers.update_stale_email, about="new address of")
+    process_each(users, customers.update_stale_email, about="email of user")
 
 
 def _sync(condition: ColumnElement[bool], cause: str) -> None:
     """Sync some of these users, in random order so that failing ones do not block the others."""
     chosen = select(Subscriber.id).where(condition).order_by(func.random()).limit(BATCH_SIZE)
     users = db.session.scalars(chosen).all()
-    process_each(users, partial(subscriptions.sync, cause=cause), about="person")
+    process_each(users, partial(subscriptions.sync, cause=cause), about="user")
 
 
 def process_each(items: Iterable[T], work: Callable[[T], object], about: str) -> None:
@@ -99,14 +99,14 @@ def process_each(items: Iterable[T], work: Callable[[T], object], about: str) ->
             with deadlines.deadline(_TIMEOUT):
                 work(item)
         except gateway.Unavailable as error:
-            log.warning("not done: %s %s: %s", about, item, gateway.describe(error))
+            log.warning("not processed: %s %s: %s", about, item, gateway.describe(error))
             unanswered += 1
             is_refused = gateway.is_refusal(error)
             why = "Stripe refuses our key" if is_refused else "Stripe does not answer"
         except gateway.StripeError as error:
-            log.error("not done: %s %s: %s", about, item, gateway.describe(error))
+            log.error("not processed: %s %s: %s", about, item, gateway.describe(error))
         except Exception:
-            log.exception("not done: %s %s", about, item)
+            log.exception("not processed: %s %s", about, item)
         if unanswered == _MAX_FAILURES:
-            log.warning("%s: the rest of a sweep waits for the next", why)
+            log.warning("%s: remaining items wait for the next run", why)
             return

@@ -45,7 +45,9 @@ def receive(event: Event) -> str:
     except (gateway.StripeError, SQLAlchemyError) as error:
         description = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
         log.warning("event not applied: %s", description, extra=_outcome_response(event))
-        raise APIError(503, "try_again", "The event could not be applied now.") from None
+        raise APIError(
+            503, "try_again", "The event could not be applied. It will be retried."
+        ) from None
     log.info("event handled", extra={**_outcome_response(event), "outcome": outcome})
     return outcome
 

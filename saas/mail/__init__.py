@@ -1,4 +1,4 @@
-"""Mail: promised as a row in the transaction of what causes it, composed when it is delivered."""
+"""Email: enqueued in the transaction that causes it, composed when it is sent."""
 
 from saas.mail.outbox import Email, RetryLater, delete_for, email, enqueue, preview
 

@@ -1,4 +1,4 @@
-"""`flask mail …`: hand over what waits, and look at mails without sending any."""
+"""`flask mail …`: send pending emails, and preview emails."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from flask.cli import AppGroup
 from saas import sandbox_process
 from saas.mail import outbox
 
-mail = AppGroup("mail", short_help="Mails: hand over what is due, or look at a sample.")
+mail = AppGroup("mail", short_help="Send pending emails, or preview an email.")
 
 
 @mail.command("flush")
-@click.option("--given-up", is_flag=True, help="Also those that were given up after three days.")
+@click.option(
+    "--given-up", is_flag=True, help="Also retry emails that were given up after three days."
+)
 @sandbox_process.requires_sandbox
 def flush(given_up: bool) -> None:
-    """Hand over the mails that are due now, as the worker does every minute.
+    """Send the emails that are due now.
 
-    Exit code 1 when one of them was refused; it stays, and is tried again with growing pauses.
+    The worker does the same every minute. Exits with 1 if an email could not be sent. It stays in
+    the outbox and is retried with growing intervals.
     """
     if given_up:
         outbox.retry_failed()
@@ -33,22 +36,27 @@ def flush(given_up: bool) -> None:
 
 @mail.command("preview")
 @click.argument("kind", required=False)
-@click.option("--text", is_flag=True, help="The text part instead of the HTML.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file.")
+@click.option("--text", is_flag=True, help="Show the text part instead of the HTML part.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write to this file instead of standard output.",
+)
 def preview(kind: str | None, text: bool, out: Path | None) -> None:
-    """Print a made-up mail of KIND; without KIND, list the kinds with their subjects.
+    """Print a sample email, or list the kinds.
 
-    Nothing is sent, and nothing in the database is read or written.
+    Without KIND, prints the kinds with their subjects. Nothing is sent, and the database is not
+    used.
     """
     if kind is None and (text or out):
-        raise click.UsageError("Say which KIND. `flask mail preview` alone lists them.")
+        raise click.UsageError("Missing KIND. Run `flask mail preview` to list the kinds.")
     samples = outbox.previews()
     if kind is None:
         for name, made_up in samples.items():
             click.echo(f"{name:<20} {made_up().subject}")
         return
     if kind not in samples:
-        raise click.ClickException(f"There is no mail {kind!r}. There are: {', '.join(samples)}.")
+        raise click.ClickException(f"Unknown kind {kind!r}. Kinds: {', '.join(samples)}.")
     sample = samples[kind]()
     _show(sample.text if text else sample.html, out)
 

@@ -1,7 +1,7 @@
-"""The outbox. A row holds ids only: no address and no content is left behind in it.
+"""The outbox. Rows contain only ids, no email addresses and no content.
 
-One exception is temporary: a mail to somebody whose row is deleted in the same transaction carries
-its address until it is handed over or given up, and then forgets it.
+There is one temporary exception: an email to a user whose row is deleted in the same transaction
+keeps its address until it is sent or given up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from saas.database import Key, Model, UTCDateTime, now
 
 
 class OutboxMessage(Model):
-    """A mail that was promised. `key` exists once, so a promise repeated is the same promise."""
+    """An enqueued email. `key` is unique, so enqueuing it again has no effect."""
 
     __tablename__ = "outbox_messages"
 
@@ -26,7 +26,7 @@ class OutboxMessage(Model):
     kind: Mapped[str]
     subject_id: Mapped[uuid.UUID]
     context: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ids and dates of what happened
-    to_address: Mapped[str | None]  # only until it is handed over or given up
+    to_address: Mapped[str | None]  # only until it is sent or given up
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

@@ -1,8 +1,8 @@
-"""Promise a mail, and hand it over.
+"""Enqueue emails and send them.
 
-A promise is a row, written in the transaction of what causes it, so it exists exactly once.
-Handing over happens at least once, with a Message-ID that stays the same: nobody can do better
-across a crash between the server's acceptance and our note of it.
+An email is a row, written in the transaction that causes it, so it is enqueued exactly once. It is
+sent at least once, always with the same Message-ID: if the process crashes after the server
+accepted it and before we recorded it, it is sent again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from saas.mail.transports import Email
 
 log = logging.getLogger("saas.mail")
 
-LEASE = timedelta(minutes=2)  # how long a worker has before another may try
+LEASE = timedelta(minutes=2)  # after which another worker may send it
 GIVE_UP_AFTER = 17  # attempts, over about three days
 _LONGEST_PAUSE = timedelta(hours=12)
 
@@ -37,16 +37,16 @@ __all__ = ["Email", "RetryLater", "delete_for", "deliver", "email", "enqueue", "
 
 
 class RetryLater(Exception):
-    """For a composer to raise while it cannot be known what is to be said; it is asked again."""
+    """Raised by a composer when the content cannot be known yet; the email is retried later."""
 
 
 @dataclass(frozen=True)
 class DeliveryResult:
-    """What came of handing over what was due."""
+    """The number of emails sent, skipped and refused."""
 
     sent: int = 0
-    skipped: int = 0  # no longer applied
-    failed: int = 0  # are tried again later
+    skipped: int = 0  # no longer relevant
+    failed: int = 0  # are retried later
 
     def __add__(self, other: DeliveryResult) -> DeliveryResult:
         return DeliveryResult(
@@ -55,12 +55,12 @@ class DeliveryResult:
 
 
 def email(kind: str) -> Callable[[Composer], Composer]:
-    """Register the function that composes mails of `kind`.
+    """Register the function that composes emails of `kind`.
 
-    It is called with the id of their subject, and by keyword with what `promise` noted `context` it
-    and, where there was one, the address `to` send to. It answers None when the mail has lost its
-    sense meanwhile: the person is gone, the link used. No transaction is open, so it may ask
-    others; when it raises, the mail is tried again later.
+    It is called with the subject's id, the `context` of `enqueue` as keyword arguments, and `to` if
+    the row has an address. It returns None if the email is no longer relevant, for example because
+    the user was deleted. No transaction is open, so it may call external services. If it raises,
+    the email is retried later.
     """
 
     def register(composer: Composer) -> Composer:
@@ -76,7 +76,7 @@ def email(kind: str) -> Callable[[Composer], Composer]:
 
 
 def preview(kind: str) -> Callable[[Preview], Preview]:
-    """Register a function that makes a mail of `kind` up, for `flask mail preview`."""
+    """Register a function that returns a sample email of `kind`, for `flask mail preview`."""
 
     def register(made_up: Preview) -> Preview:
         _previews[kind] = made_up
@@ -86,12 +86,12 @@ def preview(kind: str) -> Callable[[Preview], Preview]:
 
 
 def previews() -> Mapping[str, Preview]:
-    """A made-up mail of each kind, by name."""
+    """Return the sample functions by kind."""
     return dict(sorted(_previews.items()))
 
 
 def kinds() -> list[str]:
-    """Every kind of mail that can be promised."""
+    """Return all kinds of emails."""
     return sorted(_composers)
 
 
@@ -131,18 +131,18 @@ def enqueue(
 
 @jobs.task
 def deliver(message_id: str) -> None:
-    """Compose a promised mail and hand it to the mail server; later again when that fails."""
+    """Compose and send an email; retry later if that fails."""
     _deliver(uuid.UUID(message_id))
 
 
 @jobs.periodic_task(minutes=1)
 def flush() -> None:
-    """Hand over everything that is due: what a lost job or a dead worker left behind."""
+    """Send all due emails, including those of lost jobs and dead workers."""
     deliver_due()
 
 
 def deliver_due() -> DeliveryResult:
-    """Hand over everything that is due, the oldest first; what came of it."""
+    """Send all due emails, oldest first, and return the result."""
     due = (
         select(OutboxMessage.id).where(OutboxMessage.due_at <= now()).order_by(OutboxMessage.due_at)
     )
@@ -151,9 +151,9 @@ def deliver_due() -> DeliveryResult:
 
 
 def retry_failed() -> int:
-    """Try again what was given up, as if it were new; how many there are.
+    """Retry emails that were given up; return their number.
 
-    For an operator whose mail server was away for longer than the tries last.
+    For operators whose mail server was down longer than the retries last.
     """
     given_up = (OutboxMessage.due_at.is_(None), OutboxMessage.last_error.isnot(None))
     with database.write_transaction():
@@ -168,7 +168,7 @@ def delete_for(subjects: Select[uuid.UUID]) -> None:
 
 
 def was_sent(key: str) -> bool:
-    """Whether the mail that was promised under this key has been result over."""
+    """Return whether the email with this key has been sent."""
     sent = select(OutboxMessage.id).where(
         OutboxMessage.key == key, OutboxMessage.handed_over_at.isnot(None)
     )
@@ -176,7 +176,7 @@ def was_sent(key: str) -> bool:
 
 
 def is_pending(key: str) -> bool:
-    """Whether the mail that was promised under this key is due, or in somebody's hands."""
+    """Return whether the email with this key is due or being sent."""
     undone = select(OutboxMessage.id).where(
         OutboxMessage.key == key, OutboxMessage.due_at.isnot(None)
     )
@@ -184,7 +184,7 @@ def is_pending(key: str) -> bool:
 
 
 def count_pending() -> int:
-    """How many mails wait for their turn, due or not."""
+    """Return the number of emails that are not sent yet, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
     return db.session.scalar(undone) or 0
 
@@ -211,7 +211,7 @@ def _arguments(message: OutboxMessage) -> dict[str, Any]:
 
 
 def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
-    """Take a message for the length of a lease; None when somebody else has it or it is done."""
+    """Lease a message for sending; return None if another worker has it or it is done."""
     with database.write_transaction() as session:
         claimed = database.execute(
             update(OutboxMessage)
@@ -224,13 +224,13 @@ def _claim(message_id: uuid.UUID) -> OutboxMessage | None:
 
 
 def _finish(message: OutboxMessage, *, was_sent: bool) -> None:
-    """Nothing is left to do, and no address is left behind."""
+    """Mark the message as done, and erase its address."""
     at = now() if was_sent else None
     _update(message, due_at=None, handed_over_at=at, last_error=None, to_address=None)
 
 
 def _retry_later(message: OutboxMessage, error: Exception) -> None:
-    """Try again later, with a pause that doubles; after the last attempt leave it, and say so."""
+    """Retry later with a doubling interval; give up after the last attempt, and log it."""
     if _lost_lease(message):
         return
     is_hopeless = isinstance(error, transports.PermanentFailure)
@@ -244,7 +244,7 @@ def _retry_later(message: OutboxMessage, error: Exception) -> None:
     )
     log.log(
         _severity(error, failed_for_good),
-        "mail %s of kind %s was not result over (attempt %s): %s",
+        "email %s of kind %s could not be sent (attempt %s): %s",
         message.id,
         message.kind,
         message.attempts,
@@ -259,7 +259,7 @@ def _severity(error: Exception, failed_for_good: bool) -> int:
 
 
 def _lost_lease(message: OutboxMessage) -> bool:
-    """Whether our lease was over and somebody else has tried since: what they noted counts."""
+    """Return whether the lease has expired and another worker has tried since."""
     tries = select(OutboxMessage.attempts).where(OutboxMessage.id == message.id)
     return db.session.scalar(tries) != message.attempts
 

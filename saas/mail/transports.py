@@ -1,4 +1,4 @@
-"""The ways out: Resend's API, which the sandbox's mailbox plays too, or an SMTP server."""
+"""Send emails by Resend's API, which the sandbox's mailbox also provides, or by SMTP."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from flask import current_app, render_template
 from saas import http, logs
 from saas.template_filters import static
 
-_TIMEOUT = 8  # seconds; a worker waits, no request does
-_AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: no out-of-office answers, please
+_TIMEOUT = 8  # seconds; only workers wait for it
+_AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: prevents automatic replies
 
 
 @dataclass(frozen=True)
 class Email:
-    """A mail to one person. `to` is the address as it was validated and stored."""
+    """An email to one recipient. `to` is the address as it was validated and stored."""
 
     to: str
     subject: str
@@ -38,11 +38,11 @@ class DeliveryFailed(Exception):
 
 
 class PermanentFailure(DeliveryFailed):
-    """The message can never be sent as it is: trying again does not help."""
+    """The message can never be sent, so it is not retried."""
 
 
 def compose(to: str, subject: str, template: str, **context: object) -> Email:
-    """A letter from `mail/<template>.html` and `.txt`, with its styles inlined for mail readers."""
+    """Return an email from `mail/<template>.html` and `.txt`, with inlined styles."""
     import css_inline
 
     brand = current_app.config["BRAND"]
@@ -54,12 +54,12 @@ def compose(to: str, subject: str, template: str, **context: object) -> Email:
 
 
 def send(email: Email, message_id: uuid.UUID) -> None:
-    """Hand a letter over; raises when it was not accepted. The id makes a repeat recognisable."""
+    """Send an email; raise if it was not accepted. The id makes repeats recognisable."""
     if parseaddr(email.to)[1] != email.to or "=?" in email.to:
-        # Forms refuse such addresses. What parses this one again might reach somebody else:
+        # Forms refuse such addresses. Parsing them again might change the recipient:
         # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two; the email
         # package decodes "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
-        raise PermanentFailure("its recipient is not one plain address")
+        raise PermanentFailure("the recipient is not a single plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
         _send_by_smtp(email, message_id, smtp_url)
     else:
@@ -72,7 +72,7 @@ def _message_id(message_id: uuid.UUID) -> str:
 
 
 def _send_by_resend(email: Email, message_id: uuid.UUID) -> None:
-    """Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
+    """Send by Resend's API: https://resend.com/docs/api-reference/emails/send-email."""
     key = current_app.config["RESEND_API_KEY"]
     base = "https://api.resend.com" if key else f"{current_app.config['SANDBOX_URL']}/resend"
     response = http.request(
@@ -97,16 +97,16 @@ def _send_by_resend(email: Email, message_id: uuid.UUID) -> None:
         response.status_code == 409
         and _body_of(response).get("name") == "invalid_idempotent_request"
     ):
-        return  # accepted before, though we never heard of it; the words have changed since
+        return  # an earlier attempt was accepted, and the content has changed since
     if not 200 <= response.status_code < 300:  # noqa: PLR2004 - a success
         reason = _body_of(response).get("message") or response.reason
-        raise DeliveryFailed(f"the mail service answered {response.status_code}: {reason}")
+        raise DeliveryFailed(f"the mail service returned {response.status_code}: {reason}")
     if not isinstance(_body_of(response).get("id"), str):
-        raise DeliveryFailed(f"the mail service answered {response.status_code} without an id")
+        raise DeliveryFailed(f"the mail service returned {response.status_code} without an id")
 
 
 def describe(error: Exception) -> str:
-    """Return why a mail was not handed over, in the server's own words, without any address."""
+    """Return why an email was not sent, in the server's words, without email addresses."""
     if isinstance(error, DeliveryFailed):
         reason = str(error)
     elif isinstance(error, smtplib.SMTPRecipientsRefused):
@@ -123,11 +123,14 @@ def describe(error: Exception) -> str:
 
 def _smtp_reply(code: int, text: bytes | str) -> str:
     words = text.decode(errors="replace") if isinstance(text, bytes) else text
-    return f"the mail server answered {code}: {words}"
+    return f"the mail server returned {code}: {words}"
 
 
 def _body_of(response: requests.Response) -> dict[str, object]:
-    """An `id`, or an error's `name` and `message`: https://resend.com/docs/api-reference/errors."""
+    """Return the response: an `id`, or an error's `name` and `message`.
+
+    https://resend.com/docs/api-reference/errors
+    """
     try:
         body = response.json()
     except ValueError:
@@ -145,11 +148,11 @@ def _send_by_smtp(email: Email, message_id: uuid.UUID, url: str) -> None:
         if parts.username:
             _log_in(server, unquote(parts.username), unquote(parts.password or ""))
         sender = parseaddr(current_app.config["EMAIL_FROM"])[1]
-        # Exactly one explicit recipient: send_message would parse the To header again, and an
+        # Pass exactly one recipient: send_message would parse the To header again, and an
         # address with a comma in it would reach two people.
         server.sendmail(sender, [email.to], _as_mime(email, message_id).as_bytes())
         with suppress(smtplib.SMTPException):
-            server.quit()  # it has been accepted, whatever the server says now
+            server.quit()  # the message was accepted, so ignore later errors
 
 
 def _connect(scheme: str, host: str, port: int | None) -> smtplib.SMTP:
@@ -168,7 +171,7 @@ def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
     if f"{user}{password}".isascii():
         server.login(user, password)
         return
-    # smtplib writes ASCII alone; PLAIN is UTF-8: https://www.rfc-editor.org/rfc/rfc4616#section-2
+    # smtplib only sends ASCII; PLAIN is UTF-8: https://www.rfc-editor.org/rfc/rfc4616#section-2
     plain = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
     server.ehlo_or_helo_if_needed()
     code, reply = server.docmd("AUTH", f"PLAIN {plain}")
@@ -177,13 +180,13 @@ def _log_in(server: smtplib.SMTP, user: str, password: str) -> None:
 
 
 def _as_mime(email: Email, message_id: uuid.UUID) -> EmailMessage:
-    mime = EmailMessage(policy=policy.SMTP)  # CRLF, and no line that a server would refuse
+    mime = EmailMessage(policy=policy.SMTP)  # CRLF, and lines of valid length
     try:
         mime["From"] = current_app.config["EMAIL_FROM"]
         mime["To"] = email.to
         mime["Subject"] = email.subject
-    except ValueError as error:  # a line break, which would begin another header
-        raise PermanentFailure(f"a header cannot be written ({error})") from None
+    except ValueError as error:  # a line break would start another header
+        raise PermanentFailure(f"a header is invalid ({error})") from None
     for name, value in _AUTOMATIC.items():
         mime[name] = value
     mime["Date"] = formatdate(usegmt=True)

@@ -1,4 +1,4 @@
-"""og draws cards: the picture that a link shows in a chat or a timeline.
+"""Share cards: the preview images of links in chats and social networks.
 
 Pillow is loaded when the first card is drawn, not when the application starts.
 """
@@ -7,4 +7,4 @@ from flask import Blueprint
 
 bp = Blueprint("og", __name__)
 
-from saas.og import cli, links, views  # noqa: E402, F401 - they register themselves on bp
+from saas.og import cli, links, views  # noqa: E402, F401 - they register on bp

@@ -1,4 +1,4 @@
-"""What a card says: plain values, known before anything is drawn."""
+"""The parameters of a card."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import hashlib
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
-VERSION = "2"  # raise it when cards look different, so that caches ask again
+VERSION = "2"  # raise it when cards change their look, to invalidate caches
 MODES = ("light", "dark")
 
 
 @dataclass(frozen=True)
 class Card:
-    """The parameters of a card, cleaned. An empty one is not drawn."""
+    """The parameters of a card, cleaned. Empty ones are not drawn."""
 
     heading: str
     type: str = ""
@@ -26,11 +26,11 @@ class Card:
 
     @property
     def query(self) -> str:
-        """The canonical query string: what differs from the default, in the order of the fields."""
+        """The canonical query string: parameters other than the default, in field order."""
         return urlencode({k: v for k, v in vars(self).items() if v != _DEFAULTS[k]})
 
     def tag(self, surroundings: str) -> str:
-        """A name for the picture: the same for the same card in the same surroundings."""
+        """Return the ETag: the same for the same card in the same surroundings."""
         content = f"{VERSION}\n{self.query}\n{surroundings}"
         return hashlib.sha256(content.encode()).hexdigest()[:24]
 

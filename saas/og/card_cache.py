@@ -1,4 +1,4 @@
-"""The cards of one application: its renderer, and the cards drawn last."""
+"""The renderer of an application, and a cache of its cards."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from saas.og.render.fonts import Library
 from saas.og.render.renderer import RenderedCard, Renderer
 from saas.template_filters import static_file
 
-MAX_BYTES = 16 * 1024 * 1024  # of finished cards that a process keeps
+MAX_BYTES = 16 * 1024 * 1024  # of cached cards per process
 
 
 class CardCache:
-    """Draws cards, and keeps the recently used ones up to a number of bytes."""
+    """Draws cards and caches them; the least recently used card is dropped first."""
 
     def __init__(self, app: Flask, max_bytes: int = MAX_BYTES) -> None:
         library = Library.from_setting(app.config["OG_FONTS"])
@@ -33,28 +33,28 @@ class CardCache:
         self._lock = Lock()
 
     def tag(self, card: Card) -> str:
-        """Return the card's name for HTTP caches; it changes with version, brand and fonts."""
+        """Return the card's ETag, which also depends on version, brand and fonts."""
         return card.tag(self._surroundings)
 
     def find(self, tag: str) -> RenderedCard | None:
-        """Return a card that was drawn before."""
+        """Return a cached card, or None."""
         with self._lock:
             return self._cards.get(tag)
 
     def draw(self, card: Card) -> RenderedCard:
-        """Draw a card and keep it."""
+        """Draw a card and cache it."""
         drawn = self._renderer.print(card)
         with self._lock, suppress(ValueError):  # for a card larger than the whole cache
             self._cards[self.tag(card)] = drawn
         return drawn
 
     def fallback(self, mode: str) -> bytes:
-        """Return the background with our name and URL, for a card that cannot be drawn."""
+        """Return the background with name and URL, for when drawing fails."""
         return self._renderer.blank(mode)
 
 
 def card_cache() -> CardCache:
-    """Return the cache of this application, created for its first card."""
+    """Return the card cache of this application, created on first use."""
     if "card_cache" not in current_app.extensions:
         application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app
         current_app.extensions["card_cache"] = CardCache(application)

@@ -1,4 +1,4 @@
-"""Signed URLs of cards: those that our own pages use are not rate-limited."""
+"""Signed URLs of cards, so that our own pages have no rate limit."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def card_url(
 
 
 def is_signed(card: Card, signature: str) -> bool:
-    """Return whether we signed this card, with the current secret key or a fallback."""
+    """Return whether this card's URL was signed with the secret key or a fallback."""
     return security.signer(_PURPOSE).verify_signature(card.query, signature)
 
 
 def _sign(card: Card) -> str:
-    """Sign what the card shows, however its URL was spelled."""
+    """Sign the card's values, not their spelling in the URL."""
     return security.signer(_PURPOSE).get_signature(card.query).decode()

@@ -1,4 +1,4 @@
-"""What a card's address may say."""
+"""The schema of a card's query string."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saas.og.card import MODES, Card
 from saas.og.render import text
 from saas.og.templates import TEMPLATES
 
-# Limits stand before any layout: measuring 100,000 characters takes seconds.
+# Check lengths before layout: measuring 100,000 characters takes seconds.
 _HEADING = 200
 _LIMITS = 80
 
@@ -22,7 +22,7 @@ def _one_of(names: Collection[str]) -> validate.OneOf:
 
 
 class TextField(fields.String):
-    """Text on a card, without what cannot be seen."""
+    """Text on a card, without invisible characters."""
 
     def __init__(self, longest: int, **options: Any) -> None:
         super().__init__(**options)
@@ -31,7 +31,7 @@ class TextField(fields.String):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         words = str(super()._deserialize(value, attr, data, **kwargs))
         if len(words) > self.longest:
-            raise ValidationError(f"has {len(words)} characters; at most {self.longest} fit.")
+            raise ValidationError(f"has {len(words)} characters; the maximum is {self.longest}.")
         words = text.clean(words)
         if self.required and not words:
             raise ValidationError("must not be empty.")
@@ -39,7 +39,7 @@ class TextField(fields.String):
 
 
 class CardSchema(Schema):
-    """The query of `/api/og`. Parameters that it does not know are left aside."""
+    """The query of `/api/og`. Unknown parameters are ignored."""
 
     class Meta:
         unknown = EXCLUDE
@@ -55,18 +55,20 @@ class CardSchema(Schema):
     price = TextField(_LIMITS, load_default="")
 
 
-_SCHEMA = CardSchema()  # making one takes longer than using it
+_SCHEMA = CardSchema()  # creating a schema takes longer than using it
 
 
 def longest(field: str) -> int:
-    """How many characters a field of text may have."""
+    """Return the maximum number of characters of a text field."""
     return _HEADING if field in ("heading", "line") else _LIMITS
 
 
 def read(query: Mapping[str, str]) -> Card:
-    """The card that a query asks for; raises a 400 that names each field at fault."""
+    """Return the card of a query; raise 400 with all invalid fields."""
     try:
         return Card(**_SCHEMA.load(dict(query)))
     except ValidationError as error:
         messages = error.normalized_messages()  # type: ignore[no-untyped-call]  # marshmallow's own
-        raise APIError(400, "bad_card", "The card cannot be drawn: see fields.", messages) from None
+        raise APIError(
+            400, "bad_card", "The card has invalid parameters. See fields.", messages
+        ) from None

@@ -1,7 +1,7 @@
-"""The templates: what stands on a card besides its heading.
+"""Templates of cards.
 
-A template is a function from a card to its parts; docs/og.md shows how to write one. The parts
-above the foot are set by `renderer`; the foot draws itself on the canvas, from its baseline.
+A template is a function from a card to its parts; docs/og.md shows how to write one. `renderer`
+sets the parts above the foot; the foot draws itself on the canvas.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from saas.og.card import Card
 
-if TYPE_CHECKING:  # so that the choice of templates is known without loading Pillow
+if TYPE_CHECKING:  # so that the list of templates is available without loading Pillow
     from saas.og.render.canvas import Canvas
 
 Foot = Callable[["Canvas"], None]
 
-# The most that a part of a foot takes, in px, so that the next one has room.
+# Maximum widths of parts of a foot in px, to leave room for the next one.
 _AUTHOR = 640
 _AMOUNT = 480
 _REST = 280
@@ -26,7 +26,7 @@ _REST = 280
 
 @dataclass(frozen=True)
 class Parts:
-    """What a card shows, from top to bottom. Empty parts take no room."""
+    """The parts of a card, from top to bottom. Empty parts take no space."""
 
     label: str
     heading: str
@@ -39,27 +39,27 @@ TEMPLATES: dict[str, Template] = {}
 
 
 def template(function: Template) -> Template:
-    """Make a template known by its function's name."""
+    """Register a template under its function's name."""
     TEMPLATES[function.__name__] = function
     return function
 
 
 @template
 def page(card: Card) -> Parts:
-    """A page of the site: label, heading, a second line."""
+    """A page of the site: label, heading, second line."""
     return Parts(card.type, card.heading, card.line)
 
 
 @template
 def post(card: Card) -> Parts:
-    """Something that somebody wrote: the author's initial, name, and the date."""
+    """An article: the author's initial and name, and the date."""
     foot = partial(_byline, card.author, card.date) if card.author or card.date else None
     return Parts(card.type, card.heading, card.line, foot)
 
 
 @template
 def pricing(card: Card) -> Parts:
-    """A plan and what it costs: the amount large, the rest of the price beside it."""
+    """A plan and its price: the amount large, the rest of the price beside it."""
     foot = partial(_offer, card.plan, card.price) if card.plan or card.price else None
     return Parts(card.type, card.heading, card.line, foot)
 

@@ -1,4 +1,4 @@
-"""GET /api/og: a card as PNG, drawn completely before its headers go out."""
+"""GET /api/og: return a card as PNG, drawn completely before headers are sent."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def card() -> Response:
 
 
 def _hit_limit(requested: Card) -> None:
-    """Only what has to be drawn is counted, and what our own pages ask for is not."""
+    """Count cards that must be drawn, except those of our own pages."""
     if not links.is_signed(requested, request.args.get("sig", "")):
         limits.CARDS_BY_IP.hit(limits.client_ip())
 

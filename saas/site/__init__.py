@@ -1,7 +1,7 @@
-"""site is the front door: landing, pricing, legal pages, health."""
+"""Public pages: landing, pricing, legal pages, health."""
 
 from flask import Blueprint
 
 bp = Blueprint("site", __name__)
 
-from saas.site import brand, health, views  # noqa: E402, F401 - they register themselves on bp
+from saas.site import brand, health, views  # noqa: E402, F401 - they register on bp

@@ -1,4 +1,4 @@
-"""The brand's colours as custom properties; the stylesheet is the same for all products."""
+"""The brand's colours as CSS custom properties; all products share one stylesheet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saas.site import bp
 
 @bp.get("/brand.css")
 def brand_css() -> Response:
-    """Kept for ever under the address that pages link, with its hash; for an hour otherwise."""
+    """Serve the brand's colours: cached forever with their hash in the URL, else for an hour."""
     css = tokens(current_app.config["BRAND"])
     is_current = request.args.get("v") == _version(css)
     response = Response(css, mimetype="text/css")
@@ -23,17 +23,19 @@ def brand_css() -> Response:
 
 @bp.app_template_global("brand_css")
 def brand_css_url() -> str:
-    """The address of the brand's colours, with a hash of them."""
+    """Return the URL of the brand's colours, with their hash."""
     url: str | None = current_app.extensions.get("brand_css")
     if url is None:
         version = _version(tokens(current_app.config["BRAND"]))
-        root = current_app.url_map.bind("localhost")  # whatever a request says: it is kept
+        root = current_app.url_map.bind(
+            "localhost"
+        )  # independent of the request, because it is cached
         url = current_app.extensions["brand_css"] = root.build("site.brand_css", {"v": version})
     return url
 
 
 def tokens(brand: Brand) -> str:
-    """The stylesheet that sets the brand's colours, for light and dark ground."""
+    """Return the stylesheet that sets the brand's colours for light and dark mode."""
     start, end = brand.gradient
     light, dark = brand.light, brand.dark
     pairs = {

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it serve?"""
+"""Health checks: liveness and readiness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def healthz() -> dict[str, str]:
 
 @bp.get("/readyz")
 def readyz() -> tuple[dict[str, str], int]:
-    """200 when the database answers and is migrated; 503 with the part that is not."""
+    """Return 200 if the database answers and is migrated, otherwise 503 with the failing part."""
     try:
         db.session.execute(text("SELECT 1"))
         state = schema_state.state()

@@ -1,4 +1,4 @@
-"""Public pages are the same for everybody who is not signed in: rendered once, then kept."""
+"""A cache of public pages, which are the same for all anonymous visitors."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from flask import Response, current_app, request
 
 
 def cached_page(render: Callable[[], str], *key: str | None) -> Response:
-    """The page of this key, rendered the first time, with an ETag; 304 for who has it.
+    """Return the page of this key, rendered once, with an ETag; 304 if the client has it.
 
-    Private where the request names a session: a page may then carry a form and a name.
+    The response is private if the request has a session, because the page may then contain a form
+    and a name.
     """
     if has_session():
         return Response(render(), mimetype="text/html")
@@ -30,5 +31,5 @@ def cached_page(render: Callable[[], str], *key: str | None) -> Response:
 
 
 def has_session() -> bool:
-    """Whether the browser names a session, of somebody signed in or not."""
+    """Return whether the browser sends a session cookie, signed in or not."""
     return current_app.config["SESSION_COOKIE_NAME"] in request.cookies

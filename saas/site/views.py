@@ -1,4 +1,4 @@
-"""The pages that everybody may see."""
+"""Views of the public pages."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _pricing(interval: str, highlight: str | None) -> str:
 
 
 def _comparison() -> list[dict[str, Any]]:
-    """What each plan has, a row a feature."""
+    """Return the plan comparison, one row per feature."""
     sold = products.catalogue().plans
     return [
         {"label": row.label, "values": {plan.id: row.value(plan) for plan in sold}}
@@ -56,7 +56,7 @@ def _comparison() -> list[dict[str, Any]]:
 
 
 def _saving() -> int:
-    """How many percent the year saves at the least, over the plans sold both ways; rounded down."""
+    """Return the smallest yearly saving of all plans in percent, rounded down."""
     return min(
         (
             plan.yearly_saving * 100 // (plan.monthly * 12)
@@ -109,7 +109,7 @@ def manifest() -> Response:
 
 @bp.get("/api/openapi.json")
 def api_document() -> Response:
-    """The document for programs that call the API; the same for everybody until the next start."""
+    """Serve the OpenAPI document, which is the same for all clients until a restart."""
     app = current_app
     extensions: dict[str, Any] = app.extensions
     if "openapi" not in extensions:

@@ -1,7 +1,7 @@
-"""Closing an account: the subscription at Stripe first, then our rows.
+"""Delete an account: the subscription at Stripe first, then our rows.
 
-Never an account that is gone and still charged. The steps are marked in the row, so that a crash
-in between is finished by the sweep.
+A deleted account must never be charged. The steps are recorded in the row, so that a periodic task
+can finish an interrupted deletion.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from saas.subscriber import LIVE_STATUSES
 log = logging.getLogger("saas.users")
 
 _UNFINISHED_AFTER = timedelta(minutes=2)
-_LEAST_STEP = timedelta(microseconds=1)  # of a timestamp, in both databases
+_LEAST_STEP = timedelta(microseconds=1)  # of timestamps, in both databases
 _TIMEOUT = 9.0  # seconds for each of the two steps at Stripe
 
 
 class DeletionFailed(Exception):
-    """The account cannot be closed now; nothing was deleted. The message is for a person."""
+    """The account cannot be deleted now; the message is for the user."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -37,9 +37,9 @@ class DeletionFailed(Exception):
 
 
 def delete_account(user: User, *, by: str | None = None) -> None:
-    """Cancel everything at Stripe, then delete the person; raises `CannotClose`.
+    """Cancel everything at Stripe, then delete the user. Raises `DeletionFailed`.
 
-    `by` says who orders it, for the record, when it is not the person.
+    `by` is the audit log's actor if it is not the user.
     """
     is_new, mark = _begin_closing(user, by)
     try:
@@ -47,10 +47,10 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             _cancel_subscriptions(user.id)
     except gateway.StripeError as error:
         reason = gateway.describe(error)
-        log.warning("account not closed: %s", reason, extra={"user_id": user.id})
+        log.warning("account not deleted: %s", reason, extra={"user_id": user.id})
         if is_new and _cancel_closing(user.id, mark):
             raise _cannot_cancel(error) from None
-        raise DeletionFailed(  # as another try has promised
+        raise DeletionFailed(  # because another attempt is in progress
             "closing",
             "Your account is already being deleted. Our payment provider hasn't confirmed it yet. "
             "It finishes in a few minutes, and you don't need to do anything.",
@@ -60,7 +60,7 @@ def delete_account(user: User, *, by: str | None = None) -> None:
             _delete_customer_and_rows(user.id)
     except gateway.StripeError as error:
         reason = gateway.describe(error)
-        log.warning("account half closed: %s", reason, extra={"user_id": user.id})
+        log.warning("account deletion not finished: %s", reason, extra={"user_id": user.id})
         raise DeletionFailed(
             "closing",
             "Your subscription is canceled, and you won't be charged again. Our payment provider "
@@ -70,7 +70,7 @@ def delete_account(user: User, *, by: str | None = None) -> None:
 
 
 def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
-    """An outage is over soon; a refusal needs somebody who reads our log."""
+    """Return the error: an outage ends soon, but a refusal needs an operator."""
     if gateway.is_refusal(error):
         return DeletionFailed(
             "stripe_refused",
@@ -88,11 +88,11 @@ def _cannot_cancel(error: gateway.StripeError) -> DeletionFailed:
 
 @jobs.periodic_task(minutes=5)
 def finish_deletions() -> None:
-    """Close what was begun and left behind; one that fails does not keep the others."""
+    """Finish interrupted deletions; one that fails does not stop the others."""
     unfinished = (
         select(User.id).where(User.closing_at < now() - _UNFINISHED_AFTER).order_by(func.random())
     )
-    tasks.process_each(db.session.scalars(unfinished).all(), _finish, about="account to close")
+    tasks.process_each(db.session.scalars(unfinished).all(), _finish, about="deletion of user")
 
 
 def _finish(user_id: uuid.UUID) -> None:
@@ -101,10 +101,10 @@ def _finish(user_id: uuid.UUID) -> None:
 
 
 def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
-    """From here on no checkout begins; whether that was not so before, and the mark.
+    """Block new checkouts; return whether this attempt is the first, and the mark.
 
-    Whoever finds the account marked moves the mark by the least step, so that it is not taken back
-    by whoever made it: both answer for the closing now. The last administrator stays.
+    A later attempt moves the mark slightly, so that the first one cannot call the deletion off. The
+    last administrator cannot be deleted.
     """
     with database.write_transaction() as session:
         if roles.is_last_admin(user):
@@ -123,16 +123,16 @@ def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
 
 
 def _cancel_closing(user_id: uuid.UUID, mark: datetime) -> bool:
-    """Call the closing off, unless somebody else has joined it."""
+    """Call the deletion off, unless another attempt has joined it."""
     with database.write_transaction():
         return accounts.write(user_id, User.closing_at == mark, closing_at=None)
 
 
 def _cancel_subscriptions(user_id: uuid.UUID) -> None:
-    """No page to pay on, and nothing of ours that is paid for.
+    """Expire open checkout pages and cancel our subscriptions.
 
-    What else this customer pays for ends with the customer: as long as the account may yet stay,
-    because Stripe stops answering, nothing is touched that is not ours.
+    Other subscriptions of the customer end when the customer is deleted. Until then they are not
+    touched, because the deletion may still be called off if Stripe stops answering.
     """
     user = db.session.get(User, user_id, populate_existing=True)
     if user is None or not user.stripe_customer_id:
@@ -157,8 +157,8 @@ def _cancel_subscriptions(user_id: uuid.UUID) -> None:
 
 
 def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | None) -> bool:
-    """Whether it was bought while the account was closing already: its money goes back."""
-    # Stripe's times are whole seconds, and those of a test clock are not ours.
+    """Return whether it was bought after the deletion began, and so must be refunded."""
+    # Stripe's times are whole seconds, and times of test clocks cannot be compared with ours.
     return (
         closing_at is not None
         and subscription.created >= closing_at.replace(microsecond=0)
@@ -167,7 +167,7 @@ def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | 
 
 
 def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
-    """Delete the customer at Stripe, which also bars new subscriptions, and then our rows."""
+    """Delete the customer at Stripe, which blocks new subscriptions, and then our rows."""
     while True:
         user = db.session.get(User, user_id, populate_existing=True)
         customer_id = user.stripe_customer_id if user else None
@@ -179,9 +179,9 @@ def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
 
 
 def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
-    """A page whose payment was under way could not be expired, and had no subscription yet.
+    """Refund payments that were in progress when the checkout pages were expired.
 
-    The deletion of the customer has ended it by now, and would have kept the money.
+    Deleting the customer has ended their subscriptions without a refund.
     """
     if since is None:
         return
@@ -200,7 +200,7 @@ def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
 
 
 def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
-    """Our rows go, a tombstone of opaque ids stays; False when a customer was stored meanwhile."""
+    """Delete our rows and leave a tombstone; return False if a customer was stored meanwhile."""
     with database.write_transaction() as session:
         user = session.get(User, user_id, populate_existing=True)
         if user is None:
@@ -211,7 +211,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
             ClosedAccount,
             id=database.uuid7(),
             user_id=user.id,
-            # A webhook may have noticed already that the customer is gone, and cleared our column.
+            # A webhook for the deleted customer may already have cleared our column.
             stripe_customer_id=customer_id or user.stripe_customer_id,
             closed_at=now(),
         )
@@ -227,12 +227,12 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
             _delete_email(email)
         database.execute(delete(User).where(User.id == user.id))
         session.expunge(user)
-    log.info("account closed", extra={"user_id": user_id})
+    log.info("account deleted", extra={"user_id": user_id})
     return True
 
 
 def _emails_of(user: User) -> set[str]:
-    """Return the email address, and earlier ones that no other account has."""
+    """Return the email, and earlier ones that no other account has."""
     earlier = select(EmailChange.old_email).where(
         EmailChange.user_id == user.id,
         EmailChange.confirmed_at.isnot(None),
@@ -242,9 +242,9 @@ def _emails_of(user: User) -> set[str]:
 
 
 def _delete_email(email: str) -> None:
-    """Forget the mails to an address, and what other accounts have asked for with it.
+    """Delete sign-in emails to an address, and other accounts' requests to change to it.
 
-    A change that was confirmed stays for its week: its account can still take the address back.
+    Confirmed changes are kept for their week, so that their accounts can still undo them.
     """
     database.execute(delete(SignInLink).where(SignInLink.email == email))
     is_its = or_(EmailChange.new_email == email, EmailChange.old_email == email)

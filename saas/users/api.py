@@ -1,4 +1,4 @@
-"""The person as a resource for programs: /api/user."""
+"""The JSON API of the user: /api/user."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saas.users.schemas import UserAnswerSchema, UserSchema
 
 
 @bp.get("/api/user")
-@openapi.describe("Show the user that the token belongs to", response=UserAnswerSchema)
+@openapi.describe("Show the owner of the token", response=UserAnswerSchema)
 @token_or_session_required("user:read")
 def show() -> dict[str, Any]:
     return {"user": UserSchema().dump(api_user())}

@@ -42,7 +42,7 @@ def create_token() -> Answer:
     except AccountError as error:
         flash(str(error), "error")
         return _render(form), 409
-    # Shown in the answer itself: it is stored nowhere, the browser's cookie included.
+    # Shown in this response only: it is not stored, not even in the browser's cookie.
     return _render(ApiTokenForm(formdata=None), created=row.name, token=token), 201
 
 

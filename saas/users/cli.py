@@ -1,4 +1,4 @@
-"""`flask users …`: people and roles."""
+"""`flask users …`: manage users and roles."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from saas.users import account_deletion, bp
 from saas.users.export import export_user
 from saas.users.schemas import AuditEntrySchema, OperatorsUserSchema
 
-bp.cli.short_help = "People: make, list, promote, demote, disable, delete, export."
+bp.cli.short_help = "Create, list, promote, disable, export and delete users."
 
 Args = ParamSpec("Args")
 
 
 def explained(command: Callable[Args, None]) -> Callable[Args, None]:
-    """One sentence and exit code 1 for what cannot be done."""
+    """Turn domain errors into one sentence and exit code 1."""
 
     @wraps(command)
     def answered(*args: Args.args, **kwargs: Args.kwargs) -> None:
@@ -37,11 +37,11 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
 
 @bp.cli.command("create")
 @click.argument("email")
-@click.option("--name", help="1 to 100 characters.")
-@click.option("--admin", is_flag=True, help="As an administrator.")
+@click.option("--name", help="The user's name, 1 to 100 characters.")
+@click.option("--admin", is_flag=True, help="Make the user an administrator.")
 @explained
 def create(email: str, name: str | None, admin: bool) -> None:
-    """Make an account for EMAIL; its owner signs in with a mailed link as everybody does."""
+    """Create an account for EMAIL. The user signs in with an emailed link."""
     address = accounts.clean_email(email)
     name = accounts.clean_name(name) if name is not None else None
     accounts.create(address, name=name, role="admin" if admin else "user", by=OPERATOR)
@@ -52,30 +52,30 @@ def create(email: str, name: str | None, admin: bool) -> None:
 @click.argument("email")
 @explained
 def promote(email: str) -> None:
-    """Make EMAIL an administrator. Only here: nobody raises their own role."""
+    """Make EMAIL an administrator. No page of the application can do this."""
     user = accounts.get_by_email(email)
     roles.promote(user, by=OPERATOR)
-    click.echo(f"{user.email} is an administrator.")
+    click.echo(f"{user.email} is now an administrator.")
 
 
 @bp.cli.command("demote")
 @click.argument("email")
 @explained
 def demote(email: str) -> None:
-    """Make EMAIL a user again. The last administrator stays one."""
+    """Make EMAIL an ordinary user. The last administrator cannot be demoted."""
     user = accounts.get_by_email(email)
     roles.demote(user, by=OPERATOR)
-    click.echo(f"{user.email} is a user.")
+    click.echo(f"{user.email} is now an ordinary user.")
 
 
 @bp.cli.command("disable")
 @click.argument("email")
 @explained
 def disable(email: str) -> None:
-    """Sign EMAIL out everywhere and let them in no more, by any way.
+    """Sign EMAIL out everywhere and block every sign-in method.
 
-    Nothing is deleted, and a subscription goes on: end it at Stripe. The last administrator who
-    can sign in cannot be disabled.
+    Nothing is deleted, and a subscription continues: cancel it at Stripe. The last administrator
+    who can sign in cannot be disabled.
     """
     user = accounts.get_by_email(email)
     roles.disable(user, by=OPERATOR)
@@ -95,19 +95,25 @@ def enable(email: str) -> None:
 
 
 @bp.cli.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_users(as_json: bool) -> None:
-    """Everybody, by address: role, plan, status, and who is disabled."""
+    """List all users by email.
+
+    Shows role, plan, subscription status, and whether the user is disabled.
+    """
     for user in accounts.list_all():
         click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _format(user))
 
 
 @bp.cli.command("history")
 @click.argument("email")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @explained
 def history(email: str, as_json: bool) -> None:
-    """What administrators and operators did to EMAIL: when, who, what."""
+    """Show the audit log of EMAIL.
+
+    It contains the actions of administrators and operators: when, who, what.
+    """
     for entry in audit.history(accounts.get_by_email(email).id):
         if as_json:
             click.echo(json.dumps(AuditEntrySchema().dump(entry)))
@@ -119,9 +125,10 @@ def history(email: str, as_json: bool) -> None:
 @click.argument("email")
 @explained
 def export(email: str) -> None:
-    """Write everything that we hold about EMAIL to standard output, as JSON without secrets.
+    """Print all stored data about EMAIL as JSON.
 
-    The same as the download in the settings. What Stripe holds is with Stripe.
+    Secrets are left out. The output is the same as the download in the settings. Data stored at
+    Stripe is not included.
     """
     user = accounts.get_by_email(email)
     everything = export_user(user)
@@ -131,17 +138,18 @@ def export(email: str) -> None:
 
 @bp.cli.command("delete")
 @click.argument("email")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation.")
 @sandbox_process.requires_sandbox
 @explained
 def delete(email: str, yes: bool) -> None:
-    """Close the account of EMAIL: cancel at Stripe first, then delete every row of theirs.
+    """Delete the account of EMAIL.
 
-    The last administrator cannot be deleted.
+    Cancels the subscription at Stripe first, then deletes all rows of the account. The last
+    administrator cannot be deleted.
     """
     user = accounts.get_by_email(email)
     if not yes:
-        click.confirm(f"Delete {user.email} and cancel what they pay for?", abort=True)
+        click.confirm(f"Delete {user.email} and cancel their subscription?", abort=True)
     account_deletion.delete_account(user, by=OPERATOR)
     click.echo(f"Deleted {user.email}.")
 

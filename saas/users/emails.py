@@ -1,4 +1,4 @@
-"""The mail that follows the deletion of an account."""
+"""The email about a deleted account."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from saas.mail.transports import compose
 
 @mail.email("account_closed")
 def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -> mail.Email | None:
-    """The last mail: the account is gone, and so is the address once this is handed over.
+    """Compose the last email to a deleted user; the address is erased once it is sent.
 
-    Nothing when it was given up, for then the address is forgotten too.
+    Returns None if it was given up, because the address is then erased too.
     """
     return _account_closed(to, was_customer) if to else None
 
 
 @mail.preview("account_closed")
 def account_closed_preview() -> mail.Email:
-    """To somebody who paid."""
+    """Return a sample to a paying user."""
     return _account_closed("ada@example.com", was_customer=True)
 
 

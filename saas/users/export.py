@@ -1,6 +1,7 @@
-"""Everything that we hold about a person, as plain values for JSON. No secret is among them.
+"""Export all stored data about a user as plain values for JSON, without secrets.
 
-What is derived from rows, such as the tokens of mails, is not held; what Stripe holds is there.
+Derived values, such as tokens in emails, are not stored and not included. Neither is data at
+Stripe.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from saas.billing.models import FeatureUse, StripeEvent, SubscriptionChange
 from saas.database import Model, db, now
 from saas.mail.models import OutboxMessage
 
-# What proves something to us stays with us: even its hash is nobody's to have.
+# Secrets are not exported, not even as hashes.
 SECRET = {Session.token_hash, ApiToken.token_hash, SignInLink.browser_hash}
 
 # The tables whose rows belong to a user; a test compares them with the foreign keys.
@@ -46,19 +47,19 @@ T = TypeVar("T", bound=type[Model])
 
 
 def exported(model: T) -> T:
-    """Add a table of the product, with a column `user_id`, to what a user can download."""
+    """Include a table of the product, with a column `user_id`, in the data export."""
     OWNED.append(model)
     return model
 
 
 _ABOUT = (
-    "Cards, invoices and payments are with Stripe, under the customer id below. "
-    "Times are in UTC; binary values in base64."
+    "Cards, invoices and payments are stored at Stripe, under the customer id "
+    "below. Times are in UTC; binary values are base64."
 )
 
 
 def export_user(user: User) -> dict[str, Any]:
-    """The account, and the rows of every table that concern it, under the tables' names."""
+    """Return the account, and the rows of every table that concern it, by table name."""
     return {
         "exported_at": now().isoformat(),
         "note": _ABOUT,
@@ -69,7 +70,7 @@ def export_user(user: User) -> dict[str, Any]:
 
 
 def _others(user: User) -> list[tuple[Any, ColumnElement[bool]]]:
-    """Rows that concern a person without a foreign key."""
+    """Return rows that concern a user without a foreign key."""
     return [
         (SignInLink, SignInLink.email == user.email),
         (OutboxMessage, OutboxMessage.subject_id == user.id),
@@ -79,7 +80,7 @@ def _others(user: User) -> list[tuple[Any, ColumnElement[bool]]]:
 
 
 def _is_customer(column: Any, user: User) -> ColumnElement[bool]:
-    """Comparing with None would find the events of nobody, such as a new price, for everybody."""
+    """Compare with a customer. A comparison with None would match events without a customer."""
     return and_(column.is_not(None), column == user.stripe_customer_id)
 
 

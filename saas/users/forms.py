@@ -16,7 +16,7 @@ from saas.template_filters import email
 
 
 class NameForm(Form):
-    """How one is called: 1 to 100 characters, counted after trimming."""
+    """The user's name: 1 to 100 characters after trimming."""
 
     name = StringField("Name")
 
@@ -28,7 +28,7 @@ class NameForm(Form):
 
 
 class ChangeEmailForm(EmailForm):
-    """Another address to sign in with."""
+    """A new email to sign in with."""
 
     def validate_email(self, field: EmailField) -> None:
         super().validate_email(field)
@@ -37,7 +37,7 @@ class ChangeEmailForm(EmailForm):
 
 
 class RoleForm(Form):
-    """Stepping down: the only role that one can give oneself is the lower one."""
+    """Stepping down: users can only give up a role."""
 
     role = HiddenField(
         validators=[AnyOf(["user"], message="You can't give yourself a higher role.")],
@@ -45,7 +45,7 @@ class RoleForm(Form):
 
 
 class DeleteForm(Form):
-    """Closing an account: the address typed out, so that no click does it by itself."""
+    """Account deletion: the user must type the email, to prevent accidental clicks."""
 
     confirmation = StringField("Type your email address to confirm")
 
@@ -63,7 +63,7 @@ def _scopes() -> list[SelectChoice]:
 
 
 class ApiTokenForm(Form):
-    """A token's name, what it may do, and how long it is valid."""
+    """Name, scopes and lifetime of a token."""
 
     name = StringField(
         "Name",
@@ -92,11 +92,11 @@ class ApiTokenForm(Form):
 
     def validate_name(self, field: StringField) -> None:
         if not (field.data or "").isprintable():
-            raise ValidationError("Use visible characters only.")
+            raise ValidationError("Use only visible characters.")
 
 
 class PasskeyForm(Form):
-    """What a passkey is called, for its owner."""
+    """The name of a passkey."""
 
     name = StringField("Name", validators=[DataRequired("Enter a name for the passkey.")])
 

@@ -1,4 +1,4 @@
-"""What programs get to see of a person."""
+"""JSON schemas of the user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from marshmallow import Schema, fields
 
 
 class DiscountSchema(Schema):
-    """A discount on the subscription; `percent_off` is a decimal number in a string."""
+    """A discount on the subscription; `percent_off` is a decimal number as a string."""
 
     percent_off = fields.String(allow_none=True)
     amount_off = fields.Integer(allow_none=True)
@@ -15,7 +15,7 @@ class DiscountSchema(Schema):
 
 
 class RecurringSchema(Schema):
-    """What is charged each time, in the currency's smallest unit."""
+    """The recurring amount, in the currency's smallest unit."""
 
     amount = fields.Integer(allow_none=True)
     full_amount = fields.Integer(allow_none=True)
@@ -28,7 +28,7 @@ class RecurringSchema(Schema):
 
 
 class NextInvoiceSchema(Schema):
-    """What will be charged next, prorations, discounts, taxes and balance included."""
+    """The next invoice, including prorations, discounts, taxes and balance."""
 
     amount_due = fields.Integer()
     currency = fields.String()
@@ -36,7 +36,7 @@ class NextInvoiceSchema(Schema):
 
 
 class SubscriptionSchema(Schema):
-    """The copy of the subscription, and the plan that it gives."""
+    """The copied subscription, and the plan that it gives."""
 
     plan = fields.String(attribute="plan.id")
     status = fields.String(attribute="stripe_subscription_status", allow_none=True)
@@ -50,7 +50,7 @@ class SubscriptionSchema(Schema):
 
 
 class UserSchema(Schema):
-    """A person's own profile."""
+    """The profile of a user."""
 
     id = fields.UUID()
     email = fields.String()
@@ -61,13 +61,13 @@ class UserSchema(Schema):
 
 
 class OperatorsUserSchema(UserSchema):
-    """The same for operators, who also see who is disabled."""
+    """The profile for operators, including whether the user is disabled."""
 
     disabled_at = fields.AwareDateTime(allow_none=True)
 
 
 class AuditEntrySchema(Schema):
-    """What was done to an account, in ids and words."""
+    """An entry of the audit log."""
 
     at = fields.AwareDateTime()
     actor = fields.String()
@@ -76,6 +76,6 @@ class AuditEntrySchema(Schema):
 
 
 class UserAnswerSchema(Schema):
-    """The answer of /api/user."""
+    """The response of /api/user."""
 
     user = fields.Nested(UserSchema, required=True)

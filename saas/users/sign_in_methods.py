@@ -1,4 +1,4 @@
-"""The ways in which somebody signs in, beside mail: linking, unlinking, passkeys."""
+"""Sign-in methods besides email: linking, unlinking, passkeys."""
 
 from __future__ import annotations
 

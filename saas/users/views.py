@@ -89,7 +89,9 @@ def update_role() -> Answer:
     try:
         with database.write_transaction():
             roles.step_down(current_user)
-            sessions.start(current_user._get_current_object())  # the old ones have ended
+            sessions.start(
+                current_user._get_current_object()
+            )  # the change of role has ended all sessions
     except accounts.AccountError as error:
         flash(str(error), "error")
         return _settings(role_form=form), 409
@@ -127,7 +129,7 @@ def delete_account() -> Answer:
 
 
 def _settings(**tried: Form) -> str:
-    """The page; `tried` are the forms that were sent and not accepted, under their names."""
+    """Render the page; `tried` are the invalid forms by name."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),
         "email_form": ChangeEmailForm(formdata=None),

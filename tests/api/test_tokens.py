@@ -184,7 +184,7 @@ def test_calls_of_one_token_are_limited_and_others_go_on(shop: Shop, ann: Visito
     [
         ({"name": ""}, "Enter a name for the token."),
         ({"name": "x" * 61}, "Enter at most 60 characters."),
-        ({"name": "a\u200b"}, "Use visible characters only."),
+        ({"name": "a\u200b"}, "Use only visible characters."),
         ({"scopes": None}, "Choose at least one scope."),
         ({"scopes": "everything"}, "is not a valid choice"),
         ({"expires": "12345"}, "Not a valid choice"),

@@ -90,7 +90,7 @@ def test_a_code_is_worth_nothing_in_another_browser(shop: Shop, visitor: Visitor
     page = type_code(thief, code)
 
     assert page.status == 422
-    assert "not the code in the newest mail" in page.text
+    assert "not the code in the newest email" in page.text
     assert type_code(visitor, code).path == "/dashboard"
 
 
@@ -108,13 +108,13 @@ def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Vi
 def test_five_wrong_codes_end_the_code_and_not_the_link(visitor: Visitor) -> None:
     code = ask(visitor)
 
-    for left in ("4 more times", "3 more times", "2 more times", "1 more time.", "has ended now"):
+    for left in ("4 more times", "3 more times", "2 more times", "1 more time.", "no longer works"):
         page = type_code(visitor, wrong(code))
         assert (page.status, left in page.text) == (422, True), page.text
 
     page = type_code(visitor, code)
     assert page.status == 422
-    assert "Too many codes" in page.text
+    assert "Too many attempts" in page.text
     link = visitor.link_from_mail("ann@example.com")
     visitor.visit(link)
     assert visitor.submit(urlsplit(link).path).path == "/dashboard"
@@ -158,7 +158,7 @@ def test_codes_for_one_address_are_few_in_a_day_and_the_link_goes_on_working(
         page = type_code(visitor, ask(visitor))
 
         assert page.status == 422
-        assert "The link in the mail still works" in page.text
+        assert "The link in the email still works" in page.text
         link = visitor.link_from_mail("ann@example.com")
         visitor.visit(link)
         assert visitor.submit(urlsplit(link).path).path == "/dashboard"

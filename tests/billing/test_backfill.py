@@ -147,7 +147,7 @@ def test_a_type_that_we_do_not_handle_is_left_alone(quiet_shop: Shop) -> None:
 
     result = run(quiet_shop, "replay", other)
 
-    assert "ignored: a type that we do not handle" in result.output
+    assert "ignored: its type is not handled" in result.output
     assert ledger(quiet_shop) == {}
 
 

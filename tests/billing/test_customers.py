@@ -191,7 +191,7 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
         customer = at_stripe.subscriptions.retrieve(subscription).customer
         charges = at_stripe.charges.list({"customer": str(customer)}).data
         assert [charge.refunded for charge in charges] == [is_refunded]
-    assert "of a closed account is ended" in caplog.text
+    assert "of a deleted account" in caplog.text
     assert deliver_event(quiet_shop, outlived, kind="customer.subscription.deleted") == "not ours"
 
 

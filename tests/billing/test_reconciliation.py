@@ -319,7 +319,7 @@ def test_a_stripe_that_is_away_is_told_in_a_sentence(
         (["verify", "--per-second", "0"], 2, "0 is not in the range 1<=x<=90"),
         (["sync", "ann@example.com", "--after", "sub_1"], 2, "--after can only be used with --all"),
         (["sync"], 2, "Give an EMAIL or --all."),
-        (["sync", "not an address"], 1, "'not an address' is not an address"),
+        (["sync", "not an address"], 1, "'not an address' is not a valid email address"),
     ],
 )
 def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, app: Flask) -> None:

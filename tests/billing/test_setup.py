@@ -74,7 +74,7 @@ def test_a_new_account_is_set_up_and_a_second_run_changes_nothing(
 
     dry = run(app, "--dry-run")
     assert dry.stdout == ""
-    assert verbs(dry) == {"make"}
+    assert verbs(dry) == {"create"}
     assert "price solo_yearly, 144.00 eur a year" in dry.stderr
 
     first = run(app)
@@ -85,7 +85,7 @@ def test_a_new_account_is_set_up_and_a_second_run_changes_nothing(
 
     again = make_app(SANDBOX_STRIPE_API_KEY=app.config["STRIPE_API_KEY"], **variables)
     second = run(again)
-    assert verbs(second) == {"leave"}
+    assert verbs(second) == {"keep"}
     kept = {name: value for name, value in variables.items() if "WEBHOOK" not in name}
     assert env_lines(second.stdout) == kept
 
@@ -136,7 +136,7 @@ def test_what_was_made_by_hand_is_adopted(make_app: Callable[..., Flask]) -> Non
     result = run(app)
 
     assert env_lines(result.stdout)["SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID"] == by_hand
-    assert f"change  price solo_monthly, 15.00 eur a month ({by_hand})" in result.stderr
+    assert f"update  price solo_monthly, 15.00 eur a month ({by_hand})" in result.stderr
     assert at_stripe.prices.retrieve(by_hand).lookup_key == "solo_monthly"
     assert len(at_stripe.prices.list().data) == len(catalogue.price_variables)
 
@@ -167,7 +167,7 @@ def test_a_live_account_is_asked_about_first(make_app: Callable[..., Flask]) -> 
     refused = run(app, input="n\n")
     assert refused.exit_code == 1
     assert "This is a live account. Continue?" in refused.stderr
-    assert verbs(run(app, "--dry-run")) == {"make"}
+    assert verbs(run(app, "--dry-run")) == {"create"}
 
     assert env_lines(run(app, "--yes").stdout)["SANDBOX_STRIPE_WEBHOOK_SECRET"]
 

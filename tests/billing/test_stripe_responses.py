@@ -74,7 +74,7 @@ def test_a_portal_s_products_are_there_only_when_asked_for(shop: ProxiedShop) ->
         again, checked = run(shop, "setup --dry-run"), run(shop, "doctor")
 
     assert again.exit_code == 0
-    assert {line.split()[0] for line in again.stderr.splitlines()} == {"leave"}
+    assert {line.split()[0] for line in again.stderr.splitlines()} == {"keep"}
     assert checked.exit_code == 0, checked.output
 
 

@@ -185,8 +185,8 @@ def test_a_signed_body_that_is_no_event_is_400_and_never_500(
         ],
         ({"data": {"object": {"object": "customer"}}}, "id is missing"),
         ({"account": 5}, "account is not an id"),
-        ({"livemode": "true"}, "livemode is neither true nor false"),
-        ({"livemode": None}, "livemode is neither true nor false"),
+        ({"livemode": "true"}, "livemode is not true or false"),
+        ({"livemode": None}, "livemode is not true or false"),
     ],
 )
 def test_an_event_with_an_unreadable_owner_is_refused_and_not_ignored(

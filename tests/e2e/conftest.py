@@ -74,7 +74,7 @@ class Running:
 
     def _is_ready(self) -> bool:
         assert self.process.poll() is None, "".join(self.said)
-        return any("Stop it with Ctrl-C" in line for line in self.said)
+        return any("Stop with Ctrl-C" in line for line in self.said)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `flask` command beside what is running."""

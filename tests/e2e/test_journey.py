@@ -240,7 +240,7 @@ def test_what_was_started_says_where_to_click_and_checks_out(running: Running) -
     assert f"{running.sandbox}/mail" in said
     assert "Traceback" not in said
     checked = running.flask("check")
-    assert checked.stdout == "Everything is in order.\n", checked.stderr
+    assert checked.stdout == "No problems found.\n", checked.stderr
     assert (running.folder / "instance" / "app.db").exists()
 
 

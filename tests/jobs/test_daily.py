@@ -92,9 +92,13 @@ def test_a_time_that_is_none_is_refused(at: str) -> None:
 def test_a_name_that_is_registered_twice_is_refused() -> None:
     again = FunctionType(tasks.delete_old_reports.__code__, {"__name__": "elsewhere"})
 
-    with pytest.raises(ValueError, match="Two sweeps or daily tasks are called delete_old_reports"):
+    with pytest.raises(
+        ValueError, match="Two periodic or daily tasks are called delete_old_reports"
+    ):
         jobs.daily(at="04:00")(again)
-    with pytest.raises(ValueError, match="Two sweeps or daily tasks are called flush: one in saas"):
+    with pytest.raises(
+        ValueError, match="Two periodic or daily tasks are called flush: one in saas"
+    ):
         jobs.daily(at="04:00")(FunctionType(again.__code__, {"__name__": "elsewhere"}, "flush"))
     with pytest.raises(ValueError, match="Two emails are called 'welcome': one in saas.billing"):
         mail.email("welcome")(again)

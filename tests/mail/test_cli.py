@@ -45,8 +45,8 @@ def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
-        (["nope"], 1, "There is no mail 'nope'. There are: account_closed,"),
-        (["--text"], 2, "Say which KIND."),
+        (["nope"], 1, "Unknown kind 'nope'. Kinds: account_closed,"),
+        (["--text"], 2, "Missing KIND."),
         (["welcome", "--out", "/no/such/folder/x.html"], 1, "cannot be written: No such file"),
     ],
 )

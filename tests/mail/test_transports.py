@@ -125,7 +125,7 @@ def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
         magic_links.send("ann@example.com", "/dashboard")
     (message,) = promised(app)
     assert message.handed_over_at is None
-    assert str(message.last_error).startswith("SMTPDataError: the mail server answered 451")
+    assert str(message.last_error).startswith("SMTPDataError: the mail server returned 451")
 
     box.refuses = False
     with app.app_context():
@@ -359,7 +359,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
         (message,) = promised(app)
-        said = f"DeliveryFailed: the mail service answered {status}: … is not verified"
+        said = f"DeliveryFailed: the mail service returned {status}: … is not verified"
         assert (message.last_error, message.handed_over_at) == (said, None)
         with time_machine.travel(now() + timedelta(minutes=1)):
             outbox.flush()
@@ -373,11 +373,11 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
 @pytest.mark.parametrize(
     ("status", "body", "reason"),
     [
-        (302, "", "answered 302: FOUND"),
-        (304, "", "answered 304: NOT MODIFIED"),
-        (200, "<h1>Sign in to the Wi-Fi</h1>", "answered 200 without an id"),
-        (200, "[]", "answered 200 without an id"),
-        (200, "{}", "answered 200 without an id"),
+        (302, "", "returned 302: FOUND"),
+        (304, "", "returned 304: NOT MODIFIED"),
+        (200, "<h1>Sign in to the Wi-Fi</h1>", "returned 200 without an id"),
+        (200, "[]", "returned 200 without an id"),
+        (200, "{}", "returned 200 without an id"),
     ],
 )
 def test_a_mail_is_sent_only_when_the_service_answers_with_its_id(

@@ -93,7 +93,7 @@ def test_what_no_font_has_is_left_out_and_told_once(caplog: pytest.LogCaptureFix
     assert not first.complete
     assert first.png == press.print(Card("Hello")).png
     assert [record.message for record in caplog.records] == [
-        "no font for U+65E5 U+672C: see docs/og.md for the packages that have them"
+        "no font for U+65E5 U+672C; docs/og.md lists packages with more fonts"
     ]
 
 

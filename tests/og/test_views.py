@@ -33,9 +33,9 @@ def test_a_card_is_1200_by_630_and_fills_it(mode: str, app: Flask) -> None:
         ("", "heading", "is missing."),
         ("heading=", "heading", "must not be empty."),
         ("heading=%20%E2%80%8B", "heading", "must not be empty."),
-        ("heading=" + "x" * 201, "heading", "has 201 characters; at most 200 fit."),
+        ("heading=" + "x" * 201, "heading", "has 201 characters; the maximum is 200."),
         ("heading=Hello&mode=blue", "mode", "must be light or dark."),
-        ("heading=Hello&type=" + "x" * 81, "type", "has 81 characters; at most 80 fit."),
+        ("heading=Hello&type=" + "x" * 81, "type", "has 81 characters; the maximum is 80."),
         ("heading=Hello&template=none", "template", "must be page or post or pricing."),
     ],
 )

@@ -16,7 +16,7 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
 
     assert run(args=["users", "create", "Ann@Example.com", "--name", "Ann Lee"]).exit_code == 0
     assert run(args=["users", "create", "bob@example.com", "--admin"]).exit_code == 0
-    assert "is an administrator" in run(args=["users", "promote", "ann@example.com"]).output
+    assert "is now an administrator" in run(args=["users", "promote", "ann@example.com"]).output
     assert run(args=["users", "demote", "bob@example.com"]).exit_code == 0
 
     listed = run(args=["users", "list"]).output.splitlines()
@@ -37,10 +37,10 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
         (["create", "ann"], "Error: "),
         (["create", "ann@example.com", "--name", "\u200b"], "Enter your name"),
         (["promote", "nobody@example.com"], "No account has the email nobody@example.com"),
-        (["demote", "not an address"], "is not an address"),
+        (["demote", "not an address"], "is not a valid email address"),
         (["delete", "nobody@example.com", "--yes"], "No account has the email"),
         (["disable", "nobody@example.com"], "No account has the email"),
-        (["enable", ""], "is not an address"),
+        (["enable", ""], "is not a valid email address"),
         (["history", "nobody@example.com"], "No account has the email"),
     ],
 )
@@ -60,7 +60,7 @@ def test_an_address_has_one_account(runner: Any) -> None:
     result = runner.invoke(args=["users", "create", "ANN@example.com"])
 
     assert result.exit_code == 1
-    assert "has an account already" in result.output
+    assert "already has an account" in result.output
 
 
 def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:

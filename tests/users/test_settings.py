@@ -24,7 +24,7 @@ def test_a_name_is_saved_and_shown(visitor: Visitor) -> None:
         ("", "Enter your name"), ("  \u200b ", "Enter your name"), ("\u200d", "Enter your name"),
         ("\u3164", "Enter your name"), ("\u2800 \ufe0f", "Enter your name"),
         ("\u115f\u0301", "Enter your name"),
-        ("A" * 101, "this is 101"), ("Ann\ue000Lee", "visible characters"),
+        ("A" * 101, "You entered 101"), ("Ann\ue000Lee", "visible characters"),
     ],
 )  # fmt: skip
 def test_a_name_that_does_not_fit_is_explained_and_what_was_typed_stays(

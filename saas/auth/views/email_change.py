@@ -1,4 +1,4 @@
-"""The links of the two mails about a change of address."""
+"""The links in the two emails about an email change."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saas.auth.forms import ConfirmForm
 @bp.get("/auth/email/<token>")
 @login_required
 def email_change(token: str) -> Response:
-    """The page of the mail to the new address; changes nothing."""
+    """Show the page of the link to the new address; changes nothing."""
     change = email_changes.find_open(token, current_user)
     return _page("auth/email_change.html", new_email=change.new_email)
 
@@ -34,7 +34,7 @@ def confirm_email_change(token: str) -> BaseResponse:
 
 @bp.get("/auth/email/undo/<token>")
 def email_undo(token: str) -> Response:
-    """The page of the mail to the old address; changes nothing."""
+    """Show the page of the undo link; changes nothing."""
     change = email_changes.find_undoable(token)
     return _page("auth/email_undo.html", old_email=change.old_email)
 

@@ -1,4 +1,4 @@
-"""Signing in with Google or GitHub: off to the provider, and back."""
+"""Sign-in with Google or GitHub: redirect to the provider, and its callback."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ log = logging.getLogger("saas.auth")
 
 @bp.post("/auth/oauth/<provider>")
 def begin_oauth(provider: str) -> Response:
-    """Somebody who is signed in already is asked to confirm that they still are who they were."""
+    """Start a sign-in; signed-in users reauthenticate instead."""
     purpose = "confirm" if current_user.is_authenticated else "sign_in"
     return send_to(provider, purpose, security.safe_path(request.form.get("next"), "/dashboard"))
 
 
 def send_to(provider: str, purpose: str, next_path: str) -> Response:
-    """Off to a provider's page; `purpose` is sign_in, confirm or link."""
-    from saas.auth import oauth  # here: Authlib takes a third of a second to import
+    """Redirect to a provider's page; `purpose` is sign_in, confirm or link."""
+    from saas.auth import oauth  # imported here because Authlib takes a third of a second
 
     _require_enabled(provider)
     limits.OTHER_METHODS_BY_IP.hit(limits.client_ip())
@@ -52,11 +52,11 @@ def finish_oauth(provider: str) -> Response:
     from saas.auth import oauth
 
     _require_enabled(provider)
-    # Not counted: the beginning was, and other sites can make a browser come here.
+    # Not rate-limited: the start was, and other sites can send a browser here.
     start = pending_sign_ins.complete(provider, request.args.get("state", ""), started_in_browser())
     if start is None:
         raise SignInRefused("state", provider)
-    g.going_to = start.next_path  # also where this ends in a refusal
+    g.going_to = start.next_path  # also if this is refused
     _require_same_user(start)
 
     claim = oauth.fetch_claim(start, _back(provider), request.args)
@@ -68,26 +68,26 @@ def finish_oauth(provider: str) -> Response:
 
 
 def _confirm_email(claim: Claim, next_path: str) -> Response:
-    """Send the ordinary sign-in mail; the identity is linked when it is used in this browser."""
+    """Send the ordinary sign-in email; using it in this browser links the identity."""
     email = claim.email or ""
     sign_in_limits.hit_by_anyone(email)
     pending_identities.store(claim)
     flash(
-        f"{PROVIDER_NAMES[claim.provider]} does not run your mailbox, so confirm it once: use the "
-        f"email that we sent to {template_filters.email(email)}, in this browser. After that "
-        f"{PROVIDER_NAMES[claim.provider]} signs you in.",
+        f"{PROVIDER_NAMES[claim.provider]} does not host your mailbox, so verify it once: use the "
+        f"email that we sent to {template_filters.email(email)} in this browser. After that, you "
+        f"can sign in with {PROVIDER_NAMES[claim.provider]}.",
         "info",
     )
     return inbox.send_sign_in_email(email, next_path)
 
 
 def remember_in_browser(start: SignInState) -> None:
-    """This browser keeps what it began: the newest few, so that its cookie stays small."""
+    """Keep the newest few pending sign-ins in the cookie, so that it stays small."""
     session["begun"] = [*started_in_browser(), start.id.hex][-pending_sign_ins.MAX_PER_BROWSER :]
 
 
 def started_in_browser() -> list[str]:
-    """What this browser began, the newest last."""
+    """Return this browser's pending sign-ins, newest last."""
     return list(session.get("begun", []))
 
 
@@ -97,7 +97,7 @@ def _require_enabled(provider: str) -> None:
 
 
 def _require_same_user(start: SignInState) -> None:
-    """Who was signed in at the start is signed in now; a sign-in switches nobody silently."""
+    """Refuse to complete the sign-in if another user has signed in since it started."""
     signed_in = current_user.id if current_user.is_authenticated else None
     if start.user_id is None and signed_in:
         raise SignInRefused("signed_in", start.method)

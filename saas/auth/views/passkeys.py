@@ -1,4 +1,4 @@
-"""Signing in with a passkey: a challenge, and the browser's answer to it, as JSON."""
+"""Sign-in with a passkey: a challenge and the browser's response, as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saas.errors import APIError
 
 
 class AskSchema(Schema):
-    """Where to go once signed in."""
+    """The path to return to after signing in."""
 
     class Meta:
         unknown = EXCLUDE
@@ -25,7 +25,7 @@ class AskSchema(Schema):
 
 
 class AnswerSchema(Schema):
-    """A PublicKeyCredential as `toJSON()` gives it, and for a new one its name."""
+    """A PublicKeyCredential in the form of `toJSON()`, and the name of a new one."""
 
     class Meta:
         unknown = EXCLUDE
@@ -54,7 +54,7 @@ def passkey_options() -> dict[str, Any]:
 
 @bp.post("/auth/passkey")
 def sign_in_with_passkey() -> dict[str, Any]:
-    """Signs in; somebody who is signed in already confirms that it is still them."""
+    """Sign in; signed-in users reauthenticate."""
     response = read_json(AnswerSchema())
     start = finish_passkey("sign_in", "confirm")
     with database.write_transaction():
@@ -66,7 +66,7 @@ def sign_in_with_passkey() -> dict[str, Any]:
 
 
 def finish_passkey(*purposes: str) -> pending_sign_ins.SignInState:
-    """What this browser asked for last, used up by this; raises `Refused`."""
+    """Return this browser's latest challenge, and use it up. Raises `SignInRefused`."""
     start = pending_sign_ins.complete_latest("passkey", started_in_browser())
     user = _user_or_none()
     if start is None or start.purpose not in purposes:
@@ -77,7 +77,7 @@ def finish_passkey(*purposes: str) -> pending_sign_ins.SignInState:
 
 
 def read_json(schema: Schema) -> dict[str, Any]:
-    """The body as a schema has it; raises 400 for what is none, however deep it is nested."""
+    """Return the validated body; raise 400 if it is invalid, however deeply it is nested."""
     try:
         return dict(schema.load(request.get_json()))
     except (ValidationError, RecursionError):

@@ -1,4 +1,4 @@
-"""Sign-in: one field, one mail, one button or six digits."""
+"""Sign-in by email, with a link or a code."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from saas.database import now
 Answer = str | Response | tuple[str, int]
 
 
-# --- asking for a mail --------------------------------------------------------------------------
+# --- requesting an email ------------------------------------------------------------------------
 
 
 @bp.route("/login", methods=["GET", "POST"])
@@ -55,7 +55,7 @@ def _email_form(template: str) -> Answer:
 @bp.route("/auth/confirm", methods=["GET", "POST"])
 @login_required
 def confirm() -> Answer:
-    """Sign in once more as oneself, before something that cannot be undone."""
+    """Reauthenticate before an operation that cannot be undone."""
     next_path = security.safe_path(request.values.get("next"), "/dashboard")
     if reauthentication.is_recent():
         return redirect(next_path, code=303)
@@ -69,7 +69,7 @@ def confirm() -> Answer:
 
 @bp.post("/auth/resend")
 def resend() -> Answer:
-    """Another mail: to the address this browser asked for, or that of a link that was mailed."""
+    """Send another email: to the address this browser requested, or that of an emailed link."""
     form = ResendForm()
     before = magic_links.find_by_token(form.token.data) if form.token.data else _latest_link()
     if before is None or not form.validate_on_submit():
@@ -80,7 +80,7 @@ def resend() -> Answer:
         flash(f"You can request another email in {wait} second{'s'[: wait != 1]}.", "info")
         return redirect(url_for("auth.check_inbox"), code=303)
     if form.token.data:
-        sign_in_limits.hit_by_owner(before.email)  # who has a mail of ours has the mailbox
+        sign_in_limits.hit_by_owner(before.email)  # the holder of an emailed token has the mailbox
     else:
         sign_in_limits.hit_by_browser(session["browser"], before.email)
     sent = inbox.send_sign_in_email(before.email, before.next_path)
@@ -92,7 +92,7 @@ def _latest_link() -> SignInLink | None:
     return magic_links.latest_for_browser(session["browser"]) if "browser" in session else None
 
 
-# --- answering it -------------------------------------------------------------------------------
+# --- redeeming it -------------------------------------------------------------------------------
 
 
 @bp.get("/auth/check-inbox")
@@ -152,7 +152,7 @@ def redeem(token: str) -> Answer:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
     sign_in_link, form = magic_links.find_valid(token), SwitchForm()
     if _is_other_user(sign_in_link) and form.switch.data != str(current_user.id):
-        return _link_page(sign_in_link, 409)  # another tab has signed somebody else in meanwhile
+        return _link_page(sign_in_link, 409)  # another user signed in in another tab
     going_to = magic_links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 

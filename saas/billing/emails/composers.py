@@ -70,7 +70,7 @@ def recovered(user_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
     if not any(map(outbox.was_sent, failures)):
         if any(map(outbox.is_pending, failures)):
-            raise mail.RetryLater("it may have been told of the failure a moment ago")
+            raise mail.RetryLater("the email about the failure may have been sent a moment ago")
         return None
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
@@ -158,7 +158,7 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
     except gateway.NotFound:
         return None
     except gateway.StripeError as error:
-        log.warning("a mail waits for invoice %s: %s", invoice_id, gateway.describe(error))
+        log.warning("an email waits for invoice %s: %s", invoice_id, gateway.describe(error))
         raise
 
 
@@ -166,7 +166,7 @@ def _recipient(user_id: uuid.UUID) -> Subscriber | None:
     """Whom the mail is to; None when they are gone."""
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is not None and user.is_closing:
-        raise mail.RetryLater("the account is being closed")
+        raise mail.RetryLater("the account is being deleted")
     return user
 
 

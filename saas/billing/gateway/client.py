@@ -204,7 +204,7 @@ def _within_deadline(ask: Callable[[stripe.StripeClient], T]) -> T:
     try:
         return deadlines.run_within_deadline(lambda: ask(client), name="stripe")
     except TimeoutError:
-        raise Unavailable("out of time") from None
+        raise Unavailable("deadline exceeded") from None
 
 
 def _message(error: stripe.StripeError) -> str:
@@ -243,8 +243,8 @@ def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
         ]
         if prices and not any(_is_known(price) for price in prices):
             raise Unavailable(
-                "Stripe knows neither the customer nor any price of ours: "
-                "is STRIPE_API_KEY of another account, or of another mode?"
+                "Stripe knows neither the customer nor any of our prices. "
+                "Does STRIPE_API_KEY belong to another account or mode?"
             ) from None
         raise
 
@@ -289,7 +289,7 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
 
 def check_deadline() -> None:
     if deadlines.has_expired():
-        raise Unavailable("out of time")
+        raise Unavailable("deadline exceeded")
 
 
 def require_id(value: str) -> str:

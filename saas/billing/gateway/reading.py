@@ -91,7 +91,7 @@ def flag(holder: Any, name: str) -> bool:
     """Return a boolean that is always there."""
     value = _value(holder, name)
     if not isinstance(value, bool):
-        _fail(holder, name, "is neither true nor false")
+        _fail(holder, name, "is not true or false")
     return value
 
 
@@ -183,7 +183,7 @@ def is_deleted(holder: Any) -> bool:
 
 def _value(holder: Any, name: str) -> Any:
     if not _is_object(holder):
-        raise Unreadable(f"Stripe's answer could not be read: {name} is asked of what is no object")
+        raise Unreadable(f"Stripe's answer could not be read: {name} is not in an object")
     return holder[name] if name in holder else None  # noqa: SIM401 - has no `get`
 
 

@@ -56,7 +56,7 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
         for payment in payments:
             _refund(payment, _share_of(payment.paid, invoice, since), why)
     except (InvalidRequest, NotFound) as error:
-        log.error("subscription %s is ended and not refunded: %s", subscription_id, error)
+        log.error("subscription %s was canceled without a refund: %s", subscription_id, error)
         comment = NOT_REFUNDED
     else:
         log.warning("subscription %s: %s", subscription_id, why)

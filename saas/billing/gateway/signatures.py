@@ -52,7 +52,7 @@ def verify(payload: bytes, signature: str | None) -> Event:
     try:
         body = json.loads(payload)
     except (ValueError, RecursionError):
-        raise BadEvent("the body is not JSON that can be read") from None
+        raise BadEvent("the body is not valid JSON") from None
     return read_event(body)
 
 
@@ -80,7 +80,7 @@ def _verify_signature(payload: bytes, signature: str) -> None:
         except SignatureVerificationError:
             continue
         return
-    raise BadSignature("no signature matches a secret of ours")
+    raise BadSignature("no signature matches our secrets")
 
 
 def _timestamp(signature: str) -> int:
@@ -155,7 +155,7 @@ def _optional_id(holder: Mapping[str, object], name: str) -> str | None:
 def _livemode(body: Mapping[str, object]) -> bool:
     livemode = body.get("livemode")
     if not isinstance(livemode, bool):
-        raise BadEvent("livemode is neither true nor false")
+        raise BadEvent("livemode is not true or false")
     return livemode
 
 
@@ -197,5 +197,5 @@ def _text(holder: Mapping[str, object], name: str) -> str | None:
     if not isinstance(value, str):
         return None
     if _CONTROL.search(value):
-        raise BadEvent(f"{name} holds a control character")
+        raise BadEvent(f"{name} contains a control character")
     return value if _ID.fullmatch(value) else None

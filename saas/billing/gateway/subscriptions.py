@@ -114,7 +114,7 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
     except NotFound:
         return None
     except (InvalidRequest, AuthenticationFailed) as error:
-        log.warning("the next invoice of %s is not known: %s", subscription_id, error)
+        log.warning("no preview of the next invoice of %s: %s", subscription_id, error)
         return None
 
 

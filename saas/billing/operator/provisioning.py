@@ -29,7 +29,7 @@ STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
 
 @dataclass(frozen=True)
 class Step:
-    """Something that `set_up` will `make`, `change`, `remove`, `skip` or `leave` as it is."""
+    """Something that `set_up` will `create`, `update`, `remove`, `skip` or `keep`."""
 
     verb: str
     what: str
@@ -194,9 +194,9 @@ def _product_step(plan: Plan) -> Step:
     try:
         found = gateway.product(_product_id(plan))
     except gateway.NotFound:
-        return Step("make", f"product {plan.name}")
+        return Step("create", f"product {plan.name}")
     same = (found.name, found.description, found.is_active) == (plan.name, plan.summary, True)
-    return Step("leave" if same else "change", f"product {plan.name} ({found.id})")
+    return Step("keep" if same else "update", f"product {plan.name} ({found.id})")
 
 
 def _price_step(key: tuple[str, str], price: Price | None) -> Step:
@@ -205,18 +205,18 @@ def _price_step(key: tuple[str, str], price: Price | None) -> Step:
     what = f"price {_lookup_key(*key)}, {amount} a {interval}"
     if price is None:
         older = current_app.config["STRIPE_PRICES"].get(key, ())
-        kept = f"; {', '.join(older)} goes on for who has it" if older else ""
-        return Step("make", what + kept)
+        kept = f"; {', '.join(older)} stays for existing subscribers" if older else ""
+        return Step("create", what + kept)
     same = price.lookup_key == _lookup_key(*key)
-    return Step("leave" if same else "change", f"{what} ({price.id})")
+    return Step("keep" if same else "update", f"{what} ({price.id})")
 
 
 def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | None]) -> Step:
     if portal is None:
-        return Step("make", "portal configuration with plan switching")
+        return Step("create", "portal configuration with plan switching")
     wanted = {price.id if price else None for price in prices.values()}
     same = portal.switches and portal.prices == wanted
-    return Step("leave" if same else "change", f"portal configuration ({portal.id})")
+    return Step("keep" if same else "update", f"portal configuration ({portal.id})")
 
 
 def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
@@ -227,14 +227,16 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
     kept = _endpoint_to_keep(found)
     if kept:
         same = kept.is_enabled and kept.events == set(events.HANDLED_TYPES)
-        yield Step("leave" if same else "change", f"webhook endpoint {kept.url} ({kept.id})")
+        yield Step("keep" if same else "update", f"webhook endpoint {kept.url} ({kept.id})")
     else:
-        yield Step("make", f"webhook endpoint {webhook_url()}, {len(events.HANDLED_TYPES)} events")
+        yield Step(
+            "create", f"webhook endpoint {webhook_url()}, {len(events.HANDLED_TYPES)} events"
+        )
     goes = kept or not current_app.config["STRIPE_WEBHOOK_SECRETS"]
     for each in found:
         if each is not kept:
-            why = "its secret is not known" if not kept and goes else f"API {each.api_version}"
-            yield Step("remove" if goes else "leave", f"webhook endpoint {each.id} ({why})")
+            why = "its secret is unknown" if not kept and goes else f"API {each.api_version}"
+            yield Step("remove" if goes else "keep", f"webhook endpoint {each.id} ({why})")
 
 
 def terms(key: tuple[str, str]) -> tuple[int, str]:

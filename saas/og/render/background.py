@@ -30,10 +30,10 @@ from saas.og.render.palette import (  # fmt: skip
 from saas.og.render.png import HEIGHT, STRIDE, WIDTH, Ground
 
 _PLAIN = Image.Dither.NONE
-_LOGO = 60  # px, its side
+_LOGO = 60  # px, length of a side
 _LOGO_TOP = 56
 _BAR = 10
-# Where light comes from: left, top, right, bottom of an ellipse, and its strength (0 to 255).
+# Light sources: left, top, right, bottom of an ellipse, and its strength (0 to 255).
 _LIGHTS = (
     ((380, -160, 1500, TOP), 255),
     ((-300, -130, 900, TOP), 150),
@@ -58,7 +58,7 @@ def bake(mode: str, brand: Brand, site: str, logo: Path, library: Library) -> Gr
 
 
 def _light() -> Image.Image:
-    """How strong the glow is at each pixel; nothing within the band."""
+    """Return the strength of the glow at each pixel; 0 within the band."""
     light = Image.new("L", (WIDTH, HEIGHT))
     for (left, top, right, bottom), strength in _LIGHTS:
         ellipse = _fading(strength).resize((right - left, bottom - top), Image.Resampling.BICUBIC)
@@ -69,13 +69,13 @@ def _light() -> Image.Image:
 
 
 def _fading(strength: int) -> Image.Image:
-    """`strength` in the centre, falling softly to nothing at the edges, where Pillow says 180."""
+    """Return an ellipse of `strength` in the centre that fades to 0 at its edges."""
     fall = [round(strength * max(0, 1 - distance / 180) ** 2) for distance in range(256)]
     return Image.radial_gradient("L").point(fall)
 
 
 def _gradient(width: int, height: int) -> Image.Image:
-    """From the first brand colour on the left to the second on the right."""
+    """Return the gradient from the first brand colour (left) to the second (right)."""
     ramp_right = Image.linear_gradient("L").rotate(90).resize((width, height))
     return ramp_right.point([GRADIENT[value * len(GRADIENT) // 256] for value in range(256)])
 

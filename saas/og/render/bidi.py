@@ -1,7 +1,7 @@
-"""Reading order to drawing order, for lines that mix directions.
+"""Convert reading order to drawing order, for lines with mixed directions.
 
-The rules of UAX #9 without explicit embeddings, which `text.clean` has taken away: weak types
-(W1-W7), neutrals (N1-N2), levels (I1-I2) and reordering (L2), in the order of the report.
+These are the rules of UAX #9 without explicit embeddings, which `text.clean` has removed: weak
+types (W1-W7), neutrals (N1-N2), levels (I1-I2) and reordering (L2), in the order of the report.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _STRONG = {"L": "L", "R": "R", "EN": "R", "AN": "R"}  # numbers count as R betwe
 
 @dataclass(frozen=True)
 class Stretch:
-    """Characters that run one way, in reading order."""
+    """Consecutive characters of one direction, in reading order."""
 
     text: str
     rtl: bool
 
 
 def visual(text: str, rtl: bool) -> list[Stretch]:
-    """`text` as stretches from left to right; `rtl` is the direction of the paragraph."""
+    """Return `text` as stretches from left to right; `rtl` is the paragraph's direction."""
     if not rtl and not _RTL.search(text):
         return [Stretch(text, rtl=False)] if text else []
     levels = _levels(text, rtl)
@@ -42,7 +42,7 @@ def visual(text: str, rtl: bool) -> list[Stretch]:
 
 
 def _reversed_from(stretches: list[tuple[str, int]], level: int) -> list[tuple[str, int]]:
-    """L2: turn round every sequence of stretches at `level` or above."""
+    """L2: reverse every sequence of stretches at `level` or above."""
     turned: list[tuple[str, int]] = []
     for high, group in groupby(stretches, key=lambda stretch: stretch[1] >= level):
         runs = list(group)
@@ -59,7 +59,7 @@ def _levels(text: str, rtl: bool) -> list[int]:
 
 
 def _weak(kinds: list[str], rtl: bool) -> list[str]:
-    """W1-W7: marks take their letter's type; numbers and their signs find theirs."""
+    """W1-W7: resolve weak types: marks, numbers and their signs."""
     before = strong = "R" if rtl else "L"
     for at, kind in enumerate(kinds):
         if kind in ("NSM", "BN"):
@@ -80,7 +80,7 @@ def _weak(kinds: list[str], rtl: bool) -> list[str]:
 
 
 def _number_signs(kinds: list[str]) -> list[str]:
-    """W4, W5: a comma inside a number and a currency sign beside one belong to it."""
+    """W4, W5: a comma inside a number, or a currency sign next to one, belongs to it."""
     for at in range(1, len(kinds) - 1):
         before, kind, after = kinds[at - 1 : at + 2]
         joins = before == after and (before, kind) in _INSIDE_NUMBERS
@@ -93,7 +93,7 @@ def _number_signs(kinds: list[str]) -> list[str]:
 
 
 def _neutrals(kinds: list[str], rtl: bool) -> list[str]:
-    """N1, N2: spaces and signs between two of a direction take it, others the paragraph's."""
+    """N1, N2: neutrals between two of one direction take it, others the paragraph's."""
     base = "R" if rtl else "L"
     resolved: list[str] = []
     runs = [(strong, list(run)) for strong, run in groupby(kinds, key=_STRONG.__contains__)]

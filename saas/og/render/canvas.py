@@ -1,7 +1,7 @@
-"""The band of a card that changes: words, pills and badges on an empty ground.
+"""The variable band of a card: text, pills and badges on an empty background.
 
-A pixel is an index into the palette. Positions are in px from the margin at which reading begins,
-which is the right one for a heading that runs from right to left; whoever draws need not know.
+A pixel is an index into the palette. Positions are in px from the margin where reading starts. For
+a right-to-left heading that is the right margin, so callers need not distinguish.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from saas.og.render.layout import Box, Setting
 from saas.og.render.palette import ACCENT_RAMP, INK_RAMP, PICTURES, RGB
 from saas.og.render.png import STRIDE, WIDTH
 
-TOP, BOTTOM = 136, 552  # rows of the card between which the band lies
+TOP, BOTTOM = 136, 552  # first and last row of the band
 MARGIN = 80
 MEASURE = WIDTH - 2 * MARGIN
 PILL = 48  # px high
-FOOT = 392  # the row of the band on which the foot's words stand
+FOOT = 392  # the row of the foot's baseline in the band
 
-_MUTED = 150  # coverage of words that stand back, of 255
-_TINT = 28  # coverage of the accent under a pill's or a badge's words
-_OVERHANG = 6  # px by which a letter may reach over its advance
+_MUTED = 150  # coverage of muted text, of 255
+_TINT = 28  # coverage of the accent in the background of pills and badges
+_OVERHANG = 6  # px by which a letter may exceed its advance
 
 
 class Canvas:
-    """An empty band, and the pens to draw on it."""
+    """An empty band, and methods to draw on it."""
 
     def __init__(self, library: Library, rtl: bool) -> None:
         self.band = Image.new("L", (STRIDE, BOTTOM - TOP))
@@ -38,8 +38,8 @@ class Canvas:
         self._pictures: list[Picture] = []
 
     def block(self, setting: Setting, top: int, muted: bool = False) -> None:
-        """Set lines across the whole measure, from row `top` downwards."""
-        over = setting.size // 3  # what tall marks may need above the first line and below the last
+        """Draw lines over the full width, from row `top` downwards."""
+        over = setting.size // 3  # room for tall marks above the first line and below the last
         canvas = Image.new("L", (WIDTH, setting.height + 2 * over))
         for number, line in enumerate(setting.lines):
             left = self._left(0, glyphs.width(line) * setting.size)
@@ -56,7 +56,7 @@ class Canvas:
         muted: bool = False,
         most: int = MEASURE,
     ) -> int:
-        """Write one line on the foot from `x`, cut after `most` px or at the margin; its width."""
+        """Draw one line on the foot from `x`, cut after `most` px; return its width."""
         room = min(most, MEASURE - x)
         if room < 2 * size:
             return 0
@@ -71,7 +71,7 @@ class Canvas:
         return width
 
     def pill(self, x: int, words: str, top: int | None = None) -> int:
-        """A word or two in the accent, on a tinted pill; its width."""
+        """Draw a short text in the accent on a tinted pill; return its width."""
         room = MEASURE - x - PILL
         if room < PILL:
             return 0
@@ -81,18 +81,18 @@ class Canvas:
         return width
 
     def badge(self, x: int, letter: str) -> int:
-        """A round badge with one letter; its width."""
+        """Draw a round badge with one letter; return its width."""
         size = PILL + 8
         setting = self.fit(letter, "heading", Box(size, size, 1), (28,))
         self._badge(x, size, setting, FOOT - 38, size)
         return size
 
     def fit(self, words: str, style: Style, box: Box, sizes: tuple[int, ...]) -> Setting:
-        """`words` as they fit a box, with the fonts of this canvas."""
+        """Return `words` set to fit a box, with the fonts of this canvas."""
         return layout.fit(words, self._library, style, self.rtl, box, sizes)
 
     def finish(self, ground: RGB) -> bytes:
-        """Put the emoji on the band; their colours, 3 bytes each, for the end of the palette."""
+        """Draw the emoji; return their colours (3 bytes each) for the end of the palette."""
         if not self._pictures:
             return b""
         return _place(self.band, self._pictures, ground)
@@ -105,7 +105,7 @@ class Canvas:
         self._lay(canvas.point(ACCENT_RAMP), left, top)
 
     def _lay(self, indices: Image.Image, left: int, top: int) -> None:
-        """Put indices on the band; where something stands already, the higher index stays."""
+        """Draw indices on the band; where they overlap, the higher index wins."""
         box = (left + 1, top, left + 1 + indices.width, top + indices.height)
         self.band.paste(ImageChops.lighter(self.band.crop(box), indices), box)
 
@@ -132,7 +132,7 @@ class Canvas:
 
 @lru_cache(maxsize=64)
 def _rounded(width: int, height: int) -> Image.Image:
-    """The coverage of a box with round ends, drawn four times as large for smooth edges."""
+    """Return the coverage of a box with round ends, drawn at four times the size."""
     large = Image.new("L", (4 * width, 4 * height))
     ImageDraw.Draw(large).rounded_rectangle(
         (0, 0, 4 * width - 1, 4 * height - 1), radius=2 * height, fill=255
@@ -141,7 +141,7 @@ def _rounded(width: int, height: int) -> Image.Image:
 
 
 def _place(band: Image.Image, pictures: list[Picture], ground: RGB) -> bytes:
-    """Reduce pictures to the colours that the palette has left, all of them together."""
+    """Reduce all pictures together to the remaining colours of the palette."""
     size = sum(p.image.width for p in pictures), max(p.image.height for p in pictures)
     strip = Image.new("RGB", size, ground)
     lefts = []

@@ -1,7 +1,7 @@
-"""Which characters a font file can draw, read from its own table.
+"""Which characters a font file contains, read from its `cmap` table.
 
-Pillow does not say, and reading whole fonts with a general library costs a hundred megabytes. The
-`cmap` table of OpenType stores ranges, which is all that is needed:
+Pillow does not report this, and parsing fonts with a general library costs a hundred megabytes. The
+table stores ranges, which is all that is needed:
 https://learn.microsoft.com/typography/opentype/spec/cmap
 """
 
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 @dataclass(frozen=True)
 class Coverage:
-    """Sorted ranges of code points: `starts[i]` to `ends[i]`, both included."""
+    """Sorted ranges of code points: `starts[i]` to `ends[i]`, both inclusive."""
 
     starts: tuple[int, ...]
     ends: tuple[int, ...]
@@ -35,7 +35,7 @@ NOTHING = Coverage((), ())
 
 
 def read(path: Path) -> Coverage:
-    """The coverage of the (first) font in a file; `NOTHING` when it cannot be understood."""
+    """Return the coverage of the first font in a file; `NOTHING` if it cannot be parsed."""
     try:
         with path.open("rb") as file:
             ranges = sorted(_ranges(_table(file, b"cmap")))
@@ -45,7 +45,7 @@ def read(path: Path) -> Coverage:
 
 
 def _table(file: BinaryIO, name: bytes) -> bytes:
-    """One table of a font, or of the first font of a collection."""
+    """Return one table of a font, or of the first font of a collection."""
     if file.read(4) == b"ttcf":
         file.seek(12)
         file.seek(struct.unpack(">I", file.read(4))[0] + 4)
@@ -58,7 +58,7 @@ def _table(file: BinaryIO, name: bytes) -> bytes:
 
 
 def _ranges(cmap: bytes) -> list[tuple[int, int]]:
-    """The ranges of the richest Unicode subtable: format 12, else format 4."""
+    """Return the ranges of the best Unicode subtable: format 12, else format 4."""
     count = struct.unpack_from(">2xH", cmap)[0]
     offsets = [struct.unpack_from(">4xI", cmap, 4 + 8 * number)[0] for number in range(count)]
     formats = {struct.unpack_from(">H", cmap, offset)[0]: offset for offset in offsets}

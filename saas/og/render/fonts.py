@@ -1,9 +1,8 @@
-"""Faces: the project's own, then whatever Noto fonts the machine has.
+"""Font faces: the project's own, then any installed Noto fonts.
 
-Pillow draws one font at a time and has no fallback, so text is cut into runs, each with the first
-face that covers it. The three faces beside this file cover Latin, Vietnamese, Greek and Cyrillic;
-the other scripts need Debian's fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji, or a
-folder named in OG_FONTS.
+Pillow draws one font at a time without fallback, so text is cut into runs, each with the first face
+that covers it. The three bundled faces cover Latin, Vietnamese, Greek and Cyrillic. Other scripts
+need Debian's fonts-noto-core, fonts-noto-cjk and fonts-noto-color-emoji, or folders in OG_FONTS.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Style = Literal["heading", "text"]
 OWN = Path(__file__).parents[1] / "fonts"
 SYSTEM = (Path("/usr/share/fonts/truetype/noto"), Path("/usr/share/fonts/opentype/noto"))
 EMOJI_SIZE = 109  # the only size of NotoColorEmoji's bitmaps
-REFERENCE = 64  # px at which text is measured; every other size is a multiple of it
+REFERENCE = 64  # px at which text is measured; other sizes are scaled
 
 _OWN = {
     "heading": ("CalSans.ttf", "InterDisplay-Bold.otf", "Geist-Medium.ttf"),
@@ -36,7 +35,7 @@ _OWN = {
 }
 _GAPS = {"CalSans.ttf": 0.09}
 _WEIGHT = {"heading": ("Bold", "SemiBold", "Black"), "text": ("Medium", "Regular")}
-# The scripts that are asked for most stand first, so that the others are seldom looked at.
+# The most common scripts come first, so that others are rarely checked.
 _FIRST = ("Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "CJK", "", "Symbols", "Symbols2")
 _NOT_FOR_CARDS = re.compile("Italic|Condensed|Mono|UI|Display|Unjoined")
 _INVISIBLE = "\u200c\u200d\ufe0e\ufe0f"
@@ -61,14 +60,14 @@ class Face:
     gap: float = 0
 
     def covers(self, text: str) -> bool:
-        """Whether it has every letter; selectors and joiners need none."""
+        """Return whether it has every letter; selectors and joiners need none."""
         if self.plain and _letters(self.path).issuperset(text):
             return True
         known = _coverage(self.path)
         return all(char in known or char in _INVISIBLE for char in text)
 
     def at(self, size: int) -> ImageFont.FreeTypeFont:
-        """Pillow's font of this face at `size` px."""
+        """Return Pillow's font of this face at `size` px."""
         return _load(self.path, self.index, size)
 
 
@@ -79,7 +78,7 @@ def _coverage(path: Path) -> Coverage:
 
 @cache
 def _letters(path: Path) -> frozenset[str]:
-    """The same as a set: three small fonts, asked for every heading."""
+    """Return the coverage as a set, for the three small fonts that every heading uses."""
     return frozenset(_coverage(path))
 
 
@@ -90,33 +89,33 @@ def _load(path: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
 
 @dataclass(frozen=True)
 class Run:
-    """Text that one face draws."""
+    """Text with one face."""
 
     text: str
     face: Face
 
 
 class Library:
-    """The faces for headings and for text, in the order in which they are asked."""
+    """The faces for headings and for text, in order of preference."""
 
     def __init__(self, folders: Sequence[Path] = SYSTEM) -> None:
         files = [file for folder in folders for file in _font_files(folder)]
         self._others = [file for file in files if "Emoji" not in file.name]
         self._emoji = [Face(file, emoji=True) for file in files if "NotoColorEmoji" in file.name]
-        self._found = lru_cache(maxsize=4096)(self._find)  # letters come again and again
+        self._found = lru_cache(maxsize=4096)(self._find)  # letters repeat
 
     @classmethod
     def from_setting(cls, folders: str) -> Library:
-        """The folders of OG_FONTS, separated as in PATH, before those of the system."""
+        """Create a library: the folders of OG_FONTS (separated as in PATH), then the system's."""
         return cls((*(Path(part) for part in folders.split(os.pathsep) if part), *SYSTEM))
 
     @property
     def names(self) -> list[str]:
-        """The files that could be used, for telling one set of fonts from another."""
+        """The font files in use, to distinguish sets of fonts."""
         return [file.name for file in (*self._others, *(face.path for face in self._emoji))]
 
     def sift(self, text: str, style: Style) -> tuple[str, str]:
-        """`text` without what no font can draw, and what that was."""
+        """Return `text` without characters that no font has, and those characters."""
         if self._faces[style][0].covers(text):
             return text, ""
         parts = [(part, bool(self._choose(part, style, text))) for part in clusters(text)]
@@ -126,13 +125,13 @@ class Library:
         )
 
     def runs(self, text: str, style: Style) -> list[Run]:
-        """`text`, sifted before, in reading order, cut where the face changes."""
+        """Cut sifted `text`, in reading order, where the face changes."""
         face = self._faces[style][0]
         if face.covers(text):
             return [Run(text, face)]
         chosen = []
         for cluster in clusters(text):
-            # A space or a comma stays with the word before it where that face has one.
+            # A space or comma keeps the previous word's face if possible.
             if face.emoji or not (_is_neutral(cluster) and face.covers(cluster)):
                 face = self._choose(cluster, style, text) or face
             chosen.append((cluster, face))
@@ -146,7 +145,7 @@ class Library:
         return _for_language(face, text) if face and face.path.suffix == ".ttc" else face
 
     def _find(self, cluster: str, style: Style) -> Face | None:
-        """The first face that covers a cluster, all of the machine's fonts being looked at."""
+        """Return the first face that covers a cluster, checking all installed fonts."""
         faces = self._faces[style]
         if _EMOJI.match(cluster):
             faces = (*self._emoji, *faces)
@@ -178,7 +177,7 @@ def _font_files(folder: Path) -> list[Path]:
 
 
 def _precedence(file: Path) -> tuple[bool, bool, int, str]:
-    """Sort key of a family: what is not Noto (somebody's own), then sans, then serif."""
+    """Return the sort key of a family: fonts other than Noto, then sans, then serif."""
     family = file.stem.split("-")[0].split("[")[0]
     script = re.sub("^Noto(Sans|Serif|Naskh|Kufi)", "", family)
     place = _FIRST.index(script) if script in _FIRST else len(_FIRST)
@@ -186,7 +185,7 @@ def _precedence(file: Path) -> tuple[bool, bool, int, str]:
 
 
 def _distance(file: Path, style: Style) -> int:
-    """How far a file's weight is from the style's."""
+    """Return how far a file's weight is from the style's."""
     weight = file.stem.partition("-")[2]
     return _WEIGHT[style].index(weight) if weight in _WEIGHT[style] else len(_WEIGHT[style])
 
@@ -196,7 +195,7 @@ def _is_neutral(cluster: str) -> bool:
 
 
 def _for_language(face: Face, text: str) -> Face:
-    """Noto's CJK files hold the same characters as Japanese, Korean and Chinese write them."""
+    """Prefer the variant of Noto's CJK fonts for Japanese, Korean or Chinese."""
     if re.search("[\u3041-\u30ff]", text):
         return _of_collection(face.path, 0)
     return _of_collection(face.path, 1 if re.search("[\uac00-\ud7af]", text) else 2)

@@ -1,8 +1,8 @@
-"""Text of one line, measured in em and drawn as coverage: a byte a pixel, 255 where ink is full.
+"""Text of one line, measured in em and drawn as coverage: one byte per pixel, 255 for full ink.
 
-The faces of the project have no ligatures, so their letters are drawn once, kept, and set side by
-side with their kerning: what shaping gives, but for the fraction of a pixel at which a letter
-starts. All other faces are shaped by raqm. Who calls does not see which way was taken.
+The bundled faces have no ligatures, so their letters are drawn once, cached, and placed with
+kerning. The result equals shaping, except for subpixel positions. Other faces are shaped by raqm.
+Callers see no difference.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from PIL import Image, ImageDraw
 from saas.og.render import bidi
 from saas.og.render.fonts import EMOJI_SIZE, REFERENCE, Face, Library, Style
 
-_EMOJI_HEIGHT = 1.2  # em: a little taller than a line's capital letters, as in a browser
+_EMOJI_HEIGHT = 1.2  # em: slightly taller than capital letters, as in a browser
 _EMOJI_DROP = 0.2  # em below the baseline
 
 
 @dataclass(frozen=True)
 class Span:
-    """Text of one face and one direction; `width` in em."""
+    """Text of one face and direction; `width` in em."""
 
     text: str
     face: Face
@@ -33,7 +33,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Picture:
-    """Colours to put on the card: RGBA, its left upper corner in px."""
+    """A colour bitmap on the card: RGBA, with its top left corner in px."""
 
     image: Image.Image
     left: int
@@ -41,7 +41,7 @@ class Picture:
 
 
 def spans(text: str, library: Library, style: Style, rtl: bool) -> tuple[Span, ...]:
-    """A line of text in the order in which it is drawn, from left to right."""
+    """Return a line as spans in drawing order, from left to right."""
     if not text:
         return ()
     if not rtl and text.isascii():
@@ -54,14 +54,14 @@ def spans(text: str, library: Library, style: Style, rtl: bool) -> tuple[Span, .
 
 
 def width(line: Sequence[Span]) -> float:
-    """The advance of a line in em."""
+    """Return the advance of a line in em."""
     return sum(span.width for span in line)
 
 
 def draw(
     canvas: Image.Image, line: Sequence[Span], x: float, baseline: int, size: int, ink: int = 255
 ) -> list[Picture]:
-    """Draw a line onto `canvas` (mode L) from `x` rightwards; its emoji are returned instead."""
+    """Draw a line onto `canvas` (mode L) from `x` to the right; return its emoji instead."""
     pictures = []
     for span in line:
         if span.face.emoji:
@@ -87,7 +87,7 @@ def _span(text: str, face: Face, rtl: bool) -> Span:
 
 
 def _is_kept(face: Face, text: str, rtl: bool) -> bool:
-    """Whether the letters of `text` can be drawn one by one."""
+    """Return whether the letters of `text` can be drawn one by one."""
     if not face.plain or rtl:
         return False
     return text.isascii() or not any(map(unicodedata.combining, text))
@@ -117,7 +117,7 @@ def _shape(canvas: Image.Image, span: Span, x: float, baseline: int, size: int, 
 
 
 def advances(face: Face, text: str) -> list[float]:
-    """How far each letter moves the pen, in em, kerning with the next one included."""
+    """Return the advance of each letter in em, including kerning with the next."""
     return [_advance(face, a, b) for a, b in zip(text, (*text[1:], ""), strict=True)]
 
 
@@ -130,7 +130,7 @@ def _advance(face: Face, char: str, following: str) -> float:
 
 @lru_cache(maxsize=2048)
 def _glyph(face: Face, size: int, char: str) -> tuple[Image.Image, int, int] | None:
-    """A letter's coverage, and where it stands from the pen: px to the right, px down."""
+    """Return a letter's coverage, and its offset from the pen: px right, px down."""
     font = face.at(size)
     left, top, right, bottom = map(int, font.getbbox(char, anchor="ls"))
     if right <= left or bottom <= top:
@@ -155,6 +155,6 @@ def _emoji(face: Face, text: str, size: int) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _bitmap_ratio(face: Face) -> float:
-    """The height of the bitmaps in units of their nominal size."""
+    """Return the height of the bitmaps relative to their nominal size."""
     _, top, _, bottom = face.at(EMOJI_SIZE).getbbox("\U0001f600")
     return (bottom - top) / EMOJI_SIZE

@@ -1,4 +1,4 @@
-"""Lines of text that fit a box: the largest size, the most even lines, an ellipsis at the last."""
+"""Fit text into a box: the largest size, the most even lines, an ellipsis if it is too long."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from saas.og.render.glyphs import Span
 from saas.og.render.text import Piece
 
 SIZES = (80, 76, 72, 68, 64, 60, 56, 52)
-_LEADING = 1.12  # px a line for each px of size
+_LEADING = 1.12  # line height in px per px of font size
 _TALL_LEADING = 1.3  # scripts that stack marks above and below
-_LEAN = 6  # px by which a line may be longer than the sum of its words
-_TALLER = 0x0590  # from here on (Hebrew, Arabic, India, East Asia) a letter fills more of the line
+_LEAN = 6  # px by which a line may exceed the sum of its words
+_TALLER = 0x0590  # from here on (Hebrew, Arabic, Indic, East Asian) letters are taller
 
 
 @dataclass(frozen=True)
 class Box:
-    """The room for a text in px, and the number of lines it may take."""
+    """The width and height for a text in px, and its maximum number of lines."""
 
     width: int
     height: int
@@ -28,7 +28,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Setting:
-    """Text as it is set: lines in drawing order, font size and line height in px."""
+    """A set text: lines in drawing order, font size and line height in px."""
 
     lines: tuple[tuple[Span, ...], ...]
     size: int
@@ -42,7 +42,7 @@ class Setting:
 def fit(
     words: str, library: Library, style: Style, rtl: bool, box: Box, sizes: Sequence[int] = SIZES
 ) -> Setting:
-    """`words` at the largest of `sizes` at which no word is broken; else broken, else cut."""
+    """Set `words` at the largest size without broken words; otherwise break, otherwise cut."""
     setter = _Setter(library, style, rtl)
     measured = _enough(setter.measure(text.pieces(words)), 1.1 * box.lines * box.width / sizes[-1])
     tall = _LEADING if all(ord(char) < _TALLER for char in words) else _TALL_LEADING
@@ -60,7 +60,7 @@ Measured = tuple[Piece, float]  # the width in em
 
 
 class _Setter:
-    """Measures and sets text of one style in one direction."""
+    """Measures and sets text of one style and direction."""
 
     def __init__(self, library: Library, style: Style, rtl: bool) -> None:
         self.library, self.style, self.rtl = library, style, rtl
@@ -75,11 +75,11 @@ class _Setter:
         plain = space = self.width(" ")
         for piece in pieces:
             yield piece, self.width(piece.text) + (space if piece.spaced else 0)
-            last = piece.text[-1]  # a space is drawn with the face of the letter before it
+            last = piece.text[-1]  # a space uses the face of the previous letter
             space = plain if last.isascii() else self.width(f"{last} ") - self.width(last)
 
     def line(self, words: str, limit: float) -> tuple[Span, ...]:
-        """A line of at most `limit` em, for shaping may need more than its parts."""
+        """Return a line of at most `limit` em; shaping may make it wider than its parts."""
         line = self.spans(words)
         while glyphs.width(line) > limit + 0.1 and len(words) > 1:
             words = "".join(text.clusters(words.rstrip(text.ELLIPSIS))[:-1]) + text.ELLIPSIS
@@ -89,7 +89,7 @@ class _Setter:
     def broken(
         self, measured: list[Measured], limit: float, most: int, size: int, leading: int
     ) -> Setting:
-        """Lines filled to the brim; what is left over after `most` of them becomes an ellipsis."""
+        """Return filled lines; text beyond `most` lines becomes an ellipsis."""
         lines = [_joined(line) for line in _wrap(self._small(measured, limit), limit, most + 1)]
         if len(lines) > most:
             lines = lines[:most]
@@ -114,7 +114,7 @@ class _Setter:
 
 
 def _enough(measured: Iterable[Measured], em: float) -> list[Measured]:
-    """As many pieces as could fill the box; the rest is not even measured."""
+    """Return as many pieces as could fill the box; the rest is not measured."""
     found = []
     for piece, width in measured:
         found.append((piece, width))
@@ -125,7 +125,7 @@ def _enough(measured: Iterable[Measured], em: float) -> list[Measured]:
 
 
 def _whole(measured: list[Measured], limit: float, most: int) -> list[list[Measured]] | None:
-    """At most `most` lines of whole words, as even as can be; None when they need more."""
+    """Return at most `most` even lines of whole words, or None if more are needed."""
     if not most or max((width for _, width in measured), default=0) > limit:
         return None
     lines = list(_wrap(measured, limit, most + 1))
@@ -137,7 +137,7 @@ def _whole(measured: list[Measured], limit: float, most: int) -> list[list[Measu
 def _even(
     measured: list[Measured], lines: list[list[Measured]], limit: float
 ) -> list[list[Measured]]:
-    """The same number of lines at the narrowest measure, so that none holds one lonely word."""
+    """Return the same number of lines at the narrowest width, to avoid a single last word."""
     low, high = limit / 2, limit
     for _ in range(5 if len(lines) > 1 else 0):
         middle = (low + high) / 2
@@ -150,7 +150,7 @@ def _even(
 
 
 def _wrap(measured: Iterable[Measured], limit: float, most: int) -> Iterator[list[Measured]]:
-    """Fill line after line up to `limit` em, and stop after `most` of them."""
+    """Fill lines up to `limit` em, and stop after `most` of them."""
     line: list[Measured] = []
     room = limit
     for piece, width in measured:

@@ -1,7 +1,7 @@
 """The colours of a card: a fixed palette of 256, so that a pixel is one byte.
 
-Index 0 is the ground. Everything is drawn as coverage or strength, a byte a pixel, and mapped
-through a ramp of the palette, which is exact; only emoji are reduced to the nearest colours.
+Index 0 is the background. Everything is drawn as coverage, one byte per pixel, and mapped exactly
+through a ramp of the palette. Only emoji are reduced to the nearest colours.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from saas.declaration import Brand
 
 RGB = tuple[int, int, int]
 
-INK = range(0, 64)  # from the ground to the ink
-ACCENT = range(64, 96)  # from the ground to the accent
-GLOW = range(96, 144)  # from the ground through the first brand colour to the second
+INK = range(0, 64)  # from background to ink
+ACCENT = range(64, 96)  # from background to accent
+GLOW = range(96, 144)  # from background through the first brand colour to the second
 GRADIENT = range(144, 168)  # from the first brand colour to the second
 LOGO = range(168, 192)  # the logo's own colours
 PICTURES = range(192, 256)  # the colours of a card's emoji
 
-Ramp = list[int]  # 256 indices, one for each coverage
+Ramp = list[int]  # 256 indices, one per coverage
 
 
 def ramp(indices: range) -> Ramp:
-    """Coverage to index: 0 stays 0, everything above is spread over `indices`."""
+    """Map coverage to indices: 0 stays 0, other values are spread over `indices`."""
     last = len(indices) - 1
     return [0] + [indices[round(cover * last / 255)] for cover in range(1, 256)]
 
@@ -36,7 +36,7 @@ ACCENT_RAMP = ramp(ACCENT)
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of a mode, as CSS writes them, and the glow's share at its strongest."""
+    """The colours of a mode as CSS values, and the maximum strength of the glow."""
 
     ground: str
     ink: str
@@ -46,19 +46,19 @@ class Look:
 
 
 def look(brand: Brand, mode: str) -> Look:
-    """The look of a mode, `light` or `dark`."""
+    """Return the look of a mode, `light` or `dark`."""
     colors, glow = (brand.dark, 0.5) if mode == "dark" else (brand.light, 0.24)
     return Look(colors.background, colors.text, colors.accent, brand.gradient, glow)
 
 
 def rgb(color: str) -> RGB:
-    """A CSS colour as three bytes."""
+    """Return a CSS colour as three bytes."""
     red, green, blue = ImageColor.getrgb(color)[:3]
     return red, green, blue
 
 
 def blend(first: RGB, second: RGB, share: float) -> RGB:
-    """`share` of the second colour over the first."""
+    """Return a mix with `share` of the second colour."""
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
     return red, green, blue
 
@@ -81,6 +81,6 @@ def _steps(first: RGB, second: RGB, indices: range) -> list[RGB]:
 
 
 def _glow(ground: RGB, first: RGB, second: RGB, strongest: float) -> list[RGB]:
-    """The stronger, the more of the second colour: one ramp, and yet both colours."""
+    """Return the ramp of the glow: the stronger, the more of the second colour."""
     shares = [step / (len(GLOW) - 1) for step in range(len(GLOW))]
     return [blend(ground, blend(first, second, share), strongest * share) for share in shares]

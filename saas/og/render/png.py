@@ -1,11 +1,11 @@
-"""A PNG from a ground that never changes and a band that does, fast.
+"""Encode a PNG from a constant background and a variable band, quickly.
 
-The rows above and below the band are deflated once, each so that it can stand alone
-(`Z_FULL_FLUSH` ends on a byte and forgets what came before; RFC 1951). A card then costs the
-compression of its band alone: the pieces are joined into one zlib stream, whose checksum is
-combined from those of the pieces (RFC 1950). `plain` gives the same picture the ordinary way.
+The rows above and below the band are deflated once, each so that it can stand alone (`Z_FULL_FLUSH`
+ends on a byte and resets the state; RFC 1951). A card then only costs the compression of its band.
+The pieces are joined into one zlib stream, whose checksum is combined from those of the pieces (RFC
+1950). `plain` encodes the same picture with Pillow.
 
-Rows carry their filter byte, which is 0, as a first column of index 0: width 1 + 1200.
+Rows contain their filter byte, 0, as a first column of index 0: width 1 + 1200.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PALETTE_IMAGE = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 3, 0, 0, 0)
 _ZLIB_HEADER = b"\x78\x01"
 _ADLER = 65521
-_CROWDED = 24_000  # bytes from which a band is worth a second try: the card passes 35 KB
+_CROWDED = 24_000  # bytes beyond which stronger compression is tried (cards over 35 KB)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows: deflated without a header, their Adler-32, and their bytes' number."""
+    """Consecutive rows: raw deflate data, their Adler-32, and their size in bytes."""
 
     deflated: bytes
     checksum: int
@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def fast(cls, raw: bytes) -> Rows:
-        """Rows of text: runs of one index, for which `Z_RLE` is quicker and mostly smaller."""
+        """Compress rows of text, which have long runs: `Z_RLE` is fast and mostly smaller."""
         rows = cls._deflate(zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE), raw)
         if len(rows.deflated) < _CROWDED:
             return rows
@@ -48,7 +48,7 @@ class Rows:
 
     @classmethod
     def small(cls, raw: bytes, flush: int = zlib.Z_FULL_FLUSH) -> Rows:
-        """Rows that are kept; `Z_FINISH` for the last of a picture."""
+        """Compress rows that are cached; `Z_FINISH` for the last rows of a picture."""
         return cls._deflate(zlib.compressobj(9, wbits=-15), raw, flush)
 
     @classmethod
@@ -59,7 +59,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Ground:
-    """What all cards of a mode share: palette (3 bytes an index), rows above and below the band."""
+    """The shared parts of all cards of a mode: palette, and rows above and below the band."""
 
     palette: bytes
     above: Image.Image
@@ -69,13 +69,13 @@ class Ground:
 
     @classmethod
     def bake(cls, palette: bytes, above: Image.Image, below: Image.Image) -> Ground:
-        """Deflate once what never changes. Images in mode L, `STRIDE` wide, of indices."""
+        """Deflate the constant parts once. Images are in mode L, `STRIDE` wide, of indices."""
         top = Rows.small(above.tobytes())
         return cls(palette, above, below, top, Rows.small(below.tobytes(), zlib.Z_FINISH))
 
 
 def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
-    """The PNG of a band on its ground; `pictures` are more colours for the palette."""
+    """Return the PNG of a band on its background; `pictures` are additional colours."""
     box = band.getbbox() or (0, 0, STRIDE, 0)
     first, last = box[1], box[3]
     drawn = band.crop((0, first, STRIDE, last)).tobytes()
@@ -92,7 +92,7 @@ def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
 
 
 def plain(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
-    """The same picture as Pillow saves it: slower, and the measure for `encode`."""
+    """Return the same picture as saved by Pillow: slower, and the reference for `encode`."""
     whole = Image.new("P", (WIDTH, HEIGHT))
     whole.putpalette(ground.palette + pictures)
     top = 0
@@ -110,7 +110,7 @@ def _blank(rows: int) -> Rows:
 
 
 def _joined(parts: Iterable[Rows]) -> bytes:
-    """One zlib stream of rows that were deflated apart."""
+    """Join separately deflated rows into one zlib stream."""
     parts = tuple(parts)
     checksum = 1
     for part in parts:
@@ -120,8 +120,8 @@ def _joined(parts: Iterable[Rows]) -> bytes:
 
 
 def _combine(first: int, second: int, length: int) -> int:
-    """The Adler-32 of two byte strings in a row; `length` is that of the second."""
-    sum_before = (first & 0xFFFF) - 1  # the sum starts at 1, and is to be counted once
+    """Return the Adler-32 of two concatenated byte strings; `length` is that of the second."""
+    sum_before = (first & 0xFFFF) - 1  # both sums start at 1, which must count once
     low = (sum_before + (second & 0xFFFF)) % _ADLER
     high = ((first >> 16) + (second >> 16) + length * sum_before) % _ADLER
     return high << 16 | low

@@ -1,4 +1,4 @@
-"""From a card to a PNG: its parts are set, drawn on a canvas, and joined to the ground."""
+"""Render a card to PNG: set its parts, draw them on a canvas, and join it to the background."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ log = logging.getLogger(__name__)
 _GAP = 24  # px between label and heading
 _LINE_GAP = 18  # px between heading and second line
 _LINE_SIZES = (34, 30)
-_CROWDED_SIZES = SIZES[3:]  # of a heading with both a line and a foot below it, which need air
-_FOOT_ROOM = 88  # px of the band that a foot takes
-_PADDING = 10  # px of the band that stay empty above and below
+_CROWDED_SIZES = SIZES[3:]  # for a heading with a line and a foot below it, to leave space
+_FOOT_ROOM = 88  # height of the foot in px
+_PADDING = 10  # px of padding above and below
 
 
 @dataclass(frozen=True)
 class RenderedCard:
-    """A card as PNG; `complete` unless no font had some of its characters."""
+    """A card as PNG; `complete` is False if no font had some of its characters."""
 
     png: bytes
     complete: bool
@@ -45,17 +45,17 @@ class Renderer:
         self._lock = Lock()
 
     def print(self, card: Card) -> RenderedCard:
-        """The card, 1200 x 630. What no font can draw is left out, and told in the log once."""
+        """Render a card, 1200 x 630. Characters without a font are left out and logged once."""
         canvas, complete = self.compose(card)
         colors = canvas.finish(rgb(look(self.brand, card.mode).ground))
         return RenderedCard(png.encode(self.ground(card.mode), canvas.band, colors), complete)
 
     def blank(self, mode: str) -> bytes:
-        """A card on which nothing is said."""
+        """Render a card without text."""
         return png.encode(self.ground(mode), Canvas(self.library, rtl=False).band)
 
     def compose(self, card: Card) -> tuple[Canvas, bool]:
-        """The card's band before it is encoded, and whether all of it could be drawn."""
+        """Return the card's band before encoding, and whether all of it could be drawn."""
         card, lost = self._drawable(card)
         if lost:
             self._tell(lost)
@@ -65,7 +65,7 @@ class Renderer:
         return canvas, not lost
 
     def ground(self, mode: str) -> Ground:
-        """The ground of a mode, baked when it is first needed."""
+        """Return the background of a mode, drawn on first use."""
         with self._lock:
             if mode not in self._grounds:
                 self._grounds[mode] = background.bake(
@@ -74,7 +74,7 @@ class Renderer:
             return self._grounds[mode]
 
     def _drawable(self, card: Card) -> tuple[Card, str]:
-        """The card without what no font has; a heading of which nothing is left is our name."""
+        """Return the card with only drawable characters; an empty heading becomes the name."""
         heading, lost = self.library.sift(card.heading, "heading")
         fields = {"heading": heading or self.brand.name}
         for field in ("type", "line", "author", "date", "plan", "price"):
@@ -88,11 +88,11 @@ class Renderer:
         if new and len(self._told) < 10_000:
             self._told |= new
             shown = " ".join(sorted(f"U+{ord(char):04X}" for char in new)[:8])
-            log.warning("no font for %s: see docs/og.md for the packages that have them", shown)
+            log.warning("no font for %s; docs/og.md lists packages with more fonts", shown)
 
 
 def _set(canvas: Canvas, parts: Parts) -> None:
-    """Set the parts one below the other, centred in the room that they have."""
+    """Draw the parts below each other, centred in the available space."""
     room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
     line = _fitted(canvas, parts.line, room)
     others = (PILL + _GAP if parts.label else 0) + (line.height + _LINE_GAP if line else 0)

@@ -1,6 +1,6 @@
-"""Text before it is drawn: cleaned, and cut where a line may end.
+"""Clean text before it is drawn, and find possible line breaks.
 
-Everything here is about characters; nothing knows a font or a pixel.
+This module only handles characters, not fonts or pixels.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 
 import regex
 
-LONGEST = 500  # characters of a heading that are looked at; no card has room for half of them
+LONGEST = 500  # maximum characters of a heading; a card fits less than half of them
 ELLIPSIS = "…"
 
-_MARKS = 4  # on one letter: Hebrew needs three, a prank needs thousands
-_JOINERS = "\u200c\u200d"  # emoji families, Persian and Indic letters are spelled with them
+_MARKS = 4  # per letter: Hebrew needs three, abuse uses thousands
+_JOINERS = "\u200c\u200d"  # used in emoji families, Persian and Indic scripts
 _UNSEEN = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 _MARK = frozenset(("Mn", "Me", "Mc"))
 
 _HAN = "\u2e80-\u2fff\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _KANA = "\u3041-\u30ff\u31f0-\u31ff"
 _IDEOGRAPH = re.compile(f"[{_HAN}{_KANA}\u3001-\u303f\uff00-\uffef]")
-# Where a Japanese word begins, near enough: a noun or verb after its neighbour's inflection or
-# particle, which are written in hiragana, or after a full stop or comma.
+# Approximate start of a Japanese word: kanji or katakana after hiragana (inflections, particles),
+# or after a full stop or comma.
 _JAPANESE_WORD = re.compile(
     rf"(?<=[\u3041-\u309f、。！？])(?=[{_HAN}\u30a1-\u30fa「『（A-Za-z0-9])|(?<=[」』）])(?=[{_HAN}])"
 )
@@ -33,25 +33,25 @@ _NOT_FIRST = frozenset(
 )
 _NOT_LAST = frozenset("「『（［｛【〈《〔")
 _AFTER_DASH = re.compile(r"(?<=[^\W\d][-/–—])(?=\w)")
-# Thai and Lao put some vowels before their consonant, so a syllable begins there.
+# Thai and Lao write some vowels before their consonant, so a syllable starts there.
 _BEFORE_VOWEL = re.compile("(?<=[\u0e01-\u0e5b\u0e81-\u0edf])(?=[\u0e40-\u0e44\u0ec0-\u0ec4])")
 
 _REGIONAL = "[\U0001f1e6-\U0001f1ff]"
-# England's flag, and others of a part of a country: a black flag, its name in tags, an end.
+# Flags of subdivisions such as England: a black flag, its name in tags, an end tag.
 _TAGGED = "\U0001f3f4[\U000e0030-\U000e0039\U000e0061-\U000e007a]{3,6}\U000e007f"
 _FLAG_OR_ANY = re.compile(f"{_REGIONAL}{{2}}|{_TAGGED}|.", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Piece:
-    """What stays together on a line; `spaced` when a space stands before it."""
+    """Text that stays together on a line; `spaced` if a space precedes it."""
 
     text: str
     spaced: bool
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
-    """One line of visible text: composed, without controls, overrides, surrogates, spare marks."""
+    """Return one line of visible text: NFC, without controls, overrides and excess marks."""
     text = text[:longest]
     if text.isascii() and text.isprintable():
         return " ".join(text.split())
@@ -69,7 +69,7 @@ def _visible(char: str) -> str:
 
 def _fewer_marks(text: str) -> str:
     chars = []
-    marks = _MARKS  # a mark without a letter before it has nothing to stand on
+    marks = _MARKS  # drop a mark without a preceding letter
     for char in text:
         if unicodedata.category(char) in _MARK:
             marks += 1
@@ -81,7 +81,7 @@ def _fewer_marks(text: str) -> str:
 
 
 def is_rtl(text: str) -> bool:
-    """Whether the first letter that has a direction runs from right to left."""
+    """Return whether the first letter with a direction is right-to-left."""
     if text.isascii():
         return False
     for char in text:
@@ -92,7 +92,7 @@ def is_rtl(text: str) -> bool:
 
 
 def pieces(text: str) -> list[Piece]:
-    """`text` cut wherever a line may end."""
+    """Cut `text` wherever a line may end."""
     return [
         Piece(part, spaced=not position and bool(number))
         for number, word in enumerate(text.split())
@@ -101,7 +101,7 @@ def pieces(text: str) -> list[Piece]:
 
 
 def _parts(word: str) -> list[str]:
-    """The parts of a word between which a line may end."""
+    """Return the parts of a word between which a line may end."""
     if word.isascii():
         return _AFTER_DASH.split(word) if "-" in word or "/" in word else [word]
     if not _IDEOGRAPH.search(word):
@@ -112,7 +112,7 @@ def _parts(word: str) -> list[str]:
 
 
 def _joined(characters: list[str]) -> list[str]:
-    """Chinese may break anywhere but before a closing mark and after an opening one."""
+    """Join Chinese characters that must not be separated: closing and opening marks."""
     parts = [characters[0]]
     for before, char in zip(characters, characters[1:], strict=False):
         latin = not _IDEOGRAPH.match(before) and not _IDEOGRAPH.match(char)
@@ -124,11 +124,11 @@ def _joined(characters: list[str]) -> list[str]:
 
 
 def broken(word: str) -> list[str]:
-    """The smallest parts of a word that is too long for a line."""
+    """Return the smallest parts of a word that is too long for a line."""
     characters = clusters(word)
     return _joined(characters) if _IDEOGRAPH.search(word) else characters
 
 
 def clusters(text: str) -> list[str]:
-    """Return the grapheme clusters: letters with their marks, flags, emoji families."""
+    """Split into user-perceived characters: a letter with marks, a flag, an emoji family."""
     return list(text) if text.isascii() else regex.findall(r"\X", text)

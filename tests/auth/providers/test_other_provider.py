@@ -54,7 +54,7 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
         asked = begin(visitor, "google")
         answer = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
         page = visitor.visit(answer.headers["Location"])
-        assert "Google does not run your mailbox" in page.text  # it says no `hd`
+        assert "Google does not host your mailbox" in page.text  # it says no `hd`
         link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
         visitor.visit(link)
         page = visitor.submit(link)

@@ -113,7 +113,7 @@ def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor:
 
     page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "ada"}))
 
-    refused(page, 409, "That Google account is in use")
+    refused(page, 409, "That Google account is already in use")
     owners = {user.id: user.email for user in rows(shop, User)}
     assert owners[identity_of(shop).user_id] == "ada@example.com"
 

@@ -231,7 +231,7 @@ def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
 
     page = come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
     assert page.path == "/auth/check-inbox"
-    assert "Google does not run your mailbox" in page.text
+    assert "Google does not host your mailbox" in page.text
     assert rows(shop, Identity) == []
     link = urlsplit(visitor.link_from_mail("ann@example.com")).path
     visitor.visit(link)

@@ -1,6 +1,6 @@
-"""`flask billing …`: thin views for operators over the same verbs."""
+"""`flask billing …`: commands for operators."""
 
 from saas.billing import bp
-from saas.billing.operator.cli import events, provisioning, reconcile  # noqa: F401 - they register themselves
+from saas.billing.operator.cli import events, provisioning, reconcile  # noqa: F401 - they register on import
 
-bp.cli.short_help = "Subscriptions: our copy, and the truth at Stripe."
+bp.cli.help = "Set up Stripe, check and sync subscriptions, replay events."

@@ -82,7 +82,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
 
 @bp.cli.command("catch-up", short_help="Apply events that never arrived.")
 @click.option("--since", type=Since(), default="30d", show_default=True, metavar="30d|12h|DATE")
-@click.option("--dry-run", is_flag=True, help="Show what was missed and apply nothing.")
+@click.option("--dry-run", is_flag=True, help="List missing events without applying them.")
 @rate_option
 @json_option
 @sandbox_process.requires_sandbox

@@ -42,7 +42,7 @@ def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
         output.note(f"  {step.verb:<7} {step.what}")
     if dry_run:
         return
-    is_change = any(step.verb in ("make", "change", "remove") for step in steps)
+    is_change = any(step.verb in ("create", "update", "remove") for step in steps)
     if is_change and gateway.is_live() and not yes:
         click.confirm("This is a live account. Continue?", abort=True, err=True)
     _output_variables(setting_up.set_up(prefix=_prefix()), file)

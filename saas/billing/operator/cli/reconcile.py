@@ -69,7 +69,7 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
 @bp.cli.command("sync", short_help="Copy Stripe's state into our columns.")
 @click.argument("email", required=False)
 @click.option("--all", "all_users", is_flag=True, help="All users whose columns differ.")
-@click.option("--dry-run", is_flag=True, help="Show what would change and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would change without writing.")
 @after_option
 @rate_option
 @json_option

@@ -35,23 +35,23 @@ def examine() -> Findings:
         return
     for name, check in _CHECKS.items():
         try:
-            yield from list(check()) or [Finding(name, "In order.")]
+            yield from list(check()) or [Finding(name, "No problems found.")]
         except gateway.AuthenticationFailed as error:
             yield Finding(
                 name,
-                f"STRIPE_API_KEY may not look at this ({error}).",
-                "Give the restricted key the permission that is named, or use a secret key.",
+                f"STRIPE_API_KEY lacks a permission ({error}).",
+                "Give the restricted key this permission, or use a secret key.",
             )
         except gateway.Unavailable as error:
             yield _unreachable(name, error)
         except gateway.StripeError as error:
-            mend = "Correct what Stripe names: https://dashboard.stripe.com"
+            mend = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
             yield Finding(name, f"{gateway.describe(error)}.", mend)
 
 
 def _unreachable(name: str, error: gateway.Unavailable) -> Finding:
     if isinstance(error, gateway.Unreadable):
-        mend = "Update this application: it speaks another version of Stripe's API."
+        mend = "Update this application: it uses another version of Stripe's API."
         return Finding(name, f"{error}.", mend)
     return Finding(name, f"Stripe did not answer: {error}.", "Try again in a minute.")
 
@@ -67,10 +67,10 @@ def _key() -> Finding:
         mend = "Copy the key again: https://dashboard.stripe.com/apikeys"
         return Finding("key", f"Stripe refuses STRIPE_API_KEY ({error}).", mend)
     except gateway.Unavailable as error:
-        mend = f"See whether this machine reaches {address}: curl -I {address}"
+        mend = f"Check the connection from this machine: curl -I {address}"
         return Finding("key", f"Stripe cannot be reached at {address} ({error}).", mend)
     except gateway.StripeError as error:
-        mend = "Correct what Stripe names: https://dashboard.stripe.com"
+        mend = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
         return Finding("key", f"{gateway.describe(error)}.", mend)
     if abs(ahead) > _CLOCK_TOLERANCE:
         return _clock_difference(ahead)
@@ -83,7 +83,7 @@ def _clock_difference(ahead: float) -> Finding:
     return Finding(
         "clock",
         f"This machine's clock is {abs(ahead):.0f} s {direction} Stripe's: "
-        "beyond 300 s every webhook is refused.",
+        "beyond 300 s, every webhook is refused.",
         "timedatectl set-ntp true",
     )
 
@@ -92,19 +92,21 @@ def _account() -> Findings:
     production, live = current_app.config["SAAS_ENV"] == "production", gateway.is_live()
     if production and not live:
         yield Finding(
-            "account", "Production uses a test key: nobody can pay.", "Set STRIPE_API_KEY=sk_live_…"
+            "account",
+            "Production uses a test key, so no real payments are possible.",
+            "Set STRIPE_API_KEY=sk_live_…",
         )
     if live and not production:
         yield Finding(
             "account",
-            "A live key outside of production: what is tried here costs money.",
+            "A live key is used outside of production, so tests cost real money.",
             "Set STRIPE_API_KEY=sk_test_…",
         )
     if not gateway.can_charge():
         yield Finding(
             "account",
-            "Stripe does not let this account take payments yet.",
-            "Answer what Stripe asks: https://dashboard.stripe.com/account/onboarding",
+            "This Stripe account cannot take payments yet.",
+            "Complete the onboarding: https://dashboard.stripe.com/account/onboarding",
         )
 
 
@@ -112,7 +114,7 @@ def _prices() -> Findings:
     configured = current_app.config["STRIPE_PRICES"]
     for key, name in products.catalogue().price_variables.items():
         if not configured.get(key):
-            yield Finding("prices", f"{name} is missing: nobody can buy it.", SETUP)
+            yield Finding("prices", f"{name} is missing, so its plan cannot be bought.", SETUP)
         for number, price_id in enumerate(configured.get(key, ())):
             finding = _price(name, price_id)
             if isinstance(finding, Finding):
@@ -128,9 +130,9 @@ def _price(name: str, price_id: str) -> Price | Finding:
     except gateway.NotFound as error:
         if "live mode" in str(error) or "test mode" in str(error):
             other, ours = ("test", "live") if gateway.is_live() else ("live", "test")
-            message = f"{name}: {price_id} is a price of {other} mode, and the key is a {ours} key."
+            message = f"{name}: {price_id} is a price of {other} mode, but the key is a {ours} key."
         else:
-            message = f"{name}: this account of Stripe's has no price {price_id}."
+            message = f"{name}: the Stripe account has no price {price_id}."
         return Finding("prices", message, SETUP)
 
 
@@ -138,12 +140,12 @@ def _odd(key: tuple[str, str], price: Price) -> str | None:
     """What is wrong with the price that is sold; an older one may cost what it did."""
     units, interval = provisioning.terms(key)
     if not price.is_active:
-        return "is archived at Stripe: nobody can buy it."
+        return "is archived at Stripe and cannot be bought."
     if price.interval != interval:
-        return f"is not paid each {interval}."
+        return f"is not charged every {interval}."
     if (price.cents, price.currency) != (units, products.catalogue().currency):
         return (
-            f"costs {exact_amount(price.cents, price.currency)}, and the pricing page says "
+            f"costs {exact_amount(price.cents, price.currency)}, but the pricing page shows "
             f"{exact_amount(units, products.catalogue().currency)}."
         )
     return None
@@ -161,8 +163,8 @@ def _unknown_prices() -> Findings:
     for price_id, users in db.session.execute(paid).all():
         yield Finding(
             "prices",
-            f"{users} subscribed to {price_id}, which no variable holds: they get the free plan.",
-            "Add it behind the present price of its plan, after a comma: STRIPE_…_PRICE_ID=…,"
+            f"{users} subscribed to {price_id}, which is not configured: they get the free plan.",
+            "Add it to the variable of its plan, after a comma: STRIPE_…_PRICE_ID=…,"
             + str(price_id),
         )
 
@@ -177,11 +179,11 @@ def _portal() -> Findings:
         message = (
             f"{portal_id} is not there" if portal_id else "there is no configuration of the portal"
         )
-        yield Finding("portal", f"Nobody can open the portal: {message}.", SETUP)
+        yield Finding("portal", f"The customer portal cannot be opened: {message}.", SETUP)
         return
     sold = {ids[0] for ids in current_app.config["STRIPE_PRICES"].values()}
     if not used.switches:
-        yield Finding("portal", f"Nobody can change plans in the portal {used.id}.", SETUP)
+        yield Finding("portal", f"The portal {used.id} does not allow plan changes.", SETUP)
     elif lacking := sold - used.prices:
         message = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
         yield Finding("portal", message, SETUP)
@@ -192,10 +194,10 @@ def _tax() -> Findings:
         return
     missing = gateway.missing_for_tax()
     if missing is not None:
-        lacks = f" It lacks: {', '.join(missing)}." if missing else ""
+        lacks = f" Missing: {', '.join(missing)}." if missing else ""
         yield Finding(
             "tax",
-            f"STRIPE_AUTOMATIC_TAX is on, and Stripe Tax is not active: checkouts fail.{lacks}",
+            f"STRIPE_AUTOMATIC_TAX is on, but Stripe Tax is not active: checkouts fail.{lacks}",
             "Fill in https://dashboard.stripe.com/settings/tax, or set STRIPE_AUTOMATIC_TAX=false",
         )
 
@@ -204,17 +206,23 @@ def _checkout() -> Findings:
     """Does Stripe open a page to pay on, and may a browser go there from our form?"""
     sold = [ids[0] for ids in current_app.config["STRIPE_PRICES"].values() if ids]
     if not sold or _lacks_tax():
-        return  # which other checks tell
+        return  # other checks report these
     try:
         url = gateway.try_checkout(sold[0], security.public_url("billing.overview"))
     except (gateway.InvalidRequest, gateway.NotFound) as error:
         message = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
-        yield Finding("checkout", message, "Correct what Stripe names: nobody can buy meanwhile.")
+        yield Finding(
+            "checkout",
+            message,
+            "Fix the problem that Stripe reports; no plan can be bought until then.",
+        )
         return
     parts = urlsplit(url)
     origin = f"{parts.scheme}://{parts.netloc}"
     if origin not in security.stripe_pages(current_app):
-        message = f"Stripe's pages are at {origin}, where browsers do not follow from our forms."
+        message = (
+            f"Stripe's pages are at {origin}, which our content security policy does not allow."
+        )
         others = ",".join(dict.fromkeys((*current_app.config["STRIPE_PAGES"], origin)))
         yield Finding("checkout", message, f"Set STRIPE_PAGES={others}")
 
@@ -231,8 +239,9 @@ def _emails() -> Findings:
     if users:
         yield Finding(
             "emails",
-            f"{users} new email addresses have not reached Stripe: receipts go to the old ones.",
-            "Stripe's reason is in the log of the worker, after: new address of",
+            f"{users} changed email addresses were not updated at Stripe: "
+            "receipts go to the old ones.",
+            "Stripe's reason is in the worker's log, in lines with: email of user",
         )
 
 

@@ -48,8 +48,8 @@ def _listener() -> Findings:
         yield Finding(
             "webhook",
             f"Stripe cannot deliver to {provisioning.webhook_url()}.",
-            f"stripe listen --forward-to {provisioning.webhook_url()}, and put the secret that it "
-            "prints into STRIPE_WEBHOOK_SECRET.",
+            f"Run stripe listen --forward-to {provisioning.webhook_url()}, and set "
+            "STRIPE_WEBHOOK_SECRET to the secret that it prints.",
         )
 
 
@@ -59,8 +59,8 @@ def _no_endpoint() -> Finding:
     elsewhere = f"; there is one for {', '.join(others)}" if others else ""
     return Finding(
         "webhook",
-        f"Stripe has no endpoint that delivers to {provisioning.webhook_url()}{elsewhere}.",
-        f"{SETUP}, or correct APP_URL." if others else SETUP,
+        f"Stripe has no webhook endpoint for {provisioning.webhook_url()}{elsewhere}.",
+        f"Run {SETUP}, or correct APP_URL." if others else SETUP,
     )
 
 
@@ -68,15 +68,17 @@ def _endpoint_findings(endpoint: Endpoint) -> Findings:
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", SETUP)
     if not endpoint.is_enabled:
-        yield Finding("webhook", f"{endpoint.id} is switched off at Stripe.", SETUP)
+        yield Finding("webhook", f"{endpoint.id} is disabled at Stripe.", SETUP)
     missing = set(events.HANDLED_TYPES) - endpoint.events
     if missing and "*" not in endpoint.events:
-        yield Finding("webhook", f"{endpoint.id} lacks {', '.join(sorted(missing))}.", SETUP)
+        yield Finding(
+            "webhook", f"{endpoint.id} does not send {', '.join(sorted(missing))}.", SETUP
+        )
     if endpoint.api_version != gateway.api_version():
-        said = endpoint.api_version or "the account's own version"
+        said = endpoint.api_version or "of the account"
         yield Finding(
             "webhook",
-            f"{endpoint.id} sends {said} of Stripe's API, and we speak {gateway.api_version()}.",
+            f"{endpoint.id} uses API version {said}, but we use {gateway.api_version()}.",
             SETUP,
         )
 
@@ -97,16 +99,16 @@ def _deliveries(endpoint_made: datetime) -> Findings:
     elif sent:
         yield Finding("deliveries", f"All of Stripe's last {sent} events arrived.")
     else:
-        yield Finding("deliveries", "Nothing has happened yet, so the webhook secret is untried.")
+        yield Finding("deliveries", "No events yet, so the webhook secret is untested.")
 
 
 def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
     if answer is webhook_probe.ProbeResult.NOBODY:
-        said = f"Nobody accepts webhooks at {provisioning.webhook_url()}."
+        said = f"Nothing accepts webhooks at {provisioning.webhook_url()}."
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
     return Finding(
         "deliveries",
-        f"The application at {provisioning.webhook_url()} runs with another STRIPE_WEBHOOK_SECRET "
+        f"The application at {provisioning.webhook_url()} uses another STRIPE_WEBHOOK_SECRET "
         "than this command.",
         "Restart it with this configuration.",
     )
@@ -120,9 +122,9 @@ def _explain_missing(lost: list[datetime], sent: int) -> Finding:
         return Finding("deliveries", said, CATCH_UP)
     return Finding(
         "deliveries",
-        f"None of Stripe's last {len(lost)} events arrived, though the application accepts what is "
-        "signed with STRIPE_WEBHOOK_SECRET: it is not the secret of Stripe's endpoint, or Stripe "
-        "cannot reach it.",
-        "Compare both at https://dashboard.stripe.com/webhooks, or unset it and run "
-        f"{SETUP}. Then: {CATCH_UP}",
+        f"None of Stripe's last {len(lost)} events arrived. The application accepts "
+        "STRIPE_WEBHOOK_SECRET, so either the endpoint at Stripe has another secret, or Stripe "
+        "cannot reach the application.",
+        "Compare the secret at https://dashboard.stripe.com/webhooks, or unset it and run "
+        f"{SETUP}. Then run {CATCH_UP}.",
     )
