@@ -176,9 +176,7 @@ def _portal() -> Findings:
     if not portal_id:
         used = next((portal for portal in portals if portal.is_default), None)
     if used is None or not used.is_active:
-        message = (
-            f"{portal_id} is not there" if portal_id else "there is no configuration of the portal"
-        )
+        message = f"{portal_id} is missing or inactive" if portal_id else "it has no configuration"
         yield Finding("portal", f"The customer portal cannot be opened: {message}.", SETUP)
         return
     sold = {ids[0] for ids in current_app.config["STRIPE_PRICES"].values()}

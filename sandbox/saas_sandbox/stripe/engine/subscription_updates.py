@@ -1,4 +1,4 @@
-"""Changing what somebody subscribes to, in the middle of a period.
+"""Change the items of a subscription in the middle of a period.
 
 "Switching prices does not normally change the billing date or generate an immediate charge unless:
 The billing interval is changed (for example, from monthly to yearly). The subscription moves from

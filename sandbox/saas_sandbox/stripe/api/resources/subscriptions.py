@@ -220,7 +220,7 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
         pause = plain(params["pause_collection"])
         subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
     if "billing_mode" in params and params["billing_mode"]["type"] != "flexible":
-        raise invalid("This sandbox plays the flexible billing mode only.", "billing_mode[type]")
+        raise invalid("This sandbox only supports the flexible billing mode.", "billing_mode[type]")
     given = params.section("cancellation_details")
     given.copy_to(subscription["cancellation_details"], "comment", "feedback")
 
@@ -262,7 +262,7 @@ def _set_end(account: Account, subscription: Resource, params: Params) -> None:
         wanted = params["cancel_at"]
         at = {"min_period_end": min(ends), "max_period_end": max(ends)}.get(wanted, wanted)
         if not isinstance(at, int):
-            raise invalid(f"This sandbox does not play cancel_at={at}.", "cancel_at")
+            raise invalid(f"This sandbox does not support cancel_at={at}.", "cancel_at")
         lifecycle.schedule_cancel(
             account, subscription, _future(at, now, "cancel_at"), period_end=False
         )
