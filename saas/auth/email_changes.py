@@ -63,7 +63,7 @@ def on_change(listener: Listener) -> Listener:
 def request_change(user: User, email: str) -> None:
     """Enqueue an email to the new, cleaned address; it replaces an older request.
 
-    This does the same for an address that already has an account. The difference is made when the
+    This does the same for an email that already has an account. The difference is made when the
     email is composed, so that neither the response nor its timing reveals accounts.
     """
     with database.write_transaction() as session:

@@ -11,7 +11,7 @@ from saas.auth import magic_links
 
 
 def send_sign_in_email(email: str, next_path: str) -> Response:
-    """Enqueue an email to a cleaned address, and redirect to the page for its code."""
+    """Enqueue a sign-in email, and redirect to the page for its code."""
     session.setdefault("browser", secrets.token_urlsafe(16))
     magic_links.send(email, next_path, session["browser"])
     return redirect(url_for("auth.check_inbox"), code=303)

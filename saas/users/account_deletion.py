@@ -242,7 +242,7 @@ def _emails_of(user: User) -> set[str]:
 
 
 def _delete_email(email: str) -> None:
-    """Delete sign-in emails to an address, and other accounts' requests to change to it.
+    """Delete sign-in emails to an email address, and other accounts' requests to change to it.
 
     Confirmed changes are kept for their week, so that their accounts can still undo them.
     """
