@@ -35,13 +35,23 @@ def main(package: str = "product", *options: str) -> None:
         sys.exit(str(error))
     logo = folder / "static" / "logo.svg"
     if not logo.is_file():
-        sys.exit(f"{logo.relative_to(ROOT)} is missing: it is what the icons are drawn from.")
+        sys.exit(f"{logo.relative_to(ROOT)} is missing: the icons are drawn from it.")
     svg, icons = colored(logo.read_text("utf-8"), brand), folder / "static" / "icons"
-    if "--check" in options:
-        current, made = icons / "icon.svg", (icons / "logo.png").is_file()
-        if not made or not current.is_file() or current.read_text("utf-8") != svg:
-            sys.exit("The icons are older than the brand. Run: make brand")
-        return
+    if "--check" not in options:
+        write_icons(svg, icons, brand)
+        print(f"The icons of {brand.name} are in {icons.relative_to(ROOT)}.")
+    elif not are_current(svg, icons):
+        sys.exit("The icons are older than the brand. Run: make brand")
+
+
+def are_current(svg: str, icons: Path) -> bool:
+    """Return whether the icons were drawn from this logo."""
+    drawn_from = icons / "icon.svg"
+    is_complete = (icons / "logo.png").is_file() and drawn_from.is_file()
+    return is_complete and drawn_from.read_text("utf-8") == svg
+
+
+def write_icons(svg: str, icons: Path, brand: Brand) -> None:
     icons.mkdir(exist_ok=True)
     (icons / "icon.svg").write_text(svg, "utf-8")
     largest = drawn(svg, max(_FAVICON))
@@ -53,17 +63,16 @@ def main(package: str = "product", *options: str) -> None:
     touch.paste(picture, mask=picture)
     touch.quantize(256).save(icons / "touch.png", optimize=True)
     drawn(svg, _LOGO).save(icons / "logo.png", optimize=True)
-    print(f"The icons of {brand.name} are in {icons.relative_to(ROOT)}.")
 
 
 def colored(svg: str, brand: Brand) -> str:
-    """The logo in the brand's colours: a picture in a page cannot read custom properties."""
+    """Return the logo in the brand's colours: images in a page cannot read custom properties."""
     start, end = brand.gradient
     return svg.replace("var(--brand-from)", start).replace("var(--brand-to)", end)
 
 
 def drawn(svg: str, side: int) -> Image.Image:
-    """The logo as a square picture of so many px."""
+    """Return the logo as a square image with sides of `side` px."""
     return Image.open(BytesIO(resvg_py.svg_to_bytes(svg_string=svg, width=side, height=side)))
 
 
