@@ -67,7 +67,7 @@ STARTS = [
 REFUSALS = [
     Row("privileged port", {"PORT": "080"}, "PORT must be a number from 1024 to 65534"),
     Row("endless port", {"PORT": "9" * 5000}, "PORT must be a number from 1024 to 65534"),
-    Row("concurrency", {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY must be a number"),
+    Row("concurrency", {"WEB_CONCURRENCY": "many"}, "WEB_CONCURRENCY must be a whole number"),
     Row("another project's database", {"DATABASE_URL": "mysql://db/app"}, "DATABASE_URL: must be"),
     Row("another project's environment", {"SAAS_ENV": "staging"}, "SAAS_ENV: must be development"),
 ]
