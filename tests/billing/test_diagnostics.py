@@ -320,7 +320,7 @@ def test_a_restricted_key_that_may_not_look(proxied_shop: ProxiedShop) -> None:
     with proxy.answering(refusing(proxy, "GET /v1/webhook_endpoints", 403, message=refused)):
         message, fix = only(proxied_shop.app)
 
-    assert message == f"STRIPE_API_KEY may not look at this (PermissionError 403: {refused})."
+    assert message == f"STRIPE_API_KEY lacks a permission (PermissionError 403: {refused})."
     assert fix.startswith("Give the restricted key this permission")
 
 

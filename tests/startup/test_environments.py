@@ -130,7 +130,7 @@ def test_a_port_that_is_taken_on_either_address_family_is_named(
     start.wait_for("is in use")
     assert start.end() == 1
     assert f"Port {port}, for the application, is in use by another program" in start.output
-    assert f"which listens on {host}." in start.output
+    assert f"by another program on {host}." in start.output
 
 
 def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
     page = requests.get(f"http://localhost:{port}/privacy", timeout=30).text
     start.end()
 
-    assert "What is kept" in page
+    assert "What we store" in page
     assert "Stranger" not in page
 
 
