@@ -67,8 +67,8 @@ def send() -> tuple[Response, int]:
 
 @bp.get("/mail")
 def index() -> str:
-    wanted = request.args.get("to", "").strip()
-    return render_template("mail.html", mails=_mails(wanted), wanted=wanted)
+    recipient = request.args.get("to", "").strip()
+    return render_template("mail.html", mails=_mails(recipient), wanted=recipient)
 
 
 @bp.get("/mail.json")
@@ -94,8 +94,8 @@ def body(id: str) -> Response:
 def _leading_out(html: str) -> str:
     """Return the email with links that open outside of the frame."""
     base = '<base target="_top">'
-    with_base, found = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
-    return with_base if found else base + html
+    with_base, count = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
+    return with_base if count else base + html
 
 
 def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:
@@ -143,10 +143,10 @@ def _shown(row: Any) -> dict[str, Any]:
 
 def links(mail: dict[str, Any]) -> list[str]:
     """Return all URLs in the email, once each, in reading order."""
-    found = LINK.findall(mail["text"] or "") + [
+    urls = LINK.findall(mail["text"] or "") + [
         unescape(u) for u in HREF.findall(mail["html"] or "")
     ]
-    return list(dict.fromkeys(link.rstrip(".,;:)") for link in found))
+    return list(dict.fromkeys(link.rstrip(".,;:)") for link in urls))
 
 
 def _refused(status: int, name: str, message: str) -> tuple[Response, int]:

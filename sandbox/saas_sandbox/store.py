@@ -181,8 +181,8 @@ class Store:
 
     def row(self, sql: str, *values: object) -> sqlite3.Row | None:
         with self._lock:
-            found: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
-            return found
+            row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
+            return row
 
     def close(self) -> None:
         with self._lock:

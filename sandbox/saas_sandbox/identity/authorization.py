@@ -66,34 +66,34 @@ def parameters(query: bytes) -> MultiDict[str, str]:
     return MultiDict(parse_qsl(query.decode(errors="replace")))
 
 
-def read(provider: Provider, given: MultiDict[str, str]) -> Ask:
+def read(provider: Provider, params: MultiDict[str, str]) -> Ask:
     """Return the request, or raise the error that refuses it."""
-    client, redirect_uri = _addressee(given)
-    fault = _fault(provider, given)
-    state = given.get("state", "")
+    client, redirect_uri = _addressee(params)
+    fault = _fault(provider, params)
+    state = params.get("state", "")
     if fault:
         raise RefusedError(redirect_uri, state if _is_sound(state) else "", *fault)
     return Ask(
         client,
         redirect_uri,
         state,
-        given.get("scope", ""),
-        given.get("nonce", ""),
-        given.get("code_challenge", ""),
+        params.get("scope", ""),
+        params.get("nonce", ""),
+        params.get("code_challenge", ""),
     )
 
 
-def _addressee(given: MultiDict[str, str]) -> tuple[str, str]:
+def _addressee(params: MultiDict[str, str]) -> tuple[str, str]:
     for name in ("client_id", "redirect_uri"):
-        if len(given.getlist(name)) > 1:
+        if len(params.getlist(name)) > 1:
             raise UnusableError(f"The parameter {name} was sent more than once.")
-    client = given.get("client_id", "")
+    client = params.get("client_id", "")
     if not is_client_id(client):
         raise UnusableError(
             "The parameter client_id is missing or invalid. The sandbox accepts any 4 to "
             "255 letters, digits and punctuation."
         )
-    redirect_uri = given.get("redirect_uri", "")
+    redirect_uri = params.get("redirect_uri", "")
     if not redirects.is_usable(redirect_uri):
         raise UnusableError(
             "The parameter redirect_uri is missing or invalid. It must be an absolute URL "
@@ -106,18 +106,18 @@ def is_client_id(client: str) -> bool:
     return 4 <= len(client) <= 255 and VISIBLE.fullmatch(client) is not None
 
 
-def _fault(provider: Provider, given: MultiDict[str, str]) -> tuple[str, str] | None:
+def _fault(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
     """Return the first error: RFC 6749's error code, and a sentence."""
     return (
-        _malformed(given)
-        or _response_type(provider, given)
-        or (_openid(given) if provider.openid else None)
-        or pkce.fault(given.get("code_challenge", ""), given.get("code_challenge_method", ""))
+        _malformed(params)
+        or _response_type(provider, params)
+        or (_openid(params) if provider.openid else None)
+        or pkce.fault(params.get("code_challenge", ""), params.get("code_challenge_method", ""))
     )
 
 
-def _malformed(given: MultiDict[str, str]) -> tuple[str, str] | None:
-    for name, values in given.lists():
+def _malformed(params: MultiDict[str, str]) -> tuple[str, str] | None:
+    for name, values in params.lists():
         if len(values) > 1:
             # 3.1: "Request and response parameters MUST NOT be included more than once."
             return "invalid_request", f"{_quoted(name)} was sent more than once."
@@ -126,12 +126,12 @@ def _malformed(given: MultiDict[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def _response_type(provider: Provider, given: MultiDict[str, str]) -> tuple[str, str] | None:
-    wanted = given.get("response_type", "")
+def _response_type(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
+    response_type = params.get("response_type", "")
     # GitHub has only one flow, and does not require response_type.
-    if not wanted and provider.openid:
+    if not response_type and provider.openid:
         return "invalid_request", "response_type is missing. Only code is supported."
-    if wanted not in ("", "code"):
+    if response_type not in ("", "code"):
         return "unsupported_response_type", "Only response_type=code is supported."
     return None
 
@@ -142,16 +142,16 @@ UNSUPPORTED: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _openid(given: MultiDict[str, str]) -> tuple[str, str] | None:
+def _openid(params: MultiDict[str, str]) -> tuple[str, str] | None:
     """Return errors in the parameters that OpenID Connect Core 1.0 adds (3.1.2.1, 3.1.2.6)."""
     for name, fault in UNSUPPORTED.items():
-        if name in given:
+        if name in params:
             return fault
-    if "openid" not in given.get("scope", "").split():
+    if "openid" not in params.get("scope", "").split():
         return "invalid_scope", "The scope must contain openid."
-    if given.get("response_mode", "query") != "query":
+    if params.get("response_mode", "query") != "query":
         return "invalid_request", "Only response_mode=query is supported."
-    if "none" in given.get("prompt", "").split():
+    if "none" in params.get("prompt", "").split():
         return "login_required", "Users are never signed in here, so prompt=none is not possible."
     return None
 

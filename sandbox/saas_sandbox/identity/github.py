@@ -101,20 +101,20 @@ def refused_by_api(error: ApiError) -> tuple[Response, int]:
     return body, error.status
 
 
-def _as_asked(answer: dict[str, str]) -> Response:
+def _as_asked(fields: dict[str, str]) -> Response:
     """ "By default, the response takes the following form": a form; JSON for who accepts it."""
     if "application/json" in list(request.accept_mimetypes.values()):
-        return jsonify(answer)
-    return Response(urlencode(answer), mimetype="application/x-www-form-urlencoded")
+        return jsonify(fields)
+    return Response(urlencode(fields), mimetype="application/x-www-form-urlencoded")
 
 
 def _bearer() -> Grant:
     """ "Authorization: Bearer", or "token" as GitHub had it before."""
-    given = request.authorization
-    if given is None or given.type not in ("bearer", "token"):
+    credentials = request.authorization
+    if credentials is None or credentials.type not in ("bearer", "token"):
         raise ApiError(401, "Requires authentication")
     sandbox = current_app.extensions["sandbox"]
-    grant = grants.behind_token(sandbox.store, sandbox.now(), GITHUB.key, given.token or "")
+    grant = grants.behind_token(sandbox.store, sandbox.now(), GITHUB.key, credentials.token or "")
     if grant is None:
         raise ApiError(401, "Bad credentials")
     return grant

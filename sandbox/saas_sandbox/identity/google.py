@@ -64,7 +64,7 @@ def token() -> Response:
 
     sandbox = current_app.extensions["sandbox"]
     now = sandbox.now()
-    answer = {
+    fields = {
         "access_token": grants.give_token(sandbox.store, now, grant, "ya29."),
         "token_type": "Bearer",
         "expires_in": grants.TOKEN_LIVES,
@@ -72,7 +72,7 @@ def token() -> Response:
     }
     key = keys.signing_key(sandbox.store)
     id_token = id_tokens.made(key, now, views.issuer(GOOGLE), grant)
-    return jsonify(answer | ({"id_token": id_token} if id_token else {}))
+    return jsonify(fields | ({"id_token": id_token} if id_token else {}))
 
 
 @bp.get("/oauth2/v3/certs")

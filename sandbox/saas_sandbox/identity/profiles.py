@@ -33,8 +33,8 @@ class Person:
     @property
     def login(self) -> str:
         """GitHub's user name: letters, digits and single hyphens."""
-        wanted = self.primary.email.split("@")[0] if self.primary else self.name
-        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in wanted.lower())
+        username = self.primary.email.split("@")[0] if self.primary else self.name
+        letters = "".join(c if c.isascii() and c.isalnum() else "-" for c in username.lower())
         return "-".join(filter(None, letters.split("-"))) or f"user{self.number[-6:]}"
 
     def to_json(self) -> str:
@@ -42,9 +42,9 @@ class Person:
 
     @classmethod
     def from_json(cls, text: str) -> "Person":
-        person = json.loads(text)
-        addresses = tuple(Address(**address) for address in person.pop("addresses"))
-        return cls(addresses=addresses, **person)
+        fields = json.loads(text)
+        addresses = tuple(Address(**address) for address in fields.pop("addresses"))
+        return cls(addresses=addresses, **fields)
 
 
 class NobodyError(ValueError):

@@ -24,12 +24,12 @@ def is_usable(address: str) -> bool:
     return parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))
 
 
-def with_answer(address: str, answer: dict[str, str]) -> str:
+def with_answer(address: str, params: dict[str, str]) -> str:
     """Add parameters to a URI.
 
     RFC 6749, 3.1.2: a query component "MUST be retained when adding additional parameters".
     """
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(answer)}"
+    return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
 
 
 def _is_name(host: str) -> bool:

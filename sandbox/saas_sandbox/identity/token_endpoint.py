@@ -48,13 +48,13 @@ def _client(provider: Provider) -> str:
 
 def _from_header() -> tuple[str, str]:
     """Return id and secret. RFC 6749, 2.3.1: both are form-encoded before they are joined."""
-    given = request.authorization
-    if given is None or given.type != "basic":
+    credentials = request.authorization
+    if credentials is None or credentials.type != "basic":
         raise RedeemingError("invalid_client", "The Authorization header must be Basic.")
     if request.form.get("client_secret"):
         # 2.3: "The client MUST NOT use more than one authentication method in each request."
         raise RedeemingError("invalid_request", "The client secret was sent in two ways.")
-    return unquote_plus(given.username or ""), unquote_plus(given.password or "")
+    return unquote_plus(credentials.username or ""), unquote_plus(credentials.password or "")
 
 
 def _from_form() -> tuple[str, str]:

@@ -24,15 +24,15 @@ ELSEWHERE = "https://accounts.evil.example"
 
 def shown_or_answered(provider: Provider) -> Page:
     """Show the page, or answer if the choice is already made."""
-    given = authorization.parameters(request.query_string)
+    params = authorization.parameters(request.query_string)
     try:
-        ask = authorization.read(provider, given)
-        failure = _failure(provider, given)
-        return _conversation(provider, ask, failure, given)
+        ask = authorization.read(provider, params)
+        failure = _failure(provider, params)
+        return _conversation(provider, ask, failure, params)
     except UnusableError as error:
         return render_template("identity/unusable.html", message=error), 400
     except RefusedError as error:
-        failure = given.get("sandbox_failure", "")
+        failure = params.get("sandbox_failure", "")
         return _back(provider, error.redirect_uri, error.answer, failure)
 
 
@@ -40,19 +40,19 @@ def issuer(provider: Provider) -> str:
     return f"{request.host_url}identity/{provider.key}"
 
 
-def _conversation(provider: Provider, ask: Ask, failure: str, given: Given) -> Page:
-    choice = request.form if request.method == "POST" else given
+def _conversation(provider: Provider, ask: Ask, failure: str, params: Given) -> Page:
+    choice = request.form if request.method == "POST" else params
     if "sandbox_as" not in choice:
-        return _page(provider, ask, failure, given)
+        return _page(provider, ask, failure, params)
     try:
         person = _chosen(ask, choice)
     except NobodyError as error:
-        return _page(provider, ask, failure, given, error), 422
+        return _page(provider, ask, failure, params, error), 422
 
     sandbox = current_app.extensions["sandbox"]
     code = grants.give_code(sandbox.store, sandbox.now(), provider.key, ask, person, failure)
-    answer = {"code": code} | ({"state": ask.state} if ask.state else {})
-    return _back(provider, ask.redirect_uri, answer, failure)
+    response = {"code": code} | ({"state": ask.state} if ask.state else {})
+    return _back(provider, ask.redirect_uri, response, failure)
 
 
 def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
@@ -77,31 +77,33 @@ def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
     return profiles.READY[chosen]
 
 
-def _failure(provider: Provider, given: Given) -> str:
-    failure = given.get("sandbox_failure", "")
+def _failure(provider: Provider, params: Given) -> str:
+    failure = params.get("sandbox_failure", "")
     known = failures.of(provider.key)
     if failure and failure not in known:
         raise UnusableError(f"The parameter sandbox_failure is one of: {', '.join(known)}.")
     return failure
 
 
-def _back(provider: Provider, address: str, answer: dict[str, str], failure: str) -> BaseResponse:
+def _back(provider: Provider, address: str, response: dict[str, str], failure: str) -> BaseResponse:
     """Redirect to the client.
 
     RFC 9700, 4.12: 303, so that browsers never post the choice to the client. RFC 9207, 2: `iss` is
     in every response, including errors. GitHub has no issuer.
     """
     if failure == "no_state":
-        answer = {name: answer[name] for name in answer if name != "state"}
+        response = {name: response[name] for name in response if name != "state"}
     if provider.openid:
-        answer = answer | {"iss": ELSEWHERE if failure == "response_issuer" else issuer(provider)}
-    return redirect(redirects.with_answer(address, answer), 303)
+        response = response | {
+            "iss": ELSEWHERE if failure == "response_issuer" else issuer(provider)
+        }
+    return redirect(redirects.with_answer(address, response), 303)
 
 
 def _page(
-    provider: Provider, ask: Ask, failure: str, given: Given, error: NobodyError | None = None
+    provider: Provider, ask: Ask, failure: str, params: Given, error: NobodyError | None = None
 ) -> str:
-    asked = [(n, v) for n, v in given.items() if n != "sandbox_as"]
+    hidden = [(n, v) for n, v in params.items() if n != "sandbox_as"]
     return render_template(
         "identity/choose.html",
         provider=provider,
@@ -109,14 +111,14 @@ def _page(
         people=profiles.READY,
         failure=failure,
         failures=failures.of(provider.key),
-        asked=[pair for pair in asked if pair[0] != "sandbox_failure"],
-        query=urlencode(asked),
-        form=request.form or _hinted(given) | given.to_dict(),
+        asked=[pair for pair in hidden if pair[0] != "sandbox_failure"],
+        query=urlencode(hidden),
+        form=request.form or _hinted(params) | params.to_dict(),
         error=error,
     )
 
 
-def _hinted(given: Given) -> dict[str, str]:
+def _hinted(params: Given) -> dict[str, str]:
     """Return OpenID Connect's `login_hint` or GitHub's `login`."""
-    hint = given.get("login_hint") or given.get("login", "")
+    hint = params.get("login_hint") or params.get("login", "")
     return {"sandbox_email": hint} if "@" in hint else {}

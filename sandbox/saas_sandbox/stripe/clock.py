@@ -200,10 +200,10 @@ def _overdue(account: Account, invoice: Resource) -> None:
 
 def _intent(account: Account, intent: Resource) -> None:
     collection.bank_answered(account, intent)
-    if session := intent["_internal"].get("session"):
+    if session_id := intent["_internal"].get("session"):
         succeeded = intent["status"] == "succeeded"
-        found = account.get(checkout.KIND, session)
-        checkout.bank_answered(account, found, succeeded=succeeded)
+        session = account.get(checkout.KIND, session_id)
+        checkout.bank_answered(account, session, succeeded=succeeded)
 
 
 MOMENTS: dict[str, Callable[[Account, Resource], object]] = {

@@ -138,21 +138,21 @@ class WebhookSender:
             headers=signed(endpoint, body),
         )
 
-    def _hand_over(self, parcel: Delivery) -> None:
+    def _hand_over(self, delivery: Delivery) -> None:
         try:
-            answer = self.post(parcel.url, parcel.body, parcel.headers)
+            response = self.post(delivery.url, delivery.body, delivery.headers)
         except Exception as error:  # not a 2xx response: do not retry immediately
-            answer = EndpointResponse(None, f"{type(error).__name__}: {error}"[:KEPT])
-        attempts = parcel.attempts + 1
+            response = EndpointResponse(None, f"{type(error).__name__}: {error}"[:KEPT])
+        attempts = delivery.attempts + 1
         state, next_at = "delivered", None
-        if not answer.accepted:
+        if not response.accepted:
             next_at = self._next_try(attempts)
             state = "pending" if next_at else "failed"
         with self.store.unit():
             self.store.execute(
                 "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, status = ?, answer = ?"
                 " WHERE id = ?",
-                state, attempts, next_at, answer.status, answer.text, parcel.delivery,
+                state, attempts, next_at, response.status, response.text, delivery.delivery,
             )  # fmt: skip
 
     def _next_try(self, attempts: int) -> float | None:

@@ -24,10 +24,10 @@ class Place(NamedTuple):
     field: str
 
 
-def expanded(account: Account, answer: Resource, paths: list[str]) -> Resource:
+def expanded(account: Account, resource: Resource, paths: list[str]) -> Resource:
     for path in paths:
-        answer = _along(account, answer, path.split("."), path)
-    return answer
+        resource = _along(account, resource, path.split("."), path)
+    return resource
 
 
 def check_depth(path: str) -> None:
@@ -79,10 +79,10 @@ def _resolved(account: Account, value: Any, path: str, *, last: bool) -> Any:
 
 def _looked_up(account: Account, id: str, path: str) -> Resource:
     kind = ids.kind_of(id)
-    found = account.find(kind, id) if kind else account.find("coupon", id)
-    if found is None:
+    resource = account.find(kind, id) if kind else account.find("coupon", id)
+    if resource is None:
         raise _cannot(path)
-    return visible(found)
+    return visible(resource)
 
 
 def _is_object(value: Any) -> bool:

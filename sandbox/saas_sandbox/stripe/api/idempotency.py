@@ -74,8 +74,8 @@ def kept(account: Account, key: str, mark: str) -> Answer | None:
     return row["status"], json.loads(row["body"])
 
 
-def keep(account: Account, key: str, mark: str, answer: Answer) -> None:
-    status, body = answer
+def keep(account: Account, key: str, mark: str, response: Answer) -> None:
+    status, body = response
     account.store.execute(
         "INSERT INTO answers VALUES (?, ?, ?, ?, ?)",
         account.id, key, mark, status, json.dumps(body),

@@ -30,8 +30,8 @@ def page(
         f"ORDER BY seq {order} LIMIT ?",
         account.id, kind, *values, *also[1], cursor, limit + 1,
     )  # fmt: skip
-    found = [visible(account.adopt(kind, row)) for row in rows[:limit]]
-    return listed(found if order == "DESC" else found[::-1], url, len(rows) > limit)
+    resources = [visible(account.adopt(kind, row)) for row in rows[:limit]]
+    return listed(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)
 
 
 def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:

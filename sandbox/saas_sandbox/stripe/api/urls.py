@@ -7,18 +7,18 @@ from saas_sandbox.stripe.engine.errors import StripeError, invalid
 LONGEST = 5000
 
 
-def checked(given: str, param: str) -> str:
+def checked(url: str, param: str) -> str:
     """Return the URL if a browser could open it."""
-    if len(given) > LONGEST:
+    if len(url) > LONGEST:
         raise invalid(f"Invalid URL: {param} is too long.", param, "url_invalid")
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(url)
         port = parts.port  # reading it raises if it is invalid
     except ValueError:
         raise _no_address(param) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise _no_address(param)
-    return given
+    return url
 
 
 def _no_address(param: str) -> StripeError:

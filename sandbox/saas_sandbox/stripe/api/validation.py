@@ -168,11 +168,11 @@ def _walk(family: str, value: Any, pattern: str, where: str) -> None:
 
 def _check_exclusive(family: str, params: Params, where: str) -> None:
     for names in [*EXCLUSIVE[ANY], *EXCLUSIVE.get(family, [])]:
-        given = [name for name in names if dict.get(params, name) not in (None, "", [])]
-        if len(given) > 1:
+        present = [name for name in names if dict.get(params, name) not in (None, "", [])]
+        if len(present) > 1:
             raise invalid(
                 f"You may only specify one of these parameters: {', '.join(names)}.",
-                _join(where, given[0]),
+                _join(where, present[0]),
                 "parameters_exclusive",
             )
 

@@ -62,12 +62,12 @@ def _account(sandbox: Any, key: str) -> Account:
 
 def _opened(sandbox: Any, key: str) -> Account:
     account = _account(sandbox, key)
-    asked = request.headers.get("Stripe-Account")
-    if asked and asked != account.id:
+    account_id = request.headers.get("Stripe-Account")
+    if account_id and account_id != account.id:
         raise StripeError(
             f"The provided key '{starred(key)}' does not have access to account "
-            f"'{asked[:100]}' (or that account does not exist). Application access may have been "
-            "revoked.",
+            f"'{account_id[:100]}' (or that account does not exist). Application access may have "
+            "been revoked.",
             status=403,
             code="account_invalid",
         )
@@ -80,10 +80,10 @@ def _opened(sandbox: Any, key: str) -> Account:
 
 def bearer_key() -> str:
     """Return the secret key of the request, from Bearer or the user name of Basic."""
-    given = request.authorization
-    if given is None:
+    credentials = request.authorization
+    if credentials is None:
         raise unauthorized(None)
-    key = (given.token if given.type == "bearer" else given.username) or ""
+    key = (credentials.token if credentials.type == "bearer" else credentials.username) or ""
     if not KEY.match(key):
         raise unauthorized(key)
     return key
@@ -96,13 +96,13 @@ def _once(
     params = check(operation.shape, values)
     validation.check(operation, params)
     key = _once_key(operation)
-    if key and (found := idempotency.kept(account, key, mark)):
-        return *found, True
+    if key and (stored := idempotency.kept(account, key, mark)):
+        return *stored, True
 
-    answer = _performed(account, operation, path, params)
+    response = _performed(account, operation, path, params)
     if key:
-        idempotency.keep(account, key, mark, answer)
-    return *answer, False
+        idempotency.keep(account, key, mark, response)
+    return *response, False
 
 
 def _performed(
@@ -112,10 +112,10 @@ def _performed(
     paths = params.get("expand", [])
     try:
         with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
-            found = visible(operation.handle(account, params, **path))
+            resource = visible(operation.handle(account, params, **path))
             for name in params.unread():
                 raise unplayed(name)
-            return 200, expanded(account, found, paths)
+            return 200, expanded(account, resource, paths)
     except StripeError as error:
         if error.is_validation:
             raise
@@ -127,7 +127,7 @@ def _values() -> dict[str, Any]:
     if request.content_length and request.content_length > MAX_BODY:
         raise StripeError("The request is too large.", status=413)
     _check_utf8(request.query_string)
-    given = [*request.args.items(multi=True)]
+    pairs = [*request.args.items(multi=True)]
     if request.method != "GET":
         is_form = request.mimetype in ("application/x-www-form-urlencoded", "multipart/form-data")
         if not is_form and request.get_data():
@@ -137,8 +137,8 @@ def _values() -> dict[str, Any]:
             )
         if request.mimetype != "multipart/form-data":
             _check_utf8(request.get_data())
-        given += request.form.items(multi=True)
-    return decode(given)
+        pairs += request.form.items(multi=True)
+    return decode(pairs)
 
 
 def _check_utf8(encoded: bytes) -> None:
@@ -169,8 +169,7 @@ def refused(error: StripeError) -> Response:
 
 @bp.errorhandler(HTTPException)
 def malformed(error: HTTPException) -> Response:
-    found = StripeError(error.description or "Bad request", status=error.code or 400)
-    return refused(found)
+    return refused(StripeError(error.description or "Bad request", status=error.code or 400))
 
 
 @bp.route("/", defaults={"path": ""}, methods=["GET", "POST", "DELETE", "PUT", "PATCH"])

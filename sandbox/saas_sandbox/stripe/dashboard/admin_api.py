@@ -95,8 +95,8 @@ def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[
 
 
 @endpoint("/settings", Settings)
-def set_settings(account: Account, **wanted: Any) -> dict[str, Any]:
-    account.settings |= wanted
+def set_settings(account: Account, **values: Any) -> dict[str, Any]:
+    account.settings |= values
     account.save_settings()
     return get_settings(account)
 
@@ -107,9 +107,9 @@ def get_settings(account: Account) -> dict[str, Any]:
 
 
 @endpoint("/chaos", FaultsSchema)
-def set_chaos(account: Account, **wanted: Any) -> dict[str, Any]:
+def set_chaos(account: Account, **values: Any) -> dict[str, Any]:
     """Set the faults; those not named are turned off."""
-    injection.configure(account, injection.Faults(**wanted))
+    injection.configure(account, injection.Faults(**values))
     return get_chaos(account)
 
 
@@ -121,20 +121,20 @@ def get_chaos(account: Account) -> dict[str, Any]:
 @endpoint("/advance", Step)
 def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
     """Advance a customer's time; return the advancing clock."""
-    found = account.live("customer", customer, "customer")
-    return visible(time_travel.advance(account, found, step, count))
+    resource = account.live("customer", customer, "customer")
+    return visible(time_travel.advance(account, resource, step, count))
 
 
 @endpoint("/clocks/<id>", Step, "GET")
 def clock(account: Account, id: str) -> dict[str, Any]:
     """Return the progress of an advancing clock: its current time, and the share done."""
-    found = account.live(test_clocks.KIND, id)
+    test_clock = account.live(test_clocks.KIND, id)
     return {
         "id": id,
-        "status": found["status"],
-        "time": found["_internal"]["time"],
-        "happened": found["_internal"]["happened"],
-        "share": time_travel.share(found),
+        "status": test_clock["status"],
+        "time": test_clock["_internal"]["time"],
+        "happened": test_clock["_internal"]["happened"],
+        "share": time_travel.share(test_clock),
     }
 
 
@@ -145,8 +145,8 @@ def dispute(account: Account, charge: str) -> dict[str, Any]:
 
 @endpoint("/charges", Charge)
 def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
-    found = account.live("invoice", invoice, "invoice")
-    return visible(collection.as_plain_charge(account, found))
+    resource = account.live("invoice", invoice, "invoice")
+    return visible(collection.as_plain_charge(account, resource))
 
 
 @endpoint("/fill", Fill)

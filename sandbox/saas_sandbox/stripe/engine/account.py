@@ -74,17 +74,17 @@ class Account:
         return self._loaded[kind, id]
 
     def get(self, kind: str, id: str, param: str = "id") -> Resource:
-        found = self.find(kind, id)
-        if found is None:
+        resource = self.find(kind, id)
+        if resource is None:
             raise missing(kind, id, param)
-        return found
+        return resource
 
     def live(self, kind: str, id: str, param: str = "id") -> Resource:
         """Return the object like `get`, but treat a deleted one as missing."""
-        found = self.get(kind, id, param)
-        if found.get("deleted"):
+        resource = self.get(kind, id, param)
+        if resource.get("deleted"):
             raise missing(kind, id, param)
-        return found
+        return resource
 
     def select(self, kind: str, where: str = "1", *values: object) -> list[Resource]:
         """Return objects of a kind, oldest first."""
@@ -107,9 +107,9 @@ class Account:
         body = dump(resource)
         row = {"account": self.id, "type": kind, "id": id, **columns(resource)}
         row |= {"created": resource.get("created") or self.now(), "body": body}
-        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        names, placeholders = ", ".join(row), ", ".join("?" * len(row))
         self.store.execute(
-            f"INSERT INTO objects ({names}) VALUES ({marks})",  # noqa: S608 our own column names
+            f"INSERT INTO objects ({names}) VALUES ({placeholders})",  # noqa: S608 our own column names
             *row.values(),
         )
         self._loaded[kind, id] = resource

@@ -23,30 +23,30 @@ from saas_sandbox.stripe.engine.shapes import shaped
 def new(
     account: Account,
     customer: Resource,
-    wanted: list[tuple[Resource, int, dict[str, str]]],
+    lines: list[tuple[Resource, int, dict[str, str]]],
     *,
     trial_end: int | None = None,
     anchor: int | None = None,
-    **given: Any,
+    **fields: Any,
 ) -> Resource:
     """Return a new subscription to (price, quantity, metadata), not stored or invoiced yet."""
     now = account.now(customer["test_clock"])
-    prices = [price for price, *_ in wanted]
+    prices = [price for price, *_ in lines]
     currencies.check_same(prices, prices[0]["currency"], "items")
     currencies.check_customer(account, customer, prices[0]["currency"])
     if anchor and not trial_end:
         _check_anchor(prices, anchor, now)
     subscription = {
-        **_blank(account, customer, wanted[0][0]["currency"], now),
+        **_blank(account, customer, lines[0][0]["currency"], now),
         "billing_cycle_anchor": trial_end or anchor or now,
         "status": "trialing" if trial_end else "incomplete",
         "trial_start": now if trial_end else None,
         "trial_end": trial_end,
-        **given,
+        **fields,
     }
     items = [
         new_item(account, subscription, price, quantity, metadata, start=now)
-        for price, quantity, metadata in wanted
+        for price, quantity, metadata in lines
     ]
     subscription["items"] = {
         "object": "list",
@@ -75,10 +75,10 @@ def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
             )
 
 
-def trial_settings(given: dict[str, Any]) -> dict[str, Any]:
+def trial_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what happens when a trial ends, with defaults."""
     usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
-    return {"end_behavior": {**usual, **given.get("end_behavior", {})}}
+    return {"end_behavior": {**usual, **settings.get("end_behavior", {})}}
 
 
 def new_item(

@@ -70,7 +70,7 @@ def _copy(account: Account, text: str, own: dict[str, str]) -> list[tuple[object
 
 
 def _row(account: Account, resource: Resource) -> tuple[object, ...]:
-    found = columns(resource)
+    values = columns(resource)
     names = ("customer", "subscription", "status", "price", "parent", "lookup", "clock", "due")
     head = (account.id, resource["object"], resource["id"], resource["created"])
-    return (*head, *(found[name] for name in names), dump(resource))
+    return (*head, *(values[name] for name in names), dump(resource))

@@ -55,48 +55,48 @@ def apply(product: Resource, params: Params) -> None:
     metadata.merge(product, params)
 
 
-def _price(account: Account, product: Resource, given: Params) -> None:
-    price = account.add(build_price(account, given, product["id"]), "price.created")
+def _price(account: Account, product: Resource, params: Params) -> None:
+    price = account.add(build_price(account, params, product["id"]), "price.created")
     product["default_price"] = price["id"]
     account.save(product, "product.updated")
 
 
-def build_price(account: Account, given: Params, product: str) -> Resource:
-    amount, exact = _amount(given)
-    recurring = _recurring(given.section("recurring")) if "recurring" in given else None
+def build_price(account: Account, params: Params, product: str) -> Resource:
+    amount, exact = _amount(params)
+    recurring = _recurring(params.section("recurring")) if "recurring" in params else None
     price = shaped(
         stripe.Price,
         id=ids.new("price"),
         created=account.now(),
         active=True,
-        billing_scheme=given.get("billing_scheme", "per_unit"),
-        currency=given["currency"].lower(),
+        billing_scheme=params.get("billing_scheme", "per_unit"),
+        currency=params["currency"].lower(),
         metadata={},
         product=product,
         recurring=recurring,
-        tax_behavior=given.get("tax_behavior", "unspecified"),
+        tax_behavior=params.get("tax_behavior", "unspecified"),
         type="recurring" if recurring else "one_time",
         unit_amount=amount,
         unit_amount_decimal=exact,
     )
-    metadata.merge(price, given)
+    metadata.merge(price, params)
     price["_internal"] = {
-        "currency_options": currencies(given) | {price["currency"]: option(price)}
+        "currency_options": currencies(params) | {price["currency"]: option(price)}
     }
     return price
 
 
-def currencies(given: Params) -> dict[str, dict[str, Any]]:
+def currencies(params: Params) -> dict[str, dict[str, Any]]:
     """Return the price in other currencies."""
-    options = given.section("currency_options")
+    options = params.section("currency_options")
     return {name.lower(): _in_currency(options[name]) for name in list(options)}
 
 
-def _in_currency(given: Params) -> dict[str, Any]:
-    amount, exact = _amount(given)
+def _in_currency(params: Params) -> dict[str, Any]:
+    amount, exact = _amount(params)
     return option(
         {
-            "tax_behavior": given.get("tax_behavior", "unspecified"),
+            "tax_behavior": params.get("tax_behavior", "unspecified"),
             "unit_amount": amount,
             "unit_amount_decimal": exact,
         }
@@ -108,25 +108,25 @@ def option(price: Resource) -> dict[str, Any]:
     return {"custom_unit_amount": None, **{name: price[name] for name in names}}
 
 
-def inline_price(account: Account, given: Params) -> Resource:
+def inline_price(account: Account, params: Params) -> Resource:
     """Create a price from `price_data` of a line or an item, for this use only."""
-    price = build_price(account, given, product_of(account, given))
+    price = build_price(account, params, product_of(account, params))
     price["active"] = False
     return account.add(price, "price.created")
 
 
-def product_of(account: Account, given: Params) -> str:
-    if "product" in given:
-        return str(account.live("product", given["product"], "product")["id"])
-    if "product_data" not in given:
+def product_of(account: Account, params: Params) -> str:
+    if "product" in params:
+        return str(account.live("product", params["product"], "product")["id"])
+    if "product_data" not in params:
         raise missing_param("product")
 
-    return str(create_product(account, given["product_data"])["id"])
+    return str(create_product(account, params["product_data"])["id"])
 
 
-def _amount(given: Params) -> tuple[int | None, str | None]:
-    exact: Decimal | None = given.get("unit_amount_decimal")
-    amount: int | None = given.get("unit_amount")
+def _amount(params: Params) -> tuple[int | None, str | None]:
+    exact: Decimal | None = params.get("unit_amount_decimal")
+    amount: int | None = params.get("unit_amount")
     if (amount is None) == (exact is None):
         raise invalid("You must specify one of unit_amount or unit_amount_decimal.", "unit_amount")
     if exact is not None and _places(exact) > MOST_PLACES:
@@ -145,14 +145,14 @@ def _places(exact: Decimal) -> int:
     return max(0, -int(exact.normalize().as_tuple().exponent))
 
 
-def _recurring(given: Params) -> dict[str, Any]:
-    interval, count = given["interval"], given.get("interval_count", 1)
+def _recurring(params: Params) -> dict[str, Any]:
+    interval, count = params["interval"], params.get("interval_count", 1)
     if not 1 <= count <= LONGEST[interval]:
         raise invalid(
             f"Invalid interval_count: must be from 1 to {LONGEST[interval]} for a {interval}.",
             param="recurring[interval_count]",
         )
-    if given.get("usage_type", "licensed") != "licensed":
+    if params.get("usage_type", "licensed") != "licensed":
         raise invalid("This sandbox only supports licensed prices.", "recurring[usage_type]")
     return {
         "interval": interval,

@@ -37,10 +37,12 @@ def price_up(account: Account, session: Resource) -> None:
 
 def subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
     """Return the price of a full period or purchase; with a coupon, of what it covers."""
-    wanted = [(account.get("price", line["price"]), line) for line in session["_internal"]["lines"]]
+    priced_lines = [
+        (account.get("price", line["price"]), line) for line in session["_internal"]["lines"]
+    ]
     return sum(
         invoice_lines.amount_of(price, line["quantity"])
-        for price, line in wanted
+        for price, line in priced_lines
         if coupon is None or discounts.covers(coupon, price["product"])
     )
 
@@ -92,13 +94,13 @@ def expire(account: Account, session: Resource) -> Resource:
 
 def enter_code(account: Account, session: Resource, code: str) -> None:
     """Apply a promotion code in any case; raise if it cannot be used."""
-    found = account.select(
+    codes = account.select(
         "promotion_code", "lookup = ? AND status = 'active'", code.strip().lower()
     )
-    if not found or not session["allow_promotion_codes"]:
+    if not codes or not session["allow_promotion_codes"]:
         raise invalid("This code is invalid.", "promotion_code")
 
-    promotion = found[-1]
+    promotion = codes[-1]
     coupon = account.get("coupon", promotion["promotion"]["coupon"])
     customer = account.find("customer", session["customer"]) if session["customer"] else None
     discounts.check(account, coupon, promotion, customer)
@@ -129,14 +131,14 @@ def _subscribe(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     data: dict[str, Any] = session["_internal"]["subscription_data"]
-    wanted: list[tuple[Resource, int, dict[str, str]]] = [
+    lines: list[tuple[Resource, int, dict[str, str]]] = [
         (account.get("price", line["price"]), line["quantity"], {})
         for line in session["_internal"]["lines"]
     ]
     subscription = billing_cycle.new(
         account,
         customer,
-        wanted,
+        lines,
         trial_end=_trial_end(account, session, customer),
         metadata=data["metadata"],
         description=data["description"],
@@ -221,10 +223,12 @@ def _keep_what_was_collected(
 ) -> None:
     """ "Describes whether Checkout saves the billing address onto `customer.address`." """
     may = session["_internal"].get("customer_update", {})
-    given = {"address": address, "name": name}
-    wanted = {field: value for field, value in given.items() if value and may.get(field) == "auto"}
-    if wanted:
-        customer |= wanted
+    collected = {"address": address, "name": name}
+    changes = {
+        field: value for field, value in collected.items() if value and may.get(field) == "auto"
+    }
+    if changes:
+        customer |= changes
         account.save(customer, "customer.updated")
 
 

@@ -81,12 +81,12 @@ def method_for(account: Account, invoice: Resource) -> Resource | None:
     """Return the payment method of the invoice, the subscription or the customer."""
     customer = account.get("customer", invoice["customer"])
     subscription = _subscription(account, invoice)
-    wanted = (
+    method_id = (
         invoice["default_payment_method"]
         or (subscription and subscription["default_payment_method"])
         or (customer.get("invoice_settings") or {}).get("default_payment_method")
     )
-    return account.get("payment_method", wanted) if wanted else None
+    return account.get("payment_method", method_id) if method_id else None
 
 
 def intent_of(account: Account, invoice: Resource) -> Resource:

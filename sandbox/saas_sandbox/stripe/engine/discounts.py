@@ -73,8 +73,8 @@ def check(
         return
     now = account.now(customer["test_clock"] if customer else None)
     expires = promotion_code["expires_at"]
-    mine = promotion_code["customer"] in (None, customer and customer["id"])
-    if not promotion_code["active"] or not mine or (expires and expires <= now):
+    is_eligible = promotion_code["customer"] in (None, customer and customer["id"])
+    if not promotion_code["active"] or not is_eligible or (expires and expires <= now):
         raise invalid("This promotion code cannot be redeemed.", "promotion_code")
     first_only = promotion_code["restrictions"]["first_time_transaction"]
     if first_only and customer and _has_paid(account, customer):
@@ -160,11 +160,13 @@ def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:
 def _spread(eligible: list[Resource], amount: int, discount: str) -> None:
     """Distribute the amount over the lines by size; the last one takes the rest."""
     whole = sum(max(line["amount"], 0) for line in eligible)
-    left = amount
+    remaining = amount
     for number, line in enumerate(eligible):
         last = number == len(eligible) - 1
-        part = left if last else invoice_lines.share(amount, max(line["amount"], 0), whole or 1)
-        left -= part
+        part = (
+            remaining if last else invoice_lines.share(amount, max(line["amount"], 0), whole or 1)
+        )
+        remaining -= part
         line["discounts"].append(discount)
         line["discount_amounts"].append({"amount": part, "discount": discount})
 

@@ -53,11 +53,13 @@ class StripeError(Exception):
         return self.code in VALIDATION
 
     def body(self) -> dict[str, Any]:
-        fields = {"code": self.code, "message": self.message, "param": self.param}
-        given = {name: value for name, value in fields.items() if value is not None}
+        optional = {"code": self.code, "message": self.message, "param": self.param}
+        present = {name: value for name, value in optional.items() if value is not None}
         if self.code:
-            given["doc_url"] = f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
-        return {"error": {**given, **self.more, "type": self.type}}
+            present["doc_url"] = (
+                f"https://stripe.com/docs/error-codes/{self.code.replace('_', '-')}"
+            )
+        return {"error": {**present, **self.more, "type": self.type}}
 
 
 def missing(kind: str, id: str, param: str) -> StripeError:

@@ -148,8 +148,8 @@ def _apply_balance(account: Account, invoice: Resource, customer: Resource) -> N
     balance = customer["balance"]
     invoice["starting_balance"] = balance
     total(invoice)
-    wanted = invoice["total"] + balance
-    ending = min(wanted, 0) if balance < 0 or invoice["total"] < 0 else 0
+    new_balance = invoice["total"] + balance
+    ending = min(new_balance, 0) if balance < 0 or invoice["total"] < 0 else 0
     invoice["ending_balance"] = ending
     if ending != balance:
         customer["balance"] = ending

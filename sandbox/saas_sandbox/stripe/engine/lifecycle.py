@@ -188,9 +188,9 @@ def unschedule_cancel(subscription: Resource) -> None:
 
 def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
     """Continue what waited for the payment."""
-    held = invoice["_internal"].get("pending")
-    if held:
-        subscription |= {**held, "pending_update": None}
+    pending = invoice["_internal"].get("pending")
+    if pending:
+        subscription |= {**pending, "pending_update": None}
     status = subscription["status"]
     newest = subscription["latest_invoice"] == invoice["id"]
     if status == "incomplete" and invoice["billing_reason"] == "subscription_create":
@@ -198,7 +198,7 @@ def invoice_paid(account: Account, subscription: Resource, invoice: Resource) ->
     elif status in ("past_due", "unpaid", "paused") and newest:
         move(account, subscription, "active")
     keep(account, subscription)
-    if held:
+    if pending:
         account.emit("customer.subscription.pending_update_applied", subscription)
 
 
@@ -210,10 +210,10 @@ def invoice_failed(account: Account, subscription: Resource) -> None:
 
 def retries_exhausted(account: Account, subscription: Resource) -> None:
     """Apply the account's setting: cancel, mark unpaid, or leave as it is."""
-    wanted = account.settings["after_retries"]
-    if subscription["status"] != "past_due" or wanted == "past_due":
+    action = account.settings["after_retries"]
+    if subscription["status"] != "past_due" or action == "past_due":
         return
-    if wanted == "cancel":
+    if action == "cancel":
         cancel(account, subscription, reason="payment_failed")
     else:
         move(account, subscription, "unpaid")

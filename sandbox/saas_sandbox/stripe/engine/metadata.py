@@ -13,20 +13,20 @@ def merge(resource: Resource, params: Params) -> None:
         resource["metadata"] = merged(resource.get("metadata") or {}, params["metadata"])
 
 
-def merged(old: dict[str, str], given: dict[str, str] | str) -> dict[str, str]:
-    if not isinstance(given, dict):
+def merged(old: dict[str, str], new: dict[str, str] | str) -> dict[str, str]:
+    if not isinstance(new, dict):
         return {}
 
-    kept = {name: value for name, value in {**old, **given}.items() if value != ""}
-    check(kept, "metadata")
-    return kept
+    values = {name: value for name, value in {**old, **new}.items() if value != ""}
+    check(values, "metadata")
+    return values
 
 
-def check(given: dict[str, str], where: str) -> None:
+def check(values: dict[str, str], where: str) -> None:
     """Check the limits: 50 keys of 40 characters, with values of 500."""
-    if len(given) > 50:
+    if len(values) > 50:
         raise invalid("Metadata can have at most 50 keys.", param=where)
-    for name, value in given.items():
+    for name, value in values.items():
         if len(name) > 40:
             raise invalid(
                 f"Metadata key names can be up to 40 characters long: '{name[:60]}'",

@@ -51,8 +51,8 @@ class Params(dict[str, Any]):
 
     def section(self, name: str) -> "Params":
         """Return a nested hash, empty if it was not given."""
-        found = self.get(name)
-        return found if isinstance(found, Params) else Params({})
+        value = self.get(name)
+        return value if isinstance(value, Params) else Params({})
 
     def copy_to(self, resource: dict[str, Any], *names: str) -> None:
         """Set the given fields; an empty value unsets."""

@@ -22,17 +22,17 @@ from saas_sandbox.stripe.engine.resource import Resource
 ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
-def full_address(given: dict[str, Any] | None) -> dict[str, str | None] | None:
+def full_address(address: dict[str, Any] | None) -> dict[str, str | None] | None:
     """Return an address with all of Stripe's fields; missing ones are null."""
-    return {name: given.get(name) or None for name in ADDRESS} if given else None
+    return {name: address.get(name) or None for name in ADDRESS} if address else None
 
 
 def attach(
-    account: Account, given: str, customer: Resource, param: str = "payment_method"
+    account: Account, method_id: str, customer: Resource, param: str = "payment_method"
 ) -> Resource:
     """Attach a payment method to a customer: an existing one, or a copy of a test card."""
     return attach_stored(
-        account, resolve(account, given, param, clock=customer["test_clock"]), customer, param
+        account, resolve(account, method_id, param, clock=customer["test_clock"]), customer, param
     )
 
 
@@ -66,14 +66,14 @@ def is_default(method: Resource, customer: Resource) -> bool:
     return bool(customer["invoice_settings"]["default_payment_method"] == method["id"])
 
 
-def owned(account: Account, given: str, customer: Resource, param: str) -> Resource:
+def owned(account: Account, method_id: str, customer: Resource, param: str) -> Resource:
     """Return a payment method that must belong to the customer."""
-    method = account.find("payment_method", given)
+    method = account.find("payment_method", method_id)
     if method is None:
-        raise missing("payment_method", given, param)
+        raise missing("payment_method", method_id, param)
     if method["customer"] != customer["id"]:
         raise invalid(
-            f"The customer does not have a payment method with the ID {given}. "
+            f"The customer does not have a payment method with the ID {method_id}. "
             "The payment method must be attached to the customer.",
             param,
             "resource_missing",
@@ -81,13 +81,13 @@ def owned(account: Account, given: str, customer: Resource, param: str) -> Resou
     return method
 
 
-def resolve(account: Account, given: str, param: str, clock: str | None = None) -> Resource:
+def resolve(account: Account, method_id: str, param: str, clock: str | None = None) -> Resource:
     """Return a stored payment method, or a new one for a test id such as pm_card_visa."""
-    if given in BY_NAME:
-        return account.add(from_card(account, BY_NAME[given], clock))
-    if given in BANK_BY_NAME:
-        return account.add(from_bank(account, BANK_BY_NAME[given], clock))
-    return account.get("payment_method", given, param)
+    if method_id in BY_NAME:
+        return account.add(from_card(account, BY_NAME[method_id], clock))
+    if method_id in BANK_BY_NAME:
+        return account.add(from_bank(account, BANK_BY_NAME[method_id], clock))
+    return account.get("payment_method", method_id, param)
 
 
 def from_card(account: Account, card: Card, clock: str | None = None) -> Resource:

@@ -27,12 +27,12 @@ NO_METHOD = Outcome("no_method")
 
 
 def open_intent(
-    account: Account, *, amount: int, currency: str, customer: Resource | None, **given: Any
+    account: Account, *, amount: int, currency: str, customer: Resource | None, **fields: Any
 ) -> Resource:
     """Create an intent to collect an amount, without an attempt."""
     clock = customer["test_clock"] if customer else None
     id = ids.new("payment_intent")
-    note = {"clock": clock or "", **given.pop("_internal", {})}
+    note = {"clock": clock or "", **fields.pop("_internal", {})}
     intent = shaped(
         stripe.PaymentIntent,
         id=id,
@@ -50,7 +50,7 @@ def open_intent(
         payment_method_options={},
         payment_method_types=["card", "us_bank_account"],
         status="requires_payment_method",
-        **given,
+        **fields,
     )
     return account.add({**intent, "_internal": note}, "payment_intent.created")
 

@@ -23,18 +23,18 @@ from saas_sandbox.stripe.engine.subscription_updates import Proration, Wanted
 def change(
     account: Account,
     subscription: Resource,
-    wanted: list[Wanted],
+    changes: list[Wanted],
     *,
     proration: Proration,
     date: int | None,
     reset_anchor: bool,
 ) -> Resource:
     """Apply the change if the payment succeeds, otherwise keep it pending."""
-    given: dict[str, Any] = {"proration": proration, "date": date, "reset_anchor": reset_anchor}
-    if _succeeds(account, subscription["id"], wanted, given):
-        return subscription_updates.change(account, subscription, wanted, **given)
+    options: dict[str, Any] = {"proration": proration, "date": date, "reset_anchor": reset_anchor}
+    if _succeeds(account, subscription["id"], changes, options):
+        return subscription_updates.change(account, subscription, changes, **options)
 
-    target, data = _target(account, subscription, wanted, **given)
+    target, data = _target(account, subscription, changes, **options)
     now = account.now(lifecycle.clock_of(subscription))
     invoice = invoicing.draft(
         account,
@@ -44,9 +44,9 @@ def change(
         subscription=subscription,
         period=(now, now),
     )
-    held = {"items": target["items"], "billing_cycle_anchor": target["billing_cycle_anchor"]}
-    invoice["_internal"]["pending"] = held
-    subscription["pending_update"] = _shown(subscription, held, now)
+    pending = {"items": target["items"], "billing_cycle_anchor": target["billing_cycle_anchor"]}
+    invoice["_internal"]["pending"] = pending
+    subscription["pending_update"] = _shown(subscription, pending, now)
     lifecycle.keep(account, subscription)
     collection.open_up(account, invoice)
     collection.collect(account, invoice)
@@ -63,13 +63,13 @@ def drop(account: Account, subscription: Resource) -> None:
         invoicing.void(account, invoice)
 
 
-def _succeeds(account: Account, id: str, wanted: list[Wanted], given: dict[str, Any]) -> bool:
+def _succeeds(account: Account, id: str, changes: list[Wanted], options: dict[str, Any]) -> bool:
     """Try the payment and roll it back; return whether it succeeds."""
     try:
         with account.rehearsal():
             subscription = account.get("subscription", id)
             subscription_updates.change(
-                account, subscription, wanted, **given, behaviour="error_if_incomplete"
+                account, subscription, changes, **options, behaviour="error_if_incomplete"
             )
     except StripeError as error:
         if error.status != 402 and error is not subscription_updates.NO_METHOD:
@@ -81,7 +81,7 @@ def _succeeds(account: Account, id: str, wanted: list[Wanted], given: dict[str, 
 def _target(
     account: Account,
     subscription: Resource,
-    wanted: list[Wanted],
+    changes: list[Wanted],
     *,
     proration: Proration,
     date: int | None,
@@ -92,7 +92,7 @@ def _target(
     target = copied(subscription)
     before = copied(subscription)["items"]["data"]
     with account.silence():
-        subscription_updates.apply_items(account, target, wanted, now)
+        subscription_updates.apply_items(account, target, changes, now)
         after = target["items"]["data"]
         resets = reset_anchor or subscription_updates.moves_the_date(before, after)
         if proration != "none":
@@ -102,16 +102,16 @@ def _target(
         return target, billing_cycle.lines_of(account, target, after if resets else [])
 
 
-def _shown(subscription: Resource, held: dict[str, Any], now: int) -> dict[str, Any]:
-    moved = held["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]
+def _shown(subscription: Resource, pending: dict[str, Any], now: int) -> dict[str, Any]:
+    moved = pending["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]
     return {
-        "billing_cycle_anchor": held["billing_cycle_anchor"] if moved else None,
+        "billing_cycle_anchor": pending["billing_cycle_anchor"] if moved else None,
         "cancel_at_period_end": None,
         "discount": None,
         "discounts": None,
         "expires_at": now + lifecycle.FIRST_PAYMENT_WITHIN,
         "metadata": None,
-        "subscription_items": held["items"]["data"],
+        "subscription_items": pending["items"]["data"],
         "trial_end": None,
         "trial_from_plan": None,
     }

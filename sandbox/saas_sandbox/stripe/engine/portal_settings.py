@@ -71,5 +71,5 @@ def blank_configuration(account: Account) -> Resource:
 
 def offered(configuration: Resource) -> list[dict[str, Any]]:
     """Return the products that customers may change to."""
-    found: list[dict[str, Any]] = note_of(configuration).get("products") or []
-    return found
+    products: list[dict[str, Any]] = note_of(configuration).get("products") or []
+    return products

@@ -44,8 +44,8 @@ def subscription_of(resource: Resource) -> str | None:
         return str(resource["id"])
     if resource["object"] == "invoice":
         details = (resource.get("parent") or {}).get("subscription_details") or {}
-        found: str | None = details.get("subscription")
-        return found
+        subscription_id: str | None = details.get("subscription")
+        return subscription_id
     subscription: str | None = resource.get("subscription") or note_of(resource).get("subscription")
     return subscription
 

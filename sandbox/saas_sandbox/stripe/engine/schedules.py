@@ -83,13 +83,13 @@ def _wanted(
 ) -> list[subscription_updates.Wanted]:
     """Return the changes that replace the current items by those of the phase."""
     present, coming = subscription["items"]["data"], phase["items"]
-    wanted = []
+    changes = []
     for number, item in enumerate(coming):
         id = present[number]["id"] if number < len(present) else None
         price = account.get("price", item["price"])
-        wanted.append(subscription_updates.Wanted(id, price, item["quantity"]))
+        changes.append(subscription_updates.Wanted(id, price, item["quantity"]))
     gone = present[len(coming) :]
-    return wanted + [
+    return changes + [
         subscription_updates.Wanted(item["id"], None, None, deleted=True) for item in gone
     ]
 

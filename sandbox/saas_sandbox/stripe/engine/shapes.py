@@ -41,11 +41,11 @@ INCLUDABLE: dict[type, set[str]] = {
 }  # fmt: skip
 
 
-def shaped(shape: type, *, id: str, created: int, **given: Any) -> Resource:
+def shaped(shape: type, *, id: str, created: int, **fields: Any) -> Resource:
     """Return a new object with all nullable fields of the SDK, and the given values."""
     kind: str = shape.OBJECT_NAME  # type: ignore[attr-defined]
     base = {"id": id, "object": kind, **nulls(shape), "created": created, "livemode": False}
-    return base | given
+    return base | fields
 
 
 @cache

@@ -45,7 +45,7 @@ class Wanted:
 def change(
     account: Account,
     subscription: Resource,
-    wanted: list[Wanted],
+    changes: list[Wanted],
     *,
     proration: Proration = "create_prorations",
     date: int | None = None,
@@ -55,7 +55,7 @@ def change(
     """Apply the items, create prorations, and bill at once where Stripe does."""
     now = account.now(lifecycle.clock_of(subscription))
     before = deepcopy(subscription["items"]["data"])
-    apply_items(account, subscription, wanted, now)
+    apply_items(account, subscription, changes, now)
     after = subscription["items"]["data"]
     if subscription["status"] in ("trialing", "paused", "incomplete"):
         return lifecycle.keep(account, subscription)
@@ -135,10 +135,10 @@ def _attempt(account: Account, invoice: Resource, behaviour: str) -> Outcome:
     return outcome
 
 
-def apply_items(account: Account, subscription: Resource, wanted: list[Wanted], now: int) -> None:
+def apply_items(account: Account, subscription: Resource, changes: list[Wanted], now: int) -> None:
     """Apply the requested items to the subscription."""
     items = subscription["items"]["data"]
-    for change in wanted:
+    for change in changes:
         if change.id is None:
             items.append(_added(account, subscription, change, now))
             continue

@@ -66,9 +66,9 @@ def _take_over(account: Account, customer: Resource, clock: str) -> None:
         account.id, customer["id"],
     )  # fmt: skip
     for row in rows:
-        found = account.get(row["type"], row["id"])
-        if "test_clock" in found:
-            found["test_clock"] = clock
+        resource = account.get(row["type"], row["id"])
+        if "test_clock" in resource:
+            resource["test_clock"] = clock
         else:
-            found["_internal"]["clock"] = clock
-        account.save(found)
+            resource["_internal"]["clock"] = clock
+        account.save(resource)

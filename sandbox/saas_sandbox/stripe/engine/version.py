@@ -8,14 +8,14 @@ PLAYED = "2026-10-28.endive"
 _NAMED = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 
 
-def check(wanted: str | None) -> None:
+def check(version: str | None) -> None:
     """Refuse other versions, because responses would not have their shape."""
-    if wanted in (None, PLAYED):
+    if version in (None, PLAYED):
         return
-    if not wanted or not _NAMED.match(wanted):
-        raise invalid(f"Invalid Stripe API version: {wanted[:100] if wanted else ''}")
+    if not version or not _NAMED.match(version):
+        raise invalid(f"Invalid Stripe API version: {version[:100] if version else ''}")
     raise StripeError(
-        f"This sandbox only supports version {PLAYED} of Stripe's API, not {wanted}. "
+        f"This sandbox only supports version {PLAYED} of Stripe's API, not {version}. "
         f"Send `Stripe-Version: {PLAYED}`, or leave the header out.",
         code="sandbox_unsupported",
     )

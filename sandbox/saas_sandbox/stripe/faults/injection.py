@@ -42,9 +42,9 @@ def current(account: Account) -> Faults:
     return Faults(**{name: value for name, value in stored.items() if name in known})
 
 
-def configure(account: Account, wanted: Faults) -> None:
+def configure(account: Account, faults: Faults) -> None:
     """Set the faults; counting starts again."""
-    account.settings["chaos"] = {**asdict(wanted), "calls": 0, "deliveries": 0}
+    account.settings["chaos"] = {**asdict(faults), "calls": 0, "deliveries": 0}
     account.save_settings()
 
 
@@ -52,40 +52,42 @@ def plan_delivery(account: Account) -> DeliveryPlan:
     """Decide how the account's next event is delivered."""
     if "chaos" not in account.settings:
         return DeliveryPlan()
-    now = current(account)
-    if now.is_fair:
+    faults = current(account)
+    if faults.is_fair:
         return DeliveryPlan()
 
-    dice = _dice(account, now, "deliveries")
-    if dice.random() < now.drop:
+    rng = _dice(account, faults, "deliveries")
+    if rng.random() < faults.drop:
         return DeliveryPlan(copies=0, reason="dropped by an injected fault")
-    copies, late, story = 1, 0.0, []
-    if dice.random() < now.duplicate:
+    copies, delay, effects = 1, 0.0, []
+    if rng.random() < faults.duplicate:
         copies = 2
-        story.append("sent twice")
-    if dice.random() < now.delay:
-        late = now.delay_seconds
-        story.append(f"delayed by {now.delay_seconds:g} s")
-    if dice.random() < now.reorder:
-        late += 0.2 + dice.random()
-        story.append("delivered after later events")
-    return DeliveryPlan(copies, late, f"{', '.join(story)} by an injected fault" if story else "")
+        effects.append("sent twice")
+    if rng.random() < faults.delay:
+        delay = faults.delay_seconds
+        effects.append(f"delayed by {faults.delay_seconds:g} s")
+    if rng.random() < faults.reorder:
+        delay += 0.2 + rng.random()
+        effects.append("delivered after later events")
+    return DeliveryPlan(
+        copies, delay, f"{', '.join(effects)} by an injected fault" if effects else ""
+    )
 
 
 def pick_for_call(account: Account) -> str | None:
     """Return the name of the next API call's fault, or None."""
-    now = current(account)
-    if now.is_fair:
+    faults = current(account)
+    if faults.is_fair:
         return None
 
-    dice = _dice(account, now, "calls")
-    rolls = {name: dice.random() for name in CALLS}
-    return next((name for name in CALLS if rolls[name] < getattr(now, name)), None)
+    rng = _dice(account, faults, "calls")
+    rolls = {name: rng.random() for name in CALLS}
+    return next((name for name in CALLS if rolls[name] < getattr(faults, name)), None)
 
 
-def _dice(account: Account, now: Faults, what: str) -> random.Random:
+def _dice(account: Account, faults: Faults, counter: str) -> random.Random:
     """Return a random generator that depends only on seed, kind and number."""
     stored: dict[str, Any] = account.settings["chaos"]
-    stored[what] = stored.get(what, 0) + 1
+    stored[counter] = stored.get(counter, 0) + 1
     account.save_settings()
-    return random.Random(f"{now.seed}:{what}:{stored[what]}")  # noqa: S311 repeatable, not secret
+    return random.Random(f"{faults.seed}:{counter}:{stored[counter]}")  # noqa: S311 repeatable, not secret

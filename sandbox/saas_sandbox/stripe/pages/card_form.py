@@ -35,7 +35,7 @@ def asks_owner(method: Resource | None) -> bool:
         return False
     if payment_methods.behaviour(method).get("authentication", "never") == "never":
         return False
-    answer = request.form.get("confirmed")
-    if answer == "no":
+    confirmed = request.form.get("confirmed")
+    if confirmed == "no":
         raise StripeError(REFUSED)
-    return answer != "yes"
+    return confirmed != "yes"

@@ -37,76 +37,76 @@ def show(id: str) -> Page:
         return render_template("portal.html", **_home(account, session))
 
 
-@bp.get("/<id>/<subscription>/plans")
-def plans(id: str, subscription: str) -> Page:
+@bp.get("/<id>/<subscription_id>/plans")
+def plans(id: str, subscription_id: str) -> Page:
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
+        subscription = _mine(account, session, subscription_id)
         return render_template(
             "portal_plans.html",
             session=session,
-            subscription=found,
-            offers=_offers(account, session, found),
+            subscription=subscription,
+            offers=_offers(account, session, subscription),
         )
 
 
-@bp.get("/<id>/<subscription>/change")
-def change_form(id: str, subscription: str) -> Page:
+@bp.get("/<id>/<subscription_id>/change")
+def change_form(id: str, subscription_id: str) -> Page:
     """Show the proration before the change is confirmed."""
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
-        return _confirm(account, session, found, request.args.get("price", ""))
+        subscription = _mine(account, session, subscription_id)
+        return _confirm(account, session, subscription, request.args.get("price", ""))
 
 
-@bp.post("/<id>/<subscription>/change")
-def change(id: str, subscription: str) -> Page:
+@bp.post("/<id>/<subscription_id>/change")
+def change(id: str, subscription_id: str) -> Page:
     price = request.form.get("price", "")
     try:
         with open_page(KIND, id) as (account, session):
-            found = _mine(account, session, subscription)
-            wanted = _wanted(account, session, found, price)
-            _change(account, session, found, wanted)
+            subscription = _mine(account, session, subscription_id)
+            item_change = _wanted(account, session, subscription, price)
+            _change(account, session, subscription, item_change)
             return _done(account, session)
     except StripeError as error:
-        return _change_again(id, subscription, price, error.message)
+        return _change_again(id, subscription_id, price, error.message)
 
 
-@bp.get("/<id>/<subscription>/cancel")
-def cancel_form(id: str, subscription: str) -> Page:
+@bp.get("/<id>/<subscription_id>/cancel")
+def cancel_form(id: str, subscription_id: str) -> Page:
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
+        subscription = _mine(account, session, subscription_id)
         features = _features(account, session)["subscription_cancel"]
         return render_template(
             "portal_cancel.html",
             session=session,
-            subscription=found,
-            ends=day(lifecycle.period_end(found)),
+            subscription=subscription,
+            ends=day(lifecycle.period_end(subscription)),
             features=features,
         )
 
 
-@bp.post("/<id>/<subscription>/cancel")
-def cancel(id: str, subscription: str) -> Page:
+@bp.post("/<id>/<subscription_id>/cancel")
+def cancel(id: str, subscription_id: str) -> Page:
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
+        subscription = _mine(account, session, subscription_id)
         features = _features(account, session)["subscription_cancel"]
-        details = found["cancellation_details"]
+        details = subscription["cancellation_details"]
         details["feedback"] = _feedback(features) or details["feedback"]
         details["comment"] = request.form.get("comment", "").strip()[:500] or details["comment"]
         if features["mode"] == "immediately" or request.form.get("when") == "now":
-            lifecycle.cancel(account, found)
+            lifecycle.cancel(account, subscription)
         else:
-            at = lifecycle.period_end(found)
-            lifecycle.schedule_cancel(account, found, at, period_end=False)
-            lifecycle.keep(account, found)
+            at = lifecycle.period_end(subscription)
+            lifecycle.schedule_cancel(account, subscription, at, period_end=False)
+            lifecycle.keep(account, subscription)
         return _done(account, session)
 
 
-@bp.post("/<id>/<subscription>/resume")
-def resume(id: str, subscription: str) -> Page:
+@bp.post("/<id>/<subscription_id>/resume")
+def resume(id: str, subscription_id: str) -> Page:
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
-        lifecycle.unschedule_cancel(found)
-        lifecycle.keep(account, found)
+        subscription = _mine(account, session, subscription_id)
+        lifecycle.unschedule_cancel(subscription)
+        lifecycle.keep(account, subscription)
         return redirect(_home_url(session), 303)
 
 
@@ -237,10 +237,12 @@ def _changeable(account: Account, session: Resource) -> list[str]:
 
 def _mine(account: Account, session: Resource, id: str) -> Resource:
     """Return a live subscription of the session's customer."""
-    found = account.find("subscription", id)
-    if found is None or found["customer"] != session["customer"] or lifecycle.is_over(found):
+    subscription = account.find("subscription", id)
+    if subscription is None or lifecycle.is_over(subscription):
         abort(404)
-    return found
+    if subscription["customer"] != session["customer"]:
+        abort(404)
+    return subscription
 
 
 def _offers(account: Account, session: Resource, subscription: Resource) -> list[dict[str, Any]]:
@@ -286,19 +288,22 @@ def _proration(account: Account, session: Resource) -> subscription_updates.Pror
 
 
 def _change(
-    account: Account, session: Resource, subscription: Resource, wanted: subscription_updates.Wanted
+    account: Account,
+    session: Resource,
+    subscription: Resource,
+    item_change: subscription_updates.Wanted,
 ) -> None:
     if subscription["status"] == "trialing":
         trial = _features(account, session)["subscription_update"]["trial_update_behavior"]
         if trial == "end_trial":
             now = account.now(subscription["test_clock"])
-            subscription_updates.change(account, subscription, [wanted])
+            subscription_updates.change(account, subscription, [item_change])
             subscription_updates.end_trial_now(account, subscription, now)
             return
     subscription_updates.change(
         account,
         subscription,
-        [wanted],
+        [item_change],
         proration=_proration(account, session),
         behaviour="error_if_incomplete",
     )
@@ -311,16 +316,16 @@ def _confirm(
     price: str,
     message: str | None = None,
 ) -> Page:
-    wanted = _wanted(account, session, subscription, price)
-    invoice = after_change(account, subscription["id"], wanted, _proration(account, session))
-    new = account.get("price", price)
+    item_change = _wanted(account, session, subscription, price)
+    invoice = after_change(account, subscription["id"], item_change, _proration(account, session))
+    new_price = account.get("price", price)
     return render_template(
         "portal_change.html",
         session=session,
         subscription=subscription,
         price=price,
-        name=account.get("product", new["product"]).get("name"),
-        rate=invoice_lines.rate(new),
+        name=account.get("product", new_price["product"]).get("name"),
+        rate=invoice_lines.rate(new_price),
         present=_shown(account, subscription),
         lines=[
             {
@@ -335,19 +340,19 @@ def _confirm(
     )
 
 
-def _change_again(id: str, subscription: str, price: str, message: str) -> Page:
+def _change_again(id: str, subscription_id: str, price: str, message: str) -> Page:
     with open_page(KIND, id) as (account, session):
-        found = _mine(account, session, subscription)
+        subscription = _mine(account, session, subscription_id)
         try:
-            return _confirm(account, session, found, price, message), 422  # type: ignore[return-value]
+            return _confirm(account, session, subscription, price, message), 422  # type: ignore[return-value]
         except StripeError:
             page = render_template("message.html", title="Not changed", message=message)
             return page, 422
 
 
 def _feedback(features: dict[str, Any]) -> str | None:
-    given = request.form.get("feedback")
-    return given if given in features["cancellation_reason"]["options"] else None
+    feedback = request.form.get("feedback")
+    return feedback if feedback in features["cancellation_reason"]["options"] else None
 
 
 def _new_card(account: Account, session: Resource) -> None:

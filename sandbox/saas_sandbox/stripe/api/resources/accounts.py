@@ -86,9 +86,9 @@ def _tax_settings(account: Account) -> Resource:
     }
 
 
-def _address(given: dict[str, str]) -> dict[str, str | None]:
+def _address(address: dict[str, str]) -> dict[str, str | None]:
     names = ("city", "country", "line1", "line2", "postal_code", "state")
-    return {name: given.get(name) or None for name in names}
+    return {name: address.get(name) or None for name in names}
 
 
 def _external(account: Account) -> Resource:

@@ -27,9 +27,9 @@ def list_charges(account: Account, params: Params) -> Resource:
 @operation("POST", "/refunds", shape.RefundCreateParams)
 def create(account: Account, params: Params) -> Resource:
     charge = _charge(account, params)
-    left = charge["amount_captured"] - charge["amount_refunded"]
-    amount = params.get("amount", left)
-    _check(charge, amount, left)
+    refundable = charge["amount_captured"] - charge["amount_refunded"]
+    amount = params.get("amount", refundable)
+    _check(charge, amount, refundable)
     refund = shaped(
         stripe.Refund,
         id=ids.new("refund"),
@@ -88,25 +88,25 @@ def _charge(account: Account, params: Params) -> Resource:
     return account.get("charge", intent["latest_charge"])
 
 
-def _check(charge: Resource, amount: int, left: int) -> None:
+def _check(charge: Resource, amount: int, refundable: int) -> None:
     if charge["status"] != "succeeded":
         raise invalid(f"Charge {charge['id']} has not been captured.", "charge")
-    if not left:
+    if not refundable:
         raise invalid(
             f"Charge {charge['id']} has already been refunded.", code="charge_already_refunded"
         )
-    if not 0 < amount <= left:
+    if not 0 < amount <= refundable:
         raise invalid(
-            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
-            if amount > left
+            f"Refund amount ({amount}) is greater than unrefunded amount on charge ({refundable})"
+            if amount > refundable
             else "Invalid positive integer",
             "amount",
         )
 
 
 def _refunds(account: Account, charge: Resource) -> Resource:
-    found = account.select("refund", "parent = ?", charge["id"])
-    shown = [visible(refund) for refund in found[::-1]]
+    refunds = account.select("refund", "parent = ?", charge["id"])
+    shown = [visible(refund) for refund in refunds[::-1]]
     return pagination.listed(shown, f"/v1/charges/{charge['id']}/refunds")
 
 

@@ -40,22 +40,22 @@ def create(account: Account, params: Params) -> Resource:
     if mode is None:
         raise missing_param("mode")
     customer = _customer(account, params)
-    wanted = _lines(account, params, mode)
+    lines = _lines(account, params, mode)
     id = ids.new(KIND)
     session = _blank(account, id, mode, params)
     session["customer"] = customer["id"] if customer else None
     session["customer_email"] = params.get("customer_email")
     session["expires_at"] = _expiry(account, params)
     session["_internal"] = {
-        "lines": wanted,
+        "lines": lines,
         "due": session["expires_at"],
         "subscription_data": _subscription_data(account, params, mode),
         "trial_end": _has_trial(params),
         "customer_update": _customer_update(params, customer),
     }
     session["discounts"] = _discounts(account, params)
-    if wanted:
-        session["currency"] = _currency(account, params, wanted)
+    if lines:
+        session["currency"] = _currency(account, params, lines)
         if customer and mode == "subscription":
             currencies.check_customer(account, customer, session["currency"])
         if used := checkout.coupon_of(account, session):
@@ -119,23 +119,23 @@ def _customer(account: Account, params: Params) -> Resource | None:
             "customer_creation",
         )
     params.get("customer_creation")
-    given = params.get("customer")
-    return account.live("customer", given, "customer") if given else None
+    customer = params.get("customer")
+    return account.live("customer", customer, "customer") if customer else None
 
 
 def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
-    given = params.get("line_items") or []
+    entries = params.get("line_items") or []
     if mode == "setup":
-        if given:
+        if entries:
             raise invalid("You can not pass `line_items` in `setup` mode.", "line_items")
         return []
-    if not given:
+    if not entries:
         raise missing_param("line_items")
-    wanted = [_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(given)]
+    lines = [_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(entries)]
     most = MOST_LINES[mode]
-    if len(wanted) > most:
+    if len(lines) > most:
         raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
-    prices = [account.get("price", line["price"]) for line in wanted]
+    prices = [account.get("price", line["price"]) for line in lines]
     if mode == "subscription" and not all(price["recurring"] for price in prices):
         raise invalid(
             "This sandbox does not support one-time prices in subscriptions.", "line_items"
@@ -146,11 +146,11 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
             "`subscription` mode or use only one-time prices.",
             "line_items",
         )
-    return wanted
+    return lines
 
 
-def _currency(account: Account, params: Params, wanted: list[dict[str, Any]]) -> str:
-    prices = [account.get("price", line["price"]) for line in wanted]
+def _currency(account: Account, params: Params, lines: list[dict[str, Any]]) -> str:
+    prices = [account.get("price", line["price"]) for line in lines]
     own: str = prices[0]["currency"]
     currencies.check_same(prices, own, "line_items")
     if params.get("currency", own).lower() != own:
@@ -249,23 +249,23 @@ def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
 
 
 def _tax_id_collection(params: Params) -> dict[str, Any]:
-    given = plain(params.section("tax_id_collection"))
-    return {"tax_id_collection": {"required": "never", **given}} if given else {}
+    fields = plain(params.section("tax_id_collection"))
+    return {"tax_id_collection": {"required": "never", **fields}} if fields else {}
 
 
 def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
     """Return what the page may change of an existing customer: nothing unless `auto`."""
-    given = plain(params.section("customer_update"))
-    if given and customer is None:
+    permissions = plain(params.section("customer_update"))
+    if permissions and customer is None:
         raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
     wants_tax_id = params.section("tax_id_collection").get("enabled", False)
-    if customer and wants_tax_id and given.get("name") != "auto":
+    if customer and wants_tax_id and permissions.get("name") != "auto":
         raise invalid(
             "Tax ID collection requires updating business name on the customer. To enable tax ID "
             "collection for an existing customer, please set `customer_update[name]` to `auto`.",
             "customer_update[name]",
         )
-    return {"address": "never", "name": "never", "shipping": "never", **given}
+    return {"address": "never", "name": "never", "shipping": "never", **permissions}
 
 
 def _custom_text(params: Params) -> dict[str, Any]:
@@ -275,75 +275,75 @@ def _custom_text(params: Params) -> dict[str, Any]:
 
 def _url(params: Params, name: str) -> str | None:
     """Check a URL (http or https) to which the page redirects."""
-    given: str | None = params.get(name)
-    if given is None:
+    url: str | None = params.get(name)
+    if url is None:
         return None
-    return urls.checked(given, name)
+    return urls.checked(url, name)
 
 
 def _reference(params: Params) -> str | None:
     """Check the merchant's reference, of up to 200 characters."""
-    given: str | None = params.get("client_reference_id")
-    if given and len(given) > 200:
+    reference: str | None = params.get("client_reference_id")
+    if reference and len(reference) > 200:
         raise invalid("Invalid string: must be at most 200 characters", "client_reference_id")
-    return given
+    return reference
 
 
 def _expiry(account: Account, params: Params) -> int:
     """ "It can be anywhere from 30 minutes to 24 hours after Checkout Session creation." """
     now = account.now()
-    wanted: int = params.get("expires_at", now + DAY)
-    if wanted < now + HALF_AN_HOUR:
+    expires_at: int = params.get("expires_at", now + DAY)
+    if expires_at < now + HALF_AN_HOUR:
         raise invalid(
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session "
             "creation.",
             "expires_at",
         )
-    if wanted > now + DAY:
+    if expires_at > now + DAY:
         raise invalid(
             "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
             "expires_at",
         )
-    return wanted
+    return expires_at
 
 
 def _subscription_data(account: Account, params: Params, mode: str) -> dict[str, Any]:
-    given = params.section("subscription_data")
-    if mode != "subscription" and given:
+    data = params.section("subscription_data")
+    if mode != "subscription" and data:
         raise invalid(
             "You can not pass `subscription_data` unless in `subscription` mode.",
             "subscription_data",
         )
-    end = trial_end(given, account.now())
-    if given.get("trial_end") and end and end < account.now() + 2 * DAY:
+    end = trial_end(data, account.now())
+    if data.get("trial_end") and end and end < account.now() + 2 * DAY:
         raise invalid(
             "The `trial_end` date has to be at least 2 days in the future.",
             "subscription_data[trial_end]",
         )
-    ending = billing_cycle.trial_settings(plain(given.section("trial_settings")))
-    given.get("billing_mode")
+    ending = billing_cycle.trial_settings(plain(data.section("trial_settings")))
+    data.get("billing_mode")
     return {
-        "description": given.get("description"),
-        "metadata": metadata.merged({}, given.get("metadata") or {}),
-        "trial_period_days": given.get("trial_period_days"),
-        "trial_end": given.get("trial_end"),
+        "description": data.get("description"),
+        "metadata": metadata.merged({}, data.get("metadata") or {}),
+        "trial_period_days": data.get("trial_period_days"),
+        "trial_end": data.get("trial_end"),
         "trial_settings": ending,
     }
 
 
 def _has_trial(params: Params) -> bool:
-    given = params.section("subscription_data")
-    return bool(given.get("trial_period_days") or given.get("trial_end"))
+    data = params.section("subscription_data")
+    return bool(data.get("trial_period_days") or data.get("trial_end"))
 
 
 def _discounts(account: Account, params: Params) -> list[dict[str, Any]]:
-    given = params.get("discounts") or []
-    if given and params.get("allow_promotion_codes"):
+    discounts = params.get("discounts") or []
+    if discounts and params.get("allow_promotion_codes"):
         raise invalid(
             "You may only specify one of these parameters: allow_promotion_codes, discounts."
         )
     entries = []
-    for number, entry in enumerate(given):
+    for number, entry in enumerate(discounts):
         coupon, code = entry.get("coupon"), entry.get("promotion_code")
         path = f"discounts[{number}]"
         if coupon:

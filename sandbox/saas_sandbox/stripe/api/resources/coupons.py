@@ -169,36 +169,38 @@ def _check(coupon: Resource) -> None:
         )
 
 
-def _restrictions(given: Params) -> dict[str, object]:
-    least, currency = given.get("minimum_amount"), given.get("minimum_amount_currency")
+def _restrictions(params: Params) -> dict[str, object]:
+    least, currency = params.get("minimum_amount"), params.get("minimum_amount_currency")
     if (least is None) != (currency is None):
         raise invalid(
             "You must pass both `minimum_amount` and `minimum_amount_currency`, or neither.",
             "restrictions[minimum_amount]",
         )
     return {
-        "first_time_transaction": given.get("first_time_transaction", False),
+        "first_time_transaction": params.get("first_time_transaction", False),
         "minimum_amount": least,
         "minimum_amount_currency": currency.lower() if currency else None,
     }
 
 
-def _minimums(given: Params) -> dict[str, Any]:
+def _minimums(restrictions: Params) -> dict[str, Any]:
     """Return the minimum amount in other currencies."""
-    return {"minimums": by_currency(given)} if "currency_options" in given else {}
+    return {"minimums": by_currency(restrictions)} if "currency_options" in restrictions else {}
 
 
-def by_currency(given: Params) -> dict[str, Any]:
-    return {name.lower(): entry for name, entry in plain(given.section("currency_options")).items()}
+def by_currency(params: Params) -> dict[str, Any]:
+    return {
+        name.lower(): entry for name, entry in plain(params.section("currency_options")).items()
+    }
 
 
 def _options(coupon: Resource, params: Params) -> dict[str, Any]:
     """Return the amount off in each currency; a percentage is the same in all."""
-    given = by_currency(params)
-    if given and coupon["amount_off"] is None:
+    options = by_currency(params)
+    if options and coupon["amount_off"] is None:
         raise invalid("currency_options needs an amount_off.", "currency_options")
     own = {coupon["currency"]: {"amount_off": coupon["amount_off"]}}
-    return {**own, **given} if coupon["amount_off"] is not None else {}
+    return {**own, **options} if coupon["amount_off"] is not None else {}
 
 
 def _products(account: Account, params: Params) -> dict[str, Any] | None:

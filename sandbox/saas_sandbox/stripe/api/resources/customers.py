@@ -24,9 +24,9 @@ def create(account: Account, params: Params) -> Resource:
     customer = new_customer(account, clock)
     _apply(account, customer, params)
     account.add(customer, "customer.created")
-    given = params.get("payment_method")
-    attached = payment_methods.attach(account, given, customer)["id"] if given else None
-    _set_default(account, customer, params, {given: attached})
+    method = params.get("payment_method")
+    attached = payment_methods.attach(account, method, customer)["id"] if method else None
+    _set_default(account, customer, params, {method: attached})
     return account.save(customer)
 
 
@@ -83,13 +83,13 @@ def _set_default(
     attached: dict[str, str | None] | None = None,
 ) -> None:
     """Set the default; `attached` maps test ids such as pm_card_visa to attached methods."""
-    given = params.section("invoice_settings")
-    if "default_payment_method" in given:
-        wanted = given["default_payment_method"]
-        wanted = (attached or {}).get(wanted) or wanted
-        if wanted:
+    settings = params.section("invoice_settings")
+    if "default_payment_method" in settings:
+        method = settings["default_payment_method"]
+        method = (attached or {}).get(method) or method
+        if method:
             payment_methods.owned(
-                account, wanted, customer, "invoice_settings[default_payment_method]"
+                account, method, customer, "invoice_settings[default_payment_method]"
             )
-        customer["invoice_settings"]["default_payment_method"] = wanted or None
-    given.copy_to(customer["invoice_settings"], "footer", "custom_fields")
+        customer["invoice_settings"]["default_payment_method"] = method or None
+    settings.copy_to(customer["invoice_settings"], "footer", "custom_fields")

@@ -26,13 +26,13 @@ def preview(account: Account, params: Params) -> Resource:
 
 
 def after_change(
-    account: Account, id: str, wanted: subscription_updates.Wanted, proration: str
+    account: Account, id: str, change: subscription_updates.Wanted, proration: str
 ) -> Resource:
     """Return the cost of changing one item, billed now or with the next renewal."""
     with account.rehearsal():
         subscription = account.get("subscription", id)
         before = subscription["latest_invoice"]
-        _without_paying(account, subscription, [wanted], proration, None, False)
+        _without_paying(account, subscription, [change], proration, None, False)
         return deepcopy(_next(account, subscription, before))
 
 
@@ -70,7 +70,7 @@ def _previewed(account: Account, params: Params) -> Resource:
 def _without_paying(
     account: Account,
     subscription: Resource,
-    wanted: list[subscription_updates.Wanted],
+    changes: list[subscription_updates.Wanted],
     proration: str,
     date: int | None,
     reset: bool,
@@ -80,7 +80,7 @@ def _without_paying(
     subscription_updates.change(
         account,
         subscription,
-        wanted,
+        changes,
         proration=proration,  # type: ignore[arg-type]  # checked against the SDK's own type
         date=date,
         reset_anchor=reset,

@@ -63,8 +63,8 @@ def update(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/invoices/<id>/finalize", shape.InvoiceFinalizeInvoiceParams)
 def finalize(account: Account, params: Params, id: str) -> Resource:
     invoice = account.live("invoice", id)
-    if (wanted := params.get("auto_advance")) is not None:
-        invoice["auto_advance"] = wanted
+    if (auto_advance := params.get("auto_advance")) is not None:
+        invoice["auto_advance"] = auto_advance
     return collection.open_up(account, invoice)
 
 
@@ -110,9 +110,9 @@ def list_payments(account: Account, params: Params) -> Resource:
 
 
 def _method(account: Account, params: Params, invoice: Resource) -> Resource | None:
-    if given := params.get("payment_method"):
+    if method := params.get("payment_method"):
         customer = account.get("customer", invoice["customer"])
-        return payment_methods.owned(account, given, customer, "payment_method")
+        return payment_methods.owned(account, method, customer, "payment_method")
     return None
 
 
@@ -131,15 +131,15 @@ def _insist(outcome: Outcome) -> None:
 
 
 def _payments(account: Account, invoice: Resource) -> Resource:
-    found = account.select("invoice_payment", "parent = ?", invoice["id"])
+    payments = account.select("invoice_payment", "parent = ?", invoice["id"])
     url = f"/v1/invoice_payments?invoice={invoice['id']}"
-    return pagination.listed([visible(payment) for payment in found], url)
+    return pagination.listed([visible(payment) for payment in payments], url)
 
 
 def _paid_off_stripe(account: Account, invoice: Resource) -> int:
     """Return the amount that payment records report."""
-    found = account.select("invoice_payment", "parent = ?", invoice["id"])
-    elsewhere = [payment for payment in found if payment["payment"]["type"] == "payment_record"]
+    payments = account.select("invoice_payment", "parent = ?", invoice["id"])
+    elsewhere = [payment for payment in payments if payment["payment"]["type"] == "payment_record"]
     return sum(payment["amount_paid"] or 0 for payment in elsewhere)
 
 

@@ -18,8 +18,8 @@ URL = "/v1/payment_intents"
 def create(account: Account, params: Params) -> Resource:
     if params["amount"] < 1:
         raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
-    given = params.get("customer")
-    customer = account.live("customer", given, "customer") if given else None
+    customer_id = params.get("customer")
+    customer = account.live("customer", customer_id, "customer") if customer_id else None
     intent = payments.open_intent(
         account,
         amount=params["amount"],
@@ -79,20 +79,20 @@ def _confirmed(account: Account, intent: Resource, params: Params) -> Resource:
 
 def _tell_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
     """Settle the invoice that a payment belongs to."""
-    if invoice := intent["_internal"].get("invoice"):
-        found = account.get("invoice", invoice)
-        if found["status"] == "open":
-            collection.settle(account, found, outcome)
+    if invoice_id := intent["_internal"].get("invoice"):
+        invoice = account.get("invoice", invoice_id)
+        if invoice["status"] == "open":
+            collection.settle(account, invoice, outcome)
 
 
 def _method(account: Account, params: Params, intent: Resource) -> Resource:
-    given = params.get("payment_method") or intent["payment_method"]
-    if not given:
+    method_id = params.get("payment_method") or intent["payment_method"]
+    if not method_id:
         raise invalid(
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             code="payment_intent_unexpected_state",
         )
-    return payment_methods.resolve(account, given, "payment_method")
+    return payment_methods.resolve(account, method_id, "payment_method")
 
 
 def _unexpected(intent: Resource, verb: str) -> StripeError:

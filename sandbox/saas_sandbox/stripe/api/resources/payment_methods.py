@@ -103,6 +103,8 @@ def _from_token(account: Account, token: str) -> Resource:
 
 
 def _billing_details(method: Resource, params: Params) -> None:
-    given = params.section("billing_details")
-    given.copy_to(method["billing_details"], "email", "name", "phone")
-    given.section("address").copy_to(method["billing_details"]["address"], *payment_methods.ADDRESS)
+    details = params.section("billing_details")
+    details.copy_to(method["billing_details"], "email", "name", "phone")
+    details.section("address").copy_to(
+        method["billing_details"]["address"], *payment_methods.ADDRESS
+    )

@@ -56,17 +56,17 @@ def _apply(account: Account, configuration: Resource, params: Params) -> None:
     metadata.merge(configuration, params)
     features = params.section("features")
     for name in features:
-        given = plain(features[name])
-        _check(account, name, given)
-        if "products" in given:
-            configuration.setdefault("_internal", {})["products"] = given.pop("products") or []
-        configuration["features"][name] = _overlaid(configuration["features"][name], given)
+        feature = plain(features[name])
+        _check(account, name, feature)
+        if "products" in feature:
+            configuration.setdefault("_internal", {})["products"] = feature.pop("products") or []
+        configuration["features"][name] = _overlaid(configuration["features"][name], feature)
 
 
-def _overlaid(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Merge values: given ones replace old ones, empty ones unset, nested hashes are merged."""
     merged = dict(old)
-    for name, value in given.items():
+    for name, value in new.items():
         if isinstance(value, dict) and isinstance(old.get(name), dict):
             merged[name] = _overlaid(old[name], value)
         else:
@@ -74,10 +74,10 @@ def _overlaid(old: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _check(account: Account, name: str, given: dict[str, Any]) -> None:
+def _check(account: Account, name: str, feature: dict[str, Any]) -> None:
     """ "The list of up to 10 products that support subscription updates." """
     path = f"features[{name}][products]"
-    products = given.get("products") or []
+    products = feature.get("products") or []
     if len(products) > 10:
         raise invalid("You can offer up to 10 products.", path)
     for number, offer in enumerate(products):
@@ -97,7 +97,7 @@ def _check_price(account: Account, id: str, product: str, path: str) -> None:
 def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None:
     """Refuse two prices with the same interval: the portal shows one per interval."""
     recurring = [account.get("price", price)["recurring"] for price in offer["prices"]]
-    intervals = [(each["interval"], each["interval_count"]) for each in recurring]
+    intervals = [(entry["interval"], entry["interval_count"]) for entry in recurring]
     if len(set(intervals)) < len(intervals):
         raise invalid(
             f"The prices of the product {offer['product']} must have unique billing intervals.",

@@ -45,13 +45,13 @@ def create(account: Account, params: Params) -> Resource:
 
 
 def _return_url(params: Params) -> str | None:
-    given = params.get("return_url")
-    return urls.checked(given, "return_url") if given else None
+    url = params.get("return_url")
+    return urls.checked(url, "return_url") if url else None
 
 
 def _configuration(account: Account, params: Params) -> Resource:
-    if wanted := params.get("configuration"):
-        configuration = account.get(CONFIGURATION, wanted, "configuration")
+    if configuration_id := params.get("configuration"):
+        configuration = account.get(CONFIGURATION, configuration_id, "configuration")
         if not configuration["active"]:
             raise invalid("The portal configuration is not active.", "configuration")
         return configuration
@@ -60,18 +60,18 @@ def _configuration(account: Account, params: Params) -> Resource:
 
 
 def _flow(
-    account: Account, given: Params, customer: Resource, configuration: Resource
+    account: Account, params: Params, customer: Resource, configuration: Resource
 ) -> dict[str, Any]:
     """Return a deep link to one flow. Only the section of its type may be given."""
-    kind = given["type"]
+    kind = params["type"]
     if kind not in (*FLOWS, "payment_method_update"):
         raise invalid(f"This sandbox does not support the flow {kind}.", "flow_data[type]")
 
     flow: dict[str, Any] = {"type": kind, **dict.fromkeys(FLOWS), "customer_update": None}
     flow["subscription_pause"] = None
-    flow["after_completion"] = _after(given.section("after_completion"))
+    flow["after_completion"] = _after(params.section("after_completion"))
     if kind in FLOWS:
-        if kind not in given:
+        if kind not in params:
             raise missing_param(f"flow_data[{kind}]")
         feature = kind.removesuffix("_confirm")
         if not configuration["features"][feature]["enabled"]:
@@ -81,17 +81,17 @@ def _flow(
                 "configuration is disabled.",
                 "flow_data[type]",
             )
-        flow[kind] = _section(account, kind, plain(given[kind]), customer)
+        flow[kind] = _section(account, kind, plain(params[kind]), customer)
     return flow
 
 
-def _after(given: Params) -> dict[str, Any]:
+def _after(params: Params) -> dict[str, Any]:
     after: dict[str, Any] = {
         "type": "portal_homepage",
         "hosted_confirmation": None,
         "redirect": None,
     }
-    return {"type": "portal_homepage", **after, **plain(given)}
+    return {"type": "portal_homepage", **after, **plain(params)}
 
 
 def _section(
@@ -121,17 +121,17 @@ def _items(
     items: list[dict[str, Any]] = section["items"]
     if len(items) != 1:
         raise invalid("Exactly one item can be changed.", f"{path}[items]")
-    held = {item["id"]: item for item in subscription["items"]["data"]}
-    if len(held) != 1:
+    present = {item["id"]: item for item in subscription["items"]["data"]}
+    if len(present) != 1:
         raise invalid("Subscriptions with multiple items cannot be updated.", f"{path}[items]")
-    if items[0]["id"] not in held:
+    if items[0]["id"] not in present:
         raise invalid(
             f"No such subscription item: '{items[0]['id']}'", f"{path}[items]", "resource_missing"
         )
     if price := items[0].get("price"):
         recurring_price(account, price, f"{path}[items][0][price]")
-    now = held[items[0]["id"]]
-    wanted = {"price": now["price"]["id"], "quantity": 1, **items[0]}
-    if (wanted["price"], wanted["quantity"]) == (now["price"]["id"], now["quantity"]):
+    current = present[items[0]["id"]]
+    change = {"price": current["price"]["id"], "quantity": 1, **items[0]}
+    if (change["price"], change["quantity"]) == (current["price"]["id"], current["quantity"]):
         raise invalid("The update does not change the subscription.", f"{path}[items]")
     return [{"price": None, "quantity": 1, **item} for item in items]

@@ -48,8 +48,8 @@ def list_all(account: Account, params: Params) -> Resource:
     if "lookup_keys" not in params and not params.get("type") and not params.get("currency"):
         return pagination.page(account, "price", "/v1/prices", params, **equal)
 
-    found = account.select("price")[::-1]
-    return pagination.slice_of([p for p in found if _matches(p, params)], "/v1/prices", params)
+    prices = account.select("price")[::-1]
+    return pagination.slice_of([p for p in prices if _matches(p, params)], "/v1/prices", params)
 
 
 def _take_lookup_key(account: Account, price: Resource, key: str, *, transfer: bool) -> None:
@@ -67,9 +67,9 @@ def _take_lookup_key(account: Account, price: Resource, key: str, *, transfer: b
 
 
 def _matches(price: Resource, params: Params) -> bool:
-    wanted = {name: params.get(name) for name in ("active", "product", "type", "currency")}
+    filters = {name: params.get(name) for name in ("active", "product", "type", "currency")}
     keys = params.get("lookup_keys")
-    return all(value in (None, price[name]) for name, value in wanted.items()) and (
+    return all(value in (None, price[name]) for name, value in filters.items()) and (
         keys is None or price["lookup_key"] in keys
     )
 

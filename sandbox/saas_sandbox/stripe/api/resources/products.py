@@ -46,8 +46,8 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/products", shape.ProductListParams)
 def list_all(account: Account, params: Params) -> Resource:
     if "ids" in params:
-        found = [account.find("product", id) for id in params["ids"]]
-        shown = [visible(product) for product in found if product and not product.get("deleted")]
+        products = [account.find("product", id) for id in params["ids"]]
+        shown = [visible(product) for product in products if product and not product.get("deleted")]
         return pagination.listed(shown, "/v1/products")
 
     active = {True: "active", False: "inactive", None: None}[params.get("active")]

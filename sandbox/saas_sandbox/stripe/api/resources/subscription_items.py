@@ -8,15 +8,15 @@ from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def items(account: Account, given: list[Params]) -> list[tuple[Resource, int, dict[str, str]]]:
+def items(account: Account, entries: list[Params]) -> list[tuple[Resource, int, dict[str, str]]]:
     """Return (price, quantity, metadata) for each item of a new subscription."""
-    if not given:
+    if not entries:
         raise missing_param("items")
-    found = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(given)]
-    prices = [price["id"] for price, *_ in found]
+    parsed = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(entries)]
+    prices = [price["id"] for price, *_ in parsed]
     if len(set(prices)) < len(prices):
         raise invalid("Cannot add multiple subscription items with the same price.", "items")
-    return found
+    return parsed
 
 
 def change(account: Account, item: Params, path: str) -> subscription_updates.Wanted:

@@ -115,13 +115,13 @@ def _blank(account: Account, subscription: Resource) -> Resource:
     return {**schedule, "_internal": {"due": phase["end_date"]}}
 
 
-def _phases(account: Account, schedule: Resource, given: list[Params]) -> list[Resource]:
+def _phases(account: Account, schedule: Resource, entries: list[Params]) -> list[Resource]:
     """Return consecutive phases: each starts where the previous one ends."""
     first = schedule["phases"][0]
     start, phases = first["start_date"], []
-    for number, entry in enumerate(given):
-        wanted = entry.get("start_date", start)
-        if wanted != start:
+    for number, entry in enumerate(entries):
+        phase_start = entry.get("start_date", start)
+        if phase_start != start:
             raise invalid("Phases must follow each other.", f"phases[{number}][start_date]")
         phase = _phase(
             account,
@@ -180,7 +180,7 @@ def _phase(
             "on_behalf_of", "transfer_data", "trial_end",
         )
     )  # fmt: skip
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "add_invoice_items": [],
         "currency": currency,
         "default_tax_rates": [],
@@ -191,7 +191,7 @@ def _phase(
         "proration_behavior": proration,
         "start_date": start,
     }
-    return phase | given
+    return phase | fields
 
 
 def _item(price: Resource, quantity: int) -> dict[str, Any]:

@@ -221,8 +221,8 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
         subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
     if "billing_mode" in params and params["billing_mode"]["type"] != "flexible":
         raise invalid("This sandbox only supports the flexible billing mode.", "billing_mode[type]")
-    given = params.section("cancellation_details")
-    given.copy_to(subscription["cancellation_details"], "comment", "feedback")
+    details = params.section("cancellation_details")
+    details.copy_to(subscription["cancellation_details"], "comment", "feedback")
 
 
 def _check_collection(subscription: Resource, params: Params) -> None:
@@ -259,8 +259,8 @@ def _set_end(account: Account, subscription: Resource, params: Params) -> None:
     if params.get("cancel_at_period_end"):
         lifecycle.schedule_cancel(account, subscription, max(ends), period_end=True)
     elif params.get("cancel_at"):
-        wanted = params["cancel_at"]
-        at = {"min_period_end": min(ends), "max_period_end": max(ends)}.get(wanted, wanted)
+        cancel_at = params["cancel_at"]
+        at = {"min_period_end": min(ends), "max_period_end": max(ends)}.get(cancel_at, cancel_at)
         if not isinstance(at, int):
             raise invalid(f"This sandbox does not support cancel_at={at}.", "cancel_at")
         lifecycle.schedule_cancel(
@@ -292,15 +292,17 @@ def _change(account: Account, subscription: Resource, params: Params) -> Resourc
         subscription_items.change(account, item, f"items[{number}]")
         for number, item in enumerate(params.get("items") or [])
     ]
-    given = {
+    options = {
         "proration": params.get("proration_behavior", "create_prorations"),
         "date": params.get("proration_date"),
         "reset_anchor": params.get("billing_cycle_anchor") == "now",
     }
     behaviour = params.get("payment_behavior", "allow_incomplete")
     if behaviour == "pending_if_incomplete":
-        return pending_updates.change(account, subscription, changes, **given)
-    return subscription_updates.change(account, subscription, changes, **given, behaviour=behaviour)
+        return pending_updates.change(account, subscription, changes, **options)
+    return subscription_updates.change(
+        account, subscription, changes, **options, behaviour=behaviour
+    )
 
 
 def _update_ended(account: Account, subscription: Resource, params: Params) -> Resource:
@@ -318,8 +320,10 @@ def _update_ended(account: Account, subscription: Resource, params: Params) -> R
 
 
 def _of_customer(account: Account, customer: Resource) -> Any:
-    found = account.select("subscription", "customer = ? AND status != 'canceled'", customer["id"])
-    shown = [{n: v for n, v in s.items() if n != "_internal"} for s in found[::-1]]
+    subscriptions = account.select(
+        "subscription", "customer = ? AND status != 'canceled'", customer["id"]
+    )
+    shown = [{n: v for n, v in s.items() if n != "_internal"} for s in subscriptions[::-1]]
     return pagination.listed(shown, f"/v1/customers/{customer['id']}/subscriptions")
 
 

@@ -77,7 +77,7 @@ def list_all(account: Account, params: Params) -> Resource:
 
 
 def _events(params: Params) -> list[str]:
-    wanted: list[str] = params["enabled_events"]
-    if not wanted:
+    event_types: list[str] = params["enabled_events"]
+    if not event_types:
         raise invalid("You must select at least one event.", "enabled_events")
-    return wanted
+    return event_types
