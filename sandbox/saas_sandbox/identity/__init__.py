@@ -16,17 +16,17 @@ bp.register_blueprint(github.bp)
 
 
 @bp.record_once
-def prepare(state: BlueprintSetupState) -> None:
+def create_tables(state: BlueprintSetupState) -> None:
     grants.prepare(state.app.extensions["sandbox"].store)
-    state.app.config.setdefault("IDENTITY_HANGS", failures.SECONDS)
+    state.app.config.setdefault("IDENTITY_HANG_SECONDS", failures.HANG_SECONDS)
 
 
 @bp.get("/")
 def index() -> str:
     return render_template(
         "identity/index.html",
-        people=profiles.READY,
-        anywhere=failures.ANYWHERE,
-        openid=failures.OPENID,
-        seconds=current_app.config["IDENTITY_HANGS"],
+        users=profiles.TEST_USERS,
+        oauth_failures=failures.OAUTH_FAILURES,
+        openid_failures=failures.OPENID_FAILURES,
+        seconds=current_app.config["IDENTITY_HANG_SECONDS"],
     )

@@ -13,8 +13,8 @@ from werkzeug.datastructures import MultiDict
 
 from saas_sandbox.identity import pkce, redirects
 
-LONGEST = 2000
-VISIBLE = re.compile(r"[\x20-\x7e]*")
+MAX_LENGTH = 2000
+VISIBLE_ASCII = re.compile(r"[\x20-\x7e]*")
 """RFC 6749, appendix A: client_id, state, scope and code are made of these characters."""
 
 
@@ -28,10 +28,10 @@ class Provider:
 
 
 @dataclass(frozen=True)
-class Ask:
+class AuthorizationRequest:
     """A valid authorization request."""
 
-    client: str
+    client_id: str
     redirect_uri: str
     state: str
     scope: str
@@ -39,22 +39,22 @@ class Ask:
     challenge: str
 
 
-class UnusableError(Exception):
+class InvalidClientRequestError(Exception):
     """An error without a valid redirect URI; it is shown on a page."""
 
 
-class RefusedError(Exception):
+class AuthorizationError(Exception):
     """An error for the client, sent to its redirect URI."""
 
     def __init__(self, redirect_uri: str, state: str, error: str, description: str) -> None:
         super().__init__(description)
         self.redirect_uri = redirect_uri
-        self.answer = {"error": error, "error_description": description}
+        self.params = {"error": error, "error_description": description}
         if state:
-            self.answer["state"] = state
+            self.params["state"] = state
 
 
-def parameters(query: bytes) -> MultiDict[str, str]:
+def parse_query(query: bytes) -> MultiDict[str, str]:
     """Return the query parameters, without empty ones.
 
     RFC 6749, 3.1: "Parameters sent without a value MUST be treated as if they were omitted from the
@@ -66,15 +66,15 @@ def parameters(query: bytes) -> MultiDict[str, str]:
     return MultiDict(parse_qsl(query.decode(errors="replace")))
 
 
-def read(provider: Provider, params: MultiDict[str, str]) -> Ask:
+def parse_request(provider: Provider, params: MultiDict[str, str]) -> AuthorizationRequest:
     """Return the request, or raise the error that refuses it."""
-    client, redirect_uri = _addressee(params)
-    fault = _fault(provider, params)
+    client_id, redirect_uri = _validate_client(params)
+    error = _find_error(provider, params)
     state = params.get("state", "")
-    if fault:
-        raise RefusedError(redirect_uri, state if _is_sound(state) else "", *fault)
-    return Ask(
-        client,
+    if error:
+        raise AuthorizationError(redirect_uri, state if _is_valid_value(state) else "", *error)
+    return AuthorizationRequest(
+        client_id,
         redirect_uri,
         state,
         params.get("scope", ""),
@@ -83,50 +83,53 @@ def read(provider: Provider, params: MultiDict[str, str]) -> Ask:
     )
 
 
-def _addressee(params: MultiDict[str, str]) -> tuple[str, str]:
+def _validate_client(params: MultiDict[str, str]) -> tuple[str, str]:
+    """Return the client id and the redirect URI."""
     for name in ("client_id", "redirect_uri"):
         if len(params.getlist(name)) > 1:
-            raise UnusableError(f"The parameter {name} was sent more than once.")
-    client = params.get("client_id", "")
-    if not is_client_id(client):
-        raise UnusableError(
+            raise InvalidClientRequestError(f"The parameter {name} was sent more than once.")
+    client_id = params.get("client_id", "")
+    if not is_client_id(client_id):
+        raise InvalidClientRequestError(
             "The parameter client_id is missing or invalid. The sandbox accepts any 4 to "
             "255 letters, digits and punctuation."
         )
     redirect_uri = params.get("redirect_uri", "")
-    if not redirects.is_usable(redirect_uri):
-        raise UnusableError(
+    if not redirects.is_allowed(redirect_uri):
+        raise InvalidClientRequestError(
             "The parameter redirect_uri is missing or invalid. It must be an absolute URL "
             "without a fragment: https, or http on this machine (localhost, 127.0.0.1)."
         )
-    return client, redirect_uri
+    return client_id, redirect_uri
 
 
-def is_client_id(client: str) -> bool:
-    return 4 <= len(client) <= 255 and VISIBLE.fullmatch(client) is not None
+def is_client_id(value: str) -> bool:
+    return 4 <= len(value) <= 255 and VISIBLE_ASCII.fullmatch(value) is not None
 
 
-def _fault(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
+def _find_error(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
     """Return the first error: RFC 6749's error code, and a sentence."""
     return (
-        _malformed(params)
-        or _response_type(provider, params)
-        or (_openid(params) if provider.openid else None)
-        or pkce.fault(params.get("code_challenge", ""), params.get("code_challenge_method", ""))
+        _check_parameters(params)
+        or _check_response_type(provider, params)
+        or (_check_openid(params) if provider.openid else None)
+        or pkce.find_error(
+            params.get("code_challenge", ""), params.get("code_challenge_method", "")
+        )
     )
 
 
-def _malformed(params: MultiDict[str, str]) -> tuple[str, str] | None:
+def _check_parameters(params: MultiDict[str, str]) -> tuple[str, str] | None:
     for name, values in params.lists():
         if len(values) > 1:
             # 3.1: "Request and response parameters MUST NOT be included more than once."
-            return "invalid_request", f"{_quoted(name)} was sent more than once."
-        if not name.startswith("sandbox_") and not _is_sound(values[0]):
-            return "invalid_request", f"{_quoted(name)} is too long or has invalid characters."
+            return "invalid_request", f"{_quote(name)} was sent more than once."
+        if not name.startswith("sandbox_") and not _is_valid_value(values[0]):
+            return "invalid_request", f"{_quote(name)} is too long or has invalid characters."
     return None
 
 
-def _response_type(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
+def _check_response_type(provider: Provider, params: MultiDict[str, str]) -> tuple[str, str] | None:
     response_type = params.get("response_type", "")
     # GitHub has only one flow, and does not require response_type.
     if not response_type and provider.openid:
@@ -136,17 +139,17 @@ def _response_type(provider: Provider, params: MultiDict[str, str]) -> tuple[str
     return None
 
 
-UNSUPPORTED: Mapping[str, tuple[str, str]] = {
+UNSUPPORTED_PARAMETERS: Mapping[str, tuple[str, str]] = {
     "request": ("request_not_supported", "Request objects are not supported."),
     "request_uri": ("request_uri_not_supported", "Request objects are not supported."),
 }
 
 
-def _openid(params: MultiDict[str, str]) -> tuple[str, str] | None:
+def _check_openid(params: MultiDict[str, str]) -> tuple[str, str] | None:
     """Return errors in the parameters that OpenID Connect Core 1.0 adds (3.1.2.1, 3.1.2.6)."""
-    for name, fault in UNSUPPORTED.items():
+    for name, error in UNSUPPORTED_PARAMETERS.items():
         if name in params:
-            return fault
+            return error
     if "openid" not in params.get("scope", "").split():
         return "invalid_scope", "The scope must contain openid."
     if params.get("response_mode", "query") != "query":
@@ -156,9 +159,9 @@ def _openid(params: MultiDict[str, str]) -> tuple[str, str] | None:
     return None
 
 
-def _is_sound(value: str) -> bool:
-    return len(value) <= LONGEST and VISIBLE.fullmatch(value) is not None
+def _is_valid_value(value: str) -> bool:
+    return len(value) <= MAX_LENGTH and VISIBLE_ASCII.fullmatch(value) is not None
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     return name if re.fullmatch(r"\w{1,50}", name, re.ASCII) else "A parameter"

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 from flask import Response, current_app
 
-SECONDS = 15.0
+HANG_SECONDS = 15.0
 """How long a hanging endpoint hangs. Longer than the ten seconds that a client should wait."""
 
-ANYWHERE = {
+OAUTH_FAILURES = {
     "no_state": "The response has no state",
     "token_error": "The token endpoint returns 500",
     "token_hang": "The token endpoint hangs",
@@ -16,7 +16,7 @@ ANYWHERE = {
     "api_error": "The profile request returns 500",
 }
 
-OPENID = {
+OPENID_FAILURES = {
     "response_issuer": "The response names another issuer (RFC 9207)",
     "wrong_issuer": "The id_token has a different issuer",
     "wrong_audience": "The id_token is for another client",
@@ -31,22 +31,24 @@ OPENID = {
 }
 
 
-def of(provider: str) -> Mapping[str, str]:
-    return ANYWHERE | OPENID if provider == "google" else ANYWHERE
+def list_failures(provider: str) -> Mapping[str, str]:
+    """Return the failures of a provider, each with its description."""
+    return OAUTH_FAILURES | OPENID_FAILURES if provider == "google" else OAUTH_FAILURES
 
 
-def at_token_endpoint(failure: str) -> Response | None:
+def token_endpoint_failure(failure: str) -> Response | None:
     """Return the failing response of the token endpoint, if any. A hanging one is late."""
     if failure == "token_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
     if failure == "token_rubbish":
         return Response("<!doctype html><title>Back soon</title>", mimetype="text/html")
     if failure == "token_hang":
-        time.sleep(current_app.config["IDENTITY_HANGS"])
+        time.sleep(current_app.config["IDENTITY_HANG_SECONDS"])
     return None
 
 
-def at_profile(failure: str) -> Response | None:
+def profile_failure(failure: str) -> Response | None:
+    """Return the failure response of the profile endpoints, or None."""
     if failure == "api_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
     return None

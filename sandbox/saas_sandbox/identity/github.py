@@ -10,8 +10,8 @@ from flask import Blueprint, Response, current_app, jsonify, request
 
 from saas_sandbox.identity import failures, grants, token_endpoint, views
 from saas_sandbox.identity.authorization import Provider
-from saas_sandbox.identity.profiles import Person
-from saas_sandbox.identity.token_endpoint import RedeemingError
+from saas_sandbox.identity.profiles import User
+from saas_sandbox.identity.token_endpoint import TokenError
 
 from .grants import Grant
 
@@ -20,12 +20,12 @@ bp = Blueprint("github", __name__, url_prefix="/github")
 GITHUB = Provider("github", "GitHub", openid=False)
 
 # "Troubleshooting OAuth app access token request errors": all of them come with 200.
-ERRORS = {
+ERROR_CODES = {
     "invalid_client": "incorrect_client_credentials",
     "invalid_grant": "bad_verification_code",
     "invalid_request": "bad_verification_code",
 }
-EXPLAINED = (
+DOCUMENTATION_URL = (
     "https://docs.github.com/apps/managing-oauth-apps/"
     "troubleshooting-oauth-app-access-token-request-errors/"
 )
@@ -41,58 +41,60 @@ class ApiError(Exception):
 
 @bp.route("/login/oauth/authorize", methods=["GET", "POST"])
 def authorize() -> views.Page:
-    return views.shown_or_answered(GITHUB)
+    return views.handle_authorization(GITHUB)
 
 
 @bp.post("/login/oauth/access_token")
 def access_token() -> Response:
-    grant = token_endpoint.grant_for(GITHUB)
-    failing = failures.at_token_endpoint(grant.failure)
-    if failing:
-        return failing
+    grant = token_endpoint.redeem_request(GITHUB)
+    failure_response = failures.token_endpoint_failure(grant.failure)
+    if failure_response:
+        return failure_response
 
     sandbox = current_app.extensions["sandbox"]
-    token = grants.give_token(sandbox.store, sandbox.now(), grant, "gho_")
-    return _as_asked(
-        {"access_token": token, "scope": ",".join(_scopes(grant)), "token_type": "bearer"}
+    token = grants.issue_token(sandbox.store, sandbox.now(), grant, "gho_")
+    return _negotiate(
+        {"access_token": token, "scope": ",".join(_parse_scopes(grant)), "token_type": "bearer"}
     )
 
 
 @bp.get("/api/user")
-def user() -> Response:
-    grant = _bearer()
-    return failures.at_profile(grant.failure) or _api(_profile(grant.person), grant)
+def get_user() -> Response:
+    grant = _authenticate()
+    return failures.profile_failure(grant.failure) or _api_response(
+        _user_fields(grant.user), grant
+    )
 
 
 @bp.get("/api/user/emails")
-def emails() -> Response:
+def list_emails() -> Response:
     """ "Lists all of your email addresses": primary first, each verified or not."""
-    grant = _bearer()
-    if not {"user", "user:email"} & set(_scopes(grant)):
+    grant = _authenticate()
+    if not {"user", "user:email"} & set(_parse_scopes(grant)):
         # GitHub returns 404 rather than 403, to reveal nothing.
         raise ApiError(404, "Not Found")
 
-    listed = [
+    emails = [
         {
-            "email": address.email,
-            "primary": place == 0,
-            "verified": address.verified,
-            "visibility": "private" if place == 0 else None,
+            "email": email.email,
+            "primary": position == 0,
+            "verified": email.verified,
+            "visibility": "private" if position == 0 else None,
         }
-        for place, address in enumerate(grant.person.addresses)
+        for position, email in enumerate(grant.user.emails)
     ]
-    return failures.at_profile(grant.failure) or _api(listed, grant)
+    return failures.profile_failure(grant.failure) or _api_response(emails, grant)
 
 
-@bp.errorhandler(RedeemingError)
-def refused(error: RedeemingError) -> Response:
-    code = ERRORS.get(error.error, error.error)
-    uri = f"{EXPLAINED}#{code.replace('_', '-')}"
-    return _as_asked({"error": code, "error_description": str(error), "error_uri": uri})
+@bp.errorhandler(TokenError)
+def handle_token_error(error: TokenError) -> Response:
+    code = ERROR_CODES.get(error.error, error.error)
+    uri = f"{DOCUMENTATION_URL}#{code.replace('_', '-')}"
+    return _negotiate({"error": code, "error_description": str(error), "error_uri": uri})
 
 
 @bp.errorhandler(ApiError)
-def refused_by_api(error: ApiError) -> tuple[Response, int]:
+def handle_api_error(error: ApiError) -> tuple[Response, int]:
     body = jsonify(
         message=str(error),
         documentation_url="https://docs.github.com/rest",
@@ -101,45 +103,44 @@ def refused_by_api(error: ApiError) -> tuple[Response, int]:
     return body, error.status
 
 
-def _as_asked(fields: dict[str, str]) -> Response:
-    """ "By default, the response takes the following form": a form; JSON for who accepts it."""
+def _negotiate(fields: dict[str, str]) -> Response:
+    """ "By default, the response takes the following form": a form; or JSON if the client accepts it."""
     if "application/json" in list(request.accept_mimetypes.values()):
         return jsonify(fields)
     return Response(urlencode(fields), mimetype="application/x-www-form-urlencoded")
 
 
-def _bearer() -> Grant:
+def _authenticate() -> Grant:
     """ "Authorization: Bearer", or "token" as GitHub had it before."""
     credentials = request.authorization
     if credentials is None or credentials.type not in ("bearer", "token"):
         raise ApiError(401, "Requires authentication")
     sandbox = current_app.extensions["sandbox"]
-    grant = grants.behind_token(sandbox.store, sandbox.now(), GITHUB.key, credentials.token or "")
+    grant = grants.find_by_token(sandbox.store, sandbox.now(), GITHUB.key, credentials.token or "")
     if grant is None:
         raise ApiError(401, "Bad credentials")
     return grant
 
 
-def _profile(person: Person) -> dict[str, Any]:
+def _user_fields(user: User) -> dict[str, Any]:
     """Return the profile. `email` is the public address, which no user here has."""
-    address = f"{request.host_url}identity/github/{person.login}"
     return {
-        "login": person.login,
-        "id": int(person.number) % 10**9,
-        "html_url": address,
+        "login": user.login,
+        "id": int(user.number) % 10**9,
+        "html_url": f"{request.host_url}identity/github/{user.login}",
         "type": "User",
         "site_admin": False,
-        "name": person.name or None,
+        "name": user.name or None,
         "email": None,
     }
 
 
-def _api(body: Any, grant: Grant) -> Response:
+def _api_response(body: Any, grant: Grant) -> Response:
     response = jsonify(body)
-    response.headers["X-OAuth-Scopes"] = ", ".join(_scopes(grant))
+    response.headers["X-OAuth-Scopes"] = ", ".join(_parse_scopes(grant))
     return response
 
 
-def _scopes(grant: Grant) -> list[str]:
+def _parse_scopes(grant: Grant) -> list[str]:
     """Return the requested scopes, separated by spaces or commas."""
     return grant.scope.replace(",", " ").split()

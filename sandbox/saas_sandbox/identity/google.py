@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from saas_sandbox.identity import failures, grants, id_tokens, keys, token_endpoint, views
 from saas_sandbox.identity.authorization import Provider
-from saas_sandbox.identity.token_endpoint import RedeemingError
+from saas_sandbox.identity.token_endpoint import TokenError
 
 bp = Blueprint("google", __name__, url_prefix="/google")
 
@@ -20,11 +20,11 @@ GOOGLE = Provider("google", "Google", openid=True)
 def discovery() -> Response:
     """Serve the discovery document: OpenID Connect Discovery 1.0, 3, and RFC 9207, 3."""
     return jsonify(
-        issuer=views.issuer(GOOGLE),
-        authorization_endpoint=_address("authorize"),
-        token_endpoint=_address("token"),
-        userinfo_endpoint=_address("userinfo"),
-        jwks_uri=_address("jwks"),
+        issuer=views.get_issuer(GOOGLE),
+        authorization_endpoint=_external_url("authorize"),
+        token_endpoint=_external_url("token"),
+        userinfo_endpoint=_external_url("userinfo"),
+        jwks_uri=_external_url("jwks"),
         response_types_supported=["code"],
         response_modes_supported=["query"],
         grant_types_supported=["authorization_code"],
@@ -52,32 +52,32 @@ def discovery() -> Response:
 
 @bp.route("/o/oauth2/v2/auth", methods=["GET", "POST"])
 def authorize() -> views.Page:
-    return views.shown_or_answered(GOOGLE)
+    return views.handle_authorization(GOOGLE)
 
 
 @bp.post("/token")
 def token() -> Response:
-    grant = token_endpoint.grant_for(GOOGLE)
-    failing = failures.at_token_endpoint(grant.failure)
-    if failing:
-        return failing
+    grant = token_endpoint.redeem_request(GOOGLE)
+    failure_response = failures.token_endpoint_failure(grant.failure)
+    if failure_response:
+        return failure_response
 
     sandbox = current_app.extensions["sandbox"]
     now = sandbox.now()
     fields = {
-        "access_token": grants.give_token(sandbox.store, now, grant, "ya29."),
+        "access_token": grants.issue_token(sandbox.store, now, grant, "ya29."),
         "token_type": "Bearer",
-        "expires_in": grants.TOKEN_LIVES,
+        "expires_in": grants.TOKEN_LIFETIME,
         "scope": grant.scope,
     }
-    key = keys.signing_key(sandbox.store)
-    id_token = id_tokens.made(key, now, views.issuer(GOOGLE), grant)
+    key = keys.get_signing_key(sandbox.store)
+    id_token = id_tokens.build(key, now, views.get_issuer(GOOGLE), grant)
     return jsonify(fields | ({"id_token": id_token} if id_token else {}))
 
 
 @bp.get("/oauth2/v3/certs")
 def jwks() -> Response:
-    return jsonify(keys.published(current_app.extensions["sandbox"].store))
+    return jsonify(keys.public_jwks(current_app.extensions["sandbox"].store))
 
 
 @bp.route("/v1/userinfo", methods=["GET", "POST"])
@@ -85,16 +85,16 @@ def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
     """Return the user's claims. Errors follow RFC 6750, 3.1."""
     sandbox = current_app.extensions["sandbox"]
     bearer = request.authorization.token if request.authorization else None
-    grant = grants.behind_token(sandbox.store, sandbox.now(), GOOGLE.key, bearer or "")
+    grant = grants.find_by_token(sandbox.store, sandbox.now(), GOOGLE.key, bearer or "")
     if grant is None:
         challenge = 'Bearer error="invalid_token"' if bearer else "Bearer"
         return jsonify(error="invalid_token"), 401, {"WWW-Authenticate": challenge}
 
-    return failures.at_profile(grant.failure) or jsonify(id_tokens.about(grant))
+    return failures.profile_failure(grant.failure) or jsonify(id_tokens.build_user_claims(grant))
 
 
-@bp.errorhandler(RedeemingError)
-def refused(error: RedeemingError) -> tuple[BaseResponse, int, dict[str, str]]:
+@bp.errorhandler(TokenError)
+def handle_token_error(error: TokenError) -> tuple[BaseResponse, int, dict[str, str]]:
     """Return an error, RFC 6749, 5.2: 400, or 401 for an unknown client in its own scheme."""
     code = "invalid_grant" if error.error == "redirect_uri_mismatch" else error.error
     body = jsonify(error=code, error_description=str(error))
@@ -103,5 +103,5 @@ def refused(error: RedeemingError) -> tuple[BaseResponse, int, dict[str, str]]:
     return body, 401, {"WWW-Authenticate": 'Basic realm="identity"'}
 
 
-def _address(endpoint: str) -> str:
+def _external_url(endpoint: str) -> str:
     return url_for(f".{endpoint}", _external=True)

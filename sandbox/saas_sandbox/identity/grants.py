@@ -7,14 +7,14 @@ import string
 from dataclasses import dataclass, fields
 from hashlib import sha256
 
-from saas_sandbox.identity.authorization import Ask
-from saas_sandbox.identity.profiles import Person
+from saas_sandbox.identity.authorization import AuthorizationRequest
+from saas_sandbox.identity.profiles import User
 
 from ..store import Store
 
-CODE_LIVES = 60
-TOKEN_LIVES = 3600
-FORGOTTEN_AFTER = 86400
+CODE_LIFETIME = 60
+TOKEN_LIFETIME = 3600
+CODE_RETENTION = 86400
 ALPHABET = string.ascii_letters + string.digits
 
 SCHEMA = (
@@ -27,12 +27,12 @@ SCHEMA = (
     """CREATE TABLE IF NOT EXISTS identity_codes (
         code TEXT PRIMARY KEY,
         provider TEXT NOT NULL,
-        client TEXT NOT NULL,
+        client_id TEXT NOT NULL,
         redirect_uri TEXT NOT NULL,
         scope TEXT NOT NULL,
         nonce TEXT NOT NULL,
         challenge TEXT NOT NULL,
-        person TEXT NOT NULL,
+        user TEXT NOT NULL,
         failure TEXT NOT NULL,
         expires REAL NOT NULL,
         redeemed INTEGER NOT NULL DEFAULT 0
@@ -54,12 +54,12 @@ class Grant:
     """A user's consent for a client, and the chosen failure."""
 
     code: str
-    client: str
+    client_id: str
     redirect_uri: str
     scope: str
     nonce: str
     challenge: str
-    person: Person
+    user: User
     failure: str
 
 
@@ -69,7 +69,7 @@ def prepare(store: Store) -> None:
             store.execute(statement)
 
 
-def is_its_secret(store: Store, provider: str, client: str, secret: str) -> bool:
+def check_client_secret(store: Store, provider: str, client_id: str, secret: str) -> bool:
     """Return whether the secret is right. The first secret used with a client id is stored."""
     if not 8 <= len(secret) <= 500:
         return False
@@ -77,31 +77,37 @@ def is_its_secret(store: Store, provider: str, client: str, secret: str) -> bool
     with store.unit():
         store.execute(
             "INSERT INTO identity_clients VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-            provider, client, digest,
+            provider, client_id, digest,
         )  # fmt: skip
         row = store.row(
             "SELECT secret FROM identity_clients WHERE provider = ? AND client = ?",
-            provider, client,
+            provider, client_id,
         )  # fmt: skip
     return row is not None and hmac.compare_digest(row["secret"], digest)
 
 
-def give_code(
-    store: Store, now: float, provider: str, ask: Ask, person: Person, failure: str
+def issue_code(
+    store: Store,
+    now: float,
+    provider: str,
+    auth_request: AuthorizationRequest,
+    user: User,
+    failure: str,
 ) -> str:
     """Create a code for this client and redirect URI, valid for a minute."""
     code = secrets.token_urlsafe(32)
     with store.unit():
-        store.execute("DELETE FROM identity_codes WHERE expires < ?", now - FORGOTTEN_AFTER)
+        store.execute("DELETE FROM identity_codes WHERE expires < ?", now - CODE_RETENTION)
         store.execute(
             "INSERT INTO identity_codes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
-            code, provider, ask.client, ask.redirect_uri, ask.scope, ask.nonce, ask.challenge,
-            person.to_json(), failure, now + CODE_LIVES,
+            code, provider, auth_request.client_id, auth_request.redirect_uri, auth_request.scope,
+            auth_request.nonce, auth_request.challenge, user.to_json(), failure,
+            now + CODE_LIFETIME,
         )  # fmt: skip
     return code
 
 
-def redeem(store: Store, now: float, provider: str, client: str, code: str) -> Grant | None:
+def redeem_code(store: Store, now: float, provider: str, client_id: str, code: str) -> Grant | None:
     """Return the grant of a code and use it up, whatever the result.
 
     RFC 6749, 4.1.2: used again, the server "MUST deny the request and SHOULD revoke (when possible)
@@ -111,37 +117,37 @@ def redeem(store: Store, now: float, provider: str, client: str, code: str) -> G
     with store.unit():
         store.execute(
             "UPDATE identity_codes SET redeemed = redeemed + 1 "
-            "WHERE code = ? AND provider = ? AND client = ?",
-            code, provider, client,
+            "WHERE code = ? AND provider = ? AND client_id = ?",
+            code, provider, client_id,
         )  # fmt: skip
         row = store.row(
             "SELECT * FROM identity_codes "
-            "WHERE code = ? AND provider = ? AND client = ? AND redeemed = 1 AND expires > ?",
-            code, provider, client, now,
+            "WHERE code = ? AND provider = ? AND client_id = ? AND redeemed = 1 AND expires > ?",
+            code, provider, client_id, now,
         )  # fmt: skip
-    return _grant(row) if row else None
+    return _from_row(row) if row else None
 
 
-def give_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str:
+def issue_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str:
     token = prefix + "".join(secrets.choice(ALPHABET) for _ in range(36))
     with store.unit():
         store.execute("DELETE FROM identity_tokens WHERE expires < ?", now)
         store.execute(
-            "INSERT INTO identity_tokens VALUES (?, ?, ?)", token, grant.code, now + TOKEN_LIVES
+            "INSERT INTO identity_tokens VALUES (?, ?, ?)", token, grant.code, now + TOKEN_LIFETIME
         )
     return token
 
 
-def behind_token(store: Store, now: float, provider: str, token: str) -> Grant | None:
+def find_by_token(store: Store, now: float, provider: str, token: str) -> Grant | None:
     """Return the grant of an access token."""
     row = store.row(
         "SELECT codes.* FROM identity_tokens tokens JOIN identity_codes codes USING (code) "
         "WHERE token = ? AND tokens.expires > ? AND provider = ? AND redeemed = 1",
         token, now, provider,
     )  # fmt: skip
-    return _grant(row) if row else None
+    return _from_row(row) if row else None
 
 
-def _grant(row: sqlite3.Row) -> Grant:
-    named = {field.name: row[field.name] for field in fields(Grant)}
-    return Grant(**{**named, "person": Person.from_json(row["person"])})
+def _from_row(row: sqlite3.Row) -> Grant:
+    columns = {field.name: row[field.name] for field in fields(Grant)}
+    return Grant(**{**columns, "user": User.from_json(row["user"])})

@@ -8,61 +8,61 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 from joserfc.util import urlsafe_b64encode
 
-from saas_sandbox.identity.profiles import Address
-
-from .grants import TOKEN_LIVES, Grant
+from saas_sandbox.identity.grants import TOKEN_LIFETIME, Grant
+from saas_sandbox.identity.profiles import Email
 
 Claims = dict[str, Any]
 
-SOMEBODY_ELSE = "another-client.apps.example"
+OTHER_AUDIENCE = "another-client.apps.example"
 
-SPOILT: Mapping[str, Callable[[Claims], Claims]] = {
+CLAIM_FAILURES: Mapping[str, Callable[[Claims], Claims]] = {
     "wrong_issuer": lambda claims: claims | {"iss": "https://accounts.evil.example"},
-    "wrong_audience": lambda claims: claims | {"aud": SOMEBODY_ELSE},
-    "foreign_audience": lambda claims: claims | {"aud": SOMEBODY_ELSE, "azp": claims["aud"]},
+    "wrong_audience": lambda claims: claims | {"aud": OTHER_AUDIENCE},
+    "foreign_audience": lambda claims: claims | {"aud": OTHER_AUDIENCE, "azp": claims["aud"]},
     "expired": lambda claims: (
-        claims | {"iat": claims["iat"] - 2 * TOKEN_LIVES, "exp": claims["exp"] - 2 * TOKEN_LIVES}
+        claims
+        | {"iat": claims["iat"] - 2 * TOKEN_LIFETIME, "exp": claims["exp"] - 2 * TOKEN_LIFETIME}
     ),
     "wrong_nonce": lambda claims: claims | {"nonce": "the-nonce-of-another-sign-in"},
     "no_nonce": lambda claims: {name: claims[name] for name in claims if name != "nonce"},
 }
 
 
-def made(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
+def build(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
     """Return the token, or None if it is to be missing."""
     if grant.failure == "no_id_token":
         return None
 
-    claims: Claims = {"iss": issuer, "aud": grant.client, "iat": int(now)}
-    claims |= {"exp": int(now) + TOKEN_LIVES, **about(grant)}
+    claims: Claims = {"iss": issuer, "aud": grant.client_id, "iat": int(now)}
+    claims |= {"exp": int(now) + TOKEN_LIFETIME, **build_user_claims(grant)}
     if grant.nonce:
         claims["nonce"] = grant.nonce
-    spoil = SPOILT.get(grant.failure, dict)
-    return _sealed(key, spoil(claims), grant.failure)
+    falsify = CLAIM_FAILURES.get(grant.failure, dict)
+    return _sign(key, falsify(claims), grant.failure)
 
 
-def about(grant: Grant) -> Claims:
+def build_user_claims(grant: Grant) -> Claims:
     """Return the claims that the scopes include (OpenID Connect Core 1.0, 5.4)."""
-    person, scopes = grant.person, grant.scope.split()
-    claims: Claims = {"sub": person.number}
-    if "email" in scopes and person.primary:
-        verified = person.primary.verified
-        claims["email"] = person.primary.email
+    user, scopes = grant.user, grant.scope.split()
+    claims: Claims = {"sub": user.number}
+    if "email" in scopes and user.primary:
+        verified = user.primary.verified
+        claims["email"] = user.primary.email
         claims["email_verified"] = "true" if grant.failure == "word_verified" else verified
-        claims |= _hosted_domain(person.primary)
-    if "profile" in scopes and person.name:
-        claims["name"] = person.name
+        claims |= _hosted_domain(user.primary)
+    if "profile" in scopes and user.name:
+        claims["name"] = user.name
     return claims
 
 
-def _hosted_domain(address: Address) -> Claims:
+def _hosted_domain(email: Email) -> Claims:
     """Return Google's `hd`: the domain of an organization that it hosts; Gmail has none."""
-    domain = address.email.rpartition("@")[2]
-    is_organization = address.hosted and domain not in ("gmail.com", "googlemail.com")
+    domain = email.email.rpartition("@")[2]
+    is_organization = email.hosted and domain not in ("gmail.com", "googlemail.com")
     return {"hd": domain} if is_organization else {}
 
 
-def _sealed(key: RSAKey, claims: Claims, failure: str) -> str:
+def _sign(key: RSAKey, claims: Claims, failure: str) -> str:
     token = jwt.encode({"alg": "RS256", "kid": key.kid}, claims, key, algorithms=["RS256"])
     header, payload, _ = token.split(".")
     if failure == "unsigned":

@@ -7,7 +7,7 @@ from joserfc.jwk import RSAKey
 from ..store import Store
 
 
-def signing_key(store: Store) -> RSAKey:
+def get_signing_key(store: Store) -> RSAKey:
     with store.unit():
         row = store.row("SELECT body FROM identity_keys WHERE use = 'sig'")
         if row:
@@ -19,6 +19,6 @@ def signing_key(store: Store) -> RSAKey:
     return key
 
 
-def published(store: Store) -> dict[str, object]:
+def public_jwks(store: Store) -> dict[str, object]:
     """Return the JWKS: the public part of the key."""
-    return {"keys": [signing_key(store).as_dict(private=False)]}
+    return {"keys": [get_signing_key(store).as_dict(private=False)]}

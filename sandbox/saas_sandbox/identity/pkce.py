@@ -10,7 +10,7 @@ CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
-def fault(challenge: str, method: str) -> tuple[str, str] | None:
+def find_error(challenge: str, method: str) -> tuple[str, str] | None:
     """Return what is wrong with the challenge of a request, if anything."""
     if not challenge and not method:
         return None
@@ -24,7 +24,7 @@ def fault(challenge: str, method: str) -> tuple[str, str] | None:
     return None
 
 
-def is_proven(challenge: str, verifier: str) -> bool:
+def verify(challenge: str, verifier: str) -> bool:
     """Return whether the verifier matches the challenge.
 
     RFC 9700, 2.1.1: a verifier without a challenge is refused too. Otherwise an attacker could
@@ -35,5 +35,5 @@ def is_proven(challenge: str, verifier: str) -> bool:
     if not VERIFIER.fullmatch(verifier):
         return False
     digest = sha256(verifier.encode()).digest()
-    made = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return hmac.compare_digest(made, challenge)
+    expected = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return hmac.compare_digest(expected, challenge)

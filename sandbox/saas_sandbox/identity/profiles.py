@@ -7,7 +7,7 @@ from hashlib import sha256
 
 
 @dataclass(frozen=True)
-class Address:
+class Email:
     """An email address. `hosted`: whether the provider hosts the mailbox."""
 
     email: str
@@ -16,7 +16,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Person:
+class User:
     """An account at the provider. The first address is the primary one; Google reports only that.
 
     Clients should identify users by `number`, because addresses and names change.
@@ -24,11 +24,11 @@ class Person:
 
     number: str
     name: str = ""
-    addresses: tuple[Address, ...] = ()
+    emails: tuple[Email, ...] = ()
 
     @property
-    def primary(self) -> Address | None:
-        return self.addresses[0] if self.addresses else None
+    def primary(self) -> Email | None:
+        return self.emails[0] if self.emails else None
 
     @property
     def login(self) -> str:
@@ -41,13 +41,13 @@ class Person:
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str) -> "Person":
+    def from_json(cls, text: str) -> "User":
         fields = json.loads(text)
-        addresses = tuple(Address(**address) for address in fields.pop("addresses"))
-        return cls(addresses=addresses, **fields)
+        emails = tuple(Email(**email) for email in fields.pop("emails"))
+        return cls(emails=emails, **fields)
 
 
-class NobodyError(ValueError):
+class InvalidProfileError(ValueError):
     """The custom profile is invalid; `field` is the field, and the message says what to do."""
 
     def __init__(self, field: str, message: str) -> None:
@@ -55,30 +55,30 @@ class NobodyError(ValueError):
         self.field = field
 
 
-def number_of(account: str) -> str:
+def derive_number(account: str) -> str:
     """Return 21 digits like Google's: always the same for the same account."""
     digest = sha256(account.strip().lower().encode()).digest()
     return str(10**20 + int.from_bytes(digest) % (9 * 10**20))
 
 
-def _ready(name: str, *addresses: Address) -> Person:
-    return Person(number_of(addresses[0].email if addresses else name), name, addresses)
+def _test_user(name: str, *emails: Email) -> User:
+    return User(derive_number(emails[0].email if emails else name), name, emails)
 
 
-READY: Mapping[str, Person] = {
-    "ada": _ready("Ada Lovelace", Address("ada@example.com")),
-    "grace": _ready(
-        "Grace Hopper", Address("grace@example.com"), Address("grace@navy.example", verified=False)
+TEST_USERS: Mapping[str, User] = {
+    "ada": _test_user("Ada Lovelace", Email("ada@example.com")),
+    "grace": _test_user(
+        "Grace Hopper", Email("grace@example.com"), Email("grace@navy.example", verified=False)
     ),
     # Only his second address is verified, to detect clients that accept any verified address.
-    "alan": _ready(
-        "Alan Turing", Address("alan@example.com", verified=False), Address("alan@kings.example")
+    "alan": _test_user(
+        "Alan Turing", Email("alan@example.com", verified=False), Email("alan@kings.example")
     ),
-    "emmy": _ready("Emmy Noether"),
+    "emmy": _test_user("Emmy Noether"),
 }
 
 
-def typed_in(email: str, name: str, address: str, account: str) -> Person:
+def build_custom_user(email: str, name: str, address: str, account: str) -> User:
     """Return a custom profile. `address` is "verified", "elsewhere", "unverified" or "none".
 
     "elsewhere" is verified, but the mailbox is not hosted by Google.
@@ -86,27 +86,27 @@ def typed_in(email: str, name: str, address: str, account: str) -> Person:
     `account` simulates a changed address: it is the address at the creation of the account.
     """
     if address not in ("verified", "elsewhere", "unverified", "none"):
-        raise NobodyError("address", "Choose one of the four options.")
-    _must_be_text("name", name)
-    _must_be_text("account", account)
-    addresses: tuple[Address, ...] = ()
+        raise InvalidProfileError("address", "Choose one of the four options.")
+    _check_text("name", name)
+    _check_text("account", account)
+    emails: tuple[Email, ...] = ()
     if address != "none":
-        _must_be_an_address(email)
+        _check_email(email)
         is_verified = address in ("verified", "elsewhere")
-        addresses = (Address(email, is_verified, hosted=address != "elsewhere"),)
-    return Person(number_of(account or email or name), name, addresses)
+        emails = (Email(email, is_verified, hosted=address != "elsewhere"),)
+    return User(derive_number(account or email or name), name, emails)
 
 
-def _must_be_an_address(email: str) -> None:
+def _check_email(email: str) -> None:
     """Check the shape only, because clients must withstand unusual addresses."""
-    _must_be_text("email", email)
+    _check_text("email", email)
     before, _, after = email.rpartition("@")
     if not before or not after or any(c.isspace() for c in email):
-        raise NobodyError("email", "Enter an email address such as ada@example.com.")
+        raise InvalidProfileError("email", "Enter an email address such as ada@example.com.")
 
 
-def _must_be_text(field: str, text: str) -> None:
+def _check_text(field: str, text: str) -> None:
     if len(text) > 254:
-        raise NobodyError(field, "Enter at most 254 characters.")
+        raise InvalidProfileError(field, "Enter at most 254 characters.")
     if not text.isprintable():
-        raise NobodyError(field, "Use visible characters only, without line breaks.")
+        raise InvalidProfileError(field, "Use visible characters only, without line breaks.")

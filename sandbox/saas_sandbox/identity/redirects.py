@@ -9,27 +9,27 @@ CHARACTERS = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]{1,2000}")
 AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
-def is_usable(address: str) -> bool:
+def is_allowed(uri: str) -> bool:
     """Return whether a URI is absolute, and https, or http on this machine, as at Google."""
-    if not CHARACTERS.fullmatch(address):
+    if not CHARACTERS.fullmatch(uri):
         return False
     try:
-        parts = urlsplit(address)
+        parts = urlsplit(uri)
         parts.port  # noqa: B018 reading it checks it
     except ValueError:
         return False
     host = parts.hostname or ""
     if not AUTHORITY.fullmatch(parts.netloc) or not (_is_name(host) or _is_ip(host)):
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and _is_here(host))
+    return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
 
-def with_answer(address: str, params: dict[str, str]) -> str:
+def append_params(uri: str, params: dict[str, str]) -> str:
     """Add parameters to a URI.
 
     RFC 6749, 3.1.2: a query component "MUST be retained when adding additional parameters".
     """
-    return f"{address}{'&' if '?' in address else '?'}{urlencode(params)}"
+    return f"{uri}{'&' if '?' in uri else '?'}{urlencode(params)}"
 
 
 def _is_name(host: str) -> bool:
@@ -45,7 +45,7 @@ def _is_ip(host: str) -> bool:
     return True
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     if _is_ip(host):
         return ipaddress.ip_address(host).is_loopback
     return host == "localhost" or host.endswith(".localhost")

@@ -13,79 +13,88 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response as BaseResponse
 
 from saas_sandbox.identity import authorization, failures, grants, profiles, redirects
-from saas_sandbox.identity.authorization import Ask, Provider, RefusedError, UnusableError
-from saas_sandbox.identity.profiles import NobodyError, Person
+from saas_sandbox.identity.authorization import (
+    AuthorizationError,
+    AuthorizationRequest,
+    InvalidClientRequestError,
+    Provider,
+)
+from saas_sandbox.identity.profiles import InvalidProfileError, User
 
-Given = MultiDict[str, str]
+Params = MultiDict[str, str]
 Page = str | tuple[str, int] | BaseResponse
 
-ELSEWHERE = "https://accounts.evil.example"
+OTHER_ISSUER = "https://accounts.evil.example"
 
 
-def shown_or_answered(provider: Provider) -> Page:
+def handle_authorization(provider: Provider) -> Page:
     """Show the page, or answer if the choice is already made."""
-    params = authorization.parameters(request.query_string)
+    params = authorization.parse_query(request.query_string)
     try:
-        ask = authorization.read(provider, params)
-        failure = _failure(provider, params)
-        return _conversation(provider, ask, failure, params)
-    except UnusableError as error:
+        auth_request = authorization.parse_request(provider, params)
+        failure = _read_failure(provider, params)
+        return _authorize(provider, auth_request, failure, params)
+    except InvalidClientRequestError as error:
         return render_template("identity/unusable.html", message=error), 400
-    except RefusedError as error:
+    except AuthorizationError as error:
         failure = params.get("sandbox_failure", "")
-        return _back(provider, error.redirect_uri, error.answer, failure)
+        return _redirect_back(provider, error.redirect_uri, error.params, failure)
 
 
-def issuer(provider: Provider) -> str:
+def get_issuer(provider: Provider) -> str:
     return f"{request.host_url}identity/{provider.key}"
 
 
-def _conversation(provider: Provider, ask: Ask, failure: str, params: Given) -> Page:
+def _authorize(provider: Provider, auth_request: AuthorizationRequest, failure: str, params: Params) -> Page:
     choice = request.form if request.method == "POST" else params
     if "sandbox_as" not in choice:
-        return _page(provider, ask, failure, params)
+        return _render_choices(provider, auth_request, failure, params)
     try:
-        person = _chosen(ask, choice)
-    except NobodyError as error:
-        return _page(provider, ask, failure, params, error), 422
+        user = _choose_user(auth_request, choice)
+    except InvalidProfileError as error:
+        return _render_choices(provider, auth_request, failure, params, error), 422
 
     sandbox = current_app.extensions["sandbox"]
-    code = grants.give_code(sandbox.store, sandbox.now(), provider.key, ask, person, failure)
-    response = {"code": code} | ({"state": ask.state} if ask.state else {})
-    return _back(provider, ask.redirect_uri, response, failure)
+    code = grants.issue_code(sandbox.store, sandbox.now(), provider.key, auth_request, user, failure)
+    response = {"code": code} | ({"state": auth_request.state} if auth_request.state else {})
+    return _redirect_back(provider, auth_request.redirect_uri, response, failure)
 
 
-def _chosen(ask: Ask, choice: Mapping[str, str]) -> Person:
-    chosen = choice["sandbox_as"]
-    if chosen == "refuse":
-        raise RefusedError(
-            ask.redirect_uri, ask.state, "access_denied", "The user refused to sign in."
+def _choose_user(auth_request: AuthorizationRequest, choice: Mapping[str, str]) -> User:
+    name = choice["sandbox_as"]
+    if name == "refuse":
+        raise AuthorizationError(
+            auth_request.redirect_uri, auth_request.state, "access_denied", "The user refused to sign in."
         )
-    if chosen == "error":
-        raise RefusedError(
-            ask.redirect_uri, ask.state, "server_error", "The provider returned an error."
+    if name == "error":
+        raise AuthorizationError(
+            auth_request.redirect_uri, auth_request.state, "server_error", "The provider returned an error."
         )
-    if chosen == "somebody":
-        return profiles.typed_in(
+    if name == "somebody":
+        return profiles.build_custom_user(
             choice.get("sandbox_email", "").strip(),
             choice.get("sandbox_name", "").strip(),
             choice.get("sandbox_address", "verified"),
             choice.get("sandbox_account", "").strip(),
         )
-    if chosen not in profiles.READY:
-        raise NobodyError("as", "Choose a test account, or enter another account.")
-    return profiles.READY[chosen]
+    if name not in profiles.TEST_USERS:
+        raise InvalidProfileError("as", "Choose a test account, or enter another account.")
+    return profiles.TEST_USERS[name]
 
 
-def _failure(provider: Provider, params: Given) -> str:
+def _read_failure(provider: Provider, params: Params) -> str:
     failure = params.get("sandbox_failure", "")
-    known = failures.of(provider.key)
+    known = failures.list_failures(provider.key)
     if failure and failure not in known:
-        raise UnusableError(f"The parameter sandbox_failure is one of: {', '.join(known)}.")
+        raise InvalidClientRequestError(
+            f"The parameter sandbox_failure is one of: {', '.join(known)}."
+        )
     return failure
 
 
-def _back(provider: Provider, address: str, response: dict[str, str], failure: str) -> BaseResponse:
+def _redirect_back(
+    provider: Provider, uri: str, response: dict[str, str], failure: str
+) -> BaseResponse:
     """Redirect to the client.
 
     RFC 9700, 4.12: 303, so that browsers never post the choice to the client. RFC 9207, 2: `iss` is
@@ -95,30 +104,34 @@ def _back(provider: Provider, address: str, response: dict[str, str], failure: s
         response = {name: response[name] for name in response if name != "state"}
     if provider.openid:
         response = response | {
-            "iss": ELSEWHERE if failure == "response_issuer" else issuer(provider)
+            "iss": OTHER_ISSUER if failure == "response_issuer" else get_issuer(provider)
         }
-    return redirect(redirects.with_answer(address, response), 303)
+    return redirect(redirects.append_params(uri, response), 303)
 
 
-def _page(
-    provider: Provider, ask: Ask, failure: str, params: Given, error: NobodyError | None = None
+def _render_choices(
+    provider: Provider,
+    auth_request: AuthorizationRequest,
+    failure: str,
+    params: Params,
+    error: InvalidProfileError | None = None,
 ) -> str:
-    hidden = [(n, v) for n, v in params.items() if n != "sandbox_as"]
+    kept_params = [(n, v) for n, v in params.items() if n != "sandbox_as"]
     return render_template(
         "identity/choose.html",
         provider=provider,
-        client_host=urlsplit(ask.redirect_uri).netloc,
-        people=profiles.READY,
+        client_host=urlsplit(auth_request.redirect_uri).netloc,
+        users=profiles.TEST_USERS,
         failure=failure,
-        failures=failures.of(provider.key),
-        asked=[pair for pair in hidden if pair[0] != "sandbox_failure"],
-        query=urlencode(hidden),
-        form=request.form or _hinted(params) | params.to_dict(),
+        failures=failures.list_failures(provider.key),
+        hidden_fields=[pair for pair in kept_params if pair[0] != "sandbox_failure"],
+        query=urlencode(kept_params),
+        form=request.form or _hinted_email(params) | params.to_dict(),
         error=error,
     )
 
 
-def _hinted(params: Given) -> dict[str, str]:
+def _hinted_email(params: Params) -> dict[str, str]:
     """Return OpenID Connect's `login_hint` or GitHub's `login`."""
     hint = params.get("login_hint") or params.get("login", "")
     return {"sandbox_email": hint} if "@" in hint else {}

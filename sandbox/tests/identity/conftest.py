@@ -48,7 +48,7 @@ def app(watch: Watch) -> Iterator[Flask]:
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The sandbox's address."""
     sandbox = create_sandbox(str(tmp_path_factory.mktemp("identity") / "sandbox.db"))
-    sandbox.config["IDENTITY_HANGS"] = 2 * PATIENCE
+    sandbox.config["IDENTITY_HANG_SECONDS"] = 2 * PATIENCE
     with serving(sandbox) as address:
         # Making the key takes longer than the shop has patience for, on a busy machine.
         requests.get(f"{address}/identity/google/oauth2/v3/certs", timeout=10)

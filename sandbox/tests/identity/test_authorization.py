@@ -174,7 +174,7 @@ def test_what_is_empty_was_not_sent(google: Client) -> None:
 
 
 def test_an_address_with_a_question_keeps_it() -> None:
-    kept = redirects.with_answer("https://shop.example/?a=%20b", {"code": "c d"})
+    kept = redirects.append_params("https://shop.example/?a=%20b", {"code": "c d"})
 
     assert kept == "https://shop.example/?a=%20b&code=c+d"
 
