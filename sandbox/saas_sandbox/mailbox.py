@@ -100,8 +100,8 @@ def _leading_out(html: str) -> str:
 
 def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:
     store = _store()
-    with store.unit():
-        row = store.row("SELECT id, body FROM mails WHERE key = ?", key) if key else None
+    with store.transaction():
+        row = store.fetch_one("SELECT id, body FROM mails WHERE key = ?", key) if key else None
         if row and json.loads(row["body"])["asked"] != body:
             return _refused(
                 409,
@@ -120,13 +120,13 @@ def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[
 
 
 def _mails(to: str = "") -> list[dict[str, Any]]:
-    rows = _store().rows("SELECT * FROM mails ORDER BY seq DESC LIMIT 500")
+    rows = _store().fetch_all("SELECT * FROM mails ORDER BY seq DESC LIMIT 500")
     mails = [_shown(row) for row in rows]
     return [mail for mail in mails if any(to.lower() in a.lower() for a in mail["to"])]
 
 
 def _mail(id: str) -> dict[str, Any]:
-    row = _store().row("SELECT * FROM mails WHERE id = ?", id)
+    row = _store().fetch_one("SELECT * FROM mails WHERE id = ?", id)
     if row is None:
         abort(404)
     return _shown(row)

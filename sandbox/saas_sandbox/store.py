@@ -14,7 +14,7 @@ SCHEMA = """
 CREATE TABLE IF NOT EXISTS accounts (
     id TEXT PRIMARY KEY,
     created INTEGER NOT NULL,
-    address TEXT NOT NULL,
+    base_url TEXT NOT NULL,
     settings TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS objects (
@@ -61,12 +61,12 @@ CREATE TABLE IF NOT EXISTS deliveries (
     attempts INTEGER NOT NULL DEFAULT 0,
     next_at REAL,
     status INTEGER,
-    answer TEXT,
-    story TEXT NOT NULL DEFAULT ''
+    response TEXT,
+    reason TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX IF NOT EXISTS deliveries_next ON deliveries (next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS deliveries_event ON deliveries (account, event);
-CREATE TABLE IF NOT EXISTS answers (
+CREATE TABLE IF NOT EXISTS idempotent_responses (
     account TEXT NOT NULL,
     key TEXT NOT NULL,
     request TEXT NOT NULL,
@@ -84,6 +84,28 @@ CREATE TABLE IF NOT EXISTS mails (
 """
 
 MEMORY = ":memory:"
+
+# What brings the file of an earlier version up to date, by `user_version`.
+UPGRADES = (
+    # Up to 0.2.0, internal data was stored under "_".
+    """
+    UPDATE objects SET body = json_remove(
+        json_set(body, '$._internal', json_extract(body, '$._')), '$._'
+    ) WHERE json_type(body, '$._') IS NOT NULL;
+    """,
+    # Names changed in 0.3.0. Codes and access tokens live an hour at most, so they are dropped.
+    """
+    ALTER TABLE accounts RENAME COLUMN address TO base_url;
+    ALTER TABLE deliveries RENAME COLUMN answer TO response;
+    ALTER TABLE deliveries RENAME COLUMN story TO reason;
+    ALTER TABLE answers RENAME TO idempotent_responses;
+    UPDATE accounts SET settings = json_remove(
+        json_set(settings, '$.faults', json_extract(settings, '$.chaos')), '$.chaos'
+    ) WHERE json_type(settings, '$.chaos') IS NOT NULL;
+    DROP TABLE IF EXISTS identity_codes;
+    DROP TABLE IF EXISTS identity_tokens;
+    """,
+)
 
 
 class Store:
@@ -103,21 +125,19 @@ class Store:
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA cache_size = -65536")
         self._db.execute("PRAGMA busy_timeout = 5000")
-        self._db.executescript(SCHEMA)
         self._upgrade()
+        self._db.executescript(SCHEMA)
 
     def _upgrade(self) -> None:
-        """Rename internal notes, which were stored under "_" up to version 0.2.0."""
-        if self._db.execute("PRAGMA user_version").fetchone()[0] < 1:
-            self._db.execute(
-                "UPDATE objects SET body = json_remove("
-                "json_set(body, '$._internal', json_extract(body, '$._')), '$._') "
-                "WHERE json_type(body, '$._') IS NOT NULL"
-            )
-            self._db.execute("PRAGMA user_version = 1")
+        """Bring the file of an earlier version up to date."""
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'accounts'").fetchone():
+            for script in UPGRADES[version:]:
+                self._db.executescript(script)
+        self._db.execute(f"PRAGMA user_version = {len(UPGRADES)}")
 
     @contextmanager
-    def unit(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """One unit of work, kept or rolled back as a whole. Nested, it joins the outer one."""
         with self._lock:
             if self._depth:
@@ -136,34 +156,35 @@ class Store:
             finally:
                 self._depth -= 1
 
-        self._tell_listeners()
+        self._notify_listeners()
 
     @contextmanager
-    def attempt(self, keeps: Callable[[Exception], bool]) -> Iterator[None]:
+    def savepoint(self, keep_on: Callable[[Exception], bool]) -> Iterator[None]:
         """A part of a unit that an error rolls back, unless the error is recorded."""
-        with self.unit():
-            self._db.execute("SAVEPOINT attempt")
+        with self.transaction():
+            self._db.execute("SAVEPOINT part")
             try:
                 yield
             except Exception as error:
-                if not keeps(error):
-                    self._db.execute("ROLLBACK TO attempt")
+                if not keep_on(error):
+                    self._db.execute("ROLLBACK TO part")
                 raise
             finally:
-                self._db.execute("RELEASE attempt")
+                self._db.execute("RELEASE part")
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         """Work that is always rolled back, for previews."""
-        with self.unit():
-            self._db.execute("SAVEPOINT rehearsal")
+        with self.transaction():
+            self._db.execute("SAVEPOINT dry_run")
             try:
                 yield
             finally:
-                self._db.execute("ROLLBACK TO rehearsal")
-                self._db.execute("RELEASE rehearsal")
+                self._db.execute("ROLLBACK TO dry_run")
+                self._db.execute("RELEASE dry_run")
 
     def after_commit(self, listener: Callable[[], None]) -> None:
+        """Call the listener after every commit."""
         self._listeners.append(listener)
 
     def execute(self, sql: str, *values: object) -> int:
@@ -175,11 +196,11 @@ class Store:
         with self._lock:
             self._db.executemany(sql, rows)
 
-    def rows(self, sql: str, *values: object) -> list[sqlite3.Row]:
+    def fetch_all(self, sql: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:
             return self._db.execute(sql, values).fetchall()
 
-    def row(self, sql: str, *values: object) -> sqlite3.Row | None:
+    def fetch_one(self, sql: str, *values: object) -> sqlite3.Row | None:
         with self._lock:
             row: sqlite3.Row | None = self._db.execute(sql, values).fetchone()
             return row
@@ -188,6 +209,6 @@ class Store:
         with self._lock:
             self._db.close()
 
-    def _tell_listeners(self) -> None:
+    def _notify_listeners(self) -> None:
         for listener in self._listeners:
             listener()

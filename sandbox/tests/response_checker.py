@@ -26,7 +26,7 @@ class Witness:
 
     def looks_around(self) -> set[str]:
         """What is wrong with any of the answers, or with what is kept now."""
-        rows = self.store.rows("SELECT body FROM objects") if contract.is_published() else []
+        rows = self.store.fetch_all("SELECT body FROM objects") if contract.is_published() else []
         for row in rows:
             self.wrong |= contract.misfits(visible(json.loads(row["body"])))
         return self.wrong

@@ -42,7 +42,7 @@ def test_every_state_that_is_played_is_compared(
     sessions(life, prices, browser)
     schedules(life, prices)
 
-    rows = app.extensions["sandbox"].store.rows("SELECT body FROM objects")
+    rows = app.extensions["sandbox"].store.fetch_all("SELECT body FROM objects")
     seen: dict[str, set[str]] = {}
     for body in (json.loads(row["body"]) for row in rows):
         about = body["data"]["object"] if body["object"] == "event" else body

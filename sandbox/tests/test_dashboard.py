@@ -44,8 +44,8 @@ def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
 ) -> None:
     life.subscribe(prices.pro)
     sandbox = app.extensions["sandbox"]
-    with sandbox.store.unit():
-        row = sandbox.store.row("SELECT id FROM accounts")
+    with sandbox.store.transaction():
+        row = sandbox.store.fetch_one("SELECT id FROM accounts")
         account = find_account(sandbox.store, row["id"], sandbox.now)
         assert account is not None
         test_clocks.move_to(account, account.get(test_clocks.KIND, life.clock), at(2026, 5, 1))

@@ -74,7 +74,7 @@ def examples(
     api.v1.billing_portal.sessions.create({"customer": life.customer, "flow_data": flow})
 
     store = app.extensions["sandbox"].store
-    rows = store.rows("SELECT type, body FROM objects WHERE type != 'event'")
+    rows = store.fetch_all("SELECT type, body FROM objects WHERE type != 'event'")
     seen: list[dict[str, Any]] = [json.loads(row["body"]) for row in rows]
     seen += [event.to_dict(for_json=True) for event in api.v1.events.list().data]
     seen.append(api.v1.accounts.retrieve_current().to_dict(for_json=True))

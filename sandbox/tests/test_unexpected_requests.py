@@ -53,9 +53,11 @@ class Monkey:
         return operation.path.replace("<id>", self._id(kind))
 
     def _id(self, kind: str) -> str:
-        rows = self.store.rows("SELECT id, body FROM objects WHERE type = ?", kind)
+        rows = self.store.fetch_all("SELECT id, body FROM objects WHERE type = ?", kind)
         if kind == "subscription_item":
-            subscriptions = self.store.rows("SELECT body FROM objects WHERE type = 'subscription'")
+            subscriptions = self.store.fetch_all(
+                "SELECT body FROM objects WHERE type = 'subscription'"
+            )
             bodies = [json.loads(row["body"]) for row in subscriptions]
             rows = [item for body in bodies if "items" in body for item in body["items"]["data"]]
         return str(self.dice.choice(rows)["id"]) if rows else "x_1"

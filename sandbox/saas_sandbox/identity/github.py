@@ -61,9 +61,7 @@ def access_token() -> Response:
 @bp.get("/api/user")
 def get_user() -> Response:
     grant = _authenticate()
-    return failures.profile_failure(grant.failure) or _api_response(
-        _user_fields(grant.user), grant
-    )
+    return failures.profile_failure(grant.failure) or _api_response(_user_fields(grant.user), grant)
 
 
 @bp.get("/api/user/emails")
@@ -104,7 +102,7 @@ def handle_api_error(error: ApiError) -> tuple[Response, int]:
 
 
 def _negotiate(fields: dict[str, str]) -> Response:
-    """ "By default, the response takes the following form": a form; or JSON if the client accepts it."""
+    """ "By default, the response takes the following form": or JSON if accepted."""
     if "application/json" in list(request.accept_mimetypes.values()):
         return jsonify(fields)
     return Response(urlencode(fields), mimetype="application/x-www-form-urlencoded")

@@ -64,7 +64,7 @@ class Grant:
 
 
 def prepare(store: Store) -> None:
-    with store.unit():
+    with store.transaction():
         for statement in SCHEMA:
             store.execute(statement)
 
@@ -74,12 +74,12 @@ def check_client_secret(store: Store, provider: str, client_id: str, secret: str
     if not 8 <= len(secret) <= 500:
         return False
     digest = sha256(secret.encode(errors="replace")).hexdigest()
-    with store.unit():
+    with store.transaction():
         store.execute(
             "INSERT INTO identity_clients VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             provider, client_id, digest,
         )  # fmt: skip
-        row = store.row(
+        row = store.fetch_one(
             "SELECT secret FROM identity_clients WHERE provider = ? AND client = ?",
             provider, client_id,
         )  # fmt: skip
@@ -96,7 +96,7 @@ def issue_code(
 ) -> str:
     """Create a code for this client and redirect URI, valid for a minute."""
     code = secrets.token_urlsafe(32)
-    with store.unit():
+    with store.transaction():
         store.execute("DELETE FROM identity_codes WHERE expires < ?", now - CODE_RETENTION)
         store.execute(
             "INSERT INTO identity_codes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
@@ -114,13 +114,13 @@ def redeem_code(store: Store, now: float, provider: str, client_id: str, code: s
     all tokens previously issued based on that authorization code". Tokens are valid only while
     their code has been redeemed exactly once, so a replay revokes them in any order.
     """
-    with store.unit():
+    with store.transaction():
         store.execute(
             "UPDATE identity_codes SET redeemed = redeemed + 1 "
             "WHERE code = ? AND provider = ? AND client_id = ?",
             code, provider, client_id,
         )  # fmt: skip
-        row = store.row(
+        row = store.fetch_one(
             "SELECT * FROM identity_codes "
             "WHERE code = ? AND provider = ? AND client_id = ? AND redeemed = 1 AND expires > ?",
             code, provider, client_id, now,
@@ -130,7 +130,7 @@ def redeem_code(store: Store, now: float, provider: str, client_id: str, code: s
 
 def issue_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str:
     token = prefix + "".join(secrets.choice(ALPHABET) for _ in range(36))
-    with store.unit():
+    with store.transaction():
         store.execute("DELETE FROM identity_tokens WHERE expires < ?", now)
         store.execute(
             "INSERT INTO identity_tokens VALUES (?, ?, ?)", token, grant.code, now + TOKEN_LIFETIME
@@ -140,7 +140,7 @@ def issue_token(store: Store, now: float, grant: Grant, prefix: str = "") -> str
 
 def find_by_token(store: Store, now: float, provider: str, token: str) -> Grant | None:
     """Return the grant of an access token."""
-    row = store.row(
+    row = store.fetch_one(
         "SELECT codes.* FROM identity_tokens tokens JOIN identity_codes codes USING (code) "
         "WHERE token = ? AND tokens.expires > ? AND provider = ? AND redeemed = 1",
         token, now, provider,

@@ -8,8 +8,8 @@ from ..store import Store
 
 
 def get_signing_key(store: Store) -> RSAKey:
-    with store.unit():
-        row = store.row("SELECT body FROM identity_keys WHERE use = 'sig'")
+    with store.transaction():
+        row = store.fetch_one("SELECT body FROM identity_keys WHERE use = 'sig'")
         if row:
             return RSAKey.import_key(json.loads(row["body"]))
 

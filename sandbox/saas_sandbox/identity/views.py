@@ -45,7 +45,9 @@ def get_issuer(provider: Provider) -> str:
     return f"{request.host_url}identity/{provider.key}"
 
 
-def _authorize(provider: Provider, auth_request: AuthorizationRequest, failure: str, params: Params) -> Page:
+def _authorize(
+    provider: Provider, auth_request: AuthorizationRequest, failure: str, params: Params
+) -> Page:
     choice = request.form if request.method == "POST" else params
     if "sandbox_as" not in choice:
         return _render_choices(provider, auth_request, failure, params)
@@ -55,7 +57,9 @@ def _authorize(provider: Provider, auth_request: AuthorizationRequest, failure: 
         return _render_choices(provider, auth_request, failure, params, error), 422
 
     sandbox = current_app.extensions["sandbox"]
-    code = grants.issue_code(sandbox.store, sandbox.now(), provider.key, auth_request, user, failure)
+    code = grants.issue_code(
+        sandbox.store, sandbox.now(), provider.key, auth_request, user, failure
+    )
     response = {"code": code} | ({"state": auth_request.state} if auth_request.state else {})
     return _redirect_back(provider, auth_request.redirect_uri, response, failure)
 
@@ -64,11 +68,17 @@ def _choose_user(auth_request: AuthorizationRequest, choice: Mapping[str, str]) 
     name = choice["sandbox_as"]
     if name == "refuse":
         raise AuthorizationError(
-            auth_request.redirect_uri, auth_request.state, "access_denied", "The user refused to sign in."
+            auth_request.redirect_uri,
+            auth_request.state,
+            "access_denied",
+            "The user refused to sign in.",
         )
     if name == "error":
         raise AuthorizationError(
-            auth_request.redirect_uri, auth_request.state, "server_error", "The provider returned an error."
+            auth_request.redirect_uri,
+            auth_request.state,
+            "server_error",
+            "The provider returned an error.",
         )
     if name == "somebody":
         return profiles.build_custom_user(

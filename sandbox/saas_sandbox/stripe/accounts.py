@@ -26,17 +26,17 @@ DEFAULT_SETTINGS: dict[str, Any] = {
 
 
 def get_or_create_account(
-    store: Store, key: str, address: str, real_now: Callable[[], float]
+    store: Store, key: str, base_url: str, real_now: Callable[[], float]
 ) -> Account:
     """Return the account of a key, created on first use with the URL of its hosted pages."""
     id = account_id(key)
-    row = store.row("SELECT * FROM accounts WHERE id = ?", id)
+    row = store.fetch_one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
-        return _create(store, id, address, real_now)
+        return _create(store, id, base_url, real_now)
 
     account = _from_row(store, row, real_now)
-    if account.address != address:
-        account.address = address
+    if account.base_url != base_url:
+        account.base_url = base_url
         account.save_settings()
     return account
 
@@ -44,12 +44,12 @@ def get_or_create_account(
 def _from_row(store: Store, row: sqlite3.Row, real_now: Callable[[], float]) -> Account:
     settings = deepcopy(DEFAULT_SETTINGS) | json.loads(row["settings"])
     return Account(
-        store, row["id"], row["address"], settings, row["created"], real_now, plan_delivery
+        store, row["id"], row["base_url"], settings, row["created"], real_now, plan_delivery
     )
 
 
 def find_account(store: Store, id: str, real_now: Callable[[], float]) -> Account | None:
-    row = store.row("SELECT * FROM accounts WHERE id = ?", id)
+    row = store.fetch_one("SELECT * FROM accounts WHERE id = ?", id)
     return _from_row(store, row, real_now) if row else None
 
 
@@ -57,12 +57,12 @@ def account_id(key: str) -> str:
     return "acct_1" + hashlib.sha256(key.encode()).hexdigest()[:15]
 
 
-def _create(store: Store, id: str, address: str, real_now: Callable[[], float]) -> Account:
+def _create(store: Store, id: str, base_url: str, real_now: Callable[[], float]) -> Account:
     now = int(real_now())
     store.execute(
-        "INSERT INTO accounts (id, created, address, settings) VALUES (?, ?, ?, '{}')",
-        id, now, address,
+        "INSERT INTO accounts (id, created, base_url, settings) VALUES (?, ?, ?, '{}')",
+        id, now, base_url,
     )  # fmt: skip
-    account = Account(store, id, address, deepcopy(DEFAULT_SETTINGS), now, real_now, plan_delivery)
+    account = Account(store, id, base_url, deepcopy(DEFAULT_SETTINGS), now, real_now, plan_delivery)
     account.add(default_configuration(account))
     return account

@@ -39,16 +39,18 @@ class Clock:
 
     def tick(self) -> bool:
         """Do a batch of what is due; return True if there may be more."""
-        with self.store.unit():
+        with self.store.transaction():
             return self._advance_clocks() or self._real_time()
 
     def next_due(self) -> float | None:
         """Return when something is due in real time, or None."""
-        row = self.store.row("SELECT min(due) FROM objects WHERE clock = '' AND due IS NOT NULL")
+        row = self.store.fetch_one(
+            "SELECT min(due) FROM objects WHERE clock = '' AND due IS NOT NULL"
+        )
         return row[0] if row else None
 
     def _advance_clocks(self) -> bool:
-        row = self.store.row(
+        row = self.store.fetch_one(
             "SELECT account, id FROM objects "
             "WHERE type = 'test_helpers.test_clock' AND status = 'advancing' LIMIT 1"
         )
@@ -64,7 +66,7 @@ class Clock:
 
     def _real_time(self) -> bool:
         now = int(self.real_now())
-        rows = self.store.rows(
+        rows = self.store.fetch_all(
             "SELECT account, type, id, due FROM objects WHERE clock = '' AND due <= ? "
             "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
             now, BATCH,
@@ -81,7 +83,7 @@ def advance(account: Account, clock: Resource) -> bool:
     Objects due in the same second are looked up together, which is faster for thousands of
     subscriptions. Schedules go first, because a renewal must bill the plan of the new phase.
     """
-    rows = account.store.rows(
+    rows = account.store.fetch_all(
         "SELECT type, id, due FROM objects WHERE account = ? AND clock = ? AND due <= ? "
         "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
         account.id, clock["id"], clock["frozen_time"], TOGETHER,
@@ -158,7 +160,7 @@ def _coming_invoice(account: Account, subscription: Resource) -> Resource:
     )
     for item in items:
         billing_cycle.turn(subscription, item)
-    with account.silence():
+    with account.suppress_events():
         data = billing_cycle.lines_of(account, subscription, items)
         customer = account.get("customer", subscription["customer"])
         return invoicing.compose(

@@ -98,7 +98,7 @@ class WebhookSender:
 
     def next_due(self) -> float | None:
         busy = ",".join(str(id) for id in list(self._under_way)) or "0"
-        row = self.store.row(
+        row = self.store.fetch_one(
             "SELECT min(next_at) FROM deliveries "  # noqa: S608 numbers of our own
             f"WHERE next_at IS NOT NULL AND id NOT IN ({busy}) AND account NOT IN {TRAVELLING}"
         )
@@ -113,7 +113,7 @@ class WebhookSender:
 
     def _due(self, limit: int = 100) -> list[Delivery]:
         busy = ",".join(str(id) for id in list(self._under_way)) or "0"
-        rows = self.store.rows(
+        rows = self.store.fetch_all(
             "SELECT * FROM deliveries WHERE next_at <= ? "  # noqa: S608 numbers of our own
             f"AND id NOT IN ({busy}) AND account NOT IN {TRAVELLING} "
             "ORDER BY next_at, id LIMIT ?",
@@ -148,10 +148,10 @@ class WebhookSender:
         if not response.accepted:
             next_at = self._next_try(attempts)
             state = "pending" if next_at else "failed"
-        with self.store.unit():
+        with self.store.transaction():
             self.store.execute(
-                "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, status = ?, answer = ?"
-                " WHERE id = ?",
+                "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, "
+                "status = ?, response = ? WHERE id = ?",
                 state, attempts, next_at, response.status, response.text, delivery.delivery,
             )  # fmt: skip
 
@@ -191,7 +191,7 @@ def redeliver(store: Store, account: str, delivery: int) -> None:
 
 
 def list_for_event(store: Store, account: str, event: str) -> list[dict[str, Any]]:
-    rows = store.rows(
+    rows = store.fetch_all(
         "SELECT * FROM deliveries WHERE account = ? AND event = ? ORDER BY id", account, event
     )
     return [dict(row) for row in rows]

@@ -110,7 +110,7 @@ def everything_was_applied(shop: LiveShop, users: list[User]) -> None:
 
 def undelivered(shop: LiveShop) -> int:
     """Events that Stripe has not yet been able to deliver; it goes on trying."""
-    (row,) = shop.sandbox_store.rows("SELECT count(*) FROM deliveries WHERE state = 'pending'")
+    (row,) = shop.sandbox_store.fetch_all("SELECT count(*) FROM deliveries WHERE state = 'pending'")
     return int(row[0])
 
 

@@ -66,7 +66,9 @@ def mark_of(path: str, values: dict[str, Any]) -> str:
 
 def kept(account: Account, key: str, mark: str) -> Answer | None:
     """Return the stored response of a key."""
-    row = account.store.row("SELECT * FROM answers WHERE account = ? AND key = ?", account.id, key)
+    row = account.store.fetch_one(
+        "SELECT * FROM idempotent_responses WHERE account = ? AND key = ?", account.id, key
+    )
     if row is None:
         return None
     if row["request"] != mark:
@@ -77,7 +79,7 @@ def kept(account: Account, key: str, mark: str) -> Answer | None:
 def keep(account: Account, key: str, mark: str, response: Answer) -> None:
     status, body = response
     account.store.execute(
-        "INSERT INTO answers VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO idempotent_responses VALUES (?, ?, ?, ?, ?)",
         account.id, key, mark, status, json.dumps(body),
     )  # fmt: skip
 

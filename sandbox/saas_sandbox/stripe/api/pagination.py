@@ -24,13 +24,13 @@ def page(
     limit = _limit(params)
     cursor, direction = _cursor(account, kind, params)
     order = "DESC" if direction == "<" else "ASC"
-    rows = account.store.rows(
+    rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
         f"AND status IS NOT 'deleted' AND {where} AND {also[0]} AND seq {direction} ? "
         f"ORDER BY seq {order} LIMIT ?",
         account.id, kind, *values, *also[1], cursor, limit + 1,
     )  # fmt: skip
-    resources = [visible(account.adopt(kind, row)) for row in rows[:limit]]
+    resources = [visible(account.load_row(kind, row)) for row in rows[:limit]]
     return listed(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)
 
 
@@ -66,7 +66,7 @@ def _cursor(account: Account, kind: str, params: Params) -> tuple[int, str]:
 
 
 def _place(account: Account, kind: str, id: str, param: str) -> int:
-    row = account.store.row(
+    row = account.store.fetch_one(
         "SELECT seq FROM objects WHERE account = ? AND type = ? AND id = ?", account.id, kind, id
     )
     if row is None:

@@ -34,7 +34,7 @@ def answer(operation: Operation, **path: str) -> Response:
     """Handle one call, from the key to the JSON response."""
     key = bearer_key()
     sandbox = current_app.extensions["sandbox"]
-    with sandbox.store.unit():
+    with sandbox.store.transaction():
         fault = api_calls.decide(_account(sandbox, key))
     api_calls.refuse(fault)
     version.check(request.headers.get("Stripe-Version"))
@@ -43,7 +43,7 @@ def answer(operation: Operation, **path: str) -> Response:
     mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
     with sandbox.in_flight.hold(key, once, mark):
         api_calls.delay(fault)
-        with sandbox.store.unit():
+        with sandbox.store.transaction():
             account = _opened(sandbox, key)
             status, body, replayed = _once(account, operation, path, values, mark)
     return api_calls.corrupt(fault, _response(account, status, body, replayed))
@@ -111,7 +111,7 @@ def _performed(
     """Execute the call. Errors from here on are stored; earlier ones are not."""
     paths = params.get("expand", [])
     try:
-        with account.store.attempt(keeps=lambda error: getattr(error, "recorded", False)):
+        with account.store.savepoint(keep_on=lambda error: getattr(error, "recorded", False)):
             resource = visible(operation.handle(account, params, **path))
             for name in params.unread():
                 raise unplayed(name)

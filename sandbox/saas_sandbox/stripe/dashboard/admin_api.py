@@ -82,7 +82,7 @@ def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[
             sandbox = current_app.extensions["sandbox"]
             key = bearer_key()
             values = schema().load(_body()) if method == "POST" else {}
-            with sandbox.store.unit():
+            with sandbox.store.transaction():
                 account = get_or_create_account(
                     sandbox.store, key, request.host_url.rstrip("/"), sandbox.now
                 )
@@ -121,14 +121,14 @@ def get_chaos(account: Account) -> dict[str, Any]:
 @endpoint("/advance", Step)
 def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
     """Advance a customer's time; return the advancing clock."""
-    resource = account.live("customer", customer, "customer")
+    resource = account.get_undeleted("customer", customer, "customer")
     return visible(time_travel.advance(account, resource, step, count))
 
 
 @endpoint("/clocks/<id>", Step, "GET")
 def clock(account: Account, id: str) -> dict[str, Any]:
     """Return the progress of an advancing clock: its current time, and the share done."""
-    test_clock = account.live(test_clocks.KIND, id)
+    test_clock = account.get_undeleted(test_clocks.KIND, id)
     return {
         "id": id,
         "status": test_clock["status"],
@@ -145,7 +145,7 @@ def dispute(account: Account, charge: str) -> dict[str, Any]:
 
 @endpoint("/charges", Charge)
 def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
-    resource = account.live("invoice", invoice, "invoice")
+    resource = account.get_undeleted("invoice", invoice, "invoice")
     return visible(collection.as_plain_charge(account, resource))
 
 

@@ -32,7 +32,7 @@ CARDS = {
 def index() -> str:
     """List all accounts; each API key has created one."""
     store = current_app.extensions["sandbox"].store
-    rows = store.rows(
+    rows = store.fetch_all(
         "SELECT accounts.*, "
         "(SELECT count(*) FROM objects WHERE account = accounts.id AND type = 'customer' "
         "AND status IS NOT 'deleted') AS customers, "
@@ -73,7 +73,7 @@ def advance(id: str, customer: str) -> BaseResponse | tuple[str, int]:
     try:
         with _unit():
             found = _account(id)
-            who = found.live("customer", customer)
+            who = found.get_undeleted("customer", customer)
             time_travel.advance(found, who, request.form.get("step", ""))
     except StripeError as error:
         with _unit():
@@ -86,7 +86,7 @@ def card(id: str, customer: str) -> BaseResponse:
     """Give the customer another card: one that works, fails, or requires authentication."""
     with _unit():
         found = _account(id)
-        who = found.live("customer", customer)
+        who = found.get_undeleted("customer", customer)
         name = CARDS.get(request.form.get("card", "")) or abort(400)
         clock = who["test_clock"]
         use_from_now_on(found, who, payment_methods.resolve(found, name, "card", clock))
@@ -144,12 +144,12 @@ def _customer_page(account: Account, id: str, message: str | None = None) -> str
 
 
 def _customers(account: Account, wanted: str) -> list[Resource]:
-    rows = account.store.rows(
+    rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = 'customer' "
         "AND status IS NOT 'deleted' AND (? = '' OR lookup LIKE ?) ORDER BY seq DESC LIMIT 50",
         account.id, wanted, f"%{wanted}%",
     )  # fmt: skip
-    return [account.adopt("customer", row) for row in rows]
+    return [account.load_row("customer", row) for row in rows]
 
 
 def _customer_line(account: Account, customer: Resource) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -
 
 def _events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:
     """Return the latest events with the state of their deliveries."""
-    rows = account.store.rows(
+    rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = 'event' "  # noqa: S608 our own words
         f"AND {where} ORDER BY seq DESC LIMIT ?",
         account.id, *values, AT_ONCE,
@@ -218,7 +218,7 @@ def _account(id: str) -> Account:
 
 
 def _unit() -> Any:
-    return current_app.extensions["sandbox"].store.unit()
+    return current_app.extensions["sandbox"].store.transaction()
 
 
 def _back(id: str) -> str:

@@ -27,11 +27,13 @@ class DeliveryPlan:
 
 
 class Account:
+    """The objects, settings and time of one account, within one transaction."""
+
     def __init__(
         self,
         store: Store,
         id: str,
-        address: str,
+        base_url: str,
         settings: dict[str, Any],
         created: int,
         real_now: Callable[[], float],
@@ -39,13 +41,13 @@ class Account:
     ) -> None:
         self.store = store
         self.id = id
-        self.address = address
+        self.base_url = base_url
         self.settings = settings
         self.created = created
         self.request: dict[str, str | None] = {"id": None, "idempotency_key": None}
         self.real_now = real_now
         self.plan_delivery = plan_delivery
-        self.rehearsing = False
+        self.events_suppressed = False
         self._loaded: dict[tuple[str, str], Resource] = {}
         self._stored: dict[tuple[str, str], str] = {}
         self._endpoints: list[Resource] | None = None
@@ -64,7 +66,7 @@ class Account:
     def find(self, kind: str, id: str) -> Resource | None:
         """Return the object, or None if it never existed or left no tombstone."""
         if (kind, id) not in self._loaded:
-            row = self.store.row(
+            row = self.store.fetch_one(
                 "SELECT body FROM objects WHERE account = ? AND type = ? AND id = ?",
                 self.id, kind, id,
             )  # fmt: skip
@@ -79,7 +81,7 @@ class Account:
             raise missing(kind, id, param)
         return resource
 
-    def live(self, kind: str, id: str, param: str = "id") -> Resource:
+    def get_undeleted(self, kind: str, id: str, param: str = "id") -> Resource:
         """Return the object like `get`, but treat a deleted one as missing."""
         resource = self.get(kind, id, param)
         if resource.get("deleted"):
@@ -88,20 +90,21 @@ class Account:
 
     def select(self, kind: str, where: str = "1", *values: object) -> list[Resource]:
         """Return objects of a kind, oldest first."""
-        rows = self.store.rows(
+        rows = self.store.fetch_all(
             "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
             f"AND status IS NOT 'deleted' AND {where} ORDER BY seq",
             self.id, kind, *values,
         )  # fmt: skip
-        return [self.adopt(kind, row) for row in rows]
+        return [self.load_row(kind, row) for row in rows]
 
-    def adopt(self, kind: str, row: sqlite3.Row) -> Resource:
+    def load_row(self, kind: str, row: sqlite3.Row) -> Resource:
         """Return the object of a row, or the one already loaded, which may be newer."""
         if (kind, row["id"]) not in self._loaded:
             self._remember(kind, row["id"], row["body"])
         return self._loaded[kind, row["id"]]
 
     def add(self, resource: Resource, event: str | None = None) -> Resource:
+        """Insert a new object, and emit the event if one is named."""
         resource.setdefault("_internal", {})
         kind, id = resource["object"], resource["id"]
         body = dump(resource)
@@ -135,9 +138,9 @@ class Account:
 
     def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
         """Store the event, and a delivery for each matching endpoint, in this unit of work."""
-        if self.rehearsing:
+        if self.events_suppressed:
             return
-        endpoints = [e for e in self.endpoints() if {"*", type} & set(e["enabled_events"])]
+        endpoints = [e for e in self.enabled_endpoints() if {"*", type} & set(e["enabled_events"])]
         now = self.now(resource.get("test_clock") or resource.get("_internal", {}).get("clock"))
         event = events.new_event(type, resource, previous, now, len(endpoints), self.request)
         self.add(event)
@@ -150,7 +153,7 @@ class Account:
         next_at = self.real_now() + plan.delay if plan.copies else None
         for _ in range(max(plan.copies, 1)):
             self.store.execute(
-                "INSERT INTO deliveries (account, event, endpoint, state, next_at, story) "
+                "INSERT INTO deliveries (account, event, endpoint, state, next_at, reason) "
                 "VALUES (?, ?, ?, ?, ?, ?)",
                 self.id, event, endpoint, state, next_at, plan.reason,
             )  # fmt: skip
@@ -165,7 +168,7 @@ class Account:
         self._loaded[kind, id] = tombstone
         return tombstone
 
-    def forget(self, kind: str, id: str) -> None:
+    def erase(self, kind: str, id: str) -> None:
         """Remove an object without a tombstone."""
         self.store.execute(
             "DELETE FROM objects WHERE account = ? AND type = ? AND id = ?", self.id, kind, id
@@ -173,37 +176,38 @@ class Account:
         self._loaded.pop((kind, id), None)
 
     @contextmanager
-    def rehearsal(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         """Run a block and roll everything back: rows, events and loaded objects."""
-        with self.store.rehearsal():
+        with self.store.dry_run():
             loaded, stored, settings = self._loaded, self._stored, dict(self.settings)
-            self._loaded, self._stored, self.rehearsing = {}, {}, True
+            self._loaded, self._stored, self.events_suppressed = {}, {}, True
             try:
                 yield
             finally:
-                self._loaded, self._stored, self.rehearsing = loaded, stored, False
+                self._loaded, self._stored, self.events_suppressed = loaded, stored, False
                 self.settings = settings
 
     @contextmanager
-    def silence(self) -> Iterator[None]:
+    def suppress_events(self) -> Iterator[None]:
         """Emit no events meanwhile, for computing what will not happen now."""
-        before, self.rehearsing = self.rehearsing, True
+        before, self.events_suppressed = self.events_suppressed, True
         try:
             yield
         finally:
-            self.rehearsing = before
+            self.events_suppressed = before
 
     def save_settings(self) -> None:
+        """Store the settings and the base URL."""
         self.store.execute(
-            "UPDATE accounts SET settings = ?, address = ? WHERE id = ?",
-            json.dumps(self.settings), self.address, self.id,
+            "UPDATE accounts SET settings = ?, base_url = ? WHERE id = ?",
+            json.dumps(self.settings), self.base_url, self.id,
         )  # fmt: skip
 
     def _remember(self, kind: str, id: str, body: str) -> None:
         self._loaded[kind, id] = json.loads(body)
         self._stored[kind, id] = body
 
-    def endpoints(self) -> list[Resource]:
+    def enabled_endpoints(self) -> list[Resource]:
         """Return the enabled endpoints, cached because a unit may emit thousands of events."""
         if self._endpoints is None:
             self._endpoints = self.select("webhook_endpoint", "status = 'enabled'")

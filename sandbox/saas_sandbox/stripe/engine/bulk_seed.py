@@ -39,7 +39,7 @@ INSERT = (
 
 def _model(account: Account, price: Resource, clock: str | None) -> list[Resource]:
     if clock:
-        account.live("test_helpers.test_clock", clock, "test_clock")
+        account.get_undeleted("test_helpers.test_clock", clock, "test_clock")
     customer = account.add(new_customer(account, clock))
     method = account.add(payment_methods.from_card(account, BY_NAME["pm_card_visa"], clock))
     payment_methods.attach_stored(account, method, customer)

@@ -117,7 +117,7 @@ def inline_price(account: Account, params: Params) -> Resource:
 
 def product_of(account: Account, params: Params) -> str:
     if "product" in params:
-        return str(account.live("product", params["product"], "product")["id"])
+        return str(account.get_undeleted("product", params["product"], "product")["id"])
     if "product_data" not in params:
         raise missing_param("product")
 

@@ -207,7 +207,7 @@ def _await(account: Account, session: Resource, invoice: Resource) -> None:
 
 def _customer(account: Account, session: Resource, email: str | None, name: str | None) -> Resource:
     if session["customer"]:
-        return account.live("customer", session["customer"], "customer")
+        return account.get_undeleted("customer", session["customer"], "customer")
     customer = new_customer(account)
     customer |= {"email": session["customer_email"] or email, "name": name}
     customer["_internal"] = {"lookup": customer["email"]}

@@ -137,7 +137,7 @@ def as_plain_charge(account: Account, invoice: Resource) -> Resource:
             charge = account.get("charge", account.get("payment_intent", intent)["latest_charge"])
             charge["payment_intent"] = None
             account.save(charge, "charge.updated")
-            account.forget("payment_intent", intent)
+            account.erase("payment_intent", intent)
             payment["payment"] = {"charge": charge["id"], "type": "charge"}
             return account.save(payment)
     raise invalid("This invoice was not paid with a payment intent.", "invoice")

@@ -191,5 +191,5 @@ def _source(account: Account, entry: Params, path: str) -> tuple[Resource, Resou
         promotion = account.get("promotion_code", code, f"{path}[promotion_code]")
         return account.get("coupon", promotion["promotion"]["coupon"]), promotion
     if coupon := entry.get("coupon"):
-        return account.live("coupon", coupon, f"{path}[coupon]"), None
+        return account.get_undeleted("coupon", coupon, f"{path}[coupon]"), None
     raise invalid("You must specify a coupon or a promotion code.", path)

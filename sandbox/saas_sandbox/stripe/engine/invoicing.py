@@ -73,7 +73,7 @@ def finalize(account: Account, invoice: Resource) -> Resource:
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized.", code="invoice_not_editable")
 
-    customer = account.live("customer", invoice["customer"], "customer")
+    customer = account.get_undeleted("customer", invoice["customer"], "customer")
     now = account.now(invoice["_internal"]["clock"])
     _apply_balance(account, invoice, customer)
     invoice |= {
@@ -81,7 +81,7 @@ def finalize(account: Account, invoice: Resource) -> Resource:
         "number": f"{customer['invoice_prefix']}-{customer['next_invoice_sequence']:04d}",
         "effective_at": now,
         "automatically_finalizes_at": None,
-        "hosted_invoice_url": f"{account.address}/stripe/invoices/{invoice['id']}",
+        "hosted_invoice_url": f"{account.base_url}/stripe/invoices/{invoice['id']}",
     }
     if invoice["collection_method"] == "send_invoice":
         invoice["due_date"] = now + 86400 * (invoice["_internal"].get("days_until_due") or 30)

@@ -210,7 +210,7 @@ def _charge(
         payment_intent=intent["id"],
         payment_method=method["id"],
         payment_method_details=_details(method),
-        receipt_url=f"{account.address}/stripe/receipts/{id}" if taken else None,
+        receipt_url=f"{account.base_url}/stripe/receipts/{id}" if taken else None,
         refunded=False,
         status=status,
     )

@@ -66,7 +66,7 @@ def drop(account: Account, subscription: Resource) -> None:
 def _succeeds(account: Account, id: str, changes: list[Wanted], options: dict[str, Any]) -> bool:
     """Try the payment and roll it back; return whether it succeeds."""
     try:
-        with account.rehearsal():
+        with account.dry_run():
             subscription = account.get("subscription", id)
             subscription_updates.change(
                 account, subscription, changes, **options, behaviour="error_if_incomplete"
@@ -91,7 +91,7 @@ def _target(
     now = account.now(lifecycle.clock_of(subscription))
     target = copied(subscription)
     before = copied(subscription)["items"]["data"]
-    with account.silence():
+    with account.suppress_events():
         subscription_updates.apply_items(account, target, changes, now)
         after = target["items"]["data"]
         resets = reset_anchor or subscription_updates.moves_the_date(before, after)

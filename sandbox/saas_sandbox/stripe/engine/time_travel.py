@@ -60,7 +60,7 @@ def _after_renewal(account: Account, customer: Resource, now: int) -> int:
 
 def _take_over(account: Account, customer: Resource, clock: str) -> None:
     """Move all objects of the customer to the clock."""
-    rows = account.store.rows(
+    rows = account.store.fetch_all(
         "SELECT type, id FROM objects WHERE account = ? AND customer = ? "
         "AND type NOT IN ('event', 'checkout.session', 'billing_portal.session')",
         account.id, customer["id"],

@@ -38,19 +38,19 @@ class Faults:
 
 def current(account: Account) -> Faults:
     known = {field.name for field in fields(Faults)}
-    stored = account.settings.get("chaos", {})
+    stored = account.settings.get("faults", {})
     return Faults(**{name: value for name, value in stored.items() if name in known})
 
 
 def configure(account: Account, faults: Faults) -> None:
     """Set the faults; counting starts again."""
-    account.settings["chaos"] = {**asdict(faults), "calls": 0, "deliveries": 0}
+    account.settings["faults"] = {**asdict(faults), "calls": 0, "deliveries": 0}
     account.save_settings()
 
 
 def plan_delivery(account: Account) -> DeliveryPlan:
     """Decide how the account's next event is delivered."""
-    if "chaos" not in account.settings:
+    if "faults" not in account.settings:
         return DeliveryPlan()
     faults = current(account)
     if faults.is_fair:
@@ -87,7 +87,7 @@ def pick_for_call(account: Account) -> str | None:
 
 def _dice(account: Account, faults: Faults, counter: str) -> random.Random:
     """Return a random generator that depends only on seed, kind and number."""
-    stored: dict[str, Any] = account.settings["chaos"]
+    stored: dict[str, Any] = account.settings["faults"]
     stored[counter] = stored.get(counter, 0) + 1
     account.save_settings()
     return random.Random(f"{faults.seed}:{counter}:{stored[counter]}")  # noqa: S311 repeatable, not secret

@@ -34,7 +34,7 @@ def pay(id: str) -> Page:
             method = card_form.method(account, invoice["test_clock"])
             if card_form.asks_owner(method):
                 return _confirmation(invoice)
-            customer = account.live("customer", invoice["customer"])
+            customer = account.get_undeleted("customer", invoice["customer"])
             payment_methods.attach_stored(account, method, customer)
             outcome = collection.collect(account, invoice, method=method, authenticated=True)
             message = outcome.decline.message if outcome.decline else None

@@ -14,8 +14,10 @@ from saas_sandbox.stripe.engine.resource import Resource
 def open_page(kind: str, id: str) -> Iterator[tuple[Account, Resource]]:
     """Return the account and object of a page, in one unit of work; 404 if unknown."""
     sandbox = current_app.extensions["sandbox"]
-    with sandbox.store.unit():
-        row = sandbox.store.row("SELECT account FROM objects WHERE type = ? AND id = ?", kind, id)
+    with sandbox.store.transaction():
+        row = sandbox.store.fetch_one(
+            "SELECT account FROM objects WHERE type = ? AND id = ?", kind, id
+        )
         account = find_account(sandbox.store, row["account"], sandbox.now) if row else None
         if account is None:
             abort(404)

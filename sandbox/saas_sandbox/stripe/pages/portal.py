@@ -134,7 +134,7 @@ def details(id: str) -> Page:
     """Update name and address, as far as the configuration allows."""
     try:
         with open_page(KIND, id) as (account, session):
-            customer = account.live("customer", session["customer"])
+            customer = account.get_undeleted("customer", session["customer"])
             for name in _changeable(account, session):
                 customer[name] = customers.checked(name, request.form.get(name, "").strip())
             customer["_internal"]["lookup"] = customer["email"]
@@ -356,5 +356,5 @@ def _feedback(features: dict[str, Any]) -> str | None:
 
 
 def _new_card(account: Account, session: Resource) -> None:
-    customer = account.live("customer", session["customer"])
+    customer = account.get_undeleted("customer", session["customer"])
     use_from_now_on(account, customer, card_form.method(account, customer["test_clock"]))

@@ -120,7 +120,7 @@ def _customer(account: Account, params: Params) -> Resource | None:
         )
     params.get("customer_creation")
     customer = params.get("customer")
-    return account.live("customer", customer, "customer") if customer else None
+    return account.get_undeleted("customer", customer, "customer") if customer else None
 
 
 def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
@@ -230,7 +230,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         **_tax_id_collection(params),
         success_url=_url(params, "success_url"),
         ui_mode="hosted_page",
-        url=f"{account.address}/stripe/checkout/{id}",
+        url=f"{account.base_url}/stripe/checkout/{id}",
     )
     if session["success_url"] is None:
         raise missing_param("success_url")
@@ -347,7 +347,7 @@ def _discounts(account: Account, params: Params) -> list[dict[str, Any]]:
         coupon, code = entry.get("coupon"), entry.get("promotion_code")
         path = f"discounts[{number}]"
         if coupon:
-            account.live("coupon", coupon, f"{path}[coupon]")
+            account.get_undeleted("coupon", coupon, f"{path}[coupon]")
         if code:
             account.get("promotion_code", code, f"{path}[promotion_code]")
         entries.append({"coupon": coupon, "promotion_code": code})

@@ -56,12 +56,12 @@ def create(account: Account, params: Params) -> Resource:
 
 @operation("GET", "/coupons/<id>", shape.CouponRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.live("coupon", id)
+    return account.get_undeleted("coupon", id)
 
 
 @operation("POST", "/coupons/<id>", shape.CouponUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    coupon = account.live("coupon", id)
+    coupon = account.get_undeleted("coupon", id)
     params.copy_to(coupon, "name")
     coupon["_internal"]["currency_options"] = {
         **(coupon["_internal"].get("currency_options") or {}),
@@ -74,7 +74,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 @operation("DELETE", "/coupons/<id>", shape.CouponDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
     """ "deleting a coupon does not affect any customers who have already applied the coupon" """
-    return account.delete(account.live("coupon", id), "coupon.deleted")
+    return account.delete(account.get_undeleted("coupon", id), "coupon.deleted")
 
 
 @operation("GET", "/coupons", shape.CouponListParams)
@@ -84,7 +84,7 @@ def list_all(account: Account, params: Params) -> Resource:
 
 @operation("POST", "/promotion_codes", shape.PromotionCodeCreateParams)
 def create_code(account: Account, params: Params) -> Resource:
-    coupon = account.live("coupon", _coupon_id(params), "promotion[coupon]")
+    coupon = account.get_undeleted("coupon", _coupon_id(params), "promotion[coupon]")
     code = params.get("code") or ids.token(8).upper()
     if not CODE.fullmatch(code):
         raise invalid("Promotion codes can only have letters, digits and dashes.", "code")
@@ -92,7 +92,7 @@ def create_code(account: Account, params: Params) -> Resource:
     if account.select("promotion_code", "lookup = ? AND status = 'active'", code.lower()):
         raise invalid("An active promotion code with `code: " + code + "` already exists.", "code")
     if customer := params.get("customer"):
-        account.live("customer", customer, "customer")
+        account.get_undeleted("customer", customer, "customer")
 
     promotion = shaped(
         stripe.PromotionCode,
@@ -207,7 +207,7 @@ def _products(account: Account, params: Params) -> dict[str, Any] | None:
     """Return the products that it applies to; without any, it applies to all."""
     products = params.section("applies_to").get("products")
     for number, product in enumerate(products or []):
-        account.live("product", product, f"applies_to[products][{number}]")
+        account.get_undeleted("product", product, f"applies_to[products][{number}]")
     return {"products": products} if products else None
 
 

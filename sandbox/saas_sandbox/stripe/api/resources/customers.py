@@ -20,7 +20,7 @@ COPIED = (
 def create(account: Account, params: Params) -> Resource:
     clock = params.get("test_clock")
     if clock:
-        account.live("test_helpers.test_clock", clock, "test_clock")
+        account.get_undeleted("test_helpers.test_clock", clock, "test_clock")
     customer = new_customer(account, clock)
     _apply(account, customer, params)
     account.add(customer, "customer.created")
@@ -37,7 +37,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/customers/<id>", shape.CustomerUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    customer = account.live("customer", id)
+    customer = account.get_undeleted("customer", id)
     _apply(account, customer, params)
     _set_default(account, customer, params)
     return account.save(customer, "customer.updated")
@@ -48,7 +48,7 @@ def delete(account: Account, params: Params, id: str) -> Resource:
     """ "Permanently deletes a customer. It cannot be undone. Also immediately cancels any active
     subscriptions on the customer."
     """
-    customer = account.live("customer", id)
+    customer = account.get_undeleted("customer", id)
     for subscription in account.select("subscription", "customer = ?", id):
         if not lifecycle.is_over(subscription):
             lifecycle.cancel(account, subscription, reason="cancellation_requested")

@@ -17,7 +17,7 @@ UNDELIVERED = "(SELECT event FROM deliveries WHERE account = ? AND state != 'del
 @operation("GET", "/events/<id>", shape.EventRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
     event = account.get("event", id)
-    row = account.store.row(PENDING, account.id, id)
+    row = account.store.fetch_one(PENDING, account.id, id)
     return {**event, "pending_webhooks": row[0] if row else 0}
 
 

@@ -21,7 +21,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 
 def preview(account: Account, params: Params) -> Resource:
-    with account.rehearsal():
+    with account.dry_run():
         return deepcopy(_previewed(account, params))
 
 
@@ -29,7 +29,7 @@ def after_change(
     account: Account, id: str, change: subscription_updates.Wanted, proration: str
 ) -> Resource:
     """Return the cost of changing one item, billed now or with the next renewal."""
-    with account.rehearsal():
+    with account.dry_run():
         subscription = account.get("subscription", id)
         before = subscription["latest_invoice"]
         _without_paying(account, subscription, [change], proration, None, False)
@@ -115,7 +115,7 @@ def _next(account: Account, subscription: Resource, before: str | None) -> Resou
 def _of_new(account: Account, params: Params, details: Params) -> Resource:
     if "customer" not in params:
         raise missing_param("customer")
-    customer = account.live("customer", params["customer"], "customer")
+    customer = account.get_undeleted("customer", params["customer"], "customer")
     now = account.now(customer["test_clock"])
     subscription = billing_cycle.new(
         account,

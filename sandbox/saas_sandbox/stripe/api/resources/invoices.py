@@ -27,7 +27,7 @@ NEEDS_ACTION = Decline(
 
 @operation("GET", "/invoices/<id>", shape.InvoiceRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.live("invoice", id)
+    return account.get_undeleted("invoice", id)
 
 
 @operation("GET", "/invoices", shape.InvoiceListParams)
@@ -47,7 +47,7 @@ def create_preview(account: Account, params: Params) -> Resource:
 
 @operation("POST", "/invoices/<id>", shape.InvoiceUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    invoice = account.live("invoice", id)
+    invoice = account.get_undeleted("invoice", id)
     metadata.merge(invoice, params)
     params.copy_to(invoice, "description", "footer", "auto_advance")
     if method := params.get("default_payment_method"):
@@ -62,7 +62,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/invoices/<id>/finalize", shape.InvoiceFinalizeInvoiceParams)
 def finalize(account: Account, params: Params, id: str) -> Resource:
-    invoice = account.live("invoice", id)
+    invoice = account.get_undeleted("invoice", id)
     if (auto_advance := params.get("auto_advance")) is not None:
         invoice["auto_advance"] = auto_advance
     return collection.open_up(account, invoice)
@@ -70,7 +70,7 @@ def finalize(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/invoices/<id>/pay", shape.InvoicePayParams)
 def pay(account: Account, params: Params, id: str) -> Resource:
-    invoice = account.live("invoice", id)
+    invoice = account.get_undeleted("invoice", id)
     if invoice["status"] == "draft":
         collection.open_up(account, invoice)
     if invoice["status"] == "paid":
@@ -89,17 +89,17 @@ def pay(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/invoices/<id>/void", shape.InvoiceVoidInvoiceParams)
 def void(account: Account, params: Params, id: str) -> Resource:
-    return invoicing.void(account, account.live("invoice", id))
+    return invoicing.void(account, account.get_undeleted("invoice", id))
 
 
 @operation("POST", "/invoices/<id>/mark_uncollectible", shape.InvoiceMarkUncollectibleParams)
 def mark_uncollectible(account: Account, params: Params, id: str) -> Resource:
-    return invoicing.mark_uncollectible(account, account.live("invoice", id))
+    return invoicing.mark_uncollectible(account, account.get_undeleted("invoice", id))
 
 
 @operation("GET", "/invoices/<id>/lines", shape.InvoiceListLinesParams)
 def list_lines(account: Account, params: Params, id: str) -> Resource:
-    invoice = account.live("invoice", id)
+    invoice = account.get_undeleted("invoice", id)
     return pagination.slice_of(invoice["lines"]["data"], f"{URL}/{id}/lines", params)
 
 

@@ -19,7 +19,7 @@ def create(account: Account, params: Params) -> Resource:
     if params["amount"] < 1:
         raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
     customer_id = params.get("customer")
-    customer = account.live("customer", customer_id, "customer") if customer_id else None
+    customer = account.get_undeleted("customer", customer_id, "customer") if customer_id else None
     intent = payments.open_intent(
         account,
         amount=params["amount"],

@@ -48,13 +48,13 @@ def list_all(account: Account, params: Params) -> Resource:
     also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("customer IS NOT NULL", [])
     customer = params.get("customer")
     if customer:
-        account.live("customer", customer, "customer")
+        account.get_undeleted("customer", customer, "customer")
     return pagination.page(account, "payment_method", URL, params, also=also, customer=customer)
 
 
 @operation("GET", "/customers/<id>/payment_methods", shape.CustomerListPaymentMethodsParams)
 def list_of_customer(account: Account, params: Params, id: str) -> Resource:
-    account.live("customer", id)
+    account.get_undeleted("customer", id)
     kind = params.get("type")
     also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("1", [])
     url = f"/v1/customers/{id}/payment_methods"
@@ -63,7 +63,7 @@ def list_of_customer(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/payment_methods/<id>/attach", shape.PaymentMethodAttachParams)
 def attach(account: Account, params: Params, id: str) -> Resource:
-    customer = account.live("customer", params["customer"], "customer")
+    customer = account.get_undeleted("customer", params["customer"], "customer")
     return payment_methods.attach(account, id, customer)
 
 

@@ -81,7 +81,7 @@ def _check(account: Account, name: str, feature: dict[str, Any]) -> None:
     if len(products) > 10:
         raise invalid("You can offer up to 10 products.", path)
     for number, offer in enumerate(products):
-        account.live("product", offer["product"], f"{path}[{number}][product]")
+        account.get_undeleted("product", offer["product"], f"{path}[{number}][product]")
         offer.setdefault("adjustable_quantity", {"enabled": False, "maximum": None, "minimum": 1})
         for price in offer["prices"]:
             _check_price(account, price, offer["product"], f"{path}[{number}][prices]")

@@ -24,7 +24,7 @@ FLOWS = ("subscription_cancel", "subscription_update", "subscription_update_conf
 def create(account: Account, params: Params) -> Resource:
     if "customer" not in params:
         raise missing_param("customer")
-    customer = account.live("customer", params["customer"], "customer")
+    customer = account.get_undeleted("customer", params["customer"], "customer")
     configuration = _configuration(account, params)
     id = ids.new(KIND)
     session = shaped(
@@ -38,7 +38,7 @@ def create(account: Account, params: Params) -> Resource:
         else None,
         locale=params.get("locale"),
         return_url=_return_url(params) or configuration["default_return_url"],
-        url=f"{account.address}/stripe/portal/{id}",
+        url=f"{account.base_url}/stripe/portal/{id}",
     )
     session.pop("after_expiration")
     return account.add(session, "billing_portal.session.created")

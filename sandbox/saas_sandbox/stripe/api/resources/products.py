@@ -18,12 +18,12 @@ def create(account: Account, params: Params) -> Resource:
 
 @operation("GET", "/products/<id>", shape.ProductRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.live("product", id)
+    return account.get_undeleted("product", id)
 
 
 @operation("POST", "/products/<id>", shape.ProductUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    product = account.live("product", id)
+    product = account.get_undeleted("product", id)
     catalog.apply(product, params)
     if price := params.get("default_price"):
         product["default_price"] = account.get("price", price, "default_price")["id"]
@@ -34,7 +34,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 @operation("DELETE", "/products/<id>", shape.ProductDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
     """ "Deleting a product is only possible if it has no prices associated with it." """
-    product = account.live("product", id)
+    product = account.get_undeleted("product", id)
     if account.select("price", "parent = ?", id):
         raise invalid(
             "This product cannot be deleted because it has one or more user-created prices.",

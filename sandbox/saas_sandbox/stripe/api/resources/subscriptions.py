@@ -32,7 +32,7 @@ TO_PERIOD_END = ("min_period_end", "max_period_end")
 def create(account: Account, params: Params) -> Resource:
     if "customer" not in params:
         raise missing_param("customer")
-    customer = account.live("customer", params["customer"], "customer")
+    customer = account.get_undeleted("customer", params["customer"], "customer")
     now = account.now(customer["test_clock"])
     subscription = billing_cycle.new(
         account,

@@ -20,7 +20,7 @@ def create(account: Account, params: Params) -> Resource:
 
 @operation("GET", "/test_helpers/test_clocks/<id>", shape.TestClockRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.live(KIND, id)
+    return account.get_undeleted(KIND, id)
 
 
 @operation("GET", "/test_helpers/test_clocks", shape.TestClockListParams)
@@ -31,7 +31,7 @@ def list_all(account: Account, params: Params) -> Resource:
 @operation("DELETE", "/test_helpers/test_clocks/<id>", shape.TestClockDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
     """Delete a clock with all its objects; tombstones of its customers remain."""
-    clock = account.live(KIND, id)
+    clock = account.get_undeleted(KIND, id)
     customers = account.select("customer", "clock = ?", id)
     account.store.execute(
         "DELETE FROM objects WHERE account = ? AND clock = ? AND type NOT IN ('customer', 'event')",
@@ -44,6 +44,6 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/test_helpers/test_clocks/<id>/advance", shape.TestClockAdvanceParams)
 def advance(account: Account, params: Params, id: str) -> Resource:
-    clock = account.live(KIND, id)
+    clock = account.get_undeleted(KIND, id)
     move_to(account, clock, params["frozen_time"])
     return clock

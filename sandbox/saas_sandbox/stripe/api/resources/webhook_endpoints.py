@@ -43,12 +43,12 @@ def create(account: Account, params: Params) -> Resource:
 
 @operation("GET", "/webhook_endpoints/<id>", shape.WebhookEndpointRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return account.live(KIND, id)
+    return account.get_undeleted(KIND, id)
 
 
 @operation("POST", "/webhook_endpoints/<id>", shape.WebhookEndpointUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    endpoint = account.live(KIND, id)
+    endpoint = account.get_undeleted(KIND, id)
     if "url" in params:
         endpoint["url"] = urls.checked(params["url"], "url")
     if "enabled_events" in params:
@@ -62,7 +62,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
 
 @operation("DELETE", "/webhook_endpoints/<id>", shape.WebhookEndpointDeleteParams)
 def delete(account: Account, params: Params, id: str) -> Resource:
-    endpoint = account.live(KIND, id)
+    endpoint = account.get_undeleted(KIND, id)
     account.store.execute(
         "UPDATE deliveries SET state = 'abandoned', next_at = NULL "
         "WHERE account = ? AND endpoint = ? AND state = 'pending'",
