@@ -12,10 +12,10 @@ from flask import Flask
 
 from saas_sandbox.stripe.api import views as api
 from saas_sandbox.stripe.api.idempotency import InFlight
-from saas_sandbox.stripe.clock import Clock
 from saas_sandbox.stripe.dashboard import admin_api
 from saas_sandbox.stripe.dashboard import views as dashboard
 from saas_sandbox.stripe.pages import checkout, invoice, portal
+from saas_sandbox.stripe.scheduler import Scheduler
 from saas_sandbox.stripe.webhook_sender import Post, WebhookSender, over_http
 
 from . import home, identity, mailbox, security
@@ -73,7 +73,7 @@ def create_sandbox(
 
 
 def _furnished(store: Store, post: Post, now: Callable[[], float], inline: bool) -> Sandbox:
-    clockwork = Clock(store, now)
+    clockwork = Scheduler(store, now)
     background = Background(clockwork, WebhookSender(store, post, now), now, inline=inline)
     store.after_commit(background.wake)
     return Sandbox(store, now, background)

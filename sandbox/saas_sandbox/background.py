@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from saas_sandbox.stripe.clock import Clock
+from saas_sandbox.stripe.scheduler import Scheduler
 from saas_sandbox.stripe.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,12 @@ class Background:
     """Runs clock and deliveries in a thread, or with `inline` between requests."""
 
     def __init__(
-        self, clockwork: Clock, courier: WebhookSender, now: Callable[[], float], *, inline: bool
+        self,
+        clockwork: Scheduler,
+        courier: WebhookSender,
+        now: Callable[[], float],
+        *,
+        inline: bool,
     ) -> None:
         self.clockwork = clockwork
         self.courier = courier

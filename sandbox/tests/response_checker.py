@@ -3,7 +3,7 @@
 import json
 
 from flask import Flask, Response, request
-from saas_sandbox.stripe.engine.resource import visible
+from saas_sandbox.stripe.engine.resource import strip_internal
 
 from . import contract
 
@@ -28,5 +28,5 @@ class Witness:
         """What is wrong with any of the answers, or with what is kept now."""
         rows = self.store.fetch_all("SELECT body FROM objects") if contract.is_published() else []
         for row in rows:
-            self.wrong |= contract.misfits(visible(json.loads(row["body"])))
+            self.wrong |= contract.misfits(strip_internal(json.loads(row["body"])))
         return self.wrong

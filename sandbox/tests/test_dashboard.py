@@ -48,7 +48,9 @@ def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
         row = sandbox.store.fetch_one("SELECT id FROM accounts")
         account = find_account(sandbox.store, row["id"], sandbox.now)
         assert account is not None
-        test_clocks.move_to(account, account.get(test_clocks.KIND, life.clock), at(2026, 5, 1))
+        test_clocks.start_advance(
+            account, account.get(test_clocks.KIND, life.clock), at(2026, 5, 1)
+        )
 
     text = browser.get(page).text
 
@@ -172,7 +174,8 @@ def test_what_does_not_exist_is_not_found(browser: Browser, path: str) -> None:
 
 def test_every_state_and_every_coming_moment_has_words() -> None:
     assert (
-        set(event_descriptions.STATUS) == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.OVER
+        set(event_descriptions.STATUS)
+        == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.ENDED_STATUSES
     )
     assert events.API_VERSION == "2026-10-28.endive"
 

@@ -18,7 +18,7 @@ import stripe
 from flask import Flask
 from saas_sandbox.stripe.api.operations import OPERATIONS
 from saas_sandbox.stripe.engine import lifecycle
-from saas_sandbox.stripe.engine.params import fields
+from saas_sandbox.stripe.engine.params import get_fields
 
 from .conftest import CARD_NUMBER, Browser, Life, Prices, item_of, lever
 
@@ -300,4 +300,4 @@ def test_the_table_knows_every_status_of_the_sdk() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
 def test_every_operation_takes_the_parameters_of_the_sdk(operation: Any) -> None:
     assert operation.shape.__module__.startswith("stripe.params.")
-    assert "api_key" not in fields(operation.shape)
+    assert "api_key" not in get_fields(operation.shape)

@@ -11,7 +11,7 @@ import pytest
 import stripe
 from flask import Flask
 from saas_sandbox.stripe.api.operations import OPERATIONS, Operation
-from saas_sandbox.stripe.engine.params import fields
+from saas_sandbox.stripe.engine.params import get_fields
 
 from .conftest import KEY, Life, Prices, at
 
@@ -63,7 +63,7 @@ class Monkey:
         return str(self.dice.choice(rows)["id"]) if rows else "x_1"
 
     def _form(self, shape: Any, depth: int = 0) -> dict[str, Any]:
-        hints = fields(shape)
+        hints = get_fields(shape)
         some = {name for name in hints if depth < 4 and self.dice.random() < 0.12}
         needed = {name for name, hint in hints.items() if "NotRequired" not in str(hint)}
         usual = {"customer", "items", "price", "line_items", "mode", "success_url", "quantity"}

@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.portal_settings import default_configuration
+from saas_sandbox.stripe.engine.portal_settings import build_default_configuration
 from saas_sandbox.stripe.faults.injection import plan_delivery
 
 from ..store import Store
@@ -64,5 +64,5 @@ def _create(store: Store, id: str, base_url: str, real_now: Callable[[], float])
         id, now, base_url,
     )  # fmt: skip
     account = Account(store, id, base_url, deepcopy(DEFAULT_SETTINGS), now, real_now, plan_delivery)
-    account.add(default_configuration(account))
+    account.add(build_default_configuration(account))
     return account

@@ -128,7 +128,7 @@ class WebhookSender:
         if not endpoint or not event or endpoint.get("deleted"):
             self._give_up(row["id"])
             return None
-        body = events.body(event)
+        body = events.serialize(event)
         return Delivery(
             delivery=row["id"],
             account=row["account"],

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 MAX_LEVELS = 4
 
@@ -78,11 +78,11 @@ def _resolved(account: Account, value: Any, path: str, *, last: bool) -> Any:
 
 
 def _looked_up(account: Account, id: str, path: str) -> Resource:
-    kind = ids.kind_of(id)
+    kind = ids.kind_from_id(id)
     resource = account.find(kind, id) if kind else account.find("coupon", id)
     if resource is None:
         raise _cannot(path)
-    return visible(resource)
+    return strip_internal(resource)
 
 
 def _is_object(value: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -30,7 +30,7 @@ def page(
         f"ORDER BY seq {order} LIMIT ?",
         account.id, kind, *values, *also[1], cursor, limit + 1,
     )  # fmt: skip
-    resources = [visible(account.load_row(kind, row)) for row in rows[:limit]]
+    resources = [strip_internal(account.load_row(kind, row)) for row in rows[:limit]]
     return listed(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)
 
 
@@ -40,7 +40,7 @@ def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
 
 def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
     """Return a page of rows that are already loaded, in their own order."""
-    rows = [visible(row) for row in rows]
+    rows = [strip_internal(row) for row in rows]
     ids = [row["id"] for row in rows]
     after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)
     for name in (after, before):

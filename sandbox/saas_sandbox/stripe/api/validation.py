@@ -159,7 +159,7 @@ def _walk(family: str, value: Any, pattern: str, where: str) -> None:
         for number, inner in enumerate(value):
             _walk(family, inner, pattern, f"{where}[{number}]")
     elif isinstance(value, dict):
-        metadata.check(value, where)
+        metadata.check_limits(value, where)
     elif isinstance(value, str):
         _check_string(family, value, pattern, where)
     elif type(value) is int:

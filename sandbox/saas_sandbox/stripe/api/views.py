@@ -16,13 +16,13 @@ from saas_sandbox.stripe.engine import ids, version
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import (
     StripeError,
-    starred,
+    mask_key,
     unauthorized,
-    unplayed,
     unrecognized_url,
+    unsupported_param,
 )
-from saas_sandbox.stripe.engine.params import Params, check
-from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.params import Params, parse_params
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 from saas_sandbox.stripe.faults import api_calls
 
 MAX_BODY = 1_000_000
@@ -37,7 +37,7 @@ def answer(operation: Operation, **path: str) -> Response:
     with sandbox.store.transaction():
         fault = api_calls.decide(_account(sandbox, key))
     api_calls.refuse(fault)
-    version.check(request.headers.get("Stripe-Version"))
+    version.check_version(request.headers.get("Stripe-Version"))
     values = _values()
     once = _once_key(operation)
     mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
@@ -65,7 +65,7 @@ def _opened(sandbox: Any, key: str) -> Account:
     account_id = request.headers.get("Stripe-Account")
     if account_id and account_id != account.id:
         raise StripeError(
-            f"The provided key '{starred(key)}' does not have access to account "
+            f"The provided key '{mask_key(key)}' does not have access to account "
             f"'{account_id[:100]}' (or that account does not exist). Application access may have "
             "been revoked.",
             status=403,
@@ -93,7 +93,7 @@ def _once(
     account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
 ) -> tuple[int, dict[str, Any], bool]:
     """Return the first response to an idempotency key, including stored 4xx errors."""
-    params = check(operation.shape, values)
+    params = parse_params(operation.shape, values)
     validation.check(operation, params)
     key = _once_key(operation)
     if key and (stored := idempotency.kept(account, key, mark)):
@@ -112,9 +112,9 @@ def _performed(
     paths = params.get("expand", [])
     try:
         with account.store.savepoint(keep_on=lambda error: getattr(error, "recorded", False)):
-            resource = visible(operation.handle(account, params, **path))
+            resource = strip_internal(operation.handle(account, params, **path))
             for name in params.unread():
-                raise unplayed(name)
+                raise unsupported_param(name)
             return 200, expanded(account, resource, paths)
     except StripeError as error:
         if error.is_validation:
@@ -152,7 +152,7 @@ def _response(account: Account | None, status: int, body: Resource, replayed: bo
     response = Response(json.dumps(body) + "\n", status, mimetype="application/json")
     request_id = account.request["id"] if account else None
     response.headers["Request-Id"] = request_id or "req_" + ids.token(14)
-    response.headers["Stripe-Version"] = version.PLAYED
+    response.headers["Stripe-Version"] = version.API_VERSION
     if status == 409:
         response.headers["Stripe-Should-Retry"] = "true"
     if account and account.request["idempotency_key"]:

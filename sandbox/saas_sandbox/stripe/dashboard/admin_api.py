@@ -17,7 +17,7 @@ from saas_sandbox.stripe.api.views import bearer_key
 from saas_sandbox.stripe.engine import bulk_seed, collection, disputes, test_clocks, time_travel
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError
-from saas_sandbox.stripe.engine.resource import visible
+from saas_sandbox.stripe.engine.resource import strip_internal
 from saas_sandbox.stripe.faults import injection
 
 bp = Blueprint("stripe_control", __name__, url_prefix="/stripe/control")
@@ -122,7 +122,7 @@ def get_chaos(account: Account) -> dict[str, Any]:
 def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
     """Advance a customer's time; return the advancing clock."""
     resource = account.get_undeleted("customer", customer, "customer")
-    return visible(time_travel.advance(account, resource, step, count))
+    return strip_internal(time_travel.advance_customer(account, resource, step, count))
 
 
 @endpoint("/clocks/<id>", Step, "GET")
@@ -134,26 +134,28 @@ def clock(account: Account, id: str) -> dict[str, Any]:
         "status": test_clock["status"],
         "time": test_clock["_internal"]["time"],
         "happened": test_clock["_internal"]["happened"],
-        "share": time_travel.share(test_clock),
+        "share": time_travel.get_progress(test_clock),
     }
 
 
 @endpoint("/disputes", DisputeSchema)
 def dispute(account: Account, charge: str) -> dict[str, Any]:
-    return visible(disputes.open_one(account, account.get("charge", charge, "charge")))
+    return strip_internal(disputes.open_dispute(account, account.get("charge", charge, "charge")))
 
 
 @endpoint("/charges", Charge)
 def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
     resource = account.get_undeleted("invoice", invoice, "invoice")
-    return visible(collection.as_plain_charge(account, resource))
+    return strip_internal(collection.detach_payment_intent(account, resource))
 
 
 @endpoint("/fill", Fill)
 def fill(
     account: Account, price: str, subscriptions: int, test_clock: str | None
 ) -> dict[str, Any]:
-    made = bulk_seed.fill(account, account.get("price", price, "price"), subscriptions, test_clock)
+    made = bulk_seed.seed_subscriptions(
+        account, account.get("price", price, "price"), subscriptions, test_clock
+    )
     return {"subscriptions": made}
 
 

@@ -58,7 +58,7 @@ def describe(event: Resource) -> str:
 
 
 def _money(field: str) -> Callable[[Resource], str]:
-    return lambda resource: invoice_lines.money(resource[field], resource["currency"])
+    return lambda resource: invoice_lines.format_money(resource[field], resource["currency"])
 
 
 _due, _amount, _total = _money("amount_due"), _money("amount"), _money("total")

@@ -11,7 +11,7 @@ from saas_sandbox.stripe.accounts import find_account
 from saas_sandbox.stripe.dashboard import event_descriptions
 from saas_sandbox.stripe.engine import invoice_lines, lifecycle, payment_methods, time_travel
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.default_payment_method import use_from_now_on
+from saas_sandbox.stripe.engine.default_payment_method import set_default_payment_method
 from saas_sandbox.stripe.engine.errors import StripeError
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.faults import injection
@@ -74,7 +74,7 @@ def advance(id: str, customer: str) -> BaseResponse | tuple[str, int]:
         with _unit():
             found = _account(id)
             who = found.get_undeleted("customer", customer)
-            time_travel.advance(found, who, request.form.get("step", ""))
+            time_travel.advance_customer(found, who, request.form.get("step", ""))
     except StripeError as error:
         with _unit():
             return _customer_page(_account(id), customer, error.message), 422
@@ -89,7 +89,9 @@ def card(id: str, customer: str) -> BaseResponse:
         who = found.get_undeleted("customer", customer)
         name = CARDS.get(request.form.get("card", "")) or abort(400)
         clock = who["test_clock"]
-        use_from_now_on(found, who, payment_methods.resolve(found, name, "card", clock))
+        set_default_payment_method(
+            found, who, payment_methods.resolve_payment_method(found, name, "card", clock)
+        )
     return redirect(url_for(".customer", id=id, customer=customer), 303)
 
 
@@ -135,7 +137,7 @@ def _customer_page(account: Account, id: str, message: str | None = None) -> str
         customer=found,
         clock=clock,
         now=moment(account.now(found.get("test_clock"))),
-        share=time_travel.share(clock) if clock else 1,
+        share=time_travel.get_progress(clock) if clock else 1,
         subscriptions=[_subscription(account, subscription) for subscription in living],
         card=_card(account, found, living),
         events=_events(account, "customer = ?", id),
@@ -162,14 +164,16 @@ def _customer_line(account: Account, customer: Resource) -> dict[str, Any]:
 
 
 def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
-    item = lifecycle.first_item(subscription)
-    coming = sorted([*lifecycle.moments(subscription), *_retry(account, subscription)])
+    item = lifecycle.get_first_item(subscription)
+    coming = sorted(
+        [*lifecycle.list_upcoming_actions(subscription), *_retry(account, subscription)]
+    )
     return {
         "id": subscription["id"],
         "status": subscription["status"],
         "words": status_words(subscription),
         "name": account.get("product", item["price"]["product"]).get("name"),
-        "rate": invoice_lines.rate(item["price"]),
+        "rate": invoice_lines.format_rate(item["price"]),
         "meaning": event_descriptions.STATUS[subscription["status"]],
         "next": [(moment(when), event_descriptions.COMING[verb]) for when, verb in coming],
     }
@@ -184,10 +188,12 @@ def _retry(account: Account, subscription: Resource) -> list[tuple[int, str]]:
 
 def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -> str | None:
     """Return what pays renewals: the card of the newest live subscription, or the customer's."""
-    own = [each["default_payment_method"] for each in subscriptions if not lifecycle.is_over(each)]
+    own = [each["default_payment_method"] for each in subscriptions if not lifecycle.is_ended(each)]
     theirs = (customer.get("invoice_settings") or {}).get("default_payment_method")
     wanted = next(filter(None, own), theirs)
-    return payment_methods.described(account.get("payment_method", wanted)) if wanted else None
+    return (
+        payment_methods.describe_method(account.get("payment_method", wanted)) if wanted else None
+    )
 
 
 def _events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:

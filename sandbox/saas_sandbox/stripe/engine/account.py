@@ -13,8 +13,8 @@ from typing import Any
 
 from saas_sandbox.store import Store
 from saas_sandbox.stripe.engine import events
-from saas_sandbox.stripe.engine.errors import missing
-from saas_sandbox.stripe.engine.resource import Resource, columns, dump
+from saas_sandbox.stripe.engine.errors import resource_missing
+from saas_sandbox.stripe.engine.resource import Resource, dump, get_columns
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Account:
     def get(self, kind: str, id: str, param: str = "id") -> Resource:
         resource = self.find(kind, id)
         if resource is None:
-            raise missing(kind, id, param)
+            raise resource_missing(kind, id, param)
         return resource
 
     def get_undeleted(self, kind: str, id: str, param: str = "id") -> Resource:
         """Return the object like `get`, but treat a deleted one as missing."""
         resource = self.get(kind, id, param)
         if resource.get("deleted"):
-            raise missing(kind, id, param)
+            raise resource_missing(kind, id, param)
         return resource
 
     def select(self, kind: str, where: str = "1", *values: object) -> list[Resource]:
@@ -108,7 +108,7 @@ class Account:
         resource.setdefault("_internal", {})
         kind, id = resource["object"], resource["id"]
         body = dump(resource)
-        row = {"account": self.id, "type": kind, "id": id, **columns(resource)}
+        row = {"account": self.id, "type": kind, "id": id, **get_columns(resource)}
         row |= {"created": resource.get("created") or self.now(), "body": body}
         names, placeholders = ", ".join(row), ", ".join("?" * len(row))
         self.store.execute(
@@ -129,7 +129,9 @@ class Account:
         if after != before:
             self._write(resource, after)
         if event and event.endswith(".updated"):
-            previous = events.difference(json.loads(before), resource) if after != before else {}
+            previous = (
+                events.previous_attributes(json.loads(before), resource) if after != before else {}
+            )
             if previous:
                 self.emit(event, resource, previous)
         elif event:
@@ -142,7 +144,7 @@ class Account:
             return
         endpoints = [e for e in self.enabled_endpoints() if {"*", type} & set(e["enabled_events"])]
         now = self.now(resource.get("test_clock") or resource.get("_internal", {}).get("clock"))
-        event = events.new_event(type, resource, previous, now, len(endpoints), self.request)
+        event = events.build_event(type, resource, previous, now, len(endpoints), self.request)
         self.add(event)
         for endpoint in endpoints:
             self._add_delivery(event["id"], endpoint["id"])
@@ -216,7 +218,7 @@ class Account:
     def _write(self, resource: Resource, body: str) -> None:
         kind, id = resource["object"], resource["id"]
         self._endpoints = None if kind == "webhook_endpoint" else self._endpoints
-        row = {**columns(resource), "body": body}
+        row = {**get_columns(resource), "body": body}
         assignments = ", ".join(f"{name} = ?" for name in row)
         self.store.execute(
             f"UPDATE objects SET {assignments} "  # noqa: S608 our own column names

@@ -15,12 +15,12 @@ from saas_sandbox.stripe.engine import (
 )
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.plans import plan_of
+from saas_sandbox.stripe.engine.plans import build_plan
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
-def new(
+def build_subscription(
     account: Account,
     customer: Resource,
     lines: list[tuple[Resource, int, dict[str, str]]],
@@ -32,12 +32,12 @@ def new(
     """Return a new subscription to (price, quantity, metadata), not stored or invoiced yet."""
     now = account.now(customer["test_clock"])
     prices = [price for price, *_ in lines]
-    currencies.check_same(prices, prices[0]["currency"], "items")
-    currencies.check_customer(account, customer, prices[0]["currency"])
+    currencies.check_same_currency(prices, prices[0]["currency"], "items")
+    currencies.check_customer_currency(account, customer, prices[0]["currency"])
     if anchor and not trial_end:
         _check_anchor(prices, anchor, now)
     subscription = {
-        **_blank(account, customer, lines[0][0]["currency"], now),
+        **_base_fields(account, customer, lines[0][0]["currency"], now),
         "billing_cycle_anchor": trial_end or anchor or now,
         "status": "trialing" if trial_end else "incomplete",
         "trial_start": now if trial_end else None,
@@ -45,7 +45,7 @@ def new(
         **fields,
     }
     items = [
-        new_item(account, subscription, price, quantity, metadata, start=now)
+        build_item(account, subscription, price, quantity, metadata, start=now)
         for price, quantity, metadata in lines
     ]
     subscription["items"] = {
@@ -64,7 +64,7 @@ def new(
 def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
     """Refuse an anchor that would make the first period longer than the price's interval."""
     for price in prices:
-        natural = periods.following(
+        natural = periods.next_boundary(
             now, now, price["recurring"]["interval"], price["recurring"]["interval_count"]
         )
         if anchor > natural:
@@ -75,13 +75,13 @@ def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
             )
 
 
-def trial_settings(settings: dict[str, Any]) -> dict[str, Any]:
+def build_trial_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what happens when a trial ends, with defaults."""
     usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
     return {"end_behavior": {**usual, **settings.get("end_behavior", {})}}
 
 
-def new_item(
+def build_item(
     account: Account,
     subscription: Resource,
     price: Resource,
@@ -94,8 +94,10 @@ def new_item(
     if anchor > start:
         end = anchor
     else:
-        end = periods.following(anchor, start, recurring["interval"], recurring["interval_count"])
-    item = shaped(
+        end = periods.next_boundary(
+            anchor, start, recurring["interval"], recurring["interval_count"]
+        )
+    item = build_object(
         stripe.SubscriptionItem,
         id=ids.new("subscription_item"),
         created=start,
@@ -103,7 +105,7 @@ def new_item(
         current_period_start=start,
         discounts=[],
         metadata=metadata,
-        plan=plan_of(price),
+        plan=build_plan(price),
         price=_shown(price),
         quantity=quantity,
         subscription=subscription["id"],
@@ -114,7 +116,7 @@ def new_item(
     return item
 
 
-def begin(
+def create_with_first_invoice(
     account: Account,
     subscription: Resource,
     customer: Resource,
@@ -125,17 +127,17 @@ def begin(
     if subscription["collection_method"] == "send_invoice" and subscription["status"] != "trialing":
         subscription["status"] = "active"
     account.add(subscription)
-    invoice = first_invoice(account, subscription, customer, prorate=prorate)
+    invoice = create_first_invoice(account, subscription, customer, prorate=prorate)
     account.save(subscription)
     return invoice
 
 
-def announce_start(account: Account, subscription: Resource) -> None:
+def emit_created(account: Account, subscription: Resource) -> None:
     """Emit the creation, with the initial status."""
-    lifecycle.keep(account, subscription, "customer.subscription.created")
+    lifecycle.save_subscription(account, subscription, "customer.subscription.created")
 
 
-def first_invoice(
+def create_first_invoice(
     account: Account, subscription: Resource, customer: Resource, *, prorate: bool = True
 ) -> Resource:
     """Return the first invoice: a period, a stub until the anchor, or nothing during a trial."""
@@ -143,13 +145,13 @@ def first_invoice(
     data = []
     for item in subscription["items"]["data"]:
         period = (item["current_period_start"], item["current_period_end"])
-        amount = None if trial else _stub(subscription, item, prorate)
-        line = invoice_lines.item_line(
+        amount = None if trial else _stub_amount(subscription, item, prorate)
+        line = invoice_lines.build_item_line(
             account, subscription, item, period, amount=amount, trial=trial
         )
         data.append(line)
     now = subscription["start_date"]
-    return invoicing.draft(
+    return invoicing.create_draft(
         account,
         customer,
         data,
@@ -164,22 +166,22 @@ def renew(account: Account, subscription: Resource) -> None:
 
     The invoice is drafted when the period starts, and finalized an hour later.
     """
-    now = account.now(lifecycle.clock_of(subscription))
+    now = account.now(lifecycle.get_clock_id(subscription))
     turned = [item for item in subscription["items"]["data"] if item["current_period_end"] <= now]
     start = min(item["current_period_start"] for item in turned)
     ended = min(item["current_period_end"] for item in turned)
     for item in turned:
-        turn(subscription, item)
-    bill(account, subscription, turned, reason="subscription_cycle", period=(start, ended))
-    lifecycle.keep(account, subscription)
+        advance_period(subscription, item)
+    draft_invoice(account, subscription, turned, reason="subscription_cycle", period=(start, ended))
+    lifecycle.save_subscription(account, subscription)
 
 
-def turn(subscription: Resource, item: Resource) -> None:
+def advance_period(subscription: Resource, item: Resource) -> None:
     """Move one item to its next period."""
     recurring = item["price"]["recurring"]
     start = item["current_period_end"]
     item["current_period_start"] = start
-    item["current_period_end"] = periods.following(
+    item["current_period_end"] = periods.next_boundary(
         subscription["billing_cycle_anchor"],
         start,
         recurring["interval"],
@@ -187,7 +189,7 @@ def turn(subscription: Resource, item: Resource) -> None:
     )
 
 
-def bill(
+def draft_invoice(
     account: Account,
     subscription: Resource,
     items: list[Resource],
@@ -200,9 +202,9 @@ def bill(
     Of an unpaid subscription: "invoices continue to be generated but payments aren't attempted".
     """
     customer = account.get("customer", subscription["customer"])
-    data = lines_of(account, subscription, items)
+    data = build_lines(account, subscription, items)
     collects = subscription["status"] != "unpaid" and not subscription["pause_collection"]
-    invoice = invoicing.draft(
+    invoice = invoicing.create_draft(
         account,
         customer,
         data,
@@ -212,52 +214,53 @@ def bill(
         finalizes=True,
         auto_advance=collects,
     )
-    _respect_pause(account, subscription, invoice)
+    _apply_pause_collection(account, subscription, invoice)
     return invoice
 
 
-def lines_of(account: Account, subscription: Resource, items: list[Resource]) -> list[Resource]:
+def build_lines(account: Account, subscription: Resource, items: list[Resource]) -> list[Resource]:
     """Return lines for all pending items, and for these items in their current periods."""
     data = [
-        invoice_lines.pending_line(item) for item in invoice_lines.pending(account, subscription)
+        invoice_lines.build_pending_line(item)
+        for item in invoice_lines.list_pending_items(account, subscription)
     ]
     for item in items:
         span = (item["current_period_start"], item["current_period_end"])
-        data.append(invoice_lines.item_line(account, subscription, item, span))
+        data.append(invoice_lines.build_item_line(account, subscription, item, span))
     return data
 
 
 def end_trial(account: Account, subscription: Resource) -> None:
     """End the trial: bill the first period, or apply the settings without a card."""
-    if not stopped_without_card(account, subscription):
-        lifecycle.move(account, subscription, "active")
+    if not stop_without_payment_method(account, subscription):
+        lifecycle.change_status(account, subscription, "active")
         renew(account, subscription)
 
 
-def stopped_without_card(account: Account, subscription: Resource) -> bool:
+def stop_without_payment_method(account: Account, subscription: Resource) -> bool:
     """Cancel or pause at the end of a trial without a payment method, if so configured."""
-    if _can_pay(subscription, account.get("customer", subscription["customer"])):
+    if _has_payment_method(subscription, account.get("customer", subscription["customer"])):
         return False
 
     behaviour = subscription["trial_settings"]["end_behavior"]["missing_payment_method"]
     if behaviour == "cancel":
-        lifecycle.cancel(account, subscription, reason="payment_failed")
+        lifecycle.cancel_subscription(account, subscription, reason="payment_failed")
     elif behaviour == "pause":
-        lifecycle.move(account, subscription, "paused")
-        lifecycle.keep(account, subscription)
+        lifecycle.change_status(account, subscription, "paused")
+        lifecycle.save_subscription(account, subscription)
         account.emit("customer.subscription.paused", subscription)
     return bool(behaviour != "create_invoice")
 
 
-def start_over(subscription: Resource, now: int) -> None:
+def reset_billing_cycle(subscription: Resource, now: int) -> None:
     """Restart the billing cycle of every item now."""
     subscription["billing_cycle_anchor"] = now
     for item in subscription["items"]["data"]:
         item["current_period_end"] = now
-        turn(subscription, item)
+        advance_period(subscription, item)
 
 
-def _can_pay(subscription: Resource, customer: Resource) -> bool:
+def _has_payment_method(subscription: Resource, customer: Resource) -> bool:
     return bool(
         subscription["collection_method"] == "send_invoice"
         or subscription["default_payment_method"]
@@ -265,19 +268,19 @@ def _can_pay(subscription: Resource, customer: Resource) -> bool:
     )
 
 
-def _respect_pause(account: Account, subscription: Resource, invoice: Resource) -> None:
+def _apply_pause_collection(account: Account, subscription: Resource, invoice: Resource) -> None:
     """Apply paused collection: https://docs.stripe.com/billing/subscriptions/pause-payment"""
     pause = subscription["pause_collection"]
     if not pause or pause["behavior"] == "keep_as_draft":
         return
-    invoicing.finalize(account, invoice)
+    invoicing.finalize_invoice(account, invoice)
     if pause["behavior"] == "void":
-        invoicing.void(account, invoice)
+        invoicing.void_invoice(account, invoice)
     else:
         invoicing.mark_uncollectible(account, invoice)
 
 
-def _stub(subscription: Resource, item: Resource, prorate: bool) -> int | None:
+def _stub_amount(subscription: Resource, item: Resource, prorate: bool) -> int | None:
     """Return the share of the price until a future anchor; None for a whole period."""
     anchor, start = subscription["billing_cycle_anchor"], item["current_period_start"]
     if anchor <= start:
@@ -285,17 +288,19 @@ def _stub(subscription: Resource, item: Resource, prorate: bool) -> int | None:
     if not prorate:
         return 0
     recurring = item["price"]["recurring"]
-    before = periods.preceding(anchor, anchor, recurring["interval"], recurring["interval_count"])
-    full = invoice_lines.amount_of(item["price"], item["quantity"])
-    return invoice_lines.share(full, anchor - start, anchor - before)
+    before = periods.previous_boundary(
+        anchor, anchor, recurring["interval"], recurring["interval_count"]
+    )
+    full = invoice_lines.calculate_amount(item["price"], item["quantity"])
+    return invoice_lines.prorate_amount(full, anchor - start, anchor - before)
 
 
 def _shown(price: Resource) -> Resource:
     return {name: value for name, value in price.items() if name != "_internal"}
 
 
-def _blank(account: Account, customer: Resource, currency: str, now: int) -> Resource:
-    return shaped(
+def _base_fields(account: Account, customer: Resource, currency: str, now: int) -> Resource:
+    return build_object(
         stripe.Subscription,
         id=ids.new("subscription"),
         created=now,
@@ -327,5 +332,5 @@ def _blank(account: Account, customer: Resource, currency: str, now: int) -> Res
         },
         start_date=now,
         test_clock=customer["test_clock"],
-        trial_settings=trial_settings({}),
+        trial_settings=build_trial_settings({}),
     )

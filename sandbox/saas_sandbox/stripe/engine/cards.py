@@ -134,12 +134,12 @@ CARDS = [
     ),
 ]
 
-BY_NUMBER = {card.number: card for card in CARDS}
-BY_NAME = {name: card for card in CARDS for name in card.names}
+CARDS_BY_NUMBER = {card.number: card for card in CARDS}
+CARDS_BY_NAME = {name: card for card in CARDS for name in card.names}
 
 
 @dataclass(frozen=True)
-class Bank:
+class BankAccount:
     """A delayed payment method, confirmed days later. https://docs.stripe.com/payments/ach-debit"""
 
     account: str
@@ -152,9 +152,11 @@ class Bank:
 
 
 BANKS = [
-    Bank("000123456789", ("pm_usBankAccount", "pm_usBankAccount_success")),
-    Bank("000111111116", ("pm_usBankAccount_accountClosed",), fails="account_closed"),
-    Bank("000222222227", ("pm_usBankAccount_insufficientFunds",), fails="insufficient_funds"),
+    BankAccount("000123456789", ("pm_usBankAccount", "pm_usBankAccount_success")),
+    BankAccount("000111111116", ("pm_usBankAccount_accountClosed",), fails="account_closed"),
+    BankAccount(
+        "000222222227", ("pm_usBankAccount_insufficientFunds",), fails="insufficient_funds"
+    ),
 ]
-BANK_BY_NUMBER = {bank.account: bank for bank in BANKS}
-BANK_BY_NAME = {name: bank for bank in BANKS for name in bank.names}
+BANKS_BY_NUMBER = {bank.account: bank for bank in BANKS}
+BANKS_BY_NAME = {name: bank for bank in BANKS for name in bank.names}

@@ -13,20 +13,20 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
-COPIED = (
+PRODUCT_FIELDS = (
     "active", "name", "description", "images", "marketing_features", "package_dimensions",
     "shippable", "statement_descriptor", "tax_code", "unit_label", "url",
 )  # fmt: skip
-MOST_PLACES = 12  # "a decimal value … with at most 12 decimal places"
+MAX_DECIMAL_PLACES = 12  # "a decimal value … with at most 12 decimal places"
 # A price recurs at most every three years, in units of each interval.
-LONGEST = {"day": 1095, "week": 156, "month": 36, "year": 3}
+MAX_INTERVAL_COUNT = {"day": 1095, "week": 156, "month": 36, "year": 3}
 
 
 def create_product(account: Account, params: Params) -> Resource:
     """Create a product, with its default price if given."""
-    product = shaped(
+    product = build_object(
         stripe.Product,
         id=params.get("id") or ids.new("product"),
         created=account.now(),
@@ -41,30 +41,30 @@ def create_product(account: Account, params: Params) -> Resource:
     if account.find("product", product["id"]):
         raise invalid("Product already exists.", param="id", code="resource_already_exists")
 
-    apply(product, params)
+    apply_product_params(product, params)
     account.add(product, "product.created")
     if "default_price_data" in params:
-        _price(account, product, params["default_price_data"])
+        _create_default_price(account, product, params["default_price_data"])
     return product
 
 
-def apply(product: Resource, params: Params) -> None:
-    params.copy_to(product, *COPIED)
+def apply_product_params(product: Resource, params: Params) -> None:
+    params.copy_to(product, *PRODUCT_FIELDS)
     for name in ("images", "marketing_features"):  # unset, they are empty rather than null
         product[name] = product[name] or []
-    metadata.merge(product, params)
+    metadata.update_metadata(product, params)
 
 
-def _price(account: Account, product: Resource, params: Params) -> None:
+def _create_default_price(account: Account, product: Resource, params: Params) -> None:
     price = account.add(build_price(account, params, product["id"]), "price.created")
     product["default_price"] = price["id"]
     account.save(product, "product.updated")
 
 
 def build_price(account: Account, params: Params, product: str) -> Resource:
-    amount, exact = _amount(params)
-    recurring = _recurring(params.section("recurring")) if "recurring" in params else None
-    price = shaped(
+    amount, exact = _parse_amount(params)
+    recurring = _parse_recurring(params.section("recurring")) if "recurring" in params else None
+    price = build_object(
         stripe.Price,
         id=ids.new("price"),
         created=account.now(),
@@ -79,22 +79,23 @@ def build_price(account: Account, params: Params, product: str) -> Resource:
         unit_amount=amount,
         unit_amount_decimal=exact,
     )
-    metadata.merge(price, params)
+    metadata.update_metadata(price, params)
     price["_internal"] = {
-        "currency_options": currencies(params) | {price["currency"]: option(price)}
+        "currency_options": build_currency_options(params)
+        | {price["currency"]: currency_option(price)}
     }
     return price
 
 
-def currencies(params: Params) -> dict[str, dict[str, Any]]:
+def build_currency_options(params: Params) -> dict[str, dict[str, Any]]:
     """Return the price in other currencies."""
     options = params.section("currency_options")
-    return {name.lower(): _in_currency(options[name]) for name in list(options)}
+    return {name.lower(): _build_currency_option(options[name]) for name in list(options)}
 
 
-def _in_currency(params: Params) -> dict[str, Any]:
-    amount, exact = _amount(params)
-    return option(
+def _build_currency_option(params: Params) -> dict[str, Any]:
+    amount, exact = _parse_amount(params)
+    return currency_option(
         {
             "tax_behavior": params.get("tax_behavior", "unspecified"),
             "unit_amount": amount,
@@ -103,19 +104,19 @@ def _in_currency(params: Params) -> dict[str, Any]:
     )
 
 
-def option(price: Resource) -> dict[str, Any]:
+def currency_option(price: Resource) -> dict[str, Any]:
     names = ("tax_behavior", "unit_amount", "unit_amount_decimal")
     return {"custom_unit_amount": None, **{name: price[name] for name in names}}
 
 
-def inline_price(account: Account, params: Params) -> Resource:
+def create_inline_price(account: Account, params: Params) -> Resource:
     """Create a price from `price_data` of a line or an item, for this use only."""
-    price = build_price(account, params, product_of(account, params))
+    price = build_price(account, params, resolve_product(account, params))
     price["active"] = False
     return account.add(price, "price.created")
 
 
-def product_of(account: Account, params: Params) -> str:
+def resolve_product(account: Account, params: Params) -> str:
     if "product" in params:
         return str(account.get_undeleted("product", params["product"], "product")["id"])
     if "product_data" not in params:
@@ -124,14 +125,15 @@ def product_of(account: Account, params: Params) -> str:
     return str(create_product(account, params["product_data"])["id"])
 
 
-def _amount(params: Params) -> tuple[int | None, str | None]:
+def _parse_amount(params: Params) -> tuple[int | None, str | None]:
     exact: Decimal | None = params.get("unit_amount_decimal")
     amount: int | None = params.get("unit_amount")
     if (amount is None) == (exact is None):
         raise invalid("You must specify one of unit_amount or unit_amount_decimal.", "unit_amount")
-    if exact is not None and _places(exact) > MOST_PLACES:
+    if exact is not None and _count_decimal_places(exact) > MAX_DECIMAL_PLACES:
         raise invalid(
-            f"Invalid decimal: {exact}; must contain at maximum {MOST_PLACES} decimal places.",
+            f"Invalid decimal: {exact}; must contain at maximum {MAX_DECIMAL_PLACES} decimal "
+            "places.",
             "unit_amount_decimal",
         )
     if amount is None and exact is not None:
@@ -141,15 +143,16 @@ def _amount(params: Params) -> tuple[int | None, str | None]:
     return amount, str(amount)
 
 
-def _places(exact: Decimal) -> int:
+def _count_decimal_places(exact: Decimal) -> int:
     return max(0, -int(exact.normalize().as_tuple().exponent))
 
 
-def _recurring(params: Params) -> dict[str, Any]:
+def _parse_recurring(params: Params) -> dict[str, Any]:
     interval, count = params["interval"], params.get("interval_count", 1)
-    if not 1 <= count <= LONGEST[interval]:
+    if not 1 <= count <= MAX_INTERVAL_COUNT[interval]:
         raise invalid(
-            f"Invalid interval_count: must be from 1 to {LONGEST[interval]} for a {interval}.",
+            f"Invalid interval_count: must be from 1 to {MAX_INTERVAL_COUNT[interval]} for a "
+            f"{interval}.",
             param="recurring[interval_count]",
         )
     if params.get("usage_type", "licensed") != "licensed":

@@ -15,7 +15,7 @@ from saas_sandbox.stripe.engine import (
     taxes,
 )
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.customers import new_customer
+from saas_sandbox.stripe.engine.customers import build_customer
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.payments import Outcome
 from saas_sandbox.stripe.engine.resource import Resource
@@ -23,11 +23,11 @@ from saas_sandbox.stripe.engine.resource import Resource
 KIND = "checkout.session"
 
 
-def price_up(account: Account, session: Resource) -> None:
+def update_totals(account: Account, session: Resource) -> None:
     """Compute the amounts, with the entered promotion code."""
-    today = 0 if session["_internal"].get("trial_end") else subtotal(account, session)
-    off = _discount(account, session, today)
-    tax = taxes.amount(account, today - off) if session["automatic_tax"]["enabled"] else 0
+    today = 0 if session["_internal"].get("trial_end") else calculate_subtotal(account, session)
+    off = _calculate_discount(account, session, today)
+    tax = taxes.calculate_tax(account, today - off) if session["automatic_tax"]["enabled"] else 0
     session |= {
         "amount_subtotal": today,
         "amount_total": today - off + tax,
@@ -35,19 +35,19 @@ def price_up(account: Account, session: Resource) -> None:
     }
 
 
-def subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
+def calculate_subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
     """Return the price of a full period or purchase; with a coupon, of what it covers."""
     priced_lines = [
         (account.get("price", line["price"]), line) for line in session["_internal"]["lines"]
     ]
     return sum(
-        invoice_lines.amount_of(price, line["quantity"])
+        invoice_lines.calculate_amount(price, line["quantity"])
         for price, line in priced_lines
-        if coupon is None or discounts.covers(coupon, price["product"])
+        if coupon is None or discounts.applies_to(coupon, price["product"])
     )
 
 
-def complete(
+def complete_session(
     account: Account,
     session: Resource,
     method: Resource | None,
@@ -58,19 +58,22 @@ def complete(
     tax_id: str | None = None,
 ) -> Outcome:
     """Complete the checkout. If the bank declines, it raises and nothing has changed."""
-    customer = _customer(account, session, email, name)
-    _keep_what_was_collected(account, session, customer, name, address)
+    customer = _get_or_create_customer(account, session, email, name)
+    _save_collected_details(account, session, customer, name, address)
     if method:
         method["billing_details"] |= {"email": customer["email"], "name": name}
-        payment_methods.attach_stored(account, method, customer)
-    outcome = MODES[session["mode"]](account, session, customer, method)
+        payment_methods.attach_stored_method(account, method, customer)
+    outcome = COMPLETION_BY_MODE[session["mode"]](account, session, customer, method)
     paid = outcome.kind == "succeeded"
     free = not session["amount_total"]
     session |= {
         "status": "complete",
         "payment_status": "no_payment_required" if free else "paid" if paid else "unpaid",
         "customer": customer["id"],
-        "customer_details": {**_details(customer), "tax_ids": _tax_ids(session, tax_id)},
+        "customer_details": {
+            **_customer_details(customer),
+            "tax_ids": _build_tax_ids(session, tax_id),
+        },
         "url": None,
     }
     session["_internal"]["due"] = None
@@ -78,7 +81,7 @@ def complete(
     return outcome
 
 
-def bank_answered(account: Account, session: Resource, *, succeeded: bool) -> None:
+def complete_delayed_payment(account: Account, session: Resource, *, succeeded: bool) -> None:
     """Apply the bank's decision about a delayed payment of a completed session."""
     if succeeded:
         session["payment_status"] = "paid"
@@ -86,13 +89,13 @@ def bank_answered(account: Account, session: Resource, *, succeeded: bool) -> No
     account.save(session, f"checkout.session.async_payment_{ending}")
 
 
-def expire(account: Account, session: Resource) -> Resource:
+def expire_session(account: Account, session: Resource) -> Resource:
     session |= {"status": "expired", "url": None}
     session["_internal"]["due"] = None
     return account.save(session, "checkout.session.expired")
 
 
-def enter_code(account: Account, session: Resource, code: str) -> None:
+def apply_promotion_code(account: Account, session: Resource, code: str) -> None:
     """Apply a promotion code in any case; raise if it cannot be used."""
     codes = account.select(
         "promotion_code", "lookup = ? AND status = 'active'", code.strip().lower()
@@ -103,21 +106,23 @@ def enter_code(account: Account, session: Resource, code: str) -> None:
     promotion = codes[-1]
     coupon = account.get("coupon", promotion["promotion"]["coupon"])
     customer = account.find("customer", session["customer"]) if session["customer"] else None
-    discounts.check(account, coupon, promotion, customer)
-    currencies.check_coupon(coupon, session["currency"], "promotion_code")
-    discounts.check_minimum(promotion, subtotal(account, session), session["currency"])
+    discounts.check_redeemable(account, coupon, promotion, customer)
+    currencies.check_coupon_currency(coupon, session["currency"], "promotion_code")
+    discounts.check_minimum(promotion, calculate_subtotal(account, session), session["currency"])
     session["discounts"] = [{"coupon": None, "promotion_code": promotion["id"]}]
-    price_up(account, session)
+    update_totals(account, session)
     account.save(session)
 
 
-def drop_code(account: Account, session: Resource) -> None:
+def remove_promotion_code(account: Account, session: Resource) -> None:
     session["discounts"] = []
-    price_up(account, session)
+    update_totals(account, session)
     account.save(session)
 
 
-def coupon_of(account: Account, session: Resource) -> tuple[Resource, Resource | None] | None:
+def find_applied_coupon(
+    account: Account, session: Resource
+) -> tuple[Resource, Resource | None] | None:
     """Return the coupon in use, and its promotion code."""
     for entry in session["discounts"] or []:
         if entry["promotion_code"]:
@@ -127,7 +132,7 @@ def coupon_of(account: Account, session: Resource) -> tuple[Resource, Resource |
     return None
 
 
-def _subscribe(
+def _complete_subscription(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     data: dict[str, Any] = session["_internal"]["subscription_data"]
@@ -135,29 +140,29 @@ def _subscribe(
         (account.get("price", line["price"]), line["quantity"], {})
         for line in session["_internal"]["lines"]
     ]
-    subscription = billing_cycle.new(
+    subscription = billing_cycle.build_subscription(
         account,
         customer,
         lines,
-        trial_end=_trial_end(account, session, customer),
+        trial_end=_calculate_trial_end(account, session, customer),
         metadata=data["metadata"],
         description=data["description"],
         default_payment_method=method["id"] if method else None,
         automatic_tax=taxes.subscription_fields(session["automatic_tax"]["enabled"]),
         trial_settings=data["trial_settings"],
     )
-    _redeem(account, session, subscription, customer)
-    outcome = subscription_creation.by_checkout(account, subscription, customer, method)
+    _redeem_coupon(account, session, subscription, customer)
+    outcome = subscription_creation.create_by_checkout(account, subscription, customer, method)
     session |= {"subscription": subscription["id"], "invoice": subscription["latest_invoice"]}
     if outcome.kind == "processing":
-        _await(account, session, account.get("invoice", subscription["latest_invoice"]))
+        _link_payment(account, session, account.get("invoice", subscription["latest_invoice"]))
     return outcome
 
 
-def _buy(
+def _complete_payment(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
-    intent = payments.open_intent(
+    intent = payments.create_intent(
         account,
         amount=session["amount_total"],
         currency=session["currency"],
@@ -167,13 +172,13 @@ def _buy(
     session["payment_intent"] = intent["id"]
     if method is None:
         raise StripeError("A payment method is required.", code="parameter_missing")
-    outcome = payments.confirm(account, intent, method, authenticated=True)
+    outcome = payments.confirm_intent(account, intent, method, authenticated=True)
     if outcome.decline:
         raise outcome.decline.error()
     return outcome
 
 
-def _set_up(
+def _complete_setup(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     if method is None:
@@ -186,35 +191,41 @@ def _set_up(
     return Outcome("succeeded")
 
 
-MODES = {"subscription": _subscribe, "payment": _buy, "setup": _set_up}
+COMPLETION_BY_MODE = {
+    "subscription": _complete_subscription,
+    "payment": _complete_payment,
+    "setup": _complete_setup,
+}
 
 
-def _trial_end(account: Account, session: Resource, customer: Resource) -> int | None:
+def _calculate_trial_end(account: Account, session: Resource, customer: Resource) -> int | None:
     """Return the end of the trial, counted from checkout in the customer's time."""
     data = session["_internal"]["subscription_data"]
     if days := data["trial_period_days"]:
-        return periods.add(account.now(customer["test_clock"]), "day", days)
+        return periods.add_intervals(account.now(customer["test_clock"]), "day", days)
     end: int | None = data["trial_end"]
     return end
 
 
-def _await(account: Account, session: Resource, invoice: Resource) -> None:
+def _link_payment(account: Account, session: Resource, invoice: Resource) -> None:
     """Record on the payment which session waits for the bank."""
-    intent = collection.intent_of(account, invoice)
+    intent = collection.get_or_create_intent(account, invoice)
     intent["_internal"]["session"] = session["id"]
     account.save(intent)
 
 
-def _customer(account: Account, session: Resource, email: str | None, name: str | None) -> Resource:
+def _get_or_create_customer(
+    account: Account, session: Resource, email: str | None, name: str | None
+) -> Resource:
     if session["customer"]:
         return account.get_undeleted("customer", session["customer"], "customer")
-    customer = new_customer(account)
+    customer = build_customer(account)
     customer |= {"email": session["customer_email"] or email, "name": name}
     customer["_internal"] = {"lookup": customer["email"]}
     return account.add(customer, "customer.created")
 
 
-def _keep_what_was_collected(
+def _save_collected_details(
     account: Account,
     session: Resource,
     customer: Resource,
@@ -232,26 +243,30 @@ def _keep_what_was_collected(
         account.save(customer, "customer.updated")
 
 
-def _tax_ids(session: Resource, tax_id: str | None) -> list[dict[str, str]]:
+def _build_tax_ids(session: Resource, tax_id: str | None) -> list[dict[str, str]]:
     collects = (session.get("tax_id_collection") or {}).get("enabled")
     return [{"type": "unknown", "value": tax_id}] if tax_id and collects else []
 
 
-def _redeem(
+def _redeem_coupon(
     account: Account, session: Resource, subscription: Resource, customer: Resource
 ) -> None:
-    if used := coupon_of(account, session):
+    if used := find_applied_coupon(account, session):
         about = {"checkout_session": session["id"], "subscription": subscription["id"]}
-        discount = discounts.redeem(account, *used, customer, **about)
+        discount = discounts.redeem_coupon(account, *used, customer, **about)
         subscription["discounts"] = [discount["id"]]
 
 
-def _discount(account: Account, session: Resource, amount: int) -> int:
-    used = coupon_of(account, session)
-    return discounts.off(used[0], subtotal(account, session, used[0])) if used and amount else 0
+def _calculate_discount(account: Account, session: Resource, amount: int) -> int:
+    used = find_applied_coupon(account, session)
+    return (
+        discounts.calculate_discount(used[0], calculate_subtotal(account, session, used[0]))
+        if used and amount
+        else 0
+    )
 
 
-def _details(customer: Resource) -> dict[str, Any]:
+def _customer_details(customer: Resource) -> dict[str, Any]:
     return {
         "address": customer["address"],
         "business_name": None,

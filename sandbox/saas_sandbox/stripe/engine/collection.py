@@ -18,22 +18,22 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.payments import NO_METHOD, Outcome
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 DAY = 86400
 
 
-def open_up(account: Account, invoice: Resource) -> Resource:
+def finalize_for_payment(account: Account, invoice: Resource) -> Resource:
     """Finalize an invoice so that it can be paid."""
-    invoicing.finalize(account, invoice)
+    invoicing.finalize_invoice(account, invoice)
     if invoice["amount_remaining"] == 0:
-        _paid(account, invoice)
+        _mark_paid(account, invoice)
     elif invoice["collection_method"] == "charge_automatically":
-        intent_of(account, invoice)
+        get_or_create_intent(account, invoice)
     return invoice
 
 
-def collect(
+def collect_invoice(
     account: Account,
     invoice: Resource,
     *,
@@ -42,45 +42,45 @@ def collect(
 ) -> Outcome:
     """Attempt a payment. Also finalize a draft, and settle an invoice of zero."""
     if invoice["status"] == "draft":
-        open_up(account, invoice)
+        finalize_for_payment(account, invoice)
     if invoice["status"] == "paid":
         return Outcome("succeeded")
 
-    method = method or method_for(account, invoice)
-    intent = intent_of(account, invoice)
+    method = method or find_payment_method(account, invoice)
+    intent = get_or_create_intent(account, invoice)
     outcome = NO_METHOD
     if method:
-        outcome = payments.confirm(account, intent, method, authenticated=authenticated)
-    settle(account, invoice, outcome)
+        outcome = payments.confirm_intent(account, intent, method, authenticated=authenticated)
+    record_attempt(account, invoice, outcome)
     return outcome
 
 
-def settle(account: Account, invoice: Resource, outcome: Outcome) -> None:
+def record_attempt(account: Account, invoice: Resource, outcome: Outcome) -> None:
     """Record the result of an attempt, and update the subscription."""
     invoice["attempted"] = True
     invoice["attempt_count"] += 1
     if outcome.kind == "succeeded":
-        _paid(account, invoice)
+        _mark_paid(account, invoice)
     elif outcome.kind == "processing":
         invoice["next_payment_attempt"] = invoice["_internal"]["due"] = None
         account.save(invoice, "invoice.updated")
     else:
-        _failed(account, invoice, outcome)
+        _handle_failure(account, invoice, outcome)
 
 
-def bank_answered(account: Account, intent: Resource) -> None:
+def settle_delayed_payment(account: Account, intent: Resource) -> None:
     """Apply the bank's decision about a delayed payment."""
-    outcome = payments.bank_answered(account, intent)
+    outcome = payments.settle_delayed_payment(account, intent)
     if invoice_id := intent["_internal"].get("invoice"):
         invoice = account.get("invoice", invoice_id)
         if invoice["status"] == "open":
-            settle(account, invoice, outcome)
+            record_attempt(account, invoice, outcome)
 
 
-def method_for(account: Account, invoice: Resource) -> Resource | None:
+def find_payment_method(account: Account, invoice: Resource) -> Resource | None:
     """Return the payment method of the invoice, the subscription or the customer."""
     customer = account.get("customer", invoice["customer"])
-    subscription = _subscription(account, invoice)
+    subscription = _find_subscription(account, invoice)
     method_id = (
         invoice["default_payment_method"]
         or (subscription and subscription["default_payment_method"])
@@ -89,23 +89,23 @@ def method_for(account: Account, invoice: Resource) -> Resource | None:
     return account.get("payment_method", method_id) if method_id else None
 
 
-def intent_of(account: Account, invoice: Resource) -> Resource:
+def get_or_create_intent(account: Account, invoice: Resource) -> Resource:
     """Return the payment intent of an invoice, created on first use."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             return account.get("payment_intent", payment["payment"]["payment_intent"])
 
     customer = account.get("customer", invoice["customer"])
-    intent = payments.open_intent(
+    intent = payments.create_intent(
         account,
         amount=invoice["amount_remaining"],
         currency=invoice["currency"],
         customer=customer,
-        description=_description(invoice),
-        setup_future_usage="off_session" if invoicing.subscription_id(invoice) else None,
+        description=_describe_intent(invoice),
+        setup_future_usage="off_session" if invoicing.get_subscription_id(invoice) else None,
         _internal={"invoice": invoice["id"]},
     )
-    account.add(_payment(account, invoice, intent))
+    account.add(_build_invoice_payment(account, invoice, intent))
     return intent
 
 
@@ -114,19 +114,19 @@ def pay_out_of_band(account: Account, invoice: Resource) -> None:
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             intent = account.get("payment_intent", payment["payment"]["payment_intent"])
-            payments.cancel(account, intent, "void_invoice")
+            payments.cancel_intent(account, intent, "void_invoice")
             payment["status"] = "canceled"
             payment["status_transitions"]["canceled_at"] = account.now(
                 invoice["_internal"]["clock"]
             )
             account.save(payment)
     if invoice["amount_remaining"]:
-        record = payment_records.report(account, invoice)
-        account.add(_payment(account, invoice, record))
-    _paid(account, invoice)
+        record = payment_records.report_payment(account, invoice)
+        account.add(_build_invoice_payment(account, invoice, record))
+    _mark_paid(account, invoice)
 
 
-def as_plain_charge(account: Account, invoice: Resource) -> Resource:
+def detach_payment_intent(account: Account, invoice: Resource) -> Resource:
     """Show the payment of an invoice as a charge without an intent, as for the oldest payments.
 
     "charge is only surfaced if the charge object is not associated with a payment intent"
@@ -143,7 +143,7 @@ def as_plain_charge(account: Account, invoice: Resource) -> Resource:
     raise invalid("This invoice was not paid with a payment intent.", "invoice")
 
 
-def _paid(account: Account, invoice: Resource) -> None:
+def _mark_paid(account: Account, invoice: Resource) -> None:
     now = account.now(invoice["_internal"]["clock"])
     invoice |= {
         "status": "paid",
@@ -155,33 +155,37 @@ def _paid(account: Account, invoice: Resource) -> None:
     }
     invoice["status_transitions"]["paid_at"] = now
     invoice["_internal"]["due"] = None
-    _close_payment(account, invoice, now)
+    _mark_payments_paid(account, invoice, now)
     account.save(invoice, "invoice.updated")
     account.emit("invoice.paid", invoice)
     account.emit("invoice.payment_succeeded", invoice)
-    _mark_delinquent(account, invoice, delinquent=False)
-    if subscription := _subscription(account, invoice):
-        lifecycle.invoice_paid(account, subscription, invoice)
+    _set_delinquent(account, invoice, delinquent=False)
+    if subscription := _find_subscription(account, invoice):
+        lifecycle.handle_invoice_paid(account, subscription, invoice)
 
 
-def _failed(account: Account, invoice: Resource, outcome: Outcome) -> None:
-    exhausted = _plan_retry(account, invoice)
+def _handle_failure(account: Account, invoice: Resource, outcome: Outcome) -> None:
+    exhausted = _schedule_retry(account, invoice)
     account.save(invoice, "invoice.updated")
     account.emit("invoice.payment_failed", invoice)
     if outcome.kind == "requires_action":
         account.emit("invoice.payment_action_required", invoice)
 
-    subscription = _subscription(account, invoice)
-    if subscription is None or lifecycle.is_over(subscription) or "pending" in invoice["_internal"]:
+    subscription = _find_subscription(account, invoice)
+    if (
+        subscription is None
+        or lifecycle.is_ended(subscription)
+        or "pending" in invoice["_internal"]
+    ):
         return
     if invoice["billing_reason"] != "subscription_create":
-        _mark_delinquent(account, invoice, delinquent=True)
-        lifecycle.invoice_failed(account, subscription)
+        _set_delinquent(account, invoice, delinquent=True)
+        lifecycle.handle_invoice_failed(account, subscription)
     if exhausted:
-        lifecycle.retries_exhausted(account, subscription)
+        lifecycle.handle_retries_exhausted(account, subscription)
 
 
-def _plan_retry(account: Account, invoice: Resource) -> bool:
+def _schedule_retry(account: Account, invoice: Resource) -> bool:
     """Set the next attempt; return True if none is left. Authentications are not retried."""
     retries: list[int] = account.settings["retry_days"]
     attempt = invoice["attempt_count"]
@@ -196,21 +200,21 @@ def _plan_retry(account: Account, invoice: Resource) -> bool:
     return False
 
 
-def _mark_delinquent(account: Account, invoice: Resource, *, delinquent: bool) -> None:
+def _set_delinquent(account: Account, invoice: Resource, *, delinquent: bool) -> None:
     customer = account.get("customer", invoice["customer"])
     if not customer.get("deleted") and customer["delinquent"] != delinquent:
         customer["delinquent"] = delinquent
         account.save(customer, "customer.updated")
 
 
-def _subscription(account: Account, invoice: Resource) -> Resource | None:
-    id = invoicing.subscription_id(invoice)
+def _find_subscription(account: Account, invoice: Resource) -> Resource | None:
+    id = invoicing.get_subscription_id(invoice)
     return account.find("subscription", id) if id else None
 
 
-def _payment(account: Account, invoice: Resource, by: Resource) -> Resource:
+def _build_invoice_payment(account: Account, invoice: Resource, by: Resource) -> Resource:
     """Return the link from an invoice to its payment: an intent or a record."""
-    return shaped(
+    return build_object(
         stripe.InvoicePayment,
         id=ids.new("invoice_payment"),
         created=account.now(invoice["_internal"]["clock"]),
@@ -224,7 +228,7 @@ def _payment(account: Account, invoice: Resource, by: Resource) -> Resource:
     )
 
 
-def _close_payment(account: Account, invoice: Resource, now: int) -> None:
+def _mark_payments_paid(account: Account, invoice: Resource, now: int) -> None:
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             payment |= {"status": "paid", "amount_paid": payment["amount_requested"]}
@@ -232,7 +236,7 @@ def _close_payment(account: Account, invoice: Resource, now: int) -> None:
             account.save(payment, "invoice_payment.paid")
 
 
-def _description(invoice: Resource) -> str:
+def _describe_intent(invoice: Resource) -> str:
     reasons = {
         "subscription_create": "Subscription creation",
         "subscription_cycle": "Subscription update",
@@ -241,7 +245,7 @@ def _description(invoice: Resource) -> str:
     return reasons.get(invoice["billing_reason"], "Payment for Invoice")
 
 
-def described(account: Account, invoice: Resource) -> str | None:
+def describe_payment(account: Account, invoice: Resource) -> str | None:
     """Return a description of the payment method."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         kind = payment["payment"]["type"]
@@ -249,5 +253,7 @@ def described(account: Account, invoice: Resource) -> str | None:
             return "Paid outside of Stripe"
         by = account.get(kind, payment["payment"][kind])
         if by["payment_method"]:
-            return payment_methods.described(account.get("payment_method", by["payment_method"]))
+            return payment_methods.describe_method(
+                account.get("payment_method", by["payment_method"])
+            )
     return None

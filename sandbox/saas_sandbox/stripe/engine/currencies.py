@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.resource import Resource, note_of
+from saas_sandbox.stripe.engine.resource import Resource, get_internal
 
 _NAMES = """
 usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bhd bif bmd bnd bob brl bsd
@@ -21,7 +21,7 @@ wst xaf xcd xof xpf yer zar zmw
 CURRENCIES = tuple(_NAMES.split())
 
 
-def check_same(prices: Iterable[Resource], currency: str, param: str) -> None:
+def check_same_currency(prices: Iterable[Resource], currency: str, param: str) -> None:
     """Refuse prices whose currency differs from their subscription or checkout page."""
     for price in prices:
         if price["currency"] != currency:
@@ -32,7 +32,7 @@ def check_same(prices: Iterable[Resource], currency: str, param: str) -> None:
             )
 
 
-def check_customer(account: Account, customer: Resource, currency: str) -> None:
+def check_customer_currency(account: Account, customer: Resource, currency: str) -> None:
     """Refuse a second currency while the customer has a subscription in another one."""
     running = account.select(
         "subscription",
@@ -49,9 +49,9 @@ def check_customer(account: Account, customer: Resource, currency: str) -> None:
             )
 
 
-def check_coupon(coupon: Resource, currency: str, param: str) -> None:
+def check_coupon_currency(coupon: Resource, currency: str, param: str) -> None:
     """Refuse a coupon whose amount off is in other currencies."""
-    others = note_of(coupon).get("currency_options") or {}
+    others = get_internal(coupon).get("currency_options") or {}
     if coupon["amount_off"] and currency not in (coupon["currency"], *others):
         raise invalid(
             f"The coupon {coupon['id']} cannot be applied: it is in {coupon['currency']}, and the "

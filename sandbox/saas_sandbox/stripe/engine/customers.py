@@ -8,14 +8,14 @@ from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 # One @, a domain of labels without a dot at either end. https://docs.stripe.com/api/customers
 EMAIL = re.compile(r"[^\s@,;<>()\x00-\x1f]+@(?:[^\s@.,;<>()_]+\.)*[^\s@.,;<>()_]+")
 
 
-def new_customer(account: Account, clock: str | None = None) -> Resource:
-    return shaped(
+def build_customer(account: Account, clock: str | None = None) -> Resource:
+    return build_object(
         stripe.Customer,
         id=ids.new("customer"),
         created=account.now(clock),
@@ -36,7 +36,7 @@ def new_customer(account: Account, clock: str | None = None) -> Resource:
     )
 
 
-def checked(name: str, value: str | None) -> str | None:
+def validate_field(name: str, value: str | None) -> str | None:
     """Return a name or email address as it is stored; an empty one is None."""
     if name == "email" and value:
         check_email(value, "email")

@@ -5,14 +5,14 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def use_from_now_on(account: Account, customer: Resource, method: Resource) -> None:
+def set_default_payment_method(account: Account, customer: Resource, method: Resource) -> None:
     """Make a method the default of the customer and of every live subscription."""
-    payment_methods.attach_stored(account, method, customer)
+    payment_methods.attach_stored_method(account, method, customer)
     method["_internal"]["set_up"] = True
     account.save(method)
     customer["invoice_settings"]["default_payment_method"] = method["id"]
     account.save(customer, "customer.updated")
     for subscription in account.select("subscription", "customer = ?", customer["id"]):
-        if not lifecycle.is_over(subscription):
+        if not lifecycle.is_ended(subscription):
             subscription["default_payment_method"] = method["id"]
-            lifecycle.keep(account, subscription)
+            lifecycle.save_subscription(account, subscription)

@@ -9,24 +9,24 @@ from saas_sandbox.stripe.engine import currencies, ids, invoice_lines, periods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.resource import Resource, note_of, visible
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.resource import Resource, get_internal, strip_internal
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
-def given(
+def create_from_params(
     account: Account, params: Params, customer: Resource, subscription: Resource
 ) -> list[str]:
     """Create the discounts in `discounts[]` and count them; return ids in order."""
     made = []
     for number, entry in enumerate(params.get("discounts") or []):
-        coupon, promotion_code = _source(account, entry, f"discounts[{number}]")
-        currencies.check_coupon(coupon, subscription["currency"], f"discounts[{number}]")
+        coupon, promotion_code = _find_coupon(account, entry, f"discounts[{number}]")
+        currencies.check_coupon_currency(coupon, subscription["currency"], f"discounts[{number}]")
         about = {"subscription": subscription["id"]}
-        made.append(redeem(account, coupon, promotion_code, customer, **about)["id"])
+        made.append(redeem_coupon(account, coupon, promotion_code, customer, **about)["id"])
     return made
 
 
-def redeem(
+def redeem_coupon(
     account: Account,
     coupon: Resource,
     promotion_code: Resource | None,
@@ -34,15 +34,15 @@ def redeem(
     **about: Any,
 ) -> Resource:
     """Use a coupon once, for this customer."""
-    check(account, coupon, promotion_code, customer)
+    check_redeemable(account, coupon, promotion_code, customer)
     now = account.now(customer["test_clock"])
     months = coupon["duration_in_months"]
-    discount = shaped(
+    discount = build_object(
         stripe.Discount,
         id=ids.new("discount"),
         created=now,
         customer=customer["id"],
-        end=periods.add(now, "month", months) if months else None,
+        end=periods.add_intervals(now, "month", months) if months else None,
         promotion_code=promotion_code["id"] if promotion_code else None,
         source={"coupon": coupon["id"], "type": "coupon"},
         start=now,
@@ -51,16 +51,16 @@ def redeem(
     for name in ("created", "livemode"):
         del discount[name]
     for counted in filter(None, (coupon, promotion_code)):
-        _count(account, counted)
+        _count_redemption(account, counted)
     discount["_internal"] = {
-        "coupon": visible(coupon),
-        "applies_to": note_of(coupon).get("applies_to"),
+        "coupon": strip_internal(coupon),
+        "applies_to": get_internal(coupon).get("applies_to"),
         "clock": customer["test_clock"],
     }
     return account.add(discount, "customer.discount.created")
 
 
-def check(
+def check_redeemable(
     account: Account,
     coupon: Resource,
     promotion_code: Resource | None,
@@ -85,7 +85,7 @@ def check(
         )
 
 
-def apply(
+def apply_to_invoice(
     account: Account, invoice: Resource, subscription: Resource | None, customer: Resource
 ) -> None:
     """Apply the subscription's discounts to an invoice; end those that are used up."""
@@ -93,48 +93,50 @@ def apply(
         discount = account.get("discount", id)
         coupon = discount["_internal"]["coupon"]
         if discount["end"] and discount["end"] <= max(invoice["created"], invoice["period_end"]):
-            _end(account, subscription, discount)
+            _remove_discount(account, subscription, discount)
             continue
-        _take_off(invoice, discount, coupon)
+        _apply_discount(invoice, discount, coupon)
         if coupon["duration"] == "once" and subscription and invoice["subtotal_before"] > 0:
-            _end(account, subscription, discount)
+            _remove_discount(account, subscription, discount)
     invoice.pop("subtotal_before", None)
 
 
-def expire(account: Account, coupon: Resource) -> None:
+def expire_coupon(account: Account, coupon: Resource) -> None:
     """ "Date after which the coupon can no longer be redeemed." """
     coupon["valid"] = False
     coupon["_internal"]["due"] = None
     account.save(coupon, "coupon.updated")
 
 
-def covers(holder: Resource, product: str) -> bool:
+def applies_to(holder: Resource, product: str) -> bool:
     """Return whether a coupon, or its discount, applies to this product."""
-    only = note_of(holder).get("applies_to")
+    only = get_internal(holder).get("applies_to")
     return not only or product in only["products"]
 
 
 def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
     """ "Minimum amount required to redeem this Promotion Code into a Coupon" """
     restrictions = promotion_code["restrictions"]
-    others = note_of(promotion_code).get("minimums") or {}
+    others = get_internal(promotion_code).get("minimums") or {}
     least = others.get(currency, {}).get("minimum_amount")
     if restrictions["minimum_amount_currency"] == currency:
         least = restrictions["minimum_amount"]
     if least and amount < least:
         raise invalid(
             "This promotion code requires a purchase of at least "
-            f"{invoice_lines.money(least, currency)}.",
+            f"{invoice_lines.format_money(least, currency)}.",
             "promotion_code",
         )
 
 
-def off(coupon: Resource, amount: int) -> int:
+def calculate_discount(coupon: Resource, amount: int) -> int:
     """Return what a coupon takes off an amount."""
     if amount <= 0:
         return 0
     if coupon["percent_off"] is not None:
-        return invoice_lines.rounded(Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100)
+        return invoice_lines.round_half_up(
+            Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100
+        )
     return min(int(coupon["amount_off"]), amount)
 
 
@@ -142,42 +144,45 @@ def _has_paid(account: Account, customer: Resource) -> bool:
     return bool(account.select("invoice", "customer = ? AND status = 'paid'", customer["id"]))
 
 
-def _take_off(invoice: Resource, discount: Resource, coupon: Resource) -> None:
+def _apply_discount(invoice: Resource, discount: Resource, coupon: Resource) -> None:
     eligible = [
         line
         for line in invoice["lines"]["data"]
-        if line["discountable"] and covers(discount, line["pricing"]["price_details"]["product"])
+        if line["discountable"]
+        and applies_to(discount, line["pricing"]["price_details"]["product"])
     ]
     taken = sum(entry["amount"] for line in eligible for entry in line["discount_amounts"])
     base = sum(line["amount"] for line in eligible) - taken
-    amount = off(coupon, base)
+    amount = calculate_discount(coupon, base)
     invoice["subtotal_before"] = base
     invoice["discounts"].append(discount["id"])
     invoice["total_discount_amounts"].append({"amount": amount, "discount": discount["id"]})
-    _spread(eligible, amount, discount["id"])
+    _allocate(eligible, amount, discount["id"])
 
 
-def _spread(eligible: list[Resource], amount: int, discount: str) -> None:
+def _allocate(eligible: list[Resource], amount: int, discount: str) -> None:
     """Distribute the amount over the lines by size; the last one takes the rest."""
     whole = sum(max(line["amount"], 0) for line in eligible)
     remaining = amount
     for number, line in enumerate(eligible):
         last = number == len(eligible) - 1
         part = (
-            remaining if last else invoice_lines.share(amount, max(line["amount"], 0), whole or 1)
+            remaining
+            if last
+            else invoice_lines.prorate_amount(amount, max(line["amount"], 0), whole or 1)
         )
         remaining -= part
         line["discounts"].append(discount)
         line["discount_amounts"].append({"amount": part, "discount": discount})
 
 
-def _end(account: Account, subscription: Resource | None, discount: Resource) -> None:
+def _remove_discount(account: Account, subscription: Resource | None, discount: Resource) -> None:
     if subscription and discount["id"] in subscription["discounts"]:
         subscription["discounts"].remove(discount["id"])
         account.save(discount, "customer.discount.deleted")
 
 
-def _count(account: Account, counted: Resource) -> None:
+def _count_redemption(account: Account, counted: Resource) -> None:
     counted["times_redeemed"] += 1
     most = counted["max_redemptions"]
     spent = most is not None and counted["times_redeemed"] >= most
@@ -186,7 +191,7 @@ def _count(account: Account, counted: Resource) -> None:
     account.save(counted, f"{counted['object']}.updated")
 
 
-def _source(account: Account, entry: Params, path: str) -> tuple[Resource, Resource | None]:
+def _find_coupon(account: Account, entry: Params, path: str) -> tuple[Resource, Resource | None]:
     if code := entry.get("promotion_code"):
         promotion = account.get("promotion_code", code, f"{path}[promotion_code]")
         return account.get("coupon", promotion["promotion"]["coupon"]), promotion

@@ -7,11 +7,11 @@ import stripe
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 DAY = 86400
 
-EVIDENCE = (
+EVIDENCE_FIELDS = (
     "access_activity_log", "billing_address", "cancellation_policy",
     "cancellation_policy_disclosure", "cancellation_rebuttal", "customer_communication",
     "customer_email_address", "customer_name", "customer_purchase_ip", "customer_signature",
@@ -23,11 +23,11 @@ EVIDENCE = (
 )  # fmt: skip
 
 
-def open_one(account: Account, charge: Resource, reason: str = "fraudulent") -> Resource:
+def open_dispute(account: Account, charge: Resource, reason: str = "fraudulent") -> Resource:
     """Dispute a charge: the amount is withdrawn at once, and evidence is requested."""
     clock = charge["_internal"]["clock"]
     now = account.now(clock)
-    dispute = shaped(
+    dispute = build_object(
         stripe.Dispute,
         id=ids.new("dispute"),
         created=now,
@@ -36,12 +36,12 @@ def open_one(account: Account, charge: Resource, reason: str = "fraudulent") -> 
         charge=charge["id"],
         currency=charge["currency"],
         enhanced_eligibility_types=[],
-        evidence=dict.fromkeys(EVIDENCE) | {"enhanced_evidence": {}},
-        evidence_details=_deadline(now),
+        evidence=dict.fromkeys(EVIDENCE_FIELDS) | {"enhanced_evidence": {}},
+        evidence_details=_evidence_details(now),
         is_charge_refundable=False,
         metadata={},
         payment_intent=charge["payment_intent"],
-        payment_method_details=_method(charge),
+        payment_method_details=_payment_method_details(charge),
         reason=reason,
         status="needs_response",
     )
@@ -53,7 +53,7 @@ def open_one(account: Account, charge: Resource, reason: str = "fraudulent") -> 
     return dispute
 
 
-def _deadline(now: int) -> dict[str, Any]:
+def _evidence_details(now: int) -> dict[str, Any]:
     return {
         "due_by": now + 9 * DAY,
         "enhanced_eligibility": {},
@@ -64,7 +64,7 @@ def _deadline(now: int) -> dict[str, Any]:
     }
 
 
-def _method(charge: Resource) -> dict[str, Any] | None:
+def _payment_method_details(charge: Resource) -> dict[str, Any] | None:
     if charge["payment_method_details"]["type"] != "card":
         return None
     brand = charge["payment_method_details"]["card"]["brand"]

@@ -6,7 +6,7 @@ https://docs.stripe.com/api/errors
 from typing import Any
 
 # Failed validation: nothing was executed, so nothing is stored under an idempotency key.
-VALIDATION = frozenset(
+VALIDATION_CODES = frozenset(
     {
         "email_invalid",
         "parameter_invalid_empty",
@@ -50,7 +50,7 @@ class StripeError(Exception):
 
     @property
     def is_validation(self) -> bool:
-        return self.code in VALIDATION
+        return self.code in VALIDATION_CODES
 
     def body(self) -> dict[str, Any]:
         optional = {"code": self.code, "message": self.message, "param": self.param}
@@ -62,10 +62,10 @@ class StripeError(Exception):
         return {"error": {**present, **self.more, "type": self.type}}
 
 
-def missing(kind: str, id: str, param: str) -> StripeError:
+def resource_missing(kind: str, id: str, param: str) -> StripeError:
     """Return the error for a missing object: 404 in a path, 400 in a parameter."""
     return StripeError(
-        f"No such {NAMES.get(kind, kind.rpartition('.')[2].replace('_', ' '))}: '{id}'",
+        f"No such {DISPLAY_NAMES.get(kind, kind.rpartition('.')[2].replace('_', ' '))}: '{id}'",
         status=404 if param == "id" else 400,
         code="resource_missing",
         param=param,
@@ -80,7 +80,7 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
     return StripeError(message, param=param, code=code)
 
 
-def unplayed(param: str) -> StripeError:
+def unsupported_param(param: str) -> StripeError:
     """Return the error for an unsupported parameter. Ignoring it would mislead tests."""
     return StripeError(
         f"Stripe accepts the parameter {param}, but this sandbox does not support it.",
@@ -97,7 +97,7 @@ def unauthorized(key: str | None) -> StripeError:
         )
     else:
         message = (
-            f"Invalid API Key provided: {starred(key)}. "
+            f"Invalid API Key provided: {mask_key(key)}. "
             "(The sandbox accepts sk_test_ and at least 16 letters or digits.)"
         )
     return StripeError(message, status=401)
@@ -111,12 +111,12 @@ def unrecognized_url(method: str, path: str) -> StripeError:
     )
 
 
-def starred(key: str) -> str:
+def mask_key(key: str) -> str:
     """Return a key masked as in Stripe's messages."""
     return key if len(key) < 12 else f"{key[:8]}{'*' * (len(key) - 12)}{key[-4:]}"
 
 
-NAMES = {
+DISPLAY_NAMES = {
     "billing_portal.configuration": "configuration",
     "payment_method": "PaymentMethod",
     "test_helpers.test_clock": "test clock",

@@ -4,12 +4,17 @@ import json
 from typing import Any
 
 from saas_sandbox.stripe.engine import ids, version
-from saas_sandbox.stripe.engine.resource import Resource, customer_of, subscription_of, visible
+from saas_sandbox.stripe.engine.resource import (
+    Resource,
+    get_customer_id,
+    get_subscription_id,
+    strip_internal,
+)
 
-API_VERSION = version.PLAYED
+API_VERSION = version.API_VERSION
 
 
-def new_event(
+def build_event(
     type: str,
     resource: Resource,
     previous: dict[str, Any] | None,
@@ -18,7 +23,7 @@ def new_event(
     request: dict[str, str | None],
 ) -> Resource:
     """Return an event of `type` for the resource."""
-    data: dict[str, Any] = {"object": visible(resource)}
+    data: dict[str, Any] = {"object": strip_internal(resource)}
     if previous is not None:
         data["previous_attributes"] = previous
     return {
@@ -34,13 +39,13 @@ def new_event(
         "_internal": {
             "lookup": type,
             "parent": resource.get("id"),
-            "customer": customer_of(resource),
-            "subscription": subscription_of(resource),
+            "customer": get_customer_id(resource),
+            "subscription": get_subscription_id(resource),
         },
     }
 
 
-def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Return the previous values: for hashes only changed names, for lists the whole."""
     changed = {}
     for name in [*before, *(n for n in after if n not in before)]:
@@ -48,10 +53,10 @@ def difference(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
         if old == new or name == "_internal":
             continue
         both = isinstance(old, dict) and isinstance(new, dict)
-        changed[name] = difference(old, new) if both else old  # type: ignore[arg-type]
+        changed[name] = previous_attributes(old, new) if both else old  # type: ignore[arg-type]
     return changed
 
 
-def body(event: Resource) -> str:
+def serialize(event: Resource) -> str:
     """Return the bytes that are signed and sent."""
-    return json.dumps(visible(event))
+    return json.dumps(strip_internal(event))

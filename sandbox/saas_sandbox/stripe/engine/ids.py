@@ -48,7 +48,7 @@ def token(length: int) -> str:
     return secrets.token_bytes(length).translate(_LETTERS).decode()
 
 
-def kind_of(id: str) -> str | None:
+def kind_from_id(id: str) -> str | None:
     """Return the kind of an id by its longest matching prefix."""
     return next((kind for prefix, kind in _BY_PREFIX if id.startswith(prefix)), None)
 

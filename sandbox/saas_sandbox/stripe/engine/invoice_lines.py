@@ -8,25 +8,25 @@ import stripe
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 Period = tuple[int, int]
 
 
-def amount_of(price: Resource, quantity: int) -> int:
-    return rounded(Decimal(price["unit_amount_decimal"]) * quantity)
+def calculate_amount(price: Resource, quantity: int) -> int:
+    return round_half_up(Decimal(price["unit_amount_decimal"]) * quantity)
 
 
-def share(amount: int, part: int, whole: int) -> int:
+def prorate_amount(amount: int, part: int, whole: int) -> int:
     """Return a share of an amount, "prorated to the second"; negative amounts round alike."""
-    return rounded(Decimal(amount) * part / whole)
+    return round_half_up(Decimal(amount) * part / whole)
 
 
-def rounded(amount: Decimal) -> int:
+def round_half_up(amount: Decimal) -> int:
     return int(amount.quantize(Decimal(1), ROUND_HALF_UP))
 
 
-def item_line(
+def build_item_line(
     account: Account,
     subscription: Resource,
     item: Resource,
@@ -37,14 +37,14 @@ def item_line(
 ) -> Resource:
     """Return the line of one subscription item for one period."""
     price, quantity = item["price"], item["quantity"]
-    full = amount_of(price, quantity) if amount is None else amount
+    full = calculate_amount(price, quantity) if amount is None else amount
     name = account.get("product", price["product"]).get("name", price["product"])
-    return _line(
+    return _build_line(
         price,
         quantity,
         period,
         0 if trial else full,
-        f"Trial period for {name}" if trial else f"{quantity} × {name} (at {rate(price)})",
+        f"Trial period for {name}" if trial else f"{quantity} × {name} (at {format_rate(price)})",
         subscription["id"],
         parent={
             "invoice_item_details": None,
@@ -61,7 +61,7 @@ def item_line(
     )
 
 
-def proration(
+def create_proration(
     account: Account,
     subscription: Resource,
     item: Resource,
@@ -75,11 +75,11 @@ def proration(
     """
     price, quantity = item["price"], item["quantity"]
     whole = item["current_period_end"] - item["current_period_start"]
-    part = share(amount_of(price, quantity), period[1] - period[0], whole)
+    part = prorate_amount(calculate_amount(price, quantity), period[1] - period[0], whole)
     name = account.get("product", price["product"]).get("name", price["product"])
     what = "Unused time on" if credit else "Remaining time on"
     return account.add(
-        _pending(
+        _build_pending_item(
             account,
             subscription,
             item,
@@ -91,14 +91,14 @@ def proration(
     )
 
 
-def pending(account: Account, subscription: Resource) -> list[Resource]:
+def list_pending_items(account: Account, subscription: Resource) -> list[Resource]:
     """Return invoice items that wait for the subscription's next invoice."""
     return account.select(
         "invoiceitem", "subscription = ? AND status = 'pending'", subscription["id"]
     )
 
 
-def pending_line(invoice_item: Resource) -> Resource:
+def build_pending_line(invoice_item: Resource) -> Resource:
     """Return a pending item as a line of its invoice."""
     details = invoice_item["pricing"]["price_details"]
     price = {
@@ -108,7 +108,7 @@ def pending_line(invoice_item: Resource) -> Resource:
         "currency": invoice_item["currency"],
     }
     subscription = (invoice_item["parent"] or {}).get("subscription_details") or {}
-    return _line(
+    return _build_line(
         price,
         invoice_item["quantity"],
         (invoice_item["period"]["start"], invoice_item["period"]["end"]),
@@ -128,17 +128,17 @@ def pending_line(invoice_item: Resource) -> Resource:
     )
 
 
-def rate(price: Resource) -> str:
+def format_rate(price: Resource) -> str:
     """ "$15.00 / month"."""
     recurring = price["recurring"]
     count = recurring["interval_count"]
     every = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
-    return f"{money(amount_of(price, 1), price['currency'])} / {every}"
+    return f"{format_money(calculate_amount(price, 1), price['currency'])} / {every}"
 
 
 # "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have no decimals,
 # but are sent with two. https://docs.stripe.com/currencies
-PLACES = dict.fromkeys(
+DECIMAL_PLACES = dict.fromkeys(
     ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
      "xof", "xpf"),
     0,
@@ -146,15 +146,15 @@ PLACES = dict.fromkeys(
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
-def money(amount: int, currency: str) -> str:
+def format_money(amount: int, currency: str) -> str:
     """Format an amount in the currency's smallest unit."""
     sign = "-" if amount < 0 else ""
-    places, symbol = PLACES.get(currency, 2), SYMBOLS.get(currency)
+    places, symbol = DECIMAL_PLACES.get(currency, 2), SYMBOLS.get(currency)
     number = f"{Decimal(abs(amount)).scaleb(-places):,.{places}f}"
     return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"
 
 
-def _line(
+def _build_line(
     price: Resource,
     quantity: int,
     period: Period,
@@ -182,11 +182,11 @@ def _line(
         "subscription": subscription,
         "subtotal": amount,
         "taxes": [],
-        **_priced(price, quantity),
+        **_price_fields(price, quantity),
     }
 
 
-def _pending(
+def _build_pending_item(
     account: Account,
     subscription: Resource,
     item: Resource,
@@ -195,7 +195,7 @@ def _pending(
     description: str,
 ) -> Resource:
     now = account.now(subscription["test_clock"])
-    invoice_item = shaped(
+    invoice_item = build_object(
         stripe.InvoiceItem,
         id=ids.new("invoiceitem"),
         created=now,
@@ -207,25 +207,25 @@ def _pending(
         discounts=[],
         metadata={},
         net_amount=amount,
-        parent=_belongs_to(subscription, item),
+        parent=_build_parent(subscription, item),
         period={"start": period[0], "end": period[1]},
         proration=True,
         proration_details={"credited_items": None, "discount_amounts": []},
         tax_rates=[],
         test_clock=subscription["test_clock"],
-        **_priced(item["price"], item["quantity"]),
+        **_price_fields(item["price"], item["quantity"]),
     )
     del invoice_item["created"]
     note = {"subscription": subscription["id"], "status": "pending"}
     return {**invoice_item, "_internal": note}
 
 
-def _belongs_to(subscription: Resource, item: Resource) -> dict[str, Any]:
+def _build_parent(subscription: Resource, item: Resource) -> dict[str, Any]:
     details = {"subscription": subscription["id"], "subscription_item": item["id"]}
     return {"subscription_details": details, "type": "subscription_details"}
 
 
-def _priced(price: Resource, quantity: int) -> dict[str, Any]:
+def _price_fields(price: Resource, quantity: int) -> dict[str, Any]:
     """Return the price details of a line or an invoice item."""
     return {
         "currency": price["currency"],

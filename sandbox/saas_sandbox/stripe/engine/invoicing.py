@@ -11,13 +11,13 @@ from saas_sandbox.stripe.engine import discounts, ids, taxes
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 # A renewal's invoice can be changed for an hour before it is finalized and charged.
-DRAFT_FOR = 3600
+DRAFT_SECONDS = 3600
 
 
-def draft(
+def create_draft(
     account: Account,
     customer: Resource,
     lines: list[Resource],
@@ -29,20 +29,20 @@ def draft(
     auto_advance: bool = True,
 ) -> Resource:
     """Create a draft with these lines; `finalizes` lets the clock finalize it in an hour."""
-    invoice = compose(
+    invoice = build_invoice(
         account, customer, lines, reason=reason, subscription=subscription, period=period
     )
-    due = invoice["created"] + DRAFT_FOR if finalizes and auto_advance else None
+    due = invoice["created"] + DRAFT_SECONDS if finalizes and auto_advance else None
     invoice |= {"auto_advance": auto_advance, "automatically_finalizes_at": due}
     invoice["_internal"]["due"] = due
-    _take_pending(account, invoice)
+    _claim_pending_items(account, invoice)
     account.add(invoice, "invoice.created")
     if subscription:
         subscription["latest_invoice"] = invoice["id"]
     return invoice
 
 
-def compose(
+def build_invoice(
     account: Account,
     customer: Resource,
     lines: list[Resource],
@@ -53,7 +53,7 @@ def compose(
 ) -> Resource:
     """Return an invoice with these lines, discounts and taxes, not stored yet."""
     invoice = {
-        **_blank(account, customer, subscription, account.now(customer["test_clock"])),
+        **_base_fields(account, customer, subscription, account.now(customer["test_clock"])),
         "auto_advance": True,
         "billing_reason": reason,
         "period_start": period[0],
@@ -62,13 +62,13 @@ def compose(
     days = subscription["days_until_due"] if subscription else None
     invoice["_internal"] = {"due": None, "clock": customer["test_clock"], "days_until_due": days}
     _set_lines(invoice, lines)
-    discounts.apply(account, invoice, subscription, customer)
-    taxes.apply(account, invoice, customer)
-    total(invoice)
+    discounts.apply_to_invoice(account, invoice, subscription, customer)
+    taxes.apply_to_invoice(account, invoice, customer)
+    update_totals(invoice)
     return invoice
 
 
-def finalize(account: Account, invoice: Resource) -> Resource:
+def finalize_invoice(account: Account, invoice: Resource) -> Resource:
     """Number and open an invoice. Its amounts are final."""
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized.", code="invoice_not_editable")
@@ -92,8 +92,8 @@ def finalize(account: Account, invoice: Resource) -> Resource:
     return account.save(invoice, "invoice.finalized")
 
 
-def void(account: Account, invoice: Resource) -> Resource:
-    _must_be(invoice, "open", "uncollectible")
+def void_invoice(account: Account, invoice: Resource) -> Resource:
+    _require_status(invoice, "open", "uncollectible")
     invoice |= {"status": "void", "next_payment_attempt": None, "auto_advance": False}
     invoice["status_transitions"]["voided_at"] = account.now(invoice["_internal"]["clock"])
     invoice["_internal"]["due"] = None
@@ -101,7 +101,7 @@ def void(account: Account, invoice: Resource) -> Resource:
 
 
 def mark_uncollectible(account: Account, invoice: Resource) -> Resource:
-    _must_be(invoice, "open")
+    _require_status(invoice, "open")
     now = account.now(invoice["_internal"]["clock"])
     invoice |= {"status": "uncollectible", "next_payment_attempt": None, "auto_advance": False}
     invoice["status_transitions"]["marked_uncollectible_at"] = now
@@ -109,7 +109,7 @@ def mark_uncollectible(account: Account, invoice: Resource) -> Resource:
     return account.save(invoice, "invoice.marked_uncollectible")
 
 
-def total(invoice: Resource) -> None:
+def update_totals(invoice: Resource) -> None:
     """Compute the total from lines, discounts and taxes."""
     subtotal = sum(line["amount"] for line in invoice["lines"]["data"])
     off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
@@ -126,13 +126,13 @@ def total(invoice: Resource) -> None:
     }
 
 
-def subscription_id(invoice: Resource) -> str | None:
+def get_subscription_id(invoice: Resource) -> str | None:
     details = (invoice["parent"] or {}).get("subscription_details") or {}
     id: str | None = details.get("subscription")
     return id
 
 
-def _must_be(invoice: Resource, *statuses: str) -> None:
+def _require_status(invoice: Resource, *statuses: str) -> None:
     if invoice["status"] not in statuses:
         raise invalid(
             f"You can only pass in open invoices. This invoice isn't open: its status is "
@@ -147,7 +147,7 @@ def _apply_balance(account: Account, invoice: Resource, customer: Resource) -> N
     """
     balance = customer["balance"]
     invoice["starting_balance"] = balance
-    total(invoice)
+    update_totals(invoice)
     new_balance = invoice["total"] + balance
     ending = min(new_balance, 0) if balance < 0 or invoice["total"] < 0 else 0
     invoice["ending_balance"] = ending
@@ -167,7 +167,7 @@ def _set_lines(invoice: Resource, lines: list[Resource]) -> None:
     }
 
 
-def _take_pending(account: Account, invoice: Resource) -> None:
+def _claim_pending_items(account: Account, invoice: Resource) -> None:
     """Assign the pending items among the lines to this invoice."""
     for line in invoice["lines"]["data"]:
         details = line["parent"]["invoice_item_details"]
@@ -178,11 +178,11 @@ def _take_pending(account: Account, invoice: Resource) -> None:
             account.save(item)
 
 
-def _blank(
+def _base_fields(
     account: Account, customer: Resource, subscription: Resource | None, now: int
 ) -> Resource:
     source = subscription or {}
-    return shaped(
+    return build_object(
         stripe.Invoice,
         id=ids.new("invoice"),
         created=now,
@@ -193,15 +193,15 @@ def _blank(
         currency=source.get("currency") or customer["currency"] or "usd",
         issuer={"type": "self"},
         metadata={},
-        parent=_parent(subscription) if subscription else None,
+        parent=_build_parent(subscription) if subscription else None,
         status="draft",
         test_clock=customer["test_clock"],
-        **_addressee(customer),
-        **_nothing_yet(),
+        **_customer_fields(customer),
+        **_initial_fields(),
     )
 
 
-def _addressee(customer: Resource) -> dict[str, Any]:
+def _customer_fields(customer: Resource) -> dict[str, Any]:
     """Return the customer's details as the invoice stores them."""
     names = ("address", "email", "name", "phone", "shipping", "tax_exempt")
     return {
@@ -211,7 +211,7 @@ def _addressee(customer: Resource) -> dict[str, Any]:
     }
 
 
-def _nothing_yet() -> dict[str, Any]:
+def _initial_fields() -> dict[str, Any]:
     """Return initial values: no amounts, attempts or transitions."""
     amounts = (
         "amount_due", "amount_overpaid", "amount_paid", "amount_remaining", "amount_shipping",
@@ -233,7 +233,7 @@ def _nothing_yet() -> dict[str, Any]:
     }
 
 
-def _parent(subscription: Resource) -> dict[str, Any]:
+def _build_parent(subscription: Resource) -> dict[str, Any]:
     return {
         "quote_details": None,
         "subscription_details": {

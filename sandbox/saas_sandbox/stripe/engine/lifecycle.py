@@ -13,9 +13,9 @@ from saas_sandbox.stripe.engine.resource import Resource
 HOUR = 3600
 DAY = 24 * HOUR
 
-FIRST_PAYMENT_WITHIN = 23 * HOUR
-TRIAL_REMINDER = 3 * DAY
-UPCOMING_NOTICE = 7 * DAY
+FIRST_PAYMENT_TIMEOUT = 23 * HOUR
+TRIAL_WILL_END_NOTICE = 3 * DAY
+UPCOMING_INVOICE_NOTICE = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -77,74 +77,74 @@ TRANSITIONS = [
 ]
 
 ALLOWED = {(transition.before, transition.after) for transition in TRANSITIONS}
-OVER = {"canceled", "incomplete_expired"}
+ENDED_STATUSES = {"canceled", "incomplete_expired"}
 
 CANCELLATION_DETAILS = ("comment", "feedback", "feedback_option", "reason")
 
 
-class ImpossibleTransition(AssertionError):
+class ImpossibleTransitionError(AssertionError):
     """A transition that Stripe's rules do not allow: a bug in the sandbox."""
 
 
-def move(account: Account, subscription: Resource, status: str) -> None:
+def change_status(account: Account, subscription: Resource, status: str) -> None:
     """Change the status along the table. The caller saves it."""
     before = subscription["status"]
     if before == status:
         return
     if (before, status) not in ALLOWED:
-        raise ImpossibleTransition(f"{subscription['id']}: {before} → {status}")
+        raise ImpossibleTransitionError(f"{subscription['id']}: {before} → {status}")
     subscription["status"] = status
     if status == "paused":
-        subscription["status_details"] = _why_paused(account, subscription)
+        subscription["status_details"] = _build_pause_details(account, subscription)
     elif before == "paused":
         subscription.pop("status_details", None)
 
 
-def keep(
+def save_subscription(
     account: Account, subscription: Resource, event: str = "customer.subscription.updated"
 ) -> Resource:
     """Save it, with the time of its next scheduled change."""
     subscription["_internal"]["due"] = min(
-        (time for time, _ in moments(subscription)), default=None
+        (time for time, _ in list_upcoming_actions(subscription)), default=None
     )
     return account.save(subscription, event)
 
 
-def moments(subscription: Resource) -> list[tuple[int, str]]:
+def list_upcoming_actions(subscription: Resource) -> list[tuple[int, str]]:
     """Return the scheduled changes: (when, name of a function in `clock`)."""
     status, note = subscription["status"], subscription["_internal"]
-    if status in OVER:
+    if status in ENDED_STATUSES:
         return []
     if status == "incomplete":
         processing = note.get("processing")
-        return [] if processing else [(subscription["created"] + FIRST_PAYMENT_WITHIN, "expire")]
+        return [] if processing else [(subscription["created"] + FIRST_PAYMENT_TIMEOUT, "expire")]
 
-    coming = _appointments(subscription)
+    coming = _list_scheduled_actions(subscription)
     if status == "paused":
         return coming
     if status == "trialing" and not note.get("reminded"):
-        coming.append((subscription["trial_end"] - TRIAL_REMINDER, "remind"))
-    end = period_end(subscription)
-    if status != "trialing" and note.get("announced") != end and _renews(subscription, end):
-        coming.append((end - UPCOMING_NOTICE, "announce"))
+        coming.append((subscription["trial_end"] - TRIAL_WILL_END_NOTICE, "remind"))
+    end = get_period_end(subscription)
+    if status != "trialing" and note.get("announced") != end and _will_renew(subscription, end):
+        coming.append((end - UPCOMING_INVOICE_NOTICE, "announce"))
     return [*coming, (end, "end_trial" if status == "trialing" else "renew")]
 
 
-def period_end(subscription: Resource) -> int:
+def get_period_end(subscription: Resource) -> int:
     ends: list[int] = [item["current_period_end"] for item in subscription["items"]["data"]]
     return min(ends)
 
 
-def is_over(subscription: Resource) -> bool:
-    return subscription["status"] in OVER
+def is_ended(subscription: Resource) -> bool:
+    return subscription["status"] in ENDED_STATUSES
 
 
-def clock_of(subscription: Resource) -> str | None:
+def get_clock_id(subscription: Resource) -> str | None:
     clock: str | None = subscription["test_clock"]
     return clock
 
 
-def cancel(
+def cancel_subscription(
     account: Account,
     subscription: Resource,
     *,
@@ -156,16 +156,16 @@ def cancel(
     "During cancellation automatic collection for all unpaid invoices is disabled
     (auto_advance=false)."
     """
-    now = at or account.now(clock_of(subscription))
-    move(account, subscription, "canceled")
+    now = at or account.now(get_clock_id(subscription))
+    change_status(account, subscription, "canceled")
     subscription["ended_at"] = now
     subscription["canceled_at"] = subscription["canceled_at"] or now
     subscription["cancel_at_period_end"] = False
     subscription["cancel_at"] = None
     details = subscription["cancellation_details"]
     subscription["cancellation_details"] = {**details, "reason": details["reason"] or reason}
-    _stop_collecting(account, subscription)
-    return keep(account, subscription, "customer.subscription.deleted")
+    _stop_collection(account, subscription)
+    return save_subscription(account, subscription, "customer.subscription.deleted")
 
 
 def schedule_cancel(account: Account, subscription: Resource, at: int, *, period_end: bool) -> None:
@@ -176,7 +176,7 @@ def schedule_cancel(account: Account, subscription: Resource, at: int, *, period
     """
     subscription["cancel_at"] = at
     subscription["cancel_at_period_end"] = period_end
-    subscription["canceled_at"] = account.now(clock_of(subscription))
+    subscription["canceled_at"] = account.now(get_clock_id(subscription))
     details = subscription["cancellation_details"]
     subscription["cancellation_details"] = {**details, "reason": "cancellation_requested"}
 
@@ -186,7 +186,7 @@ def unschedule_cancel(subscription: Resource) -> None:
     subscription["cancellation_details"] = dict.fromkeys(CANCELLATION_DETAILS)
 
 
-def invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
+def handle_invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
     """Continue what waited for the payment."""
     pending = invoice["_internal"].get("pending")
     if pending:
@@ -194,44 +194,44 @@ def invoice_paid(account: Account, subscription: Resource, invoice: Resource) ->
     status = subscription["status"]
     newest = subscription["latest_invoice"] == invoice["id"]
     if status == "incomplete" and invoice["billing_reason"] == "subscription_create":
-        move(account, subscription, _after_first_payment(account, subscription))
+        change_status(account, subscription, _status_after_first_payment(account, subscription))
     elif status in ("past_due", "unpaid", "paused") and newest:
-        move(account, subscription, "active")
-    keep(account, subscription)
+        change_status(account, subscription, "active")
+    save_subscription(account, subscription)
     if pending:
         account.emit("customer.subscription.pending_update_applied", subscription)
 
 
-def invoice_failed(account: Account, subscription: Resource) -> None:
+def handle_invoice_failed(account: Account, subscription: Resource) -> None:
     if subscription["status"] in ("active", "trialing"):
-        move(account, subscription, "past_due")
-    keep(account, subscription)
+        change_status(account, subscription, "past_due")
+    save_subscription(account, subscription)
 
 
-def retries_exhausted(account: Account, subscription: Resource) -> None:
+def handle_retries_exhausted(account: Account, subscription: Resource) -> None:
     """Apply the account's setting: cancel, mark unpaid, or leave as it is."""
     action = account.settings["after_retries"]
     if subscription["status"] != "past_due" or action == "past_due":
         return
     if action == "cancel":
-        cancel(account, subscription, reason="payment_failed")
+        cancel_subscription(account, subscription, reason="payment_failed")
     else:
-        move(account, subscription, "unpaid")
-        keep(account, subscription)
+        change_status(account, subscription, "unpaid")
+        save_subscription(account, subscription)
 
 
-def first_item(subscription: Resource) -> dict[str, Any]:
+def get_first_item(subscription: Resource) -> dict[str, Any]:
     item: dict[str, Any] = subscription["items"]["data"][0]
     return item
 
 
-def _after_first_payment(account: Account, subscription: Resource) -> str:
+def _status_after_first_payment(account: Account, subscription: Resource) -> str:
     trial_end = subscription["trial_end"]
-    in_trial = trial_end and trial_end > account.now(clock_of(subscription))
+    in_trial = trial_end and trial_end > account.now(get_clock_id(subscription))
     return "trialing" if in_trial else "active"
 
 
-def _appointments(subscription: Resource) -> list[tuple[int, str]]:
+def _list_scheduled_actions(subscription: Resource) -> list[tuple[int, str]]:
     """Return changes that were scheduled for a certain date."""
     pause, update = subscription["pause_collection"], subscription["pending_update"]
     dates = {
@@ -242,18 +242,18 @@ def _appointments(subscription: Resource) -> list[tuple[int, str]]:
     return [(date, verb) for verb, date in dates.items() if date]
 
 
-def _why_paused(account: Account, subscription: Resource) -> dict[str, Any]:
+def _build_pause_details(account: Account, subscription: Resource) -> dict[str, Any]:
     """Return the only supported reason for `paused`: a trial ended without a payment method."""
     reason = {"type": "trial_end_without_payment_method"}
-    now = account.now(clock_of(subscription))
+    now = account.now(get_clock_id(subscription))
     return {"paused": {"subscription": reason, "transitioned_at": now, "type": "subscription"}}
 
 
-def _renews(subscription: Resource, end: int) -> bool:
+def _will_renew(subscription: Resource, end: int) -> bool:
     return not subscription["cancel_at"] or subscription["cancel_at"] > end
 
 
-def _stop_collecting(account: Account, subscription: Resource) -> None:
+def _stop_collection(account: Account, subscription: Resource) -> None:
     open_ones = account.select(
         "invoice", "subscription = ? AND status IN ('draft', 'open')", subscription["id"]
     )

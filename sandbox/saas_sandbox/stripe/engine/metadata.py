@@ -5,24 +5,24 @@ from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def merge(resource: Resource, params: Params) -> None:
+def update_metadata(resource: Resource, params: Params) -> None:
     """ "Individual keys can be unset by posting an empty value to them. All keys can be unset by
     posting an empty value to metadata."
     """
     if "metadata" in params:
-        resource["metadata"] = merged(resource.get("metadata") or {}, params["metadata"])
+        resource["metadata"] = merge_values(resource.get("metadata") or {}, params["metadata"])
 
 
-def merged(old: dict[str, str], new: dict[str, str] | str) -> dict[str, str]:
+def merge_values(old: dict[str, str], new: dict[str, str] | str) -> dict[str, str]:
     if not isinstance(new, dict):
         return {}
 
     values = {name: value for name, value in {**old, **new}.items() if value != ""}
-    check(values, "metadata")
+    check_limits(values, "metadata")
     return values
 
 
-def check(values: dict[str, str], where: str) -> None:
+def check_limits(values: dict[str, str], where: str) -> None:
     """Check the limits: 50 keys of 40 characters, with values of 500."""
     if len(values) > 50:
         raise invalid("Metadata can have at most 50 keys.", param=where)

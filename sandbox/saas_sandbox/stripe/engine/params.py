@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,20}")
 _DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE]-?[0-9]{1,2})?")
 _UNSET: Any = Literal[""]
 # The SDK adds its own class to each `Dict`.
-_SAME_AGAIN = UntypedStripeObject
+_DUPLICATE_TYPE = UntypedStripeObject
 
 
 class Params(dict[str, Any]):
@@ -58,7 +58,7 @@ class Params(dict[str, Any]):
         """Set the given fields; an empty value unsets."""
         for name in names:
             if name in self:
-                value = plain(self[name])
+                value = to_plain(self[name])
                 resource[name] = None if value == "" else value
 
     def unread(self, path: str = "") -> Iterator[str]:
@@ -74,31 +74,31 @@ class Params(dict[str, Any]):
                         yield from entry.unread(f"{where}[{number}]")
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """Return the values as plain dicts and lists, counted as read."""
     if isinstance(value, Params):
-        return {name: plain(value[name]) for name in list(value)}
+        return {name: to_plain(value[name]) for name in list(value)}
     if isinstance(value, list):
-        return [plain(entry) for entry in value]
+        return [to_plain(entry) for entry in value]
     return value
 
 
-def check(shape: type, values: Mapping[str, Any]) -> Params:
+def parse_params(shape: type, values: Mapping[str, Any]) -> Params:
     """Return form values in the types that the SDK declares, or raise Stripe's error."""
-    return _hash(shape, values, "")
+    return _parse_hash(shape, values, "")
 
 
 @cache
-def fields(shape: type) -> dict[str, Any]:
+def get_fields(shape: type) -> dict[str, Any]:
     hints = typing.get_type_hints(shape, localns=_NAMES, include_extras=True)
     inherited = RequestOptions.__annotations__ if not _is_nested(shape) else {}
     return {name: hint for name, hint in hints.items() if name not in inherited}
 
 
 @cache
-def required(shape: type) -> frozenset[str]:
+def get_required_fields(shape: type) -> frozenset[str]:
     return frozenset(
-        name for name, hint in fields(shape).items() if get_origin(hint) is not NotRequired
+        name for name, hint in get_fields(shape).items() if get_origin(hint) is not NotRequired
     )
 
 
@@ -106,39 +106,39 @@ def _is_nested(shape: type) -> bool:
     return "api_key" not in shape.__annotations__
 
 
-def _hash(shape: type, values: Mapping[str, Any], path: str) -> Params:
-    known = fields(shape)
+def _parse_hash(shape: type, values: Mapping[str, Any], path: str) -> Params:
+    known = get_fields(shape)
     for name in values:
         if name not in known:
-            raise _unknown(name, known, path)
+            raise _unknown_param(name, known, path)
 
-    for name in sorted(required(shape)):
+    for name in sorted(get_required_fields(shape)):
         if name not in values:
             raise missing_param(_join(path, name))
 
-    return Params({n: _value(known[n], value, _join(path, n)) for n, value in values.items()})
+    return Params({n: _parse_value(known[n], value, _join(path, n)) for n, value in values.items()})
 
 
-def _value(hint: Any, value: Any, path: str) -> Any:
+def _parse_value(hint: Any, value: Any, path: str) -> Any:
     origin = get_origin(hint)
     if origin in (NotRequired, Required, typing_extensions.NotRequired):
-        return _value(get_args(hint)[0], value, path)
+        return _parse_value(get_args(hint)[0], value, path)
     if origin is Union or isinstance(hint, typing.types.UnionType):  # type: ignore[attr-defined]
-        return _any_of(get_args(hint), value, path)
+        return _parse_union(get_args(hint), value, path)
     if origin is Literal:
-        return _choice(get_args(hint), value, path)
+        return _parse_literal(get_args(hint), value, path)
     if origin in (list, typing.Sequence):
-        return _list(get_args(hint)[0], value, path)
+        return _parse_list(get_args(hint)[0], value, path)
     if typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint):
-        return _nested(hint, value, path)
+        return _parse_nested(hint, value, path)
     if origin is dict and get_args(hint)[1] is not str:
-        return _map(get_args(hint)[1], value, path)
-    if origin is not None or not isinstance(hint, type) or hint not in SCALARS:
-        return _free_hash(value, path)
-    return _scalar(hint, value, path)
+        return _parse_map(get_args(hint)[1], value, path)
+    if origin is not None or not isinstance(hint, type) or hint not in SCALAR_PARSERS:
+        return _parse_string_hash(value, path)
+    return _parse_scalar(hint, value, path)
 
 
-def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
+def _parse_union(hints: tuple[Any, ...], value: Any, path: str) -> Any:
     """Return the first matching type, or raise the error of the last one."""
     if value == "" and _UNSET in hints:
         return ""
@@ -150,9 +150,9 @@ def _any_of(hints: tuple[Any, ...], value: Any, path: str) -> Any:
     if isinstance(value, dict):  # then the error of a hash is the most useful
         hints = tuple(sorted(hints, key=_is_hash))
     complaint = invalid(f"Invalid value for {path}", param=path)
-    for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _SAME_AGAIN):
+    for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _DUPLICATE_TYPE):
         try:
-            return _value(hint, value, path)
+            return _parse_value(hint, value, path)
         except StripeError as error:
             complaint = error
     raise complaint
@@ -162,7 +162,7 @@ def _is_hash(hint: Any) -> bool:
     return typing.is_typeddict(hint) or typing_extensions.is_typeddict(hint)
 
 
-def _choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:
+def _parse_literal(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     if value in choices:
         return value
 
@@ -171,28 +171,30 @@ def _choice(choices: tuple[Any, ...], value: Any, path: str) -> Any:
     raise invalid(f"Invalid {path}: must be {listed}", param=path)
 
 
-def _list(hint: Any, value: Any, path: str) -> list[Any]:
+def _parse_list(hint: Any, value: Any, path: str) -> list[Any]:
     if value == "":
         return []
     if not isinstance(value, list):
         raise invalid(f"Invalid array: {path}", param=path)
-    return [_value(hint, entry, f"{path}[{number}]") for number, entry in enumerate(value)]
+    return [_parse_value(hint, entry, f"{path}[{number}]") for number, entry in enumerate(value)]
 
 
-def _map(hint: Any, value: Any, path: str) -> Params:
+def _parse_map(hint: Any, value: Any, path: str) -> Params:
     """Check a hash with free keys, such as currencies."""
     if not isinstance(value, dict):
         raise invalid(f"Invalid object: {path}", param=path)
-    return Params({name: _value(hint, entry, f"{path}[{name}]") for name, entry in value.items()})
+    return Params(
+        {name: _parse_value(hint, entry, f"{path}[{name}]") for name, entry in value.items()}
+    )
 
 
-def _nested(shape: type, value: Any, path: str) -> Params:
+def _parse_nested(shape: type, value: Any, path: str) -> Params:
     if not isinstance(value, dict):
         raise invalid(f"Invalid object: {path}", param=path)
-    return _hash(shape, value, path)
+    return _parse_hash(shape, value, path)
 
 
-def _free_hash(value: Any, path: str) -> dict[str, str]:
+def _parse_string_hash(value: Any, path: str) -> dict[str, str]:
     """Check free keys and strings, such as metadata."""
     if isinstance(value, list):
         value = {str(number): entry for number, entry in enumerate(value)}
@@ -201,13 +203,13 @@ def _free_hash(value: Any, path: str) -> dict[str, str]:
     return value
 
 
-def _scalar(hint: type, value: Any, path: str) -> Any:
+def _parse_scalar(hint: type, value: Any, path: str) -> Any:
     if not isinstance(value, str):
         raise invalid(f"Invalid string: {path}", param=path)
-    return SCALARS[hint](value, path)
+    return SCALAR_PARSERS[hint](value, path)
 
 
-def _string(value: str, path: str) -> str:
+def _parse_string(value: str, path: str) -> str:
     if value:
         return value
 
@@ -220,39 +222,39 @@ def _string(value: str, path: str) -> str:
     )
 
 
-def _integer(value: str, path: str) -> int:
+def _parse_integer(value: str, path: str) -> int:
     # Python's int also accepts " 5 ", "1_000" and digits of other scripts.
     if _INTEGER.fullmatch(value) and abs(int(value)) < 1 << 63:
         return int(value)
     raise invalid(f"Invalid integer: {value[:40]}", param=path, code="parameter_invalid_integer")
 
 
-def _boolean(value: str, path: str) -> bool:
+def _parse_boolean(value: str, path: str) -> bool:
     if value not in ("true", "false"):
         raise invalid(f"Invalid boolean: {value[:40]}", param=path)
     return value == "true"
 
 
-def _number(value: str, path: str) -> float:
-    return float(_decimal(value, path))
+def _parse_float(value: str, path: str) -> float:
+    return float(_parse_decimal(value, path))
 
 
-def _decimal(value: str, path: str) -> Decimal:
+def _parse_decimal(value: str, path: str) -> Decimal:
     if not _DECIMAL.fullmatch(value):
         raise invalid(f"Invalid decimal: {value[:40]}", param=path)
     return Decimal(value)
 
 
-SCALARS: dict[type, Callable[[str, str], Any]] = {
-    str: _string,
-    int: _integer,
-    bool: _boolean,
-    float: _number,
-    Decimal: _decimal,
+SCALAR_PARSERS: dict[type, Callable[[str, str], Any]] = {
+    str: _parse_string,
+    int: _parse_integer,
+    bool: _parse_boolean,
+    float: _parse_float,
+    Decimal: _parse_decimal,
 }
 
 
-def _unknown(name: str, known: Mapping[str, Any], path: str) -> StripeError:
+def _unknown_param(name: str, known: Mapping[str, Any], path: str) -> StripeError:
     where = _join(path, name)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f". Did you mean {_join(path, close[0])}?" if close else ""

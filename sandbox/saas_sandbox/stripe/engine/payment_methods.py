@@ -8,35 +8,38 @@ import stripe
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.cards import (
-    BANK_BY_NAME,
-    BANK_BY_NUMBER,
-    BY_NAME,
-    BY_NUMBER,
+    BANKS_BY_NAME,
+    BANKS_BY_NUMBER,
+    CARDS_BY_NAME,
+    CARDS_BY_NUMBER,
     DECLINES,
-    Bank,
+    BankAccount,
     Card,
 )
-from saas_sandbox.stripe.engine.errors import invalid, missing
+from saas_sandbox.stripe.engine.errors import invalid, resource_missing
 from saas_sandbox.stripe.engine.resource import Resource
 
-ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+EMPTY_ADDRESS = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 
 
-def full_address(address: dict[str, Any] | None) -> dict[str, str | None] | None:
+def complete_address(address: dict[str, Any] | None) -> dict[str, str | None] | None:
     """Return an address with all of Stripe's fields; missing ones are null."""
-    return {name: address.get(name) or None for name in ADDRESS} if address else None
+    return {name: address.get(name) or None for name in EMPTY_ADDRESS} if address else None
 
 
-def attach(
+def attach_payment_method(
     account: Account, method_id: str, customer: Resource, param: str = "payment_method"
 ) -> Resource:
     """Attach a payment method to a customer: an existing one, or a copy of a test card."""
-    return attach_stored(
-        account, resolve(account, method_id, param, clock=customer["test_clock"]), customer, param
+    return attach_stored_method(
+        account,
+        resolve_payment_method(account, method_id, param, clock=customer["test_clock"]),
+        customer,
+        param,
     )
 
 
-def attach_stored(
+def attach_stored_method(
     account: Account, method: Resource, customer: Resource, param: str = "payment_method"
 ) -> Resource:
     if method["customer"] == customer["id"]:
@@ -46,14 +49,14 @@ def attach_stored(
             "The payment method you provided has already been attached to a customer.", param
         )
 
-    fails = behaviour(method).get("attach_fails")
+    fails = get_behaviour(method).get("attach_fails")
     if fails:
         raise DECLINES[fails].error(param=param)
     method["customer"] = customer["id"]
     return account.save(method, "payment_method.attached")
 
 
-def detach(account: Account, method: Resource) -> Resource:
+def detach_payment_method(account: Account, method: Resource) -> Resource:
     customer = account.get("customer", method["customer"])
     if not customer.get("deleted") and is_default(method, customer):
         customer["invoice_settings"]["default_payment_method"] = None
@@ -66,11 +69,11 @@ def is_default(method: Resource, customer: Resource) -> bool:
     return bool(customer["invoice_settings"]["default_payment_method"] == method["id"])
 
 
-def owned(account: Account, method_id: str, customer: Resource, param: str) -> Resource:
+def get_owned_method(account: Account, method_id: str, customer: Resource, param: str) -> Resource:
     """Return a payment method that must belong to the customer."""
     method = account.find("payment_method", method_id)
     if method is None:
-        raise missing("payment_method", method_id, param)
+        raise resource_missing("payment_method", method_id, param)
     if method["customer"] != customer["id"]:
         raise invalid(
             f"The customer does not have a payment method with the ID {method_id}. "
@@ -81,29 +84,31 @@ def owned(account: Account, method_id: str, customer: Resource, param: str) -> R
     return method
 
 
-def resolve(account: Account, method_id: str, param: str, clock: str | None = None) -> Resource:
+def resolve_payment_method(
+    account: Account, method_id: str, param: str, clock: str | None = None
+) -> Resource:
     """Return a stored payment method, or a new one for a test id such as pm_card_visa."""
-    if method_id in BY_NAME:
-        return account.add(from_card(account, BY_NAME[method_id], clock))
-    if method_id in BANK_BY_NAME:
-        return account.add(from_bank(account, BANK_BY_NAME[method_id], clock))
+    if method_id in CARDS_BY_NAME:
+        return account.add(build_from_card(account, CARDS_BY_NAME[method_id], clock))
+    if method_id in BANKS_BY_NAME:
+        return account.add(build_from_bank(account, BANKS_BY_NAME[method_id], clock))
     return account.get("payment_method", method_id, param)
 
 
-def from_card(account: Account, card: Card, clock: str | None = None) -> Resource:
-    return _method(account, clock, "card", _card_fields(card), number=card.number)
+def build_from_card(account: Account, card: Card, clock: str | None = None) -> Resource:
+    return _build_method(account, clock, "card", _card_fields(card), number=card.number)
 
 
-def from_bank(account: Account, bank: Bank, clock: str | None = None) -> Resource:
-    return _method(account, clock, "us_bank_account", _bank_fields(bank), number=bank.account)
+def build_from_bank(account: Account, bank: BankAccount, clock: str | None = None) -> Resource:
+    return _build_method(account, clock, "us_bank_account", _bank_fields(bank), number=bank.account)
 
 
-def behaviour(method: Resource) -> dict[str, Any]:
+def get_behaviour(method: Resource) -> dict[str, Any]:
     """Return how this method behaves when it is attached or charged."""
     number = method["_internal"]["number"]
-    if number in BANK_BY_NUMBER:
-        return {"delayed": True, "charge_fails": BANK_BY_NUMBER[number].fails}
-    card = BY_NUMBER[number]
+    if number in BANKS_BY_NUMBER:
+        return {"delayed": True, "charge_fails": BANKS_BY_NUMBER[number].fails}
+    card = CARDS_BY_NUMBER[number]
     return {
         "delayed": False,
         "attach_fails": card.attach_fails,
@@ -113,14 +118,14 @@ def behaviour(method: Resource) -> dict[str, Any]:
     }
 
 
-def described(method: Resource) -> str:
+def describe_method(method: Resource) -> str:
     """ "Visa •••• 4242": how a person recognises it."""
     if method["type"] == "card":
         return f"{method['card']['brand'].title()} •••• {method['card']['last4']}"
     return f"Bank account •••• {method['us_bank_account']['last4']}"
 
 
-def _method(
+def _build_method(
     account: Account, clock: str | None, kind: str, fields: dict[str, Any], number: str
 ) -> Resource:
     return {
@@ -128,7 +133,7 @@ def _method(
         "object": stripe.PaymentMethod.OBJECT_NAME,
         "allow_redisplay": "unspecified",
         "billing_details": {
-            "address": dict(ADDRESS),
+            "address": dict(EMPTY_ADDRESS),
             "email": None,
             "name": None,
             "phone": None,
@@ -168,7 +173,7 @@ def _card_fields(card: Card) -> dict[str, Any]:
     }
 
 
-def _bank_fields(bank: Bank) -> dict[str, Any]:
+def _bank_fields(bank: BankAccount) -> dict[str, Any]:
     return {
         "account_holder_type": "individual",
         "account_type": "checking",

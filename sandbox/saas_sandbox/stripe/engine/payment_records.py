@@ -10,15 +10,15 @@ import stripe
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
-def report(account: Account, invoice: Resource) -> Resource:
+def report_payment(account: Account, invoice: Resource) -> Resource:
     """Record that an invoice was paid outside of Stripe."""
     clock = invoice["_internal"]["clock"]
-    paid, nothing = _amount(invoice, invoice["amount_remaining"]), _amount(invoice, 0)
+    paid, nothing = _build_amount(invoice, invoice["amount_remaining"]), _build_amount(invoice, 0)
     names = ("authorized", "canceled", "failed", "refunded")
-    record = shaped(
+    record = build_object(
         stripe.PaymentRecord,
         id=ids.new("payment_record"),
         created=account.now(clock),
@@ -31,18 +31,18 @@ def report(account: Account, invoice: Resource) -> Resource:
             **{name: invoice[f"customer_{name}"] for name in ("email", "name", "phone")},
         },
         metadata={},
-        payment_method_details=_method(),
+        payment_method_details=_payment_method_details(),
         processor_details={"custom": {"payment_reference": None}, "type": "custom"},
         reported_by="self",
     )
     return account.add({**record, "_internal": {"clock": clock or ""}})
 
 
-def _amount(invoice: Resource, value: int) -> dict[str, Any]:
+def _build_amount(invoice: Resource, value: int) -> dict[str, Any]:
     return {"currency": invoice["currency"], "value": value}
 
 
-def _method() -> dict[str, Any]:
+def _payment_method_details() -> dict[str, Any]:
     return {
         "billing_details": None,
         "custom": {"display_name": "Paid out of band", "type": None},

@@ -9,10 +9,10 @@ from saas_sandbox.stripe.engine import disputes, ids, payment_methods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.cards import DECLINES, Decline
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 # A real bank debit takes up to four business days; the sandbox's takes this long.
-BANK_TAKES = 3 * 86400
+BANK_DEBIT_SECONDS = 3 * 86400
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Outcome:
 NO_METHOD = Outcome("no_method")
 
 
-def open_intent(
+def create_intent(
     account: Account, *, amount: int, currency: str, customer: Resource | None, **fields: Any
 ) -> Resource:
     """Create an intent to collect an amount, without an attempt."""
     clock = customer["test_clock"] if customer else None
     id = ids.new("payment_intent")
     note = {"clock": clock or "", **fields.pop("_internal", {})}
-    intent = shaped(
+    intent = build_object(
         stripe.PaymentIntent,
         id=id,
         created=account.now(clock),
@@ -55,12 +55,12 @@ def open_intent(
     return account.add({**intent, "_internal": note}, "payment_intent.created")
 
 
-def confirm(
+def confirm_intent(
     account: Account, intent: Resource, method: Resource, *, authenticated: bool = False
 ) -> Outcome:
     """Attempt the payment. Every attempt that reaches a bank creates a charge."""
     intent["payment_method"] = method["id"]
-    outcome = _asked(method, authenticated)
+    outcome = _authorize(method, authenticated)
     if outcome.kind == "requires_action":
         return _await_authentication(account, intent, outcome)
     if outcome.kind == "processing":
@@ -70,29 +70,29 @@ def confirm(
     if authenticated:
         method["_internal"]["set_up"] = True
         account.save(method)
-    return _succeed(account, intent, _charge(account, intent, method, "succeeded"), outcome)
+    return _succeed(account, intent, _create_charge(account, intent, method, "succeeded"), outcome)
 
 
-def bank_answered(account: Account, intent: Resource) -> Outcome:
+def settle_delayed_payment(account: Account, intent: Resource) -> Outcome:
     """Apply the bank's decision about a delayed payment."""
     method = account.get("payment_method", intent["payment_method"])
     charge = account.get("charge", intent["latest_charge"])
     intent["_internal"]["due"] = None
-    fails = payment_methods.behaviour(method)["charge_fails"]
+    fails = payment_methods.get_behaviour(method)["charge_fails"]
     if not fails:
         charge |= {"status": "succeeded", "paid": True, "amount_captured": charge["amount"]}
         return _succeed(account, intent, account.save(charge), Outcome("succeeded"))
 
-    decline = Decline("payment_intent_payment_attempt_failed", fails, BANK_SAYS_NO)
-    charge |= {"status": "failed", "failure_code": fails, "failure_message": BANK_SAYS_NO}
+    decline = Decline("payment_intent_payment_attempt_failed", fails, BANK_DECLINE_MESSAGE)
+    charge |= {"status": "failed", "failure_code": fails, "failure_message": BANK_DECLINE_MESSAGE}
     account.save(charge, "charge.failed")
     return _record_failure(account, intent, method, Outcome("declined", decline))
 
 
-BANK_SAYS_NO = "The bank account could not be debited."
+BANK_DECLINE_MESSAGE = "The bank account could not be debited."
 
 
-def cancel(account: Account, intent: Resource, reason: str | None) -> Resource:
+def cancel_intent(account: Account, intent: Resource, reason: str | None) -> Resource:
     clock = intent["_internal"]["clock"]
     intent |= {
         "status": "canceled",
@@ -103,8 +103,8 @@ def cancel(account: Account, intent: Resource, reason: str | None) -> Resource:
     return account.save(intent, "payment_intent.canceled")
 
 
-def _asked(method: Resource, authenticated: bool) -> Outcome:
-    behaviour = payment_methods.behaviour(method)
+def _authorize(method: Resource, authenticated: bool) -> Outcome:
+    behaviour = payment_methods.get_behaviour(method)
     if behaviour["delayed"]:
         return Outcome("processing")
     asks = behaviour["authentication"]
@@ -127,10 +127,10 @@ def _await_authentication(account: Account, intent: Resource, outcome: Outcome) 
 
 
 def _await_bank(account: Account, intent: Resource, method: Resource, outcome: Outcome) -> Outcome:
-    charge = _charge(account, intent, method, "pending")
+    charge = _create_charge(account, intent, method, "pending")
     account.save(charge, "charge.pending")
     intent |= {"status": "processing", "latest_charge": charge["id"], "next_action": None}
-    intent["_internal"]["due"] = account.now(intent["_internal"]["clock"]) + BANK_TAKES
+    intent["_internal"]["due"] = account.now(intent["_internal"]["clock"]) + BANK_DEBIT_SECONDS
     account.save(intent, "payment_intent.processing")
     return outcome
 
@@ -146,13 +146,13 @@ def _succeed(account: Account, intent: Resource, charge: Resource, outcome: Outc
     account.save(charge, "charge.succeeded")
     account.save(intent, "payment_intent.succeeded")
     method = account.get("payment_method", charge["payment_method"])
-    if payment_methods.behaviour(method).get("disputed"):
-        disputes.open_one(account, charge)
+    if payment_methods.get_behaviour(method).get("disputed"):
+        disputes.open_dispute(account, charge)
     return outcome
 
 
 def _fail(account: Account, intent: Resource, method: Resource, outcome: Outcome) -> Outcome:
-    charge = _charge(account, intent, method, "failed", outcome.decline)
+    charge = _create_charge(account, intent, method, "failed", outcome.decline)
     intent["latest_charge"] = charge["id"]
     account.save(charge, "charge.failed")
     return _record_failure(account, intent, method, outcome)
@@ -179,7 +179,7 @@ def _record_failure(
     return outcome
 
 
-def _charge(
+def _create_charge(
     account: Account,
     intent: Resource,
     method: Resource,
@@ -188,7 +188,7 @@ def _charge(
 ) -> Resource:
     taken = status == "succeeded"
     id = ids.new("charge")
-    charge = shaped(
+    charge = build_object(
         stripe.Charge,
         id=id,
         created=account.now(intent["_internal"]["clock"]),
@@ -205,11 +205,11 @@ def _charge(
         failure_message=decline.message if decline else None,
         fraud_details={},
         metadata=intent["metadata"],
-        outcome=_verdict(decline),
+        outcome=_build_charge_outcome(decline),
         paid=taken,
         payment_intent=intent["id"],
         payment_method=method["id"],
-        payment_method_details=_details(method),
+        payment_method_details=_payment_method_details(method),
         receipt_url=f"{account.base_url}/stripe/receipts/{id}" if taken else None,
         refunded=False,
         status=status,
@@ -217,17 +217,17 @@ def _charge(
     return account.add({**charge, "_internal": {"clock": intent["_internal"]["clock"]}})
 
 
-def _details(method: Resource) -> dict[str, Any]:
+def _payment_method_details(method: Resource) -> dict[str, Any]:
     """Return the method as stored on the charge, without fields of the object itself."""
     kind = method["type"]
-    gone, added = REMEMBERED[kind]
+    gone, added = CHARGE_DETAILS[kind]
     fields = {name: value for name, value in method[kind].items() if name not in gone}
     if kind == "card":
         added = {**added, "network": fields["brand"]}
     return {kind: {**fields, **added}, "type": kind}
 
 
-REMEMBERED: dict[str, tuple[set[str], dict[str, Any]]] = {
+CHARGE_DETAILS: dict[str, tuple[set[str], dict[str, Any]]] = {
     "card": (
         {"display_brand", "generated_from", "networks", "three_d_secure_usage"},
         {
@@ -249,7 +249,7 @@ REMEMBERED: dict[str, tuple[set[str], dict[str, Any]]] = {
 }
 
 
-def _verdict(decline: Decline | None) -> dict[str, Any]:
+def _build_charge_outcome(decline: Decline | None) -> dict[str, Any]:
     return {
         "advice_code": None,
         "network_advice_code": None,

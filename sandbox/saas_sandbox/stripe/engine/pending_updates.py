@@ -16,14 +16,14 @@ from saas_sandbox.stripe.engine import (
 )
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError
-from saas_sandbox.stripe.engine.resource import Resource, copied
-from saas_sandbox.stripe.engine.subscription_updates import Proration, Wanted
+from saas_sandbox.stripe.engine.resource import Resource, copy_resource
+from saas_sandbox.stripe.engine.subscription_updates import ItemChange, Proration
 
 
-def change(
+def apply_or_hold(
     account: Account,
     subscription: Resource,
-    changes: list[Wanted],
+    changes: list[ItemChange],
     *,
     proration: Proration,
     date: int | None,
@@ -31,12 +31,12 @@ def change(
 ) -> Resource:
     """Apply the change if the payment succeeds, otherwise keep it pending."""
     options: dict[str, Any] = {"proration": proration, "date": date, "reset_anchor": reset_anchor}
-    if _succeeds(account, subscription["id"], changes, options):
-        return subscription_updates.change(account, subscription, changes, **options)
+    if _would_succeed(account, subscription["id"], changes, options):
+        return subscription_updates.change_items(account, subscription, changes, **options)
 
-    target, data = _target(account, subscription, changes, **options)
-    now = account.now(lifecycle.clock_of(subscription))
-    invoice = invoicing.draft(
+    target, data = _build_target(account, subscription, changes, **options)
+    now = account.now(lifecycle.get_clock_id(subscription))
+    invoice = invoicing.create_draft(
         account,
         account.get("customer", subscription["customer"]),
         data,
@@ -46,70 +46,76 @@ def change(
     )
     pending = {"items": target["items"], "billing_cycle_anchor": target["billing_cycle_anchor"]}
     invoice["_internal"]["pending"] = pending
-    subscription["pending_update"] = _shown(subscription, pending, now)
-    lifecycle.keep(account, subscription)
-    collection.open_up(account, invoice)
-    collection.collect(account, invoice)
+    subscription["pending_update"] = _pending_update_fields(subscription, pending, now)
+    lifecycle.save_subscription(account, subscription)
+    collection.finalize_for_payment(account, invoice)
+    collection.collect_invoice(account, invoice)
     return subscription
 
 
-def drop(account: Account, subscription: Resource) -> None:
+def expire_update(account: Account, subscription: Resource) -> None:
     """Expire the unpaid update, and void its invoice."""
     subscription["pending_update"] = None
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
     account.emit("customer.subscription.pending_update_expired", subscription)
     invoice = account.get("invoice", subscription["latest_invoice"])
     if invoice["status"] == "open" and invoice["_internal"].get("pending"):
-        invoicing.void(account, invoice)
+        invoicing.void_invoice(account, invoice)
 
 
-def _succeeds(account: Account, id: str, changes: list[Wanted], options: dict[str, Any]) -> bool:
+def _would_succeed(
+    account: Account, id: str, changes: list[ItemChange], options: dict[str, Any]
+) -> bool:
     """Try the payment and roll it back; return whether it succeeds."""
     try:
         with account.dry_run():
             subscription = account.get("subscription", id)
-            subscription_updates.change(
+            subscription_updates.change_items(
                 account, subscription, changes, **options, behaviour="error_if_incomplete"
             )
     except StripeError as error:
-        if error.status != 402 and error is not subscription_updates.NO_METHOD:
+        if error.status != 402 and error is not subscription_updates.NO_PAYMENT_METHOD:
             raise
         return False
     return True
 
 
-def _target(
+def _build_target(
     account: Account,
     subscription: Resource,
-    changes: list[Wanted],
+    changes: list[ItemChange],
     *,
     proration: Proration,
     date: int | None,
     reset_anchor: bool,
 ) -> tuple[Resource, list[Resource]]:
     """Return the updated subscription and the lines of its invoice, without events."""
-    now = account.now(lifecycle.clock_of(subscription))
-    target = copied(subscription)
-    before = copied(subscription)["items"]["data"]
+    now = account.now(lifecycle.get_clock_id(subscription))
+    target = copy_resource(subscription)
+    before = copy_resource(subscription)["items"]["data"]
     with account.suppress_events():
-        subscription_updates.apply_items(account, target, changes, now)
+        subscription_updates.apply_item_changes(account, target, changes, now)
         after = target["items"]["data"]
-        resets = reset_anchor or subscription_updates.moves_the_date(before, after)
+        resets = reset_anchor or subscription_updates.resets_billing_date(before, after)
         if proration != "none":
-            subscription_updates.prorate(account, target, before, date or now, credit_only=resets)
+            subscription_updates.create_prorations(
+                account, target, before, date or now, credit_only=resets
+            )
         if resets:
-            billing_cycle.start_over(target, now)
-        return target, billing_cycle.lines_of(account, target, after if resets else [])
+            billing_cycle.reset_billing_cycle(target, now)
+        return target, billing_cycle.build_lines(account, target, after if resets else [])
 
 
-def _shown(subscription: Resource, pending: dict[str, Any], now: int) -> dict[str, Any]:
+def _pending_update_fields(
+    subscription: Resource, pending: dict[str, Any], now: int
+) -> dict[str, Any]:
     moved = pending["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]
     return {
         "billing_cycle_anchor": pending["billing_cycle_anchor"] if moved else None,
         "cancel_at_period_end": None,
         "discount": None,
         "discounts": None,
-        "expires_at": now + lifecycle.FIRST_PAYMENT_WITHIN,
+        "expires_at": now + lifecycle.FIRST_PAYMENT_TIMEOUT,
         "metadata": None,
         "subscription_items": pending["items"]["data"],
         "trial_end": None,

@@ -12,47 +12,47 @@ from datetime import UTC, datetime, timedelta
 SECONDS = {"day": 86400, "week": 7 * 86400}
 
 
-def following(anchor: int, moment: int, interval: str, count: int) -> int:
+def next_boundary(anchor: int, moment: int, interval: str, count: int) -> int:
     """Return the first point of the billing cycle after a time."""
     if interval in SECONDS:
         step = SECONDS[interval] * count
         return anchor + ((moment - anchor) // step + 1) * step
 
     months = count * (12 if interval == "year" else 1)
-    turns = _months_between(anchor, moment) // months
-    while _plus_months(anchor, turns * months) > moment:
+    turns = _count_months(anchor, moment) // months
+    while _add_months(anchor, turns * months) > moment:
         turns -= 1
-    while _plus_months(anchor, turns * months) <= moment:
+    while _add_months(anchor, turns * months) <= moment:
         turns += 1
-    return _plus_months(anchor, turns * months)
+    return _add_months(anchor, turns * months)
 
 
-def preceding(anchor: int, moment: int, interval: str, count: int) -> int:
+def previous_boundary(anchor: int, moment: int, interval: str, count: int) -> int:
     """Return the last point of the billing cycle before a time."""
     if interval in SECONDS:
         step = SECONDS[interval] * count
         return anchor + -(-(moment - anchor) // step - 1) * step
 
     months = count * (12 if interval == "year" else 1)
-    turns = _months_between(anchor, moment) // months + 1
-    while _plus_months(anchor, turns * months) >= moment:
+    turns = _count_months(anchor, moment) // months + 1
+    while _add_months(anchor, turns * months) >= moment:
         turns -= 1
-    return _plus_months(anchor, turns * months)
+    return _add_months(anchor, turns * months)
 
 
-def add(moment: int, interval: str, count: int) -> int:
+def add_intervals(moment: int, interval: str, count: int) -> int:
     """Return a time that is so many days, weeks, months or years later."""
     if interval in SECONDS:
         return moment + SECONDS[interval] * count
-    return _plus_months(moment, count * (12 if interval == "year" else 1))
+    return _add_months(moment, count * (12 if interval == "year" else 1))
 
 
-def _months_between(start: int, end: int) -> int:
+def _count_months(start: int, end: int) -> int:
     a, b = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
     return (b.year - a.year) * 12 + b.month - a.month
 
 
-def _plus_months(moment: int, months: int) -> int:
+def _add_months(moment: int, months: int) -> int:
     start = datetime.fromtimestamp(moment, UTC)
     year, month = divmod(start.year * 12 + start.month - 1 + months, 12)
     day = min(start.day, calendar.monthrange(year, month + 1)[1])

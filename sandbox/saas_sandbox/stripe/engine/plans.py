@@ -3,12 +3,12 @@
 import stripe
 
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
-def plan_of(price: Resource) -> Resource:
+def build_plan(price: Resource) -> Resource:
     recurring = price["recurring"]
-    return shaped(
+    return build_object(
         stripe.Plan,
         id=price["id"],
         created=price["created"],

@@ -7,8 +7,8 @@ import stripe
 
 from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.resource import Resource, note_of
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.resource import Resource, get_internal
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "billing_portal.configuration"
 
@@ -37,10 +37,10 @@ FEATURES: dict[str, dict[str, Any]] = {
 }
 
 
-def default_configuration(account: Account) -> Resource:
+def build_default_configuration(account: Account) -> Resource:
     """Return the default configuration, which at Stripe is saved once in the Dashboard."""
     features = deepcopy(FEATURES)
-    return blank_configuration(account) | {
+    return build_configuration(account) | {
         "is_default": True,
         "features": {
             **features,
@@ -52,10 +52,10 @@ def default_configuration(account: Account) -> Resource:
     }
 
 
-def blank_configuration(account: Account) -> Resource:
+def build_configuration(account: Account) -> Resource:
     """Return a configuration with all features disabled."""
     now = account.now()
-    return shaped(
+    return build_object(
         stripe.billing_portal.Configuration,
         id=ids.new(KIND),
         created=now,
@@ -69,7 +69,7 @@ def blank_configuration(account: Account) -> Resource:
     )
 
 
-def offered(configuration: Resource) -> list[dict[str, Any]]:
+def list_offered_products(configuration: Resource) -> list[dict[str, Any]]:
     """Return the products that customers may change to."""
-    products: list[dict[str, Any]] = note_of(configuration).get("products") or []
+    products: list[dict[str, Any]] = get_internal(configuration).get("products") or []
     return products

@@ -9,25 +9,28 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def take_turn(account: Account, schedule: Resource) -> None:
+def advance_phase(account: Account, schedule: Resource) -> None:
     """End the current phase: start the next one, or apply `end_behavior`."""
     now = account.now(schedule["test_clock"])
     phase = next((p for p in schedule["phases"] if p["start_date"] <= now < p["end_date"]), None)
     if phase is None:
-        _complete(account, schedule, now)
+        _complete_schedule(account, schedule, now)
         return
 
     subscription = account.get("subscription", schedule["subscription"])
-    if lifecycle.is_over(subscription):
-        cancel(account, schedule)
+    if lifecycle.is_ended(subscription):
+        cancel_schedule(account, schedule)
         return
-    enter(account, schedule, phase)
-    subscription_updates.change(
-        account, subscription, _wanted(account, subscription, phase), proration=_proration(phase)
+    enter_phase(account, schedule, phase)
+    subscription_updates.change_items(
+        account,
+        subscription,
+        _build_item_changes(account, subscription, phase),
+        proration=_get_proration(phase),
     )
 
 
-def enter(account: Account, schedule: Resource, phase: Resource) -> Resource:
+def enter_phase(account: Account, schedule: Resource, phase: Resource) -> Resource:
     """Make this phase the current one."""
     schedule["status"] = "active"
     schedule["current_phase"] = {"start_date": phase["start_date"], "end_date": phase["end_date"]}
@@ -35,7 +38,7 @@ def enter(account: Account, schedule: Resource, phase: Resource) -> Resource:
     return account.save(schedule, "subscription_schedule.updated")
 
 
-def release(account: Account, schedule: Resource) -> Resource:
+def release_schedule(account: Account, schedule: Resource) -> Resource:
     """ "Releases the subscription schedule immediately, which will stop scheduling of its phases,
     but leave any existing subscription in place."
     """
@@ -49,11 +52,11 @@ def release(account: Account, schedule: Resource) -> Resource:
         "current_phase": None,
     }
     schedule["_internal"]["due"] = None
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
     return account.save(schedule, "subscription_schedule.released")
 
 
-def cancel(account: Account, schedule: Resource) -> Resource:
+def cancel_schedule(account: Account, schedule: Resource) -> Resource:
     """ "Cancels a subscription schedule and its associated subscription immediately (if the
     subscription schedule has an active subscription)."
     """
@@ -61,39 +64,39 @@ def cancel(account: Account, schedule: Resource) -> Resource:
     schedule |= {"current_phase": None}
     schedule["_internal"]["due"] = None
     subscription = account.get("subscription", schedule["subscription"])
-    if not lifecycle.is_over(subscription):
-        lifecycle.cancel(account, subscription)
+    if not lifecycle.is_ended(subscription):
+        lifecycle.cancel_subscription(account, subscription)
     return account.save(schedule, "subscription_schedule.canceled")
 
 
-def _complete(account: Account, schedule: Resource, now: int) -> None:
+def _complete_schedule(account: Account, schedule: Resource, now: int) -> None:
     if schedule["end_behavior"] == "release":
-        release(account, schedule)
+        release_schedule(account, schedule)
         return
     subscription = account.get("subscription", schedule["subscription"])
     schedule |= {"status": "completed", "completed_at": now, "current_phase": None}
     schedule["_internal"]["due"] = None
     account.save(schedule, "subscription_schedule.completed")
-    if not lifecycle.is_over(subscription):
-        lifecycle.cancel(account, subscription, at=now)
+    if not lifecycle.is_ended(subscription):
+        lifecycle.cancel_subscription(account, subscription, at=now)
 
 
-def _wanted(
+def _build_item_changes(
     account: Account, subscription: Resource, phase: Resource
-) -> list[subscription_updates.Wanted]:
+) -> list[subscription_updates.ItemChange]:
     """Return the changes that replace the current items by those of the phase."""
     present, coming = subscription["items"]["data"], phase["items"]
     changes = []
     for number, item in enumerate(coming):
         id = present[number]["id"] if number < len(present) else None
         price = account.get("price", item["price"])
-        changes.append(subscription_updates.Wanted(id, price, item["quantity"]))
+        changes.append(subscription_updates.ItemChange(id, price, item["quantity"]))
     gone = present[len(coming) :]
     return changes + [
-        subscription_updates.Wanted(item["id"], None, None, deleted=True) for item in gone
+        subscription_updates.ItemChange(item["id"], None, None, deleted=True) for item in gone
     ]
 
 
-def _proration(phase: Resource) -> subscription_updates.Proration:
+def _get_proration(phase: Resource) -> subscription_updates.Proration:
     behaviour: subscription_updates.Proration = phase["proration_behavior"]
     return behaviour

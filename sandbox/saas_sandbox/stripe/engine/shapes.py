@@ -13,10 +13,10 @@ import stripe
 from saas_sandbox.stripe.engine.resource import Resource
 
 # Optional fields that are normally absent, not null.
-ABSENT = {"deleted", "status_details", "presentment_details"}
+ABSENT_FIELDS = {"deleted", "status_details", "presentment_details"}
 
 # Absent unless expanded, or used by unsupported features.
-INCLUDABLE: dict[type, set[str]] = {
+INCLUDABLE_FIELDS: dict[type, set[str]] = {
     stripe.Customer: {
         "business_name", "cash_balance", "individual_name", "invoice_credit_balance", "sources",
         "subscriptions", "tax", "tax_ids",
@@ -41,16 +41,16 @@ INCLUDABLE: dict[type, set[str]] = {
 }  # fmt: skip
 
 
-def shaped(shape: type, *, id: str, created: int, **fields: Any) -> Resource:
+def build_object(shape: type, *, id: str, created: int, **fields: Any) -> Resource:
     """Return a new object with all nullable fields of the SDK, and the given values."""
     kind: str = shape.OBJECT_NAME  # type: ignore[attr-defined]
-    base = {"id": id, "object": kind, **nulls(shape), "created": created, "livemode": False}
+    base = {"id": id, "object": kind, **null_fields(shape), "created": created, "livemode": False}
     return base | fields
 
 
 @cache
-def nulls(shape: type) -> dict[str, None]:
-    absent = ABSENT | INCLUDABLE.get(shape, set())
+def null_fields(shape: type) -> dict[str, None]:
+    absent = ABSENT_FIELDS | INCLUDABLE_FIELDS.get(shape, set())
     return {
         name: None
         for name, hint in shape.__annotations__.items()

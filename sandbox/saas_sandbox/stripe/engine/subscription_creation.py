@@ -14,14 +14,14 @@ NEEDS_ACTION = Decline(
     "successfully. Payment can be completed using the PaymentIntent associated with "
     "subscription.latest_invoice.",
 )
-NO_METHOD = StripeError(
+NO_PAYMENT_METHOD = StripeError(
     "This customer has no attached payment source or default payment method. Please consider "
     "adding a default payment method.",
     code="resource_missing",
 )
 
 
-def by_api(
+def create_by_api(
     account: Account,
     subscription: Resource,
     customer: Resource,
@@ -34,58 +34,60 @@ def by_api(
     https://docs.stripe.com/api/subscriptions/create – default_incomplete leaves the first attempt
     to the caller; error_if_incomplete refuses everything if it fails.
     """
-    invoice = billing_cycle.begin(account, subscription, customer, prorate=prorate)
-    billing_cycle.announce_start(account, subscription)
-    collection.open_up(account, invoice)
+    invoice = billing_cycle.create_with_first_invoice(
+        account, subscription, customer, prorate=prorate
+    )
+    billing_cycle.emit_created(account, subscription)
+    collection.finalize_for_payment(account, invoice)
     if invoice["status"] == "paid" or behaviour == "default_incomplete":
         return subscription
     if subscription["collection_method"] == "send_invoice":
         return subscription
 
-    method = collection.method_for(account, invoice)
+    method = collection.find_payment_method(account, invoice)
     if method is None:
-        raise NO_METHOD
-    outcome = collection.collect(account, invoice, method=method)
+        raise NO_PAYMENT_METHOD
+    outcome = collection.collect_invoice(account, invoice, method=method)
     if behaviour == "error_if_incomplete":
-        _insist(outcome)
-    note_processing(account, subscription, outcome)
+        _raise_on_failure(outcome)
+    mark_processing(account, subscription, outcome)
     return subscription
 
 
-def by_checkout(
+def create_by_checkout(
     account: Account, subscription: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
     """Create it after the payment: since basil, Checkout collects the payment first.
 
     The customer is present, so any authentication has already happened.
     """
-    delayed = method is not None and payment_methods.behaviour(method)["delayed"]
+    delayed = method is not None and payment_methods.get_behaviour(method)["delayed"]
     if subscription["status"] == "incomplete" and not delayed:
         subscription["status"] = "active"
 
-    invoice = billing_cycle.begin(account, subscription, customer)
+    invoice = billing_cycle.create_with_first_invoice(account, subscription, customer)
     outcome = Outcome("succeeded")
     if invoice["amount_due"]:
-        outcome = collection.collect(account, invoice, method=method, authenticated=True)
-        _insist(outcome)
+        outcome = collection.collect_invoice(account, invoice, method=method, authenticated=True)
+        _raise_on_failure(outcome)
     else:
-        collection.open_up(account, invoice)
+        collection.finalize_for_payment(account, invoice)
         if method:
             method["_internal"]["set_up"] = True
             account.save(method)
-    note_processing(account, subscription, outcome)
-    billing_cycle.announce_start(account, subscription)
+    mark_processing(account, subscription, outcome)
+    billing_cycle.emit_created(account, subscription)
     return outcome
 
 
-def note_processing(account: Account, subscription: Resource, outcome: Outcome) -> None:
+def mark_processing(account: Account, subscription: Resource, outcome: Outcome) -> None:
     """ "Subscriptions can also be incomplete if there's a pending payment": that one may wait."""
     if outcome.kind == "processing":
         subscription["_internal"]["processing"] = True
-        lifecycle.keep(account, subscription)
+        lifecycle.save_subscription(account, subscription)
 
 
-def _insist(outcome: Outcome) -> None:
+def _raise_on_failure(outcome: Outcome) -> None:
     if outcome.kind == "requires_action":
         raise NEEDS_ACTION.error()
     if outcome.decline:

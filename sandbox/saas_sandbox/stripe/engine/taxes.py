@@ -12,7 +12,7 @@ from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def check(account: Account, enabled: bool) -> None:
+def check_head_office(account: Account, enabled: bool) -> None:
     """Refuse automatic tax without a head office."""
     office = account.settings["tax_settings"].get("head_office") or {}
     if enabled and not office.get("address"):
@@ -23,7 +23,7 @@ def check(account: Account, enabled: bool) -> None:
         )
 
 
-def apply(account: Account, invoice: Resource, customer: Resource) -> None:
+def apply_to_invoice(account: Account, invoice: Resource, customer: Resource) -> None:
     """Add tax to an invoice after discounts."""
     if not invoice["automatic_tax"]["enabled"]:
         return
@@ -31,18 +31,18 @@ def apply(account: Account, invoice: Resource, customer: Resource) -> None:
     invoice["automatic_tax"]["status"] = "complete"
     off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     base = sum(line["amount"] for line in invoice["lines"]["data"]) - off
-    tax = amount(account, base, customer)
+    tax = calculate_tax(account, base, customer)
     if tax:
-        invoice["total_taxes"] = [_entry(tax, base)]
+        invoice["total_taxes"] = [_build_tax(tax, base)]
 
 
-def amount(account: Account, base: int, customer: Resource | None = None) -> int:
+def calculate_tax(account: Account, base: int, customer: Resource | None = None) -> int:
     """Return the tax on an amount."""
     percent = account.settings["tax_percent"]
     exempt = customer is not None and customer["tax_exempt"] != "none"
     if not percent or exempt:
         return 0
-    return invoice_lines.rounded(Decimal(base) * Decimal(str(percent)) / 100)
+    return invoice_lines.round_half_up(Decimal(base) * Decimal(str(percent)) / 100)
 
 
 def invoice_fields(source: Resource) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def subscription_fields(enabled: bool) -> dict[str, Any]:
     }
 
 
-def _entry(tax: int, base: int) -> dict[str, Any]:
+def _build_tax(tax: int, base: int) -> dict[str, Any]:
     return {
         "amount": tax,
         "tax_behavior": "exclusive",

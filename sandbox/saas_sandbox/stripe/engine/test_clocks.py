@@ -6,17 +6,17 @@ from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "test_helpers.test_clock"
 DAY = 86400
-LATEST = 4102444800 * 2
+MAX_TIME = 4102444800 * 2
 
 
-def new_clock(account: Account, frozen_time: int, name: str | None) -> Resource:
-    if not 0 <= frozen_time <= LATEST:
+def build_clock(account: Account, frozen_time: int, name: str | None) -> Resource:
+    if not 0 <= frozen_time <= MAX_TIME:
         raise invalid("Invalid timestamp.", "frozen_time", "parameter_invalid_integer")
-    clock = shaped(
+    clock = build_object(
         stripe.test_helpers.TestClock,
         id=ids.new(KIND),
         created=account.now(),
@@ -29,7 +29,7 @@ def new_clock(account: Account, frozen_time: int, name: str | None) -> Resource:
     return {**clock, "_internal": {"time": frozen_time, "happened": 0}}
 
 
-def move_to(account: Account, clock: Resource, moment: int) -> None:
+def start_advance(account: Account, clock: Resource, moment: int) -> None:
     """Start advancing. The response is immediate; the clock is ready when everything is done."""
     if clock["status"] != "ready":
         raise invalid("This test clock is still advancing.", code="test_clock_advancing")
@@ -37,7 +37,7 @@ def move_to(account: Account, clock: Resource, moment: int) -> None:
         raise invalid(
             "frozen_time must be after the test clock's current frozen time.", "frozen_time"
         )
-    if moment > LATEST:
+    if moment > MAX_TIME:
         raise invalid("Invalid timestamp.", "frozen_time", "parameter_invalid_integer")
     clock["_internal"]["started"] = clock["_internal"]["time"]
     clock["_internal"]["happened"] = 0

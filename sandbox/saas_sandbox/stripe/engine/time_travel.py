@@ -7,37 +7,37 @@ that customers created by an application can be advanced.
 from saas_sandbox.stripe.engine import periods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.lifecycle import moments
+from saas_sandbox.stripe.engine.lifecycle import list_upcoming_actions
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.test_clocks import KIND, move_to, new_clock
+from saas_sandbox.stripe.engine.test_clocks import KIND, build_clock, start_advance
 
 STEPS = ("day", "week", "month", "year")
 
 
-def clock_of(account: Account, customer: Resource) -> Resource:
+def get_or_create_clock(account: Account, customer: Resource) -> Resource:
     """Return the customer's clock, created at the current time with all of their objects."""
     if customer["test_clock"]:
         return account.get(KIND, customer["test_clock"])
 
-    clock = account.add(new_clock(account, account.now(), customer["email"]))
-    _take_over(account, customer, clock["id"])
+    clock = account.add(build_clock(account, account.now(), customer["email"]))
+    _attach_to_clock(account, customer, clock["id"])
     return clock
 
 
-def advance(account: Account, customer: Resource, step: str, count: int = 1) -> Resource:
+def advance_customer(account: Account, customer: Resource, step: str, count: int = 1) -> Resource:
     """Advance by days, weeks, months or years; "renewal" goes just past the next one."""
-    clock = clock_of(account, customer)
+    clock = get_or_create_clock(account, customer)
     now = clock["frozen_time"]
     if step == "renewal":
-        move_to(account, clock, _after_renewal(account, customer, now))
+        start_advance(account, clock, _time_after_renewal(account, customer, now))
     elif step in STEPS:
-        move_to(account, clock, periods.add(now, step, count))
+        start_advance(account, clock, periods.add_intervals(now, step, count))
     else:
         raise invalid(f"Invalid step: must be one of {', '.join(STEPS)}, or renewal", "step")
     return clock
 
 
-def share(clock: Resource) -> float:
+def get_progress(clock: Resource) -> float:
     """Return the completed share of a clock's advance."""
     note = clock["_internal"]
     started = note.get("started", note["time"])
@@ -45,12 +45,12 @@ def share(clock: Resource) -> float:
     return 1.0 if clock["status"] == "ready" else (note["time"] - started) / whole
 
 
-def _after_renewal(account: Account, customer: Resource, now: int) -> int:
+def _time_after_renewal(account: Account, customer: Resource, now: int) -> int:
     """Return two hours after the next period end, when the invoice has been charged."""
     coming = [
         moment
         for subscription in account.select("subscription", "customer = ?", customer["id"])
-        for moment, verb in moments(subscription)
+        for moment, verb in list_upcoming_actions(subscription)
         if verb in ("renew", "end_trial", "cancel")
     ]
     if not coming:
@@ -58,7 +58,7 @@ def _after_renewal(account: Account, customer: Resource, now: int) -> int:
     return max(min(coming), now) + 2 * 3600
 
 
-def _take_over(account: Account, customer: Resource, clock: str) -> None:
+def _attach_to_clock(account: Account, customer: Resource, clock: str) -> None:
     """Move all objects of the customer to the clock."""
     rows = account.store.fetch_all(
         "SELECT type, id FROM objects WHERE account = ? AND customer = ? "

@@ -33,7 +33,7 @@ def pay(id: str) -> Page:
             method = _method(account, session)
             if card_form.asks_owner(method):
                 return _confirmation(account, session)
-            checkout.complete(
+            checkout.complete_session(
                 account,
                 session,
                 method,
@@ -54,9 +54,9 @@ def code(id: str) -> Page:
         with open_page(checkout.KIND, id) as (account, session):
             _must_be_open(account, session)
             if request.form.get("remove"):
-                checkout.drop_code(account, session)
+                checkout.remove_promotion_code(account, session)
             else:
-                checkout.enter_code(account, session, request.form.get("code", ""))
+                checkout.apply_promotion_code(account, session, request.form.get("code", ""))
     except StripeError as error:
         return _again(id, error.message, field="code")
     return redirect(f"/stripe/checkout/{id}", 303)
@@ -84,7 +84,7 @@ def _page(
         price=_prices(account, session),
         email=customer.get("email") if customer else session["customer_email"],
         needs_card=_needs_card(session),
-        used=checkout.coupon_of(account, session),
+        used=checkout.find_applied_coupon(account, session),
         message=message,
         field=field,
         form=request.form,
@@ -105,13 +105,13 @@ def _confirmation(account: Account, session: Resource) -> str:
 def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
     price = account.get("price", line["price"])
     product = account.get("product", price["product"])
-    amount = invoice_lines.amount_of(price, line["quantity"])
+    amount = invoice_lines.calculate_amount(price, line["quantity"])
     return {
         "name": product.get("name"),
         "description": product.get("description"),
         "quantity": line["quantity"],
-        "rate": invoice_lines.rate(price) if price["recurring"] else None,
-        "amount": invoice_lines.money(amount, price["currency"]),
+        "rate": invoice_lines.format_rate(price) if price["recurring"] else None,
+        "amount": invoice_lines.format_money(amount, price["currency"]),
     }
 
 
@@ -122,7 +122,7 @@ def _prices(account: Account, session: Resource) -> dict[str, Any]:
         return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
 
     def words(amount: int) -> str:
-        return invoice_lines.money(amount, currency)
+        return invoice_lines.format_money(amount, currency)
 
     totals = session["total_details"]
     off, taxed = totals["amount_discount"], session["automatic_tax"]["enabled"]
@@ -132,7 +132,7 @@ def _prices(account: Account, session: Resource) -> dict[str, Any]:
         "subtotal": words(session["amount_subtotal"]),
         "off": words(-off) if off else None,
         "tax": words(totals["amount_tax"]) if taxed else None,
-        "later": words(checkout.subtotal(account, session)) if trial else None,
+        "later": words(checkout.calculate_subtotal(account, session)) if trial else None,
         "days": session["_internal"]["subscription_data"]["trial_period_days"],
     }
 

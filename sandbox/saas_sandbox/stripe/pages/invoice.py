@@ -35,8 +35,10 @@ def pay(id: str) -> Page:
             if card_form.asks_owner(method):
                 return _confirmation(invoice)
             customer = account.get_undeleted("customer", invoice["customer"])
-            payment_methods.attach_stored(account, method, customer)
-            outcome = collection.collect(account, invoice, method=method, authenticated=True)
+            payment_methods.attach_stored_method(account, method, customer)
+            outcome = collection.collect_invoice(
+                account, invoice, method=method, authenticated=True
+            )
             message = outcome.decline.message if outcome.decline else None
             return (
                 (_page(account, invoice, message), 422) if message else redirect(request.path, 303)
@@ -53,8 +55,8 @@ def receipt(id: str) -> Page:
         return render_template(
             "receipt.html",
             charge=charge,
-            amount=invoice_lines.money(charge["amount"], charge["currency"]),
-            refunded=invoice_lines.money(charge["amount_refunded"], charge["currency"])
+            amount=invoice_lines.format_money(charge["amount"], charge["currency"]),
+            refunded=invoice_lines.format_money(charge["amount_refunded"], charge["currency"])
             if charge["amount_refunded"]
             else None,
             date=day(charge["created"]),
@@ -64,7 +66,7 @@ def receipt(id: str) -> Page:
 
 def _page(account: Account, invoice: Resource, message: str | None = None) -> str:
     def words(cents: int) -> str:
-        return invoice_lines.money(cents, invoice["currency"])
+        return invoice_lines.format_money(cents, invoice["currency"])
 
     rows = [
         {"text": line["description"], "amount": words(line["amount"]), "period": _period(line)}
@@ -78,7 +80,9 @@ def _page(account: Account, invoice: Resource, message: str | None = None) -> st
         total=words(invoice["total"]),
         due=words(invoice["amount_remaining"]),
         date=day(invoice["created"]),
-        paid_with=collection.described(account, invoice) if invoice["status"] == "paid" else None,
+        paid_with=collection.describe_payment(account, invoice)
+        if invoice["status"] == "paid"
+        else None,
         message=message,
         form=request.form,
     )
@@ -103,6 +107,6 @@ def _confirmation(invoice: Resource) -> str:
     return render_template(
         "checkout_confirm.html",
         action=f"/stripe/invoices/{invoice['id']}",
-        total=invoice_lines.money(invoice["amount_remaining"], invoice["currency"]),
+        total=invoice_lines.format_money(invoice["amount_remaining"], invoice["currency"]),
         form=request.form,
     )

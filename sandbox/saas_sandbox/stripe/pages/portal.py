@@ -15,7 +15,7 @@ from saas_sandbox.stripe.engine import (
     subscription_updates,
 )
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.default_payment_method import use_from_now_on
+from saas_sandbox.stripe.engine.default_payment_method import set_default_payment_method
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.pages import card_form
@@ -79,7 +79,7 @@ def cancel_form(id: str, subscription_id: str) -> Page:
             "portal_cancel.html",
             session=session,
             subscription=subscription,
-            ends=day(lifecycle.period_end(subscription)),
+            ends=day(lifecycle.get_period_end(subscription)),
             features=features,
         )
 
@@ -93,11 +93,11 @@ def cancel(id: str, subscription_id: str) -> Page:
         details["feedback"] = _feedback(features) or details["feedback"]
         details["comment"] = request.form.get("comment", "").strip()[:500] or details["comment"]
         if features["mode"] == "immediately" or request.form.get("when") == "now":
-            lifecycle.cancel(account, subscription)
+            lifecycle.cancel_subscription(account, subscription)
         else:
-            at = lifecycle.period_end(subscription)
+            at = lifecycle.get_period_end(subscription)
             lifecycle.schedule_cancel(account, subscription, at, period_end=False)
-            lifecycle.keep(account, subscription)
+            lifecycle.save_subscription(account, subscription)
         return _done(account, session)
 
 
@@ -106,7 +106,7 @@ def resume(id: str, subscription_id: str) -> Page:
     with open_page(KIND, id) as (account, session):
         subscription = _mine(account, session, subscription_id)
         lifecycle.unschedule_cancel(subscription)
-        lifecycle.keep(account, subscription)
+        lifecycle.save_subscription(account, subscription)
         return redirect(_home_url(session), 303)
 
 
@@ -136,7 +136,7 @@ def details(id: str) -> Page:
         with open_page(KIND, id) as (account, session):
             customer = account.get_undeleted("customer", session["customer"])
             for name in _changeable(account, session):
-                customer[name] = customers.checked(name, request.form.get(name, "").strip())
+                customer[name] = customers.validate_field(name, request.form.get(name, "").strip())
             customer["_internal"]["lookup"] = customer["email"]
             account.save(customer, "customer.updated")
             return redirect(_home_url(session), 303)
@@ -156,14 +156,14 @@ def _home(account: Account, session: Resource) -> dict[str, Any]:
         "changeable": _changeable(account, session),
         "subscriptions": [_shown(account, s) for s in subscriptions],
         "cards": [
-            {"name": payment_methods.described(method), "default": method["id"] == default}
+            {"name": payment_methods.describe_method(method), "default": method["id"] == default}
             for method in account.select("payment_method", "customer = ?", customer["id"])
         ],
         "invoices": [
             {
                 "number": invoice["number"],
                 "date": day(invoice["created"]),
-                "total": invoice_lines.money(invoice["total"], invoice["currency"]),
+                "total": invoice_lines.format_money(invoice["total"], invoice["currency"]),
                 "status": invoice["status"],
                 "url": invoice["hosted_invoice_url"],
             }
@@ -174,17 +174,17 @@ def _home(account: Account, session: Resource) -> dict[str, Any]:
 
 
 def _shown(account: Account, subscription: Resource) -> dict[str, Any]:
-    item = lifecycle.first_item(subscription)
+    item = lifecycle.get_first_item(subscription)
     ends = subscription["cancel_at"]
     return {
         "id": subscription["id"],
         "name": account.get("product", item["price"]["product"]).get("name"),
-        "rate": invoice_lines.rate(item["price"]),
+        "rate": invoice_lines.format_rate(item["price"]),
         "status": subscription["status"],
         "words": status_words(subscription),
-        "over": lifecycle.is_over(subscription),
+        "over": lifecycle.is_ended(subscription),
         "ends": day(ends) if ends else None,
-        "renews": day(lifecycle.period_end(subscription)),
+        "renews": day(lifecycle.get_period_end(subscription)),
     }
 
 
@@ -238,7 +238,7 @@ def _changeable(account: Account, session: Resource) -> list[str]:
 def _mine(account: Account, session: Resource, id: str) -> Resource:
     """Return a live subscription of the session's customer."""
     subscription = account.find("subscription", id)
-    if subscription is None or lifecycle.is_over(subscription):
+    if subscription is None or lifecycle.is_ended(subscription):
         abort(404)
     if subscription["customer"] != session["customer"]:
         abort(404)
@@ -247,9 +247,9 @@ def _mine(account: Account, session: Resource, id: str) -> Resource:
 
 def _offers(account: Account, session: Resource, subscription: Resource) -> list[dict[str, Any]]:
     """Return the offered prices, with the current one marked."""
-    present = lifecycle.first_item(subscription)["price"]["id"]
+    present = lifecycle.get_first_item(subscription)["price"]["id"]
     offered = []
-    for product in portal_settings.offered(_configuration(account, session)):
+    for product in portal_settings.list_offered_products(_configuration(account, session)):
         for id in product["prices"]:
             price = account.get("price", id)
             if price["active"] or id == present:
@@ -258,7 +258,7 @@ def _offers(account: Account, session: Resource, subscription: Resource) -> list
                     {
                         "price": id,
                         "name": name,
-                        "rate": invoice_lines.rate(price),
+                        "rate": invoice_lines.format_rate(price),
                         "present": id == present,
                     }
                 )
@@ -267,17 +267,17 @@ def _offers(account: Account, session: Resource, subscription: Resource) -> list
 
 def _wanted(
     account: Account, session: Resource, subscription: Resource, price: str
-) -> subscription_updates.Wanted:
+) -> subscription_updates.ItemChange:
     """Return the change to a price, if it may be chosen here."""
     flow = session["flow"] or {}
     linked = (flow.get("subscription_update_confirm") or {}).get("items") or [{}]
     allowed = {offer["price"] for offer in _offers(account, session, subscription)}
     if price not in allowed and price != linked[0].get("price"):
         raise invalid("This plan is not available.")
-    item = lifecycle.first_item(subscription)
+    item = lifecycle.get_first_item(subscription)
     if item["price"]["id"] == price:
         raise invalid("This is already your plan.")
-    return subscription_updates.Wanted(item["id"], account.get("price", price), None)
+    return subscription_updates.ItemChange(item["id"], account.get("price", price), None)
 
 
 def _proration(account: Account, session: Resource) -> subscription_updates.Proration:
@@ -291,16 +291,16 @@ def _change(
     account: Account,
     session: Resource,
     subscription: Resource,
-    item_change: subscription_updates.Wanted,
+    item_change: subscription_updates.ItemChange,
 ) -> None:
     if subscription["status"] == "trialing":
         trial = _features(account, session)["subscription_update"]["trial_update_behavior"]
         if trial == "end_trial":
             now = account.now(subscription["test_clock"])
-            subscription_updates.change(account, subscription, [item_change])
+            subscription_updates.change_items(account, subscription, [item_change])
             subscription_updates.end_trial_now(account, subscription, now)
             return
-    subscription_updates.change(
+    subscription_updates.change_items(
         account,
         subscription,
         [item_change],
@@ -325,16 +325,16 @@ def _confirm(
         subscription=subscription,
         price=price,
         name=account.get("product", new_price["product"]).get("name"),
-        rate=invoice_lines.rate(new_price),
+        rate=invoice_lines.format_rate(new_price),
         present=_shown(account, subscription),
         lines=[
             {
                 "text": line["description"],
-                "amount": invoice_lines.money(line["amount"], line["currency"]),
+                "amount": invoice_lines.format_money(line["amount"], line["currency"]),
             }
             for line in invoice["lines"]["data"]
         ],
-        due=invoice_lines.money(invoice["amount_due"], invoice["currency"]),
+        due=invoice_lines.format_money(invoice["amount_due"], invoice["currency"]),
         now=invoice["billing_reason"] == "subscription_update",
         message=message,
     )
@@ -357,4 +357,4 @@ def _feedback(features: dict[str, Any]) -> str | None:
 
 def _new_card(account: Account, session: Resource) -> None:
     customer = account.get_undeleted("customer", session["customer"])
-    use_from_now_on(account, customer, card_form.method(account, customer["test_clock"]))
+    set_default_payment_method(account, customer, card_form.method(account, customer["test_clock"]))

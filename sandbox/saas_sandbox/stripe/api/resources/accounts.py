@@ -7,7 +7,7 @@ from stripe.params import tax
 
 from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
 
 NOTHING_DUE: dict[str, Any] = {
@@ -65,7 +65,7 @@ def update_tax(account: Account, params: Params) -> Resource:
     stored = account.settings["tax_settings"]
     for name in ("defaults", "head_office"):
         if name in params:
-            stored[name] = {**(stored.get(name) or {}), **plain(params[name])}
+            stored[name] = {**(stored.get(name) or {}), **to_plain(params[name])}
     account.save_settings()
     return _tax_settings(account)
 

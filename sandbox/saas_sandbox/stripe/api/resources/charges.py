@@ -9,8 +9,8 @@ from saas_sandbox.stripe.engine import ids, metadata
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.resource import Resource, visible
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
 @operation("GET", "/charges/<id>", shape.ChargeRetrieveParams)
@@ -30,7 +30,7 @@ def create(account: Account, params: Params) -> Resource:
     refundable = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", refundable)
     _check(charge, amount, refundable)
-    refund = shaped(
+    refund = build_object(
         stripe.Refund,
         id=ids.new("refund"),
         created=account.now(charge["_internal"]["clock"]),
@@ -43,7 +43,7 @@ def create(account: Account, params: Params) -> Resource:
                      "type": "refund"},
             "type": "card",
         },
-        metadata=metadata.merged({}, params.get("metadata") or {}),
+        metadata=metadata.merge_values({}, params.get("metadata") or {}),
         payment_intent=charge["payment_intent"],
         payment_method=charge["payment_method"],
         reason=params.get("reason"),
@@ -106,7 +106,7 @@ def _check(charge: Resource, amount: int, refundable: int) -> None:
 
 def _refunds(account: Account, charge: Resource) -> Resource:
     refunds = account.select("refund", "parent = ?", charge["id"])
-    shown = [visible(refund) for refund in refunds[::-1]]
+    shown = [strip_internal(refund) for refund in refunds[::-1]]
     return pagination.listed(shown, f"/v1/charges/{charge['id']}/refunds")
 
 

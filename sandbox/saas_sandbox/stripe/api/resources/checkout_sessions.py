@@ -19,11 +19,11 @@ from saas_sandbox.stripe.engine import (
     taxes,
 )
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.catalog import inline_price
+from saas_sandbox.stripe.engine.catalog import create_inline_price
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
-from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
@@ -57,10 +57,10 @@ def create(account: Account, params: Params) -> Resource:
     if lines:
         session["currency"] = _currency(account, params, lines)
         if customer and mode == "subscription":
-            currencies.check_customer(account, customer, session["currency"])
-        if used := checkout.coupon_of(account, session):
-            currencies.check_coupon(used[0], session["currency"], "discounts")
-        checkout.price_up(account, session)
+            currencies.check_customer_currency(account, customer, session["currency"])
+        if used := checkout.find_applied_coupon(account, session):
+            currencies.check_coupon_currency(used[0], session["currency"], "discounts")
+        checkout.update_totals(account, session)
     if mode == "payment":
         _check_minimum(session)
     if mode == "setup":
@@ -79,7 +79,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/checkout/sessions/<id>", shape.SessionUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     session = account.get(KIND, id)
-    metadata.merge(session, params)
+    metadata.update_metadata(session, params)
     return account.save(session)
 
 
@@ -101,7 +101,7 @@ def expire(account: Account, params: Params, id: str) -> Resource:
             'Only Checkout Sessions with a status in ["open"] can be expired. This Checkout '
             f"Session has a status of `{session['status']}`."
         )
-    return checkout.expire(account, session)
+    return checkout.expire_session(account, session)
 
 
 @operation("GET", "/checkout/sessions/<id>/line_items", shape.SessionListLineItemsParams)
@@ -152,7 +152,7 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
 def _currency(account: Account, params: Params, lines: list[dict[str, Any]]) -> str:
     prices = [account.get("price", line["price"]) for line in lines]
     own: str = prices[0]["currency"]
-    currencies.check_same(prices, own, "line_items")
+    currencies.check_same_currency(prices, own, "line_items")
     if params.get("currency", own).lower() != own:
         raise invalid("This sandbox only charges a price in its own currency.", "currency")
     return own
@@ -172,7 +172,7 @@ def _check_minimum(session: Resource) -> None:
 
 def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
     if "price_data" in entry:
-        price = inline_price(account, entry["price_data"])
+        price = create_inline_price(account, entry["price_data"])
     elif "price" in entry:
         price = account.get("price", entry["price"], f"{path}[price]")
         if not price["active"]:
@@ -200,7 +200,7 @@ def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
 def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
     if params.get("ui_mode", "hosted_page") not in ("hosted_page", "hosted"):
         raise invalid("This sandbox only supports hosted pages.", "ui_mode")
-    session = shaped(
+    session = build_object(
         stripe.checkout.Session,
         id=id,
         created=account.now(),
@@ -214,12 +214,12 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         custom_fields=[],
         custom_text=_custom_text(params),
         locale=params.get("locale"),
-        metadata=metadata.merged({}, params.get("metadata") or {}),
+        metadata=metadata.merge_values({}, params.get("metadata") or {}),
         mode=mode,
         payment_method_collection=params.get("payment_method_collection", "always")
         if mode == "subscription"
         else None,
-        payment_method_options=plain(params.section("payment_method_options")),
+        payment_method_options=to_plain(params.section("payment_method_options")),
         allowed_payment_method_types=params.get("allowed_payment_method_types"),
         payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
         payment_status="unpaid",
@@ -239,7 +239,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
 
 def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
     enabled = params.section("automatic_tax").get("enabled", False)
-    taxes.check(account, enabled)
+    taxes.check_head_office(account, enabled)
     return {
         "enabled": enabled,
         "liability": {"type": "self"} if enabled else None,
@@ -249,13 +249,13 @@ def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
 
 
 def _tax_id_collection(params: Params) -> dict[str, Any]:
-    fields = plain(params.section("tax_id_collection"))
+    fields = to_plain(params.section("tax_id_collection"))
     return {"tax_id_collection": {"required": "never", **fields}} if fields else {}
 
 
 def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
     """Return what the page may change of an existing customer: nothing unless `auto`."""
-    permissions = plain(params.section("customer_update"))
+    permissions = to_plain(params.section("customer_update"))
     if permissions and customer is None:
         raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
     wants_tax_id = params.section("tax_id_collection").get("enabled", False)
@@ -270,7 +270,7 @@ def _customer_update(params: Params, customer: Resource | None) -> dict[str, str
 
 def _custom_text(params: Params) -> dict[str, Any]:
     names = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
-    return {**dict.fromkeys(names), **plain(params.section("custom_text"))}
+    return {**dict.fromkeys(names), **to_plain(params.section("custom_text"))}
 
 
 def _url(params: Params, name: str) -> str | None:
@@ -320,11 +320,11 @@ def _subscription_data(account: Account, params: Params, mode: str) -> dict[str,
             "The `trial_end` date has to be at least 2 days in the future.",
             "subscription_data[trial_end]",
         )
-    ending = billing_cycle.trial_settings(plain(data.section("trial_settings")))
+    ending = billing_cycle.build_trial_settings(to_plain(data.section("trial_settings")))
     data.get("billing_mode")
     return {
         "description": data.get("description"),
-        "metadata": metadata.merged({}, data.get("metadata") or {}),
+        "metadata": metadata.merge_values({}, data.get("metadata") or {}),
         "trial_period_days": data.get("trial_period_days"),
         "trial_end": data.get("trial_end"),
         "trial_settings": ending,
@@ -360,7 +360,7 @@ def _items(account: Account, session: Resource) -> list[Resource]:
 
 def _item(account: Account, line: dict[str, Any]) -> Resource:
     price = account.get("price", line["price"])
-    amount = invoice_lines.amount_of(price, line["quantity"])
+    amount = invoice_lines.calculate_amount(price, line["quantity"])
     return {
         "id": line["id"],
         "object": "item",

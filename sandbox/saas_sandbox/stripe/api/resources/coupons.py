@@ -12,9 +12,9 @@ from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine import ids, metadata
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
-from saas_sandbox.stripe.engine.params import Params, plain
-from saas_sandbox.stripe.engine.resource import Resource, note_of
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.params import Params, to_plain
+from saas_sandbox.stripe.engine.resource import Resource, get_internal
+from saas_sandbox.stripe.engine.shapes import build_object
 
 # "Valid characters are lower case letters (a-z), upper case letters (A-Z), digits (0-9), and
 # dashes (-)."
@@ -27,7 +27,7 @@ def create(account: Account, params: Params) -> Resource:
     if account.find("coupon", id):
         raise invalid("Coupon already exists.", "id", "resource_already_exists")
 
-    coupon = shaped(
+    coupon = build_object(
         stripe.Coupon,
         id=id,
         created=account.now(),
@@ -45,7 +45,7 @@ def create(account: Account, params: Params) -> Resource:
     )
     _check(coupon)
     _check_future(account, coupon["redeem_by"], "redeem_by")
-    metadata.merge(coupon, params)
+    metadata.update_metadata(coupon, params)
     coupon["_internal"] = {
         "due": coupon["redeem_by"],
         "applies_to": _products(account, params),
@@ -67,7 +67,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
         **(coupon["_internal"].get("currency_options") or {}),
         **_options(coupon, params),
     }
-    metadata.merge(coupon, params)
+    metadata.update_metadata(coupon, params)
     return account.save(coupon, "coupon.updated")
 
 
@@ -94,7 +94,7 @@ def create_code(account: Account, params: Params) -> Resource:
     if customer := params.get("customer"):
         account.get_undeleted("customer", customer, "customer")
 
-    promotion = shaped(
+    promotion = build_object(
         stripe.PromotionCode,
         id=ids.new("promotion_code"),
         created=account.now(),
@@ -108,7 +108,7 @@ def create_code(account: Account, params: Params) -> Resource:
         restrictions=_restrictions(params.section("restrictions")),
         times_redeemed=0,
     )
-    metadata.merge(promotion, params)
+    metadata.update_metadata(promotion, params)
     promotion["_internal"] = {"lookup": code.lower()} | _minimums(params.section("restrictions"))
     return account.add(promotion, "promotion_code.created")
 
@@ -123,7 +123,7 @@ def update_code(account: Account, params: Params, id: str) -> Resource:
     promotion = account.get("promotion_code", id)
     params.copy_to(promotion, "active")
     promotion["_internal"] |= _minimums(params.section("restrictions"))
-    metadata.merge(promotion, params)
+    metadata.update_metadata(promotion, params)
     return account.save(promotion, "promotion_code.updated")
 
 
@@ -190,7 +190,7 @@ def _minimums(restrictions: Params) -> dict[str, Any]:
 
 def by_currency(params: Params) -> dict[str, Any]:
     return {
-        name.lower(): entry for name, entry in plain(params.section("currency_options")).items()
+        name.lower(): entry for name, entry in to_plain(params.section("currency_options")).items()
     }
 
 
@@ -213,7 +213,7 @@ def _products(account: Account, params: Params) -> dict[str, Any] | None:
 
 def _noted(kind: str, name: str) -> Callable[[Account, Resource], Any]:
     """Return a value that is stored internally, and sent only when expanded."""
-    return lambda account, shown: note_of(account.get(kind, shown["id"])).get(name)
+    return lambda account, shown: get_internal(account.get(kind, shown["id"])).get(name)
 
 
 for _name in ("applies_to", "currency_options"):

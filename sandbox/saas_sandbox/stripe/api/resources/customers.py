@@ -6,7 +6,7 @@ from saas_sandbox.stripe.api import pagination
 from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine import lifecycle, metadata, payment_methods
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.customers import checked, new_customer
+from saas_sandbox.stripe.engine.customers import build_customer, validate_field
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
@@ -21,11 +21,13 @@ def create(account: Account, params: Params) -> Resource:
     clock = params.get("test_clock")
     if clock:
         account.get_undeleted("test_helpers.test_clock", clock, "test_clock")
-    customer = new_customer(account, clock)
+    customer = build_customer(account, clock)
     _apply(account, customer, params)
     account.add(customer, "customer.created")
     method = params.get("payment_method")
-    attached = payment_methods.attach(account, method, customer)["id"] if method else None
+    attached = (
+        payment_methods.attach_payment_method(account, method, customer)["id"] if method else None
+    )
     _set_default(account, customer, params, {method: attached})
     return account.save(customer)
 
@@ -50,8 +52,8 @@ def delete(account: Account, params: Params, id: str) -> Resource:
     """
     customer = account.get_undeleted("customer", id)
     for subscription in account.select("subscription", "customer = ?", id):
-        if not lifecycle.is_over(subscription):
-            lifecycle.cancel(account, subscription, reason="cancellation_requested")
+        if not lifecycle.is_ended(subscription):
+            lifecycle.cancel_subscription(account, subscription, reason="cancellation_requested")
     return account.delete(customer, "customer.deleted")
 
 
@@ -63,16 +65,16 @@ def list_all(account: Account, params: Params) -> Resource:
 
 
 def _apply(account: Account, customer: Resource, params: Params) -> None:
-    checked("email", params.get("email"))
+    validate_field("email", params.get("email"))
     params.copy_to(customer, *COPIED)
-    customer["address"] = payment_methods.full_address(customer["address"])
+    customer["address"] = payment_methods.complete_address(customer["address"])
     if shipping := customer["shipping"]:
         customer["shipping"] = {
             "phone": None,
             **shipping,
-            "address": payment_methods.full_address(shipping["address"]),
+            "address": payment_methods.complete_address(shipping["address"]),
         }
-    metadata.merge(customer, params)
+    metadata.update_metadata(customer, params)
     customer.setdefault("_internal", {})["lookup"] = customer["email"]
 
 
@@ -88,7 +90,7 @@ def _set_default(
         method = settings["default_payment_method"]
         method = (attached or {}).get(method) or method
         if method:
-            payment_methods.owned(
+            payment_methods.get_owned_method(
                 account, method, customer, "invoice_settings[default_payment_method]"
             )
         customer["invoice_settings"]["default_payment_method"] = method or None

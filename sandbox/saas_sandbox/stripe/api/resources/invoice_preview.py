@@ -26,7 +26,7 @@ def preview(account: Account, params: Params) -> Resource:
 
 
 def after_change(
-    account: Account, id: str, change: subscription_updates.Wanted, proration: str
+    account: Account, id: str, change: subscription_updates.ItemChange, proration: str
 ) -> Resource:
     """Return the cost of changing one item, billed now or with the next renewal."""
     with account.dry_run():
@@ -42,7 +42,7 @@ def _previewed(account: Account, params: Params) -> Resource:
         return _of_new(account, params, details)
 
     subscription = account.get("subscription", params["subscription"], "subscription")
-    if lifecycle.is_over(subscription):
+    if lifecycle.is_ended(subscription):
         raise _none(subscription)
     if params.get("customer", subscription["customer"]) != subscription["customer"]:
         raise invalid(
@@ -70,14 +70,14 @@ def _previewed(account: Account, params: Params) -> Resource:
 def _without_paying(
     account: Account,
     subscription: Resource,
-    changes: list[subscription_updates.Wanted],
+    changes: list[subscription_updates.ItemChange],
     proration: str,
     date: int | None,
     reset: bool,
 ) -> None:
     """Avoid payments during a preview, by sending the invoice instead of charging."""
     subscription["collection_method"] = "send_invoice"
-    subscription_updates.change(
+    subscription_updates.change_items(
         account,
         subscription,
         changes,
@@ -92,23 +92,23 @@ def _next(account: Account, subscription: Resource, before: str | None) -> Resou
 
     `before` was the latest invoice before the change.
     """
-    now = account.now(lifecycle.clock_of(subscription))
+    now = account.now(lifecycle.get_clock_id(subscription))
     if subscription["latest_invoice"] != before:
         return _upcoming(account, account.get("invoice", subscription["latest_invoice"]))
-    ends = lifecycle.period_end(subscription)
+    ends = lifecycle.get_period_end(subscription)
     goes_on = not _is_over_by(subscription, ends)
     items = [
         {**item, "current_period_start": ends}
         for item in subscription["items"]["data"]
         if goes_on and item["current_period_end"] == ends
     ]
-    if not items and not invoice_lines.pending(account, subscription):
+    if not items and not invoice_lines.list_pending_items(account, subscription):
         raise _none(subscription)
     for item in items:
-        billing_cycle.turn(subscription, item)
+        billing_cycle.advance_period(subscription, item)
     period = (now, ends)
     reason = "subscription_cycle"
-    bill = billing_cycle.bill(account, subscription, items, reason=reason, period=period)
+    bill = billing_cycle.draft_invoice(account, subscription, items, reason=reason, period=period)
     return _upcoming(account, bill)
 
 
@@ -117,13 +117,15 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
         raise missing_param("customer")
     customer = account.get_undeleted("customer", params["customer"], "customer")
     now = account.now(customer["test_clock"])
-    subscription = billing_cycle.new(
+    subscription = billing_cycle.build_subscription(
         account,
         customer,
         subscription_items.items(account, details.get("items") or []),
         trial_end=trial_end(details, now),
     )
-    return _upcoming(account, billing_cycle.begin(account, subscription, customer))
+    return _upcoming(
+        account, billing_cycle.create_with_first_invoice(account, subscription, customer)
+    )
 
 
 def _is_over_by(subscription: Resource, moment: int) -> bool:
@@ -143,6 +145,6 @@ def _none(subscription: Resource) -> StripeError:
 def _upcoming(account: Account, invoice: Resource) -> Resource:
     if invoice["status"] == "draft":  # finalizing it would apply the balance
         invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
-        invoicing.total(invoice)
+        invoicing.update_totals(invoice)
     invoice["id"] = "upcoming_" + invoice["id"]
     return invoice

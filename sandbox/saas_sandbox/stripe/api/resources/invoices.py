@@ -13,7 +13,7 @@ from saas_sandbox.stripe.engine.cards import Decline
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.payments import Outcome
-from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 URL = "/v1/invoices"
 
@@ -48,14 +48,14 @@ def create_preview(account: Account, params: Params) -> Resource:
 @operation("POST", "/invoices/<id>", shape.InvoiceUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     invoice = account.get_undeleted("invoice", id)
-    metadata.merge(invoice, params)
+    metadata.update_metadata(invoice, params)
     params.copy_to(invoice, "description", "footer", "auto_advance")
     if method := params.get("default_payment_method"):
         customer = account.get("customer", invoice["customer"])
         param = "default_payment_method"
-        invoice[param] = payment_methods.owned(account, method, customer, param)["id"]
+        invoice[param] = payment_methods.get_owned_method(account, method, customer, param)["id"]
     if invoice["status"] == "draft" and params.get("auto_advance"):
-        due = account.now(invoice["test_clock"]) + invoicing.DRAFT_FOR
+        due = account.now(invoice["test_clock"]) + invoicing.DRAFT_SECONDS
         invoice["automatically_finalizes_at"] = invoice["_internal"]["due"] = due
     return account.save(invoice, "invoice.updated")
 
@@ -65,14 +65,14 @@ def finalize(account: Account, params: Params, id: str) -> Resource:
     invoice = account.get_undeleted("invoice", id)
     if (auto_advance := params.get("auto_advance")) is not None:
         invoice["auto_advance"] = auto_advance
-    return collection.open_up(account, invoice)
+    return collection.finalize_for_payment(account, invoice)
 
 
 @operation("POST", "/invoices/<id>/pay", shape.InvoicePayParams)
 def pay(account: Account, params: Params, id: str) -> Resource:
     invoice = account.get_undeleted("invoice", id)
     if invoice["status"] == "draft":
-        collection.open_up(account, invoice)
+        collection.finalize_for_payment(account, invoice)
     if invoice["status"] == "paid":
         raise invalid("Invoice is already paid", code="invoice_already_paid")
     if invoice["status"] not in ("open", "uncollectible"):
@@ -82,14 +82,14 @@ def pay(account: Account, params: Params, id: str) -> Resource:
         return invoice
 
     method = _method(account, params, invoice)
-    _insist(collection.collect(account, invoice, method=method))
+    _insist(collection.collect_invoice(account, invoice, method=method))
     params.get("off_session")
     return invoice
 
 
 @operation("POST", "/invoices/<id>/void", shape.InvoiceVoidInvoiceParams)
 def void(account: Account, params: Params, id: str) -> Resource:
-    return invoicing.void(account, account.get_undeleted("invoice", id))
+    return invoicing.void_invoice(account, account.get_undeleted("invoice", id))
 
 
 @operation("POST", "/invoices/<id>/mark_uncollectible", shape.InvoiceMarkUncollectibleParams)
@@ -112,7 +112,7 @@ def list_payments(account: Account, params: Params) -> Resource:
 def _method(account: Account, params: Params, invoice: Resource) -> Resource | None:
     if method := params.get("payment_method"):
         customer = account.get("customer", invoice["customer"])
-        return payment_methods.owned(account, method, customer, "payment_method")
+        return payment_methods.get_owned_method(account, method, customer, "payment_method")
     return None
 
 
@@ -133,7 +133,7 @@ def _insist(outcome: Outcome) -> None:
 def _payments(account: Account, invoice: Resource) -> Resource:
     payments = account.select("invoice_payment", "parent = ?", invoice["id"])
     url = f"/v1/invoice_payments?invoice={invoice['id']}"
-    return pagination.listed([visible(payment) for payment in payments], url)
+    return pagination.listed([strip_internal(payment) for payment in payments], url)
 
 
 def _paid_off_stripe(account: Account, invoice: Resource) -> int:

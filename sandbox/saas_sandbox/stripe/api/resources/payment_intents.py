@@ -20,7 +20,7 @@ def create(account: Account, params: Params) -> Resource:
         raise invalid("Invalid positive integer", "amount", "parameter_invalid_integer")
     customer_id = params.get("customer")
     customer = account.get_undeleted("customer", customer_id, "customer") if customer_id else None
-    intent = payments.open_intent(
+    intent = payments.create_intent(
         account,
         amount=params["amount"],
         currency=params["currency"].lower(),
@@ -31,7 +31,7 @@ def create(account: Account, params: Params) -> Resource:
     params.get("automatic_payment_methods")
     params.get("payment_method_types")
     params.copy_to(intent, "receipt_email")
-    metadata.merge(intent, params)
+    metadata.update_metadata(intent, params)
     if "payment_method" in params:
         method = _method(account, params, intent)
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
@@ -60,7 +60,7 @@ def cancel(account: Account, params: Params, id: str) -> Resource:
     intent = account.get("payment_intent", id)
     if intent["status"] in ("succeeded", "canceled", "processing"):
         raise _unexpected(intent, "cancel")
-    return payments.cancel(account, intent, params.get("cancellation_reason"))
+    return payments.cancel_intent(account, intent, params.get("cancellation_reason"))
 
 
 def _confirmed(account: Account, intent: Resource, params: Params) -> Resource:
@@ -69,7 +69,7 @@ def _confirmed(account: Account, intent: Resource, params: Params) -> Resource:
     method = _method(account, params, intent)
     params.get("return_url")
     off_session = bool(params.get("off_session")) or bool(params.get("error_on_requires_action"))
-    outcome = payments.confirm(account, intent, method)
+    outcome = payments.confirm_intent(account, intent, method)
     _tell_invoice(account, intent, outcome)
     if outcome.decline and (off_session or outcome.kind == "declined"):
         shown = {name: value for name, value in intent.items() if name != "_internal"}
@@ -82,7 +82,7 @@ def _tell_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
     if invoice_id := intent["_internal"].get("invoice"):
         invoice = account.get("invoice", invoice_id)
         if invoice["status"] == "open":
-            collection.settle(account, invoice, outcome)
+            collection.record_attempt(account, invoice, outcome)
 
 
 def _method(account: Account, params: Params, intent: Resource) -> Resource:
@@ -92,7 +92,7 @@ def _method(account: Account, params: Params, intent: Resource) -> Resource:
             "You cannot confirm this PaymentIntent because it's missing a payment method.",
             code="payment_intent_unexpected_state",
         )
-    return payment_methods.resolve(account, method_id, "payment_method")
+    return payment_methods.resolve_payment_method(account, method_id, "payment_method")
 
 
 def _unexpected(intent: Resource, verb: str) -> StripeError:

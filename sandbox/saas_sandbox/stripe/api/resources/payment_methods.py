@@ -6,7 +6,7 @@ from saas_sandbox.stripe.api import pagination
 from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine import metadata, payment_methods
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.cards import BY_NAME, BY_NUMBER
+from saas_sandbox.stripe.engine.cards import CARDS_BY_NAME, CARDS_BY_NUMBER
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
@@ -23,13 +23,13 @@ def create(account: Account, params: Params) -> Resource:
     token = card.get("token")
     method = _from_token(account, token) if token else _from_number(account, card)
     _billing_details(method, params)
-    metadata.merge(method, params)
+    metadata.update_metadata(method, params)
     return account.add(method)
 
 
 @operation("GET", "/payment_methods/<id>", shape.PaymentMethodRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
-    return payment_methods.resolve(account, id, "id")
+    return payment_methods.resolve_payment_method(account, id, "id")
 
 
 @operation("POST", "/payment_methods/<id>", shape.PaymentMethodUpdateParams)
@@ -38,7 +38,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
     _billing_details(method, params)
     params.section("card").copy_to(method.get("card") or {}, "exp_month", "exp_year")
     params.copy_to(method, "allow_redisplay")
-    metadata.merge(method, params)
+    metadata.update_metadata(method, params)
     return account.save(method, "payment_method.updated")
 
 
@@ -64,7 +64,7 @@ def list_of_customer(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/payment_methods/<id>/attach", shape.PaymentMethodAttachParams)
 def attach(account: Account, params: Params, id: str) -> Resource:
     customer = account.get_undeleted("customer", params["customer"], "customer")
-    return payment_methods.attach(account, id, customer)
+    return payment_methods.attach_payment_method(account, id, customer)
 
 
 @operation("POST", "/payment_methods/<id>/detach", shape.PaymentMethodDetachParams)
@@ -76,12 +76,12 @@ def detach(account: Account, params: Params, id: str) -> Resource:
             "impossible.",
             "payment_method",
         )
-    return payment_methods.detach(account, method)
+    return payment_methods.detach_payment_method(account, method)
 
 
 def _from_number(account: Account, card: Params) -> Resource:
     number = str(card.get("number", "")).replace(" ", "")
-    if number not in BY_NUMBER:
+    if number not in CARDS_BY_NUMBER:
         raise StripeError(
             "Your card number is incorrect.",
             status=402,
@@ -89,22 +89,22 @@ def _from_number(account: Account, card: Params) -> Resource:
             code="incorrect_number",
             param="number",
         )
-    method = payment_methods.from_card(account, BY_NUMBER[number])
+    method = payment_methods.build_from_card(account, CARDS_BY_NUMBER[number])
     card.get("cvc")
     card.copy_to(method["card"], "exp_month", "exp_year")
     return method
 
 
 def _from_token(account: Account, token: str) -> Resource:
-    card = BY_NAME.get(token.replace("tok_", "pm_card_", 1))
+    card = CARDS_BY_NAME.get(token.replace("tok_", "pm_card_", 1))
     if card is None:
         raise invalid(f"No such token: '{token}'", "card[token]", "resource_missing")
-    return payment_methods.from_card(account, card)
+    return payment_methods.build_from_card(account, card)
 
 
 def _billing_details(method: Resource, params: Params) -> None:
     details = params.section("billing_details")
     details.copy_to(method["billing_details"], "email", "name", "phone")
     details.section("address").copy_to(
-        method["billing_details"]["address"], *payment_methods.ADDRESS
+        method["billing_details"]["address"], *payment_methods.EMPTY_ADDRESS
     )

@@ -9,7 +9,7 @@ from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine import metadata, portal_settings
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
 
 URL = "/v1/billing_portal/configurations"
@@ -17,7 +17,7 @@ URL = "/v1/billing_portal/configurations"
 
 @operation("POST", "/billing_portal/configurations", shape.ConfigurationCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    configuration = portal_settings.blank_configuration(account)
+    configuration = portal_settings.build_configuration(account)
     _apply(account, configuration, params)
     return account.add(configuration, "billing_portal.configuration.created")
 
@@ -53,10 +53,10 @@ def _apply(account: Account, configuration: Resource, params: Params) -> None:
         configuration["business_profile"], "headline", "privacy_policy_url", "terms_of_service_url"
     )
     params.section("login_page").copy_to(configuration["login_page"], "enabled")
-    metadata.merge(configuration, params)
+    metadata.update_metadata(configuration, params)
     features = params.section("features")
     for name in features:
-        feature = plain(features[name])
+        feature = to_plain(features[name])
         _check(account, name, feature)
         if "products" in feature:
             configuration.setdefault("_internal", {})["products"] = feature.pop("products") or []
@@ -108,7 +108,7 @@ def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None
 def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
     """Return the plans that customers may change to; sent only when expanded."""
     stored = account.get(portal_settings.KIND, configuration["id"])
-    return portal_settings.offered(stored)
+    return portal_settings.list_offered_products(stored)
 
 
 expand.INCLUDABLE[portal_settings.KIND, "features.subscription_update.products"] = _products

@@ -11,9 +11,9 @@ from saas_sandbox.stripe.api.resources.subscription_items import recurring_price
 from saas_sandbox.stripe.engine import ids, lifecycle
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
-from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "billing_portal.session"
 CONFIGURATION = "billing_portal.configuration"
@@ -27,7 +27,7 @@ def create(account: Account, params: Params) -> Resource:
     customer = account.get_undeleted("customer", params["customer"], "customer")
     configuration = _configuration(account, params)
     id = ids.new(KIND)
-    session = shaped(
+    session = build_object(
         stripe.billing_portal.Session,
         id=id,
         created=account.now(),
@@ -81,7 +81,7 @@ def _flow(
                 "configuration is disabled.",
                 "flow_data[type]",
             )
-        flow[kind] = _section(account, kind, plain(params[kind]), customer)
+        flow[kind] = _section(account, kind, to_plain(params[kind]), customer)
     return flow
 
 
@@ -91,7 +91,7 @@ def _after(params: Params) -> dict[str, Any]:
         "hosted_confirmation": None,
         "redirect": None,
     }
-    return {"type": "portal_homepage", **after, **plain(params)}
+    return {"type": "portal_homepage", **after, **to_plain(params)}
 
 
 def _section(
@@ -101,7 +101,7 @@ def _section(
     subscription = account.get("subscription", section["subscription"], f"{path}[subscription]")
     if subscription["customer"] != customer["id"]:
         raise invalid("The subscription does not belong to this customer.", f"{path}[subscription]")
-    if lifecycle.is_over(subscription):
+    if lifecycle.is_ended(subscription):
         raise invalid("The subscription is canceled.", f"{path}[subscription]")
     if kind == "subscription_cancel" and subscription["cancel_at"]:
         raise invalid("The subscription is already set to be canceled.", f"{path}[subscription]")

@@ -10,12 +10,12 @@ from saas_sandbox.stripe.engine import catalog, metadata
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.resource import Resource, note_of
+from saas_sandbox.stripe.engine.resource import Resource, get_internal
 
 
 @operation("POST", "/prices", shape.PriceCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    price = catalog.build_price(account, params, catalog.product_of(account, params))
+    price = catalog.build_price(account, params, catalog.resolve_product(account, params))
     price["nickname"] = params.get("nickname") or None
     price["active"] = params.get("active", True)
     if key := params.get("lookup_key"):
@@ -32,9 +32,11 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 def update(account: Account, params: Params, id: str) -> Resource:
     price = account.get("price", id)
     params.copy_to(price, "active", "nickname", "tax_behavior")
-    metadata.merge(price, params)
-    price["_internal"].setdefault("currency_options", {price["currency"]: catalog.option(price)})
-    price["_internal"]["currency_options"] |= catalog.currencies(params)
+    metadata.update_metadata(price, params)
+    price["_internal"].setdefault(
+        "currency_options", {price["currency"]: catalog.currency_option(price)}
+    )
+    price["_internal"]["currency_options"] |= catalog.build_currency_options(params)
     if "lookup_key" in params:
         transfer = params.get("transfer_lookup_key", False)
         _take_lookup_key(account, price, params["lookup_key"], transfer=transfer)
@@ -76,8 +78,8 @@ def _matches(price: Resource, params: Params) -> bool:
 
 def _currency_options(account: Account, price: Resource) -> dict[str, Any]:
     """Return the price in each of its currencies; sent only when expanded."""
-    stored = note_of(account.get("price", price["id"])).get("currency_options")
-    return stored or {price["currency"]: catalog.option(price)}
+    stored = get_internal(account.get("price", price["id"])).get("currency_options")
+    return stored or {price["currency"]: catalog.currency_option(price)}
 
 
 expand.INCLUDABLE["price", "currency_options"] = _currency_options

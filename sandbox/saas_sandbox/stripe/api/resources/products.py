@@ -8,7 +8,7 @@ from saas_sandbox.stripe.engine import catalog
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.resource import Resource, visible
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 
 @operation("POST", "/products", shape.ProductCreateParams)
@@ -24,7 +24,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/products/<id>", shape.ProductUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     product = account.get_undeleted("product", id)
-    catalog.apply(product, params)
+    catalog.apply_product_params(product, params)
     if price := params.get("default_price"):
         product["default_price"] = account.get("price", price, "default_price")["id"]
     product["updated"] = account.now()
@@ -47,7 +47,11 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 def list_all(account: Account, params: Params) -> Resource:
     if "ids" in params:
         products = [account.find("product", id) for id in params["ids"]]
-        shown = [visible(product) for product in products if product and not product.get("deleted")]
+        shown = [
+            strip_internal(product)
+            for product in products
+            if product and not product.get("deleted")
+        ]
         return pagination.listed(shown, "/v1/products")
 
     active = {True: "active", False: "inactive", None: None}[params.get("active")]

@@ -8,7 +8,7 @@ from saas_sandbox.stripe.engine import ids
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 
 @operation("GET", "/setup_intents/<id>", shape.SetupIntentRetrieveParams)
@@ -19,7 +19,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 def new_setup_intent(account: Account, customer: Resource | None) -> Resource:
     id = ids.new("setup_intent")
-    intent = shaped(
+    intent = build_object(
         stripe.SetupIntent,
         id=id,
         created=account.now(customer["test_clock"] if customer else None),

@@ -2,7 +2,7 @@
 
 from saas_sandbox.stripe.engine import metadata, subscription_updates
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.catalog import inline_price
+from saas_sandbox.stripe.engine.catalog import create_inline_price
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
@@ -19,15 +19,15 @@ def items(account: Account, entries: list[Params]) -> list[tuple[Resource, int, 
     return parsed
 
 
-def change(account: Account, item: Params, path: str) -> subscription_updates.Wanted:
+def change(account: Account, item: Params, path: str) -> subscription_updates.ItemChange:
     """Return one entry of an update's items: a changed, new or deleted item."""
     price = None
     if "price_data" in item:
-        price = inline_price(account, item["price_data"])
+        price = create_inline_price(account, item["price_data"])
     elif "price" in item:
         price = recurring_price(account, item["price"], f"{path}[price]")
     item.get("clear_usage")
-    return subscription_updates.Wanted(
+    return subscription_updates.ItemChange(
         id=item.get("id"),
         price=price,
         quantity=_quantity(item, path) if "quantity" in item else None,
@@ -54,12 +54,12 @@ def recurring_price(account: Account, id: str, param: str) -> Resource:
 
 def _wanted(account: Account, item: Params, path: str) -> tuple[Resource, int, dict[str, str]]:
     if "price_data" in item:
-        price = inline_price(account, item["price_data"])
+        price = create_inline_price(account, item["price_data"])
     elif "price" in item:
         price = recurring_price(account, item["price"], f"{path}[price]")
     else:
         raise missing_param(f"{path}[price]")
-    return price, _quantity(item, path), metadata.merged({}, item.get("metadata") or {})
+    return price, _quantity(item, path), metadata.merge_values({}, item.get("metadata") or {})
 
 
 def _quantity(item: Params, path: str) -> int:

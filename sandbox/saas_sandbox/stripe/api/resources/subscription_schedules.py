@@ -15,9 +15,9 @@ from saas_sandbox.stripe.engine import ids, lifecycle, metadata, periods, schedu
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params
-from saas_sandbox.stripe.engine.plans import plan_of
+from saas_sandbox.stripe.engine.plans import build_plan
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "subscription_schedule"
 
@@ -27,17 +27,17 @@ def create(account: Account, params: Params) -> Resource:
     if "from_subscription" not in params:
         raise missing_param("from_subscription")
     subscription = account.get("subscription", params["from_subscription"], "from_subscription")
-    if subscription["schedule"] or lifecycle.is_over(subscription):
+    if subscription["schedule"] or lifecycle.is_ended(subscription):
         raise invalid(
             "You cannot migrate a subscription that is already attached to a schedule, or over.",
             "from_subscription",
         )
     schedule = _blank(account, subscription)
-    metadata.merge(schedule, params)
+    metadata.update_metadata(schedule, params)
     account.add(schedule, "subscription_schedule.created")
-    schedules.enter(account, schedule, schedule["phases"][0])
+    schedules.enter_phase(account, schedule, schedule["phases"][0])
     subscription["schedule"] = schedule["id"]
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
     return schedule
 
 
@@ -56,25 +56,25 @@ def list_all(account: Account, params: Params) -> Resource:
 @operation("POST", "/subscription_schedules/<id>", shape.SubscriptionScheduleUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     schedule = _living(account, id)
-    metadata.merge(schedule, params)
+    metadata.update_metadata(schedule, params)
     params.copy_to(schedule, "end_behavior")
     params.get("proration_behavior")
     if "phases" in params:
         schedule["phases"] = _phases(account, schedule, params["phases"])
         current = _current(account, schedule)
-        schedules.enter(account, schedule, current)
+        schedules.enter_phase(account, schedule, current)
     return account.save(schedule, "subscription_schedule.updated")
 
 
 @operation("POST", "/subscription_schedules/<id>/release", shape.SubscriptionScheduleReleaseParams)
 def release(account: Account, params: Params, id: str) -> Resource:
     params.get("preserve_cancel_date")
-    return schedules.release(account, _living(account, id))
+    return schedules.release_schedule(account, _living(account, id))
 
 
 @operation("POST", "/subscription_schedules/<id>/cancel", shape.SubscriptionScheduleCancelParams)
 def cancel(account: Account, params: Params, id: str) -> Resource:
-    return schedules.cancel(account, _living(account, id))
+    return schedules.cancel_schedule(account, _living(account, id))
 
 
 def _living(account: Account, id: str) -> Resource:
@@ -94,10 +94,10 @@ def _blank(account: Account, subscription: Resource) -> Resource:
         subscription["currency"],
         [(item["price"], item["quantity"]) for item in items],
         items[0]["current_period_start"],
-        lifecycle.period_end(subscription),
+        lifecycle.get_period_end(subscription),
         "create_prorations",
     )
-    schedule = shaped(
+    schedule = build_object(
         stripe.SubscriptionSchedule,
         id=ids.new(KIND),
         created=account.now(subscription["test_clock"]),
@@ -131,7 +131,7 @@ def _phases(account: Account, schedule: Resource, entries: list[Params]) -> list
             _end(entry, start, number),
             entry.get("proration_behavior", "create_prorations"),
         )
-        phase["metadata"] = metadata.merged({}, entry.get("metadata") or {})
+        phase["metadata"] = metadata.merge_values({}, entry.get("metadata") or {})
         phases.append(phase)
         start = phase["end_date"]
     return phases
@@ -149,7 +149,7 @@ def _end(entry: Params, start: int, number: int) -> int:
         end: int = entry["end_date"]
     elif "duration" in entry:
         duration = entry["duration"]
-        end = periods.add(start, duration["interval"], duration.get("interval_count", 1))
+        end = periods.add_intervals(start, duration["interval"], duration.get("interval_count", 1))
     else:
         raise missing_param(f"phases[{number}][end_date]")
     if not isinstance(end, int) or end <= start:
@@ -199,7 +199,7 @@ def _item(price: Resource, quantity: int) -> dict[str, Any]:
         "billing_thresholds": None,
         "discounts": [],
         "metadata": {},
-        "plan": plan_of(price)["id"],
+        "plan": build_plan(price)["id"],
         "price": price["id"],
         "quantity": quantity,
         "tax_rates": [],

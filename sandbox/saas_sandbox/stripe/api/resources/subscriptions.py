@@ -19,8 +19,8 @@ from saas_sandbox.stripe.engine import (
     taxes,
 )
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.errors import invalid, missing, missing_param
-from saas_sandbox.stripe.engine.params import Params, plain
+from saas_sandbox.stripe.engine.errors import invalid, missing_param, resource_missing
+from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
 
 DAY = 86400
@@ -34,7 +34,7 @@ def create(account: Account, params: Params) -> Resource:
         raise missing_param("customer")
     customer = account.get_undeleted("customer", params["customer"], "customer")
     now = account.now(customer["test_clock"])
-    subscription = billing_cycle.new(
+    subscription = billing_cycle.build_subscription(
         account,
         customer,
         subscription_items.items(account, params.get("items") or []),
@@ -42,8 +42,10 @@ def create(account: Account, params: Params) -> Resource:
         anchor=_anchor(params, now),
     )
     _settings(account, subscription, customer, params)
-    subscription["discounts"] = discounts.given(account, params, customer, subscription)
-    subscription_creation.by_api(
+    subscription["discounts"] = discounts.create_from_params(
+        account, params, customer, subscription
+    )
+    subscription_creation.create_by_api(
         account,
         subscription,
         customer,
@@ -97,32 +99,34 @@ def _clock(params: Params) -> str | None:
 def update(account: Account, params: Params, id: str) -> Resource:
     subscription = account.get("subscription", id)
     customer = account.get("customer", subscription["customer"])
-    if lifecycle.is_over(subscription):
+    if lifecycle.is_ended(subscription):
         return _update_ended(account, subscription, params)
 
     _settings(account, subscription, customer, params)
     _set_trial(account, subscription, params)
     if "discounts" in params:
-        subscription["discounts"] = discounts.given(account, params, customer, subscription)
+        subscription["discounts"] = discounts.create_from_params(
+            account, params, customer, subscription
+        )
     _set_end(account, subscription, params)
     if _changes_price(params):
         return _change(account, subscription, params)
-    return lifecycle.keep(account, subscription)
+    return lifecycle.save_subscription(account, subscription)
 
 
 @operation("DELETE", "/subscriptions/<id>", shape.SubscriptionCancelParams)
 def cancel(account: Account, params: Params, id: str) -> Resource:
     subscription = account.get("subscription", id)
-    if lifecycle.is_over(subscription):
-        raise missing("subscription", id, "id")
+    if lifecycle.is_ended(subscription):
+        raise resource_missing("subscription", id, "id")
 
     details = params.section("cancellation_details")
     details.copy_to(subscription["cancellation_details"], "comment", "feedback")
     if params.get("prorate", False) and subscription["status"] in ("active", "past_due"):
-        subscription_updates.credit_rest(account, subscription)
+        subscription_updates.credit_unused_time(account, subscription)
     if params.get("invoice_now", False):
-        subscription_updates.bill_now(account, subscription, [], "allow_incomplete")
-    return lifecycle.cancel(account, subscription)
+        subscription_updates.invoice_now(account, subscription, [], "allow_incomplete")
+    return lifecycle.cancel_subscription(account, subscription)
 
 
 @operation("POST", "/subscriptions/<id>/resume", shape.SubscriptionResumeParams)
@@ -133,13 +137,13 @@ def resume(account: Account, params: Params, id: str) -> Resource:
         raise invalid("This subscription cannot be resumed as it is not paused.", "id")
 
     if params.get("billing_cycle_anchor", "now") == "now":
-        billing_cycle.start_over(subscription, account.now(subscription["test_clock"]))
+        billing_cycle.reset_billing_cycle(subscription, account.now(subscription["test_clock"]))
     params.get("proration_behavior")
     items = subscription["items"]["data"]
-    outcome = subscription_updates.bill_now(account, subscription, items, "allow_incomplete")
+    outcome = subscription_updates.invoice_now(account, subscription, items, "allow_incomplete")
     if outcome is None and subscription["status"] == "paused":
-        lifecycle.move(account, subscription, "active")
-    lifecycle.keep(account, subscription)
+        lifecycle.change_status(account, subscription, "active")
+    lifecycle.save_subscription(account, subscription)
     if subscription["status"] == "active":
         account.emit("customer.subscription.resumed", subscription)
     return subscription
@@ -151,7 +155,7 @@ def delete_discount(account: Account, params: Params, id: str) -> Resource:
     if not subscription["discounts"]:
         raise invalid("This subscription does not have a discount.", "id")
     discount = account.get("discount", subscription["discounts"].pop())
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
     account.save(discount, "customer.discount.deleted")
     return {**discount, "deleted": True}
 
@@ -200,24 +204,26 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
     """Set fields that need no further action."""
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
     _check_collection(subscription, params)
-    metadata.merge(subscription, params)
+    metadata.update_metadata(subscription, params)
     if method := params.get("default_payment_method"):
         param = "default_payment_method"
-        subscription[param] = payment_methods.owned(account, method, customer, param)["id"]
+        subscription[param] = payment_methods.get_owned_method(account, method, customer, param)[
+            "id"
+        ]
     if "payment_settings" in params:
         params["payment_settings"].copy_to(
             subscription["payment_settings"], "save_default_payment_method", "payment_method_types"
         )
     if "trial_settings" in params:
-        subscription["trial_settings"] = billing_cycle.trial_settings(
-            plain(params["trial_settings"])
+        subscription["trial_settings"] = billing_cycle.build_trial_settings(
+            to_plain(params["trial_settings"])
         )
     if "automatic_tax" in params:
         enabled = params["automatic_tax"]["enabled"]
-        taxes.check(account, enabled)
+        taxes.check_head_office(account, enabled)
         subscription["automatic_tax"] = taxes.subscription_fields(enabled)
     if "pause_collection" in params:
-        pause = plain(params["pause_collection"])
+        pause = to_plain(params["pause_collection"])
         subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
     if "billing_mode" in params and params["billing_mode"]["type"] != "flexible":
         raise invalid("This sandbox only supports the flexible billing mode.", "billing_mode[type]")
@@ -299,8 +305,8 @@ def _change(account: Account, subscription: Resource, params: Params) -> Resourc
     }
     behaviour = params.get("payment_behavior", "allow_incomplete")
     if behaviour == "pending_if_incomplete":
-        return pending_updates.change(account, subscription, changes, **options)
-    return subscription_updates.change(
+        return pending_updates.apply_or_hold(account, subscription, changes, **options)
+    return subscription_updates.change_items(
         account, subscription, changes, **options, behaviour=behaviour
     )
 
@@ -313,10 +319,10 @@ def _update_ended(account: Account, subscription: Resource, params: Params) -> R
         raise invalid(
             "A canceled subscription can only update its cancellation_details and metadata."
         )
-    metadata.merge(subscription, params)
+    metadata.update_metadata(subscription, params)
     details = params.section("cancellation_details")
     details.copy_to(subscription["cancellation_details"], "comment", "feedback")
-    return lifecycle.keep(account, subscription)
+    return lifecycle.save_subscription(account, subscription)
 
 
 def _of_customer(account: Account, customer: Resource) -> Any:

@@ -7,14 +7,14 @@ from saas_sandbox.stripe.api.operations import operation
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.test_clocks import KIND, move_to, new_clock
+from saas_sandbox.stripe.engine.test_clocks import KIND, build_clock, start_advance
 
 URL = "/v1/test_helpers/test_clocks"
 
 
 @operation("POST", "/test_helpers/test_clocks", shape.TestClockCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    clock = new_clock(account, params["frozen_time"], params.get("name"))
+    clock = build_clock(account, params["frozen_time"], params.get("name"))
     return account.add(clock, "test_helpers.test_clock.created")
 
 
@@ -45,5 +45,5 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/test_helpers/test_clocks/<id>/advance", shape.TestClockAdvanceParams)
 def advance(account: Account, params: Params, id: str) -> Resource:
     clock = account.get_undeleted(KIND, id)
-    move_to(account, clock, params["frozen_time"])
+    start_advance(account, clock, params["frozen_time"])
     return clock

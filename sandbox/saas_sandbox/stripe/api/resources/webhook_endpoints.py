@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.engine.shapes import shaped
+from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "webhook_endpoint"
 URL = "/v1/webhook_endpoints"
@@ -23,14 +23,14 @@ def create(account: Account, params: Params) -> Resource:
         raise invalid(f"You have reached the maximum of {MOST} test webhook endpoints.")
 
     secret = f"whsec_{ids.token(32)}"
-    endpoint = shaped(
+    endpoint = build_object(
         stripe.WebhookEndpoint,
         id=ids.new(KIND),
         created=account.now(),
         api_version=params.get("api_version"),
         description=params.get("description") or None,
         enabled_events=_events(params),
-        metadata=metadata.merged({}, params.get("metadata") or {}),
+        metadata=metadata.merge_values({}, params.get("metadata") or {}),
         status="enabled",
         url=urls.checked(params["url"], "url"),
     )
@@ -56,7 +56,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
     if "disabled" in params:
         endpoint["status"] = "disabled" if params["disabled"] else "enabled"
     params.copy_to(endpoint, "description")
-    metadata.merge(endpoint, params)
+    metadata.update_metadata(endpoint, params)
     return account.save(endpoint)
 
 

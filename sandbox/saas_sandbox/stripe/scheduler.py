@@ -7,6 +7,7 @@ https://docs.stripe.com/billing/testing/test-clocks
 import sqlite3
 from collections.abc import Callable
 
+from saas_sandbox.store import Store
 from saas_sandbox.stripe.accounts import find_account
 from saas_sandbox.stripe.engine import (
     billing_cycle,
@@ -18,19 +19,17 @@ from saas_sandbox.stripe.engine import (
     pending_updates,
 )
 from saas_sandbox.stripe.engine.account import Account
-from saas_sandbox.stripe.engine.resource import Resource, copied
-from saas_sandbox.stripe.engine.schedules import take_turn
-
-from ..store import Store
+from saas_sandbox.stripe.engine.resource import Resource, copy_resource
+from saas_sandbox.stripe.engine.schedules import advance_phase
 
 KIND = "test_helpers.test_clock"
 
 # Size of a transaction, so that other calls can run in between.
 BATCH = 10
-TOGETHER = 20
+LOOKUP_LIMIT = 20
 
 
-class Clock:
+class Scheduler:
     """Advances test clocks, and does what is due in real time."""
 
     def __init__(self, store: Store, real_now: Callable[[], float]) -> None:
@@ -73,7 +72,7 @@ class Clock:
         )  # fmt: skip
         for row in rows:
             if account := find_account(self.store, row["account"], self.real_now):
-                _happen(account, row)
+                _run_due(account, row)
         return bool(rows)
 
 
@@ -86,144 +85,144 @@ def advance(account: Account, clock: Resource) -> bool:
     rows = account.store.fetch_all(
         "SELECT type, id, due FROM objects WHERE account = ? AND clock = ? AND due <= ? "
         "ORDER BY due, type != 'subscription_schedule', seq LIMIT ?",
-        account.id, clock["id"], clock["frozen_time"], TOGETHER,
+        account.id, clock["id"], clock["frozen_time"], LOOKUP_LIMIT,
     )  # fmt: skip
     if not rows:
-        _arrive(account, clock)
+        _finish_advance(account, clock)
         return False
 
     note = clock["_internal"]
     note["time"] = max(note["time"], rows[0]["due"])
     for row in rows:
         if row["due"] == rows[0]["due"]:
-            note["happened"] += _happen(account, row)
+            note["happened"] += _run_due(account, row)
     return True
 
 
-def _arrive(account: Account, clock: Resource) -> None:
+def _finish_advance(account: Account, clock: Resource) -> None:
     clock |= {"status": "ready", "status_details": {}}
     clock["_internal"]["time"] = clock["frozen_time"]
     account.save(clock, "test_helpers.test_clock.ready")
 
 
-def _happen(account: Account, row: sqlite3.Row) -> bool:
+def _run_due(account: Account, row: sqlite3.Row) -> bool:
     """Do what was due for this object, unless an earlier change has removed it."""
     resource = account.get(row["type"], row["id"])
     if resource["_internal"].get("due") != row["due"]:
         return False
-    HAPPENINGS[resource["object"]](account, resource)
+    DUE_HANDLERS[resource["object"]](account, resource)
     return True
 
 
-def _subscription(account: Account, subscription: Resource) -> None:
+def _run_next_action(account: Account, subscription: Resource) -> None:
     """Do the earliest due change of a subscription."""
-    moments = lifecycle.moments(subscription)
+    moments = lifecycle.list_upcoming_actions(subscription)
     _, verb = min(moments, key=lambda moment: moment[0])
-    MOMENTS[verb](account, subscription)
+    SUBSCRIPTION_ACTIONS[verb](account, subscription)
 
 
-def _expire(account: Account, subscription: Resource) -> None:
+def _expire_incomplete(account: Account, subscription: Resource) -> None:
     """ "the open invoice will be voided and no further invoices will be generated" """
-    lifecycle.move(account, subscription, "incomplete_expired")
-    subscription["ended_at"] = account.now(lifecycle.clock_of(subscription))
-    lifecycle.keep(account, subscription)
+    lifecycle.change_status(account, subscription, "incomplete_expired")
+    subscription["ended_at"] = account.now(lifecycle.get_clock_id(subscription))
+    lifecycle.save_subscription(account, subscription)
     invoice = account.get("invoice", subscription["latest_invoice"])
     if invoice["status"] == "open":
-        invoicing.void(account, invoice)
+        invoicing.void_invoice(account, invoice)
 
 
-def _remind(account: Account, subscription: Resource) -> None:
+def _emit_trial_will_end(account: Account, subscription: Resource) -> None:
     """ "Occurs three days before a subscription's trial period is scheduled to end" """
     subscription["_internal"]["reminded"] = True
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
     account.emit("customer.subscription.trial_will_end", subscription)
 
 
-def _announce(account: Account, subscription: Resource) -> None:
+def _emit_upcoming_invoice(account: Account, subscription: Resource) -> None:
     """ "Occurs X number of days before a subscription is scheduled to create an invoice": an
     invoice without an id, because there is none yet.
     """
-    invoice = _coming_invoice(account, copied(subscription))
-    subscription["_internal"]["announced"] = lifecycle.period_end(subscription)
-    lifecycle.keep(account, subscription)
+    invoice = _build_upcoming_invoice(account, copy_resource(subscription))
+    subscription["_internal"]["announced"] = lifecycle.get_period_end(subscription)
+    lifecycle.save_subscription(account, subscription)
     invoice["_internal"] = {"subscription": subscription["id"], "clock": subscription["test_clock"]}
     del invoice["id"]
     account.emit("invoice.upcoming", invoice)
 
 
-def _coming_invoice(account: Account, subscription: Resource) -> Resource:
+def _build_upcoming_invoice(account: Account, subscription: Resource) -> Resource:
     """Return the next renewal's invoice, from a copy, without storing it."""
     items = subscription["items"]["data"]
     period = (
         min(item["current_period_start"] for item in items),
-        lifecycle.period_end(subscription),
+        lifecycle.get_period_end(subscription),
     )
     for item in items:
-        billing_cycle.turn(subscription, item)
+        billing_cycle.advance_period(subscription, item)
     with account.suppress_events():
-        data = billing_cycle.lines_of(account, subscription, items)
+        data = billing_cycle.build_lines(account, subscription, items)
         customer = account.get("customer", subscription["customer"])
-        return invoicing.compose(
+        return invoicing.build_invoice(
             account, customer, data, reason="upcoming", subscription=subscription, period=period
         )
 
 
 def _cancel(account: Account, subscription: Resource) -> None:
-    lifecycle.cancel(account, subscription, at=subscription["cancel_at"])
+    lifecycle.cancel_subscription(account, subscription, at=subscription["cancel_at"])
 
 
 def _resume_collection(account: Account, subscription: Resource) -> None:
     subscription["pause_collection"] = None
-    lifecycle.keep(account, subscription)
+    lifecycle.save_subscription(account, subscription)
 
 
-def _invoice(account: Account, invoice: Resource) -> None:
+def _run_due_invoice(account: Account, invoice: Resource) -> None:
     """Finalize and charge a draft, retry an open invoice, or mark it overdue."""
     invoice["_internal"]["due"] = None
     if invoice["collection_method"] == "send_invoice" and invoice["status"] == "open":
-        _overdue(account, invoice)
+        _mark_overdue(account, invoice)
     elif invoice["auto_advance"]:
         if invoice["status"] == "draft" and invoice["collection_method"] == "send_invoice":
-            collection.open_up(account, invoice)
+            collection.finalize_for_payment(account, invoice)
             account.emit("invoice.sent", invoice)
         else:
-            collection.collect(account, invoice)
+            collection.collect_invoice(account, invoice)
     else:
         account.save(invoice)
 
 
-def _overdue(account: Account, invoice: Resource) -> None:
+def _mark_overdue(account: Account, invoice: Resource) -> None:
     account.save(invoice, "invoice.overdue")
-    id = invoicing.subscription_id(invoice)
+    id = invoicing.get_subscription_id(invoice)
     subscription = account.find("subscription", id) if id else None
-    if subscription and not lifecycle.is_over(subscription):
-        lifecycle.invoice_failed(account, subscription)
+    if subscription and not lifecycle.is_ended(subscription):
+        lifecycle.handle_invoice_failed(account, subscription)
 
 
-def _intent(account: Account, intent: Resource) -> None:
-    collection.bank_answered(account, intent)
+def _settle_intent(account: Account, intent: Resource) -> None:
+    collection.settle_delayed_payment(account, intent)
     if session_id := intent["_internal"].get("session"):
         succeeded = intent["status"] == "succeeded"
         session = account.get(checkout.KIND, session_id)
-        checkout.bank_answered(account, session, succeeded=succeeded)
+        checkout.complete_delayed_payment(account, session, succeeded=succeeded)
 
 
-MOMENTS: dict[str, Callable[[Account, Resource], object]] = {
-    "expire": _expire,
-    "remind": _remind,
-    "announce": _announce,
+SUBSCRIPTION_ACTIONS: dict[str, Callable[[Account, Resource], object]] = {
+    "expire": _expire_incomplete,
+    "remind": _emit_trial_will_end,
+    "announce": _emit_upcoming_invoice,
     "end_trial": billing_cycle.end_trial,
     "renew": billing_cycle.renew,
     "cancel": _cancel,
     "resume_collection": _resume_collection,
-    "drop_update": pending_updates.drop,
+    "drop_update": pending_updates.expire_update,
 }
 
-HAPPENINGS: dict[str, Callable[[Account, Resource], object]] = {
-    "subscription": _subscription,
-    "invoice": _invoice,
-    "payment_intent": _intent,
-    "checkout.session": checkout.expire,
-    "coupon": discounts.expire,
-    "subscription_schedule": take_turn,
+DUE_HANDLERS: dict[str, Callable[[Account, Resource], object]] = {
+    "subscription": _run_next_action,
+    "invoice": _run_due_invoice,
+    "payment_intent": _settle_intent,
+    "checkout.session": checkout.expire_session,
+    "coupon": discounts.expire_coupon,
+    "subscription_schedule": advance_phase,
 }
