@@ -16,7 +16,7 @@ from saas_sandbox.stripe.dashboard import admin_api
 from saas_sandbox.stripe.dashboard import views as dashboard
 from saas_sandbox.stripe.pages import checkout, invoice, portal
 from saas_sandbox.stripe.scheduler import Scheduler
-from saas_sandbox.stripe.webhook_sender import Post, WebhookSender, over_http
+from saas_sandbox.stripe.webhook_sender import Post, WebhookSender, post_over_http
 
 from . import home, identity, mailbox, security
 from .background import Background
@@ -33,7 +33,7 @@ class Sandbox:
     in_flight: InFlight = field(default_factory=InFlight)
 
     def close(self) -> None:
-        """Stop the clock and the deliveries, and close the file."""
+        """Stop the background work, and close the database."""
         self.background.close()
         self.store.close()
 
@@ -41,7 +41,7 @@ class Sandbox:
 def create_sandbox(
     data: str = MEMORY,
     *,
-    post: Post = over_http,
+    post: Post = post_over_http,
     now: Callable[[], float] = time.time,
     inline: bool = False,
 ) -> Flask:
@@ -51,7 +51,7 @@ def create_sandbox(
     and deliveries run at the end of each request instead of in a thread, which tests prefer.
     """
     app = Flask(__name__)
-    sandbox = _furnished(Store(data), post, now, inline)
+    sandbox = _build_sandbox(Store(data), post, now, inline)
     app.extensions["sandbox"] = sandbox
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
@@ -60,20 +60,21 @@ def create_sandbox(
     app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
     # For tools that accept another host, but no path.
-    app.register_blueprint(api.bp, name="stripe_api_of_the_host", url_prefix="/v1")
+    app.register_blueprint(api.bp, name="stripe_api_at_root", url_prefix="/v1")
     app.register_blueprint(admin_api.bp)
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)
     app.register_blueprint(invoice.bp)
     app.register_blueprint(dashboard.bp)
-    security.protect(app)
+    security.init_app(app)
     if inline:
         app.teardown_request(lambda _: sandbox.background.drain())
     return app
 
 
-def _furnished(store: Store, post: Post, now: Callable[[], float], inline: bool) -> Sandbox:
-    clockwork = Scheduler(store, now)
-    background = Background(clockwork, WebhookSender(store, post, now), now, inline=inline)
+def _build_sandbox(store: Store, post: Post, now: Callable[[], float], inline: bool) -> Sandbox:
+    background = Background(
+        Scheduler(store, now), WebhookSender(store, post, now), now, inline=inline
+    )
     store.after_commit(background.wake)
     return Sandbox(store, now, background)

@@ -9,7 +9,7 @@ from saas_sandbox.stripe.webhook_sender import WebhookSender
 
 log = logging.getLogger(__name__)
 
-LONGEST_SLEEP = 60.0
+MAX_SLEEP = 60.0
 
 
 class Background:
@@ -17,14 +17,14 @@ class Background:
 
     def __init__(
         self,
-        clockwork: Scheduler,
-        courier: WebhookSender,
+        scheduler: Scheduler,
+        webhook_sender: WebhookSender,
         now: Callable[[], float],
         *,
         inline: bool,
     ) -> None:
-        self.clockwork = clockwork
-        self.courier = courier
+        self.scheduler = scheduler
+        self.webhook_sender = webhook_sender
         self.inline = inline
         self._now = now
         self._awake = threading.Event()
@@ -43,34 +43,37 @@ class Background:
 
     def drain(self) -> None:
         """Do everything that is due, synchronously."""
-        while self.clockwork.tick():
+        while self.scheduler.tick():
             pass
-        while self.courier.run():
+        while self.webhook_sender.send_due():
             pass
 
     def close(self) -> None:
+        """Stop the thread, and wait for the deliveries in flight."""
         self._stopped = True
         self._awake.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.courier.close()
+        self.webhook_sender.close()
 
     def _run(self) -> None:
         while not self._stopped:
             try:
                 self._awake.clear()
-                busy = self.clockwork.tick()
-                self.courier.start(self.wake)
+                busy = self.scheduler.tick()
+                self.webhook_sender.start_due(self.wake)
                 if not busy:
-                    self._awake.wait(self._pause())
+                    self._awake.wait(self._seconds_until_due())
             except Exception:
                 log.exception("An error occurred while advancing test clocks; continuing")
                 self._awake.wait(1)
 
-    def _pause(self) -> float:
-        coming = [
-            due for due in (self.clockwork.next_due(), self.courier.next_due()) if due is not None
+    def _seconds_until_due(self) -> float:
+        due_times = [
+            due
+            for due in (self.scheduler.next_due(), self.webhook_sender.next_due())
+            if due is not None
         ]
-        if not coming:
-            return LONGEST_SLEEP
-        return min(max(min(coming) - self._now(), 0.05), LONGEST_SLEEP)
+        if not due_times:
+            return MAX_SLEEP
+        return min(max(min(due_times) - self._now(), 0.05), MAX_SLEEP)

@@ -4,8 +4,9 @@ import os
 
 import click
 
+from saas_sandbox.server import HOST, is_port_taken, serve
+
 from . import create_sandbox
-from .server import HOST, is_taken, serve
 
 
 @click.command("saas-sandbox")
@@ -19,7 +20,7 @@ def sandbox(port: int, data: str) -> None:
     """
     if os.environ.get("SAAS_ENV") == "production":
         raise click.ClickException("The sandbox does not run in production.")
-    if is_taken(port):
+    if is_port_taken(port):
         raise click.ClickException(f"Port {port} is in use. Choose another one with --port.")
 
     where = f"Sandbox running at http://{HOST}:{port} (data: {data})"

@@ -37,8 +37,8 @@ class InProcess(stripe.HTTPClient):
             data=post_data,
         )
         with response:
-            answered = CaseInsensitiveDict(response.headers.items())
-            return response.get_data(as_text=True), response.status_code, answered
+            response_headers = CaseInsensitiveDict(response.headers.items())
+            return response.get_data(as_text=True), response.status_code, response_headers
 
     def close(self) -> None:
         """Do nothing, because there is no connection."""

@@ -17,8 +17,8 @@ from .store import Store
 
 bp = Blueprint("mailbox", __name__)
 
-LINK = re.compile(r"https?://[^\s<>\"']+")
-HREF = re.compile(r"""href=["'](https?://[^"']+)["']""")
+URL_PATTERN = re.compile(r"https?://[^\s<>\"']+")
+HREF_PATTERN = re.compile(r"""href=["'](https?://[^"']+)["']""")
 # A click on a link leads the whole window there; nothing in a mail runs by itself. Its pictures
 # come from this machine, where the application is.
 FRAME_POLICY = (
@@ -27,7 +27,7 @@ FRAME_POLICY = (
 )
 
 
-class Mail(Schema):
+class MailSchema(Schema):
     """The supported fields of POST /emails."""
 
     class Meta:
@@ -51,59 +51,61 @@ class Mail(Schema):
 @bp.post("/resend/emails")
 def send() -> tuple[Response, int]:
     if not (request.authorization and request.authorization.token):
-        return _refused(401, "missing_api_key", "Missing API key in the authorization header.")
+        return _error(401, "missing_api_key", "Missing API key in the authorization header.")
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
-        return _refused(422, "validation_error", "The request body must be a JSON object.")
+        return _error(422, "validation_error", "The request body must be a JSON object.")
     try:
-        mail = Mail().load(body)
+        mail = MailSchema().load(body)
     except ValidationError as error:
-        return _refused(422, "validation_error", _first(error))
+        return _error(422, "validation_error", _describe_first_error(error))
     if mail["html"] is None and mail["text"] is None:
-        return _refused(422, "missing_required_field", "Missing `html` or `text` field.")
+        return _error(422, "missing_required_field", "Missing `html` or `text` field.")
 
-    return _keep(mail, body, request.headers.get("Idempotency-Key"))
+    return _save_mail(mail, body, request.headers.get("Idempotency-Key"))
 
 
 @bp.get("/mail")
 def index() -> str:
     recipient = request.args.get("to", "").strip()
-    return render_template("mail.html", mails=_mails(recipient), wanted=recipient)
+    return render_template("mail.html", mails=_list_mails(recipient), wanted=recipient)
 
 
 @bp.get("/mail.json")
 def index_json() -> Response:
-    mails = _mails(request.args.get("to", "").strip())
+    mails = _list_mails(request.args.get("to", "").strip())
     names = ("id", "to", "subject", "text", "html", "links", "created")
     return jsonify(messages=[{name: mail[name] for name in names} for mail in mails])
 
 
 @bp.get("/mail/<id>")
-def show(id: str) -> str:
-    return render_template("one_mail.html", mail=_mail(id))
+def show_mail(id: str) -> str:
+    return render_template("one_mail.html", mail=_get_mail(id))
 
 
 @bp.get("/mail/<id>/html")
-def body(id: str) -> Response:
+def show_html(id: str) -> Response:
     """Serve only the HTML, at its own URL: inline styles are allowed, scripts are not."""
-    response = Response(_leading_out(_mail(id)["html"] or ""), mimetype="text/html")
+    response = Response(
+        _open_links_in_top_window(_get_mail(id)["html"] or ""), mimetype="text/html"
+    )
     response.headers["Content-Security-Policy"] = FRAME_POLICY
     return response
 
 
-def _leading_out(html: str) -> str:
+def _open_links_in_top_window(html: str) -> str:
     """Return the email with links that open outside of the frame."""
     base = '<base target="_top">'
     with_base, count = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
     return with_base if count else base + html
 
 
-def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:
+def _save_mail(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[Response, int]:
     store = _store()
     with store.transaction():
         row = store.fetch_one("SELECT id, body FROM mails WHERE key = ?", key) if key else None
         if row and json.loads(row["body"])["asked"] != body:
-            return _refused(
+            return _error(
                 409,
                 "invalid_idempotent_request",
                 "This idempotency key was already used with a different request body.",
@@ -119,41 +121,41 @@ def _keep(mail: dict[str, Any], body: dict[str, Any], key: str | None) -> tuple[
     return jsonify(id=id), 200
 
 
-def _mails(to: str = "") -> list[dict[str, Any]]:
+def _list_mails(to: str = "") -> list[dict[str, Any]]:
     rows = _store().fetch_all("SELECT * FROM mails ORDER BY seq DESC LIMIT 500")
-    mails = [_shown(row) for row in rows]
+    mails = [_to_mail(row) for row in rows]
     return [mail for mail in mails if any(to.lower() in a.lower() for a in mail["to"])]
 
 
-def _mail(id: str) -> dict[str, Any]:
+def _get_mail(id: str) -> dict[str, Any]:
     row = _store().fetch_one("SELECT * FROM mails WHERE id = ?", id)
     if row is None:
         abort(404)
-    return _shown(row)
+    return _to_mail(row)
 
 
-def _shown(row: Any) -> dict[str, Any]:
+def _to_mail(row: Any) -> dict[str, Any]:
     mail = json.loads(row["body"])
     at = datetime.fromisoformat(row["created"])
     when = f"{at:%-d %b %Y, %H:%M:%S} UTC"
     mail |= {"id": row["id"], "created": row["created"], "when": when}
-    mail["links"] = links(mail)
+    mail["links"] = extract_links(mail)
     return dict(mail)
 
 
-def links(mail: dict[str, Any]) -> list[str]:
+def extract_links(mail: dict[str, Any]) -> list[str]:
     """Return all URLs in the email, once each, in reading order."""
-    urls = LINK.findall(mail["text"] or "") + [
-        unescape(u) for u in HREF.findall(mail["html"] or "")
+    urls = URL_PATTERN.findall(mail["text"] or "") + [
+        unescape(u) for u in HREF_PATTERN.findall(mail["html"] or "")
     ]
     return list(dict.fromkeys(link.rstrip(".,;:)") for link in urls))
 
 
-def _refused(status: int, name: str, message: str) -> tuple[Response, int]:
+def _error(status: int, name: str, message: str) -> tuple[Response, int]:
     return jsonify(statusCode=status, name=name, message=message), status
 
 
-def _first(error: ValidationError) -> str:
+def _describe_first_error(error: ValidationError) -> str:
     messages: Any = error.messages
     name, complaints = next(iter(messages.items()))
     first = complaints if isinstance(complaints, str) else next(iter(complaints))

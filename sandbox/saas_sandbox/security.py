@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, request
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
     # Checkout and portal redirect to the merchant, whose origin may be any.
@@ -12,12 +12,12 @@ POLICY = (
 )
 
 
-def protect(app: Flask) -> None:
-    app.before_request(_refuse_foreign_forms)
+def init_app(app: Flask) -> None:
+    app.before_request(_check_origin)
     app.after_request(_add_headers)
 
 
-def _refuse_foreign_forms() -> None:
+def _check_origin() -> None:
     """Refuse forms from other origins. API calls have no Origin header."""
     origin = request.headers.get("Origin")
     if request.method == "GET" or origin is None:
@@ -27,7 +27,7 @@ def _refuse_foreign_forms() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    response.headers.setdefault("Content-Security-Policy", POLICY)
+    response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
     response.headers["X-Content-Type-Options"] = "nosniff"
     # With no-referrer, browsers would send forms with `Origin: null`.
     response.headers["Referrer-Policy"] = "strict-origin-when-cross-origin"

@@ -12,7 +12,7 @@ from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 HOST = "127.0.0.1"
 
 
-class Handler(WSGIRequestHandler):
+class QuietRequestHandler(WSGIRequestHandler):
     """Keeps connections alive, and does not log successful requests."""
 
     protocol_version = "HTTP/1.1"
@@ -22,7 +22,7 @@ class Handler(WSGIRequestHandler):
             super().log_request(code, size)
 
 
-def is_taken(port: int) -> bool:
+def is_port_taken(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -32,15 +32,15 @@ def is_taken(port: int) -> bool:
     return False
 
 
-def bound(app: Flask, port: int) -> BaseWSGIServer:
-    server = make_server(HOST, port, app, threaded=True, request_handler=Handler)
+def bind_server(app: Flask, port: int) -> BaseWSGIServer:
+    server = make_server(HOST, port, app, threaded=True, request_handler=QuietRequestHandler)
     server.daemon_threads = True  # type: ignore[attr-defined]  # the threaded one has it
     return server
 
 
 def serve(app: Flask, port: int, announce: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` is called once the server accepts connections."""
-    server = bound(app, port)
+    server = bind_server(app, port)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         threading.Thread(target=server.shutdown).start()

@@ -15,7 +15,7 @@ from flask import Flask
 from playwright.sync_api import Browser, sync_playwright
 from saas_sandbox import create_sandbox
 from saas_sandbox.inprocess import BASE_ADDRESS, client
-from saas_sandbox.server import bound
+from saas_sandbox.server import bind_server
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from werkzeug.test import Client
 
@@ -103,7 +103,7 @@ def endpoint(api: stripe.StripeClient) -> stripe.WebhookEndpoint:
 def served(tmp_path: Path) -> Iterator[str]:
     """The sandbox over real HTTP, with its clock and deliveries in the background."""
     app: Flask = create_sandbox(str(tmp_path / "sandbox.db"))
-    server = bound(app, 0)
+    server = bind_server(app, 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

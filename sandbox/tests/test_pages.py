@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser as Chromium
 from playwright.sync_api import Page
 from saas_sandbox import create_sandbox
-from saas_sandbox.server import bound
+from saas_sandbox.server import bind_server
 
 from .conftest import CARD_NUMBER, KEY
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture
 def address() -> Iterator[str]:
     app = create_sandbox()
-    server = bound(app, 0)
+    server = bind_server(app, 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 from saas_sandbox import create_sandbox
-from saas_sandbox.server import bound
+from saas_sandbox.server import bind_server
 
 from saas.billing.events import HANDLED_TYPES
 
@@ -100,7 +100,7 @@ def _lacks(address: str, event: str) -> str | None:
 def _sandbox() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         app = create_sandbox(str(Path(folder) / "sandbox.db"))
-        server = bound(app, 0)
+        server = bind_server(app, 0)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

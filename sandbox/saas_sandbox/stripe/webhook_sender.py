@@ -22,13 +22,13 @@ from saas_sandbox.stripe.engine import events
 from saas_sandbox.stripe.engine.resource import Resource
 
 TIMEOUT = (2, 10)
-PATIENCE = 3 * 86400
-SLOWEST = 3600
-AT_ONCE = 4
-KEPT = 2000
+RETRY_SECONDS = 3 * 86400
+MAX_RETRY_DELAY = 3600
+MAX_WORKERS = 4
+MAX_RESPONSE_LENGTH = 2000
 
 # While a clock advances, deliveries of its account wait, because there may be thousands.
-TRAVELLING = (
+ADVANCING_ACCOUNTS = (
     "(SELECT account FROM objects WHERE type = 'test_helpers.test_clock' AND status = 'advancing')"
 )
 
@@ -50,7 +50,9 @@ Post = Callable[[str, bytes, dict[str, str]], EndpointResponse]
 
 @dataclass(frozen=True)
 class Delivery:
-    delivery: int
+    """One signed request to one endpoint."""
+
+    id: int
     account: str
     attempts: int
     url: str
@@ -58,7 +60,7 @@ class Delivery:
     headers: dict[str, str]
 
 
-def over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
+def post_over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
     """POST like Stripe: redirects are not followed, certificates are verified."""
     try:
         with requests.Session() as session:
@@ -66,9 +68,9 @@ def over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointRespons
             response = session.post(
                 url, data=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
             )
-            return EndpointResponse(response.status_code, response.text[:KEPT])
+            return EndpointResponse(response.status_code, response.text[:MAX_RESPONSE_LENGTH])
     except (requests.RequestException, UnicodeError) as error:
-        return EndpointResponse(None, f"{type(error).__name__}: {error}"[:KEPT])
+        return EndpointResponse(None, f"{type(error).__name__}: {error}"[:MAX_RESPONSE_LENGTH])
 
 
 class WebhookSender:
@@ -78,99 +80,104 @@ class WebhookSender:
         self.store = store
         self.post = post
         self.real_now = real_now
-        self._hands = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="delivery")
-        self._under_way: dict[int, Future[None]] = {}
+        self._executor = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="delivery")
+        self._in_flight: dict[int, Future[None]] = {}
 
-    def run(self) -> bool:
+    def send_due(self) -> bool:
         """Send what is due and wait for the responses; return True if something was sent."""
-        parcels = self._due()
-        for parcel in parcels:
-            self._hand_over(parcel)
-        return bool(parcels)
+        deliveries = self._list_due()
+        for delivery in deliveries:
+            self._send(delivery)
+        return bool(deliveries)
 
-    def start(self, wake: Callable[[], None]) -> None:
+    def start_due(self, wake: Callable[[], None]) -> None:
         """Send what is due without waiting; `wake` is called when responses arrive."""
-        free = AT_ONCE * 2 - len(self._under_way)
-        for parcel in self._due(free) if free > 0 else []:
-            future = self._hands.submit(self._hand_over, parcel)
-            self._under_way[parcel.delivery] = future
-            future.add_done_callback(partial(self._arrived, parcel.delivery, wake))
+        free = MAX_WORKERS * 2 - len(self._in_flight)
+        for delivery in self._list_due(free) if free > 0 else []:
+            future = self._executor.submit(self._send, delivery)
+            self._in_flight[delivery.id] = future
+            future.add_done_callback(partial(self._finish, delivery.id, wake))
 
     def next_due(self) -> float | None:
-        busy = ",".join(str(id) for id in list(self._under_way)) or "0"
+        """Return when the next delivery is due, or None."""
+        busy = ",".join(str(id) for id in list(self._in_flight)) or "0"
         row = self.store.fetch_one(
             "SELECT min(next_at) FROM deliveries "  # noqa: S608 numbers of our own
-            f"WHERE next_at IS NOT NULL AND id NOT IN ({busy}) AND account NOT IN {TRAVELLING}"
+            f"WHERE next_at IS NOT NULL AND id NOT IN ({busy}) "
+            f"AND account NOT IN {ADVANCING_ACCOUNTS}"
         )
         return row[0] if row else None
 
     def close(self) -> None:
-        self._hands.shutdown(wait=True, cancel_futures=True)
+        """Wait for the deliveries in flight."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _arrived(self, id: int, wake: Callable[[], None], _: Future[None]) -> None:
-        self._under_way.pop(id, None)
+    def _finish(self, id: int, wake: Callable[[], None], _: Future[None]) -> None:
+        self._in_flight.pop(id, None)
         wake()
 
-    def _due(self, limit: int = 100) -> list[Delivery]:
-        busy = ",".join(str(id) for id in list(self._under_way)) or "0"
+    def _list_due(self, limit: int = 100) -> list[Delivery]:
+        busy = ",".join(str(id) for id in list(self._in_flight)) or "0"
         rows = self.store.fetch_all(
             "SELECT * FROM deliveries WHERE next_at <= ? "  # noqa: S608 numbers of our own
-            f"AND id NOT IN ({busy}) AND account NOT IN {TRAVELLING} "
+            f"AND id NOT IN ({busy}) AND account NOT IN {ADVANCING_ACCOUNTS} "
             "ORDER BY next_at, id LIMIT ?",
             self.real_now(), limit,
         )  # fmt: skip
-        return [parcel for row in rows if (parcel := self._packed(row))]
+        return [delivery for row in rows if (delivery := self._build_delivery(row))]
 
-    def _packed(self, row: sqlite3.Row) -> Delivery | None:
+    def _build_delivery(self, row: sqlite3.Row) -> Delivery | None:
         account = find_account(self.store, row["account"], self.real_now)
         endpoint = account and account.find("webhook_endpoint", row["endpoint"])
         event = account and account.find("event", row["event"])
         if not endpoint or not event or endpoint.get("deleted"):
-            self._give_up(row["id"])
+            self._abandon(row["id"])
             return None
         body = events.serialize(event)
         return Delivery(
-            delivery=row["id"],
+            id=row["id"],
             account=row["account"],
             attempts=row["attempts"],
             url=endpoint["url"],
             body=body.encode(),
-            headers=signed(endpoint, body),
+            headers=build_headers(endpoint, body),
         )
 
-    def _hand_over(self, delivery: Delivery) -> None:
+    def _send(self, delivery: Delivery) -> None:
         try:
             response = self.post(delivery.url, delivery.body, delivery.headers)
         except Exception as error:  # not a 2xx response: do not retry immediately
-            response = EndpointResponse(None, f"{type(error).__name__}: {error}"[:KEPT])
+            response = EndpointResponse(
+                None, f"{type(error).__name__}: {error}"[:MAX_RESPONSE_LENGTH]
+            )
         attempts = delivery.attempts + 1
         state, next_at = "delivered", None
         if not response.accepted:
-            next_at = self._next_try(attempts)
+            next_at = self._next_attempt(attempts)
             state = "pending" if next_at else "failed"
         with self.store.transaction():
             self.store.execute(
                 "UPDATE deliveries SET state = ?, attempts = ?, next_at = ?, "
                 "status = ?, response = ? WHERE id = ?",
-                state, attempts, next_at, response.status, response.text, delivery.delivery,
+                state, attempts, next_at, response.status, response.text, delivery.id,
             )  # fmt: skip
 
-    def _next_try(self, attempts: int) -> float | None:
-        waited = sum(pause(n) for n in range(1, attempts))
-        return None if waited > PATIENCE else self.real_now() + pause(attempts)
+    def _next_attempt(self, attempts: int) -> float | None:
+        waited = sum(get_retry_delay(n) for n in range(1, attempts))
+        return None if waited > RETRY_SECONDS else self.real_now() + get_retry_delay(attempts)
 
-    def _give_up(self, id: int) -> None:
+    def _abandon(self, id: int) -> None:
         self.store.execute(
             "UPDATE deliveries SET state = 'abandoned', next_at = NULL WHERE id = ?", id
         )
 
 
-def pause(attempts: int) -> float:
+def get_retry_delay(attempts: int) -> float:
     """Return the seconds until the next retry: 1, 2, 4 … up to an hour."""
-    return float(min(2 ** (attempts - 1), SLOWEST))
+    return float(min(2 ** (attempts - 1), MAX_RETRY_DELAY))
 
 
-def signed(endpoint: Resource, body: str) -> dict[str, str]:
+def build_headers(endpoint: Resource, body: str) -> dict[str, str]:
     """Return headers with a signature made by the SDK, in real time."""
     secret: str = endpoint["_internal"]["secret"]
     signature = stripe.WebhookSignature.generate_signature_header(body, secret, int(time.time()))
@@ -191,6 +198,7 @@ def redeliver(store: Store, account: str, delivery: int) -> None:
 
 
 def list_for_event(store: Store, account: str, event: str) -> list[dict[str, Any]]:
+    """Return the deliveries of an event, oldest first."""
     rows = store.fetch_all(
         "SELECT * FROM deliveries WHERE account = ? AND event = ? ORDER BY id", account, event
     )

@@ -14,19 +14,19 @@ from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 MAX_LEVELS = 4
 
 # Fields that are only included when expanded, by kind of object and path; each family adds its own.
-INCLUDABLE: dict[tuple[str, str], Callable[[Account, Resource], Any]] = {}
+INCLUDABLE_FIELDS: dict[tuple[str, str], Callable[[Account, Resource], Any]] = {}
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """A field: the kind of its object, and the path inside it."""
 
     owner: Resource
     field: str
 
 
-def expanded(account: Account, resource: Resource, paths: list[str]) -> Resource:
+def expand_paths(account: Account, resource: Resource, paths: list[str]) -> Resource:
     for path in paths:
-        resource = _along(account, resource, path.split("."), path)
+        resource = _expand_path(account, resource, path.split("."), path)
     return resource
 
 
@@ -38,50 +38,50 @@ def check_depth(path: str) -> None:
         )
 
 
-def _along(
-    account: Account, value: Any, parts: list[str], path: str, place: Place | None = None
+def _expand_path(
+    account: Account, value: Any, parts: list[str], path: str, place: Location | None = None
 ) -> Any:
     """Follow a path. `place` is the position of a hash without its own `object`."""
     if isinstance(value, list):
-        return [_along(account, entry, parts, path) for entry in value]
+        return [_expand_path(account, entry, parts, path) for entry in value]
     if not parts or value is None:
         return value
     if not isinstance(value, dict):
-        raise _cannot(path)
+        raise _not_expandable(path)
 
     name, *rest = parts
-    here = _place(value, place, name)
-    include = INCLUDABLE.get((str(here.owner.get("object")), here.field))
+    here = _locate(value, place, name)
+    include = INCLUDABLE_FIELDS.get((str(here.owner.get("object")), here.field))
     if include and not value.get(name):
         inside = include(account, here.owner)
     elif name in value:
-        inside = _resolved(account, value[name], path, last=not rest)
+        inside = _resolve(account, value[name], path, last=not rest)
     else:
-        raise _cannot(path)
-    return {**value, name: _along(account, inside, rest, path, here)}
+        raise _not_expandable(path)
+    return {**value, name: _expand_path(account, inside, rest, path, here)}
 
 
-def _place(value: Resource, place: Place | None, name: str) -> Place:
+def _locate(value: Resource, place: Location | None, name: str) -> Location:
     if place is None or isinstance(value.get("object"), str):
-        return Place(value, name)
-    return Place(place.owner, f"{place.field}.{name}")
+        return Location(value, name)
+    return Location(place.owner, f"{place.field}.{name}")
 
 
-def _resolved(account: Account, value: Any, path: str, *, last: bool) -> Any:
+def _resolve(account: Account, value: Any, path: str, *, last: bool) -> Any:
     if isinstance(value, str):
-        return _looked_up(account, value, path)
+        return _look_up(account, value, path)
     if isinstance(value, list) and all(isinstance(entry, str) for entry in value):
-        return [_looked_up(account, entry, path) for entry in value]
+        return [_look_up(account, entry, path) for entry in value]
     if last and value is not None and not _is_object(value):
-        raise _cannot(path)
+        raise _not_expandable(path)
     return value
 
 
-def _looked_up(account: Account, id: str, path: str) -> Resource:
+def _look_up(account: Account, id: str, path: str) -> Resource:
     kind = ids.kind_from_id(id)
     resource = account.find(kind, id) if kind else account.find("coupon", id)
     if resource is None:
-        raise _cannot(path)
+        raise _not_expandable(path)
     return strip_internal(resource)
 
 
@@ -92,7 +92,7 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and "object" in value
 
 
-def _cannot(path: str) -> Exception:
+def _not_expandable(path: str) -> Exception:
     name = path.rpartition(".")[2]
     return invalid(
         f"This property cannot be expanded ({name}). You may want to try expanding one of its "

@@ -15,11 +15,11 @@ def decode(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     for key, value in pairs:
         if "\0" in key + value:
             raise invalid(f"Invalid string: {key[:100]} contains a null byte.", key[:100])
-        _plant(tree, _split(key), value, key)
-    return {name: _listed(branch) for name, branch in tree.items()}
+        _insert(tree, _split_key(key), value, key)
+    return {name: _convert_lists(branch) for name, branch in tree.items()}
 
 
-def _split(key: str) -> list[str]:
+def _split_key(key: str) -> list[str]:
     match = _KEY.match(key)
     if not match:
         raise invalid(f"Invalid parameter name: {key[:100]}", param=key[:100])
@@ -30,7 +30,7 @@ def _split(key: str) -> list[str]:
     return parts
 
 
-def _plant(tree: dict[str, Any], parts: list[str], value: str, key: str) -> None:
+def _insert(tree: dict[str, Any], parts: list[str], value: str, key: str) -> None:
     *branches, leaf = parts
     for part in branches:
         tree = tree.setdefault(part or str(len(tree)), {})
@@ -40,12 +40,12 @@ def _plant(tree: dict[str, Any], parts: list[str], value: str, key: str) -> None
     tree[leaf or str(len(tree))] = value
 
 
-def _listed(branch: Any) -> Any:
+def _convert_lists(branch: Any) -> Any:
     """Convert a hash with the names 0, 1, 2 … to a list."""
     if not isinstance(branch, dict):
         return branch
 
-    values = {name: _listed(value) for name, value in branch.items()}
+    values = {name: _convert_lists(value) for name, value in branch.items()}
     if values and all(name.isascii() and name.isdigit() for name in values):
         return [values[name] for name in sorted(values, key=int)]
     return values

@@ -16,9 +16,9 @@ from typing import Any
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 
-LONGEST = 255
+MAX_KEY_LENGTH = 255
 
-Answer = tuple[int, dict[str, Any]]
+StoredResponse = tuple[int, dict[str, Any]]
 
 
 class InFlight:
@@ -48,23 +48,23 @@ class InFlight:
             if running is None:
                 self._marks[api_key, key] = mark
         if running == mark:
-            raise _in_use(key)
+            raise _key_in_use(key)
         if running is not None:
-            raise _other_request(key)
+            raise _key_reused(key)
 
 
-def checked(key: str | None) -> str | None:
-    if key and len(key) > LONGEST:
-        raise invalid(f"Idempotency keys can be at most {LONGEST} characters long.")
+def validate_key(key: str | None) -> str | None:
+    if key and len(key) > MAX_KEY_LENGTH:
+        raise invalid(f"Idempotency keys can be at most {MAX_KEY_LENGTH} characters long.")
     return key or None
 
 
-def mark_of(path: str, values: dict[str, Any]) -> str:
+def compute_fingerprint(path: str, values: dict[str, Any]) -> str:
     """Return the fingerprint by which repeated requests are compared."""
     return hashlib.sha256(json.dumps([path, values]).encode()).hexdigest()
 
 
-def kept(account: Account, key: str, mark: str) -> Answer | None:
+def find_response(account: Account, key: str, mark: str) -> StoredResponse | None:
     """Return the stored response of a key."""
     row = account.store.fetch_one(
         "SELECT * FROM idempotent_responses WHERE account = ? AND key = ?", account.id, key
@@ -72,11 +72,11 @@ def kept(account: Account, key: str, mark: str) -> Answer | None:
     if row is None:
         return None
     if row["request"] != mark:
-        raise _other_request(key)
+        raise _key_reused(key)
     return row["status"], json.loads(row["body"])
 
 
-def keep(account: Account, key: str, mark: str, response: Answer) -> None:
+def save_response(account: Account, key: str, mark: str, response: StoredResponse) -> None:
     status, body = response
     account.store.execute(
         "INSERT INTO idempotent_responses VALUES (?, ?, ?, ?, ?)",
@@ -84,7 +84,7 @@ def keep(account: Account, key: str, mark: str, response: Answer) -> None:
     )  # fmt: skip
 
 
-def _in_use(key: str) -> StripeError:
+def _key_in_use(key: str) -> StripeError:
     return StripeError(
         "There is currently another in-progress request using this Idempotent Key (that probably "
         "means you submitted twice, and the other request is still going through): "
@@ -95,7 +95,7 @@ def _in_use(key: str) -> StripeError:
     )
 
 
-def _other_request(key: str) -> StripeError:
+def _key_reused(key: str) -> StripeError:
     return StripeError(
         "Keys for idempotent requests can only be used with the same parameters they were "
         f"first used with. Try using a key other than '{key}' if you meant to execute a "

@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
-def page(
+def list_page(
     account: Account,
     kind: str,
     url: str,
@@ -20,9 +20,9 @@ def page(
     **equal: Any,
 ) -> Resource:
     """Return one page of a kind. `equal` filters columns (None: no filter); `also` is more SQL."""
-    where, values = _conditions(params, equal)
-    limit = _limit(params)
-    cursor, direction = _cursor(account, kind, params)
+    where, values = _build_conditions(params, equal)
+    limit = _get_limit(params)
+    cursor, direction = _get_cursor(account, kind, params)
     order = "DESC" if direction == "<" else "ASC"
     rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
@@ -31,41 +31,45 @@ def page(
         account.id, kind, *values, *also[1], cursor, limit + 1,
     )  # fmt: skip
     resources = [strip_internal(account.load_row(kind, row)) for row in rows[:limit]]
-    return listed(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)
+    return build_list(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)
 
 
-def listed(data: list[Resource], url: str, has_more: bool = False) -> Resource:
+def build_list(data: list[Resource], url: str, has_more: bool = False) -> Resource:
     return {"object": "list", "data": data, "has_more": has_more, "url": url}
 
 
-def slice_of(rows: list[Resource], url: str, params: Params) -> Resource:
+def list_slice(rows: list[Resource], url: str, params: Params) -> Resource:
     """Return a page of rows that are already loaded, in their own order."""
     rows = [strip_internal(row) for row in rows]
     ids = [row["id"] for row in rows]
-    after, before, limit = params.get("starting_after"), params.get("ending_before"), _limit(params)
+    after, before, limit = (
+        params.get("starting_after"),
+        params.get("ending_before"),
+        _get_limit(params),
+    )
     for name in (after, before):
         if name and name not in ids:
             raise invalid(f"No such object: '{name}'", code="resource_missing")
     if before:
         rows = rows[: ids.index(before)]
-        return listed(rows[-limit:], url, len(rows) > limit)
+        return build_list(rows[-limit:], url, len(rows) > limit)
     rows = rows[ids.index(after) + 1 :] if after else rows
-    return listed(rows[:limit], url, len(rows) > limit)
+    return build_list(rows[:limit], url, len(rows) > limit)
 
 
-def _limit(params: Params) -> int:
+def _get_limit(params: Params) -> int:
     limit: int = params.get("limit", 10)
     return limit
 
 
-def _cursor(account: Account, kind: str, params: Params) -> tuple[int, str]:
+def _get_cursor(account: Account, kind: str, params: Params) -> tuple[int, str]:
     after, before = params.get("starting_after"), params.get("ending_before")
     if before:
-        return _place(account, kind, before, "ending_before"), ">"
-    return (_place(account, kind, after, "starting_after") if after else 1 << 62), "<"
+        return _find_position(account, kind, before, "ending_before"), ">"
+    return (_find_position(account, kind, after, "starting_after") if after else 1 << 62), "<"
 
 
-def _place(account: Account, kind: str, id: str, param: str) -> int:
+def _find_position(account: Account, kind: str, id: str, param: str) -> int:
     row = account.store.fetch_one(
         "SELECT seq FROM objects WHERE account = ? AND type = ? AND id = ?", account.id, kind, id
     )
@@ -75,7 +79,7 @@ def _place(account: Account, kind: str, id: str, param: str) -> int:
     return int(row["seq"])
 
 
-def _conditions(params: Params, equal: dict[str, Any]) -> tuple[str, list[Any]]:
+def _build_conditions(params: Params, equal: dict[str, Any]) -> tuple[str, list[Any]]:
     parts, values = ["1"], []
     for column, value in equal.items():
         if value is not None:

@@ -4,22 +4,22 @@ from urllib.parse import urlsplit
 
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 
-LONGEST = 5000
+MAX_LENGTH = 5000
 
 
-def checked(url: str, param: str) -> str:
+def check_url(url: str, param: str) -> str:
     """Return the URL if a browser could open it."""
-    if len(url) > LONGEST:
+    if len(url) > MAX_LENGTH:
         raise invalid(f"Invalid URL: {param} is too long.", param, "url_invalid")
     try:
         parts = urlsplit(url)
         port = parts.port  # reading it raises if it is invalid
     except ValueError:
-        raise _no_address(param) from None
+        raise _invalid_url(param) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        raise _no_address(param)
+        raise _invalid_url(param)
     return url
 
 
-def _no_address(param: str) -> StripeError:
+def _invalid_url(param: str) -> StripeError:
     return invalid("Not a valid URL", param, "url_invalid")

@@ -14,10 +14,10 @@ from saas_sandbox.stripe.engine.customers import check_email
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.params import Params
 
-LONGEST = 5000
-MOST = 99_999_999  # "The amount value supports up to eight digits"
-ENTRY = 999_999_999
-ANY = "*"
+MAX_LENGTH = 5000
+MAX_AMOUNT = 99_999_999  # "The amount value supports up to eight digits"
+MAX_INTEGER = 999_999_999
+ANY_PATH = "*"
 
 LENGTHS: dict[str, dict[str, int]] = {
     "/billing_portal/configurations": {"business_profile.headline": 60},
@@ -74,44 +74,44 @@ SIZES: dict[str, dict[str, int]] = {
 }
 
 RANGES: dict[str, dict[str, tuple[int, int]]] = {
-    ANY: {
+    ANY_PATH: {
         "billing_cycle_anchor_config.day_of_month": (1, 31),
         "limit": (1, 100),
-        "price_data.unit_amount": (0, MOST),
-        "items.price_data.unit_amount": (0, MOST),
+        "price_data.unit_amount": (0, MAX_AMOUNT),
+        "items.price_data.unit_amount": (0, MAX_AMOUNT),
     },
     "/checkout/sessions": {
         "line_items.adjustable_quantity.maximum": (1, 999_999),
         "line_items.adjustable_quantity.minimum": (0, 999_998),
-        "line_items.price_data.unit_amount": (0, MOST),
-        "line_items.quantity": (1, ENTRY),
+        "line_items.price_data.unit_amount": (0, MAX_AMOUNT),
+        "line_items.quantity": (1, MAX_INTEGER),
         "subscription_data.trial_period_days": (1, 730),
     },
     "/coupons": {
-        "amount_off": (1, MOST),
+        "amount_off": (1, MAX_AMOUNT),
         "duration_in_months": (1, 1200),
-        "max_redemptions": (1, ENTRY),
+        "max_redemptions": (1, MAX_INTEGER),
     },
-    "/customers": {"balance": (-MOST, MOST), "next_invoice_sequence": (1, ENTRY)},
-    "/payment_intents": {"amount": (1, MOST)},
-    "/prices": {"unit_amount": (0, MOST), "currency_options.*.unit_amount": (0, MOST)},
-    "/products": {"default_price_data.unit_amount": (0, MOST)},
+    "/customers": {"balance": (-MAX_AMOUNT, MAX_AMOUNT), "next_invoice_sequence": (1, MAX_INTEGER)},
+    "/payment_intents": {"amount": (1, MAX_AMOUNT)},
+    "/prices": {"unit_amount": (0, MAX_AMOUNT), "currency_options.*.unit_amount": (0, MAX_AMOUNT)},
+    "/products": {"default_price_data.unit_amount": (0, MAX_AMOUNT)},
     "/promotion_codes": {
-        "max_redemptions": (1, ENTRY),
-        "restrictions.minimum_amount": (1, MOST),
+        "max_redemptions": (1, MAX_INTEGER),
+        "restrictions.minimum_amount": (1, MAX_AMOUNT),
     },
-    "/refunds": {"amount": (1, MOST)},
+    "/refunds": {"amount": (1, MAX_AMOUNT)},
     "/subscriptions": {
         "days_until_due": (1, 730),
-        "items.quantity": (0, ENTRY),
+        "items.quantity": (0, MAX_INTEGER),
         "trial_period_days": (0, 730),
     },
-    "/subscription_schedules": {"phases.items.quantity": (0, ENTRY)},
+    "/subscription_schedules": {"phases.items.quantity": (0, MAX_INTEGER)},
 }
 
 # At most one parameter of each group.
-EXCLUSIVE: dict[str, list[tuple[str, ...]]] = {
-    ANY: [
+EXCLUSIVE_PARAMS: dict[str, list[tuple[str, ...]]] = {
+    ANY_PATH: [
         ("starting_after", "ending_before"),
         ("price", "price_data"),
         ("trial_end", "trial_period_days"),
@@ -135,29 +135,29 @@ EXCLUSIVE: dict[str, list[tuple[str, ...]]] = {
 }
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
-EMAILS = {"email", "customer_email", "receipt_email"}
+EMAIL_PARAMS = {"email", "customer_email", "receipt_email"}
 
 
-def check(operation: Operation, params: Params) -> None:
+def check_limits(operation: Operation, params: Params) -> None:
     """Refuse values that are too long, too many, out of range, or mutually exclusive."""
     family = "/" + "/".join(part for part in operation.path.split("/")[1:3] if "<" not in part)
     family = next((known for known in _FAMILIES if family.startswith(known)), family)
-    _walk(family, params, "", "")
+    _check_value(family, params, "", "")
     for path in dict.get(params, "expand", []):
         check_depth(path)
 
 
-def _walk(family: str, value: Any, pattern: str, where: str) -> None:
+def _check_value(family: str, value: Any, pattern: str, where: str) -> None:
     """Walk the parameters. `pattern` is the path without list indices, `where` the sent path."""
     if isinstance(value, Params):
         _check_exclusive(family, value, where)
         for name, inner in value.items():
             place = "*" if pattern.endswith("currency_options") else name
-            _walk(family, inner, f"{pattern}.{place}".lstrip("."), _join(where, name))
+            _check_value(family, inner, f"{pattern}.{place}".lstrip("."), _join(where, name))
     elif isinstance(value, list):
         _check_size(family, value, pattern, where)
         for number, inner in enumerate(value):
-            _walk(family, inner, pattern, f"{where}[{number}]")
+            _check_value(family, inner, pattern, f"{where}[{number}]")
     elif isinstance(value, dict):
         metadata.check_limits(value, where)
     elif isinstance(value, str):
@@ -167,7 +167,7 @@ def _walk(family: str, value: Any, pattern: str, where: str) -> None:
 
 
 def _check_exclusive(family: str, params: Params, where: str) -> None:
-    for names in [*EXCLUSIVE[ANY], *EXCLUSIVE.get(family, [])]:
+    for names in [*EXCLUSIVE_PARAMS[ANY_PATH], *EXCLUSIVE_PARAMS.get(family, [])]:
         present = [name for name in names if dict.get(params, name) not in (None, "", [])]
         if len(present) > 1:
             raise invalid(
@@ -185,11 +185,11 @@ def _check_size(family: str, value: list[Any], pattern: str, where: str) -> None
 
 def _check_string(family: str, value: str, pattern: str, where: str) -> None:
     name = pattern.rpartition(".")[2]
-    most = LENGTHS.get(family, {}).get(pattern, LONGEST)
+    most = LENGTHS.get(family, {}).get(pattern, MAX_LENGTH)
     if len(value) > most:
         short = f"{value[:4]}...{value[-4:]}"
         raise invalid(f"Invalid string: {short}; must be at most {most} characters", where)
-    if name in EMAILS and value:
+    if name in EMAIL_PARAMS and value:
         check_email(value, where)
     if name == "country" and value and not _COUNTRY.fullmatch(value):
         raise invalid(
@@ -206,7 +206,7 @@ def _check_string(family: str, value: str, pattern: str, where: str) -> None:
 
 
 def _check_range(family: str, value: int, pattern: str, where: str) -> None:
-    low, high = RANGES.get(family, {}).get(pattern) or RANGES[ANY].get(pattern) or (None, None)
+    low, high = RANGES.get(family, {}).get(pattern) or RANGES[ANY_PATH].get(pattern) or (None, None)
     if low is not None and value < low:
         raise _out_of_range(f"greater than or equal to {low}", value, where)
     if high is not None and value > high:
@@ -225,4 +225,6 @@ def _join(path: str, name: str) -> str:
     return f"{path}[{name}]" if path else name
 
 
-_FAMILIES = sorted({*LENGTHS, *SIZES, *RANGES, *EXCLUSIVE} - {ANY}, key=len, reverse=True)
+_FAMILIES = sorted(
+    {*LENGTHS, *SIZES, *RANGES, *EXCLUSIVE_PARAMS} - {ANY_PATH}, key=len, reverse=True
+)

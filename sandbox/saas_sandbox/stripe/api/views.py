@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from saas_sandbox.stripe.accounts import KEY, get_or_create_account
 from saas_sandbox.stripe.api import idempotency, resources, validation
-from saas_sandbox.stripe.api.expand import expanded
+from saas_sandbox.stripe.api.expand import expand_paths
 from saas_sandbox.stripe.api.form_encoding import decode
 from saas_sandbox.stripe.api.operations import OPERATIONS, Operation
 from saas_sandbox.stripe.engine import ids, version
@@ -30,38 +30,38 @@ MAX_BODY = 1_000_000
 bp = Blueprint("stripe_api", __name__, url_prefix="/stripe/v1")
 
 
-def answer(operation: Operation, **path: str) -> Response:
+def handle_operation(operation: Operation, **path: str) -> Response:
     """Handle one call, from the key to the JSON response."""
-    key = bearer_key()
+    key = read_api_key()
     sandbox = current_app.extensions["sandbox"]
     with sandbox.store.transaction():
-        fault = api_calls.decide(_account(sandbox, key))
-    api_calls.refuse(fault)
+        fault = api_calls.choose_fault(_get_account(sandbox, key))
+    api_calls.raise_refusal(fault)
     version.check_version(request.headers.get("Stripe-Version"))
-    values = _values()
-    once = _once_key(operation)
-    mark = idempotency.mark_of(request.path.removeprefix("/stripe"), values)
+    values = _read_params()
+    once = _get_idempotency_key(operation)
+    mark = idempotency.compute_fingerprint(request.path.removeprefix("/stripe"), values)
     with sandbox.in_flight.hold(key, once, mark):
-        api_calls.delay(fault)
+        api_calls.apply_latency(fault)
         with sandbox.store.transaction():
-            account = _opened(sandbox, key)
-            status, body, replayed = _once(account, operation, path, values, mark)
-    return api_calls.corrupt(fault, _response(account, status, body, replayed))
+            account = _open_account(sandbox, key)
+            status, body, replayed = _execute_once(account, operation, path, values, mark)
+    return api_calls.corrupt_response(fault, _build_response(account, status, body, replayed))
 
 
-def _once_key(operation: Operation) -> str | None:
+def _get_idempotency_key(operation: Operation) -> str | None:
     """The idempotency key, where it counts: "All POST requests accept idempotency keys." """
     if operation.method != "POST":
         return None
-    return idempotency.checked(request.headers.get("Idempotency-Key"))
+    return idempotency.validate_key(request.headers.get("Idempotency-Key"))
 
 
-def _account(sandbox: Any, key: str) -> Account:
+def _get_account(sandbox: Any, key: str) -> Account:
     return get_or_create_account(sandbox.store, key, request.host_url.rstrip("/"), sandbox.now)
 
 
-def _opened(sandbox: Any, key: str) -> Account:
-    account = _account(sandbox, key)
+def _open_account(sandbox: Any, key: str) -> Account:
+    account = _get_account(sandbox, key)
     account_id = request.headers.get("Stripe-Account")
     if account_id and account_id != account.id:
         raise StripeError(
@@ -78,7 +78,7 @@ def _opened(sandbox: Any, key: str) -> Account:
     return account
 
 
-def bearer_key() -> str:
+def read_api_key() -> str:
     """Return the secret key of the request, from Bearer or the user name of Basic."""
     credentials = request.authorization
     if credentials is None:
@@ -89,23 +89,23 @@ def bearer_key() -> str:
     return key
 
 
-def _once(
+def _execute_once(
     account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
 ) -> tuple[int, dict[str, Any], bool]:
     """Return the first response to an idempotency key, including stored 4xx errors."""
     params = parse_params(operation.shape, values)
-    validation.check(operation, params)
-    key = _once_key(operation)
-    if key and (stored := idempotency.kept(account, key, mark)):
+    validation.check_limits(operation, params)
+    key = _get_idempotency_key(operation)
+    if key and (stored := idempotency.find_response(account, key, mark)):
         return *stored, True
 
-    response = _performed(account, operation, path, params)
+    response = _execute(account, operation, path, params)
     if key:
-        idempotency.keep(account, key, mark, response)
+        idempotency.save_response(account, key, mark, response)
     return *response, False
 
 
-def _performed(
+def _execute(
     account: Account, operation: Operation, path: dict[str, str], params: Params
 ) -> tuple[int, dict[str, Any]]:
     """Execute the call. Errors from here on are stored; earlier ones are not."""
@@ -115,14 +115,14 @@ def _performed(
             resource = strip_internal(operation.handle(account, params, **path))
             for name in params.unread():
                 raise unsupported_param(name)
-            return 200, expanded(account, resource, paths)
+            return 200, expand_paths(account, resource, paths)
     except StripeError as error:
         if error.is_validation:
             raise
         return error.status, error.body()
 
 
-def _values() -> dict[str, Any]:
+def _read_params() -> dict[str, Any]:
     """Return the parameters of query and form body; other bodies are refused."""
     if request.content_length and request.content_length > MAX_BODY:
         raise StripeError("The request is too large.", status=413)
@@ -148,7 +148,9 @@ def _check_utf8(encoded: bytes) -> None:
         raise StripeError("The parameters are not valid UTF-8.") from None
 
 
-def _response(account: Account | None, status: int, body: Resource, replayed: bool) -> Response:
+def _build_response(
+    account: Account | None, status: int, body: Resource, replayed: bool
+) -> Response:
     response = Response(json.dumps(body) + "\n", status, mimetype="application/json")
     request_id = account.request["id"] if account else None
     response.headers["Request-Id"] = request_id or "req_" + ids.token(14)
@@ -163,30 +165,32 @@ def _response(account: Account | None, status: int, body: Resource, replayed: bo
 
 
 @bp.errorhandler(StripeError)
-def refused(error: StripeError) -> Response:
-    return _response(None, error.status, error.body(), replayed=False)
+def handle_stripe_error(error: StripeError) -> Response:
+    return _build_response(None, error.status, error.body(), replayed=False)
 
 
 @bp.errorhandler(HTTPException)
-def malformed(error: HTTPException) -> Response:
-    return refused(StripeError(error.description or "Bad request", status=error.code or 400))
+def handle_http_error(error: HTTPException) -> Response:
+    return handle_stripe_error(
+        StripeError(error.description or "Bad request", status=error.code or 400)
+    )
 
 
 @bp.route("/", defaults={"path": ""}, methods=["GET", "POST", "DELETE", "PUT", "PATCH"])
 @bp.route("/<path:path>", methods=["GET", "POST", "DELETE", "PUT", "PATCH"])
-def unknown(path: str) -> Response:
-    return refused(unrecognized_url(request.method, f"/v1/{path}"))
+def handle_unknown_url(path: str) -> Response:
+    return handle_stripe_error(unrecognized_url(request.method, f"/v1/{path}"))
 
 
-def _register() -> None:
+def _register_operations() -> None:
     resources.load()
     for number, operation in enumerate(OPERATIONS):
         bp.add_url_rule(
             operation.path,
             endpoint=f"{number}_{operation.handle.__name__}",
-            view_func=lambda _operation=operation, **path: answer(_operation, **path),
+            view_func=lambda _operation=operation, **path: handle_operation(_operation, **path),
             methods=[operation.method],
         )
 
 
-_register()
+_register_operations()

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, current_app, jsonify, request
 from marshmallow import Schema, ValidationError, fields, validate
 
 from saas_sandbox.stripe.accounts import get_or_create_account
-from saas_sandbox.stripe.api.views import bearer_key
+from saas_sandbox.stripe.api.views import read_api_key
 from saas_sandbox.stripe.engine import bulk_seed, collection, disputes, test_clocks, time_travel
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError
@@ -28,7 +28,7 @@ SECONDS = validate.Range(0, 120)
 Handler = Callable[..., dict[str, Any]]
 
 
-class Settings(Schema):
+class SettingsSchema(Schema):
     """Settings that Stripe has in its Dashboard."""
 
     after_retries = fields.String(validate=validate.OneOf(["cancel", "unpaid", "past_due"]))
@@ -53,7 +53,7 @@ class FaultsSchema(Schema):
     slow_seconds = fields.Float(validate=SECONDS)
 
 
-class Step(Schema):
+class StepSchema(Schema):
     customer = fields.String(required=True)
     step = fields.String(required=True)
     count = fields.Integer(load_default=1, validate=validate.Range(1, 1000))
@@ -63,25 +63,27 @@ class DisputeSchema(Schema):
     charge = fields.String(required=True)
 
 
-class Charge(Schema):
+class ChargeSchema(Schema):
     invoice = fields.String(required=True)
 
 
-class Fill(Schema):
+class FillSchema(Schema):
     price = fields.String(required=True)
     subscriptions = fields.Integer(required=True, validate=validate.Range(1, 200_000))
     test_clock = fields.String(load_default=None)
 
 
-def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[[Handler], Handler]:
+def admin_endpoint(
+    rule: str, schema: type[Schema], method: str = "POST"
+) -> Callable[[Handler], Handler]:
     """Register a JSON endpoint: key, body, one unit of work."""
 
     def register(pull: Handler) -> Handler:
         @wraps(pull)
         def view(**path: str) -> Response:
             sandbox = current_app.extensions["sandbox"]
-            key = bearer_key()
-            values = schema().load(_body()) if method == "POST" else {}
+            key = read_api_key()
+            values = schema().load(_read_body()) if method == "POST" else {}
             with sandbox.store.transaction():
                 account = get_or_create_account(
                     sandbox.store, key, request.host_url.rstrip("/"), sandbox.now
@@ -94,39 +96,39 @@ def endpoint(rule: str, schema: type[Schema], method: str = "POST") -> Callable[
     return register
 
 
-@endpoint("/settings", Settings)
+@admin_endpoint("/settings", SettingsSchema)
 def set_settings(account: Account, **values: Any) -> dict[str, Any]:
     account.settings |= values
     account.save_settings()
     return get_settings(account)
 
 
-@endpoint("/settings", Settings, "GET")
+@admin_endpoint("/settings", SettingsSchema, "GET")
 def get_settings(account: Account) -> dict[str, Any]:
-    return {name: account.settings[name] for name in Settings().fields}
+    return {name: account.settings[name] for name in SettingsSchema().fields}
 
 
-@endpoint("/chaos", FaultsSchema)
-def set_chaos(account: Account, **values: Any) -> dict[str, Any]:
+@admin_endpoint("/chaos", FaultsSchema)
+def set_faults(account: Account, **values: Any) -> dict[str, Any]:
     """Set the faults; those not named are turned off."""
-    injection.configure(account, injection.Faults(**values))
-    return get_chaos(account)
+    injection.set_faults(account, injection.Faults(**values))
+    return get_faults(account)
 
 
-@endpoint("/chaos", FaultsSchema, "GET")
-def get_chaos(account: Account) -> dict[str, Any]:
-    return asdict(injection.current(account))
+@admin_endpoint("/chaos", FaultsSchema, "GET")
+def get_faults(account: Account) -> dict[str, Any]:
+    return asdict(injection.get_faults(account))
 
 
-@endpoint("/advance", Step)
+@admin_endpoint("/advance", StepSchema)
 def advance(account: Account, customer: str, step: str, count: int) -> dict[str, Any]:
     """Advance a customer's time; return the advancing clock."""
     resource = account.get_undeleted("customer", customer, "customer")
     return strip_internal(time_travel.advance_customer(account, resource, step, count))
 
 
-@endpoint("/clocks/<id>", Step, "GET")
-def clock(account: Account, id: str) -> dict[str, Any]:
+@admin_endpoint("/clocks/<id>", StepSchema, "GET")
+def get_clock(account: Account, id: str) -> dict[str, Any]:
     """Return the progress of an advancing clock: its current time, and the share done."""
     test_clock = account.get_undeleted(test_clocks.KIND, id)
     return {
@@ -138,19 +140,19 @@ def clock(account: Account, id: str) -> dict[str, Any]:
     }
 
 
-@endpoint("/disputes", DisputeSchema)
-def dispute(account: Account, charge: str) -> dict[str, Any]:
+@admin_endpoint("/disputes", DisputeSchema)
+def open_dispute(account: Account, charge: str) -> dict[str, Any]:
     return strip_internal(disputes.open_dispute(account, account.get("charge", charge, "charge")))
 
 
-@endpoint("/charges", Charge)
-def plain_charge(account: Account, invoice: str) -> dict[str, Any]:
+@admin_endpoint("/charges", ChargeSchema)
+def detach_payment_intent(account: Account, invoice: str) -> dict[str, Any]:
     resource = account.get_undeleted("invoice", invoice, "invoice")
     return strip_internal(collection.detach_payment_intent(account, resource))
 
 
-@endpoint("/fill", Fill)
-def fill(
+@admin_endpoint("/fill", FillSchema)
+def seed_subscriptions(
     account: Account, price: str, subscriptions: int, test_clock: str | None
 ) -> dict[str, Any]:
     made = bulk_seed.seed_subscriptions(
@@ -160,17 +162,17 @@ def fill(
 
 
 @bp.errorhandler(StripeError)
-def refused(error: StripeError) -> tuple[Response, int]:
+def handle_stripe_error(error: StripeError) -> tuple[Response, int]:
     return jsonify(error.body()), error.status
 
 
 @bp.errorhandler(ValidationError)
-def malformed(error: ValidationError) -> tuple[Response, int]:
+def handle_validation_error(error: ValidationError) -> tuple[Response, int]:
     message = "The body must be a JSON object with valid fields."
     return jsonify(error={"message": message, "fields": error.messages}), 400
 
 
-def _body() -> dict[str, Any]:
+def _read_body() -> dict[str, Any]:
     body = request.get_json(silent=True)
     if not isinstance(body, dict):
         raise ValidationError("The body must be a JSON object.")

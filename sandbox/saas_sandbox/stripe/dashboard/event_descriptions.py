@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from saas_sandbox.stripe.engine import invoice_lines
 from saas_sandbox.stripe.engine.resource import Resource
-from saas_sandbox.stripe.pages.labels import day
+from saas_sandbox.stripe.pages.labels import format_date
 
 STATUS = {
     "active": "Paid. The customer has access.",
@@ -17,7 +17,7 @@ STATUS = {
     "paused": "The trial ended without a card. It stays paused until it is resumed.",
 }
 
-COMING = {
+UPCOMING = {
     "expire": "expires without the first payment",
     "remind": "the trial reminder is sent",
     "announce": "the upcoming invoice is announced",
@@ -57,22 +57,26 @@ def describe(event: Resource) -> str:
     return tell(event["data"]["object"]) if tell else event["type"].replace(".", " ")
 
 
-def _money(field: str) -> Callable[[Resource], str]:
+def _money_formatter(field: str) -> Callable[[Resource], str]:
     return lambda resource: invoice_lines.format_money(resource[field], resource["currency"])
 
 
-_due, _amount, _total = _money("amount_due"), _money("amount"), _money("total")
+_due, _amount, _total = (
+    _money_formatter("amount_due"),
+    _money_formatter("amount"),
+    _money_formatter("total"),
+)
 
 
-def _retry(invoice: Resource) -> str:
+def _describe_retry(invoice: Resource) -> str:
     if invoice["next_payment_attempt"]:
-        return f"The next attempt is on {day(invoice['next_payment_attempt'])}."
+        return f"The next attempt is on {format_date(invoice['next_payment_attempt'])}."
     return "There are no further attempts."
 
 
-def _subscription_changed(subscription: Resource) -> str:
+def _describe_subscription(subscription: Resource) -> str:
     if subscription["cancel_at"] and subscription["status"] != "canceled":
-        return f"The subscription was updated. It ends on {day(subscription['cancel_at'])}."
+        return f"The subscription was updated. It ends on {format_date(subscription['cancel_at'])}."
     return f"The subscription was updated. It is now {subscription['status']}."
 
 
@@ -93,7 +97,7 @@ DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
     "customer.subscription.paused": lambda s: "The subscription was paused. It has no card.",
     "customer.subscription.resumed": lambda s: "The subscription was resumed.",
     "customer.subscription.trial_will_end": lambda s: "The trial ends in three days.",
-    "customer.subscription.updated": _subscription_changed,
+    "customer.subscription.updated": _describe_subscription,
     "customer.updated": lambda c: "The customer was updated.",
     "invoice.created": lambda i: f"An invoice for {_total(i)} was drafted.",
     "invoice.finalized": lambda i: f"Invoice {i['number']} was finalized. {_due(i)} is due.",
@@ -101,7 +105,9 @@ DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
     "invoice.overdue": lambda i: f"Invoice {i['number']} is overdue.",
     "invoice.paid": lambda i: f"Invoice {i['number']} is paid.",
     "invoice.payment_action_required": lambda i: "The bank requires a confirmation of the payment.",
-    "invoice.payment_failed": lambda i: f"The payment of {i['number']} failed. {_retry(i)}",
+    "invoice.payment_failed": lambda i: (
+        f"The payment of {i['number']} failed. {_describe_retry(i)}"
+    ),
     "invoice.payment_succeeded": lambda i: f"The payment of {i['number']} succeeded.",
     "invoice.upcoming": lambda i: f"An invoice for {_due(i)} is due in a week.",
     "invoice.updated": lambda i: f"Invoice {i['number'] or 'draft'} was updated.",

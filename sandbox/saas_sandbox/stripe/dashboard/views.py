@@ -15,7 +15,7 @@ from saas_sandbox.stripe.engine.default_payment_method import set_default_paymen
 from saas_sandbox.stripe.engine.errors import StripeError
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.faults import injection
-from saas_sandbox.stripe.pages.labels import day, moment, status_words
+from saas_sandbox.stripe.pages.labels import format_date, format_time, get_status_label
 
 bp = Blueprint("panel", __name__, url_prefix="/stripe")
 
@@ -39,7 +39,7 @@ def index() -> str:
         "(SELECT count(*) FROM objects WHERE account = accounts.id AND type = 'subscription') "
         "AS subscriptions FROM accounts ORDER BY created DESC LIMIT 100"
     )
-    accounts = [{**dict(row), "since": day(row["created"])} for row in rows]
+    accounts = [{**dict(row), "since": format_date(row["created"])} for row in rows]
     return render_template("panel.html", accounts=accounts)
 
 
@@ -54,7 +54,7 @@ def account(id: str) -> str:
             wanted=wanted,
             customers=[_customer_line(found, c) for c in _customers(found, wanted)],
             events=_events(found, "1"),
-            weather=injection.current(found),
+            weather=injection.get_faults(found),
             knobs=event_descriptions.FAULTS,
             endpoints=found.select("webhook_endpoint"),
         )
@@ -109,10 +109,12 @@ def weather(id: str) -> BaseResponse:
     """Set the faults: percentages in the form, rates in the settings."""
     with _unit():
         found = _account(id)
-        shares = {name: _percent(name) for name in (*injection.DELIVERY, *injection.CALLS)}
+        shares = {
+            name: _percent(name) for name in (*injection.DELIVERY_FAULTS, *injection.CALL_FAULTS)
+        }
         seconds = min(_whole("slow_seconds"), LONGEST_WAIT) or injection.Faults.slow_seconds
         wanted = injection.Faults(seed=_whole("seed"), slow_seconds=seconds, **shares)
-        injection.configure(found, wanted)
+        injection.set_faults(found, wanted)
     return redirect(url_for(".account", id=id, _anchor="chaos"), 303)
 
 
@@ -136,7 +138,7 @@ def _customer_page(account: Account, id: str, message: str | None = None) -> str
         account=account,
         customer=found,
         clock=clock,
-        now=moment(account.now(found.get("test_clock"))),
+        now=format_time(account.now(found.get("test_clock"))),
         share=time_travel.get_progress(clock) if clock else 1,
         subscriptions=[_subscription(account, subscription) for subscription in living],
         card=_card(account, found, living),
@@ -171,11 +173,11 @@ def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
     return {
         "id": subscription["id"],
         "status": subscription["status"],
-        "words": status_words(subscription),
+        "words": get_status_label(subscription),
         "name": account.get("product", item["price"]["product"]).get("name"),
         "rate": invoice_lines.format_rate(item["price"]),
         "meaning": event_descriptions.STATUS[subscription["status"]],
-        "next": [(moment(when), event_descriptions.COMING[verb]) for when, verb in coming],
+        "next": [(format_time(when), event_descriptions.UPCOMING[verb]) for when, verb in coming],
     }
 
 
@@ -210,7 +212,7 @@ def _event(account: Account, event: Resource) -> dict[str, Any]:
     return {
         "id": event["id"],
         "type": event["type"],
-        "when": moment(event["created"]),
+        "when": format_time(event["created"]),
         "words": event_descriptions.describe(event),
         "customer": event["_internal"]["customer"],
         "json": json.dumps(event["data"], indent=2),

@@ -10,15 +10,15 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError
 from saas_sandbox.stripe.faults import injection
 
-RUBBISH = b"<html><body>502 Bad Gateway</body></html>"
+INVALID_BODY = b"<html><body>502 Bad Gateway</body></html>"
 
-TOO_MANY: dict[str, Any] = {
+RATE_LIMITED: dict[str, Any] = {
     "status": 429,
     "code": "rate_limit",
     "message": "Request rate limit exceeded. Learn more about rate limits here "
     "https://stripe.com/docs/rate-limits.",
 }
-BROKEN: dict[str, Any] = {
+SERVER_ERROR: dict[str, Any] = {
     "status": 500,
     "type": "api_error",
     "message": "An unknown error occurred while processing your request. (This is an injected "
@@ -34,29 +34,29 @@ class CallFault:
     seconds: float
 
 
-def decide(account: Account) -> CallFault:
+def choose_fault(account: Account) -> CallFault:
     """Choose the fault of this call before it is executed."""
-    return CallFault(injection.pick_for_call(account), injection.current(account).slow_seconds)
+    return CallFault(injection.pick_for_call(account), injection.get_faults(account).slow_seconds)
 
 
-def refuse(fault: CallFault) -> None:
+def raise_refusal(fault: CallFault) -> None:
     """Raise the error of a fault that refuses the call."""
     if fault.name == "too_many":
-        raise StripeError(**TOO_MANY)
+        raise StripeError(**RATE_LIMITED)
     if fault.name == "broken":
-        raise StripeError(**BROKEN)
+        raise StripeError(**SERVER_ERROR)
 
 
-def delay(fault: CallFault) -> None:
+def apply_latency(fault: CallFault) -> None:
     """Delay the call, while other requests continue."""
     if fault.name == "slow":
         time.sleep(fault.seconds)
 
 
-def corrupt(fault: CallFault, response: Response) -> Response:
+def corrupt_response(fault: CallFault, response: Response) -> Response:
     """Corrupt the response after the call took effect, to test idempotency keys."""
     if fault.name == "rubbish":
-        return Response(RUBBISH, 200, mimetype="text/html")
+        return Response(INVALID_BODY, 200, mimetype="text/html")
     if fault.name != "cut":
         return response
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from saas_sandbox.stripe.engine.account import Account, DeliveryPlan
 
-DELIVERY = ("duplicate", "drop", "delay", "reorder")
-CALLS = ("slow", "too_many", "broken", "cut", "rubbish")
+DELIVERY_FAULTS = ("duplicate", "drop", "delay", "reorder")
+CALL_FAULTS = ("slow", "too_many", "broken", "cut", "rubbish")
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,16 @@ class Faults:
 
     @property
     def is_fair(self) -> bool:
-        return not any(getattr(self, name) for name in (*DELIVERY, *CALLS))
+        return not any(getattr(self, name) for name in (*DELIVERY_FAULTS, *CALL_FAULTS))
 
 
-def current(account: Account) -> Faults:
+def get_faults(account: Account) -> Faults:
     known = {field.name for field in fields(Faults)}
     stored = account.settings.get("faults", {})
     return Faults(**{name: value for name, value in stored.items() if name in known})
 
 
-def configure(account: Account, faults: Faults) -> None:
+def set_faults(account: Account, faults: Faults) -> None:
     """Set the faults; counting starts again."""
     account.settings["faults"] = {**asdict(faults), "calls": 0, "deliveries": 0}
     account.save_settings()
@@ -52,11 +52,11 @@ def plan_delivery(account: Account) -> DeliveryPlan:
     """Decide how the account's next event is delivered."""
     if "faults" not in account.settings:
         return DeliveryPlan()
-    faults = current(account)
+    faults = get_faults(account)
     if faults.is_fair:
         return DeliveryPlan()
 
-    rng = _dice(account, faults, "deliveries")
+    rng = _seed_rng(account, faults, "deliveries")
     if rng.random() < faults.drop:
         return DeliveryPlan(copies=0, reason="dropped by an injected fault")
     copies, delay, effects = 1, 0.0, []
@@ -76,16 +76,16 @@ def plan_delivery(account: Account) -> DeliveryPlan:
 
 def pick_for_call(account: Account) -> str | None:
     """Return the name of the next API call's fault, or None."""
-    faults = current(account)
+    faults = get_faults(account)
     if faults.is_fair:
         return None
 
-    rng = _dice(account, faults, "calls")
-    rolls = {name: rng.random() for name in CALLS}
-    return next((name for name in CALLS if rolls[name] < getattr(faults, name)), None)
+    rng = _seed_rng(account, faults, "calls")
+    rolls = {name: rng.random() for name in CALL_FAULTS}
+    return next((name for name in CALL_FAULTS if rolls[name] < getattr(faults, name)), None)
 
 
-def _dice(account: Account, faults: Faults, counter: str) -> random.Random:
+def _seed_rng(account: Account, faults: Faults, counter: str) -> random.Random:
     """Return a random generator that depends only on seed, kind and number."""
     stored: dict[str, Any] = account.settings["faults"]
     stored[counter] = stored.get(counter, 0) + 1

@@ -8,13 +8,13 @@ from saas_sandbox.stripe.engine.cards import BANKS_BY_NUMBER, CARDS_BY_NUMBER
 from saas_sandbox.stripe.engine.errors import StripeError
 from saas_sandbox.stripe.engine.resource import Resource
 
-REFUSED = (
+AUTHENTICATION_FAILED = (
     "We are unable to authenticate your payment method. "
     "Please choose a different payment method and try again."
 )
 
 
-def method(account: Account, clock: str | None) -> Resource:
+def create_payment_method(account: Account, clock: str | None) -> Resource:
     """Return the payment method of the entered number, not attached yet."""
     number = "".join(request.form.get("number", "").split())
     if number in BANKS_BY_NUMBER:
@@ -29,7 +29,7 @@ def method(account: Account, clock: str | None) -> Resource:
     )
 
 
-def asks_owner(method: Resource | None) -> bool:
+def needs_confirmation(method: Resource | None) -> bool:
     """Return whether authentication is still required; raise if it was refused."""
     if method is None:
         return False
@@ -37,5 +37,5 @@ def asks_owner(method: Resource | None) -> bool:
         return False
     confirmed = request.form.get("confirmed")
     if confirmed == "no":
-        raise StripeError(REFUSED)
+        raise StripeError(AUTHENTICATION_FAILED)
     return confirmed != "yes"

@@ -20,7 +20,7 @@ Page = str | tuple[str, int] | BaseResponse
 @bp.get("/<id>")
 def show(id: str) -> Page:
     with open_page(checkout.KIND, id) as (account, session):
-        return _page(account, session)
+        return _render(account, session)
 
 
 @bp.post("/<id>")
@@ -29,80 +29,80 @@ def pay(id: str) -> Page:
     form = request.form
     try:
         with open_page(checkout.KIND, id) as (account, session):
-            _must_be_open(account, session)
-            method = _method(account, session)
-            if card_form.asks_owner(method):
-                return _confirmation(account, session)
+            _require_open(account, session)
+            method = _create_payment_method(account, session)
+            if card_form.needs_confirmation(method):
+                return _render_confirmation(account, session)
             checkout.complete_session(
                 account,
                 session,
                 method,
                 email=form.get("email", "").strip() or None,
                 name=form.get("name", "").strip() or None,
-                address=_address(session),
+                address=_read_address(session),
                 tax_id=form.get("tax_id", "").strip() or None,
             )
-            return redirect(success_url(session), 303)
+            return redirect(build_success_url(session), 303)
     except StripeError as error:
-        return _again(id, error.message)
+        return _show_error(id, error.message)
 
 
 @bp.post("/<id>/code")
-def code(id: str) -> Page:
+def set_promotion_code(id: str) -> Page:
     """Enter or remove a promotion code."""
     try:
         with open_page(checkout.KIND, id) as (account, session):
-            _must_be_open(account, session)
+            _require_open(account, session)
             if request.form.get("remove"):
                 checkout.remove_promotion_code(account, session)
             else:
                 checkout.apply_promotion_code(account, session, request.form.get("code", ""))
     except StripeError as error:
-        return _again(id, error.message, field="code")
+        return _show_error(id, error.message, field="code")
     return redirect(f"/stripe/checkout/{id}", 303)
 
 
-def success_url(session: Resource) -> str:
+def build_success_url(session: Resource) -> str:
     """Return the merchant's URL, with the session's id if requested."""
     url: str = session["success_url"]
     return url.replace("{CHECKOUT_SESSION_ID}", session["id"])
 
 
-def _again(id: str, message: str, field: str = "card") -> Page:
+def _show_error(id: str, message: str, field: str = "card") -> Page:
     with open_page(checkout.KIND, id) as (account, session):
-        return _page(account, session, message=message, field=field), 422
+        return _render(account, session, message=message, field=field), 422
 
 
-def _page(
+def _render(
     account: Account, session: Resource, message: str | None = None, field: str | None = None
 ) -> str:
     customer = account.find("customer", session["customer"]) if session["customer"] else None
     return render_template(
         f"checkout_{'open' if session['status'] == 'open' else 'closed'}.html",
         session=session,
-        lines=[_line(account, line) for line in session["_internal"]["lines"]],
-        price=_prices(account, session),
+        lines=[_format_line(account, line) for line in session["_internal"]["lines"]],
+        price=_format_totals(account, session),
         email=customer.get("email") if customer else session["customer_email"],
         needs_card=_needs_card(session),
         used=checkout.find_applied_coupon(account, session),
         message=message,
         field=field,
         form=request.form,
-        success_url=success_url(session),
+        success_url=build_success_url(session),
     )
 
 
-def _confirmation(account: Account, session: Resource) -> str:
+def _render_confirmation(account: Account, session: Resource) -> str:
     """Return the bank's page, where the customer confirms or refuses."""
     return render_template(
         "checkout_confirm.html",
         action=f"/stripe/checkout/{session['id']}",
-        total=_prices(account, session)["total"],
+        total=_format_totals(account, session)["total"],
         form=request.form,
     )
 
 
-def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
+def _format_line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
     price = account.get("price", line["price"])
     product = account.get("product", price["product"])
     amount = invoice_lines.calculate_amount(price, line["quantity"])
@@ -115,7 +115,7 @@ def _line(account: Account, line: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _prices(account: Account, session: Resource) -> dict[str, Any]:
+def _format_totals(account: Account, session: Resource) -> dict[str, Any]:
     """Return the amounts of the page, formatted."""
     currency = session["currency"] or "usd"
     if session["mode"] == "setup":
@@ -142,17 +142,19 @@ def _needs_card(session: Resource) -> bool:
     return bool(session["amount_total"]) or session["payment_method_collection"] != "if_required"
 
 
-def _method(account: Account, session: Resource) -> Resource | None:
+def _create_payment_method(account: Account, session: Resource) -> Resource | None:
     if not _needs_card(session):
         return None
     customer = account.find("customer", session["customer"]) if session["customer"] else None
-    method = card_form.method(account, customer.get("test_clock") if customer else None)
+    method = card_form.create_payment_method(
+        account, customer.get("test_clock") if customer else None
+    )
     if method["type"] not in session["payment_method_types"]:
         raise StripeError("This payment method is not accepted here.")
     return method
 
 
-def _address(session: Resource) -> dict[str, str | None] | None:
+def _read_address(session: Resource) -> dict[str, str | None] | None:
     """Return the billing address, if the page asks for one."""
     if session["billing_address_collection"] != "required":
         return None
@@ -160,6 +162,6 @@ def _address(session: Resource) -> dict[str, str | None] | None:
     return {name: request.form.get(name, "").strip()[:200] or None for name in fields}
 
 
-def _must_be_open(account: Account, session: Resource) -> None:
+def _require_open(account: Account, session: Resource) -> None:
     if session["status"] != "open":
-        abort(BaseResponse(_page(account, session), 409, mimetype="text/html"))
+        abort(BaseResponse(_render(account, session), 409, mimetype="text/html"))

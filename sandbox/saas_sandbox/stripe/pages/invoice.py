@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.pages import card_form
-from saas_sandbox.stripe.pages.labels import day
+from saas_sandbox.stripe.pages.labels import format_date
 from saas_sandbox.stripe.pages.page_lookup import open_page
 
 bp = Blueprint("invoice", __name__, url_prefix="/stripe")
@@ -21,7 +21,7 @@ Page = str | tuple[str, int] | BaseResponse
 @bp.get("/invoices/<id>")
 def show(id: str) -> Page:
     with open_page("invoice", id) as (account, invoice):
-        return _page(account, invoice)
+        return _render(account, invoice)
 
 
 @bp.post("/invoices/<id>")
@@ -31,9 +31,9 @@ def pay(id: str) -> Page:
         with open_page("invoice", id) as (account, invoice):
             if invoice["status"] != "open":
                 return redirect(f"/stripe/invoices/{id}", 303)
-            method = card_form.method(account, invoice["test_clock"])
-            if card_form.asks_owner(method):
-                return _confirmation(invoice)
+            method = card_form.create_payment_method(account, invoice["test_clock"])
+            if card_form.needs_confirmation(method):
+                return _render_confirmation(invoice)
             customer = account.get_undeleted("customer", invoice["customer"])
             payment_methods.attach_stored_method(account, method, customer)
             outcome = collection.collect_invoice(
@@ -41,11 +41,13 @@ def pay(id: str) -> Page:
             )
             message = outcome.decline.message if outcome.decline else None
             return (
-                (_page(account, invoice, message), 422) if message else redirect(request.path, 303)
+                (_render(account, invoice, message), 422)
+                if message
+                else redirect(request.path, 303)
             )
     except StripeError as error:
         with open_page("invoice", id) as (account, invoice):
-            return _page(account, invoice, error.message), 422
+            return _render(account, invoice, error.message), 422
 
 
 @bp.get("/receipts/<id>")
@@ -59,27 +61,31 @@ def receipt(id: str) -> Page:
             refunded=invoice_lines.format_money(charge["amount_refunded"], charge["currency"])
             if charge["amount_refunded"]
             else None,
-            date=day(charge["created"]),
+            date=format_date(charge["created"]),
             last4=charge["payment_method_details"][kind]["last4"],
         )
 
 
-def _page(account: Account, invoice: Resource, message: str | None = None) -> str:
+def _render(account: Account, invoice: Resource, message: str | None = None) -> str:
     def words(cents: int) -> str:
         return invoice_lines.format_money(cents, invoice["currency"])
 
     rows = [
-        {"text": line["description"], "amount": words(line["amount"]), "period": _period(line)}
+        {
+            "text": line["description"],
+            "amount": words(line["amount"]),
+            "period": _format_period(line),
+        }
         for line in invoice["lines"]["data"]
     ]
     return render_template(
         "invoice.html",
         invoice=invoice,
         lines=rows,
-        sums=[(name, words(cents)) for name, cents in _sums(invoice) if cents],
+        sums=[(name, words(cents)) for name, cents in _list_totals(invoice) if cents],
         total=words(invoice["total"]),
         due=words(invoice["amount_remaining"]),
-        date=day(invoice["created"]),
+        date=format_date(invoice["created"]),
         paid_with=collection.describe_payment(account, invoice)
         if invoice["status"] == "paid"
         else None,
@@ -88,7 +94,7 @@ def _page(account: Account, invoice: Resource, message: str | None = None) -> st
     )
 
 
-def _sums(invoice: Resource) -> list[tuple[str, int]]:
+def _list_totals(invoice: Resource) -> list[tuple[str, int]]:
     off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     tax = sum(entry["amount"] for entry in invoice["total_taxes"])
     return [
@@ -99,11 +105,11 @@ def _sums(invoice: Resource) -> list[tuple[str, int]]:
     ]
 
 
-def _period(line: dict[str, Any]) -> str:
-    return f"{day(line['period']['start'])} – {day(line['period']['end'])}"
+def _format_period(line: dict[str, Any]) -> str:
+    return f"{format_date(line['period']['start'])} – {format_date(line['period']['end'])}"
 
 
-def _confirmation(invoice: Resource) -> str:
+def _render_confirmation(invoice: Resource) -> str:
     return render_template(
         "checkout_confirm.html",
         action=f"/stripe/invoices/{invoice['id']}",

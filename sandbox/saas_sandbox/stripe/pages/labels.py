@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from saas_sandbox.stripe.engine.resource import Resource
 
-STATUS = {
+STATUS_LABELS = {
     "active": "Active",
     "trialing": "Trial",
     "past_due": "Payment is overdue",
@@ -16,17 +16,17 @@ STATUS = {
 }
 
 
-def day(moment: int) -> str:
+def format_date(moment: int) -> str:
     """ "22 November 2026"."""
     when = datetime.fromtimestamp(moment, UTC)
     return f"{when.day} {when:%B %Y}"
 
 
-def status_words(subscription: Resource) -> str:
-    return STATUS[subscription["status"]]
+def get_status_label(subscription: Resource) -> str:
+    return STATUS_LABELS[subscription["status"]]
 
 
-def moment(time: int) -> str:
+def format_time(time: int) -> str:
     """ "22 Nov 2026, 14:05 UTC"."""
     when = datetime.fromtimestamp(time, UTC)
     return f"{when.day} {when:%b %Y, %H:%M} UTC"

@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.params import Params, to_plain
 from saas_sandbox.stripe.engine.resource import Resource
 
-NOTHING_DUE: dict[str, Any] = {
+NO_REQUIREMENTS: dict[str, Any] = {
     "alternatives": [],
     "current_deadline": None,
     "currently_due": [],
@@ -44,12 +44,12 @@ def retrieve_current(account: Account, params: Params) -> Resource:
         "default_currency": "usd",
         "details_submitted": True,
         "email": "sandbox@example.com",
-        "external_accounts": _external(account),
-        "future_requirements": dict(NOTHING_DUE),
+        "external_accounts": _external_accounts(account),
+        "future_requirements": dict(NO_REQUIREMENTS),
         "metadata": {},
         "payouts_enabled": True,
-        "requirements": dict(NOTHING_DUE),
-        "settings": _settings(),
+        "requirements": dict(NO_REQUIREMENTS),
+        "settings": _build_settings(),
         "tos_acceptance": {"date": None, "ip": None, "user_agent": None},
         "type": "standard",
     }  # fmt: skip
@@ -57,7 +57,7 @@ def retrieve_current(account: Account, params: Params) -> Resource:
 
 @operation("GET", "/tax/settings", tax.SettingsRetrieveParams)
 def retrieve_tax(account: Account, params: Params) -> Resource:
-    return _tax_settings(account)
+    return _build_tax_settings(account)
 
 
 @operation("POST", "/tax/settings", tax.SettingsUpdateParams)
@@ -67,10 +67,10 @@ def update_tax(account: Account, params: Params) -> Resource:
         if name in params:
             stored[name] = {**(stored.get(name) or {}), **to_plain(params[name])}
     account.save_settings()
-    return _tax_settings(account)
+    return _build_tax_settings(account)
 
 
-def _tax_settings(account: Account) -> Resource:
+def _build_tax_settings(account: Account) -> Resource:
     """Return the tax settings: "active" requires a head office, as at Stripe."""
     stored = account.settings["tax_settings"]
     address = (stored.get("head_office") or {}).get("address")
@@ -79,24 +79,24 @@ def _tax_settings(account: Account) -> Resource:
         "object": "tax.settings",
         "defaults": {"provider": "stripe", "tax_behavior": None, "tax_code": None}
         | (stored.get("defaults") or {}),
-        "head_office": {"address": _address(address)} if address else None,
+        "head_office": {"address": _complete_address(address)} if address else None,
         "livemode": False,
         "status": "pending" if lacks else "active",
         "status_details": {"pending": {"missing_fields": lacks}} if lacks else {"active": {}},
     }
 
 
-def _address(address: dict[str, str]) -> dict[str, str | None]:
+def _complete_address(address: dict[str, str]) -> dict[str, str | None]:
     names = ("city", "country", "line1", "line2", "postal_code", "state")
     return {name: address.get(name) or None for name in names}
 
 
-def _external(account: Account) -> Resource:
+def _external_accounts(account: Account) -> Resource:
     url = f"/v1/accounts/{account.id}/external_accounts"
     return {"object": "list", "data": [], "has_more": False, "url": url}
 
 
-def _settings() -> dict[str, Any]:
+def _build_settings() -> dict[str, Any]:
     descriptors = (
         "statement_descriptor", "statement_descriptor_kana", "statement_descriptor_kanji",
     )  # fmt: skip

@@ -21,15 +21,15 @@ def retrieve_charge(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/charges", shape.ChargeListParams)
 def list_charges(account: Account, params: Params) -> Resource:
     equal = {"customer": params.get("customer"), "parent": params.get("payment_intent")}
-    return pagination.page(account, "charge", "/v1/charges", params, **equal)
+    return pagination.list_page(account, "charge", "/v1/charges", params, **equal)
 
 
 @operation("POST", "/refunds", shape.RefundCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    charge = _charge(account, params)
+    charge = _find_charge(account, params)
     refundable = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", refundable)
-    _check(charge, amount, refundable)
+    _check_refundable(charge, amount, refundable)
     refund = build_object(
         stripe.Refund,
         id=ids.new("refund"),
@@ -69,12 +69,12 @@ def list_all(account: Account, params: Params) -> Resource:
     also: tuple[str, list[str]] = ("1", [])
     if "payment_intent" in params:
         also = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
-    return pagination.page(
+    return pagination.list_page(
         account, "refund", "/v1/refunds", params, also=also, parent=params.get("charge")
     )
 
 
-def _charge(account: Account, params: Params) -> Resource:
+def _find_charge(account: Account, params: Params) -> Resource:
     if "charge" in params:
         return account.get("charge", params["charge"], "charge")
     if "payment_intent" not in params:
@@ -88,7 +88,7 @@ def _charge(account: Account, params: Params) -> Resource:
     return account.get("charge", intent["latest_charge"])
 
 
-def _check(charge: Resource, amount: int, refundable: int) -> None:
+def _check_refundable(charge: Resource, amount: int, refundable: int) -> None:
     if charge["status"] != "succeeded":
         raise invalid(f"Charge {charge['id']} has not been captured.", "charge")
     if not refundable:
@@ -104,10 +104,10 @@ def _check(charge: Resource, amount: int, refundable: int) -> None:
         )
 
 
-def _refunds(account: Account, charge: Resource) -> Resource:
+def _list_refunds(account: Account, charge: Resource) -> Resource:
     refunds = account.select("refund", "parent = ?", charge["id"])
     shown = [strip_internal(refund) for refund in refunds[::-1]]
-    return pagination.listed(shown, f"/v1/charges/{charge['id']}/refunds")
+    return pagination.build_list(shown, f"/v1/charges/{charge['id']}/refunds")
 
 
-expand.INCLUDABLE["charge", "refunds"] = _refunds
+expand.INCLUDABLE_FIELDS["charge", "refunds"] = _list_refunds

@@ -7,8 +7,8 @@ from stripe.params import checkout as shape
 
 from saas_sandbox.stripe.api import expand, pagination, urls
 from saas_sandbox.stripe.api.operations import operation
-from saas_sandbox.stripe.api.resources.setup_intents import new_setup_intent
-from saas_sandbox.stripe.api.resources.subscriptions import trial_end
+from saas_sandbox.stripe.api.resources.setup_intents import create_setup_intent
+from saas_sandbox.stripe.api.resources.subscriptions import parse_trial_end
 from saas_sandbox.stripe.engine import (
     billing_cycle,
     checkout,
@@ -28,10 +28,10 @@ from saas_sandbox.stripe.engine.shapes import build_object
 KIND = "checkout.session"
 URL = "/v1/checkout/sessions"
 DAY = 86400
-HALF_AN_HOUR = 1800
-MOST_LINES = {"payment": 100, "subscription": 20}
-MINIMUM = 50  # cents
-METHODS = ("card", "us_bank_account")
+HALF_HOUR = 1800
+MAX_LINES = {"payment": 100, "subscription": 20}
+MINIMUM_AMOUNT = 50  # cents
+PAYMENT_METHOD_TYPES = ("card", "us_bank_account")
 
 
 @operation("POST", "/checkout/sessions", shape.SessionCreateParams)
@@ -39,23 +39,23 @@ def create(account: Account, params: Params) -> Resource:
     mode = params.get("mode")
     if mode is None:
         raise missing_param("mode")
-    customer = _customer(account, params)
-    lines = _lines(account, params, mode)
+    customer = _find_customer(account, params)
+    lines = _parse_lines(account, params, mode)
     id = ids.new(KIND)
-    session = _blank(account, id, mode, params)
+    session = _build_session(account, id, mode, params)
     session["customer"] = customer["id"] if customer else None
     session["customer_email"] = params.get("customer_email")
-    session["expires_at"] = _expiry(account, params)
+    session["expires_at"] = _parse_expires_at(account, params)
     session["_internal"] = {
         "lines": lines,
         "due": session["expires_at"],
-        "subscription_data": _subscription_data(account, params, mode),
+        "subscription_data": _parse_subscription_data(account, params, mode),
         "trial_end": _has_trial(params),
-        "customer_update": _customer_update(params, customer),
+        "customer_update": _parse_customer_update(params, customer),
     }
-    session["discounts"] = _discounts(account, params)
+    session["discounts"] = _parse_discounts(account, params)
     if lines:
-        session["currency"] = _currency(account, params, lines)
+        session["currency"] = _get_currency(account, params, lines)
         if customer and mode == "subscription":
             currencies.check_customer_currency(account, customer, session["currency"])
         if used := checkout.find_applied_coupon(account, session):
@@ -66,7 +66,7 @@ def create(account: Account, params: Params) -> Resource:
     if mode == "setup":
         if not {"currency", "payment_method_types"} & set(params):
             raise missing_param("currency")
-        session["setup_intent"] = new_setup_intent(account, customer)["id"]
+        session["setup_intent"] = create_setup_intent(account, customer)["id"]
         session["payment_status"] = "no_payment_required"
     return account.add(session)
 
@@ -90,7 +90,7 @@ def list_all(account: Account, params: Params) -> Resource:
     where, values = "1", []
     if "payment_intent" in params:
         where, values = "parent = ?", [params["payment_intent"]]
-    return pagination.page(account, KIND, URL, params, also=(where, values), **equal)
+    return pagination.list_page(account, KIND, URL, params, also=(where, values), **equal)
 
 
 @operation("POST", "/checkout/sessions/<id>/expire", shape.SessionExpireParams)
@@ -107,10 +107,12 @@ def expire(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/checkout/sessions/<id>/line_items", shape.SessionListLineItemsParams)
 def line_items(account: Account, params: Params, id: str) -> Resource:
     session = account.get(KIND, id)
-    return pagination.slice_of(_items(account, session), f"{URL}/{id}/line_items", params)
+    return pagination.list_slice(
+        _build_line_items(account, session), f"{URL}/{id}/line_items", params
+    )
 
 
-def _customer(account: Account, params: Params) -> Resource | None:
+def _find_customer(account: Account, params: Params) -> Resource | None:
     if "customer" in params and "customer_email" in params:
         raise invalid("You may only specify one of these parameters: customer, customer_email.")
     if "customer_creation" in params and params.get("mode") == "subscription":
@@ -123,7 +125,7 @@ def _customer(account: Account, params: Params) -> Resource | None:
     return account.get_undeleted("customer", customer, "customer") if customer else None
 
 
-def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
+def _parse_lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
     entries = params.get("line_items") or []
     if mode == "setup":
         if entries:
@@ -131,8 +133,8 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
         return []
     if not entries:
         raise missing_param("line_items")
-    lines = [_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(entries)]
-    most = MOST_LINES[mode]
+    lines = [_parse_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(entries)]
+    most = MAX_LINES[mode]
     if len(lines) > most:
         raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
     prices = [account.get("price", line["price"]) for line in lines]
@@ -149,7 +151,7 @@ def _lines(account: Account, params: Params, mode: str) -> list[dict[str, Any]]:
     return lines
 
 
-def _currency(account: Account, params: Params, lines: list[dict[str, Any]]) -> str:
+def _get_currency(account: Account, params: Params, lines: list[dict[str, Any]]) -> str:
     prices = [account.get("price", line["price"]) for line in lines]
     own: str = prices[0]["currency"]
     currencies.check_same_currency(prices, own, "line_items")
@@ -163,14 +165,14 @@ def _check_minimum(session: Resource) -> None:
 
     https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
     """
-    if session["currency"] == "usd" and 0 < session["amount_total"] < MINIMUM:
+    if session["currency"] == "usd" and 0 < session["amount_total"] < MINIMUM_AMOUNT:
         raise invalid(
             "The Checkout Session's total amount due must add up to at least $0.50 usd",
             code="amount_too_small",
         )
 
 
-def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
+def _parse_line(account: Account, entry: Params, path: str) -> dict[str, Any]:
     if "price_data" in entry:
         price = create_inline_price(account, entry["price_data"])
     elif "price" in entry:
@@ -197,7 +199,7 @@ def _line(account: Account, entry: Params, path: str) -> dict[str, Any]:
     return {"id": ids.new("item"), "price": price["id"], "quantity": quantity}
 
 
-def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
+def _build_session(account: Account, id: str, mode: str, params: Params) -> Resource:
     if params.get("ui_mode", "hosted_page") not in ("hosted_page", "hosted"):
         raise invalid("This sandbox only supports hosted pages.", "ui_mode")
     session = build_object(
@@ -206,13 +208,13 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         created=account.now(),
         adaptive_pricing={"enabled": False},
         allow_promotion_codes=params.get("allow_promotion_codes"),
-        automatic_tax=_automatic_tax(account, params),
+        automatic_tax=_build_automatic_tax(account, params),
         billing_address_collection=params.get("billing_address_collection"),
-        cancel_url=_url(params, "cancel_url"),
-        client_reference_id=_reference(params),
+        cancel_url=_parse_url(params, "cancel_url"),
+        client_reference_id=_parse_client_reference_id(params),
         currency=params.get("currency"),
         custom_fields=[],
-        custom_text=_custom_text(params),
+        custom_text=_build_custom_text(params),
         locale=params.get("locale"),
         metadata=metadata.merge_values({}, params.get("metadata") or {}),
         mode=mode,
@@ -221,14 +223,15 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
         else None,
         payment_method_options=to_plain(params.section("payment_method_options")),
         allowed_payment_method_types=params.get("allowed_payment_method_types"),
-        payment_method_types=params.get("allowed_payment_method_types") or list(METHODS),
+        payment_method_types=params.get("allowed_payment_method_types")
+        or list(PAYMENT_METHOD_TYPES),
         payment_status="unpaid",
         phone_number_collection={"enabled": False},
         shipping_options=[],
         status="open",
         submit_type=params.get("submit_type"),
-        **_tax_id_collection(params),
-        success_url=_url(params, "success_url"),
+        **_build_tax_id_collection(params),
+        success_url=_parse_url(params, "success_url"),
         ui_mode="hosted_page",
         url=f"{account.base_url}/stripe/checkout/{id}",
     )
@@ -237,7 +240,7 @@ def _blank(account: Account, id: str, mode: str, params: Params) -> Resource:
     return session
 
 
-def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
+def _build_automatic_tax(account: Account, params: Params) -> dict[str, Any]:
     enabled = params.section("automatic_tax").get("enabled", False)
     taxes.check_head_office(account, enabled)
     return {
@@ -248,12 +251,12 @@ def _automatic_tax(account: Account, params: Params) -> dict[str, Any]:
     }
 
 
-def _tax_id_collection(params: Params) -> dict[str, Any]:
+def _build_tax_id_collection(params: Params) -> dict[str, Any]:
     fields = to_plain(params.section("tax_id_collection"))
     return {"tax_id_collection": {"required": "never", **fields}} if fields else {}
 
 
-def _customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
+def _parse_customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
     """Return what the page may change of an existing customer: nothing unless `auto`."""
     permissions = to_plain(params.section("customer_update"))
     if permissions and customer is None:
@@ -268,20 +271,20 @@ def _customer_update(params: Params, customer: Resource | None) -> dict[str, str
     return {"address": "never", "name": "never", "shipping": "never", **permissions}
 
 
-def _custom_text(params: Params) -> dict[str, Any]:
+def _build_custom_text(params: Params) -> dict[str, Any]:
     names = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
     return {**dict.fromkeys(names), **to_plain(params.section("custom_text"))}
 
 
-def _url(params: Params, name: str) -> str | None:
+def _parse_url(params: Params, name: str) -> str | None:
     """Check a URL (http or https) to which the page redirects."""
     url: str | None = params.get(name)
     if url is None:
         return None
-    return urls.checked(url, name)
+    return urls.check_url(url, name)
 
 
-def _reference(params: Params) -> str | None:
+def _parse_client_reference_id(params: Params) -> str | None:
     """Check the merchant's reference, of up to 200 characters."""
     reference: str | None = params.get("client_reference_id")
     if reference and len(reference) > 200:
@@ -289,11 +292,11 @@ def _reference(params: Params) -> str | None:
     return reference
 
 
-def _expiry(account: Account, params: Params) -> int:
+def _parse_expires_at(account: Account, params: Params) -> int:
     """ "It can be anywhere from 30 minutes to 24 hours after Checkout Session creation." """
     now = account.now()
     expires_at: int = params.get("expires_at", now + DAY)
-    if expires_at < now + HALF_AN_HOUR:
+    if expires_at < now + HALF_HOUR:
         raise invalid(
             "The `expires_at` timestamp must be at least 30 minutes from Checkout Session "
             "creation.",
@@ -307,14 +310,14 @@ def _expiry(account: Account, params: Params) -> int:
     return expires_at
 
 
-def _subscription_data(account: Account, params: Params, mode: str) -> dict[str, Any]:
+def _parse_subscription_data(account: Account, params: Params, mode: str) -> dict[str, Any]:
     data = params.section("subscription_data")
     if mode != "subscription" and data:
         raise invalid(
             "You can not pass `subscription_data` unless in `subscription` mode.",
             "subscription_data",
         )
-    end = trial_end(data, account.now())
+    end = parse_trial_end(data, account.now())
     if data.get("trial_end") and end and end < account.now() + 2 * DAY:
         raise invalid(
             "The `trial_end` date has to be at least 2 days in the future.",
@@ -336,7 +339,7 @@ def _has_trial(params: Params) -> bool:
     return bool(data.get("trial_period_days") or data.get("trial_end"))
 
 
-def _discounts(account: Account, params: Params) -> list[dict[str, Any]]:
+def _parse_discounts(account: Account, params: Params) -> list[dict[str, Any]]:
     discounts = params.get("discounts") or []
     if discounts and params.get("allow_promotion_codes"):
         raise invalid(
@@ -354,11 +357,11 @@ def _discounts(account: Account, params: Params) -> list[dict[str, Any]]:
     return entries
 
 
-def _items(account: Account, session: Resource) -> list[Resource]:
-    return [_item(account, line) for line in session["_internal"]["lines"]]
+def _build_line_items(account: Account, session: Resource) -> list[Resource]:
+    return [_build_line_item(account, line) for line in session["_internal"]["lines"]]
 
 
-def _item(account: Account, line: dict[str, Any]) -> Resource:
+def _build_line_item(account: Account, line: dict[str, Any]) -> Resource:
     price = account.get("price", line["price"])
     amount = invoice_lines.calculate_amount(price, line["quantity"])
     return {
@@ -377,9 +380,11 @@ def _item(account: Account, line: dict[str, Any]) -> Resource:
     }
 
 
-def _included(account: Account, session: Resource) -> Resource:
+def _list_line_items(account: Account, session: Resource) -> Resource:
     stored = account.get(KIND, session["id"])
-    return pagination.listed(_items(account, stored), f"{URL}/{session['id']}/line_items")
+    return pagination.build_list(
+        _build_line_items(account, stored), f"{URL}/{session['id']}/line_items"
+    )
 
 
-expand.INCLUDABLE[KIND, "line_items"] = _included
+expand.INCLUDABLE_FIELDS[KIND, "line_items"] = _list_line_items

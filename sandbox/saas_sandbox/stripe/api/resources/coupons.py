@@ -18,7 +18,7 @@ from saas_sandbox.stripe.engine.shapes import build_object
 
 # "Valid characters are lower case letters (a-z), upper case letters (A-Z), digits (0-9), and
 # dashes (-)."
-CODE = re.compile(r"[A-Za-z0-9-]+")
+CODE_PATTERN = re.compile(r"[A-Za-z0-9-]+")
 
 
 @operation("POST", "/coupons", shape.CouponCreateParams)
@@ -43,13 +43,13 @@ def create(account: Account, params: Params) -> Resource:
         times_redeemed=0,
         valid=True,
     )
-    _check(coupon)
+    _check_coupon(coupon)
     _check_future(account, coupon["redeem_by"], "redeem_by")
     metadata.update_metadata(coupon, params)
     coupon["_internal"] = {
         "due": coupon["redeem_by"],
-        "applies_to": _products(account, params),
-        "currency_options": _options(coupon, params),
+        "applies_to": _parse_products(account, params),
+        "currency_options": _build_currency_options(coupon, params),
     }
     return account.add(coupon, "coupon.created")
 
@@ -65,7 +65,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
     params.copy_to(coupon, "name")
     coupon["_internal"]["currency_options"] = {
         **(coupon["_internal"].get("currency_options") or {}),
-        **_options(coupon, params),
+        **_build_currency_options(coupon, params),
     }
     metadata.update_metadata(coupon, params)
     return account.save(coupon, "coupon.updated")
@@ -79,14 +79,14 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/coupons", shape.CouponListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(account, "coupon", "/v1/coupons", params)
+    return pagination.list_page(account, "coupon", "/v1/coupons", params)
 
 
 @operation("POST", "/promotion_codes", shape.PromotionCodeCreateParams)
 def create_code(account: Account, params: Params) -> Resource:
-    coupon = account.get_undeleted("coupon", _coupon_id(params), "promotion[coupon]")
+    coupon = account.get_undeleted("coupon", _get_coupon_id(params), "promotion[coupon]")
     code = params.get("code") or ids.token(8).upper()
-    if not CODE.fullmatch(code):
+    if not CODE_PATTERN.fullmatch(code):
         raise invalid("Promotion codes can only have letters, digits and dashes.", "code")
     _check_future(account, params.get("expires_at"), "expires_at")
     if account.select("promotion_code", "lookup = ? AND status = 'active'", code.lower()):
@@ -105,11 +105,13 @@ def create_code(account: Account, params: Params) -> Resource:
         max_redemptions=params.get("max_redemptions"),
         metadata={},
         promotion={"coupon": coupon["id"], "type": "coupon"},
-        restrictions=_restrictions(params.section("restrictions")),
+        restrictions=_build_restrictions(params.section("restrictions")),
         times_redeemed=0,
     )
     metadata.update_metadata(promotion, params)
-    promotion["_internal"] = {"lookup": code.lower()} | _minimums(params.section("restrictions"))
+    promotion["_internal"] = {"lookup": code.lower()} | _parse_minimums(
+        params.section("restrictions")
+    )
     return account.add(promotion, "promotion_code.created")
 
 
@@ -122,7 +124,7 @@ def retrieve_code(account: Account, params: Params, id: str) -> Resource:
 def update_code(account: Account, params: Params, id: str) -> Resource:
     promotion = account.get("promotion_code", id)
     params.copy_to(promotion, "active")
-    promotion["_internal"] |= _minimums(params.section("restrictions"))
+    promotion["_internal"] |= _parse_minimums(params.section("restrictions"))
     metadata.update_metadata(promotion, params)
     return account.save(promotion, "promotion_code.updated")
 
@@ -130,7 +132,7 @@ def update_code(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/promotion_codes", shape.PromotionCodeListParams)
 def list_codes(account: Account, params: Params) -> Resource:
     code = params.get("code")
-    return pagination.page(
+    return pagination.list_page(
         account,
         "promotion_code",
         "/v1/promotion_codes",
@@ -141,7 +143,7 @@ def list_codes(account: Account, params: Params) -> Resource:
     )
 
 
-def _coupon_id(params: Params) -> str:
+def _get_coupon_id(params: Params) -> str:
     coupon: str | None = params["promotion"].get("coupon")
     params["promotion"].get("type")
     if coupon is None:
@@ -154,7 +156,7 @@ def _check_future(account: Account, moment: int | None, param: str) -> None:
         raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param)
 
 
-def _check(coupon: Resource) -> None:
+def _check_coupon(coupon: Resource) -> None:
     percent, amount = coupon["percent_off"], coupon["amount_off"]
     if (percent is None) == (amount is None):
         raise invalid("Must provide percent_off or amount_off.", "percent_off")
@@ -169,7 +171,7 @@ def _check(coupon: Resource) -> None:
         )
 
 
-def _restrictions(params: Params) -> dict[str, object]:
+def _build_restrictions(params: Params) -> dict[str, object]:
     least, currency = params.get("minimum_amount"), params.get("minimum_amount_currency")
     if (least is None) != (currency is None):
         raise invalid(
@@ -183,27 +185,31 @@ def _restrictions(params: Params) -> dict[str, object]:
     }
 
 
-def _minimums(restrictions: Params) -> dict[str, Any]:
+def _parse_minimums(restrictions: Params) -> dict[str, Any]:
     """Return the minimum amount in other currencies."""
-    return {"minimums": by_currency(restrictions)} if "currency_options" in restrictions else {}
+    return (
+        {"minimums": parse_currency_options(restrictions)}
+        if "currency_options" in restrictions
+        else {}
+    )
 
 
-def by_currency(params: Params) -> dict[str, Any]:
+def parse_currency_options(params: Params) -> dict[str, Any]:
     return {
         name.lower(): entry for name, entry in to_plain(params.section("currency_options")).items()
     }
 
 
-def _options(coupon: Resource, params: Params) -> dict[str, Any]:
+def _build_currency_options(coupon: Resource, params: Params) -> dict[str, Any]:
     """Return the amount off in each currency; a percentage is the same in all."""
-    options = by_currency(params)
+    options = parse_currency_options(params)
     if options and coupon["amount_off"] is None:
         raise invalid("currency_options needs an amount_off.", "currency_options")
     own = {coupon["currency"]: {"amount_off": coupon["amount_off"]}}
     return {**own, **options} if coupon["amount_off"] is not None else {}
 
 
-def _products(account: Account, params: Params) -> dict[str, Any] | None:
+def _parse_products(account: Account, params: Params) -> dict[str, Any] | None:
     """Return the products that it applies to; without any, it applies to all."""
     products = params.section("applies_to").get("products")
     for number, product in enumerate(products or []):
@@ -211,13 +217,13 @@ def _products(account: Account, params: Params) -> dict[str, Any] | None:
     return {"products": products} if products else None
 
 
-def _noted(kind: str, name: str) -> Callable[[Account, Resource], Any]:
+def _read_internal(kind: str, name: str) -> Callable[[Account, Resource], Any]:
     """Return a value that is stored internally, and sent only when expanded."""
     return lambda account, shown: get_internal(account.get(kind, shown["id"])).get(name)
 
 
 for _name in ("applies_to", "currency_options"):
-    expand.INCLUDABLE["coupon", _name] = _noted("coupon", _name)
-expand.INCLUDABLE["promotion_code", "restrictions.currency_options"] = _noted(
+    expand.INCLUDABLE_FIELDS["coupon", _name] = _read_internal("coupon", _name)
+expand.INCLUDABLE_FIELDS["promotion_code", "restrictions.currency_options"] = _read_internal(
     "promotion_code", "minimums"
 )

@@ -10,7 +10,7 @@ from saas_sandbox.stripe.engine.customers import build_customer, validate_field
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
-COPIED = (
+CUSTOMER_FIELDS = (
     "address", "balance", "description", "email", "name", "next_invoice_sequence", "phone",
     "preferred_locales", "shipping", "tax_exempt",
 )  # fmt: skip
@@ -22,13 +22,13 @@ def create(account: Account, params: Params) -> Resource:
     if clock:
         account.get_undeleted("test_helpers.test_clock", clock, "test_clock")
     customer = build_customer(account, clock)
-    _apply(account, customer, params)
+    _apply_params(account, customer, params)
     account.add(customer, "customer.created")
     method = params.get("payment_method")
     attached = (
         payment_methods.attach_payment_method(account, method, customer)["id"] if method else None
     )
-    _set_default(account, customer, params, {method: attached})
+    _set_default_payment_method(account, customer, params, {method: attached})
     return account.save(customer)
 
 
@@ -40,8 +40,8 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/customers/<id>", shape.CustomerUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     customer = account.get_undeleted("customer", id)
-    _apply(account, customer, params)
-    _set_default(account, customer, params)
+    _apply_params(account, customer, params)
+    _set_default_payment_method(account, customer, params)
     return account.save(customer, "customer.updated")
 
 
@@ -61,12 +61,12 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 def list_all(account: Account, params: Params) -> Resource:
     """ "The response will not include customers with test clocks if this parameter isn't set." """
     equal = {"lookup": params.get("email"), "clock": params.get("test_clock", "")}
-    return pagination.page(account, "customer", "/v1/customers", params, **equal)
+    return pagination.list_page(account, "customer", "/v1/customers", params, **equal)
 
 
-def _apply(account: Account, customer: Resource, params: Params) -> None:
+def _apply_params(account: Account, customer: Resource, params: Params) -> None:
     validate_field("email", params.get("email"))
-    params.copy_to(customer, *COPIED)
+    params.copy_to(customer, *CUSTOMER_FIELDS)
     customer["address"] = payment_methods.complete_address(customer["address"])
     if shipping := customer["shipping"]:
         customer["shipping"] = {
@@ -78,7 +78,7 @@ def _apply(account: Account, customer: Resource, params: Params) -> None:
     customer.setdefault("_internal", {})["lookup"] = customer["email"]
 
 
-def _set_default(
+def _set_default_payment_method(
     account: Account,
     customer: Resource,
     params: Params,

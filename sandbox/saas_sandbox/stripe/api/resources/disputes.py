@@ -20,4 +20,4 @@ def list_all(account: Account, params: Params) -> Resource:
     if "payment_intent" in params:
         also = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
     url, charge = "/v1/disputes", params.get("charge")
-    return pagination.page(account, "dispute", url, params, also=also, parent=charge)
+    return pagination.list_page(account, "dispute", url, params, also=also, parent=charge)

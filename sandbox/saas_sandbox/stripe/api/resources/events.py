@@ -10,14 +10,16 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
-PENDING = "SELECT count(*) FROM deliveries WHERE account = ? AND event = ? AND state = 'pending'"
-UNDELIVERED = "(SELECT event FROM deliveries WHERE account = ? AND state != 'delivered')"
+COUNT_PENDING = (
+    "SELECT count(*) FROM deliveries WHERE account = ? AND event = ? AND state = 'pending'"
+)
+UNDELIVERED_EVENTS = "(SELECT event FROM deliveries WHERE account = ? AND state != 'delivered')"
 
 
 @operation("GET", "/events/<id>", shape.EventRetrieveParams)
 def retrieve(account: Account, params: Params, id: str) -> Resource:
     event = account.get("event", id)
-    row = account.store.fetch_one(PENDING, account.id, id)
+    row = account.store.fetch_one(COUNT_PENDING, account.id, id)
     return {**event, "pending_webhooks": row[0] if row else 0}
 
 
@@ -30,14 +32,18 @@ def list_all(account: Account, params: Params) -> Resource:
     if types:
         where.append("(" + " OR ".join("lookup GLOB ?" for _ in types) + ")")
         values += types
-    _delivery(account, params, where, values)
+    _filter_by_delivery(account, params, where, values)
     also = (" AND ".join(where), values)
-    return pagination.page(account, "event", "/v1/events", params, also=also)
+    return pagination.list_page(account, "event", "/v1/events", params, also=also)
 
 
-def _delivery(account: Account, params: Params, where: list[str], values: list[Any]) -> None:
+def _filter_by_delivery(
+    account: Account, params: Params, where: list[str], values: list[Any]
+) -> None:
     """ "Filter events by whether all webhooks were successfully delivered." """
     if "delivery_success" in params:
         succeeded = params["delivery_success"]
-        where.append("id NOT IN " + UNDELIVERED if succeeded else "id IN " + UNDELIVERED)
+        where.append(
+            "id NOT IN " + UNDELIVERED_EVENTS if succeeded else "id IN " + UNDELIVERED_EVENTS
+        )
         values.append(account.id)

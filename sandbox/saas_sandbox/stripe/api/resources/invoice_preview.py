@@ -6,7 +6,7 @@ https://docs.stripe.com/api/invoices/create_preview
 from copy import deepcopy
 
 from saas_sandbox.stripe.api.resources import subscription_items
-from saas_sandbox.stripe.api.resources.subscriptions import trial_end
+from saas_sandbox.stripe.api.resources.subscriptions import parse_trial_end
 from saas_sandbox.stripe.engine import (
     billing_cycle,
     invoice_lines,
@@ -20,30 +20,30 @@ from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def preview(account: Account, params: Params) -> Resource:
+def preview_invoice(account: Account, params: Params) -> Resource:
     with account.dry_run():
-        return deepcopy(_previewed(account, params))
+        return deepcopy(_preview(account, params))
 
 
-def after_change(
+def preview_change(
     account: Account, id: str, change: subscription_updates.ItemChange, proration: str
 ) -> Resource:
     """Return the cost of changing one item, billed now or with the next renewal."""
     with account.dry_run():
         subscription = account.get("subscription", id)
         before = subscription["latest_invoice"]
-        _without_paying(account, subscription, [change], proration, None, False)
-        return deepcopy(_next(account, subscription, before))
+        _change_without_payment(account, subscription, [change], proration, None, False)
+        return deepcopy(_build_next_invoice(account, subscription, before))
 
 
-def _previewed(account: Account, params: Params) -> Resource:
+def _preview(account: Account, params: Params) -> Resource:
     details = params.section("subscription_details")
     if "subscription" not in params:
-        return _of_new(account, params, details)
+        return _preview_new_subscription(account, params, details)
 
     subscription = account.get("subscription", params["subscription"], "subscription")
     if lifecycle.is_ended(subscription):
-        raise _none(subscription)
+        raise _no_upcoming_invoice(subscription)
     if params.get("customer", subscription["customer"]) != subscription["customer"]:
         raise invalid(
             f"The subscription {subscription['id']} does not belong to the customer "
@@ -52,11 +52,11 @@ def _previewed(account: Account, params: Params) -> Resource:
         )
     before = subscription["latest_invoice"]
     changes = [
-        subscription_items.change(account, item, f"subscription_details[items][{n}]")
+        subscription_items.parse_item_change(account, item, f"subscription_details[items][{n}]")
         for n, item in enumerate(details.get("items") or [])
     ]
     if changes or details.get("billing_cycle_anchor") == "now":
-        _without_paying(
+        _change_without_payment(
             account,
             subscription,
             changes,
@@ -64,10 +64,10 @@ def _previewed(account: Account, params: Params) -> Resource:
             details.get("proration_date"),
             details.get("billing_cycle_anchor") == "now",
         )
-    return _next(account, subscription, before)
+    return _build_next_invoice(account, subscription, before)
 
 
-def _without_paying(
+def _change_without_payment(
     account: Account,
     subscription: Resource,
     changes: list[subscription_updates.ItemChange],
@@ -87,32 +87,32 @@ def _without_paying(
     )
 
 
-def _next(account: Account, subscription: Resource, before: str | None) -> Resource:
+def _build_next_invoice(account: Account, subscription: Resource, before: str | None) -> Resource:
     """Return the invoice created by the change, or that of the next renewal.
 
     `before` was the latest invoice before the change.
     """
     now = account.now(lifecycle.get_clock_id(subscription))
     if subscription["latest_invoice"] != before:
-        return _upcoming(account, account.get("invoice", subscription["latest_invoice"]))
+        return _mark_upcoming(account, account.get("invoice", subscription["latest_invoice"]))
     ends = lifecycle.get_period_end(subscription)
-    goes_on = not _is_over_by(subscription, ends)
+    goes_on = not _is_ended_by(subscription, ends)
     items = [
         {**item, "current_period_start": ends}
         for item in subscription["items"]["data"]
         if goes_on and item["current_period_end"] == ends
     ]
     if not items and not invoice_lines.list_pending_items(account, subscription):
-        raise _none(subscription)
+        raise _no_upcoming_invoice(subscription)
     for item in items:
         billing_cycle.advance_period(subscription, item)
     period = (now, ends)
     reason = "subscription_cycle"
     bill = billing_cycle.draft_invoice(account, subscription, items, reason=reason, period=period)
-    return _upcoming(account, bill)
+    return _mark_upcoming(account, bill)
 
 
-def _of_new(account: Account, params: Params, details: Params) -> Resource:
+def _preview_new_subscription(account: Account, params: Params, details: Params) -> Resource:
     if "customer" not in params:
         raise missing_param("customer")
     customer = account.get_undeleted("customer", params["customer"], "customer")
@@ -120,21 +120,21 @@ def _of_new(account: Account, params: Params, details: Params) -> Resource:
     subscription = billing_cycle.build_subscription(
         account,
         customer,
-        subscription_items.items(account, details.get("items") or []),
-        trial_end=trial_end(details, now),
+        subscription_items.parse_new_items(account, details.get("items") or []),
+        trial_end=parse_trial_end(details, now),
     )
-    return _upcoming(
+    return _mark_upcoming(
         account, billing_cycle.create_with_first_invoice(account, subscription, customer)
     )
 
 
-def _is_over_by(subscription: Resource, moment: int) -> bool:
+def _is_ended_by(subscription: Resource, moment: int) -> bool:
     """Return whether it ends instead of being renewed then."""
     cancel_at = subscription["cancel_at"]
     return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
 
 
-def _none(subscription: Resource) -> StripeError:
+def _no_upcoming_invoice(subscription: Resource) -> StripeError:
     return StripeError(
         f"No upcoming invoices for customer: {subscription['customer']}",
         status=404,
@@ -142,7 +142,7 @@ def _none(subscription: Resource) -> StripeError:
     )
 
 
-def _upcoming(account: Account, invoice: Resource) -> Resource:
+def _mark_upcoming(account: Account, invoice: Resource) -> Resource:
     if invoice["status"] == "draft":  # finalizing it would apply the balance
         invoice["starting_balance"] = account.get("customer", invoice["customer"])["balance"]
         invoicing.update_totals(invoice)

@@ -6,7 +6,7 @@ from stripe import params as shape
 
 from saas_sandbox.stripe.api import expand, pagination
 from saas_sandbox.stripe.api.operations import operation
-from saas_sandbox.stripe.api.resources.invoice_preview import preview
+from saas_sandbox.stripe.api.resources.invoice_preview import preview_invoice
 from saas_sandbox.stripe.engine import collection, invoicing, metadata, payment_methods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.cards import Decline
@@ -37,12 +37,12 @@ def list_all(account: Account, params: Params) -> Resource:
     also: tuple[str, list[Any]] = ("1", [])
     if "collection_method" in params:
         also = ("json_extract(body, '$.collection_method') = ?", [params["collection_method"]])
-    return pagination.page(account, "invoice", URL, params, also=also, **equal)
+    return pagination.list_page(account, "invoice", URL, params, also=also, **equal)
 
 
 @operation("POST", "/invoices/create_preview", shape.InvoiceCreatePreviewParams)
 def create_preview(account: Account, params: Params) -> Resource:
-    return preview(account, params)
+    return preview_invoice(account, params)
 
 
 @operation("POST", "/invoices/<id>", shape.InvoiceUpdateParams)
@@ -81,8 +81,8 @@ def pay(account: Account, params: Params, id: str) -> Resource:
         collection.pay_out_of_band(account, invoice)
         return invoice
 
-    method = _method(account, params, invoice)
-    _insist(collection.collect_invoice(account, invoice, method=method))
+    method = _find_payment_method(account, params, invoice)
+    _raise_on_failure(collection.collect_invoice(account, invoice, method=method))
     params.get("off_session")
     return invoice
 
@@ -100,23 +100,23 @@ def mark_uncollectible(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/invoices/<id>/lines", shape.InvoiceListLinesParams)
 def list_lines(account: Account, params: Params, id: str) -> Resource:
     invoice = account.get_undeleted("invoice", id)
-    return pagination.slice_of(invoice["lines"]["data"], f"{URL}/{id}/lines", params)
+    return pagination.list_slice(invoice["lines"]["data"], f"{URL}/{id}/lines", params)
 
 
 @operation("GET", "/invoice_payments", shape.InvoicePaymentListParams)
 def list_payments(account: Account, params: Params) -> Resource:
     equal = {"parent": params.get("invoice"), "status": params.get("status")}
-    return pagination.page(account, "invoice_payment", "/v1/invoice_payments", params, **equal)
+    return pagination.list_page(account, "invoice_payment", "/v1/invoice_payments", params, **equal)
 
 
-def _method(account: Account, params: Params, invoice: Resource) -> Resource | None:
+def _find_payment_method(account: Account, params: Params, invoice: Resource) -> Resource | None:
     if method := params.get("payment_method"):
         customer = account.get("customer", invoice["customer"])
         return payment_methods.get_owned_method(account, method, customer, "payment_method")
     return None
 
 
-def _insist(outcome: Outcome) -> None:
+def _raise_on_failure(outcome: Outcome) -> None:
     """Raise an error for a failed payment, but keep the recorded attempt."""
     if outcome.kind == "no_method":
         raise invalid(
@@ -130,18 +130,18 @@ def _insist(outcome: Outcome) -> None:
         raise outcome.decline.error(recorded=True)
 
 
-def _payments(account: Account, invoice: Resource) -> Resource:
+def _list_payments(account: Account, invoice: Resource) -> Resource:
     payments = account.select("invoice_payment", "parent = ?", invoice["id"])
     url = f"/v1/invoice_payments?invoice={invoice['id']}"
-    return pagination.listed([strip_internal(payment) for payment in payments], url)
+    return pagination.build_list([strip_internal(payment) for payment in payments], url)
 
 
-def _paid_off_stripe(account: Account, invoice: Resource) -> int:
+def _sum_paid_off_stripe(account: Account, invoice: Resource) -> int:
     """Return the amount that payment records report."""
     payments = account.select("invoice_payment", "parent = ?", invoice["id"])
     elsewhere = [payment for payment in payments if payment["payment"]["type"] == "payment_record"]
     return sum(payment["amount_paid"] or 0 for payment in elsewhere)
 
 
-expand.INCLUDABLE["invoice", "payments"] = _payments
-expand.INCLUDABLE["invoice", "amount_paid_off_stripe"] = _paid_off_stripe
+expand.INCLUDABLE_FIELDS["invoice", "payments"] = _list_payments
+expand.INCLUDABLE_FIELDS["invoice", "amount_paid_off_stripe"] = _sum_paid_off_stripe

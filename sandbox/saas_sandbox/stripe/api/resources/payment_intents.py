@@ -33,10 +33,10 @@ def create(account: Account, params: Params) -> Resource:
     params.copy_to(intent, "receipt_email")
     metadata.update_metadata(intent, params)
     if "payment_method" in params:
-        method = _method(account, params, intent)
+        method = _resolve_payment_method(account, params, intent)
         intent |= {"payment_method": method["id"], "status": "requires_confirmation"}
     account.save(intent)
-    return _confirmed(account, intent, params) if params.get("confirm") else intent
+    return _confirm(account, intent, params) if params.get("confirm") else intent
 
 
 @operation("GET", "/payment_intents/<id>", shape.PaymentIntentRetrieveParams)
@@ -47,37 +47,39 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/payment_intents", shape.PaymentIntentListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(account, "payment_intent", URL, params, customer=params.get("customer"))
+    return pagination.list_page(
+        account, "payment_intent", URL, params, customer=params.get("customer")
+    )
 
 
 @operation("POST", "/payment_intents/<id>/confirm", shape.PaymentIntentConfirmParams)
 def confirm(account: Account, params: Params, id: str) -> Resource:
-    return _confirmed(account, account.get("payment_intent", id), params)
+    return _confirm(account, account.get("payment_intent", id), params)
 
 
 @operation("POST", "/payment_intents/<id>/cancel", shape.PaymentIntentCancelParams)
 def cancel(account: Account, params: Params, id: str) -> Resource:
     intent = account.get("payment_intent", id)
     if intent["status"] in ("succeeded", "canceled", "processing"):
-        raise _unexpected(intent, "cancel")
+        raise _unexpected_state(intent, "cancel")
     return payments.cancel_intent(account, intent, params.get("cancellation_reason"))
 
 
-def _confirmed(account: Account, intent: Resource, params: Params) -> Resource:
+def _confirm(account: Account, intent: Resource, params: Params) -> Resource:
     if intent["status"] in ("succeeded", "canceled", "processing"):
-        raise _unexpected(intent, "confirm")
-    method = _method(account, params, intent)
+        raise _unexpected_state(intent, "confirm")
+    method = _resolve_payment_method(account, params, intent)
     params.get("return_url")
     off_session = bool(params.get("off_session")) or bool(params.get("error_on_requires_action"))
     outcome = payments.confirm_intent(account, intent, method)
-    _tell_invoice(account, intent, outcome)
+    _settle_invoice(account, intent, outcome)
     if outcome.decline and (off_session or outcome.kind == "declined"):
         shown = {name: value for name, value in intent.items() if name != "_internal"}
         raise outcome.decline.error(recorded=True, payment_intent=shown)
     return intent
 
 
-def _tell_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
+def _settle_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
     """Settle the invoice that a payment belongs to."""
     if invoice_id := intent["_internal"].get("invoice"):
         invoice = account.get("invoice", invoice_id)
@@ -85,7 +87,7 @@ def _tell_invoice(account: Account, intent: Resource, outcome: Outcome) -> None:
             collection.record_attempt(account, invoice, outcome)
 
 
-def _method(account: Account, params: Params, intent: Resource) -> Resource:
+def _resolve_payment_method(account: Account, params: Params, intent: Resource) -> Resource:
     method_id = params.get("payment_method") or intent["payment_method"]
     if not method_id:
         raise invalid(
@@ -95,7 +97,7 @@ def _method(account: Account, params: Params, intent: Resource) -> Resource:
     return payment_methods.resolve_payment_method(account, method_id, "payment_method")
 
 
-def _unexpected(intent: Resource, verb: str) -> StripeError:
+def _unexpected_state(intent: Resource, verb: str) -> StripeError:
     return invalid(
         f"You cannot {verb} this PaymentIntent because it has a status of {intent['status']}.",
         code="payment_intent_unexpected_state",

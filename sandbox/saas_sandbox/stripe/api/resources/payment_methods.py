@@ -21,8 +21,8 @@ def create(account: Account, params: Params) -> Resource:
         raise invalid("This sandbox only creates payment methods of type card.", "type")
     card = params["card"]
     token = card.get("token")
-    method = _from_token(account, token) if token else _from_number(account, card)
-    _billing_details(method, params)
+    method = _build_from_token(account, token) if token else _build_from_number(account, card)
+    _set_billing_details(method, params)
     metadata.update_metadata(method, params)
     return account.add(method)
 
@@ -35,7 +35,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/payment_methods/<id>", shape.PaymentMethodUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     method = account.get("payment_method", id)
-    _billing_details(method, params)
+    _set_billing_details(method, params)
     params.section("card").copy_to(method.get("card") or {}, "exp_month", "exp_year")
     params.copy_to(method, "allow_redisplay")
     metadata.update_metadata(method, params)
@@ -49,7 +49,9 @@ def list_all(account: Account, params: Params) -> Resource:
     customer = params.get("customer")
     if customer:
         account.get_undeleted("customer", customer, "customer")
-    return pagination.page(account, "payment_method", URL, params, also=also, customer=customer)
+    return pagination.list_page(
+        account, "payment_method", URL, params, also=also, customer=customer
+    )
 
 
 @operation("GET", "/customers/<id>/payment_methods", shape.CustomerListPaymentMethodsParams)
@@ -58,7 +60,7 @@ def list_of_customer(account: Account, params: Params, id: str) -> Resource:
     kind = params.get("type")
     also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("1", [])
     url = f"/v1/customers/{id}/payment_methods"
-    return pagination.page(account, "payment_method", url, params, also=also, customer=id)
+    return pagination.list_page(account, "payment_method", url, params, also=also, customer=id)
 
 
 @operation("POST", "/payment_methods/<id>/attach", shape.PaymentMethodAttachParams)
@@ -79,7 +81,7 @@ def detach(account: Account, params: Params, id: str) -> Resource:
     return payment_methods.detach_payment_method(account, method)
 
 
-def _from_number(account: Account, card: Params) -> Resource:
+def _build_from_number(account: Account, card: Params) -> Resource:
     number = str(card.get("number", "")).replace(" ", "")
     if number not in CARDS_BY_NUMBER:
         raise StripeError(
@@ -95,14 +97,14 @@ def _from_number(account: Account, card: Params) -> Resource:
     return method
 
 
-def _from_token(account: Account, token: str) -> Resource:
+def _build_from_token(account: Account, token: str) -> Resource:
     card = CARDS_BY_NAME.get(token.replace("tok_", "pm_card_", 1))
     if card is None:
         raise invalid(f"No such token: '{token}'", "card[token]", "resource_missing")
     return payment_methods.build_from_card(account, card)
 
 
-def _billing_details(method: Resource, params: Params) -> None:
+def _set_billing_details(method: Resource, params: Params) -> None:
     details = params.section("billing_details")
     details.copy_to(method["billing_details"], "email", "name", "phone")
     details.section("address").copy_to(

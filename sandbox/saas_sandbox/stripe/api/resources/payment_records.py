@@ -18,4 +18,4 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/payment_records", shape.PaymentRecordListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(account, KIND, "/v1/payment_records", params)
+    return pagination.list_page(account, KIND, "/v1/payment_records", params)

@@ -18,7 +18,7 @@ URL = "/v1/billing_portal/configurations"
 @operation("POST", "/billing_portal/configurations", shape.ConfigurationCreateParams)
 def create(account: Account, params: Params) -> Resource:
     configuration = portal_settings.build_configuration(account)
-    _apply(account, configuration, params)
+    _apply_params(account, configuration, params)
     return account.add(configuration, "billing_portal.configuration.created")
 
 
@@ -30,7 +30,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/billing_portal/configurations/<id>", shape.ConfigurationUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
     configuration = account.get(portal_settings.KIND, id)
-    _apply(account, configuration, params)
+    _apply_params(account, configuration, params)
     params.copy_to(configuration, "active")
     configuration["updated"] = account.now()
     return account.save(configuration, "billing_portal.configuration.updated")
@@ -42,12 +42,12 @@ def list_all(account: Account, params: Params) -> Resource:
     where, values = "1", []
     if "is_default" in params:
         where, values = "json_extract(body, '$.is_default') = ?", [params["is_default"]]
-    return pagination.page(
+    return pagination.list_page(
         account, portal_settings.KIND, URL, params, also=(where, values), status=status
     )
 
 
-def _apply(account: Account, configuration: Resource, params: Params) -> None:
+def _apply_params(account: Account, configuration: Resource, params: Params) -> None:
     params.copy_to(configuration, "default_return_url", "name")
     params.section("business_profile").copy_to(
         configuration["business_profile"], "headline", "privacy_policy_url", "terms_of_service_url"
@@ -57,24 +57,24 @@ def _apply(account: Account, configuration: Resource, params: Params) -> None:
     features = params.section("features")
     for name in features:
         feature = to_plain(features[name])
-        _check(account, name, feature)
+        _check_products(account, name, feature)
         if "products" in feature:
             configuration.setdefault("_internal", {})["products"] = feature.pop("products") or []
-        configuration["features"][name] = _overlaid(configuration["features"][name], feature)
+        configuration["features"][name] = _merge_feature(configuration["features"][name], feature)
 
 
-def _overlaid(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+def _merge_feature(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """Merge values: given ones replace old ones, empty ones unset, nested hashes are merged."""
     merged = dict(old)
     for name, value in new.items():
         if isinstance(value, dict) and isinstance(old.get(name), dict):
-            merged[name] = _overlaid(old[name], value)
+            merged[name] = _merge_feature(old[name], value)
         else:
             merged[name] = [] if value == "" else value
     return merged
 
 
-def _check(account: Account, name: str, feature: dict[str, Any]) -> None:
+def _check_products(account: Account, name: str, feature: dict[str, Any]) -> None:
     """ "The list of up to 10 products that support subscription updates." """
     path = f"features[{name}][products]"
     products = feature.get("products") or []
@@ -105,10 +105,12 @@ def _check_intervals(account: Account, offer: dict[str, Any], path: str) -> None
         )
 
 
-def _products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
+def _list_products(account: Account, configuration: Resource) -> list[dict[str, Any]]:
     """Return the plans that customers may change to; sent only when expanded."""
     stored = account.get(portal_settings.KIND, configuration["id"])
     return portal_settings.list_offered_products(stored)
 
 
-expand.INCLUDABLE[portal_settings.KIND, "features.subscription_update.products"] = _products
+expand.INCLUDABLE_FIELDS[portal_settings.KIND, "features.subscription_update.products"] = (
+    _list_products
+)

@@ -7,7 +7,7 @@ from stripe.params import billing_portal as shape
 
 from saas_sandbox.stripe.api import urls
 from saas_sandbox.stripe.api.operations import operation
-from saas_sandbox.stripe.api.resources.subscription_items import recurring_price
+from saas_sandbox.stripe.api.resources.subscription_items import find_recurring_price
 from saas_sandbox.stripe.engine import ids, lifecycle
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
@@ -25,7 +25,7 @@ def create(account: Account, params: Params) -> Resource:
     if "customer" not in params:
         raise missing_param("customer")
     customer = account.get_undeleted("customer", params["customer"], "customer")
-    configuration = _configuration(account, params)
+    configuration = _find_configuration(account, params)
     id = ids.new(KIND)
     session = build_object(
         stripe.billing_portal.Session,
@@ -33,23 +33,23 @@ def create(account: Account, params: Params) -> Resource:
         created=account.now(),
         configuration=configuration["id"],
         customer=customer["id"],
-        flow=_flow(account, params["flow_data"], customer, configuration)
+        flow=_parse_flow(account, params["flow_data"], customer, configuration)
         if "flow_data" in params
         else None,
         locale=params.get("locale"),
-        return_url=_return_url(params) or configuration["default_return_url"],
+        return_url=_parse_return_url(params) or configuration["default_return_url"],
         url=f"{account.base_url}/stripe/portal/{id}",
     )
     session.pop("after_expiration")
     return account.add(session, "billing_portal.session.created")
 
 
-def _return_url(params: Params) -> str | None:
+def _parse_return_url(params: Params) -> str | None:
     url = params.get("return_url")
-    return urls.checked(url, "return_url") if url else None
+    return urls.check_url(url, "return_url") if url else None
 
 
-def _configuration(account: Account, params: Params) -> Resource:
+def _find_configuration(account: Account, params: Params) -> Resource:
     if configuration_id := params.get("configuration"):
         configuration = account.get(CONFIGURATION, configuration_id, "configuration")
         if not configuration["active"]:
@@ -59,7 +59,7 @@ def _configuration(account: Account, params: Params) -> Resource:
     return defaults[0]
 
 
-def _flow(
+def _parse_flow(
     account: Account, params: Params, customer: Resource, configuration: Resource
 ) -> dict[str, Any]:
     """Return a deep link to one flow. Only the section of its type may be given."""
@@ -69,7 +69,7 @@ def _flow(
 
     flow: dict[str, Any] = {"type": kind, **dict.fromkeys(FLOWS), "customer_update": None}
     flow["subscription_pause"] = None
-    flow["after_completion"] = _after(params.section("after_completion"))
+    flow["after_completion"] = _parse_after_completion(params.section("after_completion"))
     if kind in FLOWS:
         if kind not in params:
             raise missing_param(f"flow_data[{kind}]")
@@ -81,11 +81,11 @@ def _flow(
                 "configuration is disabled.",
                 "flow_data[type]",
             )
-        flow[kind] = _section(account, kind, to_plain(params[kind]), customer)
+        flow[kind] = _parse_flow_section(account, kind, to_plain(params[kind]), customer)
     return flow
 
 
-def _after(params: Params) -> dict[str, Any]:
+def _parse_after_completion(params: Params) -> dict[str, Any]:
     after: dict[str, Any] = {
         "type": "portal_homepage",
         "hosted_confirmation": None,
@@ -94,7 +94,7 @@ def _after(params: Params) -> dict[str, Any]:
     return {"type": "portal_homepage", **after, **to_plain(params)}
 
 
-def _section(
+def _parse_flow_section(
     account: Account, kind: str, section: dict[str, Any], customer: Resource
 ) -> dict[str, Any]:
     path = f"flow_data[{kind}]"
@@ -109,10 +109,14 @@ def _section(
         return {"retention": None, **section}
     if kind == "subscription_update":
         return section
-    return {"discounts": None, **section, "items": _items(account, section, subscription, path)}
+    return {
+        "discounts": None,
+        **section,
+        "items": _parse_items(account, section, subscription, path),
+    }
 
 
-def _items(
+def _parse_items(
     account: Account, section: dict[str, Any], subscription: Resource, path: str
 ) -> list[dict[str, Any]]:
     """ "Currently, only up to one may be specified and subscriptions with multiple items are not
@@ -129,7 +133,7 @@ def _items(
             f"No such subscription item: '{items[0]['id']}'", f"{path}[items]", "resource_missing"
         )
     if price := items[0].get("price"):
-        recurring_price(account, price, f"{path}[items][0][price]")
+        find_recurring_price(account, price, f"{path}[items][0][price]")
     current = present[items[0]["id"]]
     change = {"price": current["price"]["id"], "quantity": 1, **items[0]}
     if (change["price"], change["quantity"]) == (current["price"]["id"], current["quantity"]):

@@ -19,7 +19,7 @@ def create(account: Account, params: Params) -> Resource:
     price["nickname"] = params.get("nickname") or None
     price["active"] = params.get("active", True)
     if key := params.get("lookup_key"):
-        _take_lookup_key(account, price, key, transfer=params.get("transfer_lookup_key", False))
+        _assign_lookup_key(account, price, key, transfer=params.get("transfer_lookup_key", False))
     return account.add(price, "price.created")
 
 
@@ -39,7 +39,7 @@ def update(account: Account, params: Params, id: str) -> Resource:
     price["_internal"]["currency_options"] |= catalog.build_currency_options(params)
     if "lookup_key" in params:
         transfer = params.get("transfer_lookup_key", False)
-        _take_lookup_key(account, price, params["lookup_key"], transfer=transfer)
+        _assign_lookup_key(account, price, params["lookup_key"], transfer=transfer)
     return account.save(price, "price.updated")
 
 
@@ -48,13 +48,15 @@ def list_all(account: Account, params: Params) -> Resource:
     active = {True: "active", False: "inactive", None: None}[params.get("active")]
     equal = {"status": active, "parent": params.get("product")}
     if "lookup_keys" not in params and not params.get("type") and not params.get("currency"):
-        return pagination.page(account, "price", "/v1/prices", params, **equal)
+        return pagination.list_page(account, "price", "/v1/prices", params, **equal)
 
     prices = account.select("price")[::-1]
-    return pagination.slice_of([p for p in prices if _matches(p, params)], "/v1/prices", params)
+    return pagination.list_slice(
+        [p for p in prices if _matches_filters(p, params)], "/v1/prices", params
+    )
 
 
-def _take_lookup_key(account: Account, price: Resource, key: str, *, transfer: bool) -> None:
+def _assign_lookup_key(account: Account, price: Resource, key: str, *, transfer: bool) -> None:
     for holder in account.select("price", "lookup = ?", key) if key else []:
         if holder is price:
             continue
@@ -68,7 +70,7 @@ def _take_lookup_key(account: Account, price: Resource, key: str, *, transfer: b
     price.setdefault("_internal", {})["lookup"] = key or None
 
 
-def _matches(price: Resource, params: Params) -> bool:
+def _matches_filters(price: Resource, params: Params) -> bool:
     filters = {name: params.get(name) for name in ("active", "product", "type", "currency")}
     keys = params.get("lookup_keys")
     return all(value in (None, price[name]) for name, value in filters.items()) and (
@@ -76,10 +78,10 @@ def _matches(price: Resource, params: Params) -> bool:
     )
 
 
-def _currency_options(account: Account, price: Resource) -> dict[str, Any]:
+def _list_currency_options(account: Account, price: Resource) -> dict[str, Any]:
     """Return the price in each of its currencies; sent only when expanded."""
     stored = get_internal(account.get("price", price["id"])).get("currency_options")
     return stored or {price["currency"]: catalog.currency_option(price)}
 
 
-expand.INCLUDABLE["price", "currency_options"] = _currency_options
+expand.INCLUDABLE_FIELDS["price", "currency_options"] = _list_currency_options

@@ -52,7 +52,7 @@ def list_all(account: Account, params: Params) -> Resource:
             for product in products
             if product and not product.get("deleted")
         ]
-        return pagination.listed(shown, "/v1/products")
+        return pagination.build_list(shown, "/v1/products")
 
     active = {True: "active", False: "inactive", None: None}[params.get("active")]
-    return pagination.page(account, "product", "/v1/products", params, status=active)
+    return pagination.list_page(account, "product", "/v1/products", params, status=active)

@@ -17,7 +17,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
     return account.get("setup_intent", id)
 
 
-def new_setup_intent(account: Account, customer: Resource | None) -> Resource:
+def create_setup_intent(account: Account, customer: Resource | None) -> Resource:
     id = ids.new("setup_intent")
     intent = build_object(
         stripe.SetupIntent,

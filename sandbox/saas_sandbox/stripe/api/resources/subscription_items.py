@@ -8,35 +8,37 @@ from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.resource import Resource
 
 
-def items(account: Account, entries: list[Params]) -> list[tuple[Resource, int, dict[str, str]]]:
+def parse_new_items(
+    account: Account, entries: list[Params]
+) -> list[tuple[Resource, int, dict[str, str]]]:
     """Return (price, quantity, metadata) for each item of a new subscription."""
     if not entries:
         raise missing_param("items")
-    parsed = [_wanted(account, item, f"items[{n}]") for n, item in enumerate(entries)]
+    parsed = [_parse_new_item(account, item, f"items[{n}]") for n, item in enumerate(entries)]
     prices = [price["id"] for price, *_ in parsed]
     if len(set(prices)) < len(prices):
         raise invalid("Cannot add multiple subscription items with the same price.", "items")
     return parsed
 
 
-def change(account: Account, item: Params, path: str) -> subscription_updates.ItemChange:
+def parse_item_change(account: Account, item: Params, path: str) -> subscription_updates.ItemChange:
     """Return one entry of an update's items: a changed, new or deleted item."""
     price = None
     if "price_data" in item:
         price = create_inline_price(account, item["price_data"])
     elif "price" in item:
-        price = recurring_price(account, item["price"], f"{path}[price]")
+        price = find_recurring_price(account, item["price"], f"{path}[price]")
     item.get("clear_usage")
     return subscription_updates.ItemChange(
         id=item.get("id"),
         price=price,
-        quantity=_quantity(item, path) if "quantity" in item else None,
+        quantity=_parse_quantity(item, path) if "quantity" in item else None,
         metadata=item.get("metadata") or None,
         deleted=item.get("deleted", False),
     )
 
 
-def recurring_price(account: Account, id: str, param: str) -> Resource:
+def find_recurring_price(account: Account, id: str, param: str) -> Resource:
     """Return a price, which must be recurring."""
     price = account.get("price", id, param)
     if not price["active"]:
@@ -52,17 +54,19 @@ def recurring_price(account: Account, id: str, param: str) -> Resource:
     return price
 
 
-def _wanted(account: Account, item: Params, path: str) -> tuple[Resource, int, dict[str, str]]:
+def _parse_new_item(
+    account: Account, item: Params, path: str
+) -> tuple[Resource, int, dict[str, str]]:
     if "price_data" in item:
         price = create_inline_price(account, item["price_data"])
     elif "price" in item:
-        price = recurring_price(account, item["price"], f"{path}[price]")
+        price = find_recurring_price(account, item["price"], f"{path}[price]")
     else:
         raise missing_param(f"{path}[price]")
-    return price, _quantity(item, path), metadata.merge_values({}, item.get("metadata") or {})
+    return price, _parse_quantity(item, path), metadata.merge_values({}, item.get("metadata") or {})
 
 
-def _quantity(item: Params, path: str) -> int:
+def _parse_quantity(item: Params, path: str) -> int:
     quantity: int = item.get("quantity", 1)
     if quantity < 0:
         raise invalid("Invalid non-negative integer", f"{path}[quantity]")

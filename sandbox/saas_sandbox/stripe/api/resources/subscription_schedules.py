@@ -10,7 +10,7 @@ from stripe import params as shape
 
 from saas_sandbox.stripe.api import pagination
 from saas_sandbox.stripe.api.operations import operation
-from saas_sandbox.stripe.api.resources.subscription_items import recurring_price
+from saas_sandbox.stripe.api.resources.subscription_items import find_recurring_price
 from saas_sandbox.stripe.engine import ids, lifecycle, metadata, periods, schedules
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
@@ -32,7 +32,7 @@ def create(account: Account, params: Params) -> Resource:
             "You cannot migrate a subscription that is already attached to a schedule, or over.",
             "from_subscription",
         )
-    schedule = _blank(account, subscription)
+    schedule = _build_schedule(account, subscription)
     metadata.update_metadata(schedule, params)
     account.add(schedule, "subscription_schedule.created")
     schedules.enter_phase(account, schedule, schedule["phases"][0])
@@ -48,20 +48,20 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/subscription_schedules", shape.SubscriptionScheduleListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(
+    return pagination.list_page(
         account, KIND, "/v1/subscription_schedules", params, customer=params.get("customer")
     )
 
 
 @operation("POST", "/subscription_schedules/<id>", shape.SubscriptionScheduleUpdateParams)
 def update(account: Account, params: Params, id: str) -> Resource:
-    schedule = _living(account, id)
+    schedule = _find_changeable(account, id)
     metadata.update_metadata(schedule, params)
     params.copy_to(schedule, "end_behavior")
     params.get("proration_behavior")
     if "phases" in params:
-        schedule["phases"] = _phases(account, schedule, params["phases"])
-        current = _current(account, schedule)
+        schedule["phases"] = _parse_phases(account, schedule, params["phases"])
+        current = _find_current_phase(account, schedule)
         schedules.enter_phase(account, schedule, current)
     return account.save(schedule, "subscription_schedule.updated")
 
@@ -69,15 +69,15 @@ def update(account: Account, params: Params, id: str) -> Resource:
 @operation("POST", "/subscription_schedules/<id>/release", shape.SubscriptionScheduleReleaseParams)
 def release(account: Account, params: Params, id: str) -> Resource:
     params.get("preserve_cancel_date")
-    return schedules.release_schedule(account, _living(account, id))
+    return schedules.release_schedule(account, _find_changeable(account, id))
 
 
 @operation("POST", "/subscription_schedules/<id>/cancel", shape.SubscriptionScheduleCancelParams)
 def cancel(account: Account, params: Params, id: str) -> Resource:
-    return schedules.cancel_schedule(account, _living(account, id))
+    return schedules.cancel_schedule(account, _find_changeable(account, id))
 
 
-def _living(account: Account, id: str) -> Resource:
+def _find_changeable(account: Account, id: str) -> Resource:
     schedule = account.get(KIND, id)
     if schedule["status"] not in ("active", "not_started"):
         raise invalid(
@@ -86,10 +86,10 @@ def _living(account: Account, id: str) -> Resource:
     return schedule
 
 
-def _blank(account: Account, subscription: Resource) -> Resource:
+def _build_schedule(account: Account, subscription: Resource) -> Resource:
     """Return a schedule with one phase: the current period of the subscription."""
     items = subscription["items"]["data"]
-    phase = _phase(
+    phase = _build_phase(
         account,
         subscription["currency"],
         [(item["price"], item["quantity"]) for item in items],
@@ -103,7 +103,7 @@ def _blank(account: Account, subscription: Resource) -> Resource:
         created=account.now(subscription["test_clock"]),
         billing_mode=subscription["billing_mode"],
         customer=subscription["customer"],
-        default_settings=_defaults(),
+        default_settings=_default_settings(),
         end_behavior="release",
         metadata={},
         pause_schedules=[],
@@ -115,7 +115,7 @@ def _blank(account: Account, subscription: Resource) -> Resource:
     return {**schedule, "_internal": {"due": phase["end_date"]}}
 
 
-def _phases(account: Account, schedule: Resource, entries: list[Params]) -> list[Resource]:
+def _parse_phases(account: Account, schedule: Resource, entries: list[Params]) -> list[Resource]:
     """Return consecutive phases: each starts where the previous one ends."""
     first = schedule["phases"][0]
     start, phases = first["start_date"], []
@@ -123,12 +123,12 @@ def _phases(account: Account, schedule: Resource, entries: list[Params]) -> list
         phase_start = entry.get("start_date", start)
         if phase_start != start:
             raise invalid("Phases must follow each other.", f"phases[{number}][start_date]")
-        phase = _phase(
+        phase = _build_phase(
             account,
             first["currency"],
-            _items(account, entry, f"phases[{number}][items]"),
+            _parse_items(account, entry, f"phases[{number}][items]"),
             start,
-            _end(entry, start, number),
+            _parse_end_date(entry, start, number),
             entry.get("proration_behavior", "create_prorations"),
         )
         phase["metadata"] = metadata.merge_values({}, entry.get("metadata") or {})
@@ -137,14 +137,17 @@ def _phases(account: Account, schedule: Resource, entries: list[Params]) -> list
     return phases
 
 
-def _items(account: Account, entry: Params, path: str) -> list[tuple[Resource, int]]:
+def _parse_items(account: Account, entry: Params, path: str) -> list[tuple[Resource, int]]:
     return [
-        (recurring_price(account, item["price"], f"{path}[{n}][price]"), item.get("quantity", 1))
+        (
+            find_recurring_price(account, item["price"], f"{path}[{n}][price]"),
+            item.get("quantity", 1),
+        )
         for n, item in enumerate(entry["items"])
     ]
 
 
-def _end(entry: Params, start: int, number: int) -> int:
+def _parse_end_date(entry: Params, start: int, number: int) -> int:
     if "end_date" in entry:
         end: int = entry["end_date"]
     elif "duration" in entry:
@@ -157,7 +160,7 @@ def _end(entry: Params, start: int, number: int) -> int:
     return end
 
 
-def _current(account: Account, schedule: Resource) -> Resource:
+def _find_current_phase(account: Account, schedule: Resource) -> Resource:
     now = account.now(schedule["test_clock"])
     for phase in schedule["phases"]:
         if phase["start_date"] <= now < phase["end_date"]:
@@ -165,7 +168,7 @@ def _current(account: Account, schedule: Resource) -> Resource:
     raise invalid("The schedule has no phase for the present time.", "phases")
 
 
-def _phase(
+def _build_phase(
     account: Account,
     currency: str,
     items: list[tuple[Resource, int]],
@@ -186,7 +189,7 @@ def _phase(
         "default_tax_rates": [],
         "discounts": [],
         "end_date": end,
-        "items": [_item(price, quantity) for price, quantity in items],
+        "items": [_build_item(price, quantity) for price, quantity in items],
         "metadata": {},
         "proration_behavior": proration,
         "start_date": start,
@@ -194,7 +197,7 @@ def _phase(
     return phase | fields
 
 
-def _item(price: Resource, quantity: int) -> dict[str, Any]:
+def _build_item(price: Resource, quantity: int) -> dict[str, Any]:
     return {
         "billing_thresholds": None,
         "discounts": [],
@@ -206,7 +209,7 @@ def _item(price: Resource, quantity: int) -> dict[str, Any]:
     }
 
 
-def _defaults() -> dict[str, Any]:
+def _default_settings() -> dict[str, Any]:
     return {
         "application_fee_percent": None,
         "automatic_tax": {"disabled_reason": None, "enabled": False, "liability": None},

@@ -25,7 +25,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 DAY = 86400
 FIVE_YEARS = 5 * 366 * DAY
-TO_PERIOD_END = ("min_period_end", "max_period_end")
+PERIOD_ENDS = ("min_period_end", "max_period_end")
 
 
 @operation("POST", "/subscriptions", shape.SubscriptionCreateParams)
@@ -37,11 +37,11 @@ def create(account: Account, params: Params) -> Resource:
     subscription = billing_cycle.build_subscription(
         account,
         customer,
-        subscription_items.items(account, params.get("items") or []),
-        trial_end=trial_end(params, now),
-        anchor=_anchor(params, now),
+        subscription_items.parse_new_items(account, params.get("items") or []),
+        trial_end=parse_trial_end(params, now),
+        anchor=_parse_anchor(params, now),
     )
-    _settings(account, subscription, customer, params)
+    _apply_settings(account, subscription, customer, params)
     subscription["discounts"] = discounts.create_from_params(
         account, params, customer, subscription
     )
@@ -49,7 +49,7 @@ def create(account: Account, params: Params) -> Resource:
         account,
         subscription,
         customer,
-        _first_payment(params),
+        _parse_payment_behavior(params),
         prorate=params.get("proration_behavior") != "none",
     )
     params.get("off_session")
@@ -76,8 +76,8 @@ def list_all(account: Account, params: Params) -> Resource:
         where.append("json_extract(body, '$.collection_method') = ?")
         values.append(params["collection_method"])
     columns = {"customer": params.get("customer"), "price": params.get("price")}
-    columns["clock"] = _clock(params)
-    return pagination.page(
+    columns["clock"] = _get_clock_filter(params)
+    return pagination.list_page(
         account,
         "subscription",
         "/v1/subscriptions",
@@ -87,7 +87,7 @@ def list_all(account: Account, params: Params) -> Resource:
     )
 
 
-def _clock(params: Params) -> str | None:
+def _get_clock_filter(params: Params) -> str | None:
     """ "The response will not include subscriptions with test clocks if this and the customer
     parameter is not set."
     """
@@ -102,15 +102,15 @@ def update(account: Account, params: Params, id: str) -> Resource:
     if lifecycle.is_ended(subscription):
         return _update_ended(account, subscription, params)
 
-    _settings(account, subscription, customer, params)
+    _apply_settings(account, subscription, customer, params)
     _set_trial(account, subscription, params)
     if "discounts" in params:
         subscription["discounts"] = discounts.create_from_params(
             account, params, customer, subscription
         )
-    _set_end(account, subscription, params)
+    _set_cancellation(account, subscription, params)
     if _changes_price(params):
-        return _change(account, subscription, params)
+        return _change_items(account, subscription, params)
     return lifecycle.save_subscription(account, subscription)
 
 
@@ -160,7 +160,7 @@ def delete_discount(account: Account, params: Params, id: str) -> Resource:
     return {**discount, "deleted": True}
 
 
-def trial_end(params: Params, now: int) -> int | None:
+def parse_trial_end(params: Params, now: int) -> int | None:
     """Return the end of the requested trial, or None if it would end now."""
     days, end = params.get("trial_period_days"), params.get("trial_end")
     if days is not None and end is not None:
@@ -174,10 +174,10 @@ def trial_end(params: Params, now: int) -> int | None:
         return now + days * DAY if days else None
     if end in (None, "now"):
         return None
-    return _future(end, now, "trial_end")
+    return _check_future(end, now, "trial_end")
 
 
-def _first_payment(params: Params) -> str:
+def _parse_payment_behavior(params: Params) -> str:
     behaviour: str = params.get("payment_behavior", "allow_incomplete")
     if behaviour == "pending_if_incomplete":
         raise invalid(
@@ -187,12 +187,12 @@ def _first_payment(params: Params) -> str:
     return behaviour
 
 
-def _anchor(params: Params, now: int) -> int | None:
+def _parse_anchor(params: Params, now: int) -> int | None:
     anchor = params.get("billing_cycle_anchor")
-    return _future(anchor, now, "billing_cycle_anchor") if anchor else None
+    return _check_future(anchor, now, "billing_cycle_anchor") if anchor else None
 
 
-def _future(moment: int, now: int, param: str) -> int:
+def _check_future(moment: int, now: int, param: str) -> int:
     if moment <= now:
         raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", param)
     if moment > now + FIVE_YEARS:
@@ -200,10 +200,12 @@ def _future(moment: int, now: int, param: str) -> int:
     return moment
 
 
-def _settings(account: Account, subscription: Resource, customer: Resource, params: Params) -> None:
+def _apply_settings(
+    account: Account, subscription: Resource, customer: Resource, params: Params
+) -> None:
     """Set fields that need no further action."""
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
-    _check_collection(subscription, params)
+    _check_days_until_due(subscription, params)
     metadata.update_metadata(subscription, params)
     if method := params.get("default_payment_method"):
         param = "default_payment_method"
@@ -231,7 +233,7 @@ def _settings(account: Account, subscription: Resource, customer: Resource, para
     details.copy_to(subscription["cancellation_details"], "comment", "feedback")
 
 
-def _check_collection(subscription: Resource, params: Params) -> None:
+def _check_days_until_due(subscription: Resource, params: Params) -> None:
     """ "Number of days a customer has to pay invoices": only where an invoice is sent."""
     by_invoice = subscription["collection_method"] == "send_invoice"
     if params.get("days_until_due") and not by_invoice:
@@ -246,7 +248,7 @@ def _check_collection(subscription: Resource, params: Params) -> None:
         )
 
 
-def _set_end(account: Account, subscription: Resource, params: Params) -> None:
+def _set_cancellation(account: Account, subscription: Resource, params: Params) -> None:
     """Set or clear cancel_at_period_end and cancel_at."""
     for name in ("cancel_at_period_end", "cancel_at"):
         if name in params and subscription["schedule"]:
@@ -270,7 +272,7 @@ def _set_end(account: Account, subscription: Resource, params: Params) -> None:
         if not isinstance(at, int):
             raise invalid(f"This sandbox does not support cancel_at={at}.", "cancel_at")
         lifecycle.schedule_cancel(
-            account, subscription, _future(at, now, "cancel_at"), period_end=False
+            account, subscription, _check_future(at, now, "cancel_at"), period_end=False
         )
     elif "cancel_at_period_end" in params or "cancel_at" in params:
         lifecycle.unschedule_cancel(subscription)
@@ -285,7 +287,7 @@ def _set_trial(account: Account, subscription: Resource, params: Params) -> None
             subscription_updates.end_trial_now(account, subscription, now)
         return
     subscription_updates.extend_trial(
-        subscription, _future(params["trial_end"], now, "trial_end"), account
+        subscription, _check_future(params["trial_end"], now, "trial_end"), account
     )
 
 
@@ -293,9 +295,9 @@ def _changes_price(params: Params) -> bool:
     return "items" in params or params.get("billing_cycle_anchor") == "now"
 
 
-def _change(account: Account, subscription: Resource, params: Params) -> Resource:
+def _change_items(account: Account, subscription: Resource, params: Params) -> Resource:
     changes = [
-        subscription_items.change(account, item, f"items[{number}]")
+        subscription_items.parse_item_change(account, item, f"items[{number}]")
         for number, item in enumerate(params.get("items") or [])
     ]
     options = {
@@ -325,12 +327,12 @@ def _update_ended(account: Account, subscription: Resource, params: Params) -> R
     return lifecycle.save_subscription(account, subscription)
 
 
-def _of_customer(account: Account, customer: Resource) -> Any:
+def _list_for_customer(account: Account, customer: Resource) -> Any:
     subscriptions = account.select(
         "subscription", "customer = ? AND status != 'canceled'", customer["id"]
     )
     shown = [{n: v for n, v in s.items() if n != "_internal"} for s in subscriptions[::-1]]
-    return pagination.listed(shown, f"/v1/customers/{customer['id']}/subscriptions")
+    return pagination.build_list(shown, f"/v1/customers/{customer['id']}/subscriptions")
 
 
-expand.INCLUDABLE["customer", "subscriptions"] = _of_customer
+expand.INCLUDABLE_FIELDS["customer", "subscriptions"] = _list_for_customer

@@ -25,7 +25,7 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/test_helpers/test_clocks", shape.TestClockListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(account, KIND, URL, params)
+    return pagination.list_page(account, KIND, URL, params)
 
 
 @operation("DELETE", "/test_helpers/test_clocks/<id>", shape.TestClockDeleteParams)

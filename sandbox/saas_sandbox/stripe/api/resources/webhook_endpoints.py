@@ -14,13 +14,13 @@ from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "webhook_endpoint"
 URL = "/v1/webhook_endpoints"
-MOST = 16
+MAX_ENDPOINTS = 16
 
 
 @operation("POST", "/webhook_endpoints", shape.WebhookEndpointCreateParams)
 def create(account: Account, params: Params) -> Resource:
-    if len(account.select(KIND)) >= MOST:
-        raise invalid(f"You have reached the maximum of {MOST} test webhook endpoints.")
+    if len(account.select(KIND)) >= MAX_ENDPOINTS:
+        raise invalid(f"You have reached the maximum of {MAX_ENDPOINTS} test webhook endpoints.")
 
     secret = f"whsec_{ids.token(32)}"
     endpoint = build_object(
@@ -29,10 +29,10 @@ def create(account: Account, params: Params) -> Resource:
         created=account.now(),
         api_version=params.get("api_version"),
         description=params.get("description") or None,
-        enabled_events=_events(params),
+        enabled_events=_parse_enabled_events(params),
         metadata=metadata.merge_values({}, params.get("metadata") or {}),
         status="enabled",
-        url=urls.checked(params["url"], "url"),
+        url=urls.check_url(params["url"], "url"),
     )
     del endpoint["secret"]
     endpoint["_internal"] = {"secret": secret}
@@ -50,9 +50,9 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 def update(account: Account, params: Params, id: str) -> Resource:
     endpoint = account.get_undeleted(KIND, id)
     if "url" in params:
-        endpoint["url"] = urls.checked(params["url"], "url")
+        endpoint["url"] = urls.check_url(params["url"], "url")
     if "enabled_events" in params:
-        endpoint["enabled_events"] = _events(params)
+        endpoint["enabled_events"] = _parse_enabled_events(params)
     if "disabled" in params:
         endpoint["status"] = "disabled" if params["disabled"] else "enabled"
     params.copy_to(endpoint, "description")
@@ -73,10 +73,10 @@ def delete(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/webhook_endpoints", shape.WebhookEndpointListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    return pagination.page(account, KIND, URL, params)
+    return pagination.list_page(account, KIND, URL, params)
 
 
-def _events(params: Params) -> list[str]:
+def _parse_enabled_events(params: Params) -> list[str]:
     event_types: list[str] = params["enabled_events"]
     if not event_types:
         raise invalid("You must select at least one event.", "enabled_events")
