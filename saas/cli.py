@@ -233,10 +233,5 @@ def worker(workers: int) -> None:
             "JOBS_URL is inline:, so jobs run immediately and no worker is needed."
         )
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
-    try:
-        application.extensions["queue"].ping()
-    except Exception as error:  # each storage raises its own exceptions
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise click.ClickException(f"JOBS_URL: the queue does not answer: {reason}") from None
     click.echo(f"Worker {os.getpid()} is ready.", err=True)
     jobs.run_worker(application, workers)

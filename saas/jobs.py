@@ -1,13 +1,14 @@
-"""Background jobs: Huey passes on "row X is waiting" and runs the periodic tasks.
+"""Background jobs: Huey passes on "row X is waiting", and the worker follows a schedule.
 
 A package registers background tasks with `@jobs.task`, periodic ones with `@jobs.periodic_task`,
 and daily ones with `@jobs.daily`. Pending work is stored in rows: if a job is lost, a periodic task
-finds its row.
+finds its row. The schedule does not use the queue, so this also works while it is unreachable.
 """
 
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,18 +19,19 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec
 
 from flask import Flask, current_app
-from huey import Huey, MemoryHuey, crontab
-from sqlalchemy import make_url, or_, update
+from huey import Huey, MemoryHuey
+from sqlalchemy import make_url, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas import database, postgres_timeouts
-from saas.database import Model, UTCDateTime, now
+from saas.database import Model, UTCDateTime, db, now
 
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
-_EARLY = 12  # fraction of the interval that a task may start early, because workers wake unevenly
+_CHECK_EVERY = 5.0  # seconds between looks at what is due
+_RECONNECT_EVERY = 5.0  # seconds between attempts to reach the queue
 
 _tasks: dict[str, Callable[..., None]] = {}
 
@@ -95,7 +97,6 @@ class Queue:
     def huey(self) -> Huey:
         huey = _huey(self.app.config["JOBS_URL"], Path(self.app.instance_path))
         self.run = huey.task()(self._run_task)
-        self.run_schedule = huey.periodic_task(crontab(minute="*"))(self._run_schedule)
         return huey
 
     def ping(self) -> None:
@@ -111,26 +112,55 @@ class Queue:
         with self.app.app_context():
             _tasks[name](*args, **kwargs)
 
-    def _run_schedule(self) -> None:
-        with self.app.app_context():
-            run_periodic_tasks()
-
 
 def run_worker(app: Flask, workers: int = 2) -> None:
-    """Run the consumer until SIGTERM or SIGINT; a running task may finish.
+    """Run jobs and periodic tasks until SIGTERM or SIGINT; a running task may finish."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())  # until the consumer handles them
+    scheduler = threading.Thread(target=_follow_schedule, args=(app, stop), name="schedule")
+    scheduler.start()
+    try:
+        if huey := _connect(app.extensions["queue"], stop):
+            huey.create_consumer(
+                workers=workers,
+                worker_type="thread",
+                periodic=False,
+                initial_delay=0.05,
+                max_delay=0.5,
+                graceful_signal="TERM",
+            ).run()
+    finally:
+        stop.set()
+        scheduler.join()
 
-    It first runs the periodic tasks that are due, to pick up unfinished work of other workers.
-    """
-    queue = app.extensions["queue"]
-    consumer = queue.huey.create_consumer(
-        workers=workers,
-        worker_type="thread",
-        initial_delay=0.05,
-        max_delay=0.5,
-        graceful_signal="TERM",
-    )
-    queue.run_schedule()
-    consumer.run()
+
+def _follow_schedule(app: Flask, stop: threading.Event) -> None:
+    """Run the tasks that are due, again and again, until `stop` is set."""
+    while True:
+        try:
+            with app.app_context():
+                run_periodic_tasks()
+        except Exception:
+            log.exception("the periodic tasks could not be run")
+        if stop.wait(_CHECK_EVERY):
+            return
+
+
+def _connect(queue: Queue, stop: threading.Event) -> Huey | None:
+    """Return the queue once it is reachable, None when `stop` is set before."""
+    is_logged = False
+    while not stop.is_set():
+        try:
+            queue.ping()
+            return queue.huey
+        except Exception as error:  # each storage raises its own exceptions
+            if not is_logged:
+                reason = str(error).strip().partition("\n")[0] or type(error).__name__
+                log.warning("the queue is unreachable, so only periodic tasks run: %s", reason)
+            is_logged = True
+            stop.wait(_RECONNECT_EVERY)
+    return None
 
 
 class Schedule:
@@ -177,12 +207,21 @@ class Schedule:
 
     def run(self, *, now_even_if_not_due: bool = False) -> None:
         """Run every task that is due; a failing task does not stop the others."""
+        leases = _leases()
         for function, every in list(self._periodic_tasks):
-            if _acquire_lease(function.__name__, every) or now_even_if_not_due:
-                with self._holding_lease(function.__name__):
+            name = function.__name__
+            is_due = _may_be_due(leases.get(name), every) and _acquire_lease(name, every)
+            if is_due or now_even_if_not_due:
+                with self._holding_lease(name):
                     _run(function)
         for function, moment in list(self._daily):
-            if _acquire_daily_lease(function.__name__, moment) or now_even_if_not_due:
+            due_at = leases.get(function.__name__)
+            may_be_due = _may_be_due(due_at, timedelta(days=1))
+            if (
+                may_be_due
+                and _acquire_daily_lease(function.__name__, moment)
+                or now_even_if_not_due
+            ):
                 _run(function)
 
     def _refuse_duplicate(self, function: Callable[[], None]) -> None:
@@ -221,12 +260,24 @@ def _run(function: Callable[[], None]) -> None:
         log.exception("a periodic task failed", extra={"job": function.__name__})
 
 
+def _leases() -> dict[str, datetime]:
+    rows = db.session.execute(select(TaskLease.name, TaskLease.due_at)).all()
+    database.release_connection()
+    return {row.name: row.due_at for row in rows}
+
+
+def _may_be_due(due_at: datetime | None, every: timedelta) -> bool:
+    """Return whether it is worth asking for a lease; one that ends too late was set by another
+    clock or interval."""
+    return due_at is None or due_at <= now() or due_at > now() + every
+
+
 def _acquire_lease(name: str, every: timedelta) -> bool:
     at = now()
     with database.write_transaction():
         if database.insert_or_ignore(TaskLease, name=name, due_at=at + every):
             return True
-        due = or_(TaskLease.due_at <= at + every / _EARLY, TaskLease.due_at > at + 2 * every)
+        due = or_(TaskLease.due_at <= at, TaskLease.due_at > at + 2 * every)
         claim = update(TaskLease).where(TaskLease.name == name, due).values(due_at=at + every)
         return database.execute(claim) == 1
 

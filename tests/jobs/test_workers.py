@@ -135,7 +135,7 @@ def test_workers_killed_while_they_hand_over_lose_no_mail(
     with workers(DATABASE_URL=database_url, JOBS_URL=jobs_url, SANDBOX_URL=url) as crew:
         with sandbox.holding("POST /resend/emails", after=after) as held:
             crew.start(2)
-            eventually(lambda: held.count == 2, 40)  # each is handing an email over
+            eventually(lambda: held.count >= 2, 40)  # some are handing emails over
             crew.kill()
         assert handed_over(app) == 0
 
@@ -214,13 +214,16 @@ def _unprocessed(app: Flask) -> int:
 @pytest.mark.parametrize(
     "url", ["postgresql://nobody@127.0.0.1:1/nothing", "redis://127.0.0.1:1/0"]
 )
-def test_a_queue_that_is_away_is_told_in_a_sentence(
-    url: str, make_app: Callable[..., Flask]
-) -> None:
-    app = make_app(JOBS_URL=url)
-
-    result = app.test_cli_runner().invoke(args=["worker"])
-
-    assert result.exit_code == 1
-    assert "Error: JOBS_URL: the queue does not answer: " in result.output
-    assert "Traceback" not in result.output
+def test_without_a_queue_emails_are_sent_all_the_same(
+    url: str, make_app: Callable[..., Flask], proxy: tuple[StripeProxy, str], database_url: str,
+) -> None:  # fmt: skip
+    _, sandbox = proxy
+    app = make_app(JOBS_URL=url, SANDBOX_URL=sandbox, SAAS_ENV="development")
+    with workers(DATABASE_URL=database_url, JOBS_URL=url, SANDBOX_URL=sandbox) as crew:
+        crew.start()
+        for number, email in enumerate(PEOPLE[:2], 1):
+            with app.app_context():
+                magic_links.send(email, "/dashboard")
+            let_time_pass(app)
+            eventually(lambda number=number: handed_over(app) == number, 40)
+        assert crew.stop() == [0]
