@@ -1,4 +1,4 @@
-"""Features behind a plan: `@plan_required("pro")` and monthly quotas from the catalogue."""
+"""Restrict features to plans: `@plan_required("pro")` and monthly quotas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Usage:
-    """What was used this month, and how much there is; `limit` None means no limit."""
+    """The used count of this month and its limit; a `limit` of None means no limit."""
 
     used: int
     limit: int | None
@@ -40,10 +40,10 @@ class QuotaExhausted(Exception):
 def plan_required(
     plan_id: str, feature: str
 ) -> Callable[[Callable[Args, T]], Callable[Args, T | tuple[str, int]]]:
-    """Let a view be used by people whose plan includes `plan_id`.
+    """Restrict a view to users whose plan includes `plan_id`.
 
-    Anonymous people are asked to sign in; others get a page (403) that says what is missing, with
-    `feature` as its subject, and leads to the plan.
+    Anonymous visitors are redirected to sign-in. Other users get a page (403) that names `feature`
+    and links to the plan.
     """
 
     def guard(view: Callable[Args, T]) -> Callable[Args, T | tuple[str, int]]:
@@ -62,16 +62,16 @@ def plan_required(
 
 
 def usage(user: Subscriber, feature: str) -> Usage:
-    """How much of this month's quota a person has used. Raises `ValueError` for an unknown one."""
+    """Return how much of this month's quota is used. Raises `ValueError` for an unknown quota."""
     _check_declared(feature)
     row = db.session.get(FeatureUse, (user.id, feature, _current_month(now())))
     return Usage(row.used if row else 0, user.plan.quota(feature))
 
 
 def use(user: Subscriber, feature: str) -> None:
-    """Count one use; raises `QuotaExhausted` when none is left, however many ask at once.
+    """Count one use. Raises `QuotaExhausted` when none is left, also under concurrent calls.
 
-    Where a view does not catch it, people read a page that says so.
+    If a view does not catch the error, users see a page that explains it.
     """
     _check_declared(feature)
     limit = user.plan.quota(feature)

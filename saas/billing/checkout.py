@@ -1,4 +1,4 @@
-"""Starting a subscription and managing it: the pages at Stripe that a person is sent to."""
+"""Start and manage a subscription on Stripe's pages."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _ATTEMPTS = 6
 
 
 class CheckoutError(Exception):
-    """The person cannot start a subscription now; the message says why."""
+    """The user cannot start a subscription now; the message says why."""
 
 
 def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> str:
-    """The page on which to get this plan: Checkout, or the portal for who already subscribes.
+    """Return the URL of Checkout, or of the portal for existing subscribers.
 
-    `nonce` names the form that was sent, so that a double click opens one page and not two.
+    `nonce` identifies the submitted form, so that a double click opens one page and not two.
     """
     if user.is_closing:
         raise CheckoutError("This account is being deleted.")
@@ -40,11 +40,11 @@ def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> s
 
 
 def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: str) -> str:
-    """A page to pay on: the open one of this form if there is one, and no other stays open.
+    """Return the URL of the open checkout page of this form, and expire all others.
 
-    Every request ends with a look at the list that shows one open page alone. So after requests
-    that race each other, in any number of processes, there is one: that of the last to look. Of
-    pages that were opened at the same time the newest stays.
+    Every request finishes only when the list shows a single open page. So concurrent requests, in
+    any number of processes, leave one page open. Of pages opened at the same time, the newest
+    stays.
     """
     customer_id = _customer_id(user)
     made: gateway.CheckoutSession | None = None
@@ -52,7 +52,7 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
         pages = gateway.list_checkout_sessions(customer_id)
         open_page = _session_to_keep(pages, None if made else nonce)
         if open_page is None:
-            # Pages of this form that were paid or closed, as after the back button.
+            # Pages of this form that were paid or expired, for example after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
             made = _create_session(user, price, trial_days, nonce, used_up, back)
             continue
@@ -69,7 +69,7 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
 def _session_to_keep(
     pages: list[gateway.CheckoutSession], nonce: str | None
 ) -> gateway.CheckoutSession | None:
-    """The newest open page, by the order of Stripe's list; with a nonce, that of a form."""
+    """Return the newest open page in Stripe's order; with a nonce, the newest of this form."""
     opened = (page for page in pages if page.is_open and nonce in (None, page.nonce))
     return next(opened, None)
 
@@ -110,7 +110,7 @@ def _portal_if_bought(
 
 
 def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
-    """The account may have begun to close while the page was made: closing did not see it."""
+    """Refuse the page if the account began to be deleted while the page was created."""
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.is_closing:
         gateway.expire_checkout_session(page.id)
@@ -118,7 +118,7 @@ def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> Non
 
 
 def portal_url(user: Subscriber, price: str | None = None) -> str:
-    """The customer portal of this person's own customer; with a price, opened at that change."""
+    """Return the URL of the user's customer portal; with a price, of the change to it."""
     if not user.stripe_customer_id:
         raise CheckoutError("You don't have a subscription yet.")
     back = security.public_url("billing.returned")
@@ -127,14 +127,14 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
         try:
             return portal(change=(user.stripe_subscription_id, price))
         except (gateway.InvalidRequest, gateway.NotFound) as error:
-            # Stripe refuses a change of a subscription that is ending or cannot be changed here.
+            # Stripe refuses changes of subscriptions that are ending or cannot be changed here.
             log.info("the portal did not open at the plan change: %s", error)
     try:
         return portal()
     except gateway.NotFound:
         subscriptions.sync(
             user.id, cause="portal"
-        )  # the customer was deleted at Stripe, and we missed it
+        )  # the customer was deleted at Stripe, and the event is missing
         raise CheckoutError("There is no longer a subscription to manage.") from None
 
 
@@ -146,7 +146,7 @@ def _customer_id(user: Subscriber) -> str:
 
 
 def price_for(plan_id: str, interval: str) -> str:
-    """The price that is sold now for a plan; raises `NotConfigured` when there is none."""
+    """Return the price that is sold for a plan. Raises `NotConfigured` if there is none."""
     prices = current_app.config["STRIPE_PRICES"].get((plan_id, interval))
     if not prices:
         raise gateway.NotConfigured(f"no price is configured for {plan_id} {interval}")

@@ -1,4 +1,4 @@
-"""Stripe's events: which are handled, the ledger of what arrived, and what an event leads to."""
+"""Stripe's events: the handled types, the ledger of received events, and their effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("saas.billing")
 
 RETENTION = timedelta(days=90)
 HANDLED_TYPES = (
-    "charge.dispute.created",  # these two for the log: access follows the subscription
+    "charge.dispute.created",  # these two only for the ledger: access follows the subscription
     "charge.refunded",
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",

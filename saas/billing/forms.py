@@ -1,4 +1,4 @@
-"""Forms of billing: what is bought is a plan and an interval, never a price from the browser."""
+"""Forms of billing. They contain a plan and an interval, never a price from the browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _plans_for_sale() -> list[SelectChoice]:
 
 
 class CheckoutForm(Form):
-    """A plan of the catalogue. The nonce names the page, so that a double click buys once."""
+    """A plan of the catalogue. The nonce identifies the page, so that a double click buys once."""
 
     plan = SelectField("Plan", choices=_plans_for_sale)
     interval = SelectField(
@@ -25,7 +25,7 @@ class CheckoutForm(Form):
     )
 
     def validate_interval(self, field: SelectField) -> None:
-        """Only what the catalogue names is sold."""
+        """Refuse intervals that are not sold."""
         plan = products.catalogue().by_id.get(self.plan.data)
         if plan and field.data in plans.INTERVALS and field.data not in plan.prices:
             sold = " or ".join(plan.prices)

@@ -15,7 +15,7 @@ from saas.charges import Recurring
 from saas.database import db
 from saas.template_filters import day, discount, price
 
-# What happened, by the status that it led to; {} is what was bought.
+# Sentences by new status; {} is the plan.
 _NEW_STATUS = {
     "trialing": "Trial of {} started",
     "past_due": "A payment failed",
@@ -24,7 +24,7 @@ _NEW_STATUS = {
     "incomplete": "Chose {}. The first payment is pending",
     "incomplete_expired": "The first payment was not received",
 }
-# The same for what became active, by the status before.
+# Sentences for subscriptions that became active, by previous status.
 _BACK_TO_ACTIVE = {
     "past_due": "Payment received",
     "unpaid": "Payment received",

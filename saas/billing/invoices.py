@@ -1,11 +1,11 @@
-"""A person's invoices. They stand at Stripe, and are asked for each time somebody looks."""
+"""Invoices of a user, fetched from Stripe on every request."""
 
 from __future__ import annotations
 
 from saas.billing import gateway
 from saas.billing.customers import Subscriber
 
-# Stripe's status → ours, and the look of its badge.
+# Stripe's status → label and variant of the badge.
 STATUSES = {
     "open": ("To pay", "warning"),
     "paid": ("Paid", "success"),
@@ -15,10 +15,10 @@ STATUSES = {
 
 
 def page(user: Subscriber, *, before: str = "", after: str = "") -> gateway.InvoicePage:
-    """Invoices of the person's own customer, newest first: the newest, or those beside another.
+    """Return a page of the user's invoices, newest first.
 
-    Empty where there is no customer, or none any more; the first page for an invoice that is not
-    there. Raises `gateway.Unavailable` and `gateway.InvalidRequest`.
+    Empty without a customer or for a deleted one; the first page for an unknown invoice. Raises
+    `gateway.Unavailable` and `gateway.InvalidRequest`.
     """
     if not user.stripe_customer_id:
         return gateway.InvoicePage([])

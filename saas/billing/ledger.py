@@ -1,4 +1,4 @@
-"""Completes an event in the ledger, in the transaction of its effect."""
+"""Complete an event in the ledger, in the transaction of its effect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What billing remembers besides the columns on `users`."""
+"""Tables of billing, besides the columns on `users`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from saas.database import Key, Model, UTCDateTime, now
 
 
 class Installation(Model):
-    """One row: the id by which customers at Stripe are known to be ours.
+    """One row: the id that marks customers at Stripe as ours.
 
-    Companies share a Stripe account between products, and every endpoint sees every event.
+    Several products may share a Stripe account, and every endpoint receives every event.
     """
 
     __tablename__ = "installations"
@@ -25,7 +25,7 @@ class Installation(Model):
 
 
 class StripeEvent(Model):
-    """The ledger of events: ids, never payloads, which hold personal data and are not needed."""
+    """The ledger of events: ids only. Payloads contain personal data and are not needed."""
 
     __tablename__ = "stripe_events"
 
@@ -48,7 +48,7 @@ class StripeEvent(Model):
 
 
 class SubscriptionChange(Model):
-    """History: a sync altered a column. `cause` is an event's id, or the command that asked."""
+    """The history: a sync changed a column. `cause` is an event id or a command."""
 
     __tablename__ = "subscription_changes"
 
@@ -64,7 +64,7 @@ class SubscriptionChange(Model):
 
 
 class ClosedAccount(Model):
-    """A tombstone: the opaque ids of an account that is gone, so that a late event is known."""
+    """A tombstone: the opaque ids of a deleted account, to recognise late events."""
 
     __tablename__ = "closed_accounts"
 
@@ -75,7 +75,7 @@ class ClosedAccount(Model):
 
 
 class FeatureUse(Model):
-    """How often a user has used a feature in a calendar month of UTC, such as 2026-11."""
+    """How often a user has used a feature in a calendar month (UTC), such as 2026-11."""
 
     __tablename__ = "feature_uses"
 

@@ -1,4 +1,4 @@
-"""What a subscription's state means for its user: decided here once, printed by every page."""
+"""The meaning of a subscription's state for its user, computed once for all pages."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Banner:
 
 @dataclass(frozen=True)
 class SubscriptionStatus:
-    """How a subscription stands: a badge, the date that matters next, and what to do.
+    """The state of a subscription: a badge, the next date, and what to do.
 
-    `label` is empty where there is no subscription. `tone` is the variant of its badge.
-    `date_label` says what happens on `date`, such as "Renews on".
+    `label` is empty without a subscription. `tone` is the variant of its badge. `date_label` says
+    what happens on `date`, such as "Renews on".
     """
 
     label: str = ""

@@ -1,4 +1,4 @@
-"""Periodic tasks: retry events that failed, and ask Stripe where no event came."""
+"""Periodic tasks: retry failed events, and sync where no event came."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from saas.subscriber import LIVE_STATUSES
 T = TypeVar("T")
 log = logging.getLogger("saas.billing")
 
-_TIMEOUT = 60.0  # seconds for each, who may have thousands of subscriptions; a call has 4
-_MAX_FAILURES = 3  # questions without an answer, after which Stripe is taken to be away
-_GRACE = timedelta(minutes=2)  # the webhook itself may still be at it
-_GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one a minute: as long as Stripe itself delivers again
+_TIMEOUT = 60.0  # seconds per user, who may have thousands of subscriptions; a call has 4
+_MAX_FAILURES = 3  # failed calls after which Stripe is considered unreachable
+_GRACE = timedelta(minutes=2)  # the webhook may still be processing it
+_GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one per minute: as long as Stripe retries
 _RECHECK_AFTER = timedelta(hours=1)
 _ONE_DAY = timedelta(days=1)
 BATCH_SIZE = 200
@@ -37,7 +37,9 @@ def retry_events() -> None:
         select(StripeEvent.id, StripeEvent.customer_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _GRACE)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
-        .order_by(StripeEvent.attempts, StripeEvent.received_at)  # a bad one keeps nobody waiting
+        .order_by(
+            StripeEvent.attempts, StripeEvent.received_at
+        )  # failing events do not block others
         .limit(BATCH_SIZE)
     ).all()
     process_each(unprocessed, lambda event: events.process(*event), about="event")
@@ -88,10 +90,10 @@ def _sync(condition: ColumnElement[bool], cause: str) -> None:
 
 
 def process_each(items: Iterable[T], work: Callable[[T], object], about: str) -> None:
-    """Do `work` for each item; an item that fails does not stop the others.
+    """Do `work` for each item; a failing item does not stop the others.
 
-    When Stripe is unreachable, the rest waits for the next run, so that the worker is free for
-    emails again. `about` says in the log what the items are.
+    If Stripe is unreachable, the rest waits for the next run, so that the worker can send emails
+    again. `about` describes the items in the log.
     """
     unanswered, why = 0, ""
     for item in items:

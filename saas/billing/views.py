@@ -1,4 +1,4 @@
-"""Billing pages. None of them asks Stripe, except where a person is sent there or comes back."""
+"""Billing pages. They call Stripe only when a user is sent there or returns, and for invoices."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from saas.billing.forms import CheckoutForm
 
 Answer = str | Response | tuple[str, int]
 
-_TIMEOUT = 9.0  # seconds a person waits for Stripe before we say that it does not answer
+_TIMEOUT = 9.0  # seconds until a page reports that Stripe does not answer
 
 
 def _hit_limit() -> None:
-    """Limit how often one person makes us ask Stripe, for each page; raises 429."""
+    """Limit how often a user causes calls to Stripe, per page; raise 429."""
     limits.STRIPE_BY_USER.hit(f"{request.endpoint}:{current_user.id}")
 
 
 @bp.app_context_processor
 def add_subscription_status() -> dict[str, Any]:
-    """Let every template ask for `subscription_status()`."""
+    """Provide `subscription_status()` to all templates."""
     return {"subscription_status": cache(lambda: status.describe(current_user))}
 
 
@@ -51,7 +51,7 @@ def overview() -> Answer:
 @bp.get("/dashboard/billing/invoices")
 @login_required
 def invoices() -> Answer:
-    """Asks Stripe, so it is a page of its own: Billing itself opens whatever Stripe does."""
+    """Show the invoices. This page calls Stripe; Billing itself does not, so it always opens."""
     _hit_limit()
     before, after = request.args.get("before", ""), request.args.get("after", "")
     try:
@@ -94,7 +94,7 @@ def portal() -> Answer:
 @bp.get("/billing/return")
 @login_required
 def returned() -> Answer:
-    """Back from Checkout or the portal: sync one's own customer, whatever the address says."""
+    """Handle the return from Checkout or the portal: sync the user, whatever the URL contains."""
     had = current_user.plan
     try:
         _hit_limit()
@@ -113,7 +113,7 @@ def returned() -> Answer:
 
 
 def _not_yet(why: str, status: int = 200, retry_after: object = None) -> Response:
-    """The page of somebody who has paid and waits: the plan follows, whatever happens here."""
+    """Show the page of a user whose payment is not confirmed yet; the plan follows by webhook."""
     page = render_template("billing/return.html", why=why)
     headers = {"Retry-After": str(retry_after)} if retry_after else None
     return Response(page, status=status, headers=headers, mimetype="text/html")
@@ -132,13 +132,13 @@ def explain(error: CheckoutError) -> Answer:
 
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
-    """Stripe is away, and trying again helps; or it said no, and something else does."""
+    """Show that Stripe is unreachable, or that it refused."""
     _log(error)
     kind = "refused" if gateway.is_refusal(error) else "unavailable"
     return render_template(f"billing/{kind}.html"), 503
 
 
 def _log(error: gateway.StripeError) -> None:
-    """The reason, for who runs this; a refusal needs somebody to act."""
+    """Log the reason for operators; refusals need action."""
     level = logging.ERROR if gateway.is_refusal(error) else logging.WARNING
     current_app.logger.log(level, "%s: %s", request.endpoint, gateway.describe(error))

@@ -1,4 +1,4 @@
-"""The endpoint that Stripe calls: verify the raw bytes, note the event, fetch the truth."""
+"""The webhook endpoint: verify the raw bytes, record the event, fetch the current state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
 
-TIMEOUT = 9.0  # seconds until we answer, whatever happens; Stripe gives up after some ten
+TIMEOUT = 9.0  # seconds until we respond, whatever happens; Stripe gives up after about ten
 
 
 @bp.post("/api/webhooks/stripe")
@@ -22,7 +22,7 @@ TIMEOUT = 9.0  # seconds until we answer, whatever happens; Stripe gives up afte
 def webhook() -> tuple[dict[str, str], int]:
     payload = request.get_data()
     if len(payload) >= current_app.config["MAX_CONTENT_LENGTH"]:
-        abort(413)  # sent in chunks, which say no length beforehand
+        abort(413)  # chunked requests have no Content-Length
     try:
         event = gateway.verify(payload, request.headers.get("Stripe-Signature"))
     except BadSignature as error:
@@ -33,7 +33,7 @@ def webhook() -> tuple[dict[str, str], int]:
 
 
 def receive(event: Event) -> str:
-    """Apply an event; what came of it, in a word. Raises `APIError` 503 so that it comes again."""
+    """Apply an event and return the outcome. Raises `APIError` 503, so that Stripe retries."""
     if reason := events.ignore_reason(event):
         log.info("event ignored: %s", reason, extra=_outcome_response(event))
         return "ignored"

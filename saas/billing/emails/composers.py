@@ -1,7 +1,7 @@
-"""What the mails of billing say, when they are handed over.
+"""Compose the emails of billing when they are sent.
 
-A mail is composed from what is true then: one that has lost its sense meanwhile (paid again before
-the failure was told, resumed before the end was confirmed) is not sent.
+The content reflects the state at that time. An email that is no longer relevant is skipped: the
+payment arrived before the email about its failure, or the plan was resumed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 
 @mail.email("welcome")
 def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
-    """The plan begins, perhaps with a trial."""
+    """Compose the email about a new plan, with or without a trial."""
     user = _recipient(user_id)
     if user is None or not user.is_paid:
         return None
@@ -39,7 +39,10 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
 
 
 def _has_own_welcome(user: Subscriber) -> bool:
-    """Not where of two pages paid at once one is ended: then its welcome is all there is."""
+    """Return whether the current subscription has its own welcome email.
+
+    It has none if two pages were paid at once and one subscription was canceled.
+    """
     welcomes = select(OutboxMessage.context).where(
         OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
     )
@@ -51,19 +54,19 @@ def _has_own_welcome(user: Subscriber) -> bool:
 
 @mail.email(FAILED)
 def payment_failed(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
-    """A payment failed: where to pay, and until when the plan stays."""
+    """Compose the email about a failed payment: where to pay, and until when the plan stays."""
     return _for_open_invoice(FAILED, user_id, invoice, subscription)
 
 
 @mail.email(ACTION_REQUIRED)
 def action_required(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
-    """The bank wants its owner to confirm a payment: where, and until when the plan stays."""
+    """Compose the email about a payment that the customer must confirm."""
     return _for_open_invoice(ACTION_REQUIRED, user_id, invoice, subscription)
 
 
 @mail.email("recovered")
 def recovered(user_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
-    """The payment came after all. Only for who was told that it had failed."""
+    """Compose the email about a recovered payment, if an email about the failure was sent."""
     user = _recipient(user_id)
     if user is None or not user.is_paid:
         return None
@@ -74,13 +77,13 @@ def recovered(user_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
         return None
     paid = _invoice(invoice)
     if paid is None or paid.status != "paid":
-        return None  # written off by us, not paid
+        return None  # marked uncollectible, not paid
     return messages.recovered(user.email, _sold(user), paid.total, paid.currency)
 
 
 @mail.email("cancellation")
 def cancellation(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
-    """The end of the plan is set."""
+    """Compose the email about a scheduled cancellation."""
     user, when = _recipient(user_id), datetime.fromisoformat(ends)
     if user is None or not user.is_canceling or user.stripe_cancel_at != when:
         return None
@@ -91,7 +94,7 @@ def cancellation(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
 
 @mail.email("ended")
 def ended(user_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
-    """The plan is over; nothing to say to who has one again."""
+    """Compose the email about the end of a plan, unless the user has one again."""
     user = _recipient(user_id)
     if user is None or user.is_paid:
         return None
@@ -101,7 +104,7 @@ def ended(user_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email |
 
 @mail.email("trial_ending")
 def trial_ending(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Email | None:
-    """The trial ends soon, and is paid for from then on."""
+    """Compose the email about the end of a trial."""
     user, when = _recipient(user_id), datetime.fromisoformat(ends)
     if user is None or not user.is_trialing or user.is_canceling:
         return None
@@ -114,9 +117,9 @@ def trial_ending(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
 def duplicate_refunded(
     user_id: uuid.UUID, *, subscription: str = "", is_refused: bool = False
 ) -> mail.Email | None:
-    """There were two subscriptions; one is ended, and what was paid twice goes back.
+    """Compose the email about a duplicate subscription that was canceled and refunded.
 
-    How much that is, Stripe says. A row of an older version does not name the subscription.
+    Stripe reports the refunded amount. Rows of an older version do not name the subscription.
     """
     user = _recipient(user_id)
     if user is None:
@@ -152,7 +155,7 @@ def _for_open_invoice(
 
 
 def _invoice(invoice_id: str) -> gateway.Invoice | None:
-    """The invoice as it is now; None where it was deleted at Stripe."""
+    """Return the current invoice, or None if it was deleted at Stripe."""
     try:
         return gateway.invoice(invoice_id)
     except gateway.NotFound:
@@ -163,7 +166,7 @@ def _invoice(invoice_id: str) -> gateway.Invoice | None:
 
 
 def _recipient(user_id: uuid.UUID) -> Subscriber | None:
-    """Whom the mail is to; None when they are gone."""
+    """Return the user, or None if they were deleted."""
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is not None and user.is_closing:
         raise mail.RetryLater("the account is being deleted")

@@ -1,7 +1,7 @@
-"""The mails of billing in words: from plain values to HTML and text. Knows neither row nor Stripe.
+"""Content of the billing emails: from plain values to HTML and text, without models or Stripe.
 
-Amounts are in the smallest unit of their currency; days are told in UTC. What is charged is the
-subscription's own (`Charge`), never the catalogue's.
+Amounts are in the smallest unit of their currency; dates are in UTC. Prices are the subscription's
+own (`Charge`), never the catalogue's.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from saas.template_filters import amount, day, day_utc, discount, money, price
 
 @dataclass(frozen=True)
 class Charge:
-    """What somebody pays for their subscription, as far as it is known."""
+    """The price of a subscription, as far as it is known."""
 
     recurring: Recurring | None = None
     next_invoice: NextInvoice | None = None
 
     @property
     def price(self) -> str:
-        """Such as `$12 a month, 20% off until 1 May 2027 (UTC)`; empty where it is not known."""
+        """The price, such as `$12 a month, 20% off until 1 May 2027 (UTC)`; empty if unknown."""
         text = price(self.recurring)
         if self.recurring is None or not text:
             return ""
@@ -40,7 +40,7 @@ class Charge:
 
     @property
     def due(self) -> str:
-        """The amount of the next invoice; empty where there is none."""
+        """The amount of the next invoice; empty if there is none."""
         invoice = self.next_invoice
         return money(invoice.amount_due, invoice.currency) if invoice else ""
 
@@ -50,7 +50,7 @@ class Charge:
 
 
 def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) -> mail.Email:
-    """The plan has begun."""
+    """Compose the email about a new plan."""
     return compose(
         to,
         f"Your trial of {plan.name} has begun" if trial_ends else f"You are on {plan.name}",
@@ -73,9 +73,9 @@ def payment_problem(
     *,
     is_first: bool = False,
 ) -> mail.Email:
-    """A payment failed, or waits for its owner (`kind`); `access_ends` is None once it is over.
+    """Compose the email about a failed or unconfirmed payment (`kind`).
 
-    `is_first`: the plan has not begun, and begins with this payment.
+    `access_ends` is None if access has ended. With `is_first`, the plan starts with this payment.
     """
     waits = kind == "action_required"
     return compose(
@@ -94,7 +94,7 @@ def payment_problem(
 
 
 def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Email:
-    """The payment came after all."""
+    """Compose the email about a recovered payment."""
     return compose(
         to,
         f"Your payment for {plan.name} has arrived",
@@ -106,7 +106,7 @@ def recovered(to: str, plan: Plan, paid: int, currency: str) -> mail.Email:
 
 
 def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Email:
-    """The end is set, perhaps beyond the next invoice."""
+    """Compose the email about a scheduled end, which may be after the next invoice."""
     upcoming = charge.next_invoice
     return compose(
         to,
@@ -121,7 +121,7 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
 
 
 def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
-    """The plan is over: `status` is Stripe's, None where the customer was deleted."""
+    """Compose the email about the end of a plan. `status` is None for a deleted customer."""
     name = plan.name if plan else "Your plan"
     is_paused = status == "paused"
     return compose(
@@ -137,7 +137,7 @@ def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
 
 
 def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Email:
-    """The trial ends soon."""
+    """Compose the email about the end of a trial."""
     return compose(
         to,
         f"Your trial of {plan.name} ends on {day(ends)}",
@@ -152,7 +152,7 @@ def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
 def duplicate_refunded(
     to: str, given_back: tuple[int, str] | None, *, is_refused: bool = False
 ) -> mail.Email:
-    """One of two subscriptions was ended. `given_back` is an amount, which may be 0, if known."""
+    """Compose the email about a canceled duplicate. `given_back` is the amount, if known."""
     is_refunded = not is_refused and (given_back is None or given_back[0] > 0)
     return compose(
         to,

@@ -1,4 +1,4 @@
-"""Made-up mails of billing, for `flask mail preview`: of the real shape, about nobody."""
+"""Sample emails of billing for `flask mail preview`."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def duplicate_refunded() -> mail.Email:
 
 
 def _plan() -> Plan:
-    """The lowest plan for sale; the free one where none is."""
+    """Return the lowest plan for sale, or the free one if none is for sale."""
     catalogue = products.catalogue()
     return next(iter(catalogue.for_sale), catalogue.free)
 
 
 def _due() -> tuple[int, str]:
-    """Its price, and the currency."""
+    """Return the plan's price and currency."""
     return next(iter(_plan().prices.values()), 0), products.catalogue().currency
 
 
@@ -76,7 +76,7 @@ def _charge() -> Charge:
 
 
 def _page() -> str:
-    """Where a hosted invoice page would be; this one shows that there is none."""
+    """Return a URL in place of a hosted invoice page."""
     if current_app.config["STRIPE_IS_SANDBOX"]:
         return f"{current_app.config['SANDBOX_URL']}/stripe/invoices/in_1SampleOfAnInvoice00"
     return "https://invoice.stripe.com/i/acct_sample/test_sample"

@@ -1,8 +1,8 @@
-"""Which mails follow from what a sync has found.
+"""Enqueue the emails that follow from a sync.
 
-They follow from differences and from Stripe's state, never from events: however many events and
-returns say the same, in whatever order, there is one mail for each recorded change. A state that
-came and went between two syncs gets none.
+They follow from differences and Stripe's state, never from single events. Each recorded change
+causes one email, however many events report it and in whatever order. A state that appears and
+disappears between two syncs causes none.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from saas.plans import Plan
 
 Columns = Mapping[str, Any]
 
-TRIAL_NOTICE = timedelta(days=3)  # as Stripe's own trial_will_end
+TRIAL_NOTICE = timedelta(days=3)  # like Stripe's trial_will_end
 _ENTITLING = ("active", "trialing", "past_due")
 _FAILURES = ("payment_failed", "action_required")
 _NEWS_PERIOD = timedelta(days=30)
 
 
 def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counter: int) -> None:
-    """Promise the mails that a recorded change leads to, in the transaction that records it."""
+    """Enqueue the emails for a recorded change, in the transaction that records it."""
     if before == after:
         return
     for kind, context in _changes(before, after).items():
@@ -46,7 +46,7 @@ def enqueue_for_reminders(
     overdue: Overdue | None,
     event_id: str | None,
 ) -> None:
-    """Promise the mails about single objects at Stripe, each once by the key that names it."""
+    """Enqueue the emails about single objects at Stripe, once per object by their key."""
     subscription = after["stripe_subscription_id"]
     if overdue and overdue.invoice_id:
         kind = "action_required" if overdue.action_required else "payment_failed"
@@ -70,7 +70,7 @@ def _is_recent(ended_at: datetime | None) -> bool:
 
 
 def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
-    """Kinds of mail, and what each is about."""
+    """Return the kinds of emails for a change, with their context."""
     had, has = _plan(before), _plan(after)
     emails: dict[str, dict[str, Any]] = {}
     if has and not had and before["stripe_subscription_status"] != "unpaid":
@@ -87,7 +87,7 @@ def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
 
 
 def _plan(columns: Columns) -> Plan | None:
-    """The plan that these columns give, grace or no grace: a mail follows what Stripe says."""
+    """Return the plan of these columns by Stripe's status, ignoring the grace period."""
     if columns["stripe_subscription_status"] not in _ENTITLING:
         return None
     sold = products.sold_as(columns["stripe_price_id"])
@@ -109,7 +109,7 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
 
 
 def _enqueue_recovered(user: Subscriber, subscription: str) -> None:
-    """Only where a failure was told, and about the invoice that it was told of."""
+    """Enqueue it only if an email about the failure was enqueued, for the same invoice."""
     notices = db.session.scalars(
         select(OutboxMessage)
         .where(OutboxMessage.subject_id == user.id, OutboxMessage.kind.in_(_FAILURES))
@@ -126,7 +126,7 @@ def _enqueue_recovered(user: Subscriber, subscription: str) -> None:
 
 
 def _is_trial_ending(after: Columns, event_id: str | None) -> bool:
-    """Three days before the end by our clock, or when Stripe's clock says so."""
+    """Return whether the trial ends within three days by our clock, or Stripe says so."""
     if after["stripe_subscription_status"] != "trialing" or after["stripe_cancel_at"]:
         return False
     ends = after["stripe_current_period_end"]

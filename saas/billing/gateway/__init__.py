@@ -1,6 +1,6 @@
-"""The one module that speaks to Stripe. Plain values and our own errors cross this wall.
+"""The only package that calls Stripe. It returns plain values and raises our own errors.
 
-The sandbox is reached in exactly the same way: only the base address differs.
+The sandbox is called in the same way; only the base URL differs.
 """
 
 from saas.billing.gateway.amounts import UNKNOWN, Coupon, Discount, Item

@@ -1,4 +1,4 @@
-"""Items, prices and discounts of a subscription, as far as its amount follows from them."""
+"""Items, prices and discounts of a subscription, as far as amounts depend on them."""
 
 from __future__ import annotations
 
@@ -28,14 +28,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("saas.billing")
 
 _DURATIONS = ("once", "repeating", "forever")
-_MOST_COUPONS = 1000  # remembered by a process
+_MOST_COUPONS = 1000  # cached per process
 
 
 @dataclass(frozen=True)
 class Coupon:
-    """What a coupon takes off. Stripe never changes these fields of a coupon.
+    """A coupon. Stripe never changes these fields.
 
-    `products`: those it is limited to; None for all; `UNKNOWN` where Stripe has not said.
+    `products` limits it to these products. None means all; `UNKNOWN` means that Stripe did not
+    include them.
     """
 
     created: int
@@ -50,7 +51,7 @@ UNKNOWN: frozenset[str] = frozenset(("unknown",))
 
 @dataclass(frozen=True)
 class Discount:
-    """A coupon at work on a subscription, an item or a customer; `coupon` None: not readable."""
+    """A coupon on a subscription, an item or a customer; `coupon` is None if it is unreadable."""
 
     coupon_id: str
     ends: datetime | None = None
@@ -59,7 +60,7 @@ class Discount:
 
 @dataclass(frozen=True)
 class Item:
-    """An item of a subscription. `unit_amount` is None for what is metered or in tiers."""
+    """An item of a subscription. `unit_amount` is None for metered and tiered prices."""
 
     price_id: str
     product_id: str
@@ -70,7 +71,7 @@ class Item:
     quantity: int | None
     discounts: tuple[Discount, ...] = ()
     plus_tax: bool = False
-    group_size: int = 1  # a package's price is for so many
+    group_size: int = 1  # the price is for a package of several units
     rounds_up: bool = True
 
     @property
@@ -91,7 +92,7 @@ def read_items(subscription: Any) -> tuple[Item, ...]:
 
 
 def read_discounts(subscription: Any) -> tuple[Discount, ...]:
-    """The subscription's own, or else the customer's, which only then apply."""
+    """Return the subscription's discounts, or the customer's, which apply only without them."""
     if own := _discounts(subscription):
         return own
     customer = reading.part(subscription, "customer")
@@ -101,7 +102,7 @@ def read_discounts(subscription: Any) -> tuple[Discount, ...]:
 
 
 def with_coupons(subscriptions: Iterable[S]) -> list[S]:
-    """The same subscriptions, with what their coupons take off: one call for each new coupon."""
+    """Return the subscriptions with their coupons: one call per coupon that is not cached."""
     return [
         replace(
             subscription,
@@ -151,12 +152,12 @@ def _unit_amount(price: Any, recurring: Any) -> Decimal | None:
 
 
 def _discounts(holder: Any) -> tuple[Discount, ...]:
-    """Those that were not expanded are ids."""
+    """Return discounts; those that were not expanded are ids."""
     return tuple(_discount(discount) for discount in reading.optional_ids(holder, "discounts"))
 
 
 def _discount(discount: Any) -> Discount:
-    """A discount; one that was not expanded says nothing but its own id."""
+    """Return a discount; one that was not expanded has only its id."""
     if isinstance(discount, str):
         return Discount("")
     source = reading.part(discount, "source")
@@ -167,12 +168,12 @@ def _discount(discount: Any) -> Discount:
     return Discount(
         coupon_id=reading.id_of(holder, "coupon") or "",
         ends=reading.optional_moment(discount, "end"),
-        coupon=_coupon(coupon, UNKNOWN) if is_shown else None,  # an id and a deleted one are not
+        coupon=_coupon(coupon, UNKNOWN) if is_shown else None,  # ids and deleted coupons are not
     )
 
 
 def _with_coupon(discount: Discount) -> Discount:
-    """With the coupon as Stripe has it now, unless that is a newer one by the same id."""
+    """Return the discount with its coupon, unless that is a newer one with the same id."""
     shown = discount.coupon
     known = _known_coupon(discount.coupon_id, shown.created if shown else None)
     return replace(discount, coupon=known or shown)
@@ -195,7 +196,7 @@ def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:
 
 
 def _fetch_coupon(coupon_id: str) -> Coupon | None:
-    """Return a coupon; None for a deleted one, which discounts outlive, or an unknown duration."""
+    """Return a coupon, or None if it was deleted or its duration is unknown."""
     expand: Any = {"expand": ["applies_to", "currency_options"]}
     try:
         coupon = call(

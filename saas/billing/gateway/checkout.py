@@ -1,4 +1,4 @@
-"""The pages that Stripe hosts: Checkout and the customer portal."""
+"""Stripe's hosted pages: Checkout and the customer portal."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from saas.billing.gateway.client import (
 if TYPE_CHECKING:
     import stripe
 
-# Where the buyer is decides about the tax, so the page asks, and the customer keeps the answer:
+# Tax depends on the location, so the page asks for it and stores it on the customer:
 # https://docs.stripe.com/tax/checkout#existing-customers
 _COLLECTED_FOR_TAX: dict[str, Any] = {
     "automatic_tax": {"enabled": True},
@@ -38,7 +38,7 @@ log = logging.getLogger("saas.billing")
 
 @dataclass(frozen=True)
 class CheckoutSession:
-    """A hosted page of Stripe's to send somebody to."""
+    """A hosted checkout page."""
 
     id: str
     url: str
@@ -48,10 +48,10 @@ class CheckoutSession:
 
 
 def list_checkout_sessions(customer_id: str) -> list[CheckoutSession]:
-    """The last hundred checkout pages, newest first: among them every one that is still open.
+    """Return the last hundred checkout pages, newest first, including every open one.
 
     A page is open for 24 hours (https://docs.stripe.com/api/checkout/sessions/object, expires_at),
-    and whoever opens one closes the others. Our clock is not asked.
+    and opening one expires the others. Our clock does not matter.
     """
 
     def fetch(client: stripe.StripeClient) -> list[CheckoutSession]:
@@ -62,7 +62,7 @@ def list_checkout_sessions(customer_id: str) -> list[CheckoutSession]:
 
 
 def _read_session(session: Any) -> CheckoutSession:
-    """A page that is closed has no address."""
+    """Read a page; an expired one has no URL."""
     status = reading.optional_text(session, "status")
     url = reading.text(session, "url") if status == "open" else ""
     return CheckoutSession(
@@ -75,7 +75,7 @@ def _read_session(session: Any) -> CheckoutSession:
 
 
 def expire_checkout_session(session_id: str) -> None:
-    """Close a checkout page; one that was paid or has expired meanwhile stays as it is."""
+    """Expire a checkout page; one that was paid or has expired stays unchanged."""
     try:
         call_unless_missing(
             lambda client: client.v1.checkout.sessions.expire(require_id(session_id))
@@ -94,7 +94,7 @@ def create_checkout_session(
     cancel_url: str,
     trial_days: int = 0,
 ) -> CheckoutSession:
-    """A hosted page that sells one subscription to one customer, after a trial of so many days."""
+    """Create a hosted page that sells one subscription to one customer, after a trial."""
     params: Any = {
         "mode": "subscription",
         "customer": customer_id,
@@ -120,9 +120,9 @@ def create_checkout_session(
 
 
 def try_checkout(price_id: str, url: str) -> str:
-    """Return the address of a checkout page as people get it, which is closed again at once.
+    """Create a checkout page, expire it again, and return its URL.
 
-    It belongs to no customer, and shows whether Stripe sells now, and on which domain.
+    It has no customer, and shows whether Stripe can sell, and on which domain.
     """
     params: Any = {
         "mode": "subscription",
@@ -140,7 +140,7 @@ def try_checkout(price_id: str, url: str) -> str:
 def create_portal_session(
     customer_id: str, *, return_url: str, change: tuple[str, str] | None = None
 ) -> str:
-    """The address of the customer portal; with (subscription, price), opened at that change."""
+    """Return the URL of the customer portal; with (subscription, price), of that change."""
     params: Any = {"customer": require_id(customer_id), "return_url": return_url}
     if configuration := current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]:
         params["configuration"] = configuration
@@ -154,9 +154,10 @@ def create_portal_session(
 
 
 def _change_flow(client: stripe.StripeClient, subscription_id: str, price_id: str, url: str) -> Any:
-    """Open the portal at a change of the one item, in the quantity that it has.
+    """Return the flow that changes the only item, in its current quantity.
 
-    None where the portal cannot change the subscription: it has several items, or none of ours.
+    Returns None if the portal cannot change the subscription: it has several items, or none of
+    ours.
     """
     subscription = client.v1.subscriptions.retrieve(require_id(subscription_id))
     items = reading.entries(subscription, "items")

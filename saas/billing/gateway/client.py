@@ -1,4 +1,4 @@
-"""Calling Stripe: which client, for how long, and what went wrong in our words."""
+"""Call Stripe: clients, deadlines, and errors."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BACKGROUND_TIMEOUT = (2.0, 8.0)  # seconds to connect and to read, for operators' commands
-_REQUEST_TIMEOUT = (2.0, 4.0)  # while a browser or Stripe itself waits for our answer
+_REQUEST_TIMEOUT = (2.0, 4.0)  # while a browser or Stripe waits for our response
 _ATTEMPTS_WHILE_IN_USE = 12  # over about nine seconds
-# What reading an answer of an unexpected shape raises, in the SDK or here.
+# Raised by reading a response of an unexpected shape, in the SDK or here.
 _SHAPE_ERRORS = (
     AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
 )  # fmt: skip
@@ -37,7 +37,7 @@ log = logging.getLogger("saas.billing")
 
 
 class Throttle(Protocol):
-    """Decides when a call is made, and whether once more."""
+    """Decides when a call is made, and whether it is retried."""
 
     def __call__(self, ask: Callable[[], T], /) -> T: ...
 
@@ -46,48 +46,48 @@ _throttle: ContextVar[Throttle | None] = ContextVar("pace", default=None)
 
 
 class StripeError(Exception):
-    """Stripe did not do what was asked."""
+    """A call to Stripe failed."""
 
 
 class Unavailable(StripeError):
-    """Stripe gives no answer of use: unreachable, overloaded, our key refused. Try again later.
+    """Stripe cannot answer: unreachable, overloaded, or our key is refused. Try again later.
 
-    `pause`: how many seconds Stripe asks us to wait, where it has said so.
+    `pause` is the number of seconds that Stripe asks us to wait, if any.
     """
 
     pause: float | None = None
 
 
 class RateLimited(Unavailable):
-    """More calls than Stripe's rate limit allows: it will answer a moment later."""
+    """The calls exceed Stripe's rate limit."""
 
 
 class IdempotencyKeyInUse(Unavailable):
-    """Another request with the same key, or about the same object, is under way (HTTP 409)."""
+    """Another request with the same key or object is in progress (HTTP 409)."""
 
 
 class Unreadable(Unavailable):
-    """Stripe's answer is not of the shape that its types promise; the message names the field."""
+    """Stripe's response has an unexpected shape; the message names the field."""
 
 
 class AuthenticationFailed(Unavailable):
-    """Stripe does not know our key, or the key may not do this."""
+    """The API key is invalid or lacks a permission."""
 
 
 class NotConfigured(Unavailable):
-    """There is no API key, or no price for what is to be sold."""
+    """The API key, or the price that is to be sold, is not configured."""
 
 
 class NotFound(StripeError):
-    """The thing does not exist at Stripe, or has been deleted there."""
+    """The object does not exist at Stripe, or was deleted."""
 
 
 class CustomerDeleted(NotFound):
-    """It existed, and Stripe says so."""
+    """The customer existed and was deleted."""
 
 
 class InvalidRequest(StripeError):
-    """Stripe understood and said no (4xx); the message is Stripe's, and so is the `code`."""
+    """Stripe refused the request (4xx), with Stripe's message and `code`."""
 
     def __init__(self, message: str, code: str = "") -> None:
         super().__init__(message)
@@ -95,14 +95,14 @@ class InvalidRequest(StripeError):
 
 
 def is_refusal(error: StripeError) -> bool:
-    """Whether Stripe, or our configuration, says no: asking again in a minute will not help."""
+    """Return whether Stripe or our configuration refuses, so that a retry will not help."""
     return not isinstance(error, Unavailable) or isinstance(
         error, AuthenticationFailed | NotConfigured
     )
 
 
 def describe(error: StripeError) -> str:
-    """Return what happened, with Stripe's reason and no address: a refusal, or an outage."""
+    """Return what happened, with Stripe's reason and without email addresses."""
     reason = logs.without_addresses(str(error).rstrip("."))
     if isinstance(error, Unreadable | NotConfigured):
         return reason
@@ -112,15 +112,15 @@ def describe(error: StripeError) -> str:
 
 
 def is_live() -> bool:
-    """Whether our key is a live one, so that events of the test mode are not ours."""
+    """Return whether our key is a live key. Events of the other mode are ignored."""
     return "_live_" in current_app.config["STRIPE_API_KEY"]
 
 
 def call(ask: Callable[[stripe.StripeClient], T]) -> T:
-    """Ask Stripe, with no transaction held meanwhile, and say in our words what went wrong.
+    """Call Stripe without holding a transaction, and raise our own errors.
 
-    Where somebody waits for our answer (`patience`), calls are prompt, not retried by the SDK, and
-    refused once time is up.
+    With a deadline, calls have short timeouts, are not retried by the SDK, and fail once it has
+    passed.
     """
     pace = _throttle.get()
     return pace(lambda: _call(ask)) if pace else _call(ask)
@@ -128,7 +128,7 @@ def call(ask: Callable[[stripe.StripeClient], T]) -> T:
 
 @contextmanager
 def call_through(pace: Throttle) -> Iterator[None]:
-    """Let every call within go through `pace`, which decides when, and whether once more."""
+    """Route all calls inside through `pace`, which decides when they run and whether to retry."""
     token = _throttle.set(pace)
     try:
         yield
@@ -160,13 +160,13 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
 
 
 def _wait(attempt: int) -> None:
-    """Let the other request end; its key then replays the same answer."""
+    """Wait until the other request ends; its key then replays the same response."""
     pause = min(0.1 * 2**attempt, 1.0) * random.uniform(0.75, 1.25)  # noqa: S311 - jitter
     time.sleep(min(pause, deadlines.remaining(otherwise=pause)))
 
 
 def _convert(error: stripe.StripeError) -> StripeError:
-    """An outage, a refusal, or something that is not there."""
+    """Return our error: an outage, a refusal, or a missing object."""
     import stripe
 
     status, code, reason = error.http_status or 0, _code(error), str(error.user_message or error)
@@ -184,7 +184,7 @@ def _convert(error: stripe.StripeError) -> StripeError:
 
 
 def _code(error: stripe.StripeError) -> str:
-    """Stripe's code; the SDK itself fills it for some statuses only."""
+    """Return Stripe's error code, which the SDK sets only for some statuses."""
     body = error.json_body if isinstance(error.json_body, dict) else {}
     details = body.get("error")
     code = error.code or (details.get("code") if isinstance(details, dict) else None)
@@ -228,10 +228,10 @@ def call_unless_missing(ask: Callable[[stripe.StripeClient], object]) -> None:
 
 
 def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
-    """`call`, where a customer that Stripe does not know is not easily taken for gone.
+    """Call Stripe for a customer, and check the key before treating the customer as deleted.
 
-    A key of another account, or of another mode, knows none of our customers: plans would end and
-    accounts close though everybody is still charged. Such a key knows none of our prices either.
+    A key of another account or mode knows none of our customers. Plans would end and accounts would
+    be deleted while users are still charged. Such a key does not know our prices either.
     """
     try:
         return call(ask)
@@ -258,7 +258,7 @@ def _is_known(price_id: str) -> bool:
 
 
 def _client() -> stripe.StripeClient:
-    """One client for calls that somebody waits for, one for commands, kept by the application."""
+    """Return the client for requests with a deadline or for commands, cached per application."""
     prompt = deadlines.is_set()
     clients = current_app.extensions.setdefault("stripe", {})
     if prompt not in clients:
@@ -274,7 +274,7 @@ def _new_client(prompt: bool) -> stripe.StripeClient:
 
     if not current_app.config["STRIPE_API_KEY"]:
         raise NotConfigured("STRIPE_API_KEY is not set; `make run` and `flask seed` set it up")
-    # Telemetry would write a file under HOME, and with no HOME every call raises.
+    # Telemetry writes a file under HOME, and without HOME every call fails.
     stripe.enable_telemetry = False
     connect, read = current_app.config.get("STRIPE_TIMEOUTS") or (
         _REQUEST_TIMEOUT if prompt else _BACKGROUND_TIMEOUT
@@ -293,7 +293,7 @@ def check_deadline() -> None:
 
 
 def require_id(value: str) -> str:
-    """Stripe's SDK lists everything when it is asked for the empty id."""
+    """Refuse an empty id, for which Stripe's SDK would list all objects."""
     if not value:
         raise NotFound("no id")
     return value

@@ -1,4 +1,4 @@
-"""Connections to Stripe; imported with the first one, because `requests` is slow to load."""
+"""Connections to Stripe; imported on first use, because `requests` is slow to load."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from saas import deadlines, http
 
 
 class DeadlineSession(http.Session):
-    """Connections on which no request may take longer than somebody waits for our answer."""
+    """A session whose requests do not exceed the deadline."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
         connect, read = kwargs["timeout"]
         timeout = deadlines.remaining(otherwise=2 * max(connect, read))
-        half = max(timeout / 2, 0.01)  # of connecting and of reading, so that both fit
+        half = max(timeout / 2, 0.01)  # for connecting and reading together
         kwargs["timeout"] = (min(connect, half), min(read, half))
         return super().send(request, **kwargs)

@@ -1,4 +1,4 @@
-"""What stands at Stripe, read for a check-up and for a plan of what is to be made."""
+"""Read the setup at Stripe, for `doctor` and the plan of `setup`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where events are delivered."""
+    """A webhook endpoint."""
 
     id: str
     url: str
@@ -29,7 +29,7 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Portal:
-    """A configuration of the customer portal, and the prices that people may switch to in it."""
+    """A portal configuration, and the prices that it offers."""
 
     id: str
     label: str | None
@@ -48,32 +48,32 @@ class Product:
 
 
 def api_version() -> str:
-    """The version of Stripe's API that our SDK speaks."""
+    """Return the API version of our SDK."""
     import stripe
 
     return stripe.api_version
 
 
 def seconds_ahead() -> float:
-    """How far our clock is ahead of Stripe's, by the time in the head of an answer."""
+    """Return how far our clock is ahead of Stripe's, by the Date header of a response."""
 
     def ask(client: stripe.StripeClient) -> float:
         response: Any = client.v1.prices.list({"limit": 1}).last_response
-        date = response.headers.get("Date") if response else None  # a proxy may leave it out
+        date = response.headers.get("Date") if response else None  # a proxy may remove it
         return time.time() - parsedate_to_datetime(date).timestamp() if date else 0.0
 
     return call(ask)
 
 
 def can_charge() -> bool:
-    """Whether Stripe lets the account take payments. A restricted key may not be told."""
+    """Return whether the account can take payments. Restricted keys may not read this."""
     return call(
         lambda client: reading.flag(client.v1.accounts.retrieve_current(), "charges_enabled")
     )
 
 
 def missing_for_tax() -> list[str] | None:
-    """What Stripe Tax still lacks, such as `head_office`; None when it calculates."""
+    """Return what Stripe Tax is missing, such as `head_office`; None if it is active."""
 
     def ask(client: stripe.StripeClient) -> list[str] | None:
         settings = client.v1.tax.settings.retrieve()
@@ -87,7 +87,7 @@ def missing_for_tax() -> list[str] | None:
 
 
 def endpoints() -> list[Endpoint]:
-    """Every webhook endpoint of the account, those of other applications too."""
+    """Return all webhook endpoints of the account, including other applications'."""
 
     def fetch(client: stripe.StripeClient) -> list[Endpoint]:
         page = client.v1.webhook_endpoints.list({"limit": 100})
@@ -97,7 +97,7 @@ def endpoints() -> list[Endpoint]:
 
 
 def portals() -> list[Portal]:
-    """Every configuration of the customer portal, the default one too."""
+    """Return all portal configurations, including the default one."""
 
     def fetch(client: stripe.StripeClient) -> list[Portal]:
         page = client.v1.billing_portal.configurations.list(
@@ -109,7 +109,7 @@ def portals() -> list[Portal]:
 
 
 def product(product_id: str) -> Product:
-    """A product. Raises `Gone`."""
+    """Return a product. Raises `NotFound`."""
 
     def fetch(client: stripe.StripeClient) -> Product:
         stripe_product = client.v1.products.retrieve(require_id(product_id))
@@ -135,7 +135,7 @@ def _endpoint(endpoint: Any) -> Endpoint:
 
 
 def _portal(configuration: Any) -> Portal:
-    """A configuration whose products were asked for: Stripe leaves them out otherwise."""
+    """Read a configuration whose products were expanded: Stripe omits them otherwise."""
     features = reading.part(configuration, "features")
     update = reading.part(features, "subscription_update") if features else None
     allowed = reading.texts(update, "default_allowed_updates") if update else []

@@ -1,4 +1,4 @@
-"""Invoices, as people see them. Asked for when somebody looks, and never kept."""
+"""Invoices for the invoices page. They are fetched on request and never stored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PAGE_SIZE = 25
 
 @dataclass(frozen=True)
 class Invoice:
-    """An invoice; amounts are in the smallest unit of its currency (cents of a dollar)."""
+    """An invoice; amounts are in the smallest unit of its currency."""
 
     id: str
     number: str | None
@@ -32,7 +32,7 @@ class Invoice:
 
 @dataclass(frozen=True)
 class InvoicePage:
-    """Some invoices, newest first, and whether there are older and newer ones."""
+    """A page of invoices, newest first, and whether there are older and newer ones."""
 
     invoices: list[Invoice]
     has_older: bool = False
@@ -40,15 +40,17 @@ class InvoicePage:
 
 
 def invoice(invoice_id: str) -> Invoice:
-    """An invoice as it is now. Raises `Gone`, `Unavailable`."""
+    """Return the current invoice. Raises `NotFound`, `Unavailable`."""
     return call(lambda client: _invoice(client.v1.invoices.retrieve(require_id(invoice_id))))
 
 
 def list_invoices(
     customer_id: str, *, before: str | None = None, after: str | None = None
 ) -> InvoicePage:
-    """A page of a customer's invoices, drafts left out: those older than the invoice `before`, or
-    newer than `after`, or the newest. Raises `Gone` for a customer or an invoice that is not there.
+    """Return a page of a customer's invoices without drafts.
+
+    The page is older than the invoice `before`, newer than `after`, or the newest. Raises
+    `NotFound` for an unknown customer or invoice.
     """
     params: Any = {"customer": require_id(customer_id), "limit": _PAGE_SIZE}
     if before:
@@ -86,6 +88,6 @@ def _invoice(stripe_invoice: Any) -> Invoice:
 
 
 def _https_url(stripe_invoice: Any, name: str) -> str | None:
-    """Return an address that can stand in a link of ours."""
+    """Return a URL that may be used in a link."""
     url = reading.optional_text(stripe_invoice, name)
     return url if url and url.startswith(("https://", "http://")) else None

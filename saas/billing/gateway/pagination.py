@@ -1,4 +1,4 @@
-"""Stripe's own lists, a page of a hundred at a time: subscriptions, and events."""
+"""Pages of Stripe's lists, a hundred objects at a time: subscriptions and events."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_EVENT_TYPES = 20  # https://docs.stripe.com/api/events/list: "types: up to 2
 
 @dataclass(frozen=True)
 class ListedSubscription:
-    """A subscription, and whose it is."""
+    """A subscription and its customer."""
 
     subscription: Subscription
     customer_id: str
@@ -32,7 +32,7 @@ class ListedSubscription:
 
 @dataclass(frozen=True)
 class SubscriptionPage:
-    """Up to a hundred subscriptions; `next` is the cursor of the page after it, if there is one."""
+    """Up to a hundred subscriptions; `next` is the cursor of the next page, if any."""
 
     listed: list[ListedSubscription]
     next: str | None
@@ -40,14 +40,14 @@ class SubscriptionPage:
 
 @dataclass(frozen=True)
 class EventPage:
-    """Up to a hundred events; `next` is the cursor of the page after it, if there is one."""
+    """Up to a hundred events; `next` is the cursor of the next page, if any."""
 
     events: list[Event]
     next: str | None
 
 
 def subscription_page(after: str | None = None) -> SubscriptionPage:
-    """The account's subscriptions, ended ones too, newest first. Raises `Gone` for the cursor."""
+    """Return subscriptions, newest first, including ended ones. Raises `NotFound`."""
     params: Any = {"status": "all", "limit": PAGE_SIZE, "expand": ["data.customer", *DISCOUNTS]}
     if after:
         params["starting_after"] = after
@@ -66,7 +66,7 @@ def subscription_page(after: str | None = None) -> SubscriptionPage:
 
 
 def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:
-    """Events of these types (20 at most) since a moment, newest first; Stripe keeps 30 days."""
+    """Return events of up to 20 types since a time, newest first; Stripe keeps 30 days."""
     params: Any = {
         "types": list(types),
         "created": {"gte": int(since.timestamp())},
@@ -83,7 +83,7 @@ def event_page(types: Sequence[str], since: datetime, after: str | None = None) 
 
 
 def event(event_id: str) -> Event:
-    """One event of the last 30 days. Raises `Gone`."""
+    """Return an event of the last 30 days. Raises `NotFound`."""
     return call(lambda client: _event(client.v1.events.retrieve(require_id(event_id))))
 
 

@@ -1,4 +1,4 @@
-"""What must stand at Stripe before anything can be sold: products, prices, portal, endpoint."""
+"""Create what selling requires at Stripe: products, prices, portal, webhook endpoint."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Price:
-    """A price as the catalogue compares it: cents of a currency for an interval of Stripe's."""
+    """A price as compared with the catalogue: amount, currency and interval."""
 
     id: str
     product_id: str
     lookup_key: str
     cents: int
-    interval: str  # "month" or "year"; empty where it does not recur, or otherwise
+    interval: str  # "month" or "year"; empty for one-time prices and other intervals
     currency: str
     is_active: bool = True
 
     def is_sold_as(self, cents: int, interval: str) -> bool:
-        """Whether this is what the catalogue sells."""
+        """Return whether this price matches the catalogue."""
         return self.is_active and (self.cents, self.interval, self.currency) == (
             cents,
             interval,
@@ -38,7 +38,7 @@ class Price:
 
 
 def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
-    """The active prices that carry these lookup keys."""
+    """Return the active prices with these lookup keys."""
 
     def fetch(client: stripe.StripeClient) -> dict[str, Price]:
         page = client.v1.prices.list({"lookup_keys": list(keys), "active": True, "limit": 100})
@@ -48,18 +48,18 @@ def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
 
 
 def price(price_id: str) -> Price:
-    """A price by its id. Raises `Gone`, with Stripe's words, which tell of another mode's price."""
+    """Return a price by id. Raises `NotFound` with Stripe's message, which mentions other modes."""
     return call(lambda client: _price(client.v1.prices.retrieve(require_id(price_id))))
 
 
 def transfer_lookup_key(price_id: str, lookup_key: str) -> Price:
-    """Let a price that exists carry a lookup key, taken over from any other."""
+    """Give an existing price a lookup key, taken over from any other price."""
     params: Any = {"lookup_key": lookup_key, "transfer_lookup_key": True}
     return call(lambda client: _price(client.v1.prices.update(price_id, params)))
 
 
 def ensure_product(product_id: str, name: str, description: str) -> str:
-    """A product with this id of our choosing, made when there is none, and called as we call it."""
+    """Create or update a product with this id, so that its name and description match."""
     params: Any = {"name": name, "description": description}
 
     def ensure(client: stripe.StripeClient) -> str:
@@ -82,7 +82,7 @@ def ensure_product(product_id: str, name: str, description: str) -> str:
 
 
 def create_price(product_id: str, lookup_key: str, cents: int, interval: str) -> Price:
-    """A recurring price; it takes the lookup key over from an older price."""
+    """Create a recurring price that takes over the lookup key of an older one."""
     params: Any = {
         "product": product_id,
         "currency": products.catalogue().currency,
@@ -107,7 +107,7 @@ _REASONS = [
 
 
 def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]]) -> str:
-    """The portal configuration marked with `label`, offering to switch between these prices."""
+    """Return the id of the portal configuration with `label`, which offers these prices."""
     params: Any = {
         "business_profile": {"headline": f"Your {current_app.config['APP_NAME']} subscription"},
         "features": {
@@ -145,9 +145,9 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
 
 
 def create_webhook_endpoint(url: str, events: Sequence[str]) -> str:
-    """An endpoint for exactly these events in our SDK's version of the API; its secret.
+    """Create an endpoint for these events in our API version, and return its secret.
 
-    Stripe tells the secret this once: https://docs.stripe.com/api/webhook_endpoints/object
+    Stripe returns the secret only once: https://docs.stripe.com/api/webhook_endpoints/object
     """
 
     def create(client: stripe.StripeClient) -> str:
@@ -164,18 +164,18 @@ def create_webhook_endpoint(url: str, events: Sequence[str]) -> str:
 
 
 def update_webhook_endpoint(endpoint_id: str, events: Sequence[str]) -> None:
-    """Deliver exactly these events there, and deliver again where it was switched off."""
+    """Set the events of an endpoint, and enable it."""
     params: Any = {"enabled_events": list(events), "disabled": False}
     call(lambda client: client.v1.webhook_endpoints.update(endpoint_id, params))
 
 
 def delete_webhook_endpoint(endpoint_id: str) -> None:
-    """Deliver nothing there any more."""
+    """Delete a webhook endpoint."""
     call_unless_missing(lambda client: client.v1.webhook_endpoints.delete(require_id(endpoint_id)))
 
 
 def move_webhook_endpoints(path: str, url: str) -> None:
-    """Point the endpoints that end in `path` elsewhere: a sandbox whose application moved port."""
+    """Change the URL of endpoints that end in `path`, when the application changed its port."""
 
     def move(client: stripe.StripeClient) -> None:
         for endpoint in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter():

@@ -1,7 +1,7 @@
-"""Read the fields of Stripe's answers: what is optional may be missing, what is odd has a name.
+"""Read fields of Stripe's responses: optional fields may be missing, others raise an error.
 
-Stripe leaves fields out and sends null where its types allow it. Every other surprise raises
-`Unreadable` with the name of the field, so that no caller meets an AttributeError or a TypeError.
+Stripe omits fields and sends null where its types allow it. Anything else raises `Unreadable` with
+the name of the field, so that callers see no AttributeError or TypeError.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NoReturn
 from saas.billing.gateway.client import Unreadable, from_timestamp
 
 _LATEST = 2**33  # seconds: the year 2242
-_LARGEST = 10**15  # more than any amount, and less than a database's integer
+_LARGEST = 10**15  # more than any amount, and within a database's integer
 
 
 def text(holder: Any, name: str) -> str:
-    """Return a text that is always there."""
+    """Return a required text."""
     value = optional_text(holder, name)
     if value is None:
         _fail(holder, name, "is missing")
@@ -33,7 +33,7 @@ def optional_text(holder: Any, name: str) -> str | None:
 
 
 def number(holder: Any, name: str) -> int:
-    """Return a whole number that is always there."""
+    """Return a required whole number."""
     value = optional_number(holder, name)
     if value is None:
         _fail(holder, name, "is missing")
@@ -52,7 +52,7 @@ def optional_number(holder: Any, name: str) -> int | None:
 
 
 def optional_count(holder: Any, name: str) -> int | None:
-    """Return a whole number that is not below 0."""
+    """Return a whole number of at least 0, or None."""
     value = optional_number(holder, name)
     if value is not None and value < 0:
         _fail(holder, name, "is below 0")
@@ -60,7 +60,7 @@ def optional_count(holder: Any, name: str) -> int | None:
 
 
 def positive(holder: Any, name: str) -> int:
-    """Return a whole number above 0 that is always there."""
+    """Return a required whole number above 0."""
     value = number(holder, name)
     if value < 1:
         _fail(holder, name, "is not above 0")
@@ -88,7 +88,7 @@ def optional_percentage(holder: Any, name: str) -> Decimal | None:
 
 
 def flag(holder: Any, name: str) -> bool:
-    """Return a boolean that is always there."""
+    """Return a required boolean."""
     value = _value(holder, name)
     if not isinstance(value, bool):
         _fail(holder, name, "is not true or false")
@@ -96,7 +96,7 @@ def flag(holder: Any, name: str) -> bool:
 
 
 def moment(holder: Any, name: str) -> datetime:
-    """Return a time that is always there."""
+    """Return a required time."""
     value = optional_moment(holder, name)
     if value is None:
         _fail(holder, name, "is missing")
@@ -111,7 +111,7 @@ def optional_moment(holder: Any, name: str) -> datetime | None:
 
 
 def part(holder: Any, name: str) -> Any:
-    """Return an object within an object; None where there is none, or its id where it is an id."""
+    """Return a nested object, its id if it is not expanded, or None."""
     value = _value(holder, name)
     if value is not None and not isinstance(value, str) and not _is_object(value):
         _fail(holder, name, "is not an object")
@@ -119,7 +119,7 @@ def part(holder: Any, name: str) -> Any:
 
 
 def id_of(holder: Any, name: str) -> str | None:
-    """Return the id in a field that holds an id, or the object itself where it was expanded."""
+    """Return the id in a field that contains an id or an expanded object."""
     value = part(holder, name)
     if not _is_object(value):
         return value or None
@@ -130,9 +130,9 @@ def id_of(holder: Any, name: str) -> str | None:
 
 
 def entries(holder: Any, name: str = "data") -> list[Any]:
-    """Return the objects of a list, or of the list object that a field holds.
+    """Return the objects of a list, or of a list object in a field.
 
-    One that is missing is no empty list: everybody would lose a plan by an answer cut short.
+    A missing list is not treated as empty: a truncated response would end plans.
     """
     value = _value(holder, name)
     if _is_object(value):
@@ -143,12 +143,12 @@ def entries(holder: Any, name: str = "data") -> list[Any]:
 
 
 def optional_entries(holder: Any, name: str) -> list[Any]:
-    """Return the objects of a list; none where Stripe left it out."""
+    """Return the objects of a list; empty if it is missing."""
     return [] if _value(holder, name) is None else entries(holder, name)
 
 
 def optional_ids(holder: Any, name: str) -> list[Any]:
-    """Return a list of ids, or of objects where they were expanded; none if missing."""
+    """Return a list of ids, also of expanded objects; empty if it is missing."""
     value = _value(holder, name)
     if value is None:
         return []
@@ -160,7 +160,7 @@ def optional_ids(holder: Any, name: str) -> list[Any]:
 
 
 def texts(holder: Any, name: str) -> list[str]:
-    """Return a list of texts; an empty one if it is missing."""
+    """Return a list of texts; empty if it is missing."""
     value = _value(holder, name)
     if value is None:
         return []
@@ -170,14 +170,14 @@ def texts(holder: Any, name: str) -> list[str]:
 
 
 def metadata(holder: Any) -> dict[str, str]:
-    """Return the metadata of an object; empty where there is none."""
+    """Return the metadata of an object; empty if there is none."""
     stored = part(holder, "metadata")
     values: Mapping[str, Any] = stored.to_dict() if _is_object(stored) else {}
     return {name: value for name, value in values.items() if isinstance(value, str)}
 
 
 def is_deleted(holder: Any) -> bool:
-    """Whether this stands for an object that was deleted at Stripe; an id alone does not."""
+    """Return whether this is an object that was deleted at Stripe. False for ids."""
     return _is_object(holder) and _value(holder, "deleted") is True
 
 

@@ -1,7 +1,7 @@
-"""What a subscription costs each time, worked out from the subscription alone.
+"""Compute the recurring amount of a subscription from the subscription alone.
 
-So that a list of Stripe's is enough to compare everybody. Nothing is guessed: what one number
-cannot tell (metered items, tiers, several intervals, another currency) is left unknown.
+So a list of Stripe is enough to compare all users. Nothing is guessed: amounts that one number
+cannot express (metered items, tiers, several intervals, another currency) stay unknown.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from saas.charges import Recurring
 
 @dataclass
 class _Line:
-    """An item's amount while discounts are being taken off it."""
+    """The amount of an item while discounts are applied."""
 
     product_id: str
     amount: Decimal
 
 
 def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurring | None:
-    """Return what recurs, by the item with this price; None where nothing does."""
+    """Return the recurring amount, for the item with this price; None without one."""
     items = subscription.items
     main = next((item for item in items if item.price_id == price_id), items[0] if items else None)
     if main is None or not main.interval:  # a one-time price has no interval
@@ -62,7 +62,7 @@ def _total(items: Sequence[Item], main: Item, currency: str) -> int | None:
 
 
 def _discounted(subscription: Subscription, renews: datetime | None, currency: str) -> int | None:
-    """Discounts on items come first, then the subscription's, each on what the last has left."""
+    """Apply discounts: first those of items, then the subscription's, in sequence."""
     items = subscription.items
     lines = [_Line(item.product_id, Decimal(_rounded(item.amount or 0))) for item in items]
     steps = [
@@ -78,7 +78,7 @@ def _discounted(subscription: Subscription, renews: datetime | None, currency: s
 
 
 def _take_off(discount: Discount, lines: Sequence[_Line], currency: str) -> bool:
-    """Take a discount off these lines; False where it is not known how much."""
+    """Apply a discount to these lines; return False if the amount is unknown."""
     coupon = discount.coupon
     if coupon is None or (coupon.products == UNKNOWN and len(lines) > 1):
         return False
@@ -106,7 +106,7 @@ def _current_discounts(subscription: Subscription, renews: datetime | None) -> I
 
 
 def _is_current(discount: Discount, renews: datetime | None) -> bool:
-    """Whether the next invoice has it still: by Stripe's own dates, not by our clock."""
+    """Return whether the next invoice has the discount, by Stripe's dates and not our clock."""
     return discount.ends is None or renews is None or discount.ends > renews
 
 

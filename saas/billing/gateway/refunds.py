@@ -1,4 +1,4 @@
-"""Ending a subscription that should not be, and giving back what was paid for it."""
+"""Cancel a subscription that should not exist, and refund its payment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
-# Why `end_and_refund` ended something, for whoever looks at Stripe later.
+# Why `end_and_refund` canceled a subscription; stored at Stripe.
 DUPLICATE = "second subscription, ended and refunded"
 ACCOUNT_DELETED = "subscription of a closed account, ended and refunded"
 _FAILED = ("failed", "canceled")  # https://docs.stripe.com/api/refunds/object#refund_object-status
@@ -30,22 +30,22 @@ NOT_REFUNDED = "ended, and the refund was refused"
 
 @dataclass(frozen=True)
 class _Payment:
-    """A payment of an invoice: what it is refunded by, and how much was paid."""
+    """A payment of an invoice: the parameter that refunds it, and the paid amount."""
 
     by: dict[str, str]  # {"payment_intent": id} or {"charge": id}
     paid: int
 
 
 def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> None:
-    """Refund the last payment of a subscription and end it, once however often it is asked.
+    """Refund the last payment of a subscription and cancel it, once however often it is called.
 
-    `why` is `SECOND` or `CLOSED`, and is kept at Stripe as the comment of the cancellation. With
-    `since` only the part of the paid period after that moment is given back: the amount follows
-    from what is at Stripe, so that a repetition asks for the same one.
+    `why` is `DUPLICATE` or `ACCOUNT_DELETED`, and is stored at Stripe as the comment of the
+    cancellation. With `since`, only the part of the paid period after that time is refunded. The
+    amount depends only on data at Stripe, so that a retry asks for the same one.
 
-    In this order: one that has ended is not looked at again, and a crash in between would keep
-    the money. Where Stripe refuses the refund it is ended all the same, because it would be charged
-    again, and neither the comment nor a mail calls it refunded.
+    The refund comes first: a canceled subscription is not checked again, so a crash in between
+    would lose the refund. If Stripe refuses the refund, the subscription is canceled anyway,
+    because it would be charged again. Neither the comment nor an email then calls it refunded.
     """
     try:
         invoice, payments = _last_payment(subscription_id)
@@ -67,14 +67,14 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
 
 
 def refunded(subscription_id: str) -> tuple[int, str]:
-    """Return how much of a subscription's last payment was given back, and its currency."""
+    """Return the refunded amount of a subscription's last payment, and its currency."""
     invoice, payments = _last_payment(subscription_id)
     currency = reading.text(invoice, "currency") if invoice else ""
     return sum(_sum_of(_refunds_of(payment)) for payment in payments), currency
 
 
 def _last_payment(subscription_id: str) -> tuple[Any, list[_Payment]]:
-    """Return the last invoice of a subscription and how it was paid."""
+    """Return the last invoice of a subscription, and its payments."""
 
     def fetch(client: stripe.StripeClient) -> tuple[Any, list[_Payment]]:
         subscription = client.v1.subscriptions.retrieve(require_id(subscription_id))
@@ -92,7 +92,7 @@ def _last_payment(subscription_id: str) -> tuple[Any, list[_Payment]]:
 
 
 def _payment(invoice_payment: Any, invoice_id: str) -> _Payment | None:
-    """Return how a payment can be refunded; None for one that was made outside of Stripe."""
+    """Return how a payment can be refunded; None if it was made outside of Stripe."""
     payment = reading.part(invoice_payment, "payment")
     paid = reading.optional_number(invoice_payment, "amount_paid")
     for name in ("payment_intent", "charge"):
@@ -104,7 +104,7 @@ def _payment(invoice_payment: Any, invoice_id: str) -> _Payment | None:
 
 
 def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
-    """Return what of a payment falls on the time after `since`; all of it where that is unknown."""
+    """Return the part of a payment for the time after `since`; all of it if unknown."""
     periods = [
         (reading.moment(period, "end"), reading.moment(period, "start"))
         for line in reading.optional_entries(invoice, "lines")
@@ -120,7 +120,7 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
 
 
 def _refund(payment: _Payment, amount: int, why: str) -> None:
-    """Refund so much of a payment, at most what is left of it, unless it was done before."""
+    """Refund an amount of a payment, at most what is left of it, unless it was done before."""
     before = _refunds_of(payment)
     amount = min(amount, payment.paid - _sum_of(before))
     if amount <= 0 or _has_our_refund(before):
@@ -131,7 +131,7 @@ def _refund(payment: _Payment, amount: int, why: str) -> None:
     try:
         made = call(lambda c: _status(c.v1.refunds.create(params, once)))
     except InvalidRequest as error:
-        # Already refunded by hand, or by another process that had asked for another amount.
+        # Already refunded by hand, or by another process with another amount.
         if error.code != "charge_already_refunded" and not _has_our_refund(_refunds_of(payment)):
             raise
         log.info("payment %s was refunded already: %s", id, error)

@@ -1,4 +1,4 @@
-"""Webhooks: whose request this is, judged by the raw bytes before anything of them is read."""
+"""Verify webhook requests by the signature of their raw bytes, before they are parsed."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ SIGNATURE_TOLERANCE = 300  # seconds, both sides; Stripe's own default for the p
 
 
 class BadSignature(Exception):
-    """The request was not signed by Stripe with a secret of ours, or not just now."""
+    """The request is not signed by Stripe with one of our secrets, or not recently."""
 
 
 class BadEvent(Exception):
-    """The request was signed, but is not an event that can be read."""
+    """The request is signed, but does not contain a readable event."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What we read of an event: an event is a doorbell, so ids and no content."""
+    """The ids in an event. Its content is not used; the current state is fetched instead."""
 
     id: str
     type: str
@@ -39,14 +39,14 @@ class Event:
     account: str | None
     customer_id: str | None
     object_id: str | None
-    metadata: Mapping[str, str] = field(default_factory=dict)  # a hint, never the truth
-    is_echo: bool = False  # changes nothing that we copy, or another event tells of it
+    metadata: Mapping[str, str] = field(default_factory=dict)  # only a hint
+    is_echo: bool = False  # changes nothing that we copy, or is reported by another event
 
 
 def verify(payload: bytes, signature: str | None) -> Event:
-    """The event in a request, once its signature over the raw bytes has been checked.
+    """Return the event of a request, after verifying the signature of the raw bytes.
 
-    Raises `BadSignature` before anything of the payload is read, then `BadEvent`.
+    Raises `BadSignature` before the payload is parsed, then `BadEvent`.
     """
     _verify_signature(payload, signature or "")
     try:
@@ -57,7 +57,7 @@ def verify(payload: bytes, signature: str | None) -> Event:
 
 
 def signature(payload: str, secret: str) -> str:
-    """The header with which a request is signed as Stripe signs it, now."""
+    """Return a signature header as Stripe sends it, for the current time."""
     from stripe import WebhookSignature
 
     return str(WebhookSignature.generate_signature_header(payload, secret))
@@ -69,7 +69,7 @@ def _verify_signature(payload: bytes, signature: str) -> None:
     if not signature.isascii():
         raise BadSignature("the signature header is not ASCII")
     if _timestamp(signature) > time.time() + SIGNATURE_TOLERANCE:
-        raise BadSignature("the signature is from the future")  # the SDK looks at the past only
+        raise BadSignature("the signature is from the future")  # the SDK checks only the past
     try:
         text = payload.decode("utf-8")
     except UnicodeDecodeError:
@@ -92,7 +92,7 @@ def _timestamp(signature: str) -> int:
 
 
 def read_event(body: object) -> Event:
-    """What we read of an event's JSON, from a request or from Stripe's list; or `BadEvent`."""
+    """Read an event from a request or Stripe's list. Raises `BadEvent`."""
     if not isinstance(body, dict):
         raise BadEvent("the body is not an object")
     data = body.get("data")
@@ -115,14 +115,14 @@ def read_event(body: object) -> Event:
     )
 
 
-# What of a customer changes its next invoice. Our own writes, and a new card, do not.
+# Fields of a customer that change its next invoice. Our own writes and new cards do not.
 _CHARGED = {"balance", "discount", "invoice_credit_balance", "tax_exempt", "address"}
 
 
 def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
-    """Of the events that come often, those without a meaning for what is charged.
+    """Return whether a frequent event does not change what is charged.
 
-    A proration comes with the update of its subscription. In doubt it is no echo.
+    A proration comes with the update of its subscription. In doubt, return False.
     """
     if kind == "customer.updated":
         changed = data.get("previous_attributes")
@@ -131,7 +131,7 @@ def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
 
 
 def _customer_of(subject: Mapping[str, object]) -> str | None:
-    """Return the customer's id, whether or not it is expanded; None without a customer."""
+    """Return the customer's id, expanded or not, or None without a customer."""
     if subject.get("object") == "customer":
         return _required(subject, "id")
     customer = subject.get("customer")
@@ -143,9 +143,9 @@ def _customer_of(subject: Mapping[str, object]) -> str | None:
 
 
 def _optional_id(holder: Mapping[str, object], name: str) -> str | None:
-    """Return an id that may be absent. Raises `BadEvent` for one that cannot be read.
+    """Return an id that may be missing. Raises `BadEvent` for an unreadable one.
 
-    Otherwise the event would count as another application's, and be ignored.
+    Otherwise the event would be ignored as another application's.
     """
     if holder.get(name) is not None and _text(holder, name) is None:
         raise BadEvent(f"{name} is not an id")
@@ -160,10 +160,10 @@ def _livemode(body: Mapping[str, object]) -> bool:
 
 
 def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
-    """The metadata of the event's object; an invoice carries that of its subscription as well.
+    """Return the metadata of the event's object; for an invoice, also its subscription's.
 
-    Where it stands depends on the API's version, which is that of the endpoint: in `parent` since
-    2025-03-31.basil, beside it before, and in the lines before 2023.
+    Its position depends on the API version of the endpoint: in `parent` since 2025-03-31.basil,
+    beside it before, and in the lines before 2023.
     """
     parent, lines = subject.get("parent"), subject.get("lines")
     listed = lines.get("data") if isinstance(lines, dict) else None
@@ -189,9 +189,9 @@ def _required(holder: Mapping[str, object], name: str) -> str:
 
 
 def _text(holder: Mapping[str, object], name: str) -> str | None:
-    """An id or a name of Stripe's, which are printable ASCII; anything else is as good as absent.
+    """Return an id or a name, which are printable ASCII at Stripe; None for anything else.
 
-    Except for control characters, which neither Stripe sends nor every database stores.
+    Control characters raise an error, because databases may not store them.
     """
     value = holder.get(name)
     if not isinstance(value, str):

@@ -1,4 +1,4 @@
-"""What is true at Stripe about a customer's subscriptions."""
+"""Read and cancel subscriptions at Stripe."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
-# What a list of subscriptions shows of discounts; four levels are the most that Stripe allows.
+# Expanded discounts in a list of subscriptions; Stripe allows four levels.
 DISCOUNTS = ["data.discounts.source.coupon", "data.items.data.discounts"]
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """A subscription as our columns need it."""
+    """The fields of a subscription that our columns need."""
 
     id: str
     status: str
@@ -51,22 +51,25 @@ class Subscription:
     metadata: Mapping[str, str] = field(default_factory=dict)
     had_trial: bool = False
     ended_at: datetime | None = None
-    comment_on_end: str | None = None  # those of `refunds` are ours
-    on_test_clock: bool = False  # its times are not ours
+    comment_on_end: str | None = None  # set by `refunds`
+    on_test_clock: bool = False  # its times cannot be compared with ours
     currency: str = ""
     items: tuple[Item, ...] = ()
     discounts: tuple[Discount, ...] = ()
-    is_collected: bool = True  # False while its owner has paused the collection
+    is_collected: bool = True  # False while payment collection is paused
 
     def period_end(self, price_id: str | None) -> datetime | None:
-        """When the paid period of this price ends, or the latest of all where it is not there."""
+        """Return the end of this price's paid period, or the latest one if it is missing."""
         if price_id is not None and price_id in self.period_ends:
             return self.period_ends[price_id]
         return max(self.period_ends.values(), default=None)
 
 
 def list_subscriptions(customer_id: str) -> list[Subscription]:
-    """All subscriptions of a customer, ended ones included. Raises `Gone`, `Unavailable`."""
+    """Return all subscriptions of a customer, including ended ones.
+
+    Raises `NotFound`, `Unavailable`.
+    """
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
         page = client.v1.subscriptions.list(
@@ -74,7 +77,7 @@ def list_subscriptions(customer_id: str) -> list[Subscription]:
                 "customer": require_id(customer_id),
                 "status": "all",
                 "limit": 100,
-                # The customer tells of a deletion without a second question.
+                # The expanded customer shows a deletion without a second call.
                 "expand": ["data.customer", *DISCOUNTS],
             }
         )
@@ -95,9 +98,9 @@ def list_subscriptions(customer_id: str) -> list[Subscription]:
 
 
 def next_invoice(subscription_id: str) -> NextInvoice | None:
-    """What the subscription will be charged next; None where nothing is, or Stripe will not say.
+    """Return the preview of the next invoice; None if there is none, or Stripe refuses.
 
-    An outage is raised as everywhere.
+    Raises `Unavailable` for an outage.
     """
     params: Any = {"subscription": require_id(subscription_id)}
 
@@ -119,7 +122,7 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
 
 
 def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
-    """The subscriptions that were created since then, of a deleted customer too."""
+    """Return subscriptions created since then, also of a deleted customer."""
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
         page = client.v1.subscriptions.list(
@@ -137,15 +140,15 @@ def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscrip
 
 @dataclass(frozen=True)
 class Overdue:
-    """What a subscription owes: since when, and the newest invoice that could not be collected."""
+    """What a subscription owes: since when, and the newest invoice that was not collected."""
 
     since: datetime | None = None
     invoice_id: str | None = None
-    action_required: bool = False  # the bank wants its owner to confirm the payment
+    action_required: bool = False  # the bank requires the customer to confirm the payment
 
 
 def overdue(subscription_id: str) -> Overdue:
-    """The open invoices of a subscription, summed up; empty when nothing is open."""
+    """Return a summary of the open invoices; empty if there are none."""
 
     def fetch(client: stripe.StripeClient) -> Overdue:
         page = client.v1.invoices.list(
@@ -157,7 +160,7 @@ def overdue(subscription_id: str) -> Overdue:
         attempted = [invoice for invoice in open_ones if reading.flag(invoice, "attempted")]
         newest = reading.text(attempted[0], "id") if attempted else None
         statuses = _payments_of(client, newest) if newest else set()
-        if newest is None or "processing" in statuses:  # a bank takes days
+        if newest is None or "processing" in statuses:  # a bank debit takes days
             return Overdue(since)
         return Overdue(since, newest, "requires_action" in statuses)
 
@@ -165,9 +168,9 @@ def overdue(subscription_id: str) -> Overdue:
 
 
 def _payments_of(client: stripe.StripeClient, invoice_id: str) -> set[str]:
-    """The statuses of the payment intents by which an open invoice is being paid.
+    """Return the statuses of the payment intents of an open invoice.
 
-    A payment by a charge, or outside of Stripe, has none.
+    Charges and payments outside of Stripe have none.
     """
     check_deadline()
     page = client.v1.invoice_payments.list(
@@ -183,18 +186,18 @@ def _payments_of(client: stripe.StripeClient, invoice_id: str) -> set[str]:
 
 
 def read_subscription(subscription: Any) -> Subscription:
-    """Stripe's object as our columns need it."""
+    """Read a subscription of Stripe."""
     items = reading.entries(subscription, "items")
     prices = [_price_id(item) for item in items]
     ends = {}
     for item, price_id in zip(items, prices, strict=True):
-        # The item carries the period since 2025-03-31.basil; an endpoint may be pinned to before.
+        # The period is on the item since 2025-03-31.basil; endpoints may use older versions.
         end = reading.optional_moment(item, "current_period_end") or reading.optional_moment(
             subscription, "current_period_end"
         )
         if end is not None:
             ends[price_id] = end
-    # A cancellation in the portal sets cancel_at on flexible billing, the flag on classic.
+    # The portal sets cancel_at with flexible billing, and the flag with classic billing.
     cancel_at = reading.optional_moment(subscription, "cancel_at")
     if cancel_at is None and reading.flag(subscription, "cancel_at_period_end"):
         cancel_at = max(ends.values(), default=None)
@@ -227,12 +230,12 @@ def _comment_on_end(subscription: Any) -> str | None:
 
 
 def cancel(subscription_id: str) -> None:
-    """End a subscription now. One that has ended already stays ended."""
+    """Cancel a subscription now, unless it has already ended."""
     call_unless_missing(lambda client: client.v1.subscriptions.cancel(require_id(subscription_id)))
 
 
 def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:
-    """A subscription without a checkout page, for demo people."""
+    """Create a subscription without a checkout page, for demo users."""
     params: Any = {
         "customer": customer_id,
         "items": [{"price": price_id}],

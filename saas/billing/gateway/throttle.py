@@ -1,4 +1,4 @@
-"""Many calls one after the other, within Stripe's rate limit."""
+"""Make many calls within Stripe's rate limit."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from saas.billing.gateway.client import (
 
 T = TypeVar("T")
 
-# Stripe allows 25 calls a second in test mode and 100 in live mode, to everybody who uses the
-# account: https://docs.stripe.com/rate-limits. So that checkouts are never in our way we take less.
+# Stripe allows 25 calls a second in test mode and 100 in live mode for the whole account:
+# https://docs.stripe.com/rate-limits. We use less, to leave room for checkouts.
 PER_SECOND = 20
 _ATTEMPTS = 8
-_ATTEMPTS_UNTHROTTLED = 3  # the SDK has tried each of these three times already
+_ATTEMPTS_UNTHROTTLED = 3  # the SDK has already tried each of these three times
 _LONGEST_PAUSE = 30.0  # seconds
 
 
 class Throttle:
-    """Lets calls through at a steady rate, and waits where Stripe asks for patience."""
+    """Makes calls at a steady rate, and waits when Stripe answers 429."""
 
     def __init__(self, per_second: float = PER_SECOND) -> None:
         self.calls = 0
@@ -58,7 +58,7 @@ class Throttle:
         self.calls += 1
 
     def _wait(self, error: Unavailable, attempt: int) -> None:
-        """As long as Stripe says, or else twice as long each time."""
+        """Wait as long as Stripe asks, or twice as long each time."""
         self.waits += 1
         pause = error.pause if error.pause is not None else 0.25 * 2**attempt
         jitter = random.uniform(0.75, 1.25)  # noqa: S311 - jitter, not a secret
@@ -67,7 +67,7 @@ class Throttle:
 
 @contextmanager
 def throttled(per_second: float = PER_SECOND) -> Iterator[Throttle]:
-    """Every call to Stripe within goes through one `Pacer`, which counts them."""
+    """Route all calls to Stripe inside through one `Throttle`, which counts them."""
     pacer = Throttle(per_second)
     with call_through(pacer):
         yield pacer

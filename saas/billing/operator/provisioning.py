@@ -1,8 +1,8 @@
 """Set Stripe up for the catalogue: products, prices, portal, webhook endpoint. Idempotent.
 
-The catalogue is the truth for names and amounts. A price of Stripe's never changes, so a new
-amount becomes a new price that takes the lookup key over. What exists is adopted: a price that
-carries the lookup key, or one of the configuration that is what the catalogue sells.
+Names and amounts come from the catalogue. Prices at Stripe cannot be changed, so a new amount
+becomes a new price, which takes over the lookup key. Existing prices are reused if they have the
+lookup key, or are configured and match the catalogue.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Step:
 
 
 def plan() -> list[Step]:
-    """What `set_up` would do. Reads only."""
+    """Return what `set_up` would do. Only reads."""
     prices = _existing_prices()
     return [
         *(_product_step(plan) for plan in _with_own_product(prices)),
@@ -47,9 +47,9 @@ def plan() -> list[Step]:
 
 
 def set_up(prefix: str = "") -> dict[str, str]:
-    """Make what is missing at Stripe; the environment variables that follow, with a prefix.
+    """Create what is missing at Stripe; return environment variables with a prefix.
 
-    The webhook secret is among them only when an endpoint was made now: Stripe tells it once.
+    The webhook secret is included only if an endpoint was created: Stripe returns it once.
     """
     prices = ensure_prices()
     by_product: dict[str, list[str]] = defaultdict(list)
@@ -66,7 +66,7 @@ def set_up(prefix: str = "") -> dict[str, str]:
 
 
 def ensure_prices() -> dict[tuple[str, str], Price]:
-    """The price of every plan and interval, by lookup key, such as `pro_monthly`."""
+    """Return the price of every plan and interval, by lookup key, such as `pro_monthly`."""
     existing = _existing_prices()
     for plan in _with_own_product(existing):
         gateway.ensure_product(_product_id(plan), plan.name, plan.summary)
@@ -79,31 +79,31 @@ def write_env(path: Path, variables: dict[str, str]) -> None:
     path.touch(mode=0o600)
     path.chmod(0o600)
     for name, value in variables.items():
-        # Unquoted: `docker run --env-file` takes quotes for a part of the value. Ours need none.
+        # Unquoted, because `docker run --env-file` treats quotes as part of the value.
         set_key(path, name, value, quote_mode="never")
 
 
 def marked_portal() -> Portal | None:
-    """The portal configuration that we made, by our mark."""
+    """Return our portal configuration, by its metadata."""
     ours = [each for each in gateway.portals() if each.label == PORTAL_LABEL and each.is_active]
     return ours[0] if ours else None
 
 
 def our_endpoints() -> list[Endpoint]:
-    """The endpoints at our address. Those of other applications on the account are left alone."""
+    """Return the endpoints with our URL. Those of other applications are not touched."""
     url = webhook_url()
     return [each for each in gateway.endpoints() if each.url == url]
 
 
 def webhook_url() -> str:
-    """Where Stripe is to deliver events."""
+    """Return the URL of our webhook."""
     return security.public_url("billing.webhook")
 
 
 def is_unreachable_by_stripe() -> bool:
-    """Whether the real Stripe could never deliver to our address: it is this machine, or private.
+    """Return whether Stripe cannot reach our URL: it is this machine, or private.
 
-    `stripe listen` brings its events there: https://docs.stripe.com/webhooks#local-listener
+    `stripe listen` forwards events there: https://docs.stripe.com/webhooks#local-listener
     """
     if current_app.config["STRIPE_IS_SANDBOX"]:
         return False
@@ -119,7 +119,7 @@ def _existing_prices() -> dict[tuple[str, str], Price | None]:
 
 
 def _existing_price(key: tuple[str, str]) -> Price | None:
-    """The price that sells this already: by the lookup key, or by the configuration's id."""
+    """Return the price that already sells this, by lookup key or configured id."""
     lookup_key, wanted = _lookup_key(*key), terms(key)
     found = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
     if found and found.is_sold_as(*wanted):
@@ -145,7 +145,7 @@ def _ensure_price(key: tuple[str, str], existing: Price | None) -> Price:
 
 
 def _with_own_product(prices: Mapping[tuple[str, str], Price | None]) -> list[Plan]:
-    """The plans whose prices stand, or are to stand, under a product of our making."""
+    """Return the plans whose prices belong to a product that we create."""
     ours = {
         plan_id
         for (plan_id, _), price in prices.items()
@@ -155,16 +155,17 @@ def _with_own_product(prices: Mapping[tuple[str, str], Price | None]) -> list[Pl
 
 
 def _with_older(key: tuple[str, str], price_id: str) -> str:
-    """The price that is sold, then those that were: a new price takes nobody's plan away."""
+    """Return the price that is sold, then older ones, so that subscribers keep their plan."""
     known = current_app.config["STRIPE_PRICES"].get(key, ())
     return ",".join([price_id, *(older for older in known if older != price_id)])
 
 
 def _ensure_endpoint(found: list[Endpoint]) -> str | None:
-    """An endpoint in our version for exactly our events; the secrets to accept when one is made.
+    """Create or update our endpoint; return all secrets if one was created.
 
-    Where we know no secret, the endpoint is made anew. One of another version cannot be changed:
-    a new one is made beside it, with both secrets accepted, and the next run removes the old.
+    Without a known secret, the endpoint is created again. The API version of an endpoint cannot be
+    changed: a new one is created next to it, both secrets are accepted, and the next run removes
+    the old one.
     """
     known: tuple[str, ...] = current_app.config["STRIPE_WEBHOOK_SECRETS"]
     if is_unreachable_by_stripe():
@@ -183,7 +184,7 @@ def _ensure_endpoint(found: list[Endpoint]) -> str | None:
 
 
 def _endpoint_to_keep(found: list[Endpoint]) -> Endpoint | None:
-    """The endpoint that stays: one in our version whose secret we know."""
+    """Return the endpoint to keep: one in our version whose secret is known."""
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         return None
     right = [each for each in found if each.api_version == gateway.api_version()]
@@ -240,7 +241,7 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
 
 
 def terms(key: tuple[str, str]) -> tuple[int, str]:
-    """What a plan costs, in the currency's smallest unit, and Stripe's word for the interval."""
+    """Return the price of a plan in the smallest unit, and Stripe's name of the interval."""
     plan_id, interval = key
     return products.catalogue().by_id[plan_id].prices[interval], STRIPE_INTERVAL[interval]
 

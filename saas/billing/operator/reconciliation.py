@@ -1,9 +1,9 @@
-"""Walk Stripe's own list and compare everybody's columns with it: a call for each hundred.
+"""Compare all users' columns with Stripe's list: one call per hundred subscriptions.
 
-The list is judged a page at a time by the rank that `subscriptions.sync` uses too. Where a page
-alone cannot clear somebody up (several subscriptions, an overdue one, a difference), Stripe is
-asked about that person, so that nothing is called a drift that a webhook has mended meanwhile. At
-the end come those whose subscription Stripe did not list at all.
+Each page is judged by the same rank that `subscriptions.sync` uses. If a page is not enough
+(several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
+changes made by a webhook in the meantime are not reported as drift. Finally, users are checked
+whose subscription is not in Stripe's list.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Drift:
-    """Somebody whose columns are not what Stripe says: {column: (ours, Stripe's)}."""
+    """A user whose columns differ from Stripe: {column: (ours, Stripe's)}."""
 
     user_id: uuid.UUID
     email: str
@@ -40,7 +40,7 @@ class Drift:
 
 @dataclass(frozen=True)
 class Batch:
-    """A part of the way: how many were looked at, who drifted, and the cursor to go on from."""
+    """A part of the run: subscriptions checked, users with drift, and the cursor to resume from."""
 
     checked: int
     drifts: list[Drift]
@@ -48,12 +48,12 @@ class Batch:
 
 
 class SeenUsers:
-    """Whose subscription Stripe has listed: eight bytes for each, and a file between two runs."""
+    """The users whose subscription is in Stripe's list: eight bytes each, saved between runs."""
 
     def __init__(self) -> None:
         self._marks = array("Q")
         self._is_sorted = True
-        self.compared: set[uuid.UUID] = set()  # in this run, one by one: few
+        self.compared: set[uuid.UUID] = set()  # fetched individually in this run; few
 
     def add(self, user_id: uuid.UUID) -> None:
         self._marks.append(_mark(user_id))
@@ -72,7 +72,7 @@ class SeenUsers:
 
     @classmethod
     def load(cls, path: Path) -> SeenUsers:
-        """Raises `OSError` where there is no such file, `ValueError` where it is something else."""
+        """Load a saved file. Raises `OSError` if it is missing, `ValueError` if it is invalid."""
         seen = cls()
         seen._marks.frombytes(path.read_bytes())
         seen._is_sorted = False
@@ -82,10 +82,10 @@ class SeenUsers:
 def compare(
     seen: SeenUsers, after: str | None = None, *, next_invoice: bool = False
 ) -> Iterator[Batch]:
-    """Everybody, in stretches: Stripe's list from a cursor on, then who was not in it.
+    """Yield all users in batches: Stripe's list from a cursor on, then unlisted users.
 
-    With `next_invoice` that is compared too, which takes a call for each subscriber.
-    Writes nothing. Raises `gateway.NotFound` for a cursor that Stripe does not know.
+    With `next_invoice`, next invoices are compared too, which takes calls for each subscriber.
+    Writes nothing. Raises `gateway.NotFound` for an unknown cursor.
     """
     cursor, has_more = after, True
     while has_more:
@@ -99,7 +99,7 @@ def compare(
 
 
 def repair(drift: Drift, cause: str) -> None:
-    """Make a person's columns what Stripe says now; a customer that we had lost is adopted."""
+    """Sync a user; a customer that was unknown here is adopted."""
     _, customer_id = drift.columns.get("stripe_customer_id", (None, None))
     if customer_id:
         customers.adopt(customer_id)
@@ -107,7 +107,7 @@ def repair(drift: Drift, cause: str) -> None:
 
 
 def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
-    """What a sync of one person would change; None when nothing, or when the person is gone."""
+    """Return what a sync of one user would change; None if nothing, or for a deleted user."""
     for _ in range(3):
         user = _read(user_id)
         if user is None:
@@ -117,12 +117,12 @@ def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | No
             drift = Drift(user.id, user.email, columns)
         again = _read(user_id)
         if drift is None or (again and again.stripe_sync_counter == counter):
-            break  # nobody has synced while Stripe was being asked
+            break  # no sync happened during the call
     return drift
 
 
 def count_users() -> int:
-    """How many have a subscription by our columns: about as many as Stripe will list."""
+    """Return the number of users with a subscription: about as many as Stripe will list."""
     counted = select(func.count()).where(Subscriber.stripe_subscription_id.is_not(None))
     return db.session.scalar(counted.select_from(Subscriber)) or 0
 
@@ -173,7 +173,7 @@ def _drift_of(
 
 
 def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
-    """Whether nothing on this page speaks against a person's columns."""
+    """Return whether nothing on this page contradicts a user's columns."""
     ours = next(
         (
             subscription
@@ -183,19 +183,19 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
         None,
     )
     if ours is None:
-        # The one that we know is on another page. These are no better, not even by their class?
+        # The known one is on another page. Check that none of these has a higher rank.
         known = _known_subscription(user)
         return all(
             known is not None and precedence.rank(subscription) < precedence.rank(known)
             for subscription in on_page
         )
     if ours.status == "past_due":
-        return False  # since when is told by its invoices, which the list has not
+        return False  # the start of the grace period depends on invoices, which are not in the list
     return precedence.columns_from(on_page) == user.synced_columns
 
 
 def _known_subscription(user: Subscriber) -> Subscription | None:
-    """The subscription of our columns, older than any other, so that only its class can win."""
+    """Return the subscription of our columns as the oldest one, so that only its class counts."""
     if not user.stripe_subscription_id or not user.stripe_subscription_status:
         return None
     prices = (user.stripe_price_id,) if user.stripe_price_id else ()
@@ -210,7 +210,7 @@ def _known_subscription(user: Subscriber) -> Subscription | None:
 
 
 def _drift_of_unknown_customer(customer_id: str, listed: list[ListedSubscription]) -> Drift | None:
-    """A customer that nobody has, though it is marked as ours: its person, if there is one."""
+    """Return the drift of a customer with our metadata that no user has."""
     metadata = next((item.customer_metadata for item in listed if not item.customer_deleted), {})
     named = customers.user_id_from_metadata(metadata)
     user = _read(named) if named else None
@@ -220,7 +220,7 @@ def _drift_of_unknown_customer(customer_id: str, listed: list[ListedSubscription
 
 
 def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
-    """Who has a subscription by our columns that Stripe did not list: asked one by one."""
+    """Yield drifts of users whose subscription is not in Stripe's list, fetched one by one."""
     last = uuid.UUID(int=0)
     while page := _user_ids_after(last):
         last = page[-1]

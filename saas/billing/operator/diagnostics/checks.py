@@ -1,6 +1,6 @@
-"""Every way in which a Stripe set-up goes wrong, each with what mends it.
+"""Checks of the setup at Stripe, each with a fix.
 
-Reads only, but for a checkout page that is opened to see whether Stripe sells, and closed again.
+They only read, except that one opens a checkout page and expires it again.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 from saas.template_filters import exact_amount
 
-_SOON = timedelta(hours=1)  # within which every sweep has tried several times
-_CLOCK_TOLERANCE = 60  # seconds; a signature is refused beyond 300
+_SOON = timedelta(hours=1)  # within which the periodic task has tried several times
+_CLOCK_TOLERANCE = 60  # seconds; signatures are refused beyond 300
 
 
 def examine() -> Findings:
-    """Check by check. Where Stripe does not answer at all, that is the only finding."""
+    """Yield findings, check by check. If Stripe is unreachable, yield only that."""
     key = _key()
     yield key
     if key.is_problem and key.check == "key":
@@ -137,7 +137,7 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
-    """What is wrong with the price that is sold; an older one may cost what it did."""
+    """Return what is wrong with the price that is sold. Older prices may differ."""
     units, interval = provisioning.terms(key)
     if not price.is_active:
         return "is archived at Stripe and cannot be bought."
@@ -152,7 +152,7 @@ def _odd(key: tuple[str, str], price: Price) -> str | None:
 
 
 def _unknown_prices() -> Findings:
-    """People who pay and get nothing for it: no variable holds their price."""
+    """Yield prices of paying users that are not configured, so that they get no plan."""
     known = [price for ids in current_app.config["STRIPE_PRICES"].values() for price in ids]
     paid = (
         select(Subscriber.stripe_price_id, func.count())
@@ -201,7 +201,7 @@ def _tax() -> Findings:
 
 
 def _checkout() -> Findings:
-    """Does Stripe open a page to pay on, and may a browser go there from our form?"""
+    """Check that Stripe opens a checkout page, and that browsers may follow our form to it."""
     sold = [ids[0] for ids in current_app.config["STRIPE_PRICES"].values() if ids]
     if not sold or _lacks_tax():
         return  # other checks report these
@@ -231,7 +231,7 @@ def _lacks_tax() -> bool:
 
 
 def _emails() -> Findings:
-    """New sign-in addresses that Stripe does not take: receipts go to the old ones."""
+    """Check for changed emails that Stripe did not accept: receipts go to the old ones."""
     stale = Subscriber.stripe_email_stale_since < now() - _SOON
     users = db.session.scalar(select(func.count()).select_from(Subscriber).where(stale))
     if users:

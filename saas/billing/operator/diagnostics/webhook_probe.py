@@ -1,4 +1,4 @@
-"""Knock at our own webhook: does the running application accept what this configuration signs?"""
+"""Test our own webhook: does the application accept what this configuration signs?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMEOUT = (2, 5)  # seconds
 
 
 class ProbeResult(enum.Enum):
-    """What came of it. REFUSED: somebody is there, and does not know our secret."""
+    """The result of a probe. REFUSED: the application has another secret."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -26,7 +26,7 @@ class ProbeResult(enum.Enum):
 
 
 def probe() -> ProbeResult:
-    """Send a signed event of a type that nobody handles: it is answered, and nothing is written."""
+    """Send a signed event of an ignored type: it is answered, and nothing is written."""
     secrets = current_app.config["STRIPE_WEBHOOK_SECRETS"]
     if not secrets:
         return ProbeResult.REFUSED

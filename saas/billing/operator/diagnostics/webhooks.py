@@ -1,8 +1,8 @@
-"""Does what Stripe sends arrive? The doctor's checks of the webhook.
+"""Checks of the webhook: do Stripe's events arrive?
 
-What cannot be known is not claimed. Stripe never tells a webhook secret, so whether ours is the
-right one shows only in deliveries: an event of Stripe's that the ledger has not; and in whether the
-running application accepts what is signed with the secret of this command's configuration.
+Stripe never shows a webhook secret again. So whether ours is right shows only in two ways: events
+of Stripe that are missing in the ledger, and whether the running application accepts requests
+signed with the secret of this configuration.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from saas.billing.operator.diagnostics import webhook_probe
 from saas.billing.operator.diagnostics.findings import CATCH_UP, SETUP, Finding, Findings
 from saas.database import db, now
 
-_ON_ITS_WAY = timedelta(minutes=2)  # a delivery may take that long
-_LOOK_BACK = timedelta(days=3)  # so long Stripe tries to deliver
+_ON_ITS_WAY = timedelta(minutes=2)  # maximum duration of a delivery
+_LOOK_BACK = timedelta(days=3)  # how long Stripe retries deliveries
 
 
 def examine() -> Findings:
-    """The endpoint at Stripe, and whether what is sent there arrives."""
+    """Check the endpoint at Stripe, and whether its events arrive."""
     if provisioning.is_unreachable_by_stripe():
         yield from _listener()
         return
@@ -84,7 +84,7 @@ def _endpoint_findings(endpoint: Endpoint) -> Findings:
 
 
 def _deliveries(endpoint_made: datetime) -> Findings:
-    """Does what Stripe sends arrive? Compared: its list of events, and the ledger."""
+    """Compare Stripe's list of events with the ledger."""
     response = webhook_probe.probe()
     if response is not webhook_probe.ProbeResult.ACCEPTED:
         yield _unreachable(response)
@@ -115,7 +115,7 @@ def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
 
 
 def _explain_missing(lost: list[datetime], sent: int) -> Finding:
-    """Single events were missed, or everything since a moment, which has another reason."""
+    """Distinguish single missing events from all events since a time."""
     last = db.session.scalar(select(func.max(StripeEvent.created)))
     if last is not None and min(lost) <= last:
         said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
