@@ -335,7 +335,7 @@ def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
     )
 
     with mistaken.app_context():
-        with pytest.raises(gateway.Unavailable, match="of another account"):
+        with pytest.raises(gateway.Unavailable, match="another account or mode"):
             subscriptions.sync(ann.id, cause="test")
         with pytest.raises(account_deletion.DeletionFailed, match="Nothing was deleted"):
             account_deletion.delete_account(ann)
