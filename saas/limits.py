@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -27,7 +28,8 @@ from saas.database import Model, UTCDateTime, db, now
 
 log = logging.getLogger("saas.limits")
 
-_REDIS_TIMEOUT = 2.0  # seconds
+_REDIS_TIMEOUT = 1.0  # seconds
+_REDIS_RETRY = 30.0  # seconds after a failure in which Redis is not called
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,8 @@ class Limit:
 
     def hit(self, key: str) -> None:
         """Count a hit of `key`; raise 429 with the seconds to wait when the limit is exceeded."""
-        limiter, in_database = current_app.extensions["limits"]
-        try:
-            wait = _hit(limiter, self, _opaque(key))
-        except StorageError as error:
-            log.warning("Redis is unreachable, rate limits use the database: %s", error)
-            wait = _hit(in_database, self, _opaque(key))
-        if wait:
+        counters: Counters = current_app.extensions["limits"]
+        if wait := counters.hit(self, _opaque(key)):
             raise TooManyRequests(retry_after=wait)
 
 
@@ -87,9 +84,31 @@ class RateLimit(Model):
 
 def init_app(app: Flask) -> None:
     """Count in Redis when it is configured; in the database otherwise and while Redis is down."""
-    in_database = FixedWindowRateLimiter(storage_from_string("saas+database://"))
-    url = app.config["REDIS_URL"]
-    app.extensions["limits"] = (_in_redis(url) if url else in_database, in_database)
+    app.extensions["limits"] = Counters(app.config["REDIS_URL"])
+
+
+class Counters:
+    """Counts hits in the database, or in Redis while that is reachable."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._in_database = FixedWindowRateLimiter(storage_from_string("saas+database://"))
+        self._in_redis = _in_redis(redis_url) if redis_url else None
+        self._redis_failed_at = -_REDIS_RETRY
+
+    def hit(self, limit: Limit, key: str) -> int:
+        """Return the seconds to wait, 0 while the limit is not exceeded."""
+        if self._in_redis and time.monotonic() >= self._redis_failed_at + _REDIS_RETRY:
+            try:
+                return _hit(self._in_redis, limit, key)
+            except StorageError as error:
+                self._redis_failed_at = time.monotonic()
+                log.warning("Redis is unreachable, rate limits use the database: %s", error)
+        return _hit(self._in_database, limit, key)
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        if self._in_redis:
+            self._in_redis.storage.storage.close()  # type: ignore[attr-defined]  # Redis's own
 
 
 def _in_redis(url: str) -> FixedWindowRateLimiter:
@@ -98,7 +117,6 @@ def _in_redis(url: str) -> FixedWindowRateLimiter:
 
 
 def _hit(limiter: FixedWindowRateLimiter, limit: Limit, key: str) -> int:
-    """Return the seconds to wait, 0 while the limit is not exceeded."""
     item = parse(limit.rate)
     if limiter.hit(item, limit.name, key):
         return 0

@@ -135,7 +135,7 @@ def deliver(message_id: str) -> None:
     _deliver(uuid.UUID(message_id))
 
 
-@jobs.periodic_task(minutes=1)
+@jobs.periodic_task(minutes=0.25)
 def flush() -> None:
     """Send all due emails, including those of lost jobs and dead workers."""
     deliver_due()
@@ -235,7 +235,7 @@ def _retry_later(message: OutboxMessage, error: Exception) -> None:
         return
     is_hopeless = isinstance(error, transports.PermanentFailure)
     failed_for_good = is_hopeless or message.attempts >= GIVE_UP_AFTER
-    pause = min(timedelta(seconds=15) * 2**message.attempts, _LONGEST_PAUSE)
+    pause = min(timedelta(seconds=5) * 2**message.attempts, _LONGEST_PAUSE)
     _update(
         message,
         due_at=None if failed_for_good else now() + pause,

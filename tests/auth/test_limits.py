@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +67,28 @@ def test_while_redis_is_away_the_database_counts(make_app: Callable[..., Flask])
     assert refused.status_code == 429
     assert int(refused.headers["Retry-After"]) > 0
     assert counted_in_database(app) > 0
+
+
+def test_a_redis_that_hangs_is_waited_for_once(make_app: Callable[..., Flask]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # accepts connections, never answers
+        app = make_app(REDIS_URL=f"redis://127.0.0.1:{hanging.getsockname()[1]}/0")
+        client = app.test_client()
+
+        statuses = [ask(client, f"ann{number}@example.com").status_code for number in range(3)]
+
+        assert statuses == [303, 303, 303]
+        assert connections(hanging) == 1
+
+
+def connections(server: socket.socket) -> int:
+    """Return how many connections wait to be accepted."""
+    server.settimeout(0.2)
+    for count in itertools.count():
+        try:
+            server.accept()[0].close()
+        except TimeoutError:
+            return count
+    raise AssertionError
 
 
 @pytest.mark.parametrize(("proxies", "last"), [("0", 429), ("1", 303)])

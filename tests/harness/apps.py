@@ -53,6 +53,6 @@ def close(app: Flask) -> None:
     if queue := vars(app.extensions["queue"]).get("huey"):  # made when it was first needed
         queue.storage.close()
     if app.config["REDIS_URL"]:
-        app.extensions["limits"][0].storage.storage.close()
+        app.extensions["limits"].close()
     for client in app.extensions.get("stripe", {}).values():
         client._requestor._client.close()  # Stripe's client has no public way to close it
