@@ -87,12 +87,12 @@ def find_by_email(email: str) -> User | None:
 def get_by_email(email: str) -> User:
     """Return the user with this email. Raises `AccountError` if there is none."""
     try:
-        address = clean_email(email)
+        cleaned = clean_email(email)
     except ValueError as error:
         raise AccountError(f"{email!r} is not a valid email address: {error}") from None
-    user = find_by_email(address)
+    user = find_by_email(cleaned)
     if user is None:
-        raise AccountError(f"No account has the email {address}.")
+        raise AccountError(f"No account has the email {cleaned}.")
     return user
 
 

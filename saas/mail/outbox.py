@@ -192,7 +192,7 @@ def count_pending() -> int:
 def _deliver(message_id: uuid.UUID) -> str:
     message = _claim(message_id)
     if message is None:
-        return "somebody else's"
+        return "taken"
     try:
         composed = _composers[message.kind](message.subject_id, **_arguments(message))
         database.release_connection()

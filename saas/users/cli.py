@@ -42,10 +42,10 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
 @explained
 def create(email: str, name: str | None, admin: bool) -> None:
     """Create an account for EMAIL. The user signs in with an emailed link."""
-    address = accounts.clean_email(email)
+    clean = accounts.clean_email(email)
     name = accounts.clean_name(name) if name is not None else None
-    accounts.create(address, name=name, role="admin" if admin else "user", by=OPERATOR)
-    click.echo(f"Created {address}{' as an administrator' if admin else ''}.")
+    accounts.create(clean, name=name, role="admin" if admin else "user", by=OPERATOR)
+    click.echo(f"Created {clean}{' as an administrator' if admin else ''}.")
 
 
 @bp.cli.command("promote")

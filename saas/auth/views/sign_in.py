@@ -162,7 +162,7 @@ def _link_page(sign_in_link: SignInLink, status: int = 200) -> Response:
         "auth/link.html",
         email=sign_in_link.email,
         new=accounts.find_by_email(sign_in_link.email) is None,
-        somebody_else=_is_other_user(sign_in_link),
+        is_other_user=_is_other_user(sign_in_link),
         form=SwitchForm(formdata=None, switch=getattr(current_user, "id", "")),
     )
     return Response(page, status, mimetype="text/html")

@@ -45,37 +45,37 @@ def examine() -> Findings:
         except gateway.Unavailable as error:
             yield _unreachable(name, error)
         except gateway.StripeError as error:
-            mend = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
-            yield Finding(name, f"{gateway.describe(error)}.", mend)
+            fix = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
+            yield Finding(name, f"{gateway.describe(error)}.", fix)
 
 
 def _unreachable(name: str, error: gateway.Unavailable) -> Finding:
     if isinstance(error, gateway.Unreadable):
-        mend = "Update this application: it uses another version of Stripe's API."
-        return Finding(name, f"{error}.", mend)
+        fix = "Update this application: it uses another version of Stripe's API."
+        return Finding(name, f"{error}.", fix)
     return Finding(name, f"Stripe did not answer: {error}.", "Try again in a minute.")
 
 
 def _key() -> Finding:
     if not current_app.config["STRIPE_API_KEY"]:
-        mend = "flask seed" if current_app.config["STRIPE_IS_SANDBOX"] else "Set STRIPE_API_KEY."
-        return Finding("key", "STRIPE_API_KEY is not set.", mend)
-    address = current_app.config["STRIPE_API_BASE"]
+        fix = "flask seed" if current_app.config["STRIPE_IS_SANDBOX"] else "Set STRIPE_API_KEY."
+        return Finding("key", "STRIPE_API_KEY is not set.", fix)
+    api_url = current_app.config["STRIPE_API_BASE"]
     try:
         ahead = gateway.seconds_ahead()
     except gateway.AuthenticationFailed as error:
-        mend = "Copy the key again: https://dashboard.stripe.com/apikeys"
-        return Finding("key", f"Stripe refuses STRIPE_API_KEY ({error}).", mend)
+        fix = "Copy the key again: https://dashboard.stripe.com/apikeys"
+        return Finding("key", f"Stripe refuses STRIPE_API_KEY ({error}).", fix)
     except gateway.Unavailable as error:
-        mend = f"Check the connection from this machine: curl -I {address}"
-        return Finding("key", f"Stripe cannot be reached at {address} ({error}).", mend)
+        fix = f"Check the connection from this machine: curl -I {api_url}"
+        return Finding("key", f"Stripe cannot be reached at {api_url} ({error}).", fix)
     except gateway.StripeError as error:
-        mend = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
-        return Finding("key", f"{gateway.describe(error)}.", mend)
+        fix = "Fix the problem that Stripe reports: https://dashboard.stripe.com"
+        return Finding("key", f"{gateway.describe(error)}.", fix)
     if abs(ahead) > _CLOCK_TOLERANCE:
         return _clock_difference(ahead)
     mode = "live" if gateway.is_live() else "test"
-    return Finding("key", f"Stripe answers at {address}, in {mode} mode; the clocks agree.")
+    return Finding("key", f"Stripe answers at {api_url}, in {mode} mode; the clocks agree.")
 
 
 def _clock_difference(ahead: float) -> Finding:

@@ -22,7 +22,7 @@ class ProbeResult(enum.Enum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
-    NOBODY = "nobody"
+    UNREACHABLE = "unreachable"
 
 
 def probe() -> ProbeResult:
@@ -54,7 +54,7 @@ def probe() -> ProbeResult:
             allow_redirects=False,
         )
     except requests.RequestException:
-        return ProbeResult.NOBODY
+        return ProbeResult.UNREACHABLE
     if response.ok:
         return ProbeResult.ACCEPTED
-    return ProbeResult.REFUSED if response.status_code == 400 else ProbeResult.NOBODY
+    return ProbeResult.REFUSED if response.status_code == 400 else ProbeResult.UNREACHABLE

@@ -103,7 +103,7 @@ def _deliveries(endpoint_made: datetime) -> Findings:
 
 
 def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
-    if answer is webhook_probe.ProbeResult.NOBODY:
+    if answer is webhook_probe.ProbeResult.UNREACHABLE:
         said = f"Nothing accepts webhooks at {provisioning.webhook_url()}."
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
     return Finding(
