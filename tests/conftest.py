@@ -73,10 +73,10 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The sandbox's address. One for the run; every test has an account of its own in it."""
-    stand_in = create_sandbox(str(tmp_path_factory.mktemp("sandbox") / "sandbox.db"))
-    with serving(stand_in) as url:
+    sandbox_app = create_sandbox(str(tmp_path_factory.mktemp("sandbox") / "sandbox.db"))
+    with serving(sandbox_app) as url:
         yield url
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()
 
 
 @pytest.fixture(scope="session")

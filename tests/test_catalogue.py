@@ -18,8 +18,8 @@ from tests.harness.visitor import Visitor
 
 
 def club(**changes: Any) -> Plan:
-    given = {"id": "club", "name": "Club", "summary": "", "rank": 4, "features": (), **changes}
-    return Plan(**given)
+    values = {"id": "club", "name": "Club", "summary": "", "rank": 4, "features": (), **changes}
+    return Plan(**values)
 
 
 def selling(*more: Plan) -> Product:
@@ -29,7 +29,7 @@ def selling(*more: Plan) -> Product:
 
 
 @pytest.mark.parametrize(
-    ("plan", "said"),
+    ("plan", "message"),
     [
         (club(monthly=0), ["'club'", "monthly=0", "above 0"]),
         (club(monthly=9900, yearly=0), ["'club'", "yearly=0"]),
@@ -59,10 +59,10 @@ def selling(*more: Plan) -> Product:
     ],
     ids=lambda value: "" if isinstance(value, list) else f"{value.id} {value.prices}",
 )
-def test_a_plan_that_cannot_be_sold_is_named_with_its_field(plan: Plan, said: list[str]) -> None:
+def test_a_plan_that_cannot_be_sold_is_named_with_its_field(plan: Plan, message: list[str]) -> None:
     problems = Catalogue("eur", (*catalogue.plans, plan)).problems()
 
-    assert any(all(part in problem for part in said) for problem in problems), problems
+    assert any(all(part in problem for part in message) for problem in problems), problems
 
 
 def test_a_plan_of_one_interval_is_in_order_and_no_free_plan_is_not() -> None:
@@ -78,17 +78,19 @@ def test_an_odd_catalogue_is_refused_at_start_by_all_its_problems() -> None:
     with pytest.raises(ConfigError) as refused:
         from_env({"SECRET_KEY": SECRET}, odd)
 
-    said = str(refused.value)
-    assert "sample_product/catalogue.py: The plan id 'solo-plus' must be lower-case letters" in said
-    assert "The plan 'gift' has monthly=0" in said
+    message = str(refused.value)
+    assert (
+        "sample_product/catalogue.py: The plan id 'solo-plus' must be lower-case letters" in message
+    )
+    assert "The plan 'gift' has monthly=0" in message
 
 
 def test_a_new_plan_has_variables_for_what_it_is_sold_as() -> None:
     product = selling(club(id="year", yearly=99000))
-    given = {"STRIPE_YEAR_YEARLY_PRICE_ID": "prod_1", "STRIPE_YEAR_MONTHLY_PRICE_ID": "prod_1"}
+    values = {"STRIPE_YEAR_YEARLY_PRICE_ID": "prod_1", "STRIPE_YEAR_MONTHLY_PRICE_ID": "prod_1"}
 
     with pytest.raises(ConfigError) as refused:
-        from_env({"SECRET_KEY": SECRET, **given}, product)
+        from_env({"SECRET_KEY": SECRET, **values}, product)
 
     assert list(refused.value.problems) == ["STRIPE_YEAR_YEARLY_PRICE_ID"]
     assert "must start with price_" in str(refused.value)
@@ -118,19 +120,19 @@ def test_only_the_named_intervals_are_shown_and_sold(
     shop: Shop, visitor: Visitor, one_interval_each: None
 ) -> None:
     for interval in ("monthly", "yearly"):
-        told = " ".join(visitor.visit(f"/pricing?interval={interval}").text.split())
-        assert "€15 a month Billed every month" in told
-        assert "€300 a year Billed every year" in told
-        assert "Start for free" in told
-        assert told.count("€0") == 1  # the free plan's
-        assert "Save at least" not in told
+        message = " ".join(visitor.visit(f"/pricing?interval={interval}").text.split())
+        assert "€15 a month Billed every month" in message
+        assert "€300 a year Billed every year" in message
+        assert "Start for free" in message
+        assert message.count("€0") == 1  # the free plan's
+        assert "Save at least" not in message
 
     visitor.sign_in("ann@example.com")
     page = visitor.visit("/pricing")
     sold = {(f.fields["plan"], f.fields["interval"]) for f in page.forms if "plan" in f.fields}
     assert sold == {("solo", "monthly"), ("team", "yearly"), ("agency", "yearly")}
-    told = visitor.submit(
+    message = visitor.submit(
         "/billing/checkout", having={"plan": "solo", "interval": "monthly"}, interval="yearly"
     ).text
-    assert "Solo is only billed monthly." in told
+    assert "Solo is only billed monthly." in message
     assert "a month" in visitor.visit("/dashboard/reports").text

@@ -32,10 +32,10 @@ def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
     command: tuple[str, ...],
 ) -> None:
-    done = flask(*command, SECRET_KEY="short", PAST_DUE_GRACE_DAYS="soon", SMTP_URL="mail")
+    result = flask(*command, SECRET_KEY="short", PAST_DUE_GRACE_DAYS="soon", SMTP_URL="mail")
 
-    assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+    assert result.returncode == 1
+    assert result.stderr.splitlines() == [
         "The configuration is invalid.",
         "PAST_DUE_GRACE_DAYS: must be a whole number of days.",
         "SECRET_KEY: must have at least 32 characters.",
@@ -48,13 +48,13 @@ def test_a_half_configured_production_starts_nothing_and_prints_no_value() -> No
     changed = {"APP_URL": "http://hidden.example", "GOOGLE_CLIENT_ID": "hidden-client"}
 
     for command in (("check",), ("users", "list")):
-        done = flask(*command, **{**half, **changed, "SECRET_KEY": "hidden"})
-        assert done.returncode == 1
-        assert [line.partition(":")[0] for line in done.stderr.splitlines()[1:]] == [
+        result = flask(*command, **{**half, **changed, "SECRET_KEY": "hidden"})
+        assert result.returncode == 1
+        assert [line.partition(":")[0] for line in result.stderr.splitlines()[1:]] == [
             "APP_URL", "GOOGLE_CLIENT_SECRET", "SECRET_KEY", "STRIPE_WEBHOOK_SECRET",
         ]  # fmt: skip
-        assert "hidden" not in done.stderr + done.stdout
-        assert "Traceback" not in done.stderr
+        assert "hidden" not in result.stderr + result.stdout
+        assert "Traceback" not in result.stderr
 
 
 def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -> None:
@@ -62,15 +62,15 @@ def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -
     production = {**PRODUCTION, "STRIPE_API_KEY": "sk_test_hidden", "DATABASE_URL": url}
     flask("db", "upgrade", **production)
 
-    done = flask("check", **production)
+    result = flask("check", **production)
 
-    assert done.stdout == "No problems found.\n"
-    assert done.returncode == 0
+    assert result.stdout == "No problems found.\n"
+    assert result.returncode == 0
     assert (
         "Warning: STRIPE_API_KEY is a test key, so no real payments are possible."
-        in done.stderr.splitlines()
+        in result.stderr.splitlines()
     )
-    assert "hidden" not in done.stderr
+    assert "hidden" not in result.stderr
 
 
 def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,10 +160,10 @@ def test_a_database_that_is_not_ready_is_told_in_a_sentence(
     empty = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
     away = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
 
-    for app, said in ((empty, "Run: flask db upgrade"), (away, "The database cannot be used: ")):
+    for app, message in ((empty, "Run: flask db upgrade"), (away, "The database cannot be used: ")):
         result = app.test_cli_runner().invoke(args=command)
         assert result.exit_code == 1
-        assert said in result.output
+        assert message in result.output
 
 
 @pytest.fixture
@@ -226,24 +226,24 @@ def test_demo_users_get_their_plan_again_when_it_has_ended_or_its_price_has_chan
 def test_demo_data_never_reaches_a_real_stripe(tmp_path: Path) -> None:
     live = {name: value for name, value in PRODUCTION.items() if name.startswith("STRIPE_")}
 
-    done = flask("seed", DATABASE_URL=f"sqlite:///{tmp_path}/a.db", **live)
+    result = flask("seed", DATABASE_URL=f"sqlite:///{tmp_path}/a.db", **live)
 
-    assert done.returncode == 1
-    assert "STRIPE_API_KEY is a live key" in done.stderr
+    assert result.returncode == 1
+    assert "STRIPE_API_KEY is a live key" in result.stderr
 
 
 def test_demo_data_is_refused_in_production() -> None:
-    done = flask("seed", **PRODUCTION)
+    result = flask("seed", **PRODUCTION)
 
-    assert done.returncode == 1
-    assert done.stderr == "Error: Demo data is for development only. SAAS_ENV is production.\n"
+    assert result.returncode == 1
+    assert result.stderr == "Error: Demo data is for development only. SAAS_ENV is production.\n"
 
 
 def test_there_is_no_sandbox_in_production() -> None:
-    done = flask("sandbox", **PRODUCTION)
+    result = flask("sandbox", **PRODUCTION)
 
-    assert done.returncode == 2
-    assert "No such command 'sandbox'" in done.stderr
+    assert result.returncode == 2
+    assert "No such command 'sandbox'" in result.stderr
 
 
 @pytest.mark.parametrize("command", ["check", "seed", "worker", "sandbox", "users", "billing"])

@@ -52,10 +52,10 @@ def test_a_development_app_needs_a_secret_and_nothing_else() -> None:
 
 
 def test_nothing_secret_has_a_default() -> None:
-    said = problems({})
+    message = problems({})
 
-    assert list(said) == ["SECRET_KEY"]
-    assert "make run" in said["SECRET_KEY"][0]
+    assert list(message) == ["SECRET_KEY"]
+    assert "make run" in message["SECRET_KEY"][0]
 
 
 def test_a_complete_production_is_accepted() -> None:
@@ -90,7 +90,7 @@ def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> N
 
 
 def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
-    said = problems(
+    message = problems(
         {
             **PRODUCTION,
             "APP_URL": "http://app.example.com",
@@ -105,15 +105,15 @@ def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
         }
     )
 
-    assert set(said) == {
+    assert set(message) == {
         "APP_URL", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET",
         "GITHUB_CLIENT_SECRET", "SANDBOX_URL", "EMAIL_FROM", "SMTP_URL",
     }  # fmt: skip
-    assert said["SECRET_KEY"] == ["must have at least 32 characters."]
+    assert message["SECRET_KEY"] == ["must have at least 32 characters."]
 
 
 @pytest.mark.parametrize(
-    ("given", "sent"),
+    ("value", "sent"),
     [
         ("http://LocalHost:7300", "http://localhost:7300"),
         ("HTTPS://App.Example.com/", "https://app.example.com"),
@@ -123,12 +123,12 @@ def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
         ("http://[::1]:5000", "http://[::1]:5000"),
     ],
 )
-def test_app_url_becomes_the_origin_that_browsers_send(given: str, sent: str) -> None:
-    assert from_env({"SECRET_KEY": SECRET, "APP_URL": given})["APP_URL"] == sent
+def test_app_url_becomes_the_origin_that_browsers_send(value: str, sent: str) -> None:
+    assert from_env({"SECRET_KEY": SECRET, "APP_URL": value})["APP_URL"] == sent
 
 
 @pytest.mark.parametrize(
-    ("given", "sender"),
+    ("value", "sender"),
     [
         ({"EMAIL_FROM": "hello@münchen.de"}, "hello@xn--mnchen-3ya.de"),
         ({"EMAIL_FROM": "Acme <hello@example.com>"}, "Acme <hello@example.com>"),
@@ -138,8 +138,8 @@ def test_app_url_becomes_the_origin_that_browsers_send(given: str, sent: str) ->
         ),
     ],
 )
-def test_mails_come_from_exactly_one_address(given: dict[str, str], sender: str) -> None:
-    assert from_env({"SECRET_KEY": SECRET, **given})["EMAIL_FROM"] == sender
+def test_mails_come_from_exactly_one_address(value: dict[str, str], sender: str) -> None:
+    assert from_env({"SECRET_KEY": SECRET, **value})["EMAIL_FROM"] == sender
 
 
 @pytest.mark.parametrize(
@@ -261,11 +261,11 @@ def test_files_are_read_under_the_process_environment_and_can_be_left_out(
     monkeypatch.setenv("APP_URL", "process")
 
     monkeypatch.delenv("FLASK_SKIP_DOTENV", raising=False)
-    found = environment(tmp_path)
+    result = environment(tmp_path)
     monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     alone = environment(tmp_path)
 
-    assert [found[name] for name in ("SECRET_KEY", "EMAIL_FROM", "APP_URL")] == [
+    assert [result[name] for name in ("SECRET_KEY", "EMAIL_FROM", "APP_URL")] == [
         "made", "own", "process",
     ]  # fmt: skip
     assert alone["APP_URL"] == "process"
@@ -283,9 +283,9 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_half_configured_production_is_refused_by_name() -> None:
-    said = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40, "TRUSTED_PROXIES": "1"})
+    message = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40, "TRUSTED_PROXIES": "1"})
 
-    assert set(said) == {
+    assert set(message) == {
         "APP_URL",
         "DATABASE_URL",
         "EMAIL_FROM",
@@ -343,11 +343,11 @@ def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
 
 
 def test_half_a_provider_is_refused() -> None:
-    for given, missing in (("ID", "SECRET"), ("SECRET", "ID")):
+    for value, missing in (("ID", "SECRET"), ("SECRET", "ID")):
         for provider in ("GOOGLE", "GITHUB"):
-            said = problems({**PRODUCTION, f"{provider}_CLIENT_{given}": "x"})
+            message = problems({**PRODUCTION, f"{provider}_CLIENT_{value}": "x"})
 
-            assert list(said) == [f"{provider}_CLIENT_{missing}"]
+            assert list(message) == [f"{provider}_CLIENT_{missing}"]
 
 
 def test_production_has_the_providers_that_have_keys_and_no_others() -> None:
@@ -386,8 +386,8 @@ def test_pages_of_stripe_that_are_no_origins_are_refused(pages: str) -> None:
 
 
 def test_pages_of_stripe_are_kept_as_browsers_spell_them() -> None:
-    given = "https://Pay.Example.com/, https://b.example.com:443"
+    value = "https://Pay.Example.com/, https://b.example.com:443"
 
-    settings = from_env({**PRODUCTION, "STRIPE_PAGES": given})
+    settings = from_env({**PRODUCTION, "STRIPE_PAGES": value})
 
     assert settings["STRIPE_PAGES"] == ("https://pay.example.com", "https://b.example.com")

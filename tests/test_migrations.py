@@ -148,9 +148,9 @@ def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
 
     def flask_db(*arguments: str) -> str:
         command_line = [sys.executable, "-m", "flask", "--app", "wsgi", "db", *arguments]
-        done = subprocess.run(command_line, env=env, cwd=project, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        result = subprocess.run(command_line, env=env, cwd=project, capture_output=True, text=True)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
 
     before = set((project / "product" / "migrations").glob("*.py"))
     flask_db("upgrade")
@@ -182,7 +182,7 @@ def test_every_constraint_has_a_name(app: Flask) -> None:
                 *inspector.get_unique_constraints(table),
                 *inspector.get_check_constraints(table),
             ]
-            assert all(each["name"] for each in named), table
+            assert all(item["name"] for item in named), table
             if table != "alembic_version":
                 assert inspector.get_pk_constraint(table)["name"], table
 
@@ -239,9 +239,9 @@ def test_two_migrations_at_once_wait_for_each_other(
             subprocess.Popen(command_line, env=env, cwd=ROOT, stderr=subprocess.PIPE, text=True)
             for _ in range(2)
         ]
-        said = [process.communicate(timeout=60)[1] for process in both]
+        output = [process.communicate(timeout=60)[1] for process in both]
 
-    assert [process.returncode for process in both] == [0, 0], said
+    assert [process.returncode for process in both] == [0, 0], output
 
 
 _OPEN_AT_ONCE = """
@@ -277,9 +277,9 @@ sys.exit(any(child.exitcode for child in children))
 def test_a_new_file_is_opened_by_many_processes_at_once(tmp_path: Path) -> None:
     """SQLite refuses, without waiting, all but one of those that switch a new file to WAL."""
     script = [sys.executable, "-c", _OPEN_AT_ONCE, str(tmp_path)]
-    done = subprocess.run(script, env=own_env(), cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(script, env=own_env(), cwd=ROOT, capture_output=True, text=True)
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
 
 
 def test_a_database_from_a_newer_version_is_told_apart(app: Flask) -> None:

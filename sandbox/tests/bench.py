@@ -73,12 +73,12 @@ class Caller:
         self.headers = {"Authorization": f"Bearer {KEY}"}
 
     def get(self, path: str, **query: object) -> None:
-        answer = self.client.get(f"/stripe/v1/{path}", query_string=query, headers=self.headers)
-        assert answer.status_code == 200, answer.text
+        response = self.client.get(f"/stripe/v1/{path}", query_string=query, headers=self.headers)
+        assert response.status_code == 200, response.text
 
     def post(self, path: str, **form: object) -> None:
-        answer = self.client.post(f"/stripe/v1/{path}", data=form, headers=self.headers)
-        assert answer.status_code == 200, answer.text
+        response = self.client.post(f"/stripe/v1/{path}", data=form, headers=self.headers)
+        assert response.status_code == 200, response.text
 
 
 def cpu(call: Callable[[], object]) -> float:
@@ -105,10 +105,10 @@ def measure_a_year(app: Flask) -> None:
 
 
 def progress(app: Flask, clock: str) -> float:
-    found = app.test_client().get(
+    result = app.test_client().get(
         f"/stripe/control/clocks/{clock}", headers={"Authorization": f"Bearer {KEY}"}
     )
-    return float(found.json["share"])  # type: ignore[index]
+    return float(result.json["share"])  # type: ignore[index]
 
 
 def monthly(api: stripe.StripeClient) -> str:
@@ -123,14 +123,14 @@ def monthly(api: stripe.StripeClient) -> str:
 
 
 def lever(app: Flask, name: str, **body: object) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         f"/stripe/control/{name}",
         base_url=BASE_ADDRESS,
         json=body,
         headers={"Authorization": f"Bearer {KEY}"},
     )
-    if answer.status_code != 200:
-        raise SystemExit(answer.text)
+    if response.status_code != 200:
+        raise SystemExit(response.text)
 
 
 if __name__ == "__main__":

@@ -32,31 +32,31 @@ class _Reader(HTMLParser):
         self._silent = 0
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attributes}
+        values = {name: value or "" for name, value in attributes}
         if tag in ("script", "style", "title"):
             self._silent += 1
-        if tag == "a" and "href" in given:
-            self.links.append(given["href"])
+        if tag == "a" and "href" in values:
+            self.links.append(values["href"])
         if tag == "form":
-            self._open = Form(given.get("action", ""), given.get("method", "get").lower())
+            self._open = Form(values.get("action", ""), values.get("method", "get").lower())
             self.forms.append(self._open)
         elif self._open is not None:
-            self._field(tag, given)
+            self._field(tag, values)
 
-    def _field(self, tag: str, given: dict[str, str]) -> None:
+    def _field(self, tag: str, value: dict[str, str]) -> None:
         assert self._open is not None
-        name = given.get("name", "")
+        name = value.get("name", "")
         if tag == "select":
             self._select = name
         elif tag == "option" and self._select:
-            if "selected" in given or self._select not in self._open.fields:
-                self._open.fields[self._select] = given.get("value", "")
+            if "selected" in value or self._select not in self._open.fields:
+                self._open.fields[self._select] = value.get("value", "")
         elif tag == "button" and name:
-            self._open.buttons.append((name, given.get("value", "")))
+            self._open.buttons.append((name, value.get("value", "")))
         elif tag in ("input", "textarea") and name:
-            kind = given.get("type", "text")
-            if kind not in ("radio", "checkbox") or "checked" in given:
-                self._open.fields[name] = given.get("value", "on" if kind == "checkbox" else "")
+            kind = value.get("type", "text")
+            if kind not in ("radio", "checkbox") or "checked" in value:
+                self._open.fields[name] = value.get("value", "on" if kind == "checkbox" else "")
 
     def handle_endtag(self, tag: str) -> None:
         if tag in ("script", "style", "title"):
@@ -74,14 +74,14 @@ class _Reader(HTMLParser):
 class Page:
     """An answer, as a person sees it."""
 
-    def __init__(self, answer: requests.Response) -> None:
-        self.answer = answer
-        self.status = answer.status_code
-        self.url = answer.url
-        self.path = urlsplit(answer.url).path
+    def __init__(self, response: requests.Response) -> None:
+        self.response = response
+        self.status = response.status_code
+        self.url = response.url
+        self.path = urlsplit(response.url).path
         reader = _Reader()
-        if "html" in answer.headers.get("Content-Type", ""):
-            reader.feed(answer.text)
+        if "html" in response.headers.get("Content-Type", ""):
+            reader.feed(response.text)
         self.forms, self.links = reader.forms, reader.links
         self.text = " ".join(" ".join(reader.text).split())
 
@@ -125,8 +125,8 @@ class Visitor:
         data = {**form.fields, **(having or {}), **values}
         headers = {"Origin": "{0.scheme}://{0.netloc}".format(urlsplit(self.page.url))}
         if form.method == "post":
-            answer = self.browser.post(url, data=data, headers=headers, timeout=30)
+            response = self.browser.post(url, data=data, headers=headers, timeout=30)
         else:
-            answer = self.browser.get(url, params=data, headers=headers, timeout=30)
-        self.page = Page(answer)
+            response = self.browser.get(url, params=data, headers=headers, timeout=30)
+        self.page = Page(response)
         return self.page

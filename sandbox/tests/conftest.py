@@ -46,7 +46,7 @@ class Watch:
 class Doorbell:
     """Somebody's webhook endpoint: remembers what was posted, and answers as it is told."""
 
-    answer: EndpointResponse = field(default_factory=lambda: EndpointResponse(200, "thanks"))
+    response: EndpointResponse = field(default_factory=lambda: EndpointResponse(200, "thanks"))
     posted: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Doorbell:
         self.posted.append(json.loads(body))
         self.bodies.append(body)
         self.headers.append(headers)
-        return self.answer
+        return self.response
 
     @property
     def types(self) -> list[str]:
@@ -78,11 +78,11 @@ def doorbell() -> Doorbell:
 @pytest.fixture
 def app(watch: Watch, doorbell: Doorbell) -> Iterator[Flask]:
     """A sandbox. Whatever a test makes it say is held against what Stripe publishes."""
-    stand_in = create_sandbox(post=doorbell, now=watch, inline=True)
-    witness = Witness(stand_in)
-    yield stand_in
+    sandbox_app = create_sandbox(post=doorbell, now=watch, inline=True)
+    witness = Witness(sandbox_app)
+    yield sandbox_app
     wrong = witness.looks_around()
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()
     assert not wrong
 
 
@@ -250,20 +250,20 @@ def _path(url: str) -> str:
 
 def lever(app: Flask, name: str, **body: Any) -> Any:
     """Pull one of the sandbox's own levers."""
-    answer = app.test_client().post(
+    response = app.test_client().post(
         f"/stripe/control/{name}",
         base_url=BASE_ADDRESS,
         json=body,
         headers={"Authorization": f"Bearer {KEY}"},
     )
-    assert answer.status_code == 200, answer.text
-    return answer.json
+    assert response.status_code == 200, response.text
+    return response.json
 
 
 def words(metadata: Any) -> dict[str, str]:
     """Metadata as plain words."""
-    found: dict[str, str] = metadata.to_dict()
-    return found
+    result: dict[str, str] = metadata.to_dict()
+    return result
 
 
 def item_of(subscription: stripe.Subscription) -> stripe.SubscriptionItem:

@@ -51,15 +51,15 @@ def is_published() -> bool:
 
 @cache
 def schema() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(SCHEMA.read_text())
-    return found
+    entries: dict[str, Any] = json.loads(SCHEMA.read_text())
+    return entries
 
 
-def misfits(answer: dict[str, Any], expand: tuple[str, ...] = ()) -> set[str]:
+def misfits(response: dict[str, Any], expand: tuple[str, ...] = ()) -> set[str]:
     """Where an answer, or an event, leaves what Stripe publishes."""
     asked = {tuple(path.split(".")) for path in expand}
     known = {path[:length] for path in asked for length in range(1, len(path) + 1)}
-    return set(Walk(known).root(answer, ())) - KEPT.keys()
+    return set(Walk(known).root(response, ())) - KEPT.keys()
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,8 @@ class Walk:
             arms = self.arms_of(value, arms)
         elif any(arm["k"] == "lit" for arm in arms):
             arms = [arm for arm in arms if arm["k"] != "other"]
-        found = [list(self.value(arm, value, label, path)) for arm in arms]
-        yield from min(found, key=len, default=[f"{label} is {value!r}"])
+        result = [list(self.value(arm, value, label, path)) for arm in arms]
+        yield from min(result, key=len, default=[f"{label} is {value!r}"])
 
     def arms_of(self, value: dict[str, Any], arms: list[Type]) -> list[Type]:
         """Of several types of objects, those with the right `object`."""

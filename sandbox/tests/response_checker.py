@@ -18,8 +18,8 @@ class Witness:
 
     def sees(self, response: Response) -> Response:
         if request.path.startswith("/stripe/v1/") and response.status_code == 200:
-            given = [*request.args.items(multi=True), *request.form.items(multi=True)]
-            paths = tuple(value for name, value in given if name.startswith("expand"))
+            values = [*request.args.items(multi=True), *request.form.items(multi=True)]
+            paths = tuple(value for name, value in values if name.startswith("expand"))
             if response.is_json and contract.is_published():
                 self.wrong |= contract.misfits(response.get_json(), paths)
         return response

@@ -24,20 +24,20 @@ def test_each_key_is_an_account_of_its_own(app: Flask, api: stripe.StripeClient)
 
 @pytest.mark.parametrize("key", ["sk_live_0123456789abcdef", "sk_test_short", "nonsense", "é"])
 def test_other_keys_are_refused(app: Flask, key: str) -> None:
-    answer = app.test_client().get(
+    response = app.test_client().get(
         "/stripe/v1/customers", headers={"Authorization": f"Bearer {key}".encode().decode("latin1")}
     )
 
-    assert answer.status_code == 401
-    assert answer.json["error"]["message"].startswith("Invalid API Key provided")
-    assert answer.headers["Request-Id"].startswith("req_")
+    assert response.status_code == 401
+    assert response.json["error"]["message"].startswith("Invalid API Key provided")
+    assert response.headers["Request-Id"].startswith("req_")
 
 
 def test_no_key_is_explained(app: Flask) -> None:
-    answer = app.test_client().get("/stripe/v1/customers")
+    response = app.test_client().get("/stripe/v1/customers")
 
-    assert answer.status_code == 401
-    assert "You did not provide an API key" in answer.json["error"]["message"]
+    assert response.status_code == 401
+    assert "You did not provide an API key" in response.json["error"]["message"]
 
 
 def test_the_sdk_gets_an_authentication_error(app: Flask) -> None:
@@ -106,12 +106,12 @@ def test_a_missing_parameter_is_named(api: stripe.StripeClient) -> None:
 def test_a_wrong_value_is_refused_by_name(
     app: Flask, path: str, form: dict[str, str], param: str
 ) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         f"/stripe/v1/{path}", data=form, headers={"Authorization": f"Bearer {OTHER}"}
     )
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["param"] == param
+    assert response.status_code == 400
+    assert response.json["error"]["param"] == param
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_a_wrong_value_is_refused_by_name(
     ids=["brackets", "deep", "both", "nameless"],
 )
 def test_a_garbled_body_is_refused(app: Flask, form: dict[str, str]) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/stripe/v1/customers", data=form, headers={"Authorization": f"Bearer {OTHER}"}
     )
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
 
 
 def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClient) -> None:
@@ -136,12 +136,12 @@ def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClien
 
 
 def test_an_unknown_address_is_a_404_in_stripes_words(app: Flask) -> None:
-    answer = app.test_client().get(
+    response = app.test_client().get(
         "/stripe/v1/rockets", headers={"Authorization": f"Bearer {OTHER}"}
     )
 
-    assert answer.status_code == 404
-    assert "Unrecognized request URL (GET: /v1/rockets)" in answer.json["error"]["message"]
+    assert response.status_code == 404
+    assert "Unrecognized request URL (GET: /v1/rockets)" in response.json["error"]["message"]
 
 
 def test_the_same_idempotency_key_gets_the_same_answer(
@@ -233,9 +233,9 @@ def test_lists_are_paged_newest_first(api: stripe.StripeClient) -> None:
 def test_the_sdk_pages_by_itself(api: stripe.StripeClient) -> None:
     ids = [api.v1.customers.create({}).id for _ in range(7)]
 
-    found = [c.id for c in api.v1.customers.list({"limit": 3}).auto_paging_iter()]
+    result = [c.id for c in api.v1.customers.list({"limit": 3}).auto_paging_iter()]
 
-    assert found == ids[::-1]
+    assert result == ids[::-1]
 
 
 @pytest.mark.parametrize("limit", [0, 101, -1])
@@ -249,9 +249,9 @@ def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, watch: Any) ->
     watch.time += 100
     late = api.v1.customers.create({})
 
-    found = api.v1.customers.list({"created": {"gte": int(watch.time)}})
+    customers = api.v1.customers.list({"created": {"gte": int(watch.time)}})
 
-    assert [c.id for c in found.data] == [late.id]
+    assert [c.id for c in customers.data] == [late.id]
 
 
 def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
@@ -272,9 +272,11 @@ def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
 def test_lists_are_expanded_through_data(life: Life, prices: Prices) -> None:
     life.subscribe(prices.pro)
 
-    found = life.api.v1.subscriptions.list({"customer": life.customer, "expand": ["data.customer"]})
+    subscriptions = life.api.v1.subscriptions.list(
+        {"customer": life.customer, "expand": ["data.customer"]}
+    )
 
-    assert isinstance(found.data[0].customer, stripe.Customer)
+    assert isinstance(subscriptions.data[0].customer, stripe.Customer)
 
 
 @pytest.mark.parametrize("path", ["nothing", "email", "a.b.c.d.e", "metadata", "", "."])
@@ -313,8 +315,8 @@ def test_subscriptions_are_listed_by_status(life: Life, prices: Prices) -> None:
     here = life.subscribe(prices.business).id
 
     def listed(**params: Any) -> list[str]:
-        found = life.api.v1.subscriptions.list({"customer": life.customer, **params})
-        return [subscription.id for subscription in found.data]
+        subscriptions = life.api.v1.subscriptions.list({"customer": life.customer, **params})
+        return [subscription.id for subscription in subscriptions.data]
 
     assert listed() == [here]
     assert listed(status="all") == [here, gone]

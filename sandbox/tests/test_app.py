@@ -36,11 +36,11 @@ def test_every_page_is_strict(browser: Browser, path: str) -> None:
 
 
 def test_a_form_of_another_site_is_refused(app: Flask) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/stripe/checkout/x", base_url="http://sandbox.test", headers={"Origin": "http://evil.test"}
     )
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
 def test_production_has_no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, stop: int) 
     try:
         assert process.stdout
         assert f"http://127.0.0.1:{port}" in process.stdout.readline()
-        answer = requests.get(
+        response = requests.get(
             f"http://127.0.0.1:{port}/stripe/v1/customers", auth=(KEY, ""), timeout=10
         )
         process.send_signal(stop)
@@ -91,6 +91,6 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, stop: int) 
         process.kill()
         process.communicate()
 
-    assert answer.json()["data"] == []
+    assert response.json()["data"] == []
     assert process.returncode == 0
     assert errors == ""

@@ -9,9 +9,9 @@ from .conftest import Life, Prices, at
 def test_a_price_is_found_by_its_lookup_key(api: stripe.StripeClient, prices: Prices) -> None:
     api.v1.prices.update(prices.pro, {"lookup_key": "pro_monthly"})
 
-    found = api.v1.prices.list({"lookup_keys": ["pro_monthly", "unknown"]})
+    result = api.v1.prices.list({"lookup_keys": ["pro_monthly", "unknown"]})
 
-    assert [price.id for price in found.data] == [prices.pro]
+    assert [price.id for price in result.data] == [prices.pro]
 
 
 def test_a_lookup_key_is_transferred_only_when_asked(
@@ -157,5 +157,5 @@ def test_products_are_listed_by_their_ids(api: stripe.StripeClient, prices: Pric
 
     listed = api.v1.products.list({"ids": [str(product)]})
 
-    assert [found.id for found in listed.data] == [product]
+    assert [item.id for item in listed.data] == [product]
     assert "_internal" not in listed.data[0]

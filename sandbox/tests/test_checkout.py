@@ -44,19 +44,19 @@ def test_a_good_card_starts_the_subscription_and_leads_back(
     assert "no money moves" in page.text
     assert "$15.00" in page.text
 
-    answer = browser.post(url(session), number=CARD_NUMBER, name="Ada")
+    response = browser.post(url(session), number=CARD_NUMBER, name="Ada")
 
-    assert answer.status_code == 303
-    assert answer.location == f"https://shop.test/return?session_id={session.id}"
-    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription", "invoice"]})
-    assert (done.status, done.payment_status, done.url) == ("complete", "paid", None)
-    assert done.client_reference_id == "person-1"
-    subscription = done.subscription
+    assert response.status_code == 303
+    assert response.location == f"https://shop.test/return?session_id={session.id}"
+    result = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription", "invoice"]})
+    assert (result.status, result.payment_status, result.url) == ("complete", "paid", None)
+    assert result.client_reference_id == "person-1"
+    subscription = result.subscription
     assert isinstance(subscription, stripe.Subscription)
     assert subscription.status == "active"
     assert words(subscription.metadata) == {"person": "1"}
-    assert isinstance(done.invoice, stripe.Invoice)
-    assert done.invoice.status == "paid"
+    assert isinstance(result.invoice, stripe.Invoice)
+    assert result.invoice.status == "paid"
     assert doorbell.last("customer.subscription.created")["data"]["object"]["status"] == "active"
     assert "customer.subscription.updated" not in doorbell.types
     assert doorbell.types[-1] == "checkout.session.completed"
@@ -82,10 +82,10 @@ def test_a_bad_card_is_told_and_nothing_has_happened(
     number: str,
     words: str,
 ) -> None:
-    answer = browser.post(url(session), number=number)
+    response = browser.post(url(session), number=number)
 
-    assert answer.status_code == 422
-    assert words in answer.text.replace("&#39;", "'")
+    assert response.status_code == 422
+    assert words in response.text.replace("&#39;", "'")
     assert api.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data == []
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
     assert browser.post(url(session), number=CARD_NUMBER).status_code == 303
@@ -98,18 +98,18 @@ def test_a_card_that_asks_is_confirmed_by_its_owner(
     assert "Confirm with your bank" in asked.text
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
 
-    answer = browser.post(url(session), number="4000 0025 0000 3155", confirmed="yes")
+    response = browser.post(url(session), number="4000 0025 0000 3155", confirmed="yes")
 
-    assert answer.status_code == 303
+    assert response.status_code == 303
 
 
 def test_a_refused_confirmation_pays_nothing(
     api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
 ) -> None:
-    answer = browser.post(url(session), number="4000 0025 0000 3155", confirmed="no")
+    response = browser.post(url(session), number="4000 0025 0000 3155", confirmed="no")
 
-    assert answer.status_code == 422
-    assert "authenticate" in answer.text
+    assert response.status_code == 422
+    assert "authenticate" in response.text
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
 
 
@@ -168,10 +168,10 @@ def test_a_promotion_code_lowers_the_price(
     assert "$12.00" in browser.get(url(session)).text
     browser.post(url(session), number=CARD_NUMBER)
 
-    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
-    assert done.amount_total == 1200
-    assert isinstance(done.invoice, stripe.Invoice)
-    assert done.invoice.amount_paid == 1200
+    result = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
+    assert result.amount_total == 1200
+    assert isinstance(result.invoice, stripe.Invoice)
+    assert result.invoice.amount_paid == 1200
 
 
 def test_a_promotion_code_is_taken_off_again(
@@ -210,9 +210,9 @@ def test_a_trial_costs_nothing_today_and_keeps_the_card(
 
     browser.post(url(session), number="4000 0000 0000 0341")
 
-    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]})
-    assert done.payment_status == "no_payment_required"
-    subscription = done.subscription
+    result = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]})
+    assert result.payment_status == "no_payment_required"
+    subscription = result.subscription
     assert isinstance(subscription, stripe.Subscription)
     assert subscription.status == "trialing"
     assert subscription.default_payment_method
@@ -273,12 +273,12 @@ def test_without_a_customer_one_is_made_from_the_address(
 
     browser.post(url(session), number=CARD_NUMBER, email="new@example.com", name="Nora")
 
-    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["customer", "line_items"]})
-    assert isinstance(done.customer, stripe.Customer)
-    assert done.customer.email == "new@example.com"
-    assert done.amount_total == 3000
-    assert done.line_items
-    assert done.line_items.data[0].quantity == 2
+    result = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["customer", "line_items"]})
+    assert isinstance(result.customer, stripe.Customer)
+    assert result.customer.email == "new@example.com"
+    assert result.amount_total == 3000
+    assert result.line_items
+    assert result.line_items.data[0].quantity == 2
 
 
 def test_tax_is_a_line_of_its_own_when_switched_on(
@@ -292,11 +292,11 @@ def test_tax_is_a_line_of_its_own_when_switched_on(
     assert "Tax" in browser.get(url(session)).text
     browser.post(url(session), number=CARD_NUMBER)
 
-    done = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
-    assert isinstance(done.invoice, stripe.Invoice)
-    assert (done.amount_total, done.invoice.amount_paid) == (1800, 1800)
-    assert done.invoice.total_taxes
-    assert done.invoice.total_taxes[0].amount == 300
+    result = api.v1.checkout.sessions.retrieve(session.id, {"expand": ["invoice"]})
+    assert isinstance(result.invoice, stripe.Invoice)
+    assert (result.amount_total, result.invoice.amount_paid) == (1800, 1800)
+    assert result.invoice.total_taxes
+    assert result.invoice.total_taxes[0].amount == 300
 
 
 def test_a_one_time_purchase_and_a_saved_card(
@@ -330,9 +330,9 @@ def test_a_deleted_customer_pays_nothing(
 ) -> None:
     api.v1.customers.delete(customer.id)
 
-    answer = browser.post(url(session), number=CARD_NUMBER)
+    response = browser.post(url(session), number=CARD_NUMBER)
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
     assert api.v1.subscriptions.list({"status": "all"}).data == []
 
 
@@ -366,7 +366,7 @@ def test_a_bank_account_is_refused_where_only_cards_are_taken(
 ) -> None:
     session = start(api, prices, customer, allowed_payment_method_types=["card"])
 
-    answer = browser.post(url(session), number="000123456789")
+    response = browser.post(url(session), number="000123456789")
 
-    assert answer.status_code == 422
-    assert "not accepted here" in answer.text
+    assert response.status_code == 422
+    assert "not accepted here" in response.text

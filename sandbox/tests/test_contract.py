@@ -116,8 +116,8 @@ def sessions(life: Life, prices: Prices, browser: Browser) -> None:
     create = life.api.v1.checkout.sessions.create
     create({**buys, **common})
     life.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
-    for wanted in (buys, {"mode": "setup", "currency": "usd"}):
-        browser.post(str(create({**wanted, **common}).url), number=CARD_NUMBER)
+    for expected in (buys, {"mode": "setup", "currency": "usd"}):
+        browser.post(str(create({**expected, **common}).url), number=CARD_NUMBER)
 
 
 def schedules(life: Life, prices: Prices) -> None:
@@ -186,8 +186,8 @@ def test_some_fields_are_only_sent_when_they_are_expanded(
     api: stripe.StripeClient, offer: dict[str, str], thing: str, path: str, field: str
 ) -> None:
     def fetch(more: str, **params: Any) -> Any:
-        answer = api.raw_request("get", f"/v1/{path}{more}", **params)
-        return json.loads(str(answer.body))
+        response = api.raw_request("get", f"/v1/{path}{more}", **params)
+        return json.loads(str(response.body))
 
     one = fetch(f"/{offer[thing]}", expand=[field])
     many = fetch("", expand=[f"data.{field}"])
@@ -198,8 +198,8 @@ def test_some_fields_are_only_sent_when_they_are_expanded(
     assert found(fetch("")["data"][0], field) is None
 
 
-def found(answer: dict[str, Any], field: str) -> Any:
-    value: Any = answer
+def found(response: dict[str, Any], field: str) -> Any:
+    value: Any = response
     for name in field.split("."):
         value = value.get(name)
     return value

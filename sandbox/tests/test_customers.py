@@ -11,12 +11,12 @@ def test_a_customer_is_created_and_found_again(api: stripe.StripeClient) -> None
         {"email": "ada@example.com", "name": "Ada", "metadata": {"person": "1"}}
     )
 
-    found = api.v1.customers.retrieve(created.id)
+    customer = api.v1.customers.retrieve(created.id)
 
     assert created.id.startswith("cus_")
-    assert (found.email, found.name) == ("ada@example.com", "Ada")
-    assert words(found.metadata) == {"person": "1"}
-    assert not found.livemode
+    assert (customer.email, customer.name) == ("ada@example.com", "Ada")
+    assert words(customer.metadata) == {"person": "1"}
+    assert not customer.livemode
 
 
 def test_metadata_is_merged_and_unset(api: stripe.StripeClient, customer: stripe.Customer) -> None:
@@ -78,9 +78,9 @@ def test_customers_are_listed_by_address(api: stripe.StripeClient) -> None:
     api.v1.customers.create({"email": "ada@example.com"})
     grace = api.v1.customers.create({"email": "grace@example.com"})
 
-    found = api.v1.customers.list({"email": "grace@example.com"})
+    customers = api.v1.customers.list({"email": "grace@example.com"})
 
-    assert [c.id for c in found.data] == [grace.id]
+    assert [c.id for c in customers.data] == [grace.id]
 
 
 def test_a_test_card_is_attached_as_a_copy_of_its_own(

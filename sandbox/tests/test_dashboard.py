@@ -119,15 +119,15 @@ def test_deliveries_show_their_answer_and_are_sent_again(
     doorbell: Doorbell,
     watch: Watch,
 ) -> None:
-    doorbell.answer = EndpointResponse(500, "the shop is on fire")
+    doorbell.response = EndpointResponse(500, "the shop is on fire")
     life.api.v1.customers.update(life.customer, {"name": "Ada"})
     assert "the shop is on fire" in browser.get(page).text
 
-    doorbell.answer = EndpointResponse(200, "thanks")
+    doorbell.response = EndpointResponse(200, "thanks")
     heard = len(doorbell.posted)
-    answer = browser.post(f"{account}/deliveries/1/redeliver", customer=life.customer)
+    response = browser.post(f"{account}/deliveries/1/redeliver", customer=life.customer)
 
-    assert answer.location == page
+    assert response.location == page
     assert len(doorbell.posted) == heard + 1
     assert "the shop is on fire" not in browser.get(page).text
 

@@ -60,9 +60,9 @@ def test_an_update_of_nothing_is_no_event(
 def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.Customer) -> None:
     api.v1.products.create({"name": "Pro"})
 
-    [found] = api.v1.events.list({"type": "customer.created"}).data
+    [events] = api.v1.events.list({"type": "customer.created"}).data
 
-    assert api.v1.events.retrieve(found.id).data.object["id"] == customer.id
+    assert api.v1.events.retrieve(events.id).data.object["id"] == customer.id
     assert [e.type for e in api.v1.events.list({"types": ["product.*"]}).data] == [
         "product.created"
     ]
@@ -101,7 +101,7 @@ def test_the_secret_is_shown_once(
 
 
 @pytest.mark.parametrize(
-    "answer",
+    "response",
     [
         EndpointResponse(500, "oops"),
         EndpointResponse(302, "elsewhere"),
@@ -114,9 +114,9 @@ def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
     endpoint: object,
     doorbell: Doorbell,
     watch: Watch,
-    answer: EndpointResponse,
+    response: EndpointResponse,
 ) -> None:
-    doorbell.answer = answer
+    doorbell.response = response
     api.v1.customers.create({})
     tries = [watch.time]
 
@@ -135,12 +135,12 @@ def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
 def test_an_event_that_was_accepted_is_pending_nowhere(
     api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
 ) -> None:
-    doorbell.answer = EndpointResponse(500, "oops")
+    doorbell.response = EndpointResponse(500, "oops")
     api.v1.customers.create({})
     assert api.v1.events.list().data[0].pending_webhooks == 1
     assert len(api.v1.events.list({"delivery_success": False}).data) == 1
 
-    doorbell.answer = EndpointResponse(200, "thanks")
+    doorbell.response = EndpointResponse(200, "thanks")
     watch.time += 2
     api.v1.accounts.retrieve_current()
 
@@ -152,7 +152,7 @@ def test_an_event_that_was_accepted_is_pending_nowhere(
 def test_after_three_days_it_gives_up(
     api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
 ) -> None:
-    doorbell.answer = EndpointResponse(500, "oops")
+    doorbell.response = EndpointResponse(500, "oops")
     api.v1.customers.create({})
 
     for _ in range(100):
@@ -256,8 +256,8 @@ def test_a_restart_loses_nothing(tmp_path: Path, watch: Watch) -> None:
 
     watch.time += 5
     after = create_sandbox(path, post=up, now=watch, inline=True)
-    found = client(after, KEY).v1.customers.retrieve(customer.id)
+    object_at_stripe = client(after, KEY).v1.customers.retrieve(customer.id)
     after.extensions["sandbox"].close()
 
-    assert found.email == "ada@example.com"
+    assert object_at_stripe.email == "ada@example.com"
     assert up.types == ["customer.created"]

@@ -115,15 +115,15 @@ def test_fair_weather_is_the_default_and_comes_back(app: Flask, api: stripe.Stri
     "body", [{"drop": 2}, {"drop": "x"}, {"hail": 1}, [], "x", {"slow_seconds": 10**9}]
 )
 def test_weather_that_does_not_exist_is_refused(app: Flask, body: Any) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/stripe/control/chaos",
         base_url=BASE_ADDRESS,
         json=body,
         headers={"Authorization": f"Bearer {KEY}"},
     )
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["fields"]
+    assert response.status_code == 400
+    assert response.json["error"]["fields"]
 
 
 def test_over_http_an_answer_is_cut_and_another_comes_too_late(served: str) -> None:
@@ -134,17 +134,17 @@ def test_over_http_an_answer_is_cut_and_another_comes_too_late(served: str) -> N
         KEY, base_addresses=address, http_client=http, max_network_retries=5
     )
 
-    def weather(**wanted: float) -> None:
+    def weather(**fault: float) -> None:
         requests.post(
-            f"{served}/stripe/control/chaos", json=wanted, auth=(KEY, ""), timeout=10
+            f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10
         ).raise_for_status()
 
-    for wanted in ({"cut": 1}, {"slow": 1, "slow_seconds": 0.8}):
-        weather(**wanted)
+    for fault in ({"cut": 1}, {"slow": 1, "slow_seconds": 0.8}):
+        weather(**fault)
         with pytest.raises(stripe.APIConnectionError):
-            api.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(wanted)})
+            api.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(fault)})
         weather()
-        patient.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(wanted)})
+        patient.v1.customers.create({"name": "Ada"}, {"idempotency_key": str(fault)})
 
     assert len(api.v1.customers.list().data) == 2
     http.close()  # type: ignore[no-untyped-call]

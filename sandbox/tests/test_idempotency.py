@@ -40,9 +40,9 @@ def over_http(served: str) -> Iterator[stripe.StripeClient]:
 
 @pytest.fixture
 def weather(served: str) -> Weather:
-    def set_weather(**wanted: float) -> None:
+    def set_weather(**fault: float) -> None:
         requests.post(
-            f"{served}/stripe/control/chaos", json=wanted, auth=(KEY, ""), timeout=10
+            f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10
         ).raise_for_status()
 
     return set_weather
@@ -171,13 +171,13 @@ def test_many_at_once_under_one_key_do_it_once(over_http: stripe.StripeClient) -
 def test_a_refusal_after_execution_began_is_kept_under_its_key(
     api: stripe.StripeClient, call: Any, status: int
 ) -> None:
-    answers = []
+    responses = []
     for _ in range(2):
         with pytest.raises(stripe.InvalidRequestError) as refused:
             call(api, {"idempotency_key": "refused"})
-        answers.append((refused.value, dict(refused.value.headers or {})))
+        responses.append((refused.value, dict(refused.value.headers or {})))
 
-    (first, fresh), (second, replayed) = answers
+    (first, fresh), (second, replayed) = responses
     assert (first.http_status, second.http_status) == (status, status)
     assert str(first.error) == str(second.error)
     assert "Idempotent-Replayed" not in fresh

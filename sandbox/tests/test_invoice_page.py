@@ -31,10 +31,10 @@ def test_an_open_invoice_is_paid_on_its_page(
 def test_a_refusal_is_told_and_counted(
     browser: Browser, life: Life, overdue: stripe.Invoice
 ) -> None:
-    answer = browser.post(str(overdue.hosted_invoice_url), number="4000 0000 0000 0341")
+    response = browser.post(str(overdue.hosted_invoice_url), number="4000 0000 0000 0341")
 
-    assert answer.status_code == 422
-    assert "Your card was declined." in answer.text
+    assert response.status_code == 422
+    assert "Your card was declined." in response.text
     assert life.invoices()[-1].attempt_count == 2
 
 

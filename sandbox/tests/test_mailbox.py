@@ -53,10 +53,10 @@ def test_the_same_key_sends_once(app: Flask) -> None:
     ],
 )
 def test_half_a_mail_is_refused(app: Flask, changes: dict[str, Any], words: str) -> None:
-    answer = send(app, **changes)
+    response = send(app, **changes)
 
-    assert answer.status_code == 422
-    assert words in answer.json["message"]
+    assert response.status_code == 422
+    assert words in response.json["message"]
 
 
 def test_without_a_key_nothing_is_sent(app: Flask) -> None:
@@ -64,11 +64,11 @@ def test_without_a_key_nothing_is_sent(app: Flask) -> None:
 
 
 def test_what_is_no_json_is_refused(app: Flask) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/resend/emails", data="{", headers={"Authorization": "Bearer re_test"}
     )
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
 
 
 def test_it_is_read_as_html_and_text_with_links_that_work(app: Flask, browser: Browser) -> None:

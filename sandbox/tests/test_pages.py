@@ -51,8 +51,8 @@ def page(request: pytest.FixtureRequest, chromium: Chromium) -> Iterator[Page]:
 
 def check(page: Page) -> None:
     """axe finds nothing, and nothing sticks out."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

@@ -63,9 +63,9 @@ def test_monthly_to_yearly_with_the_proration_shown_first(
     assert "-$7.26" in page
     assert "$136.74" in page
 
-    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+    response = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
 
-    assert answer.status_code == 303
+    assert response.status_code == 303
     assert item_of(life.subscription(subscription.id)).price.id == prices.pro_yearly
     assert life.invoices()[-1].amount_paid == 13674
 
@@ -73,9 +73,9 @@ def test_monthly_to_yearly_with_the_proration_shown_first(
 def test_a_plan_that_is_not_on_offer_cannot_be_chosen(
     browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
 ) -> None:
-    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.business)
+    response = browser.post(f"{portal}/{subscription.id}/change", price=prices.business)
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
     assert item_of(life.subscription(subscription.id)).price.id == prices.pro
 
 
@@ -159,9 +159,9 @@ def test_a_deep_link_opens_at_the_change_and_leads_back(
 
     opened = browser.get(portal)
     assert opened.location.endswith(f"/change?price={prices.pro_yearly}")
-    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+    response = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
 
-    assert answer.location == "https://shop.test/thanks"
+    assert response.location == "https://shop.test/thanks"
     assert browser.get(portal).status_code == 200
 
 
@@ -178,9 +178,9 @@ def test_somebody_elses_subscription_is_not_here(
         }
     )
 
-    answer = browser.post(f"{portal}/{theirs.id}/cancel", when="now")
+    response = browser.post(f"{portal}/{theirs.id}/cancel", when="now")
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
     assert life.status(theirs.id) == "active"
 
 
@@ -189,10 +189,10 @@ def test_a_declined_upgrade_changes_nothing(
 ) -> None:
     life.pay_with("pm_card_chargeCustomerFail")
 
-    answer = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
+    response = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
 
-    assert answer.status_code == 422
-    assert "Your card was declined." in answer.text
+    assert response.status_code == 422
+    assert "Your card was declined." in response.text
     assert item_of(life.subscription(subscription.id)).price.id == prices.pro
 
 

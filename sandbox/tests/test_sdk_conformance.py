@@ -125,11 +125,11 @@ def check_out(
 
 
 def by_kind(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    result: dict[str, list[dict[str, Any]]] = {}
     for one in objects:
         for inner in every_object(one):
-            found.setdefault(inner["object"], []).append(inner)
-    return found
+            result.setdefault(inner["object"], []).append(inner)
+    return result
 
 
 def every_object(value: Any) -> Iterator[dict[str, Any]]:

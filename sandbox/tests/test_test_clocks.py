@@ -87,8 +87,8 @@ def test_an_account_is_filled_in_one_go(
 ) -> None:
     lever(app, "fill", price=prices.pro, subscriptions=250)
 
-    found = list(api.v1.subscriptions.list({"limit": 100}).auto_paging_iter())
+    subscriptions = list(api.v1.subscriptions.list({"limit": 100}).auto_paging_iter())
 
-    assert len({subscription.id for subscription in found}) == 250
-    assert len({subscription.customer for subscription in found}) == 250
-    assert api.v1.customers.retrieve(str(found[0].customer)).id == found[0].customer
+    assert len({subscription.id for subscription in subscriptions}) == 250
+    assert len({subscription.customer for subscription in subscriptions}) == 250
+    assert api.v1.customers.retrieve(str(subscriptions[0].customer)).id == subscriptions[0].customer

@@ -38,14 +38,14 @@ class Monkey:
     def ask(self) -> tuple[int, str]:
         operation = self.dice.choice(OPERATIONS)
         path, form = self._path(operation), dict(flat(self._form(operation.shape)))
-        given: Any = {"query_string" if operation.method == "GET" else "data": form}
-        answer = self.client.open(
+        values: Any = {"query_string" if operation.method == "GET" else "data": form}
+        response = self.client.open(
             f"/stripe/v1{path}",
             method=operation.method,
             headers={"Authorization": f"Bearer {KEY}"},
-            **given,
+            **values,
         )
-        return answer.status_code, f"{operation.method} {path} {form}"
+        return response.status_code, f"{operation.method} {path} {form}"
 
     def _path(self, operation: Operation) -> str:
         folder = operation.path.split("/<id>")[0].rpartition("/")[2]
@@ -143,7 +143,7 @@ def test_nothing_that_is_asked_breaks_it(
     caplog.set_level(logging.CRITICAL, "saas_sandbox")
     monkey = Monkey(app, seed)
 
-    answers = [monkey.ask() for _ in range(CALLS)]
+    responses = [monkey.ask() for _ in range(CALLS)]
 
-    assert [asked for status, asked in answers if status >= 500] == []
-    assert sum(status == 200 for status, _ in answers) > CALLS / 5
+    assert [asked for status, asked in responses if status >= 500] == []
+    assert sum(status == 200 for status, _ in responses) > CALLS / 5

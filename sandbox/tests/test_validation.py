@@ -58,10 +58,10 @@ def test_what_stripe_refuses_is_refused(
 ) -> None:
     sent = {name: there.get(value, value) for name, value in form.items()}
 
-    answer = ask(app, method, path, sent)
+    response = ask(app, method, path, sent)
 
-    assert answer.status_code == 400, answer.text
-    error = answer.json["error"]
+    assert response.status_code == 400, response.text
+    error = response.json["error"]
     assert error["type"] == "invalid_request_error"
     assert words in error["message"]
     assert param is None or error["param"] == param
@@ -71,9 +71,9 @@ def test_what_stripe_refuses_is_refused(
 def test_what_stripe_accepts_is_accepted(
     app: Flask, there: dict[str, str], path: str, form: Any
 ) -> None:
-    answer = ask(app, "POST", path, {n: there.get(value, value) for n, value in form.items()})
+    response = ask(app, "POST", path, {n: there.get(value, value) for n, value in form.items()})
 
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_what_stripe_accepts_is_accepted(
 def test_a_body_that_is_no_form_of_utf_8_is_refused(
     body: Any, content_type: str | None, words: str, app: Flask, api: stripe.StripeClient
 ) -> None:
-    answer = app.test_client().post(
+    response = app.test_client().post(
         "/stripe/v1/customers",
         base_url=BASE_ADDRESS,
         headers={"Authorization": f"Bearer {KEY}"},
@@ -97,8 +97,8 @@ def test_a_body_that_is_no_form_of_utf_8_is_refused(
         content_type=content_type,
     )
 
-    assert answer.status_code == 400
-    assert words in answer.json["error"]["message"]
+    assert response.status_code == 400
+    assert words in response.json["error"]["message"]
     assert api.v1.customers.list().data == []
 
 
@@ -187,16 +187,16 @@ def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices
 
 
 def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient) -> None:
-    made = api.v1.customers.create(
+    customer = api.v1.customers.create(
         {
             "payment_method": "pm_card_visa",
             "invoice_settings": {"default_payment_method": "pm_card_visa"},
         }
     )
-    (card,) = api.v1.customers.payment_methods.list(made.id).data
+    (card,) = api.v1.customers.payment_methods.list(customer.id).data
 
-    assert made.invoice_settings
-    assert made.invoice_settings.default_payment_method == card.id
+    assert customer.invoice_settings
+    assert customer.invoice_settings.default_payment_method == card.id
 
 
 def test_lists_leave_out_what_lives_on_a_test_clock(life: Life, prices: Prices) -> None:
@@ -205,13 +205,13 @@ def test_lists_leave_out_what_lives_on_a_test_clock(life: Life, prices: Prices) 
     clocked = life.subscribe(prices.pro).id
     lists = api.v1.subscriptions.list
 
-    assert [each.id for each in api.v1.customers.list().data] == [plain]
-    assert [each.id for each in api.v1.customers.list({"test_clock": life.clock}).data] == [
+    assert [customer.id for customer in api.v1.customers.list().data] == [plain]
+    assert [customer.id for customer in api.v1.customers.list({"test_clock": life.clock}).data] == [
         life.customer
     ]
     assert lists().data == []
-    assert [each.id for each in lists({"test_clock": life.clock}).data] == [clocked]
-    assert [each.id for each in lists({"customer": life.customer}).data] == [clocked]
+    assert [customer.id for customer in lists({"test_clock": life.clock}).data] == [clocked]
+    assert [customer.id for customer in lists({"customer": life.customer}).data] == [clocked]
 
 
 def test_an_ended_subscription_cannot_be_cancelled_again(life: Life, prices: Prices) -> None:
@@ -235,10 +235,10 @@ def test_another_version_is_not_played(app: Flask, version: str) -> None:
 
 @pytest.mark.parametrize("version", ["tomorrow", "", "2026"])
 def test_an_invalid_version_is_refused_as_at_stripe(app: Flask, version: str) -> None:
-    answer = ask(app, "GET", "customers", {}, **{"Stripe-Version": version})
+    response = ask(app, "GET", "customers", {}, **{"Stripe-Version": version})
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["message"] == f"Invalid Stripe API version: {version}"
+    assert response.status_code == 400
+    assert response.json["error"]["message"] == f"Invalid Stripe API version: {version}"
 
 
 def test_the_version_is_ours_without_a_header(app: Flask) -> None:

@@ -13,8 +13,8 @@ def test_the_document_has_the_described_views_and_their_schemas(app: Flask) -> N
     assert document["info"]["title"] == "Acme"
     show = document["paths"]["/api/user"]["get"]
     assert show["security"] == [{"token": ["user:read"]}]
-    answer = show["responses"]["200"]["content"]["application/json"]["schema"]
-    assert answer == {"$ref": "#/components/schemas/UserAnswer"}
+    response = show["responses"]["200"]["content"]["application/json"]["schema"]
+    assert response == {"$ref": "#/components/schemas/UserAnswer"}
     user = document["components"]["schemas"]["User"]["properties"]
     assert {"email", "name", "subscription"} <= user.keys()
     write = document["paths"]["/api/reports"]["post"]

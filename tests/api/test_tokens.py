@@ -33,14 +33,14 @@ def ann(visitor: Visitor) -> Visitor:
 
 def create(visitor: Visitor, **values: Any) -> Page:
     visitor.visit(PAGE)
-    given = {"name": "Nightly job", "scopes": "user:read", "expires": "90", **values}
+    attributes = {"name": "Nightly job", "scopes": "user:read", "expires": "90", **values}
     return visitor.submit(
-        PAGE, **{name: value for name, value in given.items() if value is not None}
+        PAGE, **{name: value for name, value in attributes.items() if value is not None}
     )
 
 
 def token_in(page: Page) -> str:
-    (token,) = re.findall(r"pat_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", page.answer.text)
+    (token,) = re.findall(r"pat_[0-9a-f]{8}_[A-Za-z0-9_-]{43}", page.response.text)
     return str(token)
 
 
@@ -56,7 +56,7 @@ def test_a_token_is_shown_once_and_reads_its_owner(shop: Shop, ann: Visitor) -> 
     assert created.status == 201
     assert call(shop, token).json()["user"]["email"] == "ann@example.com"
     listed = ann.visit(PAGE)
-    assert token not in listed.answer.text
+    assert token not in listed.response.text
     assert "Nightly job" in listed.text
     assert f"{token[:12]}…" in listed.text
     assert "read your profile and subscription" in listed.text
@@ -106,11 +106,11 @@ def test_without_a_valid_token_the_answer_is_401_with_a_challenge(
     """https://www.rfc-editor.org/rfc/rfc6750#section-3"""
     headers = {"Authorization": authorization} if authorization else {}
 
-    answer = requests.get(f"{shop.url}/api/user", headers=headers, timeout=30)
+    response = requests.get(f"{shop.url}/api/user", headers=headers, timeout=30)
 
-    assert answer.status_code == status
-    assert answer.headers["WWW-Authenticate"] == challenge.format(url=shop.url)
-    assert answer.json()["error"]["code"] == code
+    assert response.status_code == status
+    assert response.headers["WWW-Authenticate"] == challenge.format(url=shop.url)
+    assert response.json()["error"]["code"] == code
 
 
 def test_a_token_without_the_scope_gets_403_that_names_it(shop: Shop) -> None:
@@ -119,12 +119,12 @@ def test_a_token_without_the_scope_gets_403_that_names_it(shop: Shop) -> None:
             accounts.get_or_create("ann@example.com"), "x", ["other"], None
         )
 
-    answer = call(shop, token)
+    response = call(shop, token)
 
-    assert answer.status_code == 403
-    assert answer.json()["error"]["code"] == "insufficient_scope"
-    said = answer.headers["WWW-Authenticate"]
-    assert said.endswith('error="insufficient_scope", scope="user:read"')
+    assert response.status_code == 403
+    assert response.json()["error"]["code"] == "insufficient_scope"
+    message = response.headers["WWW-Authenticate"]
+    assert message.endswith('error="insufficient_scope", scope="user:read"')
 
 
 @both_databases
@@ -180,7 +180,7 @@ def test_calls_of_one_token_are_limited_and_others_go_on(shop: Shop, ann: Visito
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"name": ""}, "Enter a name for the token."),
         ({"name": "x" * 61}, "Enter at most 60 characters."),
@@ -191,12 +191,12 @@ def test_calls_of_one_token_are_limited_and_others_go_on(shop: Shop, ann: Visito
     ],
 )
 def test_a_token_that_cannot_be_created_is_explained(
-    ann: Visitor, values: dict[str, str | None], said: str
+    ann: Visitor, values: dict[str, str | None], message: str
 ) -> None:
     page = create(ann, **values)
 
     assert page.status == 422
-    assert said in page.text
+    assert message in page.text
 
 
 def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> None:
@@ -254,9 +254,9 @@ def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
 
 def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
     """What a browser sends by itself counts for nothing there, so no other site can make it act."""
-    answer = ann.request("POST", "/api/reports", json={"title": "First"})
+    response = ann.request("POST", "/api/reports", json={"title": "First"})
 
-    assert answer.status_code == 401
+    assert response.status_code == 401
 
 
 @both_databases
@@ -266,8 +266,8 @@ def test_what_no_database_stores_is_a_bad_request(shop: Shop, ann: Visitor) -> N
         _, token = api_tokens.create(user, "x", ["reports:write"], None)
     headers = {"Authorization": f"Bearer {token}"}
 
-    answer = requests.post(
+    response = requests.post(
         f"{shop.url}/api/reports", json={"title": "a\0b"}, headers=headers, timeout=30
     )
 
-    assert answer.status_code == 400
+    assert response.status_code == 400

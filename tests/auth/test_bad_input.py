@@ -18,7 +18,7 @@ from tests.harness.visitor import Page, Visitor
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("", "Enter your email address."),
         ("   ", "Enter your email address."),
@@ -37,14 +37,14 @@ from tests.harness.visitor import Page, Visitor
     ],
 )
 def test_what_is_no_address_is_explained_and_nothing_is_sent(
-    typed: str, said: str, visitor: Visitor, shop: Shop
+    typed: str, message: str, visitor: Visitor, shop: Shop
 ) -> None:
     visitor.visit("/login")
 
     page = visitor.submit("/login", email=typed)
 
     assert page.status == 422
-    assert said in page.text
+    assert message in page.text
     assert page.form("/login")
     with shop.app.app_context():
         assert db.session.scalars(select(SignInLink)).all() == []
@@ -100,9 +100,9 @@ def test_nothing_leads_away_after_a_sign_in(target: str, visitor: Visitor, shop:
 
     visitor.submit(urlsplit(link).path, follow=False)
 
-    assert visitor.page.answer.headers["Location"] == "/dashboard"
-    answer = visitor.request("GET", "/login", params={"next": target})
-    assert answer.headers["Location"] == "/dashboard"
+    assert visitor.page.response.headers["Location"] == "/dashboard"
+    response = visitor.request("GET", "/login", params={"next": target})
+    assert response.headers["Location"] == "/dashboard"
 
 
 def _fresh_link(visitor: Visitor) -> str:
@@ -196,7 +196,7 @@ def test_asking_again_and_again_for_an_address_is_limited_and_says_what_works(sh
     page = ask(shop, "Ann@Example.com")
 
     assert page.status == 429
-    assert int(page.answer.headers["Retry-After"]) > 0
+    assert int(page.response.headers["Retry-After"]) > 0
     assert "Too many requests" in page.text
     assert "Emails that were sent already still work" in page.text
 
@@ -284,17 +284,17 @@ def test_the_answer_is_the_same_for_known_and_unknown_addresses(
     visitor: Visitor, shop: Shop
 ) -> None:
     visitor.sign_in("known@example.com")
-    answers = []
+    responses = []
     for email in ("known@example.com", "unknown@example.com"):
         stranger = shop.visitor()
         stranger.visit("/login")
         stranger.submit("/login", email=email, follow=False)
-        answer = stranger.page.answer
+        response = stranger.page.response
         headers = {
             name: value
-            for name, value in answer.headers.items()
+            for name, value in response.headers.items()
             if name not in ("Date", "Set-Cookie", "X-Request-Id") and "RateLimit" not in name
         }
-        answers.append((answer.status_code, headers, answer.text))
+        responses.append((response.status_code, headers, response.text))
 
-    assert answers[0] == answers[1]
+    assert responses[0] == responses[1]

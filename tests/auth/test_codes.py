@@ -29,9 +29,9 @@ def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login")
 
 
 def code_in_mail(visitor: Visitor, email: str = "ann@example.com") -> str:
-    found = re.search(r"\b([0-9]{6})\b", visitor.mails_to(email)[0]["text"])
-    assert found
-    return found[1]
+    match = re.search(r"\b([0-9]{6})\b", visitor.mails_to(email)[0]["text"])
+    assert match
+    return match[1]
 
 
 def wrong(code: str) -> str:
@@ -99,9 +99,9 @@ def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Vi
     other = shop.visitor()
     token = other.visit("/login").form("/login").fields["csrf_token"]
 
-    answer = other.request("POST", "/auth/code", data={"code": "123456", "csrf_token": token})
+    response = other.request("POST", "/auth/code", data={"code": "123456", "csrf_token": token})
 
-    assert answer.headers["Location"] == "/login"
+    assert response.headers["Location"] == "/login"
     assert "code works only where it was requested" in other.visit("/login").text
 
 
@@ -126,17 +126,17 @@ def test_twenty_guesses_at_once_are_five(shop: Shop, visitor: Visitor) -> None:
     form = visitor.page.form("/auth/code")
 
     def guess(_: int) -> str:
-        answer = visitor.request(
+        response = visitor.request(
             "POST",
             "/auth/code",
             data={"code": wrong(code), "csrf_token": form.fields["csrf_token"]},
         )
-        return "tried" if "not the code" in answer.text else "refused"
+        return "tried" if "not the code" in response.text else "refused"
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(guess, range(20)))
+        responses = list(pool.map(guess, range(20)))
 
-    assert answers.count("tried") == 5
+    assert responses.count("tried") == 5
 
 
 def test_codes_for_one_address_are_few_in_a_day_and_the_link_goes_on_working(
@@ -288,9 +288,9 @@ def test_a_link_page_from_before_somebody_signed_in_switches_nobody(
     visitor.sign_in("bob@example.com")
     token = visitor.visit(link).form(urlsplit(link).path).fields["csrf_token"]
 
-    answer = visitor.request("POST", link, data={"csrf_token": token})
+    response = visitor.request("POST", link, data={"csrf_token": token})
 
-    assert answer.status_code == 409
+    assert response.status_code == 409
     assert "bob@example.com" in visitor.visit("/dashboard/settings").text
 
 
@@ -317,11 +317,11 @@ def test_a_code_signs_nobody_out_who_has_not_said_so(visitor: Visitor) -> None:
     ask_link = visitor_link_for_ann(visitor)
     visitor.request("POST", "/auth/resend", data={"csrf_token": token, "token": ask_link})
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST", "/auth/code", data={"csrf_token": token, "code": code_in_mail(visitor)}
     )
 
-    assert answer.headers["Location"] == "/dashboard"
+    assert response.headers["Location"] == "/dashboard"
     assert "bob@example.com" in visitor.visit("/dashboard/settings").text
 
 

@@ -64,7 +64,7 @@ def test_a_new_address_holds_once_it_is_confirmed(ann: Visitor, shop: Shop) -> N
     path = link_to(ann, NEW)
     page = ann.visit(path)
     assert NEW in page.text
-    assert page.answer.headers["Referrer-Policy"] == "strict-origin"
+    assert page.response.headers["Referrer-Policy"] == "strict-origin"
     assert address_of(ann) == OLD  # looking changes nothing
     page = ann.submit(path)
 
@@ -148,23 +148,23 @@ def test_asking_for_an_address_that_has_an_account_looks_the_same(ann: Visitor, 
 def taken_mails(who: Visitor) -> list[dict[str, str]]:
     """The mailbox is shared and this mail has no link: the newest one is this test's."""
     box = f"{who.sandbox}/mail.json"
-    answer = who.browser.get(box, params={"to": "bob@example.com"}, timeout=30)
-    return [mail for mail in answer.json()["messages"] if "has an account" in mail["subject"]][:1]
+    response = who.browser.get(box, params={"to": "bob@example.com"}, timeout=30)
+    return [mail for mail in response.json()["messages"] if "has an account" in mail["subject"]][:1]
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("", "Enter your email"),
         ("ann", "Enter a valid email address"),
         ("Ann@Example.com ", "already"),
     ],
 )
-def test_what_cannot_be_an_address_is_explained(typed: str, said: str, ann: Visitor) -> None:
+def test_what_cannot_be_an_address_is_explained(typed: str, message: str, ann: Visitor) -> None:
     text = ask(ann, typed)
 
     assert ann.page.status == 422
-    assert said in text
+    assert message in text
 
 
 def test_asking_needs_a_fresh_sign_in(ann: Visitor) -> None:
@@ -222,7 +222,7 @@ def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_wee
     owner.submit(path)
 
     with shop.app.app_context():
-        assert [each.name for each in accounts.get_by_email(OLD).passkeys] == ["mine"]
+        assert [passkey.name for passkey in accounts.get_by_email(OLD).passkeys] == ["mine"]
 
 
 def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
@@ -339,9 +339,9 @@ def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) ->
                 return error.reason
 
     with ThreadPoolExecutor(8) as pool:
-        answers = sorted(pool.map(confirm, range(8)))
+        responses = sorted(pool.map(confirm, range(8)))
 
-    assert answers == [NEW, *["used"] * 7]
+    assert responses == [NEW, *["used"] * 7]
 
 
 @both_databases
@@ -364,9 +364,9 @@ def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Sho
                 return error.reason
 
     with ThreadPoolExecutor(2) as pool:
-        answers = sorted(pool.map(confirm, (OLD, "bob@example.com"), tokens))
+        responses = sorted(pool.map(confirm, (OLD, "bob@example.com"), tokens))
 
-    assert answers == [NEW, "taken"]
+    assert responses == [NEW, "taken"]
 
 
 def newer(who: Visitor, older: str) -> str | None:

@@ -97,12 +97,12 @@ def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(
 ) -> None:
     client = make_app(TRUSTED_PROXIES=proxies).test_client()
 
-    answers = [
-        ask(client, f"a{each}@example.com", headers={"X-Forwarded-For": f"10.0.0.{each}"})
-        for each in range(31)
+    responses = [
+        ask(client, f"a{item}@example.com", headers={"X-Forwarded-For": f"10.0.0.{item}"})
+        for item in range(31)
     ]
 
-    assert answers[-1].status_code == last
+    assert responses[-1].status_code == last
 
 
 def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
@@ -110,12 +110,12 @@ def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
 ) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
 
-    answers = [
-        ask(client, f"a{each}@example.com", headers={"X-Forwarded-For": f"10.0.0.{each}, 1.2.3.4"})
-        for each in range(31)
+    responses = [
+        ask(client, f"a{item}@example.com", headers={"X-Forwarded-For": f"10.0.0.{item}, 1.2.3.4"})
+        for item in range(31)
     ]
 
-    assert answers[-1].status_code == 429
+    assert responses[-1].status_code == 429
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_of_ipv6_a_whole_network_is_one_caller(
 ) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
 
-    answers = [
+    responses = [
         ask(client, f"a{n}@example.com", headers={"X-Forwarded-For": address.format(n + 1)})
         for n in range(31)
     ]
 
-    assert answers[-1].status_code == last
+    assert responses[-1].status_code == last

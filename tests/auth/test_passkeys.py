@@ -54,8 +54,10 @@ class Key:
         )
 
     def credentials(self) -> list[dict[str, Any]]:
-        answer = self.wire.send("WebAuthn.getCredentials", {"authenticatorId": self.authenticator})
-        return list(answer["credentials"])
+        response = self.wire.send(
+            "WebAuthn.getCredentials", {"authenticatorId": self.authenticator}
+        )
+        return list(response["credentials"])
 
     def sign_in_by_mail(self, email: str) -> None:
         visitor = self.shop.visitor()
@@ -79,7 +81,7 @@ class Key:
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
         """A request of the page's own script."""
-        told = self.page.evaluate(
+        message = self.page.evaluate(
             """async ([path, body]) => {
               const token = document.querySelector('[name=csrf_token]').value;
               const answer = await fetch(path, {method: 'POST', body,
@@ -88,7 +90,7 @@ class Key:
             }""",
             [path, body if isinstance(body, str) else json.dumps(body)],
         )
-        return told[0], json.loads(told[1])
+        return message[0], json.loads(message[1])
 
     def sign_challenge(self, options: dict[str, Any]) -> Any:
         return self.page.evaluate(
@@ -208,8 +210,8 @@ def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) 
     old = {"credential": ann.sign_challenge(first["options"])}
     ann.post("/auth/passkey/options", {})
 
-    status, said = ann.post("/auth/passkey", old)
-    assert (status, said["error"]["code"]) == (502, "untrusted")
+    status, response = ann.post("/auth/passkey", old)
+    assert (status, response["error"]["code"]) == (502, "untrusted")
 
     ann.page.context.clear_cookies()
     ann.page.goto(f"{shop.url}/login")
@@ -219,8 +221,8 @@ def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) 
     assert ann.post("/auth/passkey", good)[0] == 200
     ann.page.context.clear_cookies()
     ann.page.context.add_cookies(cookies)
-    status, said = ann.post("/auth/passkey", good)
-    assert (status, said["error"]["code"]) == (400, "state")
+    status, response = ann.post("/auth/passkey", good)
+    assert (status, response["error"]["code"]) == (400, "state")
     assert len(rows(shop, Session)) == 2
 
 
@@ -230,15 +232,15 @@ def test_an_answer_from_a_frame_of_another_site_is_refused(
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
     _, asked = ann.post("/auth/passkey/options", {})
-    answer = ann.sign_challenge(asked["options"])
-    signed = json.loads(base64url_to_bytes(answer["response"]["clientDataJSON"]))
+    response = ann.sign_challenge(asked["options"])
+    signed = json.loads(base64url_to_bytes(response["response"]["clientDataJSON"]))
     framed = json.dumps({**signed, "crossOrigin": True}).encode()
-    answer["response"]["clientDataJSON"] = bytes_to_base64url(framed)
+    response["response"]["clientDataJSON"] = bytes_to_base64url(framed)
 
     with caplog.at_level(logging.INFO, "saas.auth"):
-        status, said = ann.post("/auth/passkey", {"credential": answer})
+        status, text = ann.post("/auth/passkey", {"credential": response})
 
-    assert (status, said["error"]["code"]) == (502, "untrusted")
+    assert (status, text["error"]["code"]) == (502, "untrusted")
     assert "passkey refused: untrusted crossOrigin" in caplog.text
     assert len(rows(shop, Session)) == 1
 
@@ -247,18 +249,18 @@ def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: 
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
     _, asked = ann.post("/auth/passkey/options", {})
-    answer = {"credential": ann.sign_challenge(asked["options"])}
+    response = {"credential": ann.sign_challenge(asked["options"])}
     mine = ann.page.context.cookies()
 
     ann.page.context.clear_cookies()
     ann.page.goto(f"{shop.url}/login")
-    assert ann.post("/auth/passkey", answer)[0] == 400
+    assert ann.post("/auth/passkey", response)[0] == 400
 
     ann.page.context.clear_cookies()
     ann.page.context.add_cookies(mine)
     ann.page.goto(f"{shop.url}/login")
     with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
-        assert ann.post("/auth/passkey", answer)[0] == 400
+        assert ann.post("/auth/passkey", response)[0] == 400
     assert len(rows(shop, Session)) == 1
 
 
@@ -293,9 +295,9 @@ def test_rubbish_is_refused_in_json(body: str, key: Key, shop: Shop) -> None:
     key.page.goto(f"{shop.url}/login")
     key.post("/auth/passkey/options", {})
 
-    status, said = key.post("/auth/passkey", body)
+    status, response = key.post("/auth/passkey", body)
 
-    assert 400 <= status < 500 or (status, said["error"]["code"]) == (502, "untrusted")
+    assert 400 <= status < 500 or (status, response["error"]["code"]) == (502, "untrusted")
     assert rows(shop, Session) == []
 
 

@@ -69,10 +69,10 @@ def test_the_mail_goes_to_oneself_whatever_is_sent(ann: Visitor) -> None:
 def test_a_program_is_told_to_sign_in_again(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         token = ann.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
-        answer = ann.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+        response = ann.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
 
-    assert answer.status_code == 403
-    assert answer.json()["error"]["code"] == "sign_in_again"
+    assert response.status_code == 403
+    assert response.json()["error"]["code"] == "sign_in_again"
 
 
 @pytest.mark.parametrize("target", ["//evil.com", "https://evil.com/", "/no-such-page"])

@@ -22,10 +22,10 @@ EDGE = (
 
 
 def browser(shop: Shop, user_agent: str, email: str = "ann@example.com") -> Visitor:
-    made = shop.visitor()
-    made.browser.headers["User-Agent"] = user_agent
-    made.sign_in(email)
-    return made
+    browser = shop.visitor()
+    browser.browser.headers["User-Agent"] = user_agent
+    browser.sign_in(email)
+    return browser
 
 
 def revoke_paths(visitor: Visitor) -> list[str]:

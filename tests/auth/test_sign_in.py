@@ -89,8 +89,8 @@ def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visit
 
 def test_one_is_led_back_to_the_plan_one_had_chosen(visitor: Visitor) -> None:
     visitor.visit("/pricing?interval=yearly")
-    wanted = quote("plan=solo&interval=yearly")
-    chosen = next(link for link in visitor.page.links if wanted in link)
+    expected = quote("plan=solo&interval=yearly")
+    chosen = next(link for link in visitor.page.links if expected in link)
 
     page = visitor.sign_in("ann@example.com", start=chosen)
 
@@ -122,8 +122,8 @@ def test_signing_out_ends_the_session_for_a_copied_cookie_too(visitor: Visitor, 
 
     assert page.path == "/"
     assert "signed out" in page.text
-    answer = requests.get(f"{shop.url}/api/user", cookies={"session": copied}, timeout=10)
-    assert answer.status_code == 401
+    response = requests.get(f"{shop.url}/api/user", cookies={"session": copied}, timeout=10)
+    assert response.status_code == 401
 
 
 def test_a_sign_in_makes_a_new_session_and_keeps_nothing_of_the_old_one(
@@ -189,9 +189,9 @@ def test_fifty_people_who_press_at_once_make_one_session(
         token = magic_links.token_for(db.session.scalars(select(SignInLink.id)).one())
 
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(partial(press, shop), [token] * 50))
+        responses = list(pool.map(partial(press, shop), [token] * 50))
 
-    assert sorted(answers) == ["ann@example.com"] + ["used"] * 49
+    assert sorted(responses) == ["ann@example.com"] + ["used"] * 49
     assert len(people(shop)) == 1
 
 
@@ -217,10 +217,10 @@ def test_two_links_of_one_address_are_followed_at_once(
             for browser in ("hers", "her phone's"):
                 magic_links.send(email, "/dashboard", f"{browser} {number}")
             ids = db.session.scalars(select(SignInLink.id).where(SignInLink.email == email)).all()
-            tokens = [magic_links.token_for(each) for each in ids]
+            tokens = [magic_links.token_for(item) for item in ids]
         with ThreadPoolExecutor(2) as pool:
-            answers = list(pool.map(partial(press, shop), tokens))
-        assert sorted(answers) == [email, "used"]
+            responses = list(pool.map(partial(press, shop), tokens))
+        assert sorted(responses) == [email, "used"]
 
 
 @both_databases
@@ -239,7 +239,7 @@ def test_of_two_mails_that_a_browser_asks_for_at_once_one_works(
 
     with shop.app.app_context():
         ids = db.session.scalars(select(SignInLink.id).order_by(SignInLink.id))
-        older, newer = (magic_links.token_for(each) for each in ids)
+        older, newer = (magic_links.token_for(item) for item in ids)
     assert [press(shop, older), press(shop, newer)] == ["replaced", "ann@example.com"]
 
 

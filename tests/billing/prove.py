@@ -45,7 +45,7 @@ def main() -> int:
     notes = _read_notes(code)
     left = [piece for piece in pieces(given_.lives, given_.orders) if str(piece) not in notes]
     print(f"{len(notes)} pieces are proven, {len(left)} are left.", flush=True)
-    began, failed = time.monotonic(), False
+    started_at, failed = time.monotonic(), False
     with multiprocessing.get_context("spawn").Pool(given_.jobs, maxtasksperchild=10) as pool:
         for number, (piece, trouble) in enumerate(pool.imap_unordered(prove, left), start=1):
             if trouble:
@@ -54,7 +54,7 @@ def main() -> int:
                 continue
             notes.add(str(piece))
             _write_notes(code, notes)
-            _tell(number, len(left), time.monotonic() - began)
+            _tell(number, len(left), time.monotonic() - started_at)
     print("\nNot proven." if failed else "\nProven.")
     return int(failed)
 
@@ -77,16 +77,16 @@ def prove(piece: Piece) -> tuple[Piece, str]:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/app.db"
             migrate(url)
-            with world.in_memory(url) as made:
+            with world.in_memory(url) as both_sides:
                 {"lives": _lives, "every order": _orders, "longer orders": _longer}[kind](
-                    made, what
+                    both_sides, what
                 )
     except BaseException:
         return piece, traceback.format_exc()
     return piece, ""
 
 
-def _lives(made: World, number: Any) -> None:
+def _lives(both_sides: World, number: Any) -> None:
     @seed(number)
     @settings(
         max_examples=LIVES_AT_ONCE,
@@ -96,26 +96,26 @@ def _lives(made: World, number: Any) -> None:
     )
     @given(story=scenarios.STORIES)
     def live(story: list[scenarios.Step]) -> None:
-        scenarios.live_through(made, story)
+        scenarios.live_through(both_sides, story)
 
     live()
 
 
-def _orders(made: World, name: Any) -> None:
+def _orders(both_sides: World, name: Any) -> None:
     """Every order, with each event repeated at every place."""
-    with made.app.app_context():
-        recording = test_event_order.record_standard(made, name)
+    with both_sides.app.app_context():
+        recording = test_event_order.record_standard(both_sides, name)
         for again in range(len(recording.moments)):
             for order in set(itertools.permutations([*range(len(recording.moments)), again])):
                 test_event_order.plays_to_the_end(recording, order)
 
 
-def _longer(made: World, number: Any) -> None:
+def _longer(both_sides: World, number: Any) -> None:
     names = sorted(test_event_order.LONGER)
     before, then = test_event_order.LONGER[names[number % len(names)]]
     chance = random.Random(number)  # noqa: S311 - the same orders in every run
-    with made.app.app_context():
-        recording = record(made, before, *then)
+    with both_sides.app.app_context():
+        recording = record(both_sides, before, *then)
         for _ in range(ORDERS_AT_ONCE):
             order = test_event_order.some_order_of(len(recording.moments), chance)
             test_event_order.plays_to_the_end(recording, order)
@@ -139,10 +139,10 @@ def _read_notes(code: str) -> set[str]:
     return set(notes["done"])
 
 
-def _write_notes(code: str, done: set[str]) -> None:
+def _write_notes(code: str, result: set[str]) -> None:
     NOTES.parent.mkdir(exist_ok=True)
     draft = NOTES.with_suffix(".draft")
-    draft.write_text(json.dumps({"code": code, "done": sorted(done)}))
+    draft.write_text(json.dumps({"code": code, "done": sorted(result)}))
     draft.replace(NOTES)
 
 

@@ -28,7 +28,7 @@ def without_nullable(body: Any, expanded: list[str]) -> Any:
 
 def _walked(value: Any, kind: str | None, drop: Any, clear: Any = lambda *_: False) -> Any:
     if isinstance(value, list):
-        return [_walked(each, kind, drop, clear) for each in value]
+        return [_walked(item, kind, drop, clear) for item in value]
     if not isinstance(value, dict):
         return value
     name = value.get("object")
@@ -45,7 +45,7 @@ def _walked(value: Any, kind: str | None, drop: Any, clear: Any = lambda *_: Fal
 
 
 def _may_be(field: dict[str, Any], what: str = "null") -> bool:
-    return any(each["k"] == what for each in field["type"].get("o", ()))
+    return any(item["k"] == what for item in field["type"].get("o", ()))
 
 
 def _reference(field: dict[str, Any] | None) -> str | None:
@@ -53,8 +53,8 @@ def _reference(field: dict[str, Any] | None) -> str | None:
     if field is None:
         return None
     inner = [field["type"], *field["type"].get("o", ())]
-    inner += [each["i"] for each in inner if each["k"] == "array"]
-    return next((each["n"] for each in inner if each["k"] == "ref"), None)
+    inner += [item["i"] for item in inner if item["k"] == "array"]
+    return next((item["n"] for item in inner if item["k"] == "ref"), None)
 
 
 def _schema() -> dict[str, Any]:

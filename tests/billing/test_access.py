@@ -34,11 +34,11 @@ def test_without_the_plan_the_form_cannot_be_sent_past_the_page(visitor: Visitor
     visitor.sign_in("ann@example.com")
     token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST", "/dashboard/reports", data={"title": "Hello", "csrf_token": token}
     )
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
 def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(

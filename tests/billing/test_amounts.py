@@ -45,8 +45,8 @@ def billing(visitor: Visitor, path: str = "/dashboard/billing") -> str:
 
 def update(shop: Shop, ann: User, **changes: Any) -> Any:
     at_stripe = stripe_account.client(shop).v1
-    (found,) = at_stripe.subscriptions.list({"customer": str(ann.stripe_customer_id)}).data
-    return at_stripe.subscriptions.update(found.id, changes)  # type: ignore[arg-type]
+    (subscriptions,) = at_stripe.subscriptions.list({"customer": str(ann.stripe_customer_id)}).data
+    return at_stripe.subscriptions.update(subscriptions.id, changes)  # type: ignore[arg-type]
 
 
 def coupon(shop: Shop, **terms: Any) -> str:
@@ -58,8 +58,8 @@ def day(timestamp: int) -> str:
 
 
 def subscription(visitor: Visitor) -> dict[str, Any]:
-    found: dict[str, Any] = visitor.visit("/api/user").answer.json()["user"]["subscription"]
-    return found
+    result: dict[str, Any] = visitor.visit("/api/user").response.json()["user"]["subscription"]
+    return result
 
 
 def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
@@ -73,9 +73,9 @@ def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
 
     assert len(ids) == 2
     for path in ("/dashboard/billing", "/dashboard", "/pricing"):
-        told = billing(visitor, path)
-        assert "€15" in told, path
-        assert "€20" not in told, path
+        message = billing(visitor, path)
+        assert "€15" in message, path
+        assert "€20" not in message, path
     assert subscription(visitor)["recurring"]["amount"] == 1500
     assert "€20" in billing(quiet_shop.visitor(), "/pricing")  # for who buys now
 
@@ -93,13 +93,13 @@ def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
     visitor.submit(visitor.page.path.removesuffix("/code"), **CARD)
     eventually(lambda: subscription(visitor)["status"] == "active")
 
-    told = billing(visitor)
-    assert "€0 a month instead of €15" in told
-    assert "100% off" in told
-    assert "Next invoice €0 on" in told
-    assert "€15 a month" not in told
+    message = billing(visitor)
+    assert "€0 a month instead of €15" in message
+    assert "100% off" in message
+    assert "Next invoice €0 on" in message
+    assert "€15 a month" not in message
     (welcome,) = eventually(
-        lambda: [each for each in mails(shop) if "You are on" in each["subject"]]
+        lambda: [mail for mail in mails(shop) if "You are on" in mail["subject"]]
     )
     assert "You pay €0 a month, 100% off." in welcome["text"]
 
@@ -123,15 +123,15 @@ def test_three_seats_and_an_add_on_add_up(quiet_shop: Shop, ann: User, visitor: 
     )
     sync(quiet_shop, ann)
 
-    told = billing(visitor)
-    assert "€50 a month" in told
-    assert "Quantity 3" in told
-    assert f"Next invoice €50 on {day(changed['items'].data[0].current_period_end)}" in told
-    assert "Quantity changed to 3: €50 a month" in told
+    message = billing(visitor)
+    assert "€50 a month" in message
+    assert "Quantity 3" in message
+    assert f"Next invoice €50 on {day(changed['items'].data[0].current_period_end)}" in message
+    assert "Quantity changed to 3: €50 a month" in message
     assert "€50 a month" in billing(visitor, "/dashboard")
-    found = subscription(visitor)
-    assert (found["recurring"]["amount"], found["recurring"]["quantity"]) == (5000, 3)
-    assert found["next_invoice"]["amount_due"] == 5000
+    result = subscription(visitor)
+    assert (result["recurring"]["amount"], result["recurring"]["quantity"]) == (5000, 3)
+    assert result["next_invoice"]["amount_due"] == 5000
 
 
 def test_prorations_and_balance_are_in_the_next_invoice(
@@ -150,9 +150,9 @@ def test_prorations_and_balance_are_in_the_next_invoice(
     advance(quiet_shop, ann.stripe_customer_id, "renewal")
     renewed = eventually(
         lambda: [
-            each
-            for each in at_stripe.invoices.list({"customer": str(ann.stripe_customer_id)}).data
-            if each.billing_reason == "subscription_cycle" and each.status == "paid"
+            invoice
+            for invoice in at_stripe.invoices.list({"customer": str(ann.stripe_customer_id)}).data
+            if invoice.billing_reason == "subscription_cycle" and invoice.status == "paid"
         ]
     )
     assert renewed[0].amount_due == due
@@ -180,30 +180,30 @@ def test_a_discount_is_named_and_taken_off(
     update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, **terms)}])
     sync(quiet_shop, ann)
 
-    told = billing(visitor)
+    message = billing(visitor)
 
-    assert price in told
-    assert f"Discount {discount}" in told
+    assert price in message
+    assert f"Discount {discount}" in message
     if terms.get("duration") == "once":
-        assert "Next invoice €12 on" in told
+        assert "Next invoice €12 on" in message
 
 
 def test_several_discounts_come_off_one_after_the_other(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
     both = [coupon(quiet_shop, percent_off=20), coupon(quiet_shop, amount_off=200, currency="eur")]
-    update(quiet_shop, ann, discounts=[{"coupon": each} for each in both])
+    update(quiet_shop, ann, discounts=[{"coupon": item} for item in both])
     sync(quiet_shop, ann)
 
-    told = billing(visitor)
+    message = billing(visitor)
 
-    assert "€10 a month" in told
-    assert "Next invoice €10 on" in told
+    assert "€10 a month" in message
+    assert "Next invoice €10 on" in message
     update(quiet_shop, ann, discounts="")
     sync(quiet_shop, ann)
-    told = billing(visitor)
-    assert "Price changed to €15 a month" in told
-    assert "Price €15 a month Billed" in told
+    message = billing(visitor)
+    assert "Price changed to €15 a month" in message
+    assert "Price €15 a month Billed" in message
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_every_currency_has_its_own_decimals(
     visitor.sign_in(address(quiet_shop))
     with quiet_shop.app.app_context():
         ann = accounts.get_by_email(address(quiet_shop))
-        customer, marks = customers.ensure_customer(ann), customers.metadata_for(ann)
+        customer, metadata = customers.ensure_customer(ann), customers.metadata_for(ann)
     at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
     data: Any = {
         "currency": currency,
@@ -225,9 +225,9 @@ def test_every_currency_has_its_own_decimals(
         "unit_amount": amount,
         "recurring": {"interval": "month"},
     }
-    made: Any = {"customer": customer, "metadata": marks, "items": [{"price_data": data}]}
+    created: Any = {"customer": customer, "metadata": metadata, "items": [{"price_data": data}]}
     at_stripe.subscriptions.create(
-        {**made, "collection_method": "send_invoice", "days_until_due": 9}
+        {**created, "collection_method": "send_invoice", "days_until_due": 9}
     )
     sync(quiet_shop, ann)
 
@@ -291,11 +291,11 @@ def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
     sync(quiet_shop, ann)
     ends = day(changed.cancel_at)
 
-    told = visitor.visit("/dashboard/billing")
-    assert f"Ends on {ends}" in " ".join(told.text.split())
-    assert f"Canceled, with access until {ends}" in told.text
-    assert "Dates are in UTC" in told.text
-    assert "Next invoice" not in told.text
+    message = visitor.visit("/dashboard/billing")
+    assert f"Ends on {ends}" in " ".join(message.text.split())
+    assert f"Canceled, with access until {ends}" in message.text
+    assert "Dates are in UTC" in message.text
+    assert "Next invoice" not in message.text
     assert f"Ends on {ends}" in billing(visitor, "/dashboard")
     (mail,) = mails(quiet_shop)[-1:]
     assert f"until {ends} (UTC)" in mail["text"]
@@ -315,11 +315,11 @@ def test_a_reader_at_utc_plus_13_sees_that_day_too(
         page = reader.new_page()
         page.goto(f"{quiet_shop.url}/dashboard/billing")
         page.wait_for_selector("time[title]")
-        told = " ".join(page.inner_text("main").split())
+        message = " ".join(page.inner_text("main").split())
 
     ends = day(int(late.timestamp()))
-    assert f"Ends on {ends}" in told
-    assert f"until {ends}" in told
+    assert f"Ends on {ends}" in message
+    assert f"until {ends}" in message
 
 
 def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann: User) -> None:
@@ -330,19 +330,19 @@ def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann
     (item,) = update(quiet_shop, ann)["items"].data
     update(quiet_shop, ann, items=[{"id": item.id, "quantity": 2}], proration_behavior="none")
 
-    told = run("verify")
-    assert told.exit_code == 1
-    assert "recurring.amount" in told.stdout
-    assert "recurring.quantity" in told.stdout
+    output = run("verify")
+    assert output.exit_code == 1
+    assert "recurring.amount" in output.stdout
+    assert "recurring.quantity" in output.stdout
     assert run("sync", "--all").exit_code == 0
     assert run("verify", "--next-invoice").exit_code == 0
 
     at_stripe = stripe_account.client(quiet_shop).v1
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
     assert run("verify").exit_code == 0  # the list does not tell of it
-    told = run("verify", "--next-invoice")
-    assert told.exit_code == 1
-    assert "next_invoice.amount_due" in told.stdout
+    output = run("verify", "--next-invoice")
+    assert output.exit_code == 1
+    assert "next_invoice.amount_due" in output.stdout
     assert run("sync", "--all", "--next-invoice").exit_code == 0
     assert run("verify", "--next-invoice").exit_code == 0
 
@@ -356,17 +356,17 @@ def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
 
     eventually(lambda: subscription(visitor)["next_invoice"]["amount_due"] == 500)
-    told = billing(visitor)
-    assert "Next invoice €5 on" in told
-    assert "Updated" not in told  # it is no line of the history
+    message = billing(visitor)
+    assert "Next invoice €5 on" in message
+    assert "Updated" not in message  # it is no line of the history
 
 
 def test_an_upcoming_invoice_without_an_id_is_taken(quiet_shop: Shop, ann: User) -> None:
     subject = {"object": "invoice", "customer": ann.stripe_customer_id, "id": None}
 
-    answer = stripe_account.send_event(quiet_shop, "invoice.upcoming", subject)
+    response = stripe_account.send_event(quiet_shop, "invoice.upcoming", subject)
 
-    assert (answer.status_code, answer.json()) == (200, {"outcome": "applied"})
+    assert (response.status_code, response.json()) == (200, {"outcome": "applied"})
 
 
 def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:

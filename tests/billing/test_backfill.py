@@ -62,9 +62,11 @@ def test_what_arrived_is_not_applied_again(quiet_shop: Shop) -> None:
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.id == lost))
 
-    found = [json.loads(line) for line in run(quiet_shop, "catch-up", "--json").stdout.splitlines()]
+    entries = [
+        json.loads(line) for line in run(quiet_shop, "catch-up", "--json").stdout.splitlines()
+    ]
 
-    assert [each["event"] for each in found] == [lost]
+    assert [item["event"] for item in entries] == [lost]
     assert set(ledger(quiet_shop)) == set(before)
 
 
@@ -76,7 +78,7 @@ def test_an_event_that_cannot_be_applied_is_named_and_the_others_are_applied(
     ann, _ = stripe_account.subscriber(shop, "ann@example.com", synced=False)
     stripe_account.subscriber(shop, "ben@example.com", synced=False)
     paid = stripe_account.client(shop).v1.events.list({"type": "invoice.paid"}).data
-    event = {each.data.object["customer"]: each.id for each in paid}
+    event = {item.data.object["customer"]: item.id for item in paid}
     failing = event.pop(str(ann.stripe_customer_id))
 
     def refuse_ann(environ: dict[str, Any], start_response: Any) -> Any:
@@ -158,7 +160,7 @@ def test_an_empty_ledger_says_so(runner: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["catch-up", "--since", "soon"], "'soon' is not a time. Give days (30d), hours (12h)"),
         (["catch-up", "--since", "90d"], "90d is too long ago: Stripe keeps events for 30 days."),
@@ -168,12 +170,12 @@ def test_an_empty_ledger_says_so(runner: Any) -> None:
         (["events", "--limit", "0"], "0 is not in the range"),
     ],
 )
-def test_wrong_arguments_are_explained(args: list[str], said: str, app: Flask) -> None:
+def test_wrong_arguments_are_explained(args: list[str], message: str, app: Flask) -> None:
     app.config["SANDBOX_URL"] = ""
     result = app.test_cli_runner().invoke(args=["billing", *args])
 
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
 def test_a_date_is_understood(quiet_shop: Shop) -> None:

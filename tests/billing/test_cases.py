@@ -17,4 +17,4 @@ def test_every_clause_of_the_table_is_claimed_by_a_test() -> None:
             importlib.import_module(".".join(("tests", *inside.parts)))
 
     every = [(row, clause) for row, clauses in cases.ROWS.items() for clause in clauses]
-    assert [each for each in every if not cases.claimed[each]] == []
+    assert [item for item in every if not cases.claimed[item]] == []

@@ -33,9 +33,9 @@ def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(quiet_shop:
 
     assert deliver_event(quiet_shop, subscription) == "applied"
 
-    found = quiet_shop.user("ann@example.com")
-    assert found.stripe_customer_id == ann.stripe_customer_id
-    assert found.stripe_subscription_id == subscription
+    user = quiet_shop.user("ann@example.com")
+    assert user.stripe_customer_id == ann.stripe_customer_id
+    assert user.stripe_subscription_id == subscription
 
 
 def test_a_customer_created_by_an_earlier_version_is_adopted(quiet_shop: Shop) -> None:
@@ -55,9 +55,11 @@ def test_a_customer_created_by_an_earlier_version_is_adopted(quiet_shop: Shop) -
 @pytest.mark.parametrize(
     "where",
     [
-        lambda marks: {"parent": {"subscription_details": {"metadata": marks}}},
-        lambda marks: {"subscription_details": {"metadata": marks}},  # before 2025-03-31
-        lambda marks: {"lines": {"data": [{"metadata": {}}, {"metadata": marks}]}},  # before 2023
+        lambda metadata: {"parent": {"subscription_details": {"metadata": metadata}}},
+        lambda metadata: {"subscription_details": {"metadata": metadata}},  # before 2025-03-31
+        lambda metadata: {
+            "lines": {"data": [{"metadata": {}}, {"metadata": metadata}]}
+        },  # before 2023
     ],
 )
 def test_an_invoice_names_its_person_in_every_version_of_the_api(
@@ -67,21 +69,21 @@ def test_an_invoice_names_its_person_in_every_version_of_the_api(
     forget_customer(quiet_shop)
     invoice = {"id": "in_1", "object": "invoice", "customer": ann.stripe_customer_id}
 
-    answer = stripe_account.send_event(
-        quiet_shop, "invoice.paid", {**invoice, **where(marks_of(quiet_shop, ann))}
+    response = stripe_account.send_event(
+        quiet_shop, "invoice.paid", {**invoice, **where(metadata_of(quiet_shop, ann))}
     )
 
-    assert answer.json() == {"outcome": "applied"}
-    found = quiet_shop.user("ann@example.com")
-    assert found.stripe_subscription_id == subscription
+    assert response.json() == {"outcome": "applied"}
+    user = quiet_shop.user("ann@example.com")
+    assert user.stripe_subscription_id == subscription
 
 
 def test_a_person_who_has_a_customer_takes_no_second_one(
     quiet_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
-    marks = marks_of(quiet_shop, ann)
-    other = subscribe(quiet_shop, customer_marks=marks, marks=marks)
+    metadata = metadata_of(quiet_shop, ann)
+    other = subscribe(quiet_shop, customer_metadata=metadata, metadata=metadata)
 
     with caplog.at_level(logging.WARNING, "saas.billing"):
         assert deliver_event(quiet_shop, other) == "not ours"
@@ -99,7 +101,7 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     _, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     bob, _ = stripe_account.subscriber(quiet_shop, "bob@example.com", synced=False)
     stripe_account.client(quiet_shop).v1.subscriptions.update(
-        subscription, {"metadata": marks_of(quiet_shop, bob)}
+        subscription, {"metadata": metadata_of(quiet_shop, bob)}
     )
 
     with caplog.at_level(logging.WARNING, "saas.billing"):
@@ -111,7 +113,7 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
 
 
 @pytest.mark.parametrize(
-    "marks",
+    "metadata",
     [
         {},
         {"installation": NOBODY, "user": "{person}"},
@@ -125,12 +127,12 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
 )
 @case(11, "unknown customer without metadata")
 def test_what_another_product_sells_to_the_same_address_is_left_alone(
-    quiet_shop: Shop, marks: dict[str, str]
+    quiet_shop: Shop, metadata: dict[str, str]
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
-    ours = marks_of(quiet_shop, ann)
-    marks = {name: value.format(**ours, person=ann.id) for name, value in marks.items()}
-    foreign = subscribe(quiet_shop, customer_marks=marks, marks=marks)
+    ours = metadata_of(quiet_shop, ann)
+    metadata = {name: value.format(**ours, person=ann.id) for name, value in metadata.items()}
+    foreign = subscribe(quiet_shop, customer_metadata=metadata, metadata=metadata)
 
     assert deliver_event(quiet_shop, foreign) == "not ours"
 
@@ -142,7 +144,7 @@ def test_stripe_is_not_asked_about_what_carries_no_mark_of_ours(
     quiet_shop: Shop, make_app: Callable[..., Flask]
 ) -> None:
     """Every endpoint sees every event of the account: foreign ones must cost nothing."""
-    foreign = subscribe(quiet_shop, customer_marks={}, marks={"product": "another"})
+    foreign = subscribe(quiet_shop, customer_metadata={}, metadata={"product": "another"})
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=quiet_shop.key,
         SANDBOX_STRIPE_WEBHOOK_SECRET=quiet_shop.app.config["STRIPE_WEBHOOK_SECRET"],
@@ -158,14 +160,14 @@ def test_a_reference_that_a_buyer_can_choose_proves_nothing(quiet_shop: Shop) ->
     forget_customer(quiet_shop)
     customer = stripe_account.client(quiet_shop).v1.customers.create({"email": "ann@example.com"})
 
-    answer = stripe_account.send_event(
+    response = stripe_account.send_event(
         quiet_shop,
         "checkout.session.completed",
         {"id": "cs_test_payment_link", "object": "checkout.session", "customer": customer.id,
-         "client_reference_id": str(ann.id), "metadata": marks_of(quiet_shop, ann)},
+         "client_reference_id": str(ann.id), "metadata": metadata_of(quiet_shop, ann)},
     )  # fmt: skip
 
-    assert answer.json() == {"outcome": "not ours"}
+    assert response.json() == {"outcome": "not ours"}
     assert quiet_shop.user("ann@example.com").stripe_customer_id is None
 
 
@@ -175,8 +177,8 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
     quiet_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
-    outlived = subscribe(quiet_shop, customer_marks={}, marks=marks_of(quiet_shop, ann))
-    foreign = subscribe(quiet_shop, customer_marks={}, marks={"user": str(ann.id)})
+    outlived = subscribe(quiet_shop, customer_metadata={}, metadata=metadata_of(quiet_shop, ann))
+    foreign = subscribe(quiet_shop, customer_metadata={}, metadata={"user": str(ann.id)})
     with quiet_shop.app.app_context():
         account_deletion.delete_account(ann)
 
@@ -196,7 +198,7 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
 
 
 def test_an_adoption_that_was_left_is_made_by_the_sweep(quiet_shop: Shop) -> None:
-    """The ledger keeps no marks, so the sweep asks Stripe whose customer it is."""
+    """The ledger keeps no metadata, so the sweep asks Stripe whose customer it is."""
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     forget_customer(quiet_shop)
     with quiet_shop.app.app_context():
@@ -225,30 +227,30 @@ def deliver_event(
     shop: Shop, subscription: str, *, kind: str = "customer.subscription.updated", url: str = ""
 ) -> str:
     """Deliver an event about a subscription as it is now; what the answer says came of it."""
-    found = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
-    answer = stripe_account.send_event(
-        shop, kind, found.to_dict(for_json=True), id=f"evt_{subscription}_{kind}", url=url
+    at_stripe = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
+    response = stripe_account.send_event(
+        shop, kind, at_stripe.to_dict(for_json=True), id=f"evt_{subscription}_{kind}", url=url
     )
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["outcome"])
+    assert response.status_code == 200, response.text
+    return str(response.json()["outcome"])
 
 
-def marks_of(shop: Shop, user: User) -> dict[str, str]:
+def metadata_of(shop: Shop, user: User) -> dict[str, str]:
     with shop.app.app_context():
         return customers.metadata_for(user)
 
 
-def subscribe(shop: Shop, *, customer_marks: dict[str, str], marks: dict[str, str]) -> str:
+def subscribe(shop: Shop, *, customer_metadata: dict[str, str], metadata: dict[str, str]) -> str:
     """Somebody with Ann's address pays for Solo at the same account; the subscription's id."""
     at_stripe = stripe_account.client(shop).v1
     customer = at_stripe.customers.create(
-        {"email": "ann@example.com", "metadata": customer_marks}
+        {"email": "ann@example.com", "metadata": customer_metadata}
     ).id
     card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
     params: Any = {
         "customer": customer,
         "items": [{"price": shop.price["solo", "monthly"]}],
         "default_payment_method": card,
-        "metadata": marks,
+        "metadata": metadata,
     }
     return at_stripe.subscriptions.create(params).id

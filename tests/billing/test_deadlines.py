@@ -115,26 +115,26 @@ def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: Liv
         weather.of[str(user.stripe_customer_id)] = kinds[kind]
 
     with shop.proxy.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
-        answers = dict(
+        responses = dict(
             zip(kinds, pool.map(lambda of: timed(shop, *of), users.values()), strict=True)
         )
         weather.over.set()
 
-    for kind, (answer, seconds) in answers.items():
-        assert answer.status_code == 503, kind
+    for kind, (response, seconds) in responses.items():
+        assert response.status_code == 503, kind
         assert seconds < STRIPE_WAITS, kind
     for user, subscription in users.values():  # good weather again: Stripe tries once more
-        answer, _ = timed(shop, user, subscription)
-        assert answer.json() == {"outcome": "applied"}
+        response, _ = timed(shop, user, subscription)
+        assert response.json() == {"outcome": "applied"}
         assert shop.user(user.email).stripe_subscription_id == subscription
 
 
 def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Response, float]:
-    began = time.monotonic()
+    started_at = time.monotonic()
     subject = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
-    answer = deliver_event(shop, subject, id=f"evt_{subscription}")
-    assert answer is not None
-    return answer, time.monotonic() - began
+    response = deliver_event(shop, subject, id=f"evt_{subscription}")
+    assert response is not None
+    return response, time.monotonic() - started_at
 
 
 def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: LiveShop) -> None:
@@ -145,13 +145,13 @@ def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: 
 
     shop.proxy.calls.clear()
     with shop.proxy.answering(weather):
-        answer, seconds = timed(shop, ann, subscription)
+        response, seconds = timed(shop, ann, subscription)
         asked = shop.proxy.calls.count("GET /v1/subscriptions")
         with shop.app_behind_proxy.app_context(), time_machine.travel(in_a_while(), tick=True):
             tasks.retry_events()
 
     assert seconds < STRIPE_WAITS
-    assert (answer.status_code, asked) == (200, 30) or answer.status_code == 503
+    assert (response.status_code, asked) == (200, 30) or response.status_code == 503
     assert shop.user(ann.email).stripe_subscription_id == subscription
 
 
@@ -166,9 +166,9 @@ def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: L
     somebody = sqlite3.connect(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
     somebody.execute("BEGIN IMMEDIATE")
 
-    answer, seconds = timed(shop, ann, subscription)
+    response, seconds = timed(shop, ann, subscription)
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
     assert seconds < STRIPE_WAITS
     somebody.rollback()
     somebody.close()
@@ -181,9 +181,9 @@ def test_a_database_that_refuses_us_is_503_and_comes_back(live_on_postgres: Live
     ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
     let_in(shop, False)
 
-    answer, seconds = timed(shop, ann, subscription)
+    response, seconds = timed(shop, ann, subscription)
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
     assert seconds < STRIPE_WAITS
     let_in(shop, True)
     assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
@@ -230,13 +230,13 @@ def test_while_stripe_is_asked_everybody_else_goes_on_writing(
     ann, subscription = stripe_account.subscriber(live, email())
 
     with ThreadPoolExecutor(2) as pool, live.proxy.holding() as arrived:
-        answer = pool.submit(ask, live, ann, subscription)
+        response = pool.submit(ask, live, ann, subscription)
         assert arrived.wait(10)
         pool.submit(rename, live, ann).result(timeout=5)  # the same row, while we are held
-        assert not answer.done()
+        assert not response.done()
         assert open_transactions(live) == 0
 
-    assert answer.result().status_code in (200, 303)
+    assert response.result().status_code in (200, 303)
 
 
 def rename(shop: LiveShop, user: User) -> None:

@@ -32,15 +32,15 @@ def doctor(app: Flask) -> Result:
 def problems(app: Flask) -> dict[str, str]:
     """What is wrong, and what mends it."""
     result = app.test_cli_runner().invoke(args=["billing", "doctor", "--json"])
-    found = [json.loads(line) for line in result.stdout.splitlines()]
-    assert result.exit_code == int(any(each["problem"] for each in found)), result.output
-    return {each["message"]: each["fix"] for each in found if each["problem"]}
+    entries = [json.loads(line) for line in result.stdout.splitlines()]
+    assert result.exit_code == int(any(item["problem"] for item in entries)), result.output
+    return {item["message"]: item["fix"] for item in entries if item["problem"]}
 
 
 def only(app: Flask) -> tuple[str, str]:
-    found = problems(app)
-    assert len(found) == 1, found
-    return next(iter(found.items()))
+    result = problems(app)
+    assert len(result) == 1, result
+    return next(iter(result.items()))
 
 
 def endpoint(shop: Shop) -> str:
@@ -70,10 +70,12 @@ def test_no_key_and_a_wrong_key(app: Flask, shop: Shop) -> None:
 
     shop.app.config["STRIPE_API_KEY"] = "sk_test_short"
     shop.app.extensions.get("stripe", {}).clear()
-    said, mend = only(shop.app)
-    assert "refuses STRIPE_API_KEY (AuthenticationError 401: Invalid API Key provided: sk_" in said
-    assert "sk_test_short" not in said
-    assert "dashboard.stripe.com/apikeys" in mend
+    message, fix = only(shop.app)
+    assert (
+        "refuses STRIPE_API_KEY (AuthenticationError 401: Invalid API Key provided: sk_" in message
+    )
+    assert "sk_test_short" not in message
+    assert "dashboard.stripe.com/apikeys" in fix
 
 
 def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
@@ -81,34 +83,34 @@ def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
     shop.app.config["STRIPE_API_BASE"] = away
     shop.app.extensions.get("stripe", {}).clear()
 
-    said, mend = only(shop.app)
+    message, fix = only(shop.app)
 
-    assert said.startswith(f"Stripe cannot be reached at {away}")
-    assert f"curl -I {away}" in mend
+    assert message.startswith(f"Stripe cannot be reached at {away}")
+    assert f"curl -I {away}" in fix
 
 
 def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
-    done = flask(
+    result = flask(
         "billing", "doctor", DATABASE_URL=f"sqlite:///{tmp_path}/a.db",
         STRIPE_API_KEY="sk_test_0123456789abcdef", STRIPE_SOLO_MONTHLY_PRICE_ID="prod_hidden",
     )  # fmt: skip
 
-    assert done.returncode == 1
+    assert result.returncode == 1
     assert (
         "STRIPE_SOLO_MONTHLY_PRICE_ID: must start with price_. This is the id of a product"
-        in done.stderr
+        in result.stderr
     )
-    assert "hidden" not in done.stderr
-    assert ROOT.name not in done.stderr  # no trace
+    assert "hidden" not in result.stderr
+    assert ROOT.name not in result.stderr  # no trace
 
 
 def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
     prices = dict(shop.app.config["STRIPE_PRICES"])
     monthly, yearly = prices["solo", "monthly"][0], prices["solo", "yearly"][0]
     shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ("price_unheard_of",)}
-    found = problems(shop.app)
+    result = problems(shop.app)
     name = "STRIPE_SOLO_MONTHLY_PRICE_ID"
-    assert found[f"{name}: the Stripe account has no price price_unheard_of."] == (
+    assert result[f"{name}: the Stripe account has no price price_unheard_of."] == (
         "flask billing setup"
     )
 
@@ -133,17 +135,17 @@ def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
     prices = shop.app.config["STRIPE_PRICES"]
     old = prices["solo", "monthly"][0]
-    made = stripe_account.client(shop).v1.prices.create(
+    price = stripe_account.client(shop).v1.prices.create(
         {
             "product": stripe_account.client(shop).v1.prices.retrieve(old).product,  # type: ignore[typeddict-item]
             "currency": "eur", "unit_amount": 1500, "recurring": {"interval": "month"},
         }
     )  # fmt: skip
-    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (made.id,)}
+    shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): (price.id,)}
 
-    said = f"1 subscribed to {old}, which is not configured: they get the free plan."
+    message = f"1 subscribed to {old}, which is not configured: they get the free plan."
 
-    assert problems(shop.app)[said].endswith(f",{old}")
+    assert problems(shop.app)[message].endswith(f",{old}")
 
 
 def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> None:
@@ -154,19 +156,19 @@ def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> No
     at_stripe.webhook_endpoints.update(
         endpoint(shop), {"disabled": False, "enabled_events": ["invoice.paid"]}
     )
-    said, mend = only(shop.app)
-    assert said.startswith(f"{endpoint(shop)} does not send charge.dispute.")
-    assert mend == "flask billing setup"
+    message, fix = only(shop.app)
+    assert message.startswith(f"{endpoint(shop)} does not send charge.dispute.")
+    assert fix == "flask billing setup"
 
     elsewhere = "https://old.example.com/api/webhooks/stripe"
     at_stripe.webhook_endpoints.update(endpoint(shop), {"url": elsewhere, "enabled_events": ["*"]})
-    said, mend = only(shop.app)
-    assert said.endswith(f"there is one for {elsewhere}.")
-    assert mend == "Run flask billing setup, or correct APP_URL."
+    message, fix = only(shop.app)
+    assert message.endswith(f"there is one for {elsewhere}.")
+    assert fix == "Run flask billing setup, or correct APP_URL."
 
     at_stripe.webhook_endpoints.delete(endpoint(shop))
-    said = f"Stripe has no webhook endpoint for {shop.url}/api/webhooks/stripe."
-    assert only(shop.app) == (said, "flask billing setup")
+    message = f"Stripe has no webhook endpoint for {shop.url}/api/webhooks/stripe."
+    assert only(shop.app) == (message, "flask billing setup")
 
 
 def test_an_endpoint_of_another_version_of_the_api(shop: Shop) -> None:
@@ -179,10 +181,10 @@ def test_an_endpoint_of_another_version_of_the_api(shop: Shop) -> None:
         }
     )
 
-    found = problems(shop.app)
+    result = problems(shop.app)
 
-    assert any("uses API version 2024-04-10" in said for said in found)
-    assert any("2 endpoints deliver to" in said for said in found)
+    assert any("uses API version 2024-04-10" in message for message in result)
+    assert any("2 endpoints deliver to" in message for message in result)
 
 
 def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
@@ -199,10 +201,10 @@ def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
 
     with time_machine.travel(now() + timedelta(minutes=5)):
-        said, mend = only(shop.app)
+        message, fix = only(shop.app)
 
-    assert "either the endpoint at Stripe has another secret" in said
-    assert "flask billing setup" in mend
+    assert "either the endpoint at Stripe has another secret" in message
+    assert "flask billing setup" in fix
 
 
 def test_events_that_were_missed_while_others_arrived(shop: Shop) -> None:
@@ -216,10 +218,10 @@ def test_events_that_were_missed_while_others_arrived(shop: Shop) -> None:
         eventually(lambda: shop.user("ben@example.com").stripe_subscription_status)
 
     with time_machine.travel(now() + timedelta(minutes=5)):
-        said, mend = only(shop.app)
+        message, fix = only(shop.app)
 
-    assert "events never arrived, or could not be applied." in said
-    assert mend == "flask billing catch-up"
+    assert "events never arrived, or could not be applied." in message
+    assert fix == "flask billing catch-up"
 
 
 def test_an_application_that_runs_with_another_secret_or_not_at_all(
@@ -237,16 +239,16 @@ def test_an_application_that_runs_with_another_secret_or_not_at_all(
         "SANDBOX_STRIPE_PORTAL_CONFIGURATION_ID": portals.data[0].id,
         "SANDBOX_STRIPE_WEBHOOK_SECRET": "whsec_of_another_installation",
     }  # fmt: skip
-    said, mend = only(make_app(**env))
-    assert "uses another STRIPE_WEBHOOK_SECRET than this command" in said
-    assert mend == "Restart it with this configuration."
+    message, fix = only(make_app(**env))
+    assert "uses another STRIPE_WEBHOOK_SECRET than this command" in message
+    assert fix == "Restart it with this configuration."
 
     away = f"http://localhost:{free_port()}"
     stripe_account.client(shop).v1.webhook_endpoints.update(
         endpoint(shop), {"url": f"{away}/api/webhooks/stripe"}
     )
-    said, mend = only(make_app(**{**env, "APP_URL": away}))
-    assert said == f"Nothing accepts webhooks at {away}/api/webhooks/stripe."
+    message, fix = only(make_app(**{**env, "APP_URL": away}))
+    assert message == f"Nothing accepts webhooks at {away}/api/webhooks/stripe."
 
 
 def test_a_portal_in_which_nobody_can_change_plans(shop: Shop) -> None:
@@ -264,9 +266,9 @@ def test_a_portal_in_which_nobody_can_change_plans(shop: Shop) -> None:
 
 def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
     shop.app.config["STRIPE_AUTOMATIC_TAX"] = True
-    said, mend = only(shop.app)
-    assert "Stripe Tax is not active: checkouts fail. Missing: head_office." in said
-    assert "STRIPE_AUTOMATIC_TAX=false" in mend
+    message, fix = only(shop.app)
+    assert "Stripe Tax is not active: checkouts fail. Missing: head_office." in message
+    assert "STRIPE_AUTOMATIC_TAX=false" in fix
 
     address: Any = {"country": "DE", "line1": "Weg 1", "city": "Ulm", "postal_code": "89073"}
     stripe_account.client(shop).v1.tax.settings.update({"head_office": {"address": address}})
@@ -283,8 +285,8 @@ class ClockAhead(QuietRequestHandler):
 
 
 def test_a_clock_that_is_wrong(make_app: Callable[..., Flask]) -> None:
-    stand_in = create_sandbox()
-    with serving(stand_in, request_handler=ClockAhead) as url:
+    sandbox_app = create_sandbox()
+    with serving(sandbox_app, request_handler=ClockAhead) as url:
         for shop in open_shop(make_app, url, SANDBOX_URL=url):
             ClockAhead.seconds = 400
             message, fix = only(shop.app)
@@ -293,7 +295,7 @@ def test_a_clock_that_is_wrong(make_app: Callable[..., Flask]) -> None:
 
             ClockAhead.seconds = 20
             assert problems(shop.app) == {}
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()
 
 
 def test_a_price_of_the_other_mode(proxied_shop: ProxiedShop) -> None:

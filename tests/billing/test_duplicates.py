@@ -25,27 +25,27 @@ REFUND = "A second subscription was ended and refunded"
 def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
     """Another subscription, as by a page that was paid in a tab left open; its id."""
     with shop.app.app_context():
-        marks = customers.metadata_for(user)
-    made = stripe_account.client(shop).v1.subscriptions.create(
+        metadata = customers.metadata_for(user)
+    subscription = stripe_account.client(shop).v1.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price[plan, interval]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
-    return made.id
+    return subscription.id
 
 
 def refunded(shop: Shop, user: User) -> list[int]:
     """The amounts that went back, by charge, the newest first."""
     customer = str(user.stripe_customer_id)
-    found = stripe_account.client(shop).v1.charges.list({"customer": customer}).data
-    return [charge.amount_refunded for charge in found]
+    charges = stripe_account.client(shop).v1.charges.list({"customer": customer}).data
+    return [charge.amount_refunded for charge in charges]
 
 
-def kept(shop: Shop, *found: str) -> list[bool]:
+def kept(shop: Shop, *result: str) -> list[bool]:
     at_stripe = stripe_account.client(shop).v1
-    return [at_stripe.subscriptions.retrieve(each).status == "active" for each in found]
+    return [at_stripe.subscriptions.retrieve(item).status == "active" for item in result]
 
 
 @both_databases
@@ -60,8 +60,8 @@ def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop)
     assert refunded(quiet_shop, ann) == [1500, 0]
     after = quiet_shop.user(ann.email)
     assert after.stripe_price_id == quiet_shop.price["team", "yearly"]
-    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
-    assert "We refunded €15.00" in told["text"]
+    (mail,) = [item for item in mails(quiet_shop) if item["subject"] == REFUND]
+    assert "We refunded €15.00" in mail["text"]
 
 
 def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
@@ -82,19 +82,19 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
 
     assert kept(quiet_shop, pro, business) == [False, True]
     assert refunded(quiet_shop, ann) == [0, 750]
-    (told,) = [each for each in mails(quiet_shop) if each["subject"] == REFUND]
-    assert "We refunded €7.50" in told["text"]
+    (mail,) = [entry for entry in mails(quiet_shop) if entry["subject"] == REFUND]
+    assert "We refunded €7.50" in mail["text"]
 
 
 def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
     ann, business = stripe_account.subscriber(quiet_shop, address(quiet_shop), "team")
     with quiet_shop.app.app_context():
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
     trial = stripe_account.client(quiet_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": quiet_shop.price["solo", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
             "trial_period_days": 14,
         }
     )
@@ -103,9 +103,9 @@ def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Sh
 
     assert kept(quiet_shop, business, trial.id) == [True, False]
     assert refunded(quiet_shop, ann) == [0]
-    (told,) = [each for each in mails(quiet_shop) if "was ended" in each["subject"]]
-    assert told["subject"] == "A second subscription was ended"
-    assert "there was nothing to refund" in told["text"]
+    (mail,) = [item for item in mails(quiet_shop) if "was ended" in item["subject"]]
+    assert mail["subject"] == "A second subscription was ended"
+    assert "there was nothing to refund" in mail["text"]
 
 
 @pytest.mark.parametrize(("kind", "given_back"), [("charge", 1500), ("payment_record", 0)])
@@ -122,8 +122,8 @@ def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
     charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
 
     def paid_otherwise(body: Any, _: list[str]) -> Any:
-        for each in body["data"]:
-            each["payment"] = {"type": kind, kind: charge if kind == "charge" else "pr_1"}
+        for item in body["data"]:
+            item["payment"] = {"type": kind, kind: charge if kind == "charge" else "pr_1"}
         return body
 
     gate = proxied_shop.proxy
@@ -141,9 +141,9 @@ def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():
         ann = accounts.get_or_create(address(shop))
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
         customer = at_stripe.customers.create(
-            {"email": ann.email, "metadata": marks, "test_clock": clock}
+            {"email": ann.email, "metadata": metadata, "test_clock": clock}
         ).id
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
         at_stripe.customers.update(customer, {"invoice_settings": {"default_payment_method": card}})

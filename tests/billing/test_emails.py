@@ -40,26 +40,26 @@ def address(shop: Shop) -> str:
 
 def mails(shop: Shop, email: str = "") -> list[dict[str, Any]]:
     """What is in the mailbox, the oldest first, without the mail that signs in."""
-    found = shop.visitor().mails_to(email or address(shop))
-    return [each for each in reversed(found) if "Sign in" not in each["subject"]]
+    received = shop.visitor().mails_to(email or address(shop))
+    return [item for item in reversed(received) if "Sign in" not in item["subject"]]
 
 
 def subjects(shop: Shop, email: str = "") -> list[str]:
-    return [each["subject"] for each in mails(shop, email)]
+    return [item["subject"] for item in mails(shop, email)]
 
 
 def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
     """Let time pass; a clock that is still moving after the last time comes to rest first."""
 
     def begins() -> bool:
-        answer = requests.post(
+        response = requests.post(
             f"{shop.sandbox}/stripe/control/advance",
             json={"customer": customer, "step": step, "count": count},
             headers={"Authorization": f"Bearer {shop.key}"},
             timeout=30,
         )
-        assert answer.ok or "test_clock_advancing" in answer.text, answer.text
-        return answer.ok
+        assert response.ok or "test_clock_advancing" in response.text, response.text
+        return response.ok
 
     eventually(begins, seconds=30)
 
@@ -80,7 +80,7 @@ def sync(shop: Shop, user: Any) -> None:
 def promised(shop: Shop) -> dict[str, str]:
     """Key → kind of every mail that was promised."""
     with shop.app.app_context():
-        return {each.key: each.kind for each in db.session.scalars(select(OutboxMessage))}
+        return {row.key: row.kind for row in db.session.scalars(select(OutboxMessage))}
 
 
 @both_databases
@@ -97,9 +97,9 @@ def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
         visitor.visit("/billing/return")
 
     assert subjects(shop) == ["You are on Solo"]
-    (told,) = mails(shop)
-    assert "100 reports a month" in told["text"]
-    assert f"{shop.url}/dashboard" in told["links"]
+    (email,) = mails(shop)
+    assert "100 reports a month" in email["text"]
+    assert f"{shop.url}/dashboard" in email["links"]
 
 
 @both_databases
@@ -112,11 +112,11 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
     advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Your payment for Solo failed" in subjects(shop))
-    told = mails(shop)[-1]
+    email = mails(shop)[-1]
     since = shop.user(address(shop)).stripe_past_due_since
     assert since is not None
-    assert f"by {since + timedelta(days=7):%-d %B %Y}" in told["text"]
-    page = next(link for link in told["links"] if "/stripe/invoices/in_" in link)
+    assert f"by {since + timedelta(days=7):%-d %B %Y}" in email["text"]
+    page = next(link for link in email["links"] if "/stripe/invoices/in_" in link)
 
     visitor.visit(page)
     visitor.submit(visitor.page.path, **CARD)
@@ -363,14 +363,14 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
     """The welcome was promised for the one that is ended before anybody has composed it."""
     ann, first = stripe_account.subscriber(slow_shop, address(slow_shop))
     with slow_shop.app.app_context():
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
     created = stripe_account.client(slow_shop).v1.subscriptions.retrieve(first).created
     eventually(lambda: now().timestamp() >= created + 1)  # so that the second is the newer one
     stripe_account.client(slow_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": slow_shop.price["team", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
     sync(slow_shop, ann)
@@ -434,8 +434,8 @@ def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(
     visitor.submit("/dashboard/settings/delete", confirmation=address)
 
     def told() -> list[str]:
-        answer = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
-        return [each["subject"] for each in answer.json()["messages"]]
+        response = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
+        return [message["subject"] for message in response.json()["messages"]]
 
     eventually(lambda: told()[0] == "Your account at Acme is closed")
     assert "Solo has ended" not in told()
@@ -511,4 +511,4 @@ def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> Non
     with quiet_shop.app.app_context(), time_machine.travel(now() + timedelta(days=12), tick=True):
         subscriptions.sync(ann.id, cause="test")
 
-    assert not any("trial of Solo ends" in each for each in subjects(quiet_shop))
+    assert not any("trial of Solo ends" in subject for subject in subjects(quiet_shop))

@@ -102,15 +102,15 @@ LONGER: dict[str, tuple[Steps, Steps]] = {
 @pytest.fixture(scope="module")
 def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     path = shutil.copy(migrated_sqlite, tmp_path_factory.mktemp("orders") / "app.db")
-    with world.in_memory(f"sqlite:///{path}") as made, made.app.app_context():
-        yield made
+    with world.in_memory(f"sqlite:///{path}") as both_sides, both_sides.app.app_context():
+        yield both_sides
 
 
 @pytest.mark.parametrize("name", STANDARD)
 @case(3)
 def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) -> None:
     recording = record_standard(in_memory, name)
-    assert 3 <= len(recording.moments) <= 5, [each.type for each in recording.moments]
+    assert 3 <= len(recording.moments) <= 5, [moment.type for moment in recording.moments]
 
     for order in orders_of(len(recording.moments)):
         plays_to_the_end(recording, order)
@@ -120,21 +120,23 @@ def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) 
 def test_orders_of_longer_lives_end_alike(in_memory: World, name: str) -> None:
     before, then = LONGER[name]
     recording = record(in_memory, before, *then)
-    assert len(recording.moments) > 9, [each.type for each in recording.moments]
+    assert len(recording.moments) > 9, [moment.type for moment in recording.moments]
 
     chance = random.Random(name)  # noqa: S311 - the same orders in every run
     for _ in range(ORDERS):
         plays_to_the_end(recording, some_order_of(len(recording.moments), chance))
 
 
-def record_standard(made: World, name: str) -> Recording:
+def record_standard(both_sides: World, name: str) -> Recording:
     """Record a standard life, without the announcement of its invoice.
 
     It changes nothing at Stripe, and would make five events six; the longer lives have it.
     """
     before, then = STANDARD[name]
-    recording = record(made, before, *then)
-    recording.moments = [each for each in recording.moments if each.type != "invoice.upcoming"]
+    recording = record(both_sides, before, *then)
+    recording.moments = [
+        moment for moment in recording.moments if moment.type != "invoice.upcoming"
+    ]
     return recording
 
 
@@ -160,7 +162,7 @@ def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
     """Played in this order, the life ends as it ended at Stripe, and no event is left."""
     played = recording.play(order)
 
-    said = [f"{number} {recording.moments[number].type}" for number in order]
-    assert played == recording.end, said
-    assert recording.unprocessed() == [], said
+    message = [f"{number} {recording.moments[number].type}" for number in order]
+    assert played == recording.end, message
+    assert recording.unprocessed() == [], message
     expected_emails.follow_the_history(recording.life)

@@ -141,7 +141,7 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
 
     def one_is_left() -> bool:
         listed = at_stripe.subscriptions.list({"status": "all"}).data
-        return sorted(each.status for each in listed) == ["active", "canceled"]
+        return sorted(subscription.status for subscription in listed) == ["active", "canceled"]
 
     eventually(one_is_left)
     eventually(lambda: len(at_stripe.refunds.list().data) == 1)
@@ -224,9 +224,9 @@ def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visito
     visitor.visit(f"{shop.sandbox}{cancel}")
     visitor.submit(cancel, when="now")
     eventually(lambda: status(visitor)["plan"] == "hobby")
-    said = visitor.visit("/dashboard/billing").text
+    message = visitor.visit("/dashboard/billing").text
     for words in ("Subscribed to Solo", "Changed to Solo, yearly", "Canceled", "Resumed", "ended"):
-        assert words in said
+        assert words in message
 
 
 @pytest.mark.parametrize(
@@ -276,13 +276,13 @@ def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST", "/billing/portal",
         data={"csrf_token": form.fields["csrf_token"], "customer": str(bob.stripe_customer_id)},
     )  # fmt: skip
 
-    assert answer.status_code == 303
-    assert answer.headers["Location"] == "/dashboard/billing"  # ann has nothing to manage
+    assert response.status_code == 303
+    assert response.headers["Location"] == "/dashboard/billing"  # ann has nothing to manage
     assert "have a subscription yet" in visitor.visit("/dashboard/billing").text
 
 
@@ -344,7 +344,7 @@ def test_with_stripe_down_buying_says_so_and_changes_nothing(
     assert page.status == 503
     assert "nothing was changed" in page.text.lower()
     assert "confirming your payment" in waiting.text.lower()
-    assert 'http-equiv="refresh"' in waiting.answer.text
+    assert 'http-equiv="refresh"' in waiting.response.text
 
 
 def test_billing_pages_never_ask_stripe(

@@ -49,7 +49,7 @@ def test_the_browser_chooses_a_plan_and_never_a_price(shop: ProxiedShop) -> None
     assert [item.price.id for item in session.line_items.data if item.price] == [
         shop.price["solo", "monthly"]
     ]
-    assert refused.answer.headers["Location"] == "/pricing"
+    assert refused.response.headers["Location"] == "/pricing"
 
 
 def test_nobody_opens_the_portal_of_another_customer(shop: ProxiedShop) -> None:
@@ -64,10 +64,10 @@ def test_nobody_opens_the_portal_of_another_customer(shop: ProxiedShop) -> None:
         ann.visit("/dashboard/billing")
         ann.submit("/billing/portal", **others)
 
-    assert [each["customer"] for each in sent] == [[own.stripe_customer_id]]
+    assert [item["customer"] for item in sent] == [[own.stripe_customer_id]]
     invoices = ann.visit(f"/dashboard/billing/invoices?customer={bob.stripe_customer_id}")
     assert invoices.status == 200
-    assert str(bob.stripe_customer_id) not in invoices.answer.text
+    assert str(bob.stripe_customer_id) not in invoices.response.text
 
 
 @pytest.mark.parametrize("path", ["/dashboard/settings/name", "/billing/checkout"])
@@ -82,10 +82,10 @@ def test_no_form_writes_the_customer_s_id(shop: ProxiedShop, path: str) -> None:
 
     ann.visit("/pricing" if "checkout" in path else "/dashboard/settings")
     ann.submit(path, follow=False, **columns, **({} if "checkout" in path else {"name": "Ann"}))
-    answer = ann.request("PATCH", "/api/user", json={**columns, "name": "Ann"})
+    response = ann.request("PATCH", "/api/user", json={**columns, "name": "Ann"})
 
     after = shop.user(address(shop))
-    assert answer.status_code >= 400
+    assert response.status_code >= 400
     assert after.stripe_customer_id != bob.stripe_customer_id
     assert (after.stripe_subscription_status, after.stripe_price_id) == (None, None)
     assert after.role == "user"

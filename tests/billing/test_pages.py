@@ -53,24 +53,24 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     visitor.sign_in(address(quiet_shop))
     ends = now() + timedelta(days=6)
 
-    said = visitor.visit("/dashboard").text
-    assert "Your last payment failed." in said
-    assert f"You keep Solo until {ends:%-d %B %Y}" in " ".join(said.split())
+    message = visitor.visit("/dashboard").text
+    assert "Your last payment failed." in message
+    assert f"You keep Solo until {ends:%-d %B %Y}" in " ".join(message.split())
     assert "/stripe/portal/" in visitor.submit("/billing/portal").url
 
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=8)))
-    said = visitor.visit("/dashboard/billing").text
-    assert "Solo has been paused since" in said
+    message = visitor.visit("/dashboard/billing").text
+    assert "Solo has been paused since" in message
 
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     at_stripe = stripe_account.client(quiet_shop).v1
     for owed in at_stripe.invoices.list({"status": "open"}).data:
         at_stripe.invoices.pay(owed.id)
     sync(quiet_shop, ann)
-    said = visitor.visit("/dashboard").text
-    assert "payment failed" not in said
-    assert "paused" not in said
+    message = visitor.visit("/dashboard").text
+    assert "payment failed" not in message
+    assert "paused" not in message
 
 
 @pytest.fixture
@@ -108,10 +108,10 @@ def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
     advance(shop, ann.stripe_customer_id, "month", count=101)
 
     def all_of_them() -> list[str | None]:
-        found = stripe_account.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()
-        return [each.number for each in found if each.status == "paid"]
+        result = stripe_account.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()
+        return [item.number for item in result if item.status == "paid"]
 
-    everything = eventually(lambda: found if len(found := all_of_them()) > 100 else [], 60)
+    everything = eventually(lambda: result if len(result := all_of_them()) > 100 else [], 60)
 
     page, seen, pages = visitor.visit("/dashboard/billing/invoices"), 0, 0
     while True:
@@ -211,7 +211,7 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
 
         assert session.automatic_tax.enabled
         assert session.customer_details
-        assert [each.value for each in session.customer_details.tax_ids or []] == ["DE123456789"]
+        assert [item.value for item in session.customer_details.tax_ids or []] == ["DE123456789"]
         assert customer.address
         assert (customer.address.country, customer.name) == ("DE", "Ann Ltd")
 
@@ -222,11 +222,11 @@ def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
     at_stripe = stripe_account.client(shop).v1
     at_stripe.subscriptions.cancel(first)
     with shop.app.app_context():
-        marks = customers.metadata_for(ann) if ours else {"product": "consulting"}
+        metadata = customers.metadata_for(ann) if ours else {"product": "consulting"}
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
-            "metadata": marks,
+            "metadata": metadata,
             "items": [
                 {
                     "price_data": {
@@ -249,13 +249,13 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
     ann, visitor = subscribe_to_something_else(quiet_shop, ours=True), visitor_of_quiet_shop
     visitor.sign_in(ann.email)
 
-    said = visitor.visit("/dashboard/billing").text
+    message = visitor.visit("/dashboard/billing").text
     visitor.visit("/pricing")
     page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
-    assert "no longer offered" in said
-    assert "Changed to another plan" in said
-    assert "Nothing is charged" not in said
+    assert "no longer offered" in message
+    assert "Changed to another plan" in message
+    assert "Nothing is charged" not in message
     assert "/stripe/portal/" in page.url  # nobody is sold a second subscription
 
 
@@ -266,11 +266,11 @@ def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
     ann, visitor = subscribe_to_something_else(quiet_shop, ours=False), visitor_of_quiet_shop
     visitor.sign_in(ann.email)
 
-    said = visitor.visit("/dashboard/billing").text
+    message = visitor.visit("/dashboard/billing").text
     visitor.visit("/pricing")
     page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
-    assert "Nothing is charged" in said
+    assert "Nothing is charged" in message
     assert "/stripe/portal/" not in page.url
     assert "Pay" in page.text
 

@@ -52,7 +52,7 @@ def subject_of(user: User, subscription: str) -> dict[str, Any]:
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
     """Call everything at the same time; the answers, in the order of the calls."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [done.result() for done in [pool.submit(call) for call in calls]]
+        return [result.result() for result in [pool.submit(call) for call in calls]]
 
 
 def telling(shop: LiveShop, user: User, subscription: str, event: str = "") -> Callable[[], Any]:
@@ -101,9 +101,9 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
 
     live.proxy.calls.clear()
     with live.proxy.gathering(THREADS):  # nobody writes before ten have asked
-        answers = at_once(*[telling(live, ann, subscription, event)] * AT_ONCE)
+        responses = at_once(*[telling(live, ann, subscription, event)] * AT_ONCE)
 
-    assert [answer.status_code for answer in answers] == [200] * AT_ONCE
+    assert [response.status_code for response in responses] == [200] * AT_ONCE
     assert history(live, ann) == [event]
     assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
     assert live.proxy.calls.count(PREVIEW) <= ASKED_AT_MOST * AT_ONCE
@@ -123,26 +123,26 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
         return telling(live, ann, subscription)()
 
     live.proxy.calls.clear()
-    answers = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
+    responses = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.headers["X-Process"] for answer in answers}) == WORKERS
-    assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(answers)
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.headers["X-Process"] for response in responses}) == WORKERS
+    assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(responses)
     is_true(live, ann)
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
     assert live.user(ann.email).stripe_price_id == truth
 
 
 def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
-    dice = random.Random(3)
+    rng = random.Random(3)
     users = [stripe_account.subscriber(live, email(), synced=False) for _ in range(8)]
     events = [telling(live, *one) for one in users for _ in range(4)] * 3
-    dice.shuffle(events)
+    rng.shuffle(events)
 
     live.proxy.calls.clear()
-    answers = at_once(*events)
+    responses = at_once(*events)
 
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
     assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
     for user, _ in users:
         is_true(live, user)
@@ -159,40 +159,40 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
         return live.app.test_cli_runner().invoke(args=["billing", "sync", ann.email]).exit_code
 
     def come_back() -> int:
-        answer = live.ask("GET", "/billing/return", 0, headers=dict(headers))
-        return answer.status_code if answer is not None else 0
+        response = live.ask("GET", "/billing/return", 0, headers=dict(headers))
+        return response.status_code if response is not None else 0
 
     def cancel_and_resume(when: bool) -> int:
         at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": when})
         return int(telling(live, ann, subscription)().status_code)
 
-    answers = at_once(
+    responses = at_once(
         *[lambda n=n: cancel_and_resume(n % 2 == 0) for n in range(12)],
         *[come_back] * 6,
         *[sync] * 6,
     )
 
-    assert answers == [200] * 12 + [303] * 6 + [0] * 6
+    assert responses == [200] * 12 + [303] * 6 + [0] * 6
     is_true(live, ann)
 
 
 def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: LiveShop) -> None:
     ann, first = stripe_account.subscriber(live, email(), synced=False)
     at_stripe = stripe_account.client(live).v1
-    marks = at_stripe.subscriptions.retrieve(first).metadata
+    metadata = at_stripe.subscriptions.retrieve(first).metadata
     second = at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": live.price["solo", "monthly"]}],
-            "metadata": dict(marks.to_dict()),
+            "metadata": dict(metadata.to_dict()),
         }
     ).id
 
-    answers = at_once(*[telling(live, ann, each) for each in (first, second) * 5])
+    responses = at_once(*[telling(live, ann, item) for item in (first, second) * 5])
 
-    assert {answer.status_code for answer in answers} <= {200, 503}  # 503: it comes again
+    assert {response.status_code for response in responses} <= {200, 503}  # 503: it comes again
     telling(live, ann, second)()
-    statuses = [at_stripe.subscriptions.retrieve(each).status for each in (first, second)]
+    statuses = [at_stripe.subscriptions.retrieve(item).status for item in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
     assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
@@ -209,12 +209,12 @@ def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None
             data = {"plan": plan, "interval": "monthly", "nonce": f"{number:x}"}
             return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
 
-        answers = at_once(*[lambda n=n, p=p: buy(n, p) for n, p in enumerate(plans_of_tabs)])
+        responses = at_once(*[lambda n=n, p=p: buy(n, p) for n, p in enumerate(plans_of_tabs)])
 
-        assert {answer.status_code for answer in answers} == {303}
+        assert {response.status_code for response in responses} == {303}
         opened = [page.url for page in pages_of(live, ann) if page.status == "open"]
         assert len(opened) == 1
-        assert opened[0] in {answer.headers["Location"] for answer in answers}
+        assert opened[0] in {response.headers["Location"] for response in responses}
 
 
 def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: LiveShop) -> None:
@@ -232,13 +232,13 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
         asked = pool.submit(buy, "team")
         assert arrived.wait(10)
         requests.post(page, data=CARD, timeout=30, allow_redirects=False)
-    answer = asked.result()
+    response = asked.result()
 
-    assert "/stripe/portal/" in answer.headers["Location"]
+    assert "/stripe/portal/" in response.headers["Location"]
     assert sorted(str(page.status) for page in pages_of(live, ann)) == ["complete", "expired"]
-    found = stripe_account.client(live).v1.subscriptions.list({"status": "all"}).data
+    result = stripe_account.client(live).v1.subscriptions.list({"status": "all"}).data
     customer = live.user(ann.email).stripe_customer_id
-    assert len([each for each in found if each.customer == customer]) == 1
+    assert len([subscription for subscription in result if subscription.customer == customer]) == 1
 
 
 @case(26, "twice", "racing a webhook")
@@ -253,7 +253,7 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
         with live.app.app_context():
             subscriptions.sync(ann.id, cause="a race")
 
-    answers = at_once(
+    responses = at_once(
         *[telling(live, ann, subscription) for _ in range(6)],
         *[ask("DELETE", "/api/user")] * 2,
         *[ask("POST", "/billing/checkout", plan="team", interval="yearly")] * 4,
@@ -262,10 +262,10 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
         *[sync] * 2,
     )  # fmt: skip
 
-    events, pages = [*answers[:6], *answers[15:21]], answers[6:15]
-    assert {answer.status_code for answer in events} == {200}
-    assert {answer.status_code for answer in pages} <= {200, 303, 401, 503}  # never 500
-    assert 200 in {answer.status_code for answer in answers[6:8]}  # the account was closed
+    events, pages = [*responses[:6], *responses[15:21]], responses[6:15]
+    assert {response.status_code for response in events} == {200}
+    assert {response.status_code for response in pages} <= {200, 303, 401, 503}  # never 500
+    assert 200 in {response.status_code for response in responses[6:8]}  # the account was closed
     nobody_is_charged(live, ann)
 
 
@@ -279,15 +279,15 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
         data = {"plan": "solo", "interval": "monthly", "nonce": f"{number:x}"}
         return live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=data)
 
-    answers = at_once(
+    responses = at_once(
         *[lambda n=n: buy(n) for n in range(6)],
         lambda: live.ask("DELETE", "/api/user", 0, headers=dict(headers)),
         *[lambda n=n: buy(n) for n in range(6, 12)],
     )
 
     # 503 to one whose customer was deleted between two steps: nothing was changed, it says.
-    assert {answer.status_code for answer in answers} <= {200, 303, 401, 503}
-    assert answers[6].status_code == 200
+    assert {response.status_code for response in responses} <= {200, 303, 401, 503}
+    assert responses[6].status_code == 200
     nobody_is_charged(live, ann)
 
 
@@ -305,10 +305,10 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
         assert arrived.wait(10)
         with live.app.app_context(), database.write_transaction():
             database.execute(update(User).where(User.id == ann.id).values(closing_at=now()))
-    answer = asked.result()
+    response = asked.result()
 
-    assert answer is not None
-    assert answer.headers["Location"] == "/dashboard/billing"
+    assert response is not None
+    assert response.headers["Location"] == "/dashboard/billing"
     (page,) = pages_of(live, ann)
     assert page.status == "expired"
 
@@ -326,10 +326,10 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
         closed = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
         assert arrived.wait(10)  # it is about to ask which pages are open
         requests.post(page.headers["Location"], data=CARD, timeout=30, allow_redirects=False)
-    answer = closed.result()
+    response = closed.result()
 
-    assert answer is not None
-    assert answer.status_code == 200
+    assert response is not None
+    assert response.status_code == 200
     nobody_is_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
@@ -357,10 +357,10 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
         return live.proxy.app(environ, start_response)
 
     with live.proxy.answering(pay_late):
-        answer = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
+        response = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
 
-    assert answer is not None
-    assert answer.status_code == 200
+    assert response is not None
+    assert response.status_code == 200
     nobody_is_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
@@ -386,10 +386,10 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
         assert first_asks.wait(10)
         second = live.ask("DELETE", "/api/user", 0, headers=dict(headers))
         second_is_told.set()
-        answers = [first.result(), second]
+        responses = [first.result(), second]
 
-    said = [answer.json()["error"]["code"] for answer in answers if answer is not None]
-    assert said == ["closing", "closing"]
+    message = [response.json()["error"]["code"] for response in responses if response is not None]
+    assert message == ["closing", "closing"]
     with live.app.app_context(), time_machine.travel(now() + timedelta(minutes=5), tick=True):
         account_deletion.finish_deletions()
     nobody_is_charged(live, ann)
@@ -444,5 +444,5 @@ def nobody_is_charged(shop: LiveShop, user: User, pages: str = "expired") -> Non
     everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
     assert user.email not in [customer.email for customer in everybody]
     assert {page.status for page in pages_of(shop, user)} <= {pages}
-    for found in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
-        assert found.metadata.to_dict().get("user") != str(user.id)
+    for subscription in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
+        assert subscription.metadata.to_dict().get("user") != str(user.id)

@@ -44,9 +44,9 @@ def run(shop: Shop, *args: str) -> Result:
 
 
 def calls(result: Result) -> int:
-    found = re.search(r"in (\d+) calls?", result.output)
-    assert found, result.output
-    return int(found[1])
+    match = re.search(r"in (\d+) calls?", result.output)
+    assert match, result.output
+    return int(match[1])
 
 
 def columns(shop: Shop, email: str) -> dict[str, Any]:
@@ -139,9 +139,9 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
 
     for name, value in wrong.items():
         change(quiet_shop, "ann@example.com", **{name: value})
-        found = [json.loads(line) for line in run(quiet_shop, "verify", "--json").stdout.split("\n")
-                 if line]  # fmt: skip
-        assert [list(each["columns"]) for each in found] == [[name]]
+        lines = run(quiet_shop, "verify", "--json").stdout.splitlines()
+        entries = [json.loads(line) for line in lines if line]
+        assert [list(item["columns"]) for item in entries] == [[name]]
         run(quiet_shop, "sync", "--all")
 
 
@@ -169,12 +169,12 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     at_stripe = stripe_account.client(quiet_shop).v1
     at_stripe.subscriptions.cancel(first)
     with quiet_shop.app.app_context():
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
     at_stripe.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": quiet_shop.price["solo", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
     run(quiet_shop, "sync", "ann@example.com")
@@ -312,7 +312,7 @@ def test_a_stripe_that_is_away_is_told_in_a_sentence(
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["verify", "--after", "cus_1"], 2, "--after cus_1 is not a subscription id"),
         (["verify", "--after", "sub_1"], 1, "No run was stopped at sub_1"),
@@ -322,22 +322,24 @@ def test_a_stripe_that_is_away_is_told_in_a_sentence(
         (["sync", "not an address"], 1, "'not an address' is not a valid email address"),
     ],
 )
-def test_wrong_arguments_are_explained(args: list[str], code: int, said: str, app: Flask) -> None:
+def test_wrong_arguments_are_explained(
+    args: list[str], code: int, message: str, app: Flask
+) -> None:
     app.config["SANDBOX_URL"] = ""
     result = app.test_cli_runner().invoke(args=["billing", *args])
 
     assert result.exit_code == code
-    assert said in result.output
+    assert message in result.output
 
 
 def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
     users = [database.uuid7() for _ in range(1000)]
     seen = reconciliation.SeenUsers()
-    for each in users[:500]:
-        seen.add(each)
+    for user in users[:500]:
+        seen.add(user)
     seen.save(tmp_path / "reconciliation" / "sub_1")
 
     again = reconciliation.SeenUsers.load(tmp_path / "reconciliation" / "sub_1")
 
-    assert all(each in again for each in users[:500])
-    assert not any(each in again for each in users[500:])
+    assert all(user in again for user in users[:500])
+    assert not any(user in again for user in users[500:])

@@ -193,10 +193,10 @@ def test_an_endpoint_that_stripe_cannot_reach_is_skipped(make_app: Callable[...,
 
 
 def test_with_a_key_alone_the_application_starts_and_setup_can_run() -> None:
-    given = settings(STRIPE_API_KEY="sk_test_abc")
+    value = settings(STRIPE_API_KEY="sk_test_abc")
 
-    assert given["STRIPE_PRICES"] == {}
-    assert given["STRIPE_API_BASE"] == "https://api.stripe.com"
+    assert value["STRIPE_PRICES"] == {}
+    assert value["STRIPE_API_BASE"] == "https://api.stripe.com"
 
 
 def test_going_back_to_an_older_price_sells_that_one_again(shop: Shop) -> None:

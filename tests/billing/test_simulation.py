@@ -103,14 +103,14 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
 
 @pytest.fixture(scope="module")
 def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world.in_memory(_copy(migrated_sqlite, tmp_path_factory)) as made:
-        yield made
+    with world.in_memory(_copy(migrated_sqlite, tmp_path_factory)) as both_sides:
+        yield both_sides
 
 
 @pytest.fixture(scope="module")
 def over_http(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world.over_http(_copy(migrated_sqlite, tmp_path_factory)) as made:
-        yield made
+    with world.over_http(_copy(migrated_sqlite, tmp_path_factory)) as both_sides:
+        yield both_sides
 
 
 def _copy(migrated: Path, folder: pytest.TempPathFactory) -> str:

@@ -121,7 +121,7 @@ def test_commands_give_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "said"),
+    ("status", "message", "text"),
     [
         (401, "Expired API Key provided: sk_test_***1234", "Expired API Key provided: sk_test_…"),
         (401, "Invalid API Key provided: rk_live_51abcdef", "Invalid API Key provided: rk_live_…"),
@@ -130,14 +130,14 @@ def test_commands_give_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor
     ],
 )
 def test_commands_give_the_reason_of_an_outage_and_no_part_of_a_key(
-    status: int, message: str, said: str, shop: ProxiedShop, ann: Visitor
+    status: int, message: str, text: str, shop: ProxiedShop, ann: Visitor
 ) -> None:
     stripe_account.subscriber(shop, address(shop))
 
     with shop.proxy.answering(refusing(shop.proxy, "GET /v1/", status, message=message)):
         result = run(shop, "sync", address(shop))
 
-    assert said in result.stderr
+    assert text in result.stderr
     assert "1234" not in result.stderr
     assert "51abc" not in result.stderr
 
@@ -224,9 +224,9 @@ def test_a_double_click_on_a_first_purchase_ends_on_checkout(
 
 def _failed(body: Any, _: list[str]) -> Any:
     """A refund that Stripe took and a bank did not."""
-    for each in body.get("data", [body]):
-        if each.get("object") == "refund":
-            each["status"] = "failed"
+    for item in body.get("data", [body]):
+        if item.get("object") == "refund":
+            item["status"] = "failed"
     return body
 
 
@@ -236,46 +236,46 @@ def test_a_refund_that_was_not_made_is_not_called_refunded(
 ) -> None:
     user, first = stripe_account.subscriber(shop, address(shop))
     at_stripe = stripe_account.client(shop).v1
-    marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
+    metadata = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
     second = at_stripe.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["solo", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     ).id
 
-    answers = {
+    responses = {
         "refused": refusing(
             shop.proxy, "POST /v1/refunds", message="The charge is disputed.", code="disputed"
         ),
         "failed": changing(shop.proxy, _failed),
     }
-    with shop.proxy.answering(answers[how]):
+    with shop.proxy.answering(responses[how]):
         run(shop, "sync", address(shop))
 
-    found = [at_stripe.subscriptions.retrieve(each) for each in (first, second)]
-    (ended,) = [each for each in found if each.status == "canceled"]
+    subscription = [at_stripe.subscriptions.retrieve(item) for item in (first, second)]
+    (ended,) = [item for item in subscription if item.status == "canceled"]
     assert ended.cancellation_details
     assert "refunded" not in str(ended.cancellation_details.comment)
     assert {"refused": "The charge is disputed", "failed": "is failed"}[how] in caplog.text
-    eventually(lambda: any("was ended" in each["subject"] for each in mails(shop)))
-    (told,) = [each for each in mails(shop) if "was ended" in each["subject"]]
-    assert "refunded" not in told["subject"]
-    assert "refused to refund" in told["text"]
+    eventually(lambda: any("was ended" in item["subject"] for item in mails(shop)))
+    (mail,) = [item for item in mails(shop) if "was ended" in item["subject"]]
+    assert "refunded" not in mail["subject"]
+    assert "refused to refund" in mail["text"]
 
 
 def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: ProxiedShop) -> None:
     user, first = stripe_account.subscriber(shop, address(shop))
     at_stripe = stripe_account.client(shop).v1
-    marks = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
+    metadata = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
     (charge,) = at_stripe.charges.list({"customer": str(user.stripe_customer_id)}).data
     at_stripe.refunds.create({"charge": charge.id, "amount": 1000})
     at_stripe.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["team", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
 
@@ -293,12 +293,12 @@ def test_asking_too_often_has_a_limit_that_strands_nobody(shop: ProxiedShop, ann
     other = shop.visitor()
     other.sign_in(f"other-{free_port()}@example.com")
 
-    assert [answer.status_code for answer in asked] == [200] * 30 + [429]
+    assert [response.status_code for response in asked] == [200] * 30 + [429]
     assert 0 < int(limited.headers["Retry-After"]) <= 60
     assert "Wait a moment, then try again." in limited.text
     assert shop.proxy.calls.count("GET /v1/invoices") == 0
     assert back.status == 429
-    assert 0 < int(back.answer.headers["Retry-After"]) <= 60
+    assert 0 < int(back.response.headers["Retry-After"]) <= 60
     assert "Your plan starts as soon as" in back.text
     assert other.visit("/dashboard/billing/invoices").status == 200
 
@@ -317,10 +317,10 @@ def test_a_domain_of_one_s_own_at_stripe_is_compared_with_what_browsers_allow(
     pages = stripe_account.client(shop).v1.checkout.sessions.list().data
     assert [page.status for page in pages] == ["expired"]  # the doctor leaves nothing open
 
-    for told in open_proxied_shop(make_app, tmp_path, STRIPE_PAGES="https://pay.example.com"):
-        with told.proxy.answering(changing(told.proxy, on_own_domain, "POST /v1/checkout")):
-            checked = run(told, "doctor")
-        policy = told.visitor().visit("/pricing").answer.headers["Content-Security-Policy"]
+    for message in open_proxied_shop(make_app, tmp_path, STRIPE_PAGES="https://pay.example.com"):
+        with message.proxy.answering(changing(message.proxy, on_own_domain, "POST /v1/checkout")):
+            checked = run(message, "doctor")
+        policy = message.visitor().visit("/pricing").response.headers["Content-Security-Policy"]
 
         assert checked.exit_code == 0, checked.output
         assert "https://pay.example.com" in policy.partition("form-action")[2]

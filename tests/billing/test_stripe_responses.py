@@ -30,8 +30,8 @@ def run(shop: ProxiedShop, command: str) -> Any:
 
 def is_one_line(result: Any) -> bool:
     """What a command says that could not read an answer: a sentence, and no trace."""
-    said = result.stderr.strip().splitlines()[-1]
-    return said.startswith("Error: ") and "Traceback" not in result.output
+    output = result.stderr.strip().splitlines()[-1]
+    return output.startswith("Error: ") and "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("change", [without_optional, without_nullable])
@@ -49,14 +49,14 @@ def test_whatever_is_optional_in_stripe_s_types_may_be_missing(
             assert result.exception is None or isinstance(result.exception, SystemExit), command
             is_finding = command in ("doctor", "verify") and "Traceback" not in result.output
             assert result.exit_code == 0 or is_finding or is_one_line(result), command
-        told = stripe_account.send_event(
+        message = stripe_account.send_event(
             shop, "customer.subscription.updated",
             {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
         )  # fmt: skip
         pages = [visitor.visit(f"/{path}").status for path in ("billing/return", "dashboard")]
         invoices = visitor.visit("/dashboard/billing/invoices")
 
-    assert told.json() == {"outcome": "applied"}
+    assert message.json() == {"outcome": "applied"}
     assert pages == [200, 200]
     assert invoices.status == 200
     assert shop.user(ann.email).stripe_subscription_status == "active"
@@ -64,9 +64,9 @@ def test_whatever_is_optional_in_stripe_s_types_may_be_missing(
 
 def test_a_portal_s_products_are_there_only_when_asked_for(shop: ProxiedShop) -> None:
     def as_stripe(body: Any, expanded: list[str]) -> Any:
-        for each in body.get("data", [body]):
+        for item in body.get("data", [body]):
             if "products" not in expanded:
-                each["features"]["subscription_update"].pop("products", None)
+                item["features"]["subscription_update"].pop("products", None)
         return body
 
     call = "GET /v1/billing_portal/configurations"
@@ -87,17 +87,17 @@ def test_an_invoice_that_is_paid_by_other_than_a_payment_intent_stops_no_sync(
     advance(shop, ann.stripe_customer_id)
 
     def paid_otherwise(body: Any, _: list[str]) -> Any:
-        for each in body["data"]:
-            each["payment"] = {"type": kind, kind: f"{kind[:2]}_1"}
+        for item in body["data"]:
+            item["payment"] = {"type": kind, kind: f"{kind[:2]}_1"}
         return body
 
     with shop.proxy.answering(changing(shop.proxy, paid_otherwise, "GET /v1/invoice_payments")):
-        told = stripe_account.send_event(
+        message = stripe_account.send_event(
             shop, "invoice.payment_failed",
             {"id": "in_1", "object": "invoice", "customer": ann.stripe_customer_id},
         )  # fmt: skip
 
-    assert told.status_code == 200
+    assert message.status_code == 200
     after = shop.user(ann.email)
     assert (after.stripe_subscription_id, after.stripe_subscription_status) == (
         subscription, "past_due",
@@ -112,7 +112,7 @@ def test_an_answer_that_cannot_be_read_is_told_with_the_name_of_the_field(
     real = (
         stripe_account.client(shop).v1.subscriptions.retrieve(subscription).to_dict(for_json=True)
     )
-    told = set()
+    message = set()
 
     for name, inside in [(name, False) for name in real] + [(n, True) for n in ("id", "price")]:
         with shop.proxy.answering(changing(shop.proxy, spoiled(name, inside), "GET /v1/subs")):
@@ -120,9 +120,9 @@ def test_an_answer_that_cannot_be_read_is_told_with_the_name_of_the_field(
         assert result.exit_code == 0 or is_one_line(result), (name, result.output)
         if result.exit_code:
             assert name in result.stderr, result.stderr
-            told.add(name)
+            message.add(name)
 
-    assert {"id", "status", "created", "items", "metadata", "cancel_at", "price"} <= told
+    assert {"id", "status", "created", "items", "metadata", "cancel_at", "price"} <= message
     assert shop.user(ann.email).stripe_subscription_status == "active"
 
 
@@ -141,21 +141,21 @@ def test_a_number_that_is_none_stops_no_page_and_no_command(name: str, shop: Pro
     field = name.partition(" ")[0]
 
     def odd(body: Any, _: list[str]) -> Any:
-        for each in body["data"]:
-            price = each["items"]["data"][0]["price"]
+        for item in body["data"]:
+            price = item["items"]["data"][0]["price"]
             price[field] = "1e400" if " " in name else ODD_PRICES[field]
         return body
 
     with shop.proxy.answering(changing(shop.proxy, odd, "GET /v1/subs")):
         result = run(shop, f"sync {ann.email}")
-        told = stripe_account.send_event(
+        message = stripe_account.send_event(
             shop, "customer.subscription.updated",
             {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
         )  # fmt: skip
         pages = [visitor.visit(f"/{path}").status for path in ("billing/return", "dashboard")]
 
     assert is_one_line(result)
-    assert told.status_code == 503
+    assert message.status_code == 503
     assert pages == [200, 200]
     assert visitor.visit("/dashboard/billing").status == 200
 
@@ -171,8 +171,8 @@ def test_a_price_that_cannot_be_told_is_not_guessed(
     visitor.sign_in(address(shop))
 
     def odd(body: Any, _: list[str]) -> Any:
-        for each in body["data"]:
-            each["items"]["data"][0]["price"].update(change)
+        for item in body["data"]:
+            item["items"]["data"][0]["price"].update(change)
         return body
 
     with shop.proxy.answering(changing(shop.proxy, odd, "GET /v1/subs")):
@@ -186,8 +186,8 @@ def test_a_price_that_cannot_be_told_is_not_guessed(
 def spoiled(name: str, inside: bool) -> Change:
     def change(body: Any, _: list[str]) -> Any:
         body = copy.deepcopy(body)
-        for each in body["data"]:
-            holder = each["items"]["data"][0] if inside else each
+        for item in body["data"]:
+            holder = item["items"]["data"][0] if inside else item
             holder[name] = RUBBISH[type(holder[name])]
         return body
 
@@ -203,14 +203,14 @@ def test_a_body_of_another_shape_is_an_outage_and_never_an_error_of_ours(
     visitor.sign_in(address(shop))
 
     with shop.proxy.answering(changing(shop.proxy, lambda *_: body)):
-        told = stripe_account.send_event(
+        message = stripe_account.send_event(
             shop, "customer.subscription.updated",
             {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
         )  # fmt: skip
         pages = [visitor.visit(path).status for path in ("/dashboard/billing/invoices",)]
         commands = [run(shop, command) for command in ("setup", "verify", "sync --all", "doctor")]
 
-    assert told.status_code in (200, 503)
+    assert message.status_code in (200, 503)
     assert set(pages) <= {200, 503}
     for result in commands:
         assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -67,9 +67,9 @@ def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) 
         "items": {"data": []},
     }
 
-    answer = stripe_account.send_event(quiet_shop, "customer.subscription.deleted", lie)
+    response = stripe_account.send_event(quiet_shop, "customer.subscription.deleted", lie)
 
-    assert answer.json() == {"outcome": "applied"}
+    assert response.json() == {"outcome": "applied"}
     assert quiet_shop.user("ann@example.com").stripe_subscription_status == "active"
 
 
@@ -79,7 +79,7 @@ def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> Non
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
 
     with ThreadPoolExecutor(10) as pool:
-        answers = list(
+        responses = list(
             pool.map(
                 lambda _: (
                     stripe_account.send_event(
@@ -90,7 +90,7 @@ def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> Non
             )
         )
 
-    assert answers == [200] * 10
+    assert responses == [200] * 10
     with quiet_shop.app.app_context():
         (event,) = db.session.scalars(select(StripeEvent))
         assert event.processed_at is not None
@@ -112,9 +112,9 @@ def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> N
         ).status_code
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(change_and_tell, range(16)))
+        responses = list(pool.map(change_and_tell, range(16)))
 
-    assert answers == [200] * 16
+    assert responses == [200] * 16
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
     assert quiet_shop.user("ann@example.com").stripe_price_id == truth
 
@@ -190,13 +190,13 @@ def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> 
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     before = columns(quiet_shop.user("ann@example.com"))
 
-    answer = stripe_account.send_event(
+    response = stripe_account.send_event(
         quiet_shop,
         "customer.subscription.updated",
         {"id": "sub_x", "object": "subscription", "customer": "cus_of_another_product"},
     )
 
-    assert answer.json() == {"outcome": "not ours"}
+    assert response.json() == {"outcome": "not ours"}
     assert columns(quiet_shop.user("ann@example.com")) == before
 
 
@@ -214,12 +214,12 @@ def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
         "SANDBOX_URL": f"http://localhost:{free_port()}",
     }
     with serving(make_app(**env)) as url:
-        answer = stripe_account.send_event(
+        response = stripe_account.send_event(
             quiet_shop, "customer.subscription.created", subject, url=url
         )
 
-    assert answer.status_code == 503
-    assert answer.json()["error"]["code"] == "try_again"
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "try_again"
     with quiet_shop.app.app_context():
         event = db.session.scalars(select(StripeEvent)).one()
         assert (event.processed_at, event.attempts) == (None, 1)
@@ -244,9 +244,9 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
             return customers.ensure_customer(accounts.get_by_email("ann@example.com"))
 
     with ThreadPoolExecutor(6) as pool:
-        made = set(pool.map(in_a_tab, range(6)))
+        created = set(pool.map(in_a_tab, range(6)))
 
-    assert len(made) == 1
+    assert len(created) == 1
     assert len(stripe_account.client(quiet_shop).v1.customers.list().data) == 1
 
 
@@ -254,7 +254,7 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     ann, first = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     at_stripe = stripe_account.client(quiet_shop).v1
     with quiet_shop.app.app_context():
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
     customer = str(ann.stripe_customer_id)
     pro = quiet_shop.price["solo", "monthly"]
     product = at_stripe.products.create({"name": "Another product of the company"})
@@ -267,7 +267,7 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
         }
     ).id
     second = at_stripe.subscriptions.create(
-        {"customer": customer, "items": [{"price": pro}], "metadata": marks}
+        {"customer": customer, "items": [{"price": pro}], "metadata": metadata}
     ).id
     foreign = at_stripe.subscriptions.create(
         {"customer": customer, "items": [{"price": other}], "metadata": {"made": "by hand"}}
@@ -278,8 +278,8 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
             subscriptions.sync(ann.id, cause="test")
 
     listed = at_stripe.subscriptions.list({"customer": customer, "status": "all"}).data
-    status = {each.id: each.status for each in listed}
-    assert sorted(status[each] for each in (first, second)) == ["active", "canceled"]
+    status = {item.id: item.status for item in listed}
+    assert sorted(status[item] for item in (first, second)) == ["active", "canceled"]
     assert status[foreign] == "active"  # not marked as ours: not touched
     (refund,) = at_stripe.refunds.list().data
     assert refund.amount == 1500
@@ -291,12 +291,12 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     live = live_on_sqlite
     ann, first = stripe_account.subscriber(live, "twice@example.com", synced=False)
     with live.app.app_context():
-        marks = customers.metadata_for(ann)
+        metadata = customers.metadata_for(ann)
     second = stripe_account.client(live).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
             "items": [{"price": live.price["solo", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
     subject = {"id": second.id, "object": "subscription", "customer": ann.stripe_customer_id}
@@ -359,11 +359,11 @@ def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> 
     return Subscription(**{**values, **changes})
 
 
-def chosen(*found: Subscription) -> dict[str, Any]:
+def chosen(*result: Subscription) -> dict[str, Any]:
     app = Flask(__name__)
     app.config.from_mapping(CATALOGUE=catalogue, STRIPE_PRICES=PRICES)
     with app.app_context():
-        return precedence.columns_from(list(found), Overdue(NOW - timedelta(days=1)))
+        return precedence.columns_from(list(result), Overdue(NOW - timedelta(days=1)))
 
 
 def test_of_several_subscriptions_the_highest_rank_counts() -> None:
@@ -443,7 +443,7 @@ def test_nothing_unusual_crashes() -> None:
 def test_the_status_decides_about_access(
     status: str | None, past_due_days: int | None, plan: str
 ) -> None:
-    given = catalogue.granted(
+    value = catalogue.granted(
         status=status,
         price_id="price_pm_old",
         past_due_since=NOW - timedelta(days=past_due_days) if past_due_days else None,
@@ -452,7 +452,7 @@ def test_the_status_decides_about_access(
         prices=PRICES,
     )
 
-    assert given.id == plan
+    assert value.id == plan
 
 
 def test_an_unknown_price_gives_the_free_plan() -> None:

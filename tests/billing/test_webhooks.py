@@ -67,10 +67,10 @@ def ledger(app: Flask) -> list[str]:
 def test_either_of_two_secrets_is_accepted_while_rotating(
     secret: str, client: FlaskClient, app: Flask
 ) -> None:
-    answer = post(client, event(), secret=secret)
+    response = post(client, event(), secret=secret)
 
-    assert answer.status_code == 200
-    assert answer.json == {"outcome": "not ours"}
+    assert response.status_code == 200
+    assert response.json == {"outcome": "not ours"}
     assert ledger(app) == ["evt_1"]
 
 
@@ -83,7 +83,7 @@ def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("signature", "said"),
+    ("signature", "message"),
     [
         ("", "no timestamp"),
         ("nonsense", "no timestamp"),
@@ -96,15 +96,15 @@ def test_one_of_two_signatures_is_enough(client: FlaskClient) -> None:
 )
 @case(7, "bad signature", "non-ASCII")
 def test_what_is_not_signed_is_400_and_writes_nothing(
-    signature: str, said: str, client: FlaskClient, app: Flask
+    signature: str, message: str, client: FlaskClient, app: Flask
 ) -> None:
     payload = json.dumps(event()).encode()
     signature = signature.replace("NOW", str(int(time.time())))
-    answer = client.post(PATH, data=payload, headers={"Stripe-Signature": signature})
+    response = client.post(PATH, data=payload, headers={"Stripe-Signature": signature})
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["code"] == "bad_signature"
-    assert said in answer.json["error"]["message"]
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "bad_signature"
+    assert message in response.json["error"]["message"]
     assert ledger(app) == []
 
 
@@ -131,9 +131,9 @@ def test_the_wrong_secret_a_v0_only_an_old_and_a_future_signature_are_400(
 def test_a_body_that_was_changed_after_signing_is_400(client: FlaskClient) -> None:
     payload = json.dumps(event()).encode()
 
-    answer = post(client, payload + b" ", signature=sign(payload))
+    response = post(client, payload + b" ", signature=sign(payload))
 
-    assert answer.status_code == 400
+    assert response.status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -163,10 +163,10 @@ def test_a_body_that_was_changed_after_signing_is_400(client: FlaskClient) -> No
 def test_a_signed_body_that_is_no_event_is_400_and_never_500(
     payload: bytes, client: FlaskClient, app: Flask
 ) -> None:
-    answer = post(client, payload, signature=_sign_bytes(payload))
+    response = post(client, payload, signature=_sign_bytes(payload))
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["code"] in ("bad_event", "bad_signature")
+    assert response.status_code == 400
+    assert response.json["error"]["code"] in ("bad_event", "bad_signature")
     assert ledger(app) == []
 
 
@@ -192,10 +192,10 @@ def test_a_signed_body_that_is_no_event_is_400_and_never_500(
 def test_an_event_with_an_unreadable_owner_is_refused_and_not_ignored(
     changes: dict[str, Any], reason: str, client: FlaskClient, app: Flask
 ) -> None:
-    answer = post(client, event(**changes))
+    response = post(client, event(**changes))
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["message"] == f"Not an event: {reason}."
+    assert response.status_code == 400
+    assert response.json["error"]["message"] == f"Not an event: {reason}."
     assert ledger(app) == []
 
 
@@ -212,10 +212,10 @@ def _sign_bytes(payload: bytes) -> str:
 def test_ten_megabytes_are_413_before_any_work(client: FlaskClient) -> None:
     payload = b"x" * 10_000_000
 
-    answer = client.post(PATH, data=payload, headers={"Stripe-Signature": "t=1,v1=a"})
+    response = client.post(PATH, data=payload, headers={"Stripe-Signature": "t=1,v1=a"})
 
-    assert answer.status_code == 413
-    assert answer.json["error"]["code"] == "too_large"
+    assert response.status_code == 413
+    assert response.json["error"]["code"] == "too_large"
 
 
 @pytest.mark.parametrize(
@@ -226,10 +226,10 @@ def test_ten_megabytes_are_413_before_any_work(client: FlaskClient) -> None:
 def test_what_is_not_for_us_is_200_and_not_noted(
     changes: dict[str, Any], client: FlaskClient, app: Flask
 ) -> None:
-    answer = post(client, event(**changes))
+    response = post(client, event(**changes))
 
-    assert answer.status_code == 200
-    assert answer.json == {"outcome": "ignored"}
+    assert response.status_code == 200
+    assert response.json == {"outcome": "ignored"}
     assert ledger(app) == []
 
 
@@ -239,9 +239,9 @@ def test_the_same_event_again_is_200_and_has_no_second_effect(
 ) -> None:
     post(client, event())
 
-    answer = post(client, event())
+    response = post(client, event())
 
-    assert answer.json == {"outcome": "seen"}
+    assert response.json == {"outcome": "seen"}
     assert ledger(app) == ["evt_1"]
 
 
@@ -277,10 +277,10 @@ def test_a_control_character_in_what_is_kept_of_an_event_is_400(
     changes: dict[str, Any], client: FlaskClient, app: Flask
 ) -> None:
     """PostgreSQL stores no NUL: the event would be 503, and come again for ever."""
-    answer = post(client, event(**changes))
+    response = post(client, event(**changes))
 
-    assert answer.status_code == 400
-    assert answer.json["error"]["code"] == "bad_event"
+    assert response.status_code == 400
+    assert response.json["error"]["code"] == "bad_event"
     assert ledger(app) == []
 
 

@@ -45,7 +45,7 @@ class Running:
         self.folder, self.port = folder, port
         self.url = f"http://localhost:{port}"
         self.sandbox = f"http://localhost:{port + 1}"
-        self.said: list[str] = []
+        self.lines: list[str] = []
         self.process: subprocess.Popen[str]
 
     def start(self, *arguments: str) -> None:
@@ -70,11 +70,11 @@ class Running:
     def _listen(self) -> None:
         assert self.process.stdout
         for line in self.process.stdout:
-            self.said.append(line)
+            self.lines.append(line)
 
     def _is_ready(self) -> bool:
-        assert self.process.poll() is None, "".join(self.said)
-        return any("Stop with Ctrl-C" in line for line in self.said)
+        assert self.process.poll() is None, "".join(self.lines)
+        return any("Stop with Ctrl-C" in line for line in self.lines)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A `flask` command beside what is running."""

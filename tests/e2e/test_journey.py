@@ -32,8 +32,8 @@ def sign_in(page: Page, running: Running, email: str) -> None:
 
 def _link_for(page: Page, running: Running, email: str) -> str:
     for _ in range(200):
-        answer = page.request.get(f"{running.sandbox}/mail.json?to={email}")
-        if messages := answer.json()["messages"]:
+        response = page.request.get(f"{running.sandbox}/mail.json?to={email}")
+        if messages := response.json()["messages"]:
             return next(link for link in messages[0]["links"] if "/auth/link/" in link)
         page.wait_for_timeout(50)
     raise AssertionError(f"no mail to {email}")
@@ -54,8 +54,8 @@ def pay(page: Page, number: str = CARD["number"]) -> None:
 
 def accessible(page: Page) -> None:
     """axe finds nothing on the page."""
-    found = Axe().run(page)
-    assert found.violations_count == 0, found.generate_report()
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
 
 
 def test_from_the_landing_page_to_a_paying_customer_and_out_again(
@@ -152,7 +152,7 @@ def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
     """form-action is at work: the same form, sent elsewhere, is stopped by the browser."""
     page.goto(f"{running.url}/login")
     blocked: list[str] = []
-    page.on("console", lambda said: blocked.append(said.text))
+    page.on("console", lambda message: blocked.append(message.text))
     page.evaluate(
         """() => {
             const form = document.querySelector('form[action="/login"]');
@@ -166,7 +166,7 @@ def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
             break
         page.wait_for_timeout(50)
 
-    assert any("form-action" in said for said in blocked)
+    assert any("form-action" in message for message in blocked)
     assert page.url.startswith(f"{running.url}/login")
 
 
@@ -208,10 +208,10 @@ def test_a_double_click_signs_in_once_on_a_slow_network(page: Page, running: Run
 
 def later(page: Page, route: Route) -> None:
     """The server has it at once, the browser its answer a little later."""
-    answer = route.fetch(max_redirects=0)
+    response = route.fetch(max_redirects=0)
     page.wait_for_timeout(300)
     with suppress(Error):  # the browser has given this request up for another one
-        route.fulfill(response=answer)
+        route.fulfill(response=response)
 
 
 def click_twice(page: Page, words: str) -> None:
@@ -234,11 +234,11 @@ def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
 
 
 def test_what_was_started_says_where_to_click_and_checks_out(running: Running) -> None:
-    said = "".join(running.said)
+    message = "".join(running.lines)
 
-    assert f"Open     {running.url}" in said
-    assert f"{running.sandbox}/mail" in said
-    assert "Traceback" not in said
+    assert f"Open     {running.url}" in message
+    assert f"{running.sandbox}/mail" in message
+    assert "Traceback" not in message
     checked = running.flask("check")
     assert checked.stdout == "No problems found.\n", checked.stderr
     assert (running.folder / "instance" / "app.db").exists()

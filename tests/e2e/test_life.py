@@ -57,11 +57,11 @@ def shows(page: Page, running: Running, words: str | re.Pattern[str]) -> None:
 def open_invoice(page: Page, running: Running) -> str:
     """The address in the mail that a real Stripe would send: the hosted invoice page."""
     key = dotenv_values(running.folder / "instance" / "sandbox.env")["SANDBOX_STRIPE_API_KEY"]
-    answer = page.request.get(
+    response = page.request.get(
         f"{running.sandbox}/stripe/v1/invoices?status=open",
         headers={"Authorization": f"Bearer {key}"},
     )
-    return str(answer.json()["data"][0]["hosted_invoice_url"])
+    return str(response.json()["data"][0]["hosted_invoice_url"])
 
 
 @pytest.mark.skipif(len(PLAN.intervals) < 2, reason="the plan is sold in one interval only")

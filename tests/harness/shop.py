@@ -83,7 +83,7 @@ def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> I
 @contextmanager
 def running_shop(product: str, folder: Path) -> Iterator[Shop]:
     """Open a shop outside of the tests, with a sandbox and a database of its own."""
-    stand_in = create_sandbox(str(folder / "sandbox.db"))
+    sandbox_app = create_sandbox(str(folder / "sandbox.db"))
     url = f"sqlite:///{folder / 'app.db'}"
     migrate(url, product)
     with ExitStack() as stack:
@@ -93,6 +93,6 @@ def running_shop(product: str, folder: Path) -> Iterator[Shop]:
             stack.callback(close, app)
             return app
 
-        sandbox = stack.enter_context(serving(stand_in))
+        sandbox = stack.enter_context(serving(sandbox_app))
         yield from open_shop(make, sandbox, SANDBOX_URL=sandbox)
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()

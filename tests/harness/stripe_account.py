@@ -53,7 +53,7 @@ def subscriber(
         at_stripe.customers.update(
             customer, {"invoice_settings": {"default_payment_method": card.id}}
         )
-        made = at_stripe.subscriptions.create(
+        subscription = at_stripe.subscriptions.create(
             {
                 "customer": customer,
                 "items": [{"price": shop.price[plan, interval]}],
@@ -63,7 +63,7 @@ def subscriber(
         )
         if synced:
             subscriptions.sync(user.id, cause="test")
-        return accounts.get_by_email(email), made.id
+        return accounts.get_by_email(email), subscription.id
 
 
 def refunds_of(shop: Shop, customer: str) -> list[str]:

@@ -188,11 +188,11 @@ def open_proxied_shop(
     make_app: Callable[..., Flask], folder: Path, **changes: str
 ) -> Iterator[ProxiedShop]:
     """Open a shop on a sandbox of its own, with a proxy between the two."""
-    stand_in = create_sandbox(str(folder / f"sandbox-{secrets.token_hex(4)}.db"))
-    proxy = StripeProxy(stand_in)
-    with serving(stand_in) as sandbox, serving(proxy) as proxied:
+    sandbox_app = create_sandbox(str(folder / f"sandbox-{secrets.token_hex(4)}.db"))
+    proxy = StripeProxy(sandbox_app)
+    with serving(sandbox_app) as sandbox, serving(proxy) as proxied:
         for shop in open_shop(make_app, sandbox, SANDBOX_URL=proxied, **changes):
             proxied_shop = ProxiedShop(shop.app, shop.url, sandbox, shop.key)
             proxied_shop.proxy, proxied_shop.visitors = proxy, shop.visitors
             yield proxied_shop
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()

@@ -37,11 +37,11 @@ A_WHILE = timedelta(minutes=10)
 @pytest.fixture
 def proxy() -> Iterator[tuple[StripeProxy, str]]:
     """A sandbox of this test's own behind a proxy, and the proxy's URL."""
-    stand_in = create_sandbox()
-    proxy = StripeProxy(stand_in)
+    sandbox_app = create_sandbox()
+    proxy = StripeProxy(sandbox_app)
     with serving(proxy) as url:
         yield proxy, url
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()
 
 
 class Workers:
@@ -194,8 +194,8 @@ def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
             subject: dict[str, Any] = {"id": subscription, "object": "subscription"}
             subject["customer"] = user.stripe_customer_id
             kind = "customer.subscription.created"
-            answer = stripe_account.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
-            assert answer.status_code == 503
+            response = stripe_account.send_event(shop, kind, subject, id=f"evt_{number}", url=url)
+            assert response.status_code == 503
 
 
 def _settings(shop: Shop, **env: str) -> dict[str, str]:

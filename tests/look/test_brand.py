@@ -68,21 +68,21 @@ def test_after_a_change_the_old_name_and_colours_are_nowhere(project: Path) -> N
     old, name = brand.read_text("utf-8"), read_brand(brand).name
     colors = set(_COLOR.findall(old))
     assert name in run(project, "-c", _SHOW).stdout  # it is shown before
-    new = _COLOR.sub(lambda found: other(found[0]), old)
+    new = _COLOR.sub(lambda result: other(result[0]), old)
     brand.write_text(new.replace(name, "Zephyr"), "utf-8")
 
-    made = run(project, "assets/brand.py")
+    result = run(project, "assets/brand.py")
     shown = run(project, "-c", _SHOW)
 
-    assert made.stdout == "The icons of Zephyr are in product/static/icons.\n", made.stderr
+    assert result.stdout == "The icons of Zephyr are in product/static/icons.\n", result.stderr
     assert shown.returncode == 0, shown.stderr
     assert name not in shown.stdout
     assert "Zephyr" in shown.stdout
     seen = set(_COLOR.findall(shown.stdout))
     left = seen & colors
     assert left <= {"#ffffff"}  # which words on buttons are in, whatever the brand
-    wanted = set(_COLOR.findall(new))
-    assert wanted <= seen
+    expected = set(_COLOR.findall(new))
+    assert expected <= seen
 
 
 def test_icons_that_are_older_than_the_brand_are_noticed(project: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_product_from_before_the_logo_of_emails_is_noticed(project: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "said"),
+    ("before", "after", "message"),
     [
         ('name = "Acme"', 'name = ""', "brand.toml: name: must have 1 to 40 characters."),
         ('name = "Acme"', "name = 5", "brand.toml: name: Not a valid string."),
@@ -133,7 +133,7 @@ def test_a_product_from_before_the_logo_of_emails_is_noticed(project: Path) -> N
     ],
 )
 def test_a_brand_that_cannot_be_used_is_refused_by_its_entry(
-    before: str, after: str, said: str, tmp_path: Path
+    before: str, after: str, message: str, tmp_path: Path
 ) -> None:
     sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
     assert before in sample
@@ -143,7 +143,7 @@ def test_a_brand_that_cannot_be_used_is_refused_by_its_entry(
     with pytest.raises(ProductError) as refused:
         read_brand(file)
 
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_colours_may_be_written_in_capitals(tmp_path: Path) -> None:

@@ -57,7 +57,9 @@ def test_a_page_loads_nothing_from_another_origin(page: Path) -> None:
 def test_the_style_sheet_loads_nothing_from_another_origin() -> None:
     addresses = re.findall(r"url\(([^)]*)\)", (STATIC / "css" / "app.css").read_text())
 
-    outside = [each for each in addresses if not each.strip("\"'").startswith(("../", "data:"))]
+    outside = [
+        address for address in addresses if not address.strip("\"'").startswith(("../", "data:"))
+    ]
 
     assert outside == []
 
@@ -70,13 +72,13 @@ class _Parts(HTMLParser):
         self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attributes}
-        if tag == "link" and given.get("rel") in ("stylesheet", "preload", "icon"):
-            self.addresses.append(given["href"])
+        values = {name: value or "" for name, value in attributes}
+        if tag == "link" and values.get("rel") in ("stylesheet", "preload", "icon"):
+            self.addresses.append(values["href"])
         if tag == "script":
-            self.addresses.append(given["src"])
-        if tag == "img" and "dark:block" not in given.get("class", ""):
-            self.addresses.append(given["src"])
+            self.addresses.append(values["src"])
+        if tag == "img" and "dark:block" not in values.get("class", ""):
+            self.addresses.append(values["src"])
 
 
 @pytest.fixture
@@ -88,9 +90,11 @@ def first_visit(app: Flask) -> dict[str, int]:
     reader.feed(home.text)
     sizes = {"/": len(gzip.compress(home.data))}
     for address in dict.fromkeys(reader.addresses):
-        with visitor.get(address) as answer:
-            assert answer.status_code == 200, address
-            sizes[urlsplit(address).path] = min(len(answer.data), len(gzip.compress(answer.data)))
+        with visitor.get(address) as response:
+            assert response.status_code == 200, address
+            sizes[urlsplit(address).path] = min(
+                len(response.data), len(gzip.compress(response.data))
+            )
     return sizes
 
 

@@ -43,7 +43,7 @@ def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["nope"], 1, "Unknown kind 'nope'. Kinds: account_closed,"),
         (["--text"], 2, "Missing KIND."),
@@ -51,12 +51,12 @@ def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) ->
     ],
 )
 def test_preview_explains_wrong_arguments(
-    args: list[str], code: int, said: str, runner: Any
+    args: list[str], code: int, message: str, runner: Any
 ) -> None:
     result = runner.invoke(args=["mail", "preview", *args])
 
     assert result.exit_code == code
-    assert said in result.output
+    assert message in result.output
 
 
 def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., Flask]) -> None:
@@ -72,11 +72,11 @@ def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., 
         failed = away.test_cli_runner().invoke(args=["mail", "flush"])
         assert "2 failed. 2 waiting for another attempt." in failed.output
     with time_machine.travel(later + timedelta(minutes=2), tick=True):
-        done = app.test_cli_runner().invoke(args=["mail", "flush"])
+        result = app.test_cli_runner().invoke(args=["mail", "flush"])
 
     assert (early.exit_code, early.output) == (0, "0 sent. 2 waiting for another attempt.\n")
     assert failed.exit_code == 1
-    assert (done.exit_code, done.output) == (0, "2 sent.\n")
+    assert (result.exit_code, result.output) == (0, "2 sent.\n")
 
 
 def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(

@@ -218,7 +218,7 @@ def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
 def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
     """A server that says these lines, one to each that it hears, and then hangs up or hangs."""
     listener = socket.create_server(("127.0.0.1", 0))
-    done = threading.Event()
+    event = threading.Event()
 
     def serve() -> None:
         with suppress(OSError):
@@ -228,20 +228,20 @@ def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
                     connection.sendall(line)
                     connection.recv(4096)
                 if then_waits:
-                    done.wait(20)
+                    event.wait(20)
 
     thread = threading.Thread(target=serve)
     thread.start()
     try:
         yield listener.getsockname()[1]
     finally:
-        done.set()
+        event.set()
         listener.close()
         thread.join()
 
 
 @pytest.mark.parametrize(
-    ("lines", "then_waits", "said"),
+    ("lines", "then_waits", "text"),
     [
         ((), True, "TimeoutError: timed out"),  # says nothing at all
         ((b"220 here\r\n",), True, "TimeoutError: timed out"),  # stops in the middle
@@ -251,7 +251,7 @@ def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
     ],
 )
 def test_a_mail_server_that_hangs_or_drops_loses_no_mail(
-    lines: tuple[bytes, ...], then_waits: bool, said: str, make_app: Callable[..., Flask]
+    lines: tuple[bytes, ...], then_waits: bool, text: str, make_app: Callable[..., Flask]
 ) -> None:
     with speaking(*lines, then_waits=then_waits) as port:
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
@@ -261,7 +261,7 @@ def test_a_mail_server_that_hangs_or_drops_loses_no_mail(
 
     (message,) = promised(app)
     assert message.is_waiting
-    assert str(message.last_error).startswith(said)
+    assert str(message.last_error).startswith(text)
 
 
 def test_a_server_that_accepts_and_then_forgets_its_manners_got_the_mail_once(
@@ -282,7 +282,7 @@ def certificate(tmp_path: Path) -> Path:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
-    made = (
+    created = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -299,7 +299,7 @@ def certificate(tmp_path: Path) -> Path:
         pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path = tmp_path / "server.pem"
-    path.write_bytes(made.public_bytes(pem) + private)
+    path.write_bytes(created.public_bytes(pem) + private)
     return path
 
 
@@ -359,8 +359,8 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
         (message,) = promised(app)
-        said = f"DeliveryFailed: the mail service returned {status}: … is not verified"
-        assert (message.last_error, message.handed_over_at) == (said, None)
+        text = f"DeliveryFailed: the mail service returned {status}: … is not verified"
+        assert (message.last_error, message.handed_over_at) == (text, None)
         with time_machine.travel(now() + timedelta(minutes=1)):
             outbox.flush()
 

@@ -26,12 +26,12 @@ def test_a_card_that_cannot_be_drawn_becomes_the_blank_one_and_is_not_kept(
     def broken(card: Card) -> Parts:
         raise ZeroDivisionError
 
-    answer = app.test_client().get("/api/og?heading=Hello&template=broken")
+    response = app.test_client().get("/api/og?heading=Hello&template=broken")
 
-    assert answer.status_code == 200
-    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert "ETag" not in answer.headers
+    assert response.status_code == 200
+    assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "ETag" not in response.headers
 
 
 @pytest.mark.parametrize(
@@ -47,10 +47,10 @@ def test_our_own_pages_may_say_anything_and_their_signature_holds(heading: str, 
 @pytest.mark.parametrize("name", ["heading", "type", "mode", "template", "line", "price"])
 def test_a_signature_is_for_one_card_only(name: str, app: Flask) -> None:
     with app.test_request_context():
-        given = {name: values[0] for name, values in _query(card_url("Hello")).items()}
+        attributes = {name: values[0] for name, values in _query(card_url("Hello")).items()}
         other = {"mode": "dark", "template": "post"}.get(name, "other")
 
-        assert not links.is_signed(schemas.read({**given, name: other}), given["sig"])
+        assert not links.is_signed(schemas.read({**attributes, name: other}), attributes["sig"])
 
 
 def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
@@ -90,10 +90,10 @@ def test_kept_cards_take_bounded_memory(app: Flask) -> None:
     ],
 )
 def test_no_query_gives_a_server_error(query: str, app: Flask) -> None:
-    answer = app.test_client().get(f"/api/og?{query}")
+    response = app.test_client().get(f"/api/og?{query}")
 
-    assert answer.status_code == 200
-    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+    assert response.status_code == 200
+    assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
 
 
 def _query(address: str) -> dict[str, list[str]]:
@@ -101,9 +101,9 @@ def _query(address: str) -> dict[str, list[str]]:
 
 
 def test_other_sites_may_show_cards(app: Flask) -> None:
-    answer = app.test_client().get("/api/og?heading=Hello")
+    response = app.test_client().get("/api/og?heading=Hello")
 
-    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+    assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
 def test_bytes_that_are_no_text_are_400(app: Flask) -> None:

@@ -31,11 +31,11 @@ CROWD = 50
 def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
     app: Flask, register: Callable[[Template], Template]
 ) -> None:
-    begun, finish = threading.Semaphore(0), threading.Event()
+    started, finish = threading.Semaphore(0), threading.Event()
 
     @register
     def slow(card: Card) -> Parts:
-        begun.release()
+        started.release()
         finish.wait(30)
         return page(card)
 
@@ -48,7 +48,7 @@ def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
     with serving(app) as url, ThreadPoolExecutor(CROWD) as pool:
         cards = [pool.submit(_status, url + path) for path in paths]
         for _ in paths:
-            assert begun.acquire(timeout=30)
+            assert started.acquire(timeout=30)
         others = [_status(url + path) for path in ("/healthz", "/", "/pricing")]
         finish.set()
 
@@ -78,10 +78,10 @@ def test_a_card_that_is_not_whole_is_not_cached(app: Flask) -> None:
     client = app.test_client()
     unknown = "\U00030001"  # of CJK extension G, which no packaged font has
 
-    for answer in (client.get(f"/api/og?heading=Hello+{unknown}") for _ in range(2)):
-        assert answer.status_code == 200
-        assert answer.headers["Cache-Control"] == "no-store"
-        assert "ETag" not in answer.headers
+    for response in (client.get(f"/api/og?heading=Hello+{unknown}") for _ in range(2)):
+        assert response.status_code == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        assert "ETag" not in response.headers
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
@@ -91,9 +91,9 @@ def test_pngcheck_finds_nothing_wrong(mode: str, noto: Renderer, tmp_path: Path)
     for name, heading in HEADINGS.items():
         (tmp_path / f"{name}.png").write_bytes(noto.print(Card(heading, "Blog", mode)).png)
 
-    told = _run("pngcheck", "-q", *map(str, tmp_path.iterdir()))
+    output = _run("pngcheck", "-q", *map(str, tmp_path.iterdir()))
 
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+    assert (output.returncode, output.stdout + output.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -113,15 +113,15 @@ def test_a_title_that_is_cut_anywhere_keeps_its_signature(
 ) -> None:
     with app.test_request_context():
         address = urlsplit(links.card_url("é" * before + end)).query
-        said = {name: values[0] for name, values in parse_qs(address).items()}
+        query = {name: values[0] for name, values in parse_qs(address).items()}
 
-        assert links.is_signed(schemas.read(said), said["sig"])
+        assert links.is_signed(schemas.read(query), query["sig"])
 
 
 def _status(url: str) -> int:
-    with urlopen(url, timeout=60) as answer:  # noqa: S310 - our own server on loopback
-        answer.read()
-        return int(answer.status)
+    with urlopen(url, timeout=60) as response:  # noqa: S310 - our own server on loopback
+        response.read()
+        return int(response.status)
 
 
 def _run(*command: str) -> Any:

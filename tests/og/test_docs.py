@@ -22,8 +22,8 @@ def test_the_template_of_the_guide_draws_a_card(press: Renderer) -> None:
 
     exec(code, {**vars(templates), "partial": partial})  # noqa: S102 - our own guide
 
-    said = {"plan": "v2.0", "author": "Ada", "date": "22 November"}
-    drawn = press.print(Card("Faster cards", template="release", **said))
+    message = {"plan": "v2.0", "author": "Ada", "date": "22 November"}
+    drawn = press.print(Card("Faster cards", template="release", **message))
     assert drawn.png != press.print(Card("Faster cards")).png
     assert code.count("\n") <= 22
 

@@ -22,9 +22,9 @@ LETTERS = string.ascii_letters + string.digits + "   .,:;!?'-/()éüñçßøłż
 
 
 def _random_card(seed: int) -> Card:
-    dice = random.Random(seed)  # noqa: S311 - a repeatable heading, not a secret
-    heading = "".join(dice.choices(LETTERS, k=dice.randint(1, 150)))
-    return Card(f"x{heading}", type="Blog", mode=dice.choice(("light", "dark")))
+    rng = random.Random(seed)  # noqa: S311 - a repeatable heading, not a secret
+    heading = "".join(rng.choices(LETTERS, k=rng.randint(1, 150)))
+    return Card(f"x{heading}", type="Blog", mode=rng.choice(("light", "dark")))
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 20))

@@ -127,9 +127,9 @@ def test_the_fullest_card_is_small(fullness: str, mode: str, noto: Renderer) -> 
 
 
 def test_a_right_to_left_card_is_laid_out_from_the_right_in_all_its_parts(noto: Renderer) -> None:
-    said = {"type": "مدونة", "line": "سطر ثان", "author": "ليلى", "date": "٢٢ نوفمبر"}
+    message = {"type": "مدونة", "line": "سطر ثان", "author": "ليلى", "date": "٢٢ نوفمبر"}
 
-    sheet, _ = noto.compose(Card("بطاقات المشاركة", template="post", **said))
+    sheet, _ = noto.compose(Card("بطاقات المشاركة", template="post", **message))
 
     left, _, right, _ = sheet.band.getbbox() or (0, 0, 0, 0)
     assert left > 400

@@ -19,12 +19,12 @@ PAGES = ["/", "/pricing", "/privacy", "/terms", "/login", "/register"]
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_says_what_its_card_shows(path: str, app: Flask) -> None:
-    said = _shared(app, path)
+    message = _shared(app, path)
 
-    assert said["og:image:width"] == "1200"
-    assert said["og:image:height"] == "630"
-    assert said["og:image:alt"] == said["og:title"] != ""
-    assert said["twitter:card"] == "summary_large_image"
+    assert message["og:image:width"] == "1200"
+    assert message["og:image:height"] == "630"
+    assert message["og:image:alt"] == message["og:title"] != ""
+    assert message["twitter:card"] == "summary_large_image"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -34,11 +34,11 @@ def test_the_card_of_a_page_is_drawn_beyond_the_limit(path: str, app: Flask) -> 
             limits.CARDS_BY_IP.hit("127.0.0.1")
     address = _shared(app, path)["og:image"].removeprefix(app.config["APP_URL"])
 
-    answer = app.test_client().get(address)
+    response = app.test_client().get(address)
 
-    assert answer.status_code == 200
-    assert "immutable" in answer.headers["Cache-Control"]
-    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+    assert response.status_code == 200
+    assert "immutable" in response.headers["Cache-Control"]
+    assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
 
 
 def test_no_two_pages_share_a_card(app: Flask) -> None:
@@ -47,5 +47,5 @@ def test_no_two_pages_share_a_card(app: Flask) -> None:
 
 def _shared(app: Flask, path: str) -> dict[str, str]:
     page = app.test_client().get(path).text
-    found = re.findall(r'<meta (?:property|name)="([\w:]+)" content="([^"]*)"', page)
-    return {name: unescape(content) for name, content in found}
+    match = re.findall(r'<meta (?:property|name)="([\w:]+)" content="([^"]*)"', page)
+    return {name: unescape(content) for name, content in match}

@@ -15,11 +15,11 @@ from saas.og.links import card_url
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_a_card_is_1200_by_630_and_fills_it(mode: str, app: Flask) -> None:
-    answer = app.test_client().get(f"/api/og?heading=Hello&type=Blog&mode={mode}")
+    response = app.test_client().get(f"/api/og?heading=Hello&type=Blog&mode={mode}")
 
-    assert answer.status_code == 200
-    assert answer.mimetype == "image/png"
-    card = Image.open(io.BytesIO(answer.data)).convert("L")
+    assert response.status_code == 200
+    assert response.mimetype == "image/png"
+    card = Image.open(io.BytesIO(response.data)).convert("L")
     assert card.size == (1200, 630)
     ground = card.getpixel((600, 500))
     assert (ground == 255) is (mode == "light")
@@ -28,7 +28,7 @@ def test_a_card_is_1200_by_630_and_fills_it(mode: str, app: Flask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "field", "said"),
+    ("query", "field", "message"),
     [
         ("", "heading", "is missing."),
         ("heading=", "heading", "must not be empty."),
@@ -40,14 +40,14 @@ def test_a_card_is_1200_by_630_and_fills_it(mode: str, app: Flask) -> None:
     ],
 )
 def test_bad_parameters_are_400_with_the_field_named(
-    query: str, field: str, said: str, app: Flask
+    query: str, field: str, message: str, app: Flask
 ) -> None:
-    answer = app.test_client().get(f"/api/og?{query}")
+    response = app.test_client().get(f"/api/og?{query}")
 
-    assert answer.status_code == 400
-    assert answer.json
-    assert answer.json["error"]["fields"] == {field: [said]}
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert response.status_code == 400
+    assert response.json
+    assert response.json["error"]["fields"] == {field: [message]}
+    assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -66,10 +66,10 @@ def test_bad_parameters_are_400_with_the_field_named(
 def test_odd_headings_give_a_card(heading: str, app: Flask) -> None:
     query = {"heading": heading.encode("utf-8", "surrogatepass")}
 
-    answer = app.test_client().get("/api/og", query_string=query)
+    response = app.test_client().get("/api/og", query_string=query)
 
-    assert answer.status_code == 200
-    assert Image.open(io.BytesIO(answer.data)).size == (1200, 630)
+    assert response.status_code == 200
+    assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
 
 
 def test_a_good_card_may_be_kept_for_ever_and_is_not_drawn_again(app: Flask) -> None:
@@ -119,7 +119,7 @@ def test_flask_og_render_writes_a_card(runner: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["--heading", "", "--out", "x.png"], 1, "--heading must not be empty."),
         (["--heading", "Hello", "--template", "none", "--out", "x.png"], 1, "--template must be"),
@@ -129,9 +129,9 @@ def test_flask_og_render_writes_a_card(runner: Any, tmp_path: Path) -> None:
     ],
 )
 def test_flask_og_render_explains_wrong_arguments(
-    args: list[str], code: int, said: str, runner: Any
+    args: list[str], code: int, message: str, runner: Any
 ) -> None:
     result = runner.invoke(args=["og", "render", *args])
 
     assert result.exit_code == code
-    assert said in result.output
+    assert message in result.output

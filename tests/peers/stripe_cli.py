@@ -48,10 +48,10 @@ def command() -> str | None:
 
 
 def version(cli: str) -> str:
-    done = subprocess.run(  # noqa: S603 the tool that was named
+    result = subprocess.run(  # noqa: S603 the tool that was named
         [cli, "version"], capture_output=True, text=True, timeout=WAIT, check=True
     )
-    return done.stdout.splitlines()[0]
+    return result.stdout.splitlines()[0]
 
 
 def check(cli: str) -> bool:
@@ -78,22 +78,24 @@ def _line(cli: str, address: str, event: str) -> tuple[bool, str]:
 def _trigger(cli: str, address: str, event: str) -> str | None:
     """What the CLI complains of, if it does."""
     with tempfile.TemporaryDirectory() as home:
-        done = subprocess.run(  # noqa: S603 the tool that was named
+        result = subprocess.run(  # noqa: S603 the tool that was named
             [cli, "trigger", event, "--api-base", address, "--api-key", KEY],
             env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "NO_PROXY": "127.0.0.1"},
             capture_output=True,
             text=True,
             timeout=WAIT,
         )
-    return None if done.returncode == 0 else " ".join((done.stdout + done.stderr).split())[-300:]
+    return (
+        None if result.returncode == 0 else " ".join((result.stdout + result.stderr).split())[-300:]
+    )
 
 
 def _lacks(address: str, event: str) -> str | None:
     """The trigger only counts if its event was told."""
-    found = requests.get(
+    entries = requests.get(
         f"{address}/v1/events", params={"type": event}, auth=(KEY, ""), timeout=WAIT
     ).json()["data"]
-    return None if found else "no such event was told"
+    return None if entries else "no such event was told"
 
 
 @contextmanager

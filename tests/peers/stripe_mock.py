@@ -47,8 +47,8 @@ def address() -> str | None:
 
 def version(url: str) -> str:
     """What it says of itself; raises `requests.ConnectionError` where nothing answers."""
-    answer = requests.get(f"{url}/v1/customers", auth=(KEY, ""), timeout=10)
-    return f"stripe-mock {answer.headers.get('Stripe-Mock-Version', 'of no version')}"
+    response = requests.get(f"{url}/v1/customers", auth=(KEY, ""), timeout=10)
+    return f"stripe-mock {response.headers.get('Stripe-Mock-Version', 'of no version')}"
 
 
 def check(url: str) -> bool:
@@ -161,15 +161,15 @@ def _account_calls(now: datetime) -> dict[str, Callable[[], object]]:
     }
 
 
-def _known(found: object) -> None:
+def _known(result: object) -> None:
     """What the gateway only notes in the log when Stripe refuses it."""
-    assert found, "the next invoice is not known"
+    assert result, "the next invoice is not known"
 
 
 def _a_subscription() -> tuple[str, str]:
     """The subscription that stripe-mock has for everybody, and its price."""
-    found = gateway.list_subscriptions("cus_1")[0]
-    return found.id, found.price_ids[0]
+    subscription = gateway.list_subscriptions("cus_1")[0]
+    return subscription.id, subscription.price_ids[0]
 
 
 def _setup(shop: Shop) -> None:
@@ -186,9 +186,9 @@ def _verify(shop: Shop) -> None:
 
 
 def _command(shop: Shop, name: str, *, says: str, code: int = 0) -> None:
-    done = shop.app.test_cli_runner().invoke(args=["billing", name])
-    assert done.exit_code == code, done.output
-    assert says in done.output, done.output
+    result = shop.app.test_cli_runner().invoke(args=["billing", name])
+    assert result.exit_code == code, result.output
+    assert says in result.output, result.output
 
 
 def _purchase(shop: Shop) -> None:
@@ -198,15 +198,15 @@ def _purchase(shop: Shop) -> None:
     visitor.visit("/pricing?interval=monthly")
     having = {"plan": "solo", "interval": "monthly"}
     page = visitor.submit("/billing/checkout", having=having, follow=False)
-    assert page.answer.headers.get("Location", "").startswith("https://checkout.stripe.com/"), (
+    assert page.response.headers.get("Location", "").startswith("https://checkout.stripe.com/"), (
         page.text
     )
 
     customer = accounts.get_by_email(EMAIL).stripe_customer_id
-    answer = stripe_account.send_event(
+    response = stripe_account.send_event(
         shop, "customer.subscription.created", {"object": "subscription", "customer": customer}
     )
-    assert answer.status_code == 200, answer.text
+    assert response.status_code == 200, response.text
     assert visitor.request("GET", "/api/user").json()["user"]["subscription"]["plan"] == "solo"
 
 

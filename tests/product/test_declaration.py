@@ -39,18 +39,18 @@ product = Product(__name__, sample.brand, sample.catalogue, blueprints=(bp,), {m
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
     """Writes the package of a product, with its templates, and returns its name."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    made: list[str] = []
+    created: list[str] = []
 
     def write(source: str, **templates: str) -> str:
-        name = f"notes_{len(made)}"
-        made.append(name)
+        name = f"notes_{len(created)}"
+        created.append(name)
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(source)
         for path, text in templates.items():
             file = tmp_path / name / "templates" / f"{path.replace('__', '/')}.html"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-        for loaded in [each for each in sys.modules if each.partition(".")[0] == name]:
+        for loaded in [module for module in sys.modules if module.partition(".")[0] == name]:
             monkeypatch.delitem(sys.modules, loaded)
         return name
 

@@ -37,7 +37,7 @@ thorough = settings(
 def test_every_json_route_is_written_down(app: Flask) -> None:
     there = {name for name, rule in routes(app) if rule.rule.startswith("/api/")}
 
-    missing = there - {f"{each.method.upper()} {each.path}" for each in OPERATIONS}
+    missing = there - {f"{item.method.upper()} {item.path}" for item in OPERATIONS}
 
     assert missing == set(), "Describe these routes in tests/security/openapi.yaml."
 
@@ -54,8 +54,8 @@ def test_programs_get_what_is_written_whatever_they_send(
     @thorough
     @given(case=operation.as_strategy())
     def ask(case: Any) -> None:
-        answer = case.call(base_url=shop.url, session=visitor.browser, timeout=30)
-        case.validate_response(answer, checks=CHECKS)
+        response = case.call(base_url=shop.url, session=visitor.browser, timeout=30)
+        case.validate_response(response, checks=CHECKS)
 
     ask()
     assert requests.get(f"{shop.url}/healthz", timeout=10).ok

@@ -25,12 +25,12 @@ def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> No
     for name, rule in routes(app):
         client = client_of(app, who)
         headers = {"X-CSRFToken": csrf_of(client)}
-        answer = client.open(
+        response = client.open(
             path_of(app, rule), method=name.split()[0], headers=headers, buffered=True
         )
         expected = ROUTES.get(name, ("no line",) * len(PEOPLE))[PEOPLE.index(who)]
-        if said(answer) != expected:
-            wrong[name] = f"{said(answer)} instead of {expected}"
+        if said(response) != expected:
+            wrong[name] = f"{said(response)} instead of {expected}"
 
     assert wrong == {}
 
@@ -46,10 +46,10 @@ def test_no_route_answers_a_method_that_it_does_not_have(app: Flask, who: str) -
     answered = {}
     for path, there in has.items():
         for method in set(METHODS) - there:
-            answer = client.open(
+            response = client.open(
                 path.replace("<", "").replace(">", ""), method=method, headers=headers
             )
-            if answer.status_code not in (404, 405):
-                answered[f"{method} {path}"] = answer.status_code
+            if response.status_code not in (404, 405):
+                answered[f"{method} {path}"] = response.status_code
 
     assert answered == {}

@@ -51,8 +51,8 @@ def test_what_came_by_http_is_led_to_https_and_health_and_webhooks_are_not(
     assert hook.json()["error"]["code"] == "bad_signature"
     for path in ("/healthz", "/readyz"):
         for host in ("10.0.0.7:8080", "web-1", "APP.example.com."):
-            answer = requests.get(urls["http"] + path, headers={"Host": host}, timeout=10)
-            assert answer.status_code == 200, (path, host, answer.text)
+            response = requests.get(urls["http"] + path, headers={"Host": host}, timeout=10)
+            assert response.status_code == 200, (path, host, response.text)
 
 
 def ask_for_mail(url: str, email: str, **headers: str) -> int:
@@ -63,7 +63,7 @@ def ask_for_mail(url: str, email: str, **headers: str) -> int:
     assert "Secure" in cookie
     token = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page.text)
     assert token
-    answer = requests.post(
+    response = requests.post(
         f"{url}/login",
         data={"email": email, "csrf_token": token[1]},
         headers={
@@ -76,7 +76,7 @@ def ask_for_mail(url: str, email: str, **headers: str) -> int:
         allow_redirects=False,
         timeout=10,
     )
-    return answer.status_code
+    return response.status_code
 
 
 def test_forms_work_and_a_forged_address_with_ports_is_still_one_caller(

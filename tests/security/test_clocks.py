@@ -56,8 +56,8 @@ def test_a_host_whose_clock_is_wrong_delays_no_mail_and_signs_nobody_out(
         assert visitor.visit("/dashboard/settings").path == "/dashboard/settings"
         form = visitor.page.form("/dashboard/settings/name").fields
         visitor.base = one.url
-        answer = visitor.request("POST", "/dashboard/settings/name", data={**form, "name": "Ann"})
-        assert answer.status_code == 303, answer.text
+        response = visitor.request("POST", "/dashboard/settings/name", data={**form, "name": "Ann"})
+        assert response.status_code == 303, response.text
         assert visitor.request("GET", "/api/user").json()["user"]["name"] == "Ann"
         eventually(lambda: visitor.mails_to("ann@example.com"))
         visitor.close()

@@ -104,9 +104,9 @@ def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
         method = name.split()[0]
         if method in SAFE or name in EXEMPT:
             continue
-        answer = client.open(path_of(app, rule), method=method, buffered=True, **sent)
-        if answer.status_code not in (400, 401, 403):
-            passed[name] = answer.status_code
+        response = client.open(path_of(app, rule), method=method, buffered=True, **sent)
+        if response.status_code not in (400, 401, 403):
+            passed[name] = response.status_code
     return passed
 
 

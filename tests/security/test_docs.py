@@ -22,4 +22,4 @@ def test_every_file_of_security_tests_is_named() -> None:
     page = (ROOT / "docs" / "security.md").read_text()
     tests = {f"security/{path.name}" for path in (ROOT / "tests" / "security").glob("test_*.py")}
 
-    assert {each for each in tests if each not in page} == {"security/test_docs.py"}
+    assert {test for test in tests if test not in page} == {"security/test_docs.py"}

@@ -89,14 +89,14 @@ class Doors:
             client = client_of(self.app, who)
             for name, rule in routes(self.app):
                 if name.startswith("GET"):
-                    with client.get(path_of(self.app, rule)) as answer:
-                        self._read(answer)
+                    with client.get(path_of(self.app, rule)) as response:
+                        self._read(response)
 
-    def _read(self, answer: TestResponse) -> None:
-        if "html" not in answer.headers.get("Content-Type", ""):
+    def _read(self, response: TestResponse) -> None:
+        if "html" not in response.headers.get("Content-Type", ""):
             return
         page = PageReader()
-        page.feed(answer.text)
+        page.feed(response.text)
         for form in page.forms:
             self.fields |= set(form.fields) | {name for name, _ in form.buttons}
         for link in page.links:
@@ -105,11 +105,11 @@ class Doors:
 
 @pytest.fixture
 def doors(shop: Shop) -> Doors:
-    found = Doors(shop.app)
+    result = Doors(shop.app)
     # Errors become answers, as they do in production, and not exceptions of the test client.
     shop.app.config["PROPAGATE_EXCEPTIONS"] = False
-    found.look_around()
-    return found
+    result.look_around()
+    return result
 
 
 class Person:
@@ -128,7 +128,7 @@ class Person:
 
     def send(self, path: str, method: str, **sent: Any) -> TestResponse:
         caller = next(_callers)
-        answer = self.client.open(
+        response = self.client.open(
             path,
             method=method,
             environ_base={"REMOTE_ADDR": f"10.{caller >> 16}.{caller >> 8 & 255}.{caller & 255}"},
@@ -136,9 +136,9 @@ class Person:
             buffered=True,
             **sent,
         )
-        if "Set-Cookie" in answer.headers:
+        if "Set-Cookie" in response.headers:
             self._enter()
-        return answer
+        return response
 
 
 def pairs(names: set[str]) -> st.SearchStrategy[list[tuple[str, bytes]]]:
@@ -200,8 +200,8 @@ def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], wh
 
     @thorough
     @given(inputs)
-    def one(given: Any) -> None:
-        is_fine(send(given), what)
+    def one(value: Any) -> None:
+        is_fine(send(value), what)
 
     one()
 
@@ -217,10 +217,10 @@ def test_no_address_gives_a_server_error(doors: Doors) -> None:
     def knock(begin: str, rest: bytes, method: str) -> None:
         path = begin + quote_from_bytes(rest, safe="/")
         try:
-            answer = user.send(path, method)
+            response = user.send(path, method)
         except RequestRedirect:
             return
-        is_fine(answer, path[:100])
+        is_fine(response, path[:100])
 
     knock()
 
@@ -245,9 +245,9 @@ def test_no_header_gives_a_server_error(doors: Doors) -> None:
     knock()
 
 
-def is_fine(answer: TestResponse, what: str) -> None:
+def is_fine(response: TestResponse, what: str) -> None:
     """Not our fault, and never the way to another site."""
-    assert answer.status_code < 500, f"{what}: {answer.status_code}"
-    assert "Traceback" not in answer.text if "text" in answer.content_type else True
-    to = urlsplit(answer.headers.get("Location", ""))
+    assert response.status_code < 500, f"{what}: {response.status_code}"
+    assert "Traceback" not in response.text if "text" in response.content_type else True
+    to = urlsplit(response.headers.get("Location", ""))
     assert to.hostname in (None, "localhost"), f"{what} leads to {to.geturl()}"

@@ -66,10 +66,10 @@ def refuse_all(visitor: Visitor, token: str, bodies: dict[str, tuple[bytes, str]
 def refused(visitor: Visitor, token: str, body: bytes, kind: str) -> bool:
     headers = {"Content-Type": kind, "X-CSRFToken": token}
     try:
-        answer = visitor.request("POST", "/login", data=body, headers=headers)
+        response = visitor.request("POST", "/login", data=body, headers=headers)
     except requests.ConnectionError:  # answered before all of it was sent, and hung up
         return True
-    return 400 <= answer.status_code < 500
+    return 400 <= response.status_code < 500
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def raw(url: str, request_line: bytes) -> tuple[int, bytes]:
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as line:
         line.sendall(request_line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        answer = b"".join(iter(lambda: line.recv(65536), b""))
-    return int(answer.split()[1]), answer
+        response = b"".join(iter(lambda: line.recv(65536), b""))
+    return int(response.split()[1]), response
 
 
 @pytest.fixture(scope="module")
@@ -121,15 +121,15 @@ def test_no_log_holds_a_token_a_code_or_an_address(server: Served, sandbox: str)
     visitor.close()
 
     eventually(lambda: "GET /dashboard" in server.log)
-    said = server.log
-    found = _LINK.search(mail["text"])
+    message = server.log
+    match = _LINK.search(mail["text"])
     code = re.search(r"\b(\d{3}) ?(\d{3})\b", mail["text"])
-    assert found
+    assert match
     assert code
-    for secret in (found[1], "tampered-with-and-still-secret", session, "quiet@example.com"):
-        assert secret not in said
-    assert "".join(code.groups()) not in said
-    assert "POST /auth/link/" in said
+    for secret in (match[1], "tampered-with-and-still-secret", session, "quiet@example.com"):
+        assert secret not in message
+    assert "".join(code.groups()) not in message
+    assert "POST /auth/link/" in message
 
 
 def test_one_record_is_one_line_whatever_was_asked_for(server: Served) -> None:
@@ -155,17 +155,17 @@ def test_a_server_told_to_end_answers_what_it_has_begun(
         with locked(database_url), ThreadPoolExecutor(8) as pool:
             asked = [
                 pool.submit(
-                    each.submit, "/login", follow=False, email=f"flying{number}@example.com"
+                    item.submit, "/login", follow=False, email=f"flying{number}@example.com"
                 )
-                for number, each in enumerate(visitors)
+                for number, item in enumerate(visitors)
             ]
             eventually(lambda: server.conversations() == len(asked))
             server.terminate()
             eventually(lambda: "Handling signal: term" in server.log)
             release(database_url)
-            answers = [each.result().status for each in asked]
+            responses = [item.result().status for item in asked]
 
-        assert answers == [303] * 8
+        assert responses == [303] * 8
         assert server.process.wait(timeout=40) == 0
         for visitor in visitors:
             visitor.close()

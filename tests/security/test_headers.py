@@ -27,9 +27,11 @@ def test_every_answer_of_every_route_carries_the_headers(who: str, app: Flask) -
     for _, rule in routes(app):
         path = path_of(app, rule)
         for method in METHODS:
-            answer = client.open(path, method=method, headers={"X-CSRFToken": token}, buffered=True)
-            if not is_hardened(answer.headers):
-                wanting.append(f"{method} {path}: {answer.status_code}")
+            response = client.open(
+                path, method=method, headers={"X-CSRFToken": token}, buffered=True
+            )
+            if not is_hardened(response.headers):
+                wanting.append(f"{method} {path}: {response.status_code}")
 
     assert wanting == []
 
@@ -70,14 +72,14 @@ def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
 def test_production_insists_on_https_and_binds_its_cookie_to_its_host(production: Flask) -> None:
     client = production.test_client()
 
-    answer = client.get("/login", base_url="https://app.example.com")
+    response = client.get("/login", base_url="https://app.example.com")
 
-    assert "max-age=63072000" in answer.headers["Strict-Transport-Security"]
-    cookie = answer.headers["Set-Cookie"]
+    assert "max-age=63072000" in response.headers["Strict-Transport-Security"]
+    cookie = response.headers["Set-Cookie"]
     assert cookie.startswith("__Host-session=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
-    policy = answer.headers["Content-Security-Policy"]
+    policy = response.headers["Content-Security-Policy"]
     assert "form-action 'self' https://checkout.stripe.com https://billing.stripe.com" in policy
 
 
@@ -86,11 +88,11 @@ def test_production_insists_on_https_and_binds_its_cookie_to_its_host(production
 def test_another_host_is_refused_without_an_error_of_ours(
     host: str, path: str, production: Flask
 ) -> None:
-    answer = production.test_client().get(path, headers={"Host": host})
+    response = production.test_client().get(path, headers={"Host": host})
 
-    assert answer.status_code == 400
-    assert host not in answer.text
-    assert is_hardened(answer.headers)
+    assert response.status_code == 400
+    assert host not in response.text
+    assert is_hardened(response.headers)
 
 
 @pytest.mark.browser
@@ -101,7 +103,9 @@ def test_a_browser_runs_nothing_that_was_smuggled_into_a_page(
     page = chromium.new_page()
     page.goto(f"{shop.url}/login")
     refused: list[str] = []
-    page.on("console", lambda said: refused.append(said.text) if said.type == "error" else None)
+    page.on(
+        "console", lambda message: refused.append(message.text) if message.type == "error" else None
+    )
 
     page.evaluate(
         """() => {
@@ -120,5 +124,5 @@ def test_a_browser_runs_nothing_that_was_smuggled_into_a_page(
     page.wait_for_load_state("networkidle")
 
     assert page.evaluate("window.evil") is None
-    assert len([said for said in refused if "Content Security Policy" in said]) >= 4
+    assert len([message for message in refused if "Content Security Policy" in message]) >= 4
     page.close()

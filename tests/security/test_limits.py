@@ -14,11 +14,11 @@ def asks(server: Served, email: str, **headers: str) -> int:
     visitor = Visitor(server.url)
     token = visitor.visit("/login").form("/login").fields["csrf_token"]
     data = {"email": email, "csrf_token": token}
-    answer = visitor.request("POST", "/login", data=data, headers=headers)
+    response = visitor.request("POST", "/login", data=data, headers=headers)
     visitor.close()
-    if answer.status_code == 429:
-        assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60
-    return answer.status_code
+    if response.status_code == 429:
+        assert 0 < int(response.headers["Retry-After"]) <= 15 * 60
+    return response.status_code
 
 
 @both_databases

@@ -61,9 +61,9 @@ class TcpProxy:
 
     def _carry(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
-            while said := source.recv(65536):
+            while message := source.recv(65536):
                 self.flows.wait()
-                target.sendall(said)
+                target.sendall(message)
         with suppress(OSError):
             target.shutdown(socket.SHUT_RDWR)
 
@@ -91,9 +91,9 @@ class TcpProxy:
 @pytest.fixture(scope="module")
 def line(postgres_server: str) -> Iterator[TcpProxy]:
     parts = urlsplit(postgres_server)
-    made = TcpProxy((parts.hostname or "127.0.0.1", parts.port or 5432))
-    yield made
-    made.close()
+    tcp_proxy = TcpProxy((parts.hostname or "127.0.0.1", parts.port or 5432))
+    yield tcp_proxy
+    tcp_proxy.close()
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +124,15 @@ def on_sqlite(
 def asks(visitor: Visitor, email: str) -> tuple[requests.Response, float]:
     """Ask for a mail to sign in with; the answer, and how long it took."""
     token = visitor.visit("/login").form("/login").fields["csrf_token"]
-    began = time.monotonic()
-    answer = visitor.request("POST", "/login", data={"email": email, "csrf_token": token})
-    return answer, time.monotonic() - began
+    started_at = time.monotonic()
+    response = visitor.request("POST", "/login", data={"email": email, "csrf_token": token})
+    return response, time.monotonic() - started_at
 
 
 def looks(visitor: Visitor) -> tuple[requests.Response, float]:
-    began = time.monotonic()
-    answer = visitor.request("GET", "/readyz")
-    return answer, time.monotonic() - began
+    started_at = time.monotonic()
+    response = visitor.request("GET", "/readyz")
+    return response, time.monotonic() - started_at
 
 
 @pytest.mark.postgres
@@ -145,18 +145,18 @@ def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
 
     line.flows.clear() if fault == "hangs" else line.cut()
     try:
-        answer, seconds = asks(visitor, f"meanwhile-{fault}@example.com")
+        response, seconds = asks(visitor, f"meanwhile-{fault}@example.com")
         ready, looked = looks(visitor)
         public = visitor.request("GET", "/pricing")
-        webhook, told = tells(on_postgres, fault)
+        webhook, message = tells(on_postgres, fault)
     finally:
         line.refuses = False
         line.flows.set()
 
-    assert (answer.status_code, ready.status_code, public.status_code) == (503, 503, 200)
+    assert (response.status_code, ready.status_code, public.status_code) == (503, 503, 200)
     assert webhook.status_code == 503  # so Stripe tells us again
-    assert max(seconds, looked, told) < WE_ANSWER_WITHIN
-    assert "temporarily unavailable" in answer.text
+    assert max(seconds, looked, message) < WE_ANSWER_WITHIN
+    assert "temporarily unavailable" in response.text
     assert asks(visitor, f"after-{fault}@example.com")[0].status_code == 303
     assert looks(visitor)[0].status_code == 200
     assert tells(on_postgres, fault)[0].status_code == 200
@@ -165,10 +165,10 @@ def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
 def tells(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
     """Deliver an event about somebody whom we do not know."""
     subject = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_of_nobody"}
-    began = time.monotonic()
-    answer = deliver_event(shop, subject, id=f"evt_while_it_{fault}")
-    assert answer is not None
-    return answer, time.monotonic() - began
+    started_at = time.monotonic()
+    response = deliver_event(shop, subject, id=f"evt_while_it_{fault}")
+    assert response is not None
+    return response, time.monotonic() - started_at
 
 
 def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveShop) -> None:
@@ -176,27 +176,27 @@ def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveSho
     somebody = sqlite3.connect(database_file(on_sqlite))
     somebody.execute("BEGIN IMMEDIATE")
 
-    answer, seconds = asks(visitor, "locked@example.com")
+    response, seconds = asks(visitor, "locked@example.com")
     somebody.rollback()
     somebody.close()
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
     assert seconds < WE_ANSWER_WITHIN
     assert asks(visitor, "unlocked@example.com")[0].status_code == 303
 
 
 def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sandbox: str) -> None:
-    given = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
-    given["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
-    app = create_app(given, PRODUCT)
+    value = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
+    value["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
+    app = create_app(value, PRODUCT)
     client = client_of(app, "user")
     with app.app_context():
         taken = db.engine.connect()
 
-    answer = client.get("/dashboard")
+    response = client.get("/dashboard")
     taken.close()
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
     assert client.get("/dashboard").status_code == 200
     close(app)
 
@@ -211,10 +211,10 @@ def test_a_full_disk_is_503_and_leaves_the_database_whole(on_sqlite: LiveShop) -
     assert asks(visitor, "before-full@example.com")[0].status_code == 303
 
     with full_disk(on_sqlite):
-        answer, _ = asks(visitor, "meanwhile-full@example.com")
+        response, _ = asks(visitor, "meanwhile-full@example.com")
         page = visitor.request("GET", "/pricing")
 
-    assert answer.status_code == 503
+    assert response.status_code == 503
     assert page.status_code == 200
     assert asks(visitor, "after-full@example.com")[0].status_code == 303
     database = sqlite3.connect(database_file(on_sqlite))
@@ -231,7 +231,7 @@ def full_disk(shop: LiveShop) -> Iterator[None]:
     """Within this, no file of the server grows: as on a full disk, and nobody needs to be root."""
     wal = database_file(shop).with_name("app.db-wal").stat().st_size
     before = {
-        each.pid: resource.prlimit(each.pid, resource.RLIMIT_FSIZE) for each in shop.workers()
+        worker.pid: resource.prlimit(worker.pid, resource.RLIMIT_FSIZE) for worker in shop.workers()
     }
     for pid, (_, hard) in before.items():
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (wal, hard))
@@ -254,13 +254,13 @@ def test_a_mail_server_that_hangs_or_refuses_keeps_nobody_waiting(
             app.config["MAIL_TIMEOUT"] = 0.2
             client = app.test_client()
             token = client.get("/login").text.partition('name="csrf_token"')[2].split('"')[3]
-            began = time.monotonic()
+            started_at = time.monotonic()
 
-            answer = client.post(
+            response = client.post(
                 "/login", data={"email": f"ann{number}@example.com", "csrf_token": token}
             )
 
-            assert answer.status_code == 303
-            assert time.monotonic() - began < WE_ANSWER_WITHIN
+            assert response.status_code == 303
+            assert time.monotonic() - started_at < WE_ANSWER_WITHIN
             with app.app_context():
                 assert outbox.deliver_due().refused  # and it is tried again later

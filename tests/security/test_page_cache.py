@@ -79,19 +79,23 @@ def replace_worker(server: Served) -> None:
     """Let a process serve that has served nothing yet."""
     (old,) = server.process.children()
     old.kill()
-    eventually(lambda: [each.pid for each in server.process.children()] not in ([], [old.pid]))
+    eventually(
+        lambda: [process.pid for process in server.process.children()] not in ([], [old.pid])
+    )
 
 
 def ask(url: str, path: str, headers: str = "X-Nothing: at-all") -> bytes:
     """The answer, without what is another at each."""
     parts = urlsplit(url)
     host = "" if headers.startswith("Host:") else "Host: localhost\r\n"
-    said = f"GET {path} HTTP/1.1\r\n{host}{headers}\r\nConnection: close\r\n\r\n"
+    message = f"GET {path} HTTP/1.1\r\n{host}{headers}\r\nConnection: close\r\n\r\n"
     with socket.create_connection((parts.hostname, parts.port or 80), timeout=20) as line:
-        line.sendall(said.encode())
-        answer = b"".join(iter(lambda: line.recv(65536), b""))
+        line.sendall(message.encode())
+        response = b"".join(iter(lambda: line.recv(65536), b""))
     return b"\r\n".join(
-        line for line in answer.split(b"\r\n") if not line.startswith((b"Date:", b"X-Request-Id:"))
+        line
+        for line in response.split(b"\r\n")
+        if not line.startswith((b"Date:", b"X-Request-Id:"))
     )
 
 

@@ -64,9 +64,9 @@ def test_nothing_in_an_answer_tells_whether_somebody_has_an_account(
     known(app, "d@example.com", role="admin")
     unverified_with_identity(app, "e@example.com")
 
-    told = {f"{letter}@example.com": all_that_is_told(app, letter) for letter in "abcdef"}
+    message = {f"{letter}@example.com": all_that_is_told(app, letter) for letter in "abcdef"}
 
-    assert len({repr(each) for each in told.values()}) == 1, told
+    assert len({repr(item) for item in message.values()}) == 1, message
 
 
 def all_that_is_told(app: Flask, letter: str) -> list[object]:
@@ -75,16 +75,16 @@ def all_that_is_told(app: Flask, letter: str) -> list[object]:
     page = client.get("/login").text
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
     assert token
-    with statements(app) as done:
-        answer = client.post("/login", data={"email": email, "csrf_token": token[1]})
+    with statements(app) as result:
+        response = client.post("/login", data={"email": email, "csrf_token": token[1]})
     inbox = client.get("/auth/check-inbox")
     return [
-        answer.status_code,
-        [name for name, _ in answer.headers],
-        answer.location,
-        re.sub("[a-f]@example", "?@example", plain(answer.text)),
+        response.status_code,
+        [name for name, _ in response.headers],
+        response.location,
+        re.sub("[a-f]@example", "?@example", plain(response.text)),
         re.sub("[a-f]@example", "?@example", plain(inbox.text)),
-        done,
+        result,
     ]
 
 
@@ -144,7 +144,7 @@ def test_what_somebody_calls_themselves_is_words_and_no_page(shop: Shop, visitor
     visitor.submit("/dashboard/settings/name", name=harm)
 
     for path in ("/dashboard", "/dashboard/settings", "/dashboard/billing"):
-        assert harm not in visitor.visit(path).answer.text
+        assert harm not in visitor.visit(path).response.text
     assert harm in visitor.request("GET", "/api/user").json()["user"]["name"]
 
 
@@ -157,7 +157,7 @@ def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> N
     owner.sign_in("ann@example.com")
     with shop.app.test_request_context():
         user = accounts.get_by_email("ann@example.com")
-        tokens = [encode_cookie(each) for each in (user.get_id(), str(user.id))]
+        tokens = [encode_cookie(item) for item in (user.get_id(), str(user.id))]
 
     for token in tokens:
         stranger.browser.cookies.set("remember_token", token)

@@ -101,15 +101,15 @@ def test_no_redirect_is_longer_than_proxies_let_through(
 ) -> None:
     headers = {"Host": "app.example.com", "X-Forwarded-Proto": scheme}
 
-    answer = production.test_client().get(path, headers=headers)
+    response = production.test_client().get(path, headers=headers)
 
-    assert answer.status_code in (303, 414)
-    assert "Content-Security-Policy" in answer.headers
-    assert len(answer.headers.get("Location", "")) <= 2_000
+    assert response.status_code in (303, 414)
+    assert "Content-Security-Policy" in response.headers
+    assert len(response.headers.get("Location", "")) <= 2_000
 
 
 @pytest.mark.parametrize(
-    ("path", "told", "leads_to"),
+    ("path", "scheme", "leads_to"),
     [
         ("/login?next=%2Fdashboard", "http", "/login?next=%2Fdashboard"),
         ("/", "HTTP", "/"),
@@ -117,21 +117,24 @@ def test_no_redirect_is_longer_than_proxies_let_through(
         ("/login", "https, http", "/login"),
     ],
 )
-def test_http_is_led_to_https(path: str, told: str, leads_to: str, production: Flask) -> None:
-    headers = {"Host": "app.example.com", "X-Forwarded-Proto": told}
+def test_http_is_led_to_https(path: str, scheme: str, leads_to: str, production: Flask) -> None:
+    headers = {"Host": "app.example.com", "X-Forwarded-Proto": scheme}
 
     for method in ("GET", "POST"):
-        answer = production.test_client().open(path, method=method, headers=headers)
+        response = production.test_client().open(path, method=method, headers=headers)
 
-        assert answer.status_code == 308
-        assert answer.location == f"https://app.example.com{leads_to}"
+        assert response.status_code == 308
+        assert response.location == f"https://app.example.com{leads_to}"
 
 
-@pytest.mark.parametrize("told", ["https", "http, https", "", None])
+@pytest.mark.parametrize("scheme", ["https", "http, https", "", None])
 def test_https_and_a_proxy_that_says_nothing_lead_nowhere(
-    told: str | None, production: Flask
+    scheme: str | None, production: Flask
 ) -> None:
-    headers = {"Host": "app.example.com", **({} if told is None else {"X-Forwarded-Proto": told})}
+    headers = {
+        "Host": "app.example.com",
+        **({} if scheme is None else {"X-Forwarded-Proto": scheme}),
+    }
 
     assert production.test_client().get("/login", headers=headers).status_code == 200
 
@@ -195,10 +198,10 @@ def test_subdomains_are_left_alone_unless_asked_for(
     asked = make_app(**{**PRODUCTION, **own}, HSTS_INCLUDE_SUBDOMAINS="true")
 
     policies = [
-        each.test_client()
+        item.test_client()
         .get("/", base_url="https://app.example.com")
         .headers["Strict-Transport-Security"]
-        for each in (production, asked)
+        for item in (production, asked)
     ]
 
     assert policies == ["max-age=63072000", "max-age=63072000; includeSubDomains"]
@@ -243,5 +246,5 @@ def send(url: str, path: str, size: int) -> int:
     kind = "Content-Type: application/x-www-form-urlencoded\r\n"
     with socket.create_connection((parts.hostname, parts.port or 80), timeout=20) as line:
         line.sendall(f"{head}{kind}Content-Length: {size}\r\n\r\n".encode() + b"a" * size)
-        answer = b"".join(iter(lambda: line.recv(65536), b""))
-    return int(answer.split()[1])
+        response = b"".join(iter(lambda: line.recv(65536), b""))
+    return int(response.split()[1])

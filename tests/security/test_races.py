@@ -24,8 +24,8 @@ CROWD = 50
 
 @pytest.fixture
 def server(tmp_path: Path, database_url: str, sandbox: str) -> Iterator[Served]:
-    with served(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as made:
-        yield made
+    with served(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as running:
+        yield running
 
 
 def visitor(server: Served, sandbox: str) -> Visitor:
@@ -41,18 +41,18 @@ def test_fifty_who_press_the_button_of_one_link_make_one_session(
     asking.submit("/login", email="crowd@example.com")
     link = asking.link_from_mail("crowd@example.com")
     crowd = [visitor(server, sandbox) for _ in range(CROWD)]
-    for each in crowd:
-        each.visit(link)
+    for item in crowd:
+        item.visit(link)
 
     with ThreadPoolExecutor(CROWD) as pool:
-        pages = list(pool.map(lambda each: each.submit(urlsplit(link).path, follow=False), crowd))
+        pages = list(pool.map(lambda item: item.submit(urlsplit(link).path, follow=False), crowd))
 
     assert Counter(page.status for page in pages) == {303: 1, 410: CROWD - 1}
     with make_app().app_context():
         assert len(db.session.scalars(select(User.id)).all()) == 1
         assert len(db.session.scalars(select(Session.id)).all()) == 1
-    for each in [asking, *crowd]:
-        each.close()
+    for item in [asking, *crowd]:
+        item.close()
 
 
 @both_databases

@@ -42,57 +42,57 @@ def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
         for headers in ({}, {"X-CSRFToken": token}):
             if method != "GET" or not headers:
                 client = client_of(app, who)
-                answer = client.open(path_of(app, rule), method=method, headers=headers)
-                yield name, answer
-                answer.close()
+                response = client.open(path_of(app, rule), method=method, headers=headers)
+                yield name, response
+                response.close()
     for method, path in (
         ("BREW", "/login"), ("GET", "/nowhere"), ("GET", "/api/nowhere"),
         ("GET", "/static/nothing"), ("GET", "/static/css/app.css"),
         ("GET", "/favicon.ico"), ("DELETE", "/pricing"),
         ("GET", "/login?next=%ff"),
     ):  # fmt: skip
-        answer = client.open(path, method=method)
-        yield f"{method} {path}", answer
-        answer.close()
+        response = client.open(path, method=method)
+        yield f"{method} {path}", response
+        response.close()
     yield "too large", client.post("/login", data={"email": "a" * 2_000_000})
 
 
 @pytest.mark.parametrize("who", PEOPLE)
 def test_every_answer_is_protected_whatever_it_answers(app: Flask, who: str) -> None:
-    for name, answer in answers(app, who):
-        check_headers(name, answer)
-        assert "Strict-Transport-Security" not in answer.headers, name  # development is http
+    for name, response in answers(app, who):
+        check_headers(name, response)
+        assert "Strict-Transport-Security" not in response.headers, name  # development is http
 
 
-def check_headers(name: str, answer: TestResponse) -> None:
-    parts = (each.strip() for each in answer.headers["Content-Security-Policy"].split(";"))
+def check_headers(name: str, response: TestResponse) -> None:
+    parts = (item.strip() for item in response.headers["Content-Security-Policy"].split(";"))
     policy = dict(part.split(" ", 1) for part in parts)
     form_action = policy.pop("form-action")
     assert policy == POLICY, name
     assert form_action.startswith("'self' "), name
     assert "*" not in form_action, name
-    assert answer.headers["X-Content-Type-Options"] == "nosniff", name
-    assert answer.headers["Referrer-Policy"] in REFERRERS, name
-    assert "camera=()" in answer.headers["Permissions-Policy"], name
-    assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin", name
-    assert answer.headers["Cache-Control"], name
-    assert answer.headers["X-Request-Id"], name
-    assert "Server" not in answer.headers, name
+    assert response.headers["X-Content-Type-Options"] == "nosniff", name
+    assert response.headers["Referrer-Policy"] in REFERRERS, name
+    assert "camera=()" in response.headers["Permissions-Policy"], name
+    assert response.headers["Cross-Origin-Opener-Policy"] == "same-origin", name
+    assert response.headers["Cache-Control"], name
+    assert response.headers["X-Request-Id"], name
+    assert "Server" not in response.headers, name
 
 
 @pytest.mark.parametrize("who", PEOPLE)
 def test_private_answers_are_kept_by_nobody_and_public_ones_name_nobody(
     app: Flask, who: str
 ) -> None:
-    for name, answer in answers(app, who):
-        cache = answer.headers["Cache-Control"]
+    for name, response in answers(app, who):
+        cache = response.headers["Cache-Control"]
         if "public" in cache:
-            assert "Set-Cookie" not in answer.headers, name
-            assert "Cookie" not in answer.headers.get("Vary", ""), name
-            assert f"{who}@example.com" not in answer.text if answer.is_json else True
+            assert "Set-Cookie" not in response.headers, name
+            assert "Cookie" not in response.headers.get("Vary", ""), name
+            assert f"{who}@example.com" not in response.text if response.is_json else True
         elif not name.startswith(("GET /static", "GET /api/og", "GET /favicon")):
             assert cache == "no-store", name
-            assert "Cookie" in answer.headers["Vary"], name
+            assert "Cookie" in response.headers["Vary"], name
 
 
 def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
@@ -109,9 +109,9 @@ def test_production_forms_work_over_https_without_a_referrer(
     assert token
 
     sent = {"email": "no address", "csrf_token": token[1]}
-    answer = client.post("/login", base_url="https://app.example.com", data=sent)
+    response = client.post("/login", base_url="https://app.example.com", data=sent)
 
-    assert answer.status_code == 422  # understood, and not refused as forged
+    assert response.status_code == 422  # understood, and not refused as forged
 
 
 def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
@@ -122,16 +122,16 @@ def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
         db.session.execute(text("UPDATE sessions SET created_at = 'a-broken-row'"))
 
     page = client.get("/dashboard", headers={"X-Request-Id": "of-this-page"})
-    answer = client.get("/api/user", headers={"X-Request-Id": "of-this-answer"})
+    response = client.get("/api/user", headers={"X-Request-Id": "of-this-answer"})
 
-    assert (page.status_code, answer.status_code) == (500, 500)
+    assert (page.status_code, response.status_code) == (500, 500)
     assert "of-this-page" in page.text
-    assert answer.json
-    assert answer.json["error"]["code"] == "internal_error"
-    for each in (page, answer):
-        check_headers("an error", each)
+    assert response.json
+    assert response.json["error"]["code"] == "internal_error"
+    for item in (page, response):
+        check_headers("an error", item)
         for word in ("Traceback", "broken-row", "SELECT", "sqlalchemy", "site-packages", "saas/"):
-            assert word not in each.text
+            assert word not in item.text
     assert [record.message for record in caplog.records if "/dashboard" in record.message]
 
 
@@ -146,7 +146,7 @@ def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
         context.add_cookies([{"name": "session", "value": visitor.cookie, "url": shop.url}])
     page = context.new_page()
     complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(f"{page.url}: {said.text}"))
+    page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
 
     for name, rule in routes(shop.app):
         # Pages, not files: what is no HTML, Chromium shows in pages of its own.
@@ -154,5 +154,5 @@ def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
         if name.startswith("GET") and shown and "/api" not in name:
             page.goto(shop.url + path_of(shop.app, rule))
 
-    assert [each for each in complaints if "Content Security Policy" in each] == []
+    assert [complaint for complaint in complaints if "Content Security Policy" in complaint] == []
     context.close()

@@ -74,8 +74,8 @@ def test_slow_connections_do_not_keep_others_from_being_answered_behind_a_buffer
             line = slow.enter_context(socket.create_connection(("127.0.0.1", port)))
             line.sendall(BEGINNING)
 
-        began = time.monotonic()
-        answers = [requests.get(f"http://localhost:{port}/login", timeout=10) for _ in range(5)]
+        started_at = time.monotonic()
+        responses = [requests.get(f"http://localhost:{port}/login", timeout=10) for _ in range(5)]
 
-        assert [answer.status_code for answer in answers] == [200] * 5
-        assert time.monotonic() - began < 10
+        assert [response.status_code for response in responses] == [200] * 5
+        assert time.monotonic() - started_at < 10

@@ -28,14 +28,16 @@ def test_a_page_that_breaks_shows_its_trace_in_development_alone(
     client = app.test_client()
 
     page = client.get("/broken")
-    answer = client.get("/api/broken")
+    response = client.get("/api/broken")
 
-    assert page.status_code == answer.status_code == 500
+    assert page.status_code == response.status_code == 500
     shown = environment == "development"
     assert ("LookupError: no &lt;shelf&gt; 7" in page.text) is shown
     assert ("test_development.py" in page.text) is shown
     assert page.headers["Cache-Control"] == "no-store"
-    assert answer.json == {"error": {"code": "internal_error", "message": "Something went wrong."}}
+    assert response.json == {
+        "error": {"code": "internal_error", "message": "Something went wrong."}
+    }
 
 
 def test_the_sidebar_alone_links_to_the_sandbox(shop: Shop, visitor: Visitor) -> None:

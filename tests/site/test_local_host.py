@@ -14,10 +14,10 @@ Make = Callable[..., Flask]
 def test_another_name_of_this_machine_leads_to_app_url(make_app: Make, name: str) -> None:
     browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
 
-    answer = browser.get("/pricing?interval=yearly", base_url=f"http://{name}:5000")
+    response = browser.get("/pricing?interval=yearly", base_url=f"http://{name}:5000")
 
-    assert answer.status_code == 302
-    assert answer.headers["Location"] == "http://localhost:5000/pricing?interval=yearly"
+    assert response.status_code == 302
+    assert response.headers["Location"] == "http://localhost:5000/pricing?interval=yearly"
     assert browser.get("/pricing", base_url="http://localhost:5000").status_code == 200
 
 
@@ -37,12 +37,12 @@ def test_what_is_not_a_page_or_not_this_server_is_not_redirected(
 ) -> None:
     browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
 
-    answer = browser.open(path, method=method, headers={"Host": host})
+    response = browser.open(path, method=method, headers={"Host": host})
 
-    assert "Location" not in answer.headers
+    assert "Location" not in response.headers
 
 
 def test_elsewhere_nothing_is_redirected(make_app: Make) -> None:
-    answer = make_app().test_client().get("/pricing", base_url="http://127.0.0.1:5000")
+    response = make_app().test_client().get("/pricing", base_url="http://127.0.0.1:5000")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200

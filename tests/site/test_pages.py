@@ -71,8 +71,8 @@ def test_public_pages_do_not_show_somebody_else_s_name(visitor: Visitor, shop: S
     own = visitor.visit("/")
     strangers = shop.visitor().visit("/")
 
-    assert own.answer.headers["Cache-Control"] == "no-store"
-    assert "Cookie" in own.answer.headers["Vary"]
+    assert own.response.headers["Cache-Control"] == "no-store"
+    assert "Cookie" in own.response.headers["Vary"]
     assert "Dashboard" in own.text
     assert "zebediah" not in strangers.text
     assert "/login" in strangers.links
@@ -101,15 +101,15 @@ def test_no_link_of_the_public_pages_is_dead(visitor: Visitor) -> None:
 def test_pages_ask_nobody_else_for_anything(app: Flask) -> None:
     for path in ("/", "/pricing", "/login"):
         page = app.test_client().get(path).text
-        wanted = re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="([^"]+)"', page)
+        expected = re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="([^"]+)"', page)
         local = app.config["APP_URL"]
-        assert [each for each in wanted if not each.startswith(("/", "data:", local))] == []
+        assert [item for item in expected if not item.startswith(("/", "data:", local))] == []
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/api/nowhere", "/static/css/app.css"])
 def test_every_answer_carries_the_security_headers(path: str, app: Flask) -> None:
-    with app.test_client().get(path) as answer:
-        headers = answer.headers
+    with app.test_client().get(path) as response:
+        headers = response.headers
 
     policy = headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -131,18 +131,18 @@ def test_a_page_with_a_token_tells_its_address_to_nobody(visitor: Visitor) -> No
 
     assert page.status == 200
     assert unproven.status_code == 400  # and the token is still good
-    for answer in (page.answer, unproven):
-        assert answer.headers["Referrer-Policy"] == "strict-origin"
-    assert page.answer.headers["Cache-Control"] == "no-store"
+    for response in (page.response, unproven):
+        assert response.headers["Referrer-Policy"] == "strict-origin"
+    assert page.response.headers["Cache-Control"] == "no-store"
 
 
 def test_static_files_named_with_their_hash_are_kept_for_ever(app: Flask) -> None:
     client = app.test_client()
-    found = re.search(r'href="(/static/css/app\.css\?v=[^"]+)"', client.get("/").text)
-    assert found
+    match = re.search(r'href="(/static/css/app\.css\?v=[^"]+)"', client.get("/").text)
+    assert match
 
     with (
-        client.get(found[1]) as named,
+        client.get(match[1]) as named,
         client.get("/static/css/app.css") as bare,
         client.get("/static/css/app.css?v=another") as other,
     ):
@@ -155,13 +155,13 @@ def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> Non
     client = app.test_client()
 
     page = client.get("/nowhere", headers={"X-Request-Id": "abcdef123456"})
-    answer = client.get("/api/nowhere")
+    response = client.get("/api/nowhere")
 
     assert page.status_code == 404
     assert "Not found" in page.text
     assert "abcdef123456" in page.text
-    assert answer.status_code == 404
-    assert answer.json == {"error": {"code": "not_found", "message": "Not found."}}
+    assert response.status_code == 404
+    assert response.json == {"error": {"code": "not_found", "message": "Not found."}}
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> Non
 def test_a_method_that_a_route_lacks_is_405_with_what_it_has(
     method: str, path: str, app: Flask
 ) -> None:
-    answer = app.test_client().open(path, method=method)
+    response = app.test_client().open(path, method=method)
 
-    assert answer.status_code == 405
-    assert answer.headers["Allow"]
+    assert response.status_code == 405
+    assert response.headers["Allow"]
     if path.startswith("/api/"):
-        assert answer.json
-        assert answer.json["error"]["code"] == "method_not_allowed"
+        assert response.json
+        assert response.json["error"]["code"] == "method_not_allowed"
 
 
 def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]) -> None:
@@ -192,17 +192,17 @@ def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]
     assert token
 
     ready = client.get("/readyz")
-    answer = client.post("/login", data={"email": "ann@example.com", "csrf_token": token[1]})
+    response = client.post("/login", data={"email": "ann@example.com", "csrf_token": token[1]})
     with client.session_transaction() as session:
         session["_user_id"] = "of somebody who was signed in"
     dashboard = client.get("/dashboard")
 
     assert ready.status_code == 503
-    for each in (answer, dashboard):
-        assert each.status_code == 503
-        assert "temporarily unavailable" in each.text
-        assert "Traceback" not in each.text
-        assert "127.0.0.1" not in each.text
+    for item in (response, dashboard):
+        assert item.status_code == 503
+        assert "temporarily unavailable" in item.text
+        assert "Traceback" not in item.text
+        assert "127.0.0.1" not in item.text
 
 
 @pytest.mark.parametrize(
@@ -213,10 +213,10 @@ def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]
 def test_a_form_without_its_token_changes_nothing_and_says_so(path: str, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
-    answer = visitor.request("POST", path, data={"email": "eve@example.com", "name": "Eve Evil"})
+    response = visitor.request("POST", path, data={"email": "eve@example.com", "name": "Eve Evil"})
 
-    assert answer.status_code == 400
-    assert "reload the page" in Page(answer).text
+    assert response.status_code == 400
+    assert "reload the page" in Page(response).text
     assert visitor.request("GET", "/api/user").json()["user"]["name"] is None
 
 
@@ -230,11 +230,11 @@ def test_a_form_sent_from_another_site_is_refused(
     visitor.sign_in("ann@example.com")
     form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST", form.action, data={**form.fields, "name": "Eve Evil"}, headers=headers
     )
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
 
 
 @pytest.mark.parametrize(("path", "name"), [("/pricing", "interval"), ("/login", "next")])
@@ -249,6 +249,6 @@ def test_bytes_that_are_no_text_are_400(path: str, name: str, app: Flask) -> Non
 
 
 def test_input_of_any_size_is_refused_in_bounded_memory(visitor: Visitor) -> None:
-    answer = visitor.request("POST", "/login", data={"email": "a" * 2_000_000})
+    response = visitor.request("POST", "/login", data={"email": "a" * 2_000_000})
 
-    assert answer.status_code == 413
+    assert response.status_code == 413

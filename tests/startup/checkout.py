@@ -50,7 +50,7 @@ class Start:
     def __init__(
         self, checkout: Path, env: dict[str, str], before: Sequence[str] = (), **options: Any
     ) -> None:
-        self.said: list[str] = []
+        self.lines: list[str] = []
         command = [*before, sys.executable, "-E", str(checkout / "bin" / "start")]
         self.process = subprocess.Popen(
             command,
@@ -63,11 +63,11 @@ class Start:
 
     def _read(self) -> None:
         for line in self.process.stdout or ():
-            self.said.append(line.decode())
+            self.lines.append(line.decode())
 
     @property
     def output(self) -> str:
-        return "".join(self.said)
+        return "".join(self.lines)
 
     def wait_for(self, sentence: str) -> None:
         """Wait until it has said this, or has ended."""

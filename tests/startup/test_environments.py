@@ -162,10 +162,10 @@ def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
 def test_a_folder_with_a_colon_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / f"a{os.pathsep}b")
 
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, str(checkout / "bin" / "setup"), "base"],
         capture_output=True, text=True, env=plain_env(tmp_path),
     )  # fmt: skip
 
-    assert "cannot be in a path with a colon" in done.stderr
+    assert "cannot be in a path with a colon" in result.stderr
     assert not (checkout / ".venv").exists()

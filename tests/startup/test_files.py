@@ -21,8 +21,8 @@ _INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDL
 def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
     files = [ROOT / "gunicorn.conf.py", *ROOT.glob("Procfile*"), *(ROOT / "bin").iterdir()]
     files += (ROOT / "saas").rglob("*.py")
-    found = [_READ.findall(file.read_text("utf-8")) for file in files if file.is_file()]
-    read = {python or shell for each in found for python, shell in each}
+    matches = [_READ.findall(file.read_text("utf-8")) for file in files if file.is_file()]
+    read = {python or shell for item in matches for python, shell in item}
     known = {*EnvironmentSchema().fields, *read} - _INTERNAL
 
     described = re.findall(r"^#([A-Z_]+)=", (ROOT / ".env.example").read_text("utf-8"), re.M)
@@ -42,18 +42,18 @@ def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: s
     procfile = (ROOT / "Procfile").read_text("utf-8")
     web = re.search(r"^web: gunicorn (.+)$", procfile, re.M)
     assert web
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--print-config", *web[1].split()],
         cwd=ROOT, env=own_env(SAAS_ENV="test", JOBS_URL="inline:", DATABASE_URL="sqlite:///x.db",
                               **env),
         capture_output=True, text=True,
     )  # fmt: skip
 
-    assert re.search(rf"^bind\s+= \['{re.escape(bind)}'\]$", done.stdout, re.M), done.stdout
+    assert re.search(rf"^bind\s+= \['{re.escape(bind)}'\]$", result.stdout, re.M), result.stdout
 
 
 @pytest.mark.parametrize(
-    ("env", "said"),
+    ("env", "message"),
     [
         ({"WEB_CONCURRENCY": "0"}, "WEB_CONCURRENCY must be a whole number from 1 to 1000"),
         ({"PORT": "99999"}, "PORT must be a whole number from 1 to 65535"),
@@ -63,16 +63,16 @@ def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: s
         ({"BIND": "127.0.0.1:99999"}, "BIND must be an IP or host and a port"),
     ],
 )
-def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], said: str) -> None:
-    done = subprocess.run(
+def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], message: str) -> None:
+    result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"],
         cwd=ROOT, env=own_env(SAAS_ENV="test", JOBS_URL="inline:", **env),
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
-    assert done.returncode == 1
-    assert done.stderr.startswith(said)
-    assert len(done.stderr.splitlines()) == 1
+    assert result.returncode == 1
+    assert result.stderr.startswith(message)
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_the_root_has_the_list_of_packages_that_platforms_look_for() -> None:
@@ -110,4 +110,4 @@ def test_a_draft_of_secrets_does_not_outlive_a_failure(tmp_path: Path) -> None:
 
     assert (tmp_path / "live.env").read_text() == "KEPT=1\nSTRIPE_WEBHOOK_SECRET=whsec_1\n"
     assert (tmp_path / "live.env").stat().st_mode & 0o777 == 0o600
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder.env", "live.env"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder.env", "live.env"]

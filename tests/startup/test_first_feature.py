@@ -23,10 +23,10 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, *command: str, **options: str) -> None:
     env = own_env(SAAS_ENV="test", JOBS_URL="inline:", DATABASE_URL=f"sqlite:///{project}/x.db")
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=project, env=env, input=options.get("input"), capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
 def test_the_document_makes_a_feature_that_works(project: Path) -> None:

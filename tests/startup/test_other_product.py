@@ -61,13 +61,13 @@ product = Product(
 def test_only_these_tests_know_the_product_itself() -> None:
     folders = r'(?:ROOT|project|folder) / "product"|"product/'
     knows = re.compile(rf'^ *(?:from|import) product\b|{folders}|"wsgi"|"wsgi:app"', re.M)
-    found = {
+    match = {
         str(file.relative_to(ROOT / "tests"))
         for file in (ROOT / "tests").rglob("*.py")
         if knows.search(file.read_text("utf-8"))
     }
 
-    assert found == set(_THE_PRODUCT_ITSELF)
+    assert match == set(_THE_PRODUCT_ITSELF)
 
 
 @pytest.fixture
@@ -96,9 +96,9 @@ def test_with_another_product_the_starter_s_tests_pass(project: Path) -> None:
     files = [name for name in files if "other_product" not in name]
     command = [sys.executable, "-m", "pytest", "-n", "2", *files]
 
-    done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
+    result = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
 
-    assert done.returncode == 0, done.stdout[-4000:]
+    assert result.returncode == 0, result.stdout[-4000:]
 
 
 def test_the_example_goes_by_deleting_its_folder(tmp_path: Path) -> None:
@@ -106,6 +106,6 @@ def test_the_example_goes_by_deleting_its_folder(tmp_path: Path) -> None:
     shutil.rmtree(project / "product" / "share_cards")
     command = [sys.executable, "-m", "pytest", "tests/e2e/test_journey.py", "tests/product"]
 
-    done = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
+    result = subprocess.run(command, cwd=project, env=own_env(), capture_output=True, text=True)
 
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -84,9 +84,9 @@ def test_packages_land_in_the_environment_whatever_pip_is_set_to(
     (checkout.parent / ".config" / "pip" / "pip.conf").write_text(file.format(**places))
 
     env = {name: value.format(**places) for name, value in variables.items()}
-    done = setup(checkout, **env)
+    result = setup(checkout, **env)
 
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert _imports(checkout, "tiny")
     assert not places["elsewhere"].exists()
 
@@ -94,11 +94,11 @@ def test_packages_land_in_the_environment_whatever_pip_is_set_to(
 def test_an_environment_whose_packages_do_not_import_is_not_taken_for_ready(checkout: Path) -> None:
     wheels = need_wheel(checkout, "flask", "raise ImportError('made for another machine')")
 
-    done = setup(checkout, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels))
+    result = setup(checkout, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels))
 
-    assert done.returncode == 1
-    assert "do not work: ImportError: made for another machine" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "do not work: ImportError: made for another machine" in result.stderr
+    assert "Traceback" not in result.stderr
     assert not (checkout / ".venv" / "ready").exists()
 
 
@@ -106,8 +106,8 @@ def test_a_configuration_that_pip_cannot_read_is_told(checkout: Path) -> None:
     need_wheel(checkout)
     (checkout / "pip.conf").write_text("no section\n")
 
-    done = setup(checkout, PIP_CONFIG_FILE=str(checkout / "pip.conf"))
+    result = setup(checkout, PIP_CONFIG_FILE=str(checkout / "pip.conf"))
 
-    assert done.returncode == 1
-    assert "pip's configuration cannot be read." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "pip's configuration cannot be read." in result.stderr
+    assert "Traceback" not in result.stderr

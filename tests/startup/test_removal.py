@@ -79,7 +79,7 @@ def test_without_share_cards_the_rest_passes_its_tests(tmp_path: Path) -> None:
         ["-m", "mypy"],
         ["-m", "pytest", "-n", "2", *(f"tests/{name}" for name in tests)],
     ):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, *command], cwd=project, env=env, capture_output=True, text=True
         )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]

@@ -56,10 +56,10 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"  # building leaves files behind
     shutil.copytree(ROOT / "sandbox", source)
     install = [str(folder / "bin" / "pip"), "install", "--quiet", f"{source}[test]"]
-    done = subprocess.run(install, cwd=folder, capture_output=True, text=True)
-    if "No matching distribution" in done.stderr or "ConnectionError" in done.stderr:
+    result = subprocess.run(install, cwd=folder, capture_output=True, text=True)
+    if "No matching distribution" in result.stderr or "ConnectionError" in result.stderr:
         pytest.skip("packages cannot be downloaded here")
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     return folder
 
 
@@ -87,16 +87,16 @@ def test_installed_alone_it_plays_a_purchase(environment: Path, port: str, tmp_p
 def test_installed_alone_it_runs_its_own_tests(environment: Path) -> None:
     files = ["tests/test_catalogue.py", "tests/test_checkout.py", "tests/identity/test_codes.py"]
 
-    done = run(environment, "-m", "pytest", *files, cwd=ROOT / "sandbox")
+    result = run(environment, "-m", "pytest", *files, cwd=ROOT / "sandbox")
 
-    assert done.returncode == 0, done.stdout[-2000:]
+    assert result.returncode == 0, result.stdout[-2000:]
 
 
 def test_what_a_server_installs_has_no_sandbox(tmp_path: Path) -> None:
     listed = (ROOT / "requirements" / "base.txt").read_text("utf-8")
-    found = [sys.executable, "-c", "import saas_sandbox"]  # as a wheel leaves it: not in the path
+    result = [sys.executable, "-c", "import saas_sandbox"]  # as a wheel leaves it: not in the path
 
-    done = subprocess.run(found, cwd=tmp_path, env=own_env(), capture_output=True, text=True)
+    process = subprocess.run(result, cwd=tmp_path, env=own_env(), capture_output=True, text=True)
 
     assert "saas-sandbox" not in listed
-    assert "No module named 'saas_sandbox'" in done.stderr
+    assert "No module named 'saas_sandbox'" in process.stderr

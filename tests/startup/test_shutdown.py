@@ -30,9 +30,9 @@ def test_web_worker_and_sandbox_end_with_the_start(way: str, checkout: Path) -> 
         preexec_fn=lambda: fcntl.ioctl(inside, termios.TIOCSCTTY, 0),
     )  # fmt: skip
     os.close(inside)
-    said = b""
-    while READY.encode() not in said:
-        said += os.read(terminal, 4096)
+    message = b""
+    while READY.encode() not in message:
+        message += os.read(terminal, 4096)
     assert not is_free(port)
 
     if way == "closed terminal":

@@ -49,20 +49,20 @@ def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
 
-        done = start(checkout, PORT=str(port))
+        result = start(checkout, PORT=str(port))
 
-    assert done.returncode == 1
-    assert f"Port {port}, for the application, is in use" in done.stderr
-    assert "make run PORT=8000" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert f"Port {port}, for the application, is in use" in result.stderr
+    assert "make run PORT=8000" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize("port", ["web", "80", "70000", "", "²"])
 def test_a_port_that_is_none_is_refused(port: str, checkout: Path) -> None:
-    done = start(checkout, PORT=port)
+    result = start(checkout, PORT=port)
 
-    assert done.returncode == 1
-    assert "PORT must be a number from 1024 to 65534" in done.stderr
+    assert result.returncode == 1
+    assert "PORT must be a number from 1024 to 65534" in result.stderr
 
 
 def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout: Path) -> None:
@@ -70,10 +70,10 @@ def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout:
     with (checkout / "instance" / "running.lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
 
-        done = start(checkout, PORT=str(free_port(2)))
+        result = start(checkout, PORT=str(free_port(2)))
 
-    assert done.returncode == 1
-    assert "This project is already running in another window." in done.stderr
+    assert result.returncode == 1
+    assert "This project is already running in another window." in result.stderr
     assert not (checkout / "instance" / ".env").exists()
 
 
@@ -85,33 +85,33 @@ def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
         database.execute("INSERT INTO alembic_version VALUES ('from-tomorrow')")
     database.close()
 
-    done = start(checkout, PORT=str(free_port(2)))
+    result = start(checkout, PORT=str(free_port(2)))
 
-    assert done.returncode == 1
-    assert "migrated by a newer version of this project" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "migrated by a newer version of this project" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
     (checkout / "instance").mkdir()
     (checkout / "instance" / "app.db").write_text("this is not a database, it is a text file" * 9)
 
-    done = start(checkout, PORT=str(free_port(2)))
+    result = start(checkout, PORT=str(free_port(2)))
 
-    assert done.returncode == 1
-    assert "is not an SQLite database. See DATABASE_URL." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "is not an SQLite database. See DATABASE_URL." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
     (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_wrong_kind\nSMTP_URL=mail.example.com\n")
 
-    done = start(checkout, PORT=str(free_port(2)))
+    result = start(checkout, PORT=str(free_port(2)))
 
-    assert done.returncode == 1
-    assert "STRIPE_API_KEY: must start with sk_ or rk_." in done.stderr
-    assert "SMTP_URL: must start with smtp://" in done.stderr
-    assert "pk_test_wrong_kind" not in done.stderr
+    assert result.returncode == 1
+    assert "STRIPE_API_KEY: must start with sk_ or rk_." in result.stderr
+    assert "SMTP_URL: must start with smtp://" in result.stderr
+    assert "pk_test_wrong_kind" not in result.stderr
 
 
 def test_secrets_are_random_private_and_kept(checkout: Path) -> None:
@@ -144,18 +144,18 @@ def _without_network(checkout: Path) -> dict[str, str]:
 
 
 def test_a_first_run_without_a_network_says_so(checkout: Path) -> None:
-    done = setup(checkout, **_without_network(checkout))
+    result = setup(checkout, **_without_network(checkout))
 
-    assert done.returncode == 1
-    assert "The first run needs a network." in done.stderr
-    assert "Traceback" not in done.stderr
+    assert result.returncode == 1
+    assert "The first run needs a network." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def _pretend_ready(checkout: Path, where: str) -> None:
     """An environment as a finished set-up leaves it; installing nothing keeps the test quick."""
     (checkout / "requirements" / "base.txt").write_text("# nothing\n")
-    done = setup(checkout)
-    assert done.returncode == 0, done.stderr
+    result = setup(checkout)
+    assert result.returncode == 0, result.stderr
     stamp = checkout / ".venv" / "ready"
     stamp.write_text(stamp.read_text().replace(str(checkout), where))
 
@@ -163,26 +163,26 @@ def _pretend_ready(checkout: Path, where: str) -> None:
 def test_a_second_run_needs_neither_network_nor_time(checkout: Path) -> None:
     _pretend_ready(checkout, str(checkout))
 
-    done = setup(checkout, **_without_network(checkout))
+    result = setup(checkout, **_without_network(checkout))
 
-    assert done.returncode == 0
-    assert done.stdout == ""
+    assert result.returncode == 0
+    assert result.stdout == ""
 
 
 def test_a_moved_folder_gets_a_new_environment(checkout: Path) -> None:
     _pretend_ready(checkout, "/somewhere/else")
 
-    done = setup(checkout)
+    result = setup(checkout)
 
-    assert done.returncode == 0
-    assert "The folder was moved" in done.stdout
+    assert result.returncode == 0
+    assert "The folder was moved" in result.stdout
 
 
 def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
     _pretend_ready(checkout, str(checkout))
     (checkout / ".venv" / "ready").unlink()
 
-    done = setup(checkout)
+    result = setup(checkout)
 
-    assert done.returncode == 0
-    assert "is incomplete" in done.stdout
+    assert result.returncode == 0
+    assert "is incomplete" in result.stdout

@@ -108,15 +108,15 @@ def test_the_next_version_comes_in_and_the_product_stays(
         commit(starter, "Name the version")
     before = git(product, "rev-parse", "HEAD:product")
 
-    done = upgrade(product)
+    result = upgrade(product)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     assert git(product, "rev-parse", "HEAD:product") == before
     assert not (product / "product" / "static" / "logo.svg").exists()
     assert "Fair play" in (product / "templates" / "site" / "terms.html").read_text()
     assert git(product, "status", "--porcelain") == ""
-    assert "- It is faster." in done.stdout
-    assert "The first version" not in done.stdout
+    assert "- It is faster." in result.stdout
+    assert "The first version" not in result.stdout
 
     flask_db(product, "upgrade")
     current = flask_db(product, "current")
@@ -130,9 +130,9 @@ def flask_db(product: Path, *arguments: str) -> str:
     url = f"sqlite:///{product.parent}/app.db"
     env = own_env(SAAS_ENV="test", JOBS_URL="inline:", DATABASE_URL=url)
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "db", *arguments]
-    done = subprocess.run(command, cwd=product, env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(command, cwd=product, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product: Path) -> None:
@@ -140,29 +140,29 @@ def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product:
     commit(product, "Change the starter's page")
     git(starter, "tag", "v99.0.0", release(starter))
 
-    done = upgrade(product)
+    result = upgrade(product)
 
-    assert done.returncode == 1
-    assert "conflict:\n  templates/site/terms.html\nResolve them" in done.stderr
-    assert "- It is faster." in done.stdout  # the notes come all the same
+    assert result.returncode == 1
+    assert "conflict:\n  templates/site/terms.html\nResolve them" in result.stderr
+    assert "- It is faster." in result.stdout  # the notes come all the same
 
 
 def test_what_is_not_committed_is_not_touched(starter: Path, product: Path) -> None:
     append(product / "product" / "brand.toml", "# not committed")
 
-    done = upgrade(product)
+    result = upgrade(product)
 
-    assert done.returncode == 1
-    assert done.stderr == "There are uncommitted changes. Commit or stash them first.\n"
+    assert result.returncode == 1
+    assert result.stderr == "There are uncommitted changes. Commit or stash them first.\n"
 
 
 def test_a_missing_remote_is_named(product: Path) -> None:
     git(product, "remote", "rename", "upstream", "origin")
 
-    done = upgrade(product)
+    result = upgrade(product)
 
-    assert "There is no remote upstream." in done.stderr
-    assert "git remote add upstream URL" in done.stderr
+    assert "There is no remote upstream." in result.stderr
+    assert "git remote add upstream URL" in result.stderr
 
 
 def named_versions() -> dict[str, str]:
@@ -172,8 +172,8 @@ def named_versions() -> dict[str, str]:
 
 def test_a_product_begun_on_the_last_version_comes_to_this_state(tmp_path: Path) -> None:
     """From this repository's own history, where the copy has it."""
-    begun = list(named_versions().values())[-1]
-    known = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", begun, "HEAD"]
+    started = list(named_versions().values())[-1]
+    known = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", started, "HEAD"]
     if subprocess.run(known, capture_output=True).returncode:
         pytest.skip("this copy lacks the history of the last version")
     starter, product = tmp_path / "starter", tmp_path / "product"
@@ -181,15 +181,15 @@ def test_a_product_begun_on_the_last_version_comes_to_this_state(tmp_path: Path)
     git(starter, "commit", "-q", "--allow-empty", "-m", "What is here now")
     git(starter, "tag", "v99.0.0")
     git(tmp_path, "clone", "-q", "--origin", "upstream", str(starter), str(product))
-    git(product, "checkout", "-q", "-b", "ours", begun)
+    git(product, "checkout", "-q", "-b", "ours", started)
     append(product / "product" / "catalogue.py", "# ours")
     add_migration(product / "product" / "migrations", "b0b0b0b0b0b0", "a060a84de55e", "our_things")
     commit(product, "Our product")
     before = git(product, "rev-parse", "HEAD:product")
 
-    done = upgrade(product)
+    result = upgrade(product)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     assert git(product, "rev-parse", "HEAD:product") == before
     flask_db(product, "upgrade")
     assert "b0b0b0b0b0b0" in flask_db(product, "current")

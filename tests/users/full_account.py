@@ -53,7 +53,7 @@ def use_everything(shop: Shop, visitor: Visitor) -> User:
 def _change_address(visitor: Visitor) -> None:
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email=EMAIL)
-    links = eventually(lambda: [each for mail in visitor.mails_to(EMAIL) for each in mail["links"]])
+    links = eventually(lambda: [link for mail in visitor.mails_to(EMAIL) for link in mail["links"]])
     path = urlsplit(links[0]).path
     visitor.visit(path)
     visitor.submit(path)

@@ -59,7 +59,7 @@ def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     assert status_at_stripe(shop, subscription) == "canceled"
     customer = stripe_account.client(shop).v1.customers.retrieve(str(ann.stripe_customer_id))
     assert customer.deleted is True
-    assert [rows(shop, each) for each in (User, Session, SignInLink, SubscriptionChange)] == [0] * 4
+    assert [rows(shop, item) for item in (User, Session, SignInLink, SubscriptionChange)] == [0] * 4
     with shop.app.app_context():
         tombstone = db.session.scalars(select(ClosedAccount)).one()
         assert tombstone.user_id == ann.id
@@ -98,11 +98,11 @@ def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
     token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
 
     refused = visitor.request("DELETE", "/api/user")
-    answer = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+    response = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
 
     assert refused.status_code == 400
-    assert answer.status_code == 200
-    assert answer.json() == {"deleted": True}
+    assert response.status_code == 200
+    assert response.json() == {"deleted": True}
     assert status_at_stripe(shop, subscription) == "canceled"
     assert visitor.request("GET", "/api/user").status_code == 401
     assert rows(shop, User) == 0
@@ -122,12 +122,12 @@ def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
         visitor.visit("/dashboard/settings")
         page = visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
         token = page.forms[0].fields["csrf_token"]
-        answer = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
+        response = visitor.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
 
         assert page.status == 409
         assert "Nothing was deleted" in page.text
-        assert answer.status_code == 409
-        assert answer.json()["error"]["code"] == "stripe_unreachable"
+        assert response.status_code == 409
+        assert response.json()["error"]["code"] == "stripe_unreachable"
         visitor.base = shop.url
 
     ann = shop.user("ann@example.com")
@@ -191,7 +191,7 @@ class Failing(AbstractContextManager[None]):
     def _pass_on(self, path: str) -> Any:
         if request.method == self.verb and self.path in path:
             return {"error": {"type": "api_error", "message": "down"}}, 500
-        answer = requests.request(
+        response = requests.request(
             request.method, f"{self.sandbox}/{path}", params=request.args,
             data=request.get_data(), timeout=10,
             headers={
@@ -199,7 +199,7 @@ class Failing(AbstractContextManager[None]):
                 if name in ("Authorization", "Content-Type", "Stripe-Version", "Idempotency-Key")
             },
         )  # fmt: skip
-        return answer.content, answer.status_code, {"Content-Type": "application/json"}
+        return response.content, response.status_code, {"Content-Type": "application/json"}
 
     def __enter__(self) -> Any:
         self._serving = serving(self.app)
@@ -273,13 +273,13 @@ def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     with shop.app.app_context():
         account_deletion.delete_account(ann)
 
-    answer = stripe_account.send_event(
+    response = stripe_account.send_event(
         shop,
         "customer.subscription.deleted",
         {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id},
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
@@ -312,9 +312,9 @@ def test_last_administrators_stay_even_when_two_leave_at_once(
         return "left"
 
     with ThreadPoolExecutor(2) as pool:
-        answers = sorted(pool.map(leave, ("ann@example.com", "bob@example.com")))
+        responses = sorted(pool.map(leave, ("ann@example.com", "bob@example.com")))
 
-    assert answers == ["last_admin", "left"]
+    assert responses == ["last_admin", "left"]
 
 
 def test_the_installation_s_id_is_one(shop: Shop) -> None:

@@ -32,7 +32,7 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["create", "ann"], "Error: "),
         (["create", "ann@example.com", "--name", "\u200b"], "Enter your name"),
@@ -45,12 +45,12 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
     ],
 )
 def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(
-    args: list[str], said: str, runner: Any
+    args: list[str], message: str, runner: Any
 ) -> None:
     result = runner.invoke(args=["users", *args])
 
     assert result.exit_code == 1
-    assert said in result.output
+    assert message in result.output
     assert "Traceback" not in result.output
 
 

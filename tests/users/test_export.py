@@ -30,7 +30,7 @@ def owned_by_people() -> set[str]:
 
 
 def test_every_table_that_refers_to_people_is_exported(app: Flask) -> None:
-    listed = {each.__tablename__ for each in export.OWNED}
+    listed = {model.__tablename__ for model in export.OWNED}
 
     assert owned_by_people() == listed, "List each new table in OWNED of saas/users/export.py."
 
@@ -38,25 +38,25 @@ def test_every_table_that_refers_to_people_is_exported(app: Flask) -> None:
 def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> None:
     use_everything(shop, visitor)
 
-    answer = visitor.request("GET", "/dashboard/settings/export")
+    response = visitor.request("GET", "/dashboard/settings/export")
 
-    assert answer.headers["Content-Type"] == "application/json"
-    assert "attachment" in answer.headers["Content-Disposition"]
-    assert answer.headers["Cache-Control"] == "no-store"
-    told = answer.json()
-    assert (told["account"]["email"], told["account"]["name"]) == (EMAIL, NAME)
-    assert told["identities"][0]["email"] == AT_PROVIDER
-    empty = [name for name, rows in told.items() if rows == []]
+    assert response.headers["Content-Type"] == "application/json"
+    assert "attachment" in response.headers["Content-Disposition"]
+    assert response.headers["Cache-Control"] == "no-store"
+    data = response.json()
+    assert (data["account"]["email"], data["account"]["name"]) == (EMAIL, NAME)
+    assert data["identities"][0]["email"] == AT_PROVIDER
+    empty = [name for name, rows in data.items() if rows == []]
     assert empty == []
-    assert owned_by_people() < set(told)
+    assert owned_by_people() < set(data)
 
 
 def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
     use_everything(shop, visitor)
 
-    answer = visitor.request("GET", "/dashboard/settings/export")
+    response = visitor.request("GET", "/dashboard/settings/export")
 
-    names = {name for rows in answer.json().values() if isinstance(rows, list) for row in rows
+    names = {name for rows in response.json().values() if isinstance(rows, list) for row in rows
              for name in row}  # fmt: skip
     assert [name for name in names if "hash" in name] == []
     with shop.app.app_context():
@@ -66,7 +66,7 @@ def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
         ]
         texts = [base64.b64encode(value).decode() for value in hashes if value]
         assert len(texts) >= 2
-        assert not any(text in answer.text for text in texts)
+        assert not any(text in response.text for text in texts)
 
 
 def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
@@ -78,10 +78,10 @@ def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
             StripeEvent(id="evt_price", type="price.created", created=now(), livemode=False)
         )
 
-    told = visitor.request("GET", "/dashboard/settings/export").json()
+    data = visitor.request("GET", "/dashboard/settings/export").json()
 
-    assert told["account"]["stripe_customer_id"] is None
-    assert told["stripe_events"] == []
+    assert data["account"]["stripe_customer_id"] is None
+    assert data["stripe_events"] == []
 
 
 def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor) -> None:

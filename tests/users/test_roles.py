@@ -83,12 +83,12 @@ def test_nobody_raises_their_own_role(admins: Shop, visitor: Visitor) -> None:
     visitor.visit("/dashboard/settings")
     token = visitor.page.forms[0].fields["csrf_token"]
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST", "/dashboard/settings/role", data={"role": "admin", "csrf_token": token}
     )
 
-    assert answer.status_code == 403
-    assert "Access denied" in answer.text
+    assert response.status_code == 403
+    assert "Access denied" in response.text
     assert role_of(visitor) == "user"
 
 
@@ -201,10 +201,10 @@ def test_what_was_done_to_somebody_is_told_with_who_and_when(
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/role")
 
-    told = run(args=["users", "history", "bob@example.com", "--json"]).output.splitlines()
+    output = run(args=["users", "history", "bob@example.com", "--json"]).output.splitlines()
     in_words = run(args=["users", "history", "bob@example.com"]).output.splitlines()
 
-    entries = [json.loads(line) for line in told]
+    entries = [json.loads(line) for line in output]
     did = [entry["action"] for entry in entries]
     assert did == ["disable", "enable", "demote", "promote", "step down"]
     assert [entry["actor"] for entry in entries[:4]] == [OPERATOR] * 4

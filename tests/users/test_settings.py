@@ -19,7 +19,7 @@ def test_a_name_is_saved_and_shown(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         ("", "Enter your name"), ("  \u200b ", "Enter your name"), ("\u200d", "Enter your name"),
         ("\u3164", "Enter your name"), ("\u2800 \ufe0f", "Enter your name"),
@@ -28,7 +28,7 @@ def test_a_name_is_saved_and_shown(visitor: Visitor) -> None:
     ],
 )  # fmt: skip
 def test_a_name_that_does_not_fit_is_explained_and_what_was_typed_stays(
-    typed: str, said: str, visitor: Visitor
+    typed: str, message: str, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
@@ -36,7 +36,7 @@ def test_a_name_that_does_not_fit_is_explained_and_what_was_typed_stays(
     page = visitor.submit("/dashboard/settings/name", name=typed)
 
     assert page.status == 422
-    assert said in page.text
+    assert message in page.text
     assert visitor.request("GET", "/api/user").json()["user"]["name"] is None
 
 
@@ -102,17 +102,17 @@ def test_the_profile_as_json(visitor: Visitor) -> None:
 def test_the_profile_is_401_for_a_stranger_before_any_word_of_csrf(
     method: str, visitor: Visitor
 ) -> None:
-    answer = visitor.request(method, "/api/user")
+    response = visitor.request(method, "/api/user")
 
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "unauthorized"
+    assert response.status_code == 401
+    assert response.json()["error"]["code"] == "unauthorized"
 
 
 @pytest.mark.parametrize(
     "path", ["/dashboard", "/dashboard/billing", "/dashboard/settings", "/dashboard/reports"]
 )
 def test_a_stranger_is_led_to_the_sign_in_and_back(path: str, visitor: Visitor) -> None:
-    answer = visitor.request("GET", path)
+    response = visitor.request("GET", path)
 
-    assert answer.status_code == 303
-    assert visitor.sign_in("ann@example.com", start=answer.headers["Location"]).path == path
+    assert response.status_code == 303
+    assert visitor.sign_in("ann@example.com", start=response.headers["Location"]).path == path

@@ -29,16 +29,18 @@ def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor
     page = visitor.submit("/dashboard/cards", heading="Hello world", type="News", mode="dark")
 
     assert page.status == 200
-    card = page.answer.text.partition(f'src="{shop.url}/api/og')[2].partition('"')[0]
+    card = page.response.text.partition(f'src="{shop.url}/api/og')[2].partition('"')[0]
     picture = visitor.request("GET", "/api/og" + card.replace("&amp;", "&"))
     assert picture.headers["Content-Type"] == "image/png"
     with shop.app.app_context():
         assert access.usage(shop.user("ann@example.com"), "cards").used == 1
 
 
-@pytest.mark.parametrize(("typed", "said"), [("", "Enter a heading."), ("x" * 121, "at most 120")])
+@pytest.mark.parametrize(
+    ("typed", "message"), [("", "Enter a heading."), ("x" * 121, "at most 120")]
+)
 def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
-    typed: str, said: str, shop: Shop, visitor: Visitor
+    typed: str, message: str, shop: Shop, visitor: Visitor
 ) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
@@ -47,7 +49,7 @@ def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
     page = visitor.submit("/dashboard/cards", heading=typed)
 
     assert page.status == 422
-    assert said in page.text
+    assert message in page.text
     with shop.app.app_context():
         assert access.usage(shop.user("ann@example.com"), "cards").used == 0
 

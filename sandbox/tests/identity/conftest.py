@@ -73,8 +73,8 @@ def visitor(shop: str) -> Iterator[Visitor]:
 def sign_in(visitor: Visitor, name: str = "google", /, **choice: str) -> Any:
     """The whole way, with the choice made in the address; what the shop learns of it."""
     sent = visitor.request("GET", f"/in/{name}").headers["Location"]
-    made = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
-    return visitor.browser.get(f"{sent}&{made}", timeout=10).json()
+    query = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
+    return visitor.browser.get(f"{sent}&{query}", timeout=10).json()
 
 
 def challenge_of(verifier: str) -> str:
@@ -109,7 +109,7 @@ class Client:
         return answered(self.ask(**{"sandbox_as": "ada"} | changes))["code"]
 
     def redeem(self, code: str, headers: Any = None, /, **changes: Any) -> Any:
-        said = {
+        message = {
             "grant_type": "authorization_code",
             "code": code,
             "redirect_uri": BACK,
@@ -118,7 +118,7 @@ class Client:
             "code_verifier": self.verifier,
         }
         return self.app.test_client().post(
-            TOKEN[self.provider], data=_without_none(said | changes), headers=headers
+            TOKEN[self.provider], data=_without_none(message | changes), headers=headers
         )
 
     def get(self, path: str, token: str, scheme: str = "Bearer") -> Any:

@@ -21,10 +21,10 @@ def create_shop(identity: str) -> Flask:
 
     @app.get("/in/<name>")
     def sign_in(name: str) -> Response:
-        answer: Response = oauth.create_client(name).authorize_redirect(
+        response: Response = oauth.create_client(name).authorize_redirect(
             url_for("back", name=name, _external=True)
         )
-        return answer
+        return response
 
     @app.get("/back/<name>")
     def back(name: str) -> Any:
@@ -32,10 +32,10 @@ def create_shop(identity: str) -> Flask:
         answered = request.args.to_dict()
         try:
             token = client.authorize_access_token()
-            person = _google(token) if name == "google" else _github(client)
+            user = _google(token) if name == "google" else _github(client)
         except Exception as error:  # noqa: BLE001 whatever Authlib says is what is looked at
             return jsonify(refused=type(error).__name__, words=str(error), answered=answered)
-        return jsonify(person=person, answered=answered)
+        return jsonify(person=user, answered=answered)
 
     return app
 

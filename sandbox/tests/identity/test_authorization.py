@@ -128,19 +128,19 @@ def test_nobody_is_sent_to_an_address_that_is_none(google: Client, address: Any)
 def test_the_client_is_told_what_is_wrong(
     google: Client, changes: dict[str, Any], error: str
 ) -> None:
-    told = answered(google.ask(**changes, sandbox_as="ada"))
+    message = answered(google.ask(**changes, sandbox_as="ada"))
 
-    assert (told["error"], told["state"]) == (error, "the-state")
-    assert told["iss"] == "http://localhost/identity/google"
-    assert told["error_description"].isascii()
+    assert (message["error"], message["state"]) == (error, "the-state")
+    assert message["iss"] == "http://localhost/identity/google"
+    assert message["error_description"].isascii()
 
 
 @pytest.mark.parametrize("state", ["x" * 2001, "a\x00b", "a\nb", "stäte", ["one", "two"]])
 def test_a_state_that_cannot_be_given_back_is_refused(google: Client, state: Any) -> None:
-    told = answered(google.ask(state=state, sandbox_as="ada"))
+    message = answered(google.ask(state=state, sandbox_as="ada"))
 
-    assert told["error"] == "invalid_request"
-    assert told.get("state") in (None, "one")
+    assert message["error"] == "invalid_request"
+    assert message.get("state") in (None, "one")
 
 
 @pytest.mark.parametrize("state", ["a b+c%20&=?#/", '{"next": "/"}', "x" * 2000])
@@ -149,10 +149,10 @@ def test_a_state_comes_back_as_it_was(google: Client, state: str) -> None:
 
 
 def test_state_and_nonce_may_be_absent(google: Client) -> None:
-    told = answered(google.ask(state=None, nonce=None, sandbox_as="ada"))
+    message = answered(google.ask(state=None, nonce=None, sandbox_as="ada"))
 
-    assert set(told) == {"code", "iss"}
-    assert google.redeem(told["code"]).status_code == 200
+    assert set(message) == {"code", "iss"}
+    assert google.redeem(message["code"]).status_code == 200
 
 
 @pytest.mark.parametrize("raw", ["%FF", "%ED%A0%BD", "\xff", "%00", "%", "&&=&", "x" * 60_000])
@@ -160,16 +160,16 @@ def test_state_and_nonce_may_be_absent(google: Client) -> None:
 def test_bytes_that_are_no_text_are_no_failure(app: Flask, name: str, raw: str) -> None:
     asked = f"client_id={CLIENT}&redirect_uri={BACK}&response_type=code&scope=openid&state={raw}"
 
-    answer = app.test_client().get(AUTHORIZE[name], environ_overrides={"QUERY_STRING": asked})
+    response = app.test_client().get(AUTHORIZE[name], environ_overrides={"QUERY_STRING": asked})
 
-    assert answer.status_code in (200, 303)
+    assert response.status_code in (200, 303)
 
 
 def test_what_is_empty_was_not_sent(google: Client) -> None:
     """RFC 6749, 3.1."""
-    told = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
+    message = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
 
-    assert "code" in told
+    assert "code" in message
     assert "Choose an account" in google.ask(sandbox_as="", sandbox_failure="").text
 
 
@@ -182,13 +182,13 @@ def test_an_address_with_a_question_keeps_it() -> None:
 def test_the_configuration_says_where_everything_is(google: Client) -> None:
     app = google.app.test_client()
 
-    told = app.get(
+    message = app.get(
         "/identity/google/.well-known/openid-configuration", base_url="http://localhost:5001"
     ).json
 
-    assert told["issuer"] == "http://localhost:5001/identity/google"
-    assert told["authorization_endpoint"] == f"http://localhost:5001{AUTHORIZE['google']}"
-    assert told["code_challenge_methods_supported"] == ["S256"]
-    assert told["authorization_response_iss_parameter_supported"] is True
+    assert message["issuer"] == "http://localhost:5001/identity/google"
+    assert message["authorization_endpoint"] == f"http://localhost:5001{AUTHORIZE['google']}"
+    assert message["code_challenge_methods_supported"] == ["S256"]
+    assert message["authorization_response_iss_parameter_supported"] is True
     for name in ("token_endpoint", "userinfo_endpoint", "jwks_uri"):
-        assert app.options(told[name]).status_code == 200
+        assert app.options(message[name]).status_code == 200

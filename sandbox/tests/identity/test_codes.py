@@ -18,15 +18,15 @@ from .shop import CLIENT, SECRET
 
 
 def test_a_code_gives_a_token_and_an_id_token(google: Client, watch: Watch) -> None:
-    answer = google.redeem(google.code())
+    response = google.redeem(google.code())
 
     keys = KeySet.import_key_set(
         google.app.test_client().get("/identity/google/oauth2/v3/certs").json
     )
-    token = jwt.decode(answer.json["id_token"], keys, algorithms=["RS256"])
-    sub = google.get("v1/userinfo", answer.json["access_token"]).json["sub"]
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.json["token_type"] == "Bearer"
+    token = jwt.decode(response.json["id_token"], keys, algorithms=["RS256"])
+    sub = google.get("v1/userinfo", response.json["access_token"]).json["sub"]
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.json["token_type"] == "Bearer"
     assert token.header["kid"] == keys.keys[0].kid
     assert token.claims == {
         "iss": "http://localhost/identity/google",
@@ -49,9 +49,9 @@ def test_the_keys_tell_nothing_private(google: Client) -> None:
 
 
 def test_scopes_decide_what_is_told(google: Client) -> None:
-    answer = google.redeem(google.code(scope="openid")).json
+    response = google.redeem(google.code(scope="openid")).json
 
-    assert google.get("v1/userinfo", answer["access_token"]).json.keys() == {"sub"}
+    assert google.get("v1/userinfo", response["access_token"]).json.keys() == {"sub"}
 
 
 def test_a_code_works_for_a_minute(google: Client, watch: Watch) -> None:
@@ -92,16 +92,16 @@ def test_of_twenty_redemptions_at_once_one_succeeds(provider: str, name: str) ->
         f"{provider}{AUTHORIZE[name]}", params=asked, allow_redirects=False, timeout=10
     ) as sent:
         code = dict(parse_qsl(urlsplit(sent.headers["Location"]).query))["code"]
-    said = {
+    message = {
         "grant_type": "authorization_code", "code": code, "redirect_uri": BACK,
         "client_id": CLIENT, "client_secret": SECRET,
     }  # fmt: skip
 
     with ThreadPoolExecutor(20) as pool:
-        answers = list(pool.map(lambda _: over_http(provider, TOKEN[name], **said), range(20)))
+        responses = list(pool.map(lambda _: over_http(provider, TOKEN[name], **message), range(20)))
 
-    assert sum("access_token" in answer.text for answer in answers) == 1
-    assert {answer.status_code for answer in answers} <= {200, 400}
+    assert sum("access_token" in response.text for response in responses) == 1
+    assert {response.status_code for response in responses} <= {200, 400}
 
 
 @pytest.mark.parametrize(
@@ -179,11 +179,11 @@ def test_a_secret_may_come_in_the_header(google: Client) -> None:
     # RFC 6749, 2.3.1: form-encoded first, so that a colon can stand in an id.
     header = _basic("client%3A1", "100%25+secret")
 
-    answer = google.redeem(
+    response = google.redeem(
         google.code(client_id="client:1"), header, client_id=None, client_secret=None
     )
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     again = google.code(client_id="client:1")
     assert (
         google.redeem(again, client_id="client:1", client_secret="100% secret").status_code == 200
@@ -277,15 +277,15 @@ def test_errors_of_github_come_with_200(
 def test_github_may_be_asked_in_fewer_words(github: Client) -> None:
     code = github.code(response_type=None, code_challenge=None, code_challenge_method=None)
 
-    answer = github.redeem(code, grant_type=None, redirect_uri="", code_verifier="")
+    response = github.redeem(code, grant_type=None, redirect_uri="", code_verifier="")
 
-    assert "access_token=gho_" in answer.text
+    assert "access_token=gho_" in response.text
 
 
 def test_github_tells_addresses_only_to_who_asked_for_them(github: Client) -> None:
     def token(scope: str | None) -> str:
-        answer = github.redeem(github.code(scope=scope), {"Accept": "application/json"})
-        return str(answer.json["access_token"])
+        response = github.redeem(github.code(scope=scope), {"Accept": "application/json"})
+        return str(response.json["access_token"])
 
     refused = github.get("api/user/emails", token("read:user"))
 

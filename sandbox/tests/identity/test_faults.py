@@ -71,11 +71,11 @@ def test_a_profile_that_cannot_be_had(visitor: Visitor, google: Client) -> None:
 
 def test_a_hanging_endpoint_answers_in_the_end(provider: str, visitor: Visitor) -> None:
     sent = visitor.request("GET", "/in/google").headers["Location"]
-    began = time.monotonic()
+    started_at = time.monotonic()
 
     sign_in(visitor, **{"as": "ada", "failure": "token_hang"})
 
-    assert PATIENCE <= time.monotonic() - began < 10
+    assert PATIENCE <= time.monotonic() - started_at < 10
     assert failures.HANG_SECONDS == 15
     assert requests.get(sent, timeout=10).status_code == 200, "others are served meanwhile"
 
@@ -119,7 +119,7 @@ def test_a_fault_is_set_on_the_page(visitor: Visitor) -> None:
         AUTHORIZE["google"], having={"client_id": CLIENT}, sandbox_failure="expired"
     )
     assert "This sign-in will have a fault The id_token expired an hour ago." in page.text
-    learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).answer.json()
+    learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).response.json()
 
     assert learnt["refused"] == "ExpiredTokenError"
 

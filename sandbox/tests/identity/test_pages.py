@@ -24,9 +24,9 @@ def test_the_way_here_is_on_the_front_page(app: Flask) -> None:
 def test_the_page_needs_no_script(visitor: Visitor, name: str) -> None:
     page = visitor.visit(f"/in/{name}")
 
-    assert "<script" not in page.answer.text
-    assert page.answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert page.answer.headers["Cache-Control"] == "no-store"
+    assert "<script" not in page.response.text
+    assert page.response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert page.response.headers["Cache-Control"] == "no-store"
     names = [value for form in page.forms for name, value in form.buttons if name == "sandbox_as"]
     assert names == ["ada", "grace", "alan", "emmy", "refuse", "error", "somebody"]
 

@@ -12,24 +12,24 @@ def test_ada_signs_in_with_google_at_a_button(visitor: Visitor, provider: str) -
     assert "Choose an account" in page.text
     assert "The sandbox is standing in for Google." in page.text
 
-    learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).answer.json()
+    learnt = visitor.submit(AUTHORIZE["google"], having={"sandbox_as": "ada"}).response.json()
 
-    person = learnt["person"]
-    assert (person["email"], person["email_verified"]) == ("ada@example.com", True)
-    assert (person["name"], person["iss"]) == ("Ada Lovelace", f"{provider}/identity/google")
-    assert "picture" not in person
+    user = learnt["person"]
+    assert (user["email"], user["email_verified"]) == ("ada@example.com", True)
+    assert (user["name"], user["iss"]) == ("Ada Lovelace", f"{provider}/identity/google")
+    assert "picture" not in user
     # RFC 9207: Authlib does not look at it, its user has to.
-    assert learnt["answered"]["iss"] == person["iss"]
+    assert learnt["answered"]["iss"] == user["iss"]
 
 
 def test_ada_signs_in_with_github_at_a_button(visitor: Visitor) -> None:
     visitor.visit("/in/github")
 
-    learnt = visitor.submit(AUTHORIZE["github"], having={"sandbox_as": "ada"}).answer.json()
+    learnt = visitor.submit(AUTHORIZE["github"], having={"sandbox_as": "ada"}).response.json()
 
-    person = learnt["person"]
-    assert (person["login"], person["name"], person["email"]) == ("ada", "Ada Lovelace", None)
-    assert person["emails"] == [
+    user = learnt["person"]
+    assert (user["login"], user["name"], user["email"]) == ("ada", "Ada Lovelace", None)
+    assert user["emails"] == [
         {"email": "ada@example.com", "primary": True, "verified": True, "visibility": "private"}
     ]
     assert "iss" not in learnt["answered"]
@@ -44,11 +44,11 @@ def test_anybody_can_be_typed_in(visitor: Visitor) -> None:
         sandbox_email="Zoë@müller.example",
         sandbox_name="Zoë <b>",
         sandbox_address="unverified",
-    ).answer.json()
+    ).response.json()
 
-    person = learnt["person"]
-    assert (person["email"], person["name"]) == ("Zoë@müller.example", "Zoë <b>")
-    assert person["email_verified"] is False
+    user = learnt["person"]
+    assert (user["email"], user["name"]) == ("Zoë@müller.example", "Zoë <b>")
+    assert user["email_verified"] is False
 
 
 @pytest.mark.parametrize(("chosen", "verified"), [("grace", True), ("alan", False)])
@@ -104,7 +104,7 @@ def test_somebody_refuses_or_the_provider_does(
 ) -> None:
     visitor.visit(f"/in/{name}")
 
-    learnt = visitor.submit(AUTHORIZE[name], having={"sandbox_as": button}).answer.json()
+    learnt = visitor.submit(AUTHORIZE[name], having={"sandbox_as": button}).response.json()
 
     assert learnt["refused"] == "OAuthError"
     assert learnt["answered"]["error"] == error

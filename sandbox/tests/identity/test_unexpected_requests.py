@@ -41,14 +41,14 @@ def test_a_request_and_a_choice(
     browser = app.test_client()
     asked = SOUND | query
 
-    answers = [
+    responses = [
         browser.get(AUTHORIZE[name], query_string=asked),
         browser.post(AUTHORIZE[name], query_string=asked, data={"sandbox_as": "somebody"} | form),
     ]
 
-    for answer in answers:
-        assert answer.status_code in (200, 303, 400, 422)
-        assert ("Location" in answer.headers) == (answer.status_code == 303)
+    for response in responses:
+        assert response.status_code in (200, 303, 400, 422)
+        assert ("Location" in response.headers) == (response.status_code == 303)
 
 
 @pytest.mark.parametrize("name", ["google", "github"])
@@ -57,10 +57,10 @@ def test_a_request_and_a_choice(
 def test_a_redemption(app: Flask, name: str, form: dict[str, Any], header: str | None) -> None:
     headers = {} if header is None else {"Authorization": _one_line(header)}
 
-    answer = app.test_client().post(TOKEN[name], data=SOUND | form, headers=headers)
+    response = app.test_client().post(TOKEN[name], data=SOUND | form, headers=headers)
 
-    assert answer.status_code in (200, 400, 401)
-    assert "error" in answer.text
+    assert response.status_code in (200, 400, 401)
+    assert "error" in response.text
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)

@@ -22,14 +22,14 @@ def begin(visitor: Visitor, provider: str, start: str = "/login") -> str:
     visitor.visit(start)
     visitor.submit(f"/auth/oauth/{provider}", follow=False)
     assert visitor.page.status == 303, visitor.page.text
-    return visitor.page.answer.headers["Location"]
+    return visitor.page.response.headers["Location"]
 
 
 def choose(address: str, /, **choice: str) -> str:
     """Say at the provider who one is; the address that one is sent back to."""
-    made = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
-    answer = requests.get(f"{address}&{made}", allow_redirects=False, timeout=20)
-    return answer.headers["Location"]
+    query = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
+    response = requests.get(f"{address}&{query}", allow_redirects=False, timeout=20)
+    return response.headers["Location"]
 
 
 def come_in(visitor: Visitor, provider: str, start: str = "/login", /, **choice: str) -> Page:
@@ -54,5 +54,5 @@ def identity_of(shop: Shop) -> Identity:
 def refused(page: Page, status: int, words: str) -> None:
     assert page.status == status, page.text
     assert words in page.text
-    assert "Traceback" not in page.answer.text
+    assert "Traceback" not in page.response.text
     assert page.links  # what to do next

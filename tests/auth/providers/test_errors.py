@@ -103,7 +103,7 @@ def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
     page = visitor.visit(back)
 
     refused(page, 503, "isn't responding")
-    assert page.answer.elapsed < timedelta(seconds=10)
+    assert page.response.elapsed < timedelta(seconds=10)
     nothing_happened(shop)
 
 
@@ -130,7 +130,7 @@ def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
             over.set()
 
     refused(page, 503, "Google isn't responding")
-    assert page.answer.elapsed < timedelta(seconds=10)
+    assert page.response.elapsed < timedelta(seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
 def test_one_bad_answer_of_a_provider_is_not_remembered(
     path: str, nonsense: dict[str, Any], make_app: Callable[..., Flask]
 ) -> None:
-    stand_in = create_sandbox()
+    sandbox_app = create_sandbox()
     answered: list[str] = []
 
     def stumbling(environ: dict[str, Any], start_response: Any) -> Any:
@@ -149,7 +149,7 @@ def test_one_bad_answer_of_a_provider_is_not_remembered(
             answered.append(path)
             start_response("200 OK", [("Content-Type", "application/json")])
             return [json.dumps(nonsense).encode()]
-        return stand_in(environ, start_response)
+        return sandbox_app(environ, start_response)
 
     with (
         serving(stumbling) as url,
@@ -159,7 +159,7 @@ def test_one_bad_answer_of_a_provider_is_not_remembered(
         refused(way_in(visitor), 502, "couldn't verify")
         assert answered
         assert way_in(visitor).path == "/dashboard"
-    stand_in.extensions["sandbox"].close()
+    sandbox_app.extensions["sandbox"].close()
 
 
 def way_in(visitor: Visitor) -> Page:
@@ -168,7 +168,7 @@ def way_in(visitor: Visitor) -> Page:
     page = visitor.submit("/auth/oauth/google", follow=False)
     if page.status != 303:
         return page
-    return visitor.visit(choose(page.answer.headers["Location"], **{"as": "ada"}))
+    return visitor.visit(choose(page.response.headers["Location"], **{"as": "ada"}))
 
 
 def test_a_provider_that_is_not_there_is_explained_at_the_button(
@@ -200,8 +200,8 @@ def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
     )
 
     refused(page, 502, "couldn't sign you in")
-    assert "script>alert" not in page.answer.text
-    assert "555-0100" not in page.answer.text
+    assert "script>alert" not in page.response.text
+    assert "555-0100" not in page.response.text
 
 
 @pytest.mark.parametrize(
@@ -269,9 +269,9 @@ def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
 def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
     shop: Shop, visitor: Visitor
 ) -> None:
-    wanted = "/login?next=/dashboard/settings%3Fa%3D" + "b" * 900
+    expected = "/login?next=/dashboard/settings%3Fa%3D" + "b" * 900
     for _ in range(20):
-        newest = begin(visitor, "google", wanted)
+        newest = begin(visitor, "google", expected)
 
     assert len(visitor.cookie) < 1024
     assert visitor.visit(choose(newest, **{"as": "ada"})).path == "/dashboard/settings"

@@ -52,8 +52,8 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
     with serving(app, port) as url:
         visitor = Visitor(url, sandbox)
         asked = begin(visitor, "google")
-        answer = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
-        page = visitor.visit(answer.headers["Location"])
+        response = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
+        page = visitor.visit(response.headers["Location"])
         assert "Google does not host your mailbox" in page.text  # it says no `hd`
         link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
         visitor.visit(link)

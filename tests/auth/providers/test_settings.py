@@ -29,7 +29,7 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/identities/github/link", follow=False)
-    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "alan"}))
+    page = visitor.visit(choose(visitor.page.response.headers["Location"], **{"as": "alan"}))
     assert page.path == "/dashboard/settings"
     assert "You can now sign in with GitHub" in page.text
 
@@ -60,8 +60,8 @@ def test_what_was_unlinked_does_not_join_its_account_again_by_its_address(
     assert page.status == 200
 
     refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "was unlinked")
-    begun = visitor.submit("/dashboard/settings/identities/google/link", follow=False)
-    visitor.visit(choose(begun.answer.headers["Location"], **{"as": "ada"}))
+    started = visitor.submit("/dashboard/settings/identities/google/link", follow=False)
+    visitor.visit(choose(started.response.headers["Location"], **{"as": "ada"}))
 
     assert come_in(shop.visitor(), "google", **{"as": "ada"}).path == "/dashboard"
 
@@ -74,9 +74,9 @@ def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor)
     bob = shop.visitor()
     bob.sign_in("bob@example.com")
     bob.visit("/dashboard/settings")
-    begun = bob.submit("/dashboard/settings/identities/google/link", follow=False)
+    started = bob.submit("/dashboard/settings/identities/google/link", follow=False)
 
-    page = bob.visit(choose(begun.answer.headers["Location"], **{"as": "ada"}))
+    page = bob.visit(choose(started.response.headers["Location"], **{"as": "ada"}))
 
     assert "You can now sign in with Google" in page.text
     come_in(other := shop.visitor(), "google", **{"as": "ada"})
@@ -100,8 +100,8 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
     about = "Your Google account can sign in to Acme"
     eventually(lambda: subjects(visitor, "ada@example.com", about))
     with shop.app.app_context():
-        told = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "sign_in_method")
-        (user_id,) = db.session.scalars(told)
+        message = select(OutboxMessage.subject_id).where(OutboxMessage.kind == "sign_in_method")
+        (user_id,) = db.session.scalars(message)
         assert db.session.get_one(User, user_id).email == "ada@example.com"
 
 
@@ -111,7 +111,7 @@ def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor:
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/identities/google/link", follow=False)
 
-    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": "ada"}))
+    page = visitor.visit(choose(visitor.page.response.headers["Location"], **{"as": "ada"}))
 
     refused(page, 409, "That Google account is already in use")
     owners = {user.id: user.email for user in rows(shop, User)}
@@ -124,9 +124,9 @@ def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: V
     token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
 
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
-    answer = visitor.request("POST", path, data={"csrf_token": token})
+    response = visitor.request("POST", path, data={"csrf_token": token})
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
     assert identity_of(shop)
 
 
@@ -144,7 +144,7 @@ def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
     assert visitor.page.path == "/auth/confirm"
 
     visitor.submit("/auth/oauth/google", follow=False)
-    page = visitor.visit(choose(visitor.page.answer.headers["Location"], **{"as": as_}))
+    page = visitor.visit(choose(visitor.page.response.headers["Location"], **{"as": as_}))
 
     if path:
         assert page.path == path

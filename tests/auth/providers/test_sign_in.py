@@ -74,14 +74,14 @@ def test_the_address_that_one_comes_back_to_is_not_taken_from_the_host_header(
 ) -> None:
     token = visitor.visit("/login").form("/auth/oauth/google").fields["csrf_token"]
 
-    answer = visitor.request(
+    response = visitor.request(
         "POST",
         "/auth/oauth/google",
         data={"csrf_token": token},
         headers={"Host": "evil.example", "Cookie": f"session={visitor.cookie}"},
     )
 
-    assert urlencode({"redirect_uri": f"{shop.url}/auth/"}) in answer.headers["Location"]
+    assert urlencode({"redirect_uri": f"{shop.url}/auth/"}) in response.headers["Location"]
 
 
 def test_an_account_is_known_by_its_number_when_its_address_has_changed(
@@ -105,7 +105,7 @@ def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_
     come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-two"))
 
     users = {user.email: user.id for user in rows(shop, User)}
-    owners = {each.subject: each.user_id for each in rows(shop, Identity)}
+    owners = {row.subject: row.user_id for row in rows(shop, Identity)}
     assert set(users) == {"first@example.com", "moved@example.com"}
     assert len(set(owners.values())) == 2
 

@@ -31,15 +31,15 @@ def email() -> str:
     return f"mortal-{next(_numbers)}@example.com"
 
 
-def every_step(answers: list[requests.Response | None], *landmarks: str) -> Iterator[int]:
+def every_step(responses: list[requests.Response | None], *landmarks: str) -> Iterator[int]:
     """Numbers of steps to die at, until one was answered; its steps must pass these landmarks."""
     for number in itertools.count(1):
         yield number
-        answer = answers[-1]
-        if answer is not None:
-            steps = iter(answer.headers["X-Steps"].split("; "))
-            missing = [each for each in landmarks if each not in steps]
-            assert not missing, (missing, answer.headers["X-Steps"])
+        response = responses[-1]
+        if response is not None:
+            steps = iter(response.headers["X-Steps"].split("; "))
+            missing = [landmark for landmark in landmarks if landmark not in steps]
+            assert not missing, (missing, response.headers["X-Steps"])
             assert number > len(landmarks)
             return
 

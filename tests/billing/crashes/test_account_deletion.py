@@ -25,9 +25,9 @@ from tests.harness.live_shop import LiveShop, deliver_event
 @pytest.mark.parametrize("mended_by", ["the person", "the sweep"])
 @case(26, "killed half-way")
 def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     for die_at in every_step(
-        answers,
+        responses,
         "UPDATE users", "COMMIT", "GET /stripe/v1/checkout/sessions",
         "POST /stripe/v1/checkout/sessions/<cs_test>/expire", "GET /stripe/v1/subscriptions",
         "DELETE /stripe/v1/subscriptions/<sub>", "DELETE /stripe/v1/customers/<cus>",
@@ -37,12 +37,12 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
         open_checkout(live, ann)
         browser, header = live.signed_in(ann)
 
-        answers.append(live.ask("DELETE", "/api/user", die_at, browser, headers=header))
+        responses.append(live.ask("DELETE", "/api/user", die_at, browser, headers=header))
 
         nobody_is_gone_and_still_charged(live, ann, subscription)
         if mended_by == "the sweep" and is_closing(live, ann):
             sweep(live)
-        elif answers[-1] is None:
+        elif responses[-1] is None:
             again = live.ask("DELETE", "/api/user", 0, browser, headers=header)
             assert again is not None
             assert again.status_code in (200, 401), again.text  # 401: it was closed already
@@ -68,8 +68,8 @@ def open_checkout(shop: LiveShop, user: User) -> None:
 
 def is_closing(shop: LiveShop, user: User) -> bool:
     with shop.app.app_context():
-        found = db.session.get(User, user.id)
-        return found is not None and found.is_closing
+        current = db.session.get(User, user.id)
+        return current is not None and current.is_closing
 
 
 def is_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
@@ -82,8 +82,8 @@ def is_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
     assert status_of(shop, subscription) == "canceled"
     assert getattr(at_stripe.customers.retrieve(str(user.stripe_customer_id)), "deleted", False)
     late = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
-    answer = deliver_event(
+    response = deliver_event(
         shop, late, id=f"evt_late_{user.id}", kind="customer.subscription.deleted"
     )
-    assert answer is not None
-    assert answer.status_code == 200
+    assert response is not None
+    assert response.status_code == 200

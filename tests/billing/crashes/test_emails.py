@@ -11,17 +11,17 @@ from tests.harness.live_shop import LiveShop
 
 @case(5, "mails once")
 def test_a_mail_arrives_at_whatever_step_we_died(live: LiveShop) -> None:
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     twice: list[int] = []
     for die_at in every_step(
-        answers,
+        responses,
         "INSERT sign_in_links", "INSERT outbox_messages", "COMMIT", "UPDATE outbox_messages",
         "COMMIT", "SMTP EHLO", "SMTP DATA", "SMTP the mail", "SMTP QUIT",
         "UPDATE outbox_messages", "COMMIT", "the answer",
     ):  # fmt: skip
         address = email()
 
-        answers.append(ask_to_sign_in(live, address, die_at))
+        responses.append(ask_to_sign_in(live, address, die_at))
 
         sweep(live)
         handed = live.inbox.to(address)
@@ -33,7 +33,7 @@ def test_a_mail_arrives_at_whatever_step_we_died(live: LiveShop) -> None:
             twice.append(die_at)
         assert len(handed) <= 2
 
-    steps = str(answers[-1].headers["X-Steps"]).split("; ")  # type: ignore[union-attr]
+    steps = str(responses[-1].headers["X-Steps"]).split("; ")  # type: ignore[union-attr]
     accepted = steps.index("SMTP QUIT") + 1
     noted = len(steps) - steps[::-1].index("COMMIT")
     assert twice == list(range(accepted, noted + 1))  # between its acceptance and our note of it

@@ -25,9 +25,9 @@ from tests.harness.live_shop import LiveShop, deliver_event
 @pytest.mark.parametrize("mended_by", ["stripe", "the sweep"])
 @case(5, "kill -9 at each step")
 def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     for die_at in every_step(
-        answers,
+        responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "UPDATE users",
         "INSERT subscription_changes", "UPDATE stripe_events", "COMMIT", "the answer",
     ):  # fmt: skip
@@ -35,9 +35,9 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{subscription}"
 
-        answers.append(deliver_event(live, subject, id=event, die_at=die_at))
+        responses.append(deliver_event(live, subject, id=event, die_at=die_at))
 
-        if answers[-1] is None and mended_by == "the sweep" and is_noted(live, event):
+        if responses[-1] is None and mended_by == "the sweep" and is_noted(live, event):
             sweep(live)
         else:
             again = deliver_event(live, subject, id=event)
@@ -55,13 +55,13 @@ def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{subscription}"
 
-        answer = deliver_event(live, subject, id=event, fail_at=fail_at)
+        response = deliver_event(live, subject, id=event, fail_at=fail_at)
 
-        assert answer is not None
-        if answer.status_code == 200:
+        assert response is not None
+        if response.status_code == 200:
             assert fail_at > 7
             break
-        assert answer.status_code == 503
+        assert response.status_code == 503
         assert live.user(ann.email).stripe_sync_counter == ann.stripe_sync_counter
         assert deliver_event(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
         is_applied_once(live, ann, event)
@@ -73,9 +73,9 @@ def is_noted(shop: LiveShop, event: str) -> bool:
 
 
 def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: LiveShop) -> None:
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     for die_at in every_step(
-        answers,
+        responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions",
         "POST /stripe/v1/refunds", "DELETE /stripe/v1/subscriptions/<sub>",
         "GET /stripe/v1/subscriptions", "UPDATE users", "COMMIT", "the answer",
@@ -85,33 +85,33 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
         subject = {"id": second, "object": "subscription", "customer": ann.stripe_customer_id}
         event = f"evt_{second}"
 
-        answers.append(deliver_event(live, subject, id=event, die_at=die_at))
+        responses.append(deliver_event(live, subject, id=event, die_at=die_at))
 
         deliver_event(live, subject, id=event)
         is_applied_once(live, ann, event)
-        assert sorted(status_of(live, each) for each in (first, second)) == ["active", "canceled"]
+        assert sorted(status_of(live, item) for item in (first, second)) == ["active", "canceled"]
         assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
         assert len(set(live.inbox.to(ann.email, "refunded"))) == 1
 
 
 def subscribe_again(shop: LiveShop, user: User) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_for(user)
-    made = stripe_account.client(shop).v1.subscriptions.create(
+        metadata = customers.metadata_for(user)
+    subscription = stripe_account.client(shop).v1.subscriptions.create(
         {
             "customer": str(user.stripe_customer_id),
             "items": [{"price": shop.price["solo", "monthly"]}],
-            "metadata": marks,
+            "metadata": metadata,
         }
     )
-    return made.id
+    return subscription.id
 
 
 def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveShop) -> None:
     live = live_on_postgres
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     for die_at in every_step(
-        answers,
+        responses,
         "INSERT stripe_events", "GET /stripe/v1/customers/<cus>", "UPDATE users", "COMMIT",
         "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
     ):  # fmt: skip
@@ -120,7 +120,7 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
             database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
         subject = marked(live, subscription)
 
-        answers.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
+        responses.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
 
         deliver_event(live, subject, id=f"evt_{subscription}")
         is_applied_once(live, ann, f"evt_{subscription}")
@@ -131,9 +131,9 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
     live_on_sqlite: LiveShop,
 ) -> None:
     live = live_on_sqlite
-    answers: list[requests.Response | None] = []
+    responses: list[requests.Response | None] = []
     for die_at in every_step(
-        answers,
+        responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "POST /stripe/v1/refunds",
         "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the answer",
     ):  # fmt: skip
@@ -147,7 +147,7 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
             account_deletion.delete_account(accounts.get_by_email(ann.email))
         subject = marked(live, subscription)
 
-        answers.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
+        responses.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
 
         deliver_event(live, subject, id=f"evt_{subscription}")
         assert status_of(live, subscription) == "canceled"
@@ -156,6 +156,6 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
 
 def marked(shop: LiveShop, subscription: str) -> dict[str, Any]:
     """The subscription as an event carries it, with our marks."""
-    found = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
-    told: dict[str, Any] = found.to_dict(for_json=True)
-    return told
+    at_stripe = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
+    message: dict[str, Any] = at_stripe.to_dict(for_json=True)
+    return message

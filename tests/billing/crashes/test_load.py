@@ -64,11 +64,11 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
 
 @contextmanager
 def dying_at_random(shop: LiveShop) -> Iterator[None]:
-    dice, over = random.Random(7), threading.Event()
+    rng, over = random.Random(7), threading.Event()
 
     def reap() -> None:
-        while not over.wait(dice.uniform(0, 0.3)):  # no waiting for anything: random is the point
-            kill_a_worker(shop, dice.randrange(WORKERS))
+        while not over.wait(rng.uniform(0, 0.3)):  # no waiting for anything: random is the point
+            kill_a_worker(shop, rng.randrange(WORKERS))
 
     reaper = threading.Thread(target=reap)
     reaper.start()

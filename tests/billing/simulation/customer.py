@@ -75,10 +75,10 @@ class Customer:
 
     def buy_something_foreign(self) -> None:
         if customer := self.customer():
-            made = self.world.at_stripe.subscriptions.create(
+            subscription = self.world.at_stripe.subscriptions.create(
                 {"customer": customer, "items": [{"price": self.world.foreign_price}]}
             )
-            self.foreign.add(made.id)
+            self.foreign.add(subscription.id)
 
     def somebody_buys_another_product(self) -> None:
         """A customer of the company's other product, with the same address."""
@@ -87,55 +87,55 @@ class Customer:
             {"email": f"not-{self.email}", "metadata": {"product": "other"}}
         ).id
         card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
-        made = at_stripe.subscriptions.create(
+        subscription = at_stripe.subscriptions.create(
             {
                 "customer": customer,
                 "items": [{"price": self.world.foreign_price}],
                 "default_payment_method": card,
             }
         )
-        self.foreign.add(made.id)
+        self.foreign.add(subscription.id)
 
     def change(self, plan: str, interval: str) -> None:
-        for found in self.live():
-            item = found["items"].data[0].id
+        for entry in self.live():
+            item = entry["items"].data[0].id
             price = checkout.price_for(plan, interval)
             self.world.at_stripe.subscriptions.update(
-                found.id, {"items": [{"id": item, "price": price}]}
+                entry.id, {"items": [{"id": item, "price": price}]}
             )
 
     def change_quantity(self, count: int) -> None:
-        for found in self.live():
-            item = found["items"].data[0].id
+        for entry in self.live():
+            item = entry["items"].data[0].id
             self.world.at_stripe.subscriptions.update(
-                found.id, {"items": [{"id": item, "quantity": count}]}
+                entry.id, {"items": [{"id": item, "quantity": count}]}
             )
 
     def discount(self, percent: int, duration: str) -> None:
         """A coupon on what lives; 0 percent takes it off again."""
-        for found in self.live():
+        for item in self.live():
             terms: Any = {"percent_off": percent, "duration": duration}
             if duration == "repeating":
                 terms["duration_in_months"] = 3
             coupon = self.world.at_stripe.coupons.create(terms).id if percent else None
             taken: Any = [{"coupon": coupon}] if coupon else ""
-            self.world.at_stripe.subscriptions.update(found.id, {"discounts": taken})
+            self.world.at_stripe.subscriptions.update(item.id, {"discounts": taken})
 
     def credit(self, cents: int) -> None:
         if customer := self.customer():
             self.world.at_stripe.customers.update(customer, {"balance": -cents})
 
     def cancel_later(self) -> None:
-        for found in self.live():
-            self.world.at_stripe.subscriptions.update(found.id, {"cancel_at_period_end": True})
+        for item in self.live():
+            self.world.at_stripe.subscriptions.update(item.id, {"cancel_at_period_end": True})
 
     def resume(self) -> None:
-        for found in self.live():
-            self.world.at_stripe.subscriptions.update(found.id, {"cancel_at_period_end": False})
+        for item in self.live():
+            self.world.at_stripe.subscriptions.update(item.id, {"cancel_at_period_end": False})
 
     def cancel_now(self) -> None:
-        for found in self.live():
-            self.world.at_stripe.subscriptions.cancel(found.id)
+        for item in self.live():
+            self.world.at_stripe.subscriptions.cancel(item.id)
 
     def card(self, kind: str) -> None:
         if customer := self.customer():
@@ -143,9 +143,9 @@ class Customer:
             self.world.at_stripe.customers.update(
                 customer, {"invoice_settings": {"default_payment_method": card.id}}
             )
-            for found in self.live():  # Checkout has given the subscription a card of its own
+            for item in self.live():  # Checkout has given the subscription a card of its own
                 self.world.at_stripe.subscriptions.update(
-                    found.id, {"default_payment_method": card.id}
+                    item.id, {"default_payment_method": card.id}
                 )
 
     def pay_what_is_open(self) -> None:
@@ -223,9 +223,9 @@ class Customer:
     def _fetch(self) -> list[stripe.Subscription]:
         subscriptions_of = self.world.at_stripe.subscriptions.list
         return [
-            found
+            item
             for customer in self._customers()
-            for found in subscriptions_of(
+            for item in subscriptions_of(
                 {"customer": customer, "status": "all", "limit": 100}
             ).auto_paging_iter()
         ]
@@ -233,19 +233,17 @@ class Customer:
     def live(self) -> list[stripe.Subscription]:
         """What is ours and lives."""
         return [
-            found
-            for found in self.at_stripe()
-            if found.status in LIVE and found.id not in self.foreign
+            item for item in self.at_stripe() if item.status in LIVE and item.id not in self.foreign
         ]
 
     def look(self) -> None:
         """Remember what can be seen at Stripe now: our columns may only ever say such a thing."""
-        for found in self.at_stripe():
-            self.seen[found.id].add((found.status, found["items"].data[0].price.id))
+        for item in self.at_stripe():
+            self.seen[item.id].add((item.status, item["items"].data[0].price.id))
 
     def _customers(self) -> list[str]:
         if customer := self.customer():
             self._known.add(customer)
-        found = self.world.at_stripe.customers.list({"email": self.email, "limit": 100})
-        self._known.update(each.id for each in found.data)  # deleted ones are not in the list
+        result = self.world.at_stripe.customers.list({"email": self.email, "limit": 100})
+        self._known.update(item.id for item in result.data)  # deleted ones are not in the list
         return sorted(self._known)

@@ -23,8 +23,8 @@ def holds_after_every_step(life: Customer) -> None:
     life.look()
     user = life.person()
     if user and user.stripe_subscription_id:
-        said = (user.stripe_subscription_status, user.stripe_price_id)
-        assert said in life.seen[user.stripe_subscription_id], "Stripe never said this"
+        message = (user.stripe_subscription_status, user.stripe_price_id)
+        assert message in life.seen[user.stripe_subscription_id], "Stripe never said this"
     if user and user.is_paid:
         assert user.stripe_subscription_status in ("active", "trialing", "past_due")
         assert user.stripe_customer_id
@@ -65,18 +65,18 @@ def _is_as_at_stripe(life: Customer) -> None:
         return
     assert not user.is_closing
     assert subscriptions.differences(user) == {}
-    entitled = [found for found in ours if found.status in ("active", "trialing")]
+    entitled = [item for item in ours if item.status in ("active", "trialing")]
     assert len(entitled) <= 1, "somebody pays twice"
-    for found in entitled:
-        _copies(user, found)
-        _costs(life, user, found.id)
-    if not any(found.status in ("active", "trialing", "past_due") for found in ours):
+    for item in entitled:
+        _copies(user, item)
+        _costs(life, user, item.id)
+    if not any(item.status in ("active", "trialing", "past_due") for item in ours):
         assert not user.is_paid
 
 
 def _the_higher_plan_stayed(life: Customer) -> None:
     """No duplicate that was paid for was ended for the sake of lower plans alone."""
-    ours = [found for found in life.at_stripe() if found.id not in life.foreign]
+    ours = [item for item in life.at_stripe() if item.id not in life.foreign]
     for ended in ours:
         why = ended.cancellation_details.comment if ended.cancellation_details else None
         statuses = {status for status, _ in life.seen[ended.id]} - {"canceled"}
@@ -95,27 +95,29 @@ def _rank(life: Customer, price_id: str) -> int:
     return sold[0].rank if sold else 0
 
 
-def _copies(user: User, found: stripe.Subscription) -> None:
+def _copies(user: User, subscription: stripe.Subscription) -> None:
     assert user.is_paid
-    assert user.stripe_subscription_id == found.id
-    assert user.stripe_subscription_status == found.status
-    assert user.stripe_price_id == found["items"].data[0].price.id
-    assert _seconds(user.stripe_current_period_end) == _period_end(found)
-    ends = _period_end(found) if found.cancel_at_period_end else None
-    assert _seconds(user.stripe_cancel_at) == (found.cancel_at or ends)
+    assert user.stripe_subscription_id == subscription.id
+    assert user.stripe_subscription_status == subscription.status
+    assert user.stripe_price_id == subscription["items"].data[0].price.id
+    assert _seconds(user.stripe_current_period_end) == _period_end(subscription)
+    ends = _period_end(subscription) if subscription.cancel_at_period_end else None
+    assert _seconds(user.stripe_cancel_at) == (subscription.cancel_at or ends)
 
 
 def _costs(life: Customer, user: User, subscription_id: str) -> None:
     """What is shown is what is charged, worked out a second time."""
     at_stripe = life.world.at_stripe
-    found = at_stripe.subscriptions.retrieve(
+    subscription = at_stripe.subscriptions.retrieve(
         subscription_id, {"expand": ["discounts.source.coupon"]}
     )
-    full = sum((item.price.unit_amount or 0) * (item.quantity or 0) for item in found["items"].data)
+    full = sum(
+        (item.price.unit_amount or 0) * (item.quantity or 0) for item in subscription["items"].data
+    )
     amount = full
-    for each in found.discounts or []:
-        coupon: Any = each.source.coupon  # type: ignore[union-attr]
-        lasts = each.end is None or each.end > _period_end(found)  # type: ignore[union-attr]
+    for entry in subscription.discounts or []:
+        coupon: Any = entry.source.coupon  # type: ignore[union-attr]
+        lasts = entry.end is None or entry.end > _period_end(subscription)  # type: ignore[union-attr]
         if coupon.duration != "once" and lasts:
             amount = round(amount * (100 - coupon.percent_off) / 100)
     assert user.recurring
@@ -125,8 +127,8 @@ def _costs(life: Customer, user: User, subscription_id: str) -> None:
         assert user.next_invoice.amount_due == upcoming.amount_due
 
 
-def _period_end(found: stripe.Subscription) -> int:
-    return int(found["items"].data[0].current_period_end)
+def _period_end(subscription: stripe.Subscription) -> int:
+    return int(subscription["items"].data[0].current_period_end)
 
 
 def _seconds(at: datetime | None) -> int | None:
@@ -135,8 +137,10 @@ def _seconds(at: datetime | None) -> int | None:
 
 def _is_untouched(life: Customer, foreign: str) -> None:
     """What is not ours ends with its customer or for want of a payment, and never by our hand."""
-    found = life.world.at_stripe.subscriptions.retrieve(foreign)
-    if found.status == "canceled":
-        customer = life.world.at_stripe.customers.retrieve(str(found.customer))
-        why = found.cancellation_details.reason if found.cancellation_details else None
+    subscription = life.world.at_stripe.subscriptions.retrieve(foreign)
+    if subscription.status == "canceled":
+        customer = life.world.at_stripe.customers.retrieve(str(subscription.customer))
+        why = (
+            subscription.cancellation_details.reason if subscription.cancellation_details else None
+        )
         assert getattr(customer, "deleted", False) or why == "payment_failed"

@@ -53,10 +53,10 @@ class FaultyNetwork(stripe.HTTPClient):
         if how == "unreachable":
             raise stripe.APIConnectionError("no route to Stripe")
         self.writes += args[0] != "get" and not args[1].endswith("/create_preview")
-        answer: Answer = self._way.request(*args, **kwargs)
+        response: Answer = self._way.request(*args, **kwargs)
         if how == "lost":
             raise stripe.APIConnectionError("the answer was lost")
-        return answer
+        return response
 
     def close(self) -> None:
         self._way.close()

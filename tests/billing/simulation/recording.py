@@ -48,10 +48,10 @@ class RecordingClient(stripe.HTTPClient):
             assert is_question, f"{method} {url}: a played back Stripe can only be asked"
             assert asked in self.reading, f"{asked} was not recorded"
             return self.reading[asked]
-        answer: Answer = self._way.request(method, url, headers, post_data)
+        response: Answer = self._way.request(method, url, headers, post_data)
         if self.writing is not None and is_question:
-            self.writing[asked] = answer
-        return answer
+            self.writing[asked] = response
+        return response
 
     def close(self) -> None:
         self._way.close()
@@ -153,24 +153,24 @@ def record(world: World, before: Sequence[Callable[[Customer], None]], *then: An
 
 
 def _moments(life: Customer, tape: RecordingClient) -> Iterator[Moment]:
-    answers = _what_stripe_says(life, tape)
+    responses = _what_stripe_says(life, tape)
     for delivery in life.world.heap:
         event = read_event(json.loads(delivery.body))
         if events.ignore_reason(event) is None:
-            yield Moment(event.type, delivery, answers)
+            yield Moment(event.type, delivery, responses)
     life.world.heap.clear()
 
 
 def _what_stripe_says(life: Customer, tape: RecordingClient) -> Answers:
     """Every answer that handling an event can ask for, as it is now."""
-    tape.writing = answers = {}
+    tape.writing = responses = {}
     user = life.person()
     assert user is not None
     assert user.stripe_customer_id
     subscriptions.differences(user)
     customers.adopt(user.stripe_customer_id)
     tape.writing = None
-    return answers
+    return responses
 
 
 def _columns_of(life: Customer) -> dict[str, Any]:

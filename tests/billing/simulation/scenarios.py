@@ -104,5 +104,5 @@ def _live(life: Customer, story: list[Step]) -> None:
 
 def told(story: list[Step]) -> str:
     """A story for people, in the form in which it can be lived again."""
-    lines = [f"    {each!r}," for each in story]
+    lines = [f"    {item!r}," for item in story]
     return "\n".join(["A life, to be put into test_simulation.py:", "STORY = [", *lines, "]"])

@@ -125,8 +125,10 @@ class InMemory:
 
     def deliver(self, delivery: Delivery) -> tuple[int, str]:
         assert self.app is not None
-        answer = self.app.test_client().post(WEBHOOK, data=delivery.body, headers=delivery.headers)
-        return answer.status_code, answer.text
+        response = self.app.test_client().post(
+            WEBHOOK, data=delivery.body, headers=delivery.headers
+        )
+        return response.status_code, response.text
 
 
 class OverHttp:
@@ -143,10 +145,10 @@ class OverHttp:
         requests.post(self.base + path, timeout=10, allow_redirects=False, **content)
 
     def deliver(self, delivery: Delivery) -> tuple[int, str]:
-        answer = requests.post(
+        response = requests.post(
             self.app_url + WEBHOOK, data=delivery.body, headers=delivery.headers, timeout=15
         )
-        return answer.status_code, answer.text
+        return response.status_code, response.text
 
 
 @contextmanager

@@ -38,8 +38,8 @@ def at_stripe(shop: LiveShop) -> Any:
 
 def subscription_of(shop: LiveShop, user: User) -> stripe.Subscription:
     listed = at_stripe(shop).subscriptions.list({"customer": user.stripe_customer_id})
-    (found,) = listed.data
-    return found  # type: ignore[no-any-return]
+    (result,) = listed.data
+    return result  # type: ignore[no-any-return]
 
 
 def ring(shop: LiveShop, user: User, kind: str = "customer.subscription.updated") -> str:
@@ -48,10 +48,10 @@ def ring(shop: LiveShop, user: User, kind: str = "customer.subscription.updated"
     return outcome(deliver_event(shop, subject, id=new_event(), kind=kind))
 
 
-def outcome(answer: requests.Response | None) -> str:
-    assert answer is not None
-    assert answer.status_code == 200, answer.text
-    return str(answer.json()["outcome"])
+def outcome(response: requests.Response | None) -> str:
+    assert response is not None
+    assert response.status_code == 200, response.text
+    return str(response.json()["outcome"])
 
 
 def plan(shop: LiveShop, user: User) -> str:
@@ -67,7 +67,7 @@ def stored(shop: LiveShop, user: User) -> User:
 def stripe_saying(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterator[None]:
     """Within this, Stripe lists these subscriptions for the person."""
 
-    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+    def respond(environ: dict[str, Any], start_response: Any) -> Any:
         asked = parse_qs(environ["QUERY_STRING"]).get("customer", [""])[0]
         if asked != user.stripe_customer_id or "/subscriptions" not in environ["PATH_INFO"]:
             return shop.proxy.app(environ, start_response)
@@ -75,18 +75,18 @@ def stripe_saying(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterat
         start_response("200 OK", [("Content-Type", "application/json")])
         return [json.dumps(body).encode()]
 
-    with shop.proxy.answering(answer):
+    with shop.proxy.answering(respond):
         yield
 
 
 def as_it_is(shop: LiveShop, user: User, **changes: Any) -> dict[str, Any]:
     """The person's subscription as Stripe tells it, but for these changes."""
-    found: dict[str, Any] = subscription_of(shop, user).to_dict(for_json=True)
-    return {**found, **changes}
+    subscription: dict[str, Any] = subscription_of(shop, user).to_dict(for_json=True)
+    return {**subscription, **changes}
 
 
-def items(*found: dict[str, Any]) -> dict[str, Any]:
-    return {"object": "list", "data": list(found), "has_more": False, "url": "/v1/items"}
+def items(*result: dict[str, Any]) -> dict[str, Any]:
+    return {"object": "list", "data": list(result), "has_more": False, "url": "/v1/items"}
 
 
 def item(shop: LiveShop, user: User, price: str, days: int = 30, **more: Any) -> dict[str, Any]:
@@ -100,14 +100,14 @@ def item(shop: LiveShop, user: User, price: str, days: int = 30, **more: Any) ->
 
 def subscribe(shop: LiveShop, user: User, price: str, **more: Any) -> str:
     with shop.app.app_context():
-        marks = customers.metadata_for(user)
-    made = at_stripe(shop).subscriptions.create(
+        metadata = customers.metadata_for(user)
+    subscription = at_stripe(shop).subscriptions.create(
         {
-            "customer": user.stripe_customer_id, "items": [{"price": price}], "metadata": marks,
+            "customer": user.stripe_customer_id, "items": [{"price": price}], "metadata": metadata,
             **more,
         }
     )  # fmt: skip
-    return str(made.id)
+    return str(subscription.id)
 
 
 def pay(shop: LiveShop, user: User, number: str) -> stripe.checkout.Session:

@@ -33,15 +33,15 @@ def priced(shop: LiveShop, ann: User, **price: Any) -> dict[str, Any]:
 
 def extra(shop: LiveShop, ann: User, quantity: int = 1, **price: Any) -> dict[str, Any]:
     """Another item beside Ann's own, of another product."""
-    found = priced(shop, ann, id="price_extra", product="prod_extra", **price)
-    return {**found, "id": "si_extra", "quantity": quantity}
+    result = priced(shop, ann, id="price_extra", product="prod_extra", **price)
+    return {**result, "id": "si_extra", "quantity": quantity}
 
 
 def discount(shop: LiveShop, **terms: Any) -> dict[str, Any]:
     """A discount as Stripe shows it, of a coupon that really exists."""
     ends, scope = terms.pop("ends", None), terms.pop("applies_to", None)
-    given = {"duration": "forever", **terms}
-    coupon = at_stripe(shop).coupons.create(given).to_dict(for_json=True)
+    values = {"duration": "forever", **terms}
+    coupon = at_stripe(shop).coupons.create(values).to_dict(for_json=True)
     if scope:
         coupon["applies_to"] = {"products": scope}
     return {
@@ -54,11 +54,11 @@ def amount(shop: LiveShop, ann: User, **changes: Any) -> int | None:
     """What our copy says that recurs, when Stripe shows the subscription so."""
     with stripe_saying(shop, ann, as_it_is(shop, ann, **changes)):
         assert ring(shop, ann) == "applied"
-    found = stored(shop, ann)
+    result = stored(shop, ann)
     assert plan(shop, ann) == "solo"
-    assert found.stripe_recurring
-    told: int | None = found.stripe_recurring["amount"]
-    return told
+    assert result.stripe_recurring
+    message: int | None = result.stripe_recurring["amount"]
+    return message
 
 
 @pytest.mark.parametrize(
@@ -89,8 +89,8 @@ def test_items_of_several_intervals_are_no_single_amount(shop: LiveShop, ann: Us
     own = priced(shop, ann)
 
     assert amount(shop, ann, items=items(own, monthly)) == 2500
-    found = items(own, extra(shop, ann, recurring=yearly))
-    assert amount(shop, ann, items=found) is None
+    result = items(own, extra(shop, ann, recurring=yearly))
+    assert amount(shop, ann, items=result) is None
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_items_of_several_intervals_are_no_single_amount(shop: LiveShop, ann: Us
 def test_a_discount_on_several_items(
     shop: LiveShop, ann: User, terms: Any, expected: int | None
 ) -> None:
-    found = items(
+    result = items(
         priced(shop, ann), extra(shop, ann, 2, unit_amount=500, unit_amount_decimal="500")
     )
 
-    assert amount(shop, ann, items=found, discounts=[discount(shop, **terms)]) == expected
+    assert amount(shop, ann, items=result, discounts=[discount(shop, **terms)]) == expected
 
 
 def test_a_discount_on_one_item_leaves_the_other_alone(shop: LiveShop, ann: User) -> None:
     own = {**priced(shop, ann), "discounts": [discount(shop, percent_off=50)]}
-    found = items(own, extra(shop, ann, unit_amount=500, unit_amount_decimal="500"))
+    result = items(own, extra(shop, ann, unit_amount=500, unit_amount_decimal="500"))
 
-    assert amount(shop, ann, items=found) == 1250
+    assert amount(shop, ann, items=result) == 1250
 
 
 def test_a_coupon_that_was_deleted_counts_where_it_can_only_mean_one_item(
@@ -163,9 +163,9 @@ def test_a_discount_that_ends_with_the_period_is_not_in_the_next_price(
 def test_a_price_before_tax_says_so(
     shop: LiveShop, ann: User, behavior: str, on: bool, plus: bool
 ) -> None:
-    found = items(priced(shop, ann, tax_behavior=behavior))
+    result = items(priced(shop, ann, tax_behavior=behavior))
 
-    amount(shop, ann, items=found, automatic_tax={"enabled": on})
+    amount(shop, ann, items=result, automatic_tax={"enabled": on})
 
     recurring = stored(shop, ann).recurring
     assert recurring
@@ -173,13 +173,13 @@ def test_a_price_before_tax_says_so(
 
 
 def preview_answers(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
-    def answer(environ: dict[str, Any], start_response: Any) -> Any:
+    def respond(environ: dict[str, Any], start_response: Any) -> Any:
         if not environ["PATH_INFO"].endswith("/invoices/create_preview"):
             return shop.proxy.app(environ, start_response)
         start_response(f"{status} No", [("Content-Type", "application/json")])
         return [json.dumps({"error": error}).encode()]
 
-    return shop.proxy.answering(answer)
+    return shop.proxy.answering(respond)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -189,9 +189,9 @@ def test_a_refused_preview_keeps_nothing_else_from_being_written(
     with preview_answers(shop, status, {"type": "invalid_request_error", "message": "No."}):
         assert ring(shop, ann) == "applied"
 
-    found = stored(shop, ann)
-    assert found.stripe_next_invoice is None
-    assert found.stripe_recurring
+    result = stored(shop, ann)
+    assert result.stripe_next_invoice is None
+    assert result.stripe_recurring
     assert plan(shop, ann) == "solo"
 
 
@@ -199,21 +199,21 @@ def test_an_outage_at_the_preview_comes_again(shop: LiveShop, ann: User) -> None
     subject = {"id": "sub_1", "object": "subscription", "customer": ann.stripe_customer_id}
     event = new_event()
     with preview_answers(shop, 500, {"type": "api_error", "message": "Down."}):
-        answer = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
-        assert answer is not None
-        assert answer.status_code == 503
+        response = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
+        assert response is not None
+        assert response.status_code == 503
     assert plan(shop, ann) == "hobby"
 
-    answer = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
+    response = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
 
-    assert answer is not None
-    assert answer.json() == {"outcome": "applied"}
+    assert response is not None
+    assert response.json() == {"outcome": "applied"}
     assert stored(shop, ann).stripe_next_invoice
 
 
 def test_paused_collection_promises_no_next_invoice(shop: LiveShop, ann: User) -> None:
-    found = subscription_of(shop, ann).id
-    at_stripe(shop).subscriptions.update(found, {"pause_collection": {"behavior": "void"}})
+    subscription = subscription_of(shop, ann).id
+    at_stripe(shop).subscriptions.update(subscription, {"pause_collection": {"behavior": "void"}})
 
     ring(shop, ann)
 
@@ -224,11 +224,11 @@ def test_a_new_card_of_a_customer_is_no_reason_to_ask(shop: LiveShop, ann: User)
     customer = {"id": ann.stripe_customer_id, "object": "customer"}
 
     def outcome(**changed: Any) -> str:
-        answer = deliver_event(
+        response = deliver_event(
             shop, customer, id=new_event(), kind="customer.updated", previous_attributes=changed
         )
-        assert answer is not None
-        return str(answer.json()["outcome"])
+        assert response is not None
+        return str(response.json()["outcome"])
 
     assert outcome(invoice_settings={"default_payment_method": None}) == "ignored"
     assert outcome(balance=0) == "applied"

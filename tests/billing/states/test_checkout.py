@@ -28,10 +28,10 @@ from tests.harness.live_shop import LiveShop, deliver_event
 def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop, ann: User) -> None:
     browser, _ = shop.signed_in(ann)
     with browser:
-        answer = shop.ask("GET", "/billing/return", 0, browser)
+        response = shop.ask("GET", "/billing/return", 0, browser)
 
-    assert answer is not None
-    assert answer.status_code == 303
+    assert response is not None
+    assert response.status_code == 303
     assert plan(shop, ann) == "solo"
     assert ring(shop, ann) == "applied"  # the webhook after all
     assert plan(shop, ann) == "solo"
@@ -39,14 +39,14 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
 
 @case(16, "complete but unpaid", "async payment succeeded", "async payment failed")
 @pytest.mark.parametrize(
-    ("bank", "kind", "ends_with", "told"),
+    ("bank", "kind", "ends_with", "message"),
     [
         ("000123456789", "checkout.session.async_payment_succeeded", "solo", "You are on Solo"),
         ("000111111116", "checkout.session.async_payment_failed", "hobby", "Solo failed"),
     ],
 )
 def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
-    shop: LiveShop, bank: str, kind: str, ends_with: str, told: str
+    shop: LiveShop, bank: str, kind: str, ends_with: str, message: str
 ) -> None:
     with shop.app.app_context():
         bob = accounts.get_or_create(new_email())
@@ -61,7 +61,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     outcome(tell_of(shop, session, kind))
 
     assert plan(shop, bob) == ends_with
-    assert len(shop.inbox.to(bob.email, told)) == 1
+    assert len(shop.inbox.to(bob.email, message)) == 1
 
 
 @case(16, "expired session", "mode payment or setup")
@@ -80,7 +80,7 @@ def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> N
     }  # fmt: skip
     kind = "checkout.session.expired" if mode == "subscription" else "checkout.session.completed"
 
-    answer = deliver_event(shop, session, id=new_event(), kind=kind)
+    response = deliver_event(shop, session, id=new_event(), kind=kind)
 
-    assert outcome(answer) in ("applied", "ignored")
+    assert outcome(response) in ("applied", "ignored")
     assert plan(shop, bob) == "hobby"

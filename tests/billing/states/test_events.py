@@ -87,14 +87,14 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
     ring(shop, ann)
     (charge,) = at_stripe(shop).charges.list({"customer": ann.stripe_customer_id}).data
     at_stripe(shop).refunds.create({"charge": charge.id})
-    told = charge.to_dict(for_json=True)
+    output = charge.to_dict(for_json=True)
     dispute = {"id": "dp_1", "object": "dispute", "charge": charge.id}
 
-    for kind, subject, said in (
-        ("charge.refunded", told, "applied"),
+    for kind, subject, message in (
+        ("charge.refunded", output, "applied"),
         ("charge.dispute.created", dispute, "not ours"),  # a dispute names no customer
     ):
-        assert outcome(deliver_event(shop, subject, id=new_event(), kind=kind)) == said
+        assert outcome(deliver_event(shop, subject, id=new_event(), kind=kind)) == message
 
     assert plan(shop, ann) == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)

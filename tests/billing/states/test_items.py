@@ -43,7 +43,7 @@ def test_an_older_price_gives_its_plan_too(
 
 @case(20, "unknown price", "no items", "quantity 0 or none")
 @pytest.mark.parametrize(
-    ("price", "more", "given"),
+    ("price", "more", "value"),
     [
         ("price_of_nobody", {}, "hobby"),
         (None, {}, "hobby"),
@@ -53,15 +53,15 @@ def test_an_older_price_gives_its_plan_too(
     ids=["unknown price", "no items", "quantity 0", "no quantity"],
 )
 def test_unusual_items_give_what_is_known_and_crash_nothing(
-    shop: LiveShop, ann: User, price: str | None, more: dict[str, Any], given: str
+    shop: LiveShop, ann: User, price: str | None, more: dict[str, Any], value: str
 ) -> None:
     known = shop.price["solo", "monthly"]
-    found = [item(shop, ann, known if price == "solo" else price, **more)] if price else []
+    result = [item(shop, ann, known if price == "solo" else price, **more)] if price else []
 
-    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(*found))):
+    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(*result))):
         assert ring(shop, ann) == "applied"
 
-    assert plan(shop, ann) == given
+    assert plan(shop, ann) == value
 
 
 @case(20, "several items", "items with different periods")
@@ -83,8 +83,8 @@ def test_the_living_one_is_found_among_many_that_have_ended(shop: LiveShop, ann:
     living = subscribe(shop, ann, shop.price["team", "monthly"])
     for _ in range(12):  # never paid, so that a webhook in between ends nothing
         price = shop.price["solo", "monthly"]
-        begun = subscribe(shop, ann, price, payment_behavior="default_incomplete")
-        at_stripe(shop).subscriptions.cancel(begun)
+        started = subscribe(shop, ann, price, payment_behavior="default_incomplete")
+        at_stripe(shop).subscriptions.cancel(started)
 
     ring(shop, ann)
 

@@ -28,7 +28,7 @@ from tests.harness.live_shop import LiveShop
 
 @case(17)
 @pytest.mark.parametrize(
-    ("said", "given"),
+    ("message", "value"),
     [
         ({"status": "incomplete"}, "hobby"),
         ({"status": "incomplete_expired"}, "hobby"),
@@ -45,37 +45,37 @@ from tests.harness.live_shop import LiveShop
     ids=lambda given: given.get("status") if isinstance(given, dict) else given,
 )
 def test_each_status_gives_or_takes_as_written(
-    shop: LiveShop, ann: User, said: dict[str, Any], given: str
+    shop: LiveShop, ann: User, message: dict[str, Any], value: str
 ) -> None:
-    with stripe_saying(shop, ann, as_it_is(shop, ann, **said)):
+    with stripe_saying(shop, ann, as_it_is(shop, ann, **message)):
         assert ring(shop, ann) == "applied"
 
-        assert plan(shop, ann) == given
-        assert stored(shop, ann).stripe_subscription_status == said["status"]
+        assert plan(shop, ann) == value
+        assert stored(shop, ann).stripe_subscription_status == message["status"]
 
 
 @case(18)
 def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: User) -> None:
-    found = subscription_of(shop, ann)
+    subscription = subscription_of(shop, ann)
     change = at_stripe(shop).subscriptions.update
 
-    change(found.id, {"cancel_at_period_end": True})
+    change(subscription.id, {"cancel_at_period_end": True})
     ring(shop, ann)
     user = stored(shop, ann)
     assert user.stripe_cancel_at == user.stripe_current_period_end
     assert plan(shop, ann) == "solo"
 
-    change(found.id, {"cancel_at_period_end": False})
+    change(subscription.id, {"cancel_at_period_end": False})
     ring(shop, ann)
     assert stored(shop, ann).stripe_cancel_at is None
 
     day = int((now() + timedelta(days=9)).timestamp())
-    change(found.id, {"cancel_at": day})
+    change(subscription.id, {"cancel_at": day})
     ring(shop, ann)
     assert stored(shop, ann).stripe_cancel_at.timestamp() == day  # type: ignore[union-attr]
     assert plan(shop, ann) == "solo"
 
-    at_stripe(shop).subscriptions.cancel(found.id)
+    at_stripe(shop).subscriptions.cancel(subscription.id)
     ring(shop, ann)
     assert plan(shop, ann) == "hobby"
 
@@ -84,11 +84,11 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
 def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
     shop: LiveShop, ann: User
 ) -> None:
-    found = subscription_of(shop, ann)
+    subscription = subscription_of(shop, ann)
     yearly = shop.price["solo", "yearly"]
-    item = found["items"].data[0].id
+    item = subscription["items"].data[0].id
     at_stripe(shop).subscriptions.update(
-        found.id,
+        subscription.id,
         {"items": [{"id": item, "price": yearly}], "proration_behavior": "always_invoice"},
     )
 
@@ -102,11 +102,11 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
 
 @case(19, "pending update")
 def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, ann: User) -> None:
-    found = subscription_of(shop, ann)
+    subscription = subscription_of(shop, ann)
     failing(shop, ann)
-    item = found["items"].data[0].id
+    item = subscription["items"].data[0].id
     waiting = at_stripe(shop).subscriptions.update(
-        found.id,
+        subscription.id,
         {
             "items": [{"id": item, "price": shop.price["team", "yearly"]}],
             "payment_behavior": "pending_if_incomplete",

@@ -38,14 +38,14 @@ def list_reports() -> dict[str, Any]:
 @token_required("reports:write")
 def write() -> tuple[dict[str, Any], int]:
     try:
-        given = ReportSchema().load(request.get_json())
+        value = ReportSchema().load(request.get_json())
     except ValidationError as error:
         raise APIError(422, "invalid", "The report is not valid.", error.messages_dict) from None
     try:
         access.use(current_token.user, "reports")
     except access.QuotaExhausted:
         raise APIError(403, "quota_exhausted", "No reports are left this month.") from None
-    row = Report(user_id=current_token.user_id, title=given["title"])
+    row = Report(user_id=current_token.user_id, title=value["title"])
     with database.write_transaction() as session:
         session.add(row)
     return ReportSchema().dump(row), 201
