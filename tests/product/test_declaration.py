@@ -166,7 +166,7 @@ def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
 
 
 def test_a_missing_package_is_named_at_the_start() -> None:
-    with pytest.raises(ProductError, match="There is no package no_such_product"):
+    with pytest.raises(ProductError, match="The package no_such_product does not exist"):
         create_app(settings(), product="no_such_product")
 
 
