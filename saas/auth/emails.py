@@ -97,7 +97,7 @@ def email_change_preview() -> mail.Email:
 
 @mail.preview("email_taken")
 def email_taken_preview() -> mail.Email:
-    """Return a sample to the owner of an address that has an account."""
+    """Return a sample for the owner of an email that has an account."""
     return _email_taken("ada@example.com")
 
 

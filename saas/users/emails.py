@@ -21,7 +21,7 @@ def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -
 
 @mail.preview("account_closed")
 def account_closed_preview() -> mail.Email:
-    """Return a sample to a paying user."""
+    """Return a sample for a paying user."""
     return _account_closed("ada@example.com", was_customer=True)
 
 
