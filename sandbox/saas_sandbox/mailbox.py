@@ -68,7 +68,7 @@ def send() -> tuple[Response, int]:
 @bp.get("/mail")
 def index() -> str:
     recipient = request.args.get("to", "").strip()
-    return render_template("mail.html", mails=_list_mails(recipient), wanted=recipient)
+    return render_template("mail.html", mails=_list_mails(recipient), recipient=recipient)
 
 
 @bp.get("/mail.json")

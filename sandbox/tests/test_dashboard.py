@@ -135,7 +135,7 @@ def test_deliveries_show_their_answer_and_are_sent_again(
 def test_the_weather_is_switched_and_what_it_did_is_said(
     browser: Browser, account: str, page: str, life: Life, endpoint: object, doorbell: Doorbell
 ) -> None:
-    browser.post(f"{account}/chaos", drop="100", seed="7")
+    browser.post(f"{account}/faults", drop="100", seed="7")
 
     life.api.v1.customers.update(life.customer, {"name": "Ada"})
 

@@ -92,7 +92,7 @@ def test_a_slow_call_takes_its_time_and_is_answered(served: str) -> None:
     base: Any = {"api": f"{served}/stripe"}
     hasty, patient = stripe.RequestsClient(timeout=(2, 0.3)), stripe.RequestsClient(timeout=30)
     fault = {"slow": 1, "slow_seconds": 0.8}
-    requests.post(f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10)
+    requests.post(f"{served}/stripe/control/faults", json=fault, auth=(KEY, ""), timeout=10)
 
     with pytest.raises(stripe.APIConnectionError):
         stripe.StripeClient(KEY, base_addresses=base, http_client=hasty).v1.customers.list()
@@ -116,7 +116,7 @@ def test_fair_weather_is_the_default_and_comes_back(app: Flask, api: stripe.Stri
 )
 def test_weather_that_does_not_exist_is_refused(app: Flask, body: Any) -> None:
     response = app.test_client().post(
-        "/stripe/control/chaos",
+        "/stripe/control/faults",
         base_url=BASE_ADDRESS,
         json=body,
         headers={"Authorization": f"Bearer {KEY}"},
@@ -136,7 +136,7 @@ def test_over_http_an_answer_is_cut_and_another_comes_too_late(served: str) -> N
 
     def weather(**fault: float) -> None:
         requests.post(
-            f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10
+            f"{served}/stripe/control/faults", json=fault, auth=(KEY, ""), timeout=10
         ).raise_for_status()
 
     for fault in ({"cut": 1}, {"slow": 1, "slow_seconds": 0.8}):

@@ -42,7 +42,7 @@ def over_http(served: str) -> Iterator[stripe.StripeClient]:
 def weather(served: str) -> Weather:
     def set_weather(**fault: float) -> None:
         requests.post(
-            f"{served}/stripe/control/chaos", json=fault, auth=(KEY, ""), timeout=10
+            f"{served}/stripe/control/faults", json=fault, auth=(KEY, ""), timeout=10
         ).raise_for_status()
 
     return set_weather

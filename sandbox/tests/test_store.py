@@ -61,7 +61,7 @@ def test_a_file_of_an_earlier_version_is_upgraded(tmp_path: Path) -> None:
     api = client(app, KEY)
     api.v1.customers.update(id, {"name": "Ada"}, {"idempotency_key": "once"})
     faults = app.test_client().get(
-        "/stripe/control/chaos", headers={"Authorization": f"Bearer {KEY}"}
+        "/stripe/control/faults", headers={"Authorization": f"Bearer {KEY}"}
     )
     names = [customer.name for customer in api.v1.customers.list({"email": "ada@example.com"}).data]
     app.extensions["sandbox"].close()

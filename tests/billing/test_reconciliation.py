@@ -60,7 +60,7 @@ def change(shop: Shop, email: str, **values: Any) -> None:
 
 def weather(shop: Shop, **shares: float) -> None:
     requests.post(
-        f"{shop.sandbox}/stripe/control/chaos", json=shares,
+        f"{shop.sandbox}/stripe/control/faults", json=shares,
         headers={"Authorization": f"Bearer {shop.key}"}, timeout=10,
     ).raise_for_status()  # fmt: skip
 

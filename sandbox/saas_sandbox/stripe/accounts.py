@@ -16,7 +16,7 @@ from ..store import Store
 
 KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
-# Settings that Stripe has in its Dashboard, and the sandbox in its control panel.
+# Settings that Stripe has in its Dashboard, and the sandbox in its own.
 DEFAULT_SETTINGS: dict[str, Any] = {
     "after_retries": "cancel",
     "retry_days": [3, 5, 7],

@@ -1,1 +1,1 @@
-"""The control panel: events of each customer, and controls."""
+"""The dashboard: events of each customer, and controls."""

@@ -108,14 +108,14 @@ def get_settings(account: Account) -> dict[str, Any]:
     return {name: account.settings[name] for name in SettingsSchema().fields}
 
 
-@admin_endpoint("/chaos", FaultsSchema)
+@admin_endpoint("/faults", FaultsSchema)
 def set_faults(account: Account, **values: Any) -> dict[str, Any]:
     """Set the faults; those not named are turned off."""
     injection.set_faults(account, injection.Faults(**values))
     return get_faults(account)
 
 
-@admin_endpoint("/chaos", FaultsSchema, "GET")
+@admin_endpoint("/faults", FaultsSchema, "GET")
 def get_faults(account: Account) -> dict[str, Any]:
     return asdict(injection.get_faults(account))
 

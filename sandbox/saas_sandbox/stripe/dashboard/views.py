@@ -1,4 +1,4 @@
-"""The control panel: what happened to a subscription and why, and controls."""
+"""The dashboard: what happened to a subscription and why, and controls."""
 
 import json
 from typing import Any
@@ -17,10 +17,10 @@ from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.faults import injection
 from saas_sandbox.stripe.pages.labels import format_date, format_time, get_status_label
 
-bp = Blueprint("panel", __name__, url_prefix="/stripe")
+bp = Blueprint("dashboard", __name__, url_prefix="/stripe")
 
-AT_ONCE = 60
-LONGEST_WAIT = 120
+MAX_EVENTS = 60
+MAX_SLOW_SECONDS = 120
 CARDS = {
     "works": "pm_card_visa",
     "fails": "pm_card_chargeCustomerFail",
@@ -40,207 +40,213 @@ def index() -> str:
         "AS subscriptions FROM accounts ORDER BY created DESC LIMIT 100"
     )
     accounts = [{**dict(row), "since": format_date(row["created"])} for row in rows]
-    return render_template("panel.html", accounts=accounts)
+    return render_template("dashboard/accounts.html", accounts=accounts)
 
 
 @bp.get("/accounts/<id>")
-def account(id: str) -> str:
-    with _unit():
-        found = _account(id)
-        wanted = request.args.get("email", "").strip()
+def show_account(id: str) -> str:
+    with _transaction():
+        account = _get_account(id)
+        email = request.args.get("email", "").strip()
+        customers = _find_customers(account, email)
         return render_template(
-            "panel_account.html",
-            account=found,
-            wanted=wanted,
-            customers=[_customer_line(found, c) for c in _customers(found, wanted)],
-            events=_events(found, "1"),
-            weather=injection.get_faults(found),
-            knobs=event_descriptions.FAULTS,
-            endpoints=found.select("webhook_endpoint"),
+            "dashboard/account.html",
+            account=account,
+            email=email,
+            customers=[_format_customer(account, customer) for customer in customers],
+            events=_list_events(account, "1"),
+            faults=injection.get_faults(account),
+            fault_fields=event_descriptions.FAULTS,
+            endpoints=account.select("webhook_endpoint"),
         )
 
 
-@bp.get("/accounts/<id>/customers/<customer>")
-def customer(id: str, customer: str) -> str:
-    with _unit():
-        found = _account(id)
-        return _customer_page(found, customer)
+@bp.get("/accounts/<id>/customers/<customer_id>")
+def show_customer(id: str, customer_id: str) -> str:
+    with _transaction():
+        return _render_customer(_get_account(id), customer_id)
 
 
-@bp.post("/accounts/<id>/customers/<customer>/advance")
-def advance(id: str, customer: str) -> BaseResponse | tuple[str, int]:
+@bp.post("/accounts/<id>/customers/<customer_id>/advance")
+def advance(id: str, customer_id: str) -> BaseResponse | tuple[str, int]:
     """Advance the customer's time; the page shows the progress."""
     try:
-        with _unit():
-            found = _account(id)
-            who = found.get_undeleted("customer", customer)
-            time_travel.advance_customer(found, who, request.form.get("step", ""))
+        with _transaction():
+            account = _get_account(id)
+            customer = account.get_undeleted("customer", customer_id)
+            time_travel.advance_customer(account, customer, request.form.get("step", ""))
     except StripeError as error:
-        with _unit():
-            return _customer_page(_account(id), customer, error.message), 422
-    return redirect(url_for(".customer", id=id, customer=customer), 303)
+        with _transaction():
+            return _render_customer(_get_account(id), customer_id, error.message), 422
+    return redirect(url_for(".show_customer", id=id, customer_id=customer_id), 303)
 
 
-@bp.post("/accounts/<id>/customers/<customer>/card")
-def card(id: str, customer: str) -> BaseResponse:
+@bp.post("/accounts/<id>/customers/<customer_id>/card")
+def set_card(id: str, customer_id: str) -> BaseResponse:
     """Give the customer another card: one that works, fails, or requires authentication."""
-    with _unit():
-        found = _account(id)
-        who = found.get_undeleted("customer", customer)
+    with _transaction():
+        account = _get_account(id)
+        customer = account.get_undeleted("customer", customer_id)
         name = CARDS.get(request.form.get("card", "")) or abort(400)
-        clock = who["test_clock"]
-        set_default_payment_method(
-            found, who, payment_methods.resolve_payment_method(found, name, "card", clock)
+        method = payment_methods.resolve_payment_method(
+            account, name, "card", customer["test_clock"]
         )
-    return redirect(url_for(".customer", id=id, customer=customer), 303)
+        set_default_payment_method(account, customer, method)
+    return redirect(url_for(".show_customer", id=id, customer_id=customer_id), 303)
 
 
 @bp.post("/accounts/<id>/deliveries/<int:number>/redeliver")
 def redeliver(id: str, number: int) -> BaseResponse:
-    store = current_app.extensions["sandbox"].store
-    with _unit():
-        _account(id)
-        webhook_sender.redeliver(store, id, number)
-    return redirect(_back(id), 303)
+    with _transaction():
+        account = _get_account(id)
+        webhook_sender.redeliver(account.store, id, number)
+    return redirect(_get_return_url(id), 303)
 
 
-@bp.post("/accounts/<id>/chaos")
-def weather(id: str) -> BaseResponse:
+@bp.post("/accounts/<id>/faults")
+def set_faults(id: str) -> BaseResponse:
     """Set the faults: percentages in the form, rates in the settings."""
-    with _unit():
-        found = _account(id)
-        shares = {
-            name: _percent(name) for name in (*injection.DELIVERY_FAULTS, *injection.CALL_FAULTS)
-        }
-        seconds = min(_whole("slow_seconds"), LONGEST_WAIT) or injection.Faults.slow_seconds
-        wanted = injection.Faults(seed=_whole("seed"), slow_seconds=seconds, **shares)
-        injection.set_faults(found, wanted)
-    return redirect(url_for(".account", id=id, _anchor="chaos"), 303)
+    names = (*injection.DELIVERY_FAULTS, *injection.CALL_FAULTS)
+    seconds = min(_read_integer("slow_seconds"), MAX_SLOW_SECONDS)
+    faults = injection.Faults(
+        seed=_read_integer("seed"),
+        slow_seconds=seconds or injection.Faults.slow_seconds,
+        **{name: _read_percentage(name) for name in names},
+    )
+    with _transaction():
+        injection.set_faults(_get_account(id), faults)
+    return redirect(url_for(".show_account", id=id, _anchor="faults"), 303)
 
 
 @bp.post("/accounts/<id>/settings")
-def settings(id: str) -> BaseResponse:
-    with _unit():
-        found = _account(id)
-        wanted = request.form.get("after_retries")
-        if wanted in ("cancel", "unpaid", "past_due"):
-            found.settings["after_retries"] = wanted
-            found.save_settings()
-    return redirect(url_for(".account", id=id), 303)
+def set_settings(id: str) -> BaseResponse:
+    with _transaction():
+        account = _get_account(id)
+        after_retries = request.form.get("after_retries")
+        if after_retries in ("cancel", "unpaid", "past_due"):
+            account.settings["after_retries"] = after_retries
+            account.save_settings()
+    return redirect(url_for(".show_account", id=id), 303)
 
 
-def _customer_page(account: Account, id: str, message: str | None = None) -> str:
-    found = account.find("customer", id) or abort(404)
-    clock = account.find("test_helpers.test_clock", found.get("test_clock") or "")
-    living = account.select("subscription", "customer = ?", id)[::-1]
+def _render_customer(account: Account, id: str, message: str | None = None) -> str:
+    customer = account.find("customer", id) or abort(404)
+    clock = account.find("test_helpers.test_clock", customer.get("test_clock") or "")
+    subscriptions = account.select("subscription", "customer = ?", id)[::-1]
     return render_template(
-        "panel_customer.html",
+        "dashboard/customer.html",
         account=account,
-        customer=found,
+        customer=customer,
         clock=clock,
-        now=format_time(account.now(found.get("test_clock"))),
-        share=time_travel.get_progress(clock) if clock else 1,
-        subscriptions=[_subscription(account, subscription) for subscription in living],
-        card=_card(account, found, living),
-        events=_events(account, "customer = ?", id),
+        now=format_time(account.now(customer.get("test_clock"))),
+        progress=time_travel.get_progress(clock) if clock else 1,
+        subscriptions=[_format_subscription(account, entry) for entry in subscriptions],
+        card=_describe_card(account, customer, subscriptions),
+        events=_list_events(account, "customer = ?", id),
         message=message,
     )
 
 
-def _customers(account: Account, wanted: str) -> list[Resource]:
+def _find_customers(account: Account, email: str) -> list[Resource]:
     rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = 'customer' "
         "AND status IS NOT 'deleted' AND (? = '' OR lookup LIKE ?) ORDER BY seq DESC LIMIT 50",
-        account.id, wanted, f"%{wanted}%",
+        account.id, email, f"%{email}%",
     )  # fmt: skip
     return [account.load_row("customer", row) for row in rows]
 
 
-def _customer_line(account: Account, customer: Resource) -> dict[str, Any]:
+def _format_customer(account: Account, customer: Resource) -> dict[str, Any]:
     subscriptions = account.select("subscription", "customer = ?", customer["id"])
     return {
         "id": customer["id"],
         "email": customer["email"],
-        "subscriptions": [_subscription(account, s) for s in subscriptions[::-1]],
+        "subscriptions": [_format_subscription(account, entry) for entry in subscriptions[::-1]],
     }
 
 
-def _subscription(account: Account, subscription: Resource) -> dict[str, Any]:
+def _format_subscription(account: Account, subscription: Resource) -> dict[str, Any]:
     item = lifecycle.get_first_item(subscription)
-    coming = sorted(
-        [*lifecycle.list_upcoming_actions(subscription), *_retry(account, subscription)]
+    actions = sorted(
+        [*lifecycle.list_upcoming_actions(subscription), *_list_retries(account, subscription)]
     )
     return {
         "id": subscription["id"],
         "status": subscription["status"],
-        "words": get_status_label(subscription),
+        "label": get_status_label(subscription),
         "name": account.get("product", item["price"]["product"]).get("name"),
         "rate": invoice_lines.format_rate(item["price"]),
         "meaning": event_descriptions.STATUS[subscription["status"]],
-        "next": [(format_time(when), event_descriptions.UPCOMING[verb]) for when, verb in coming],
+        "next": [
+            (format_time(when), event_descriptions.UPCOMING[action]) for when, action in actions
+        ],
     }
 
 
-def _retry(account: Account, subscription: Resource) -> list[tuple[int, str]]:
+def _list_retries(account: Account, subscription: Resource) -> list[tuple[int, str]]:
     """Return when the newest invoice is retried, if it is."""
     invoice = account.find("invoice", subscription["latest_invoice"] or "")
     when = invoice and invoice["next_payment_attempt"]
     return [(when, "retry")] if when else []
 
 
-def _card(account: Account, customer: Resource, subscriptions: list[Resource]) -> str | None:
+def _describe_card(
+    account: Account, customer: Resource, subscriptions: list[Resource]
+) -> str | None:
     """Return what pays renewals: the card of the newest live subscription, or the customer's."""
-    own = [each["default_payment_method"] for each in subscriptions if not lifecycle.is_ended(each)]
-    theirs = (customer.get("invoice_settings") or {}).get("default_payment_method")
-    wanted = next(filter(None, own), theirs)
-    return (
-        payment_methods.describe_method(account.get("payment_method", wanted)) if wanted else None
-    )
+    customer_default = (customer.get("invoice_settings") or {}).get("default_payment_method")
+    defaults = [
+        subscription["default_payment_method"]
+        for subscription in subscriptions
+        if not lifecycle.is_ended(subscription)
+    ]
+    id = next(filter(None, defaults), customer_default)
+    return payment_methods.describe_method(account.get("payment_method", id)) if id else None
 
 
-def _events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:
+def _list_events(account: Account, where: str, *values: object) -> list[dict[str, Any]]:
     """Return the latest events with the state of their deliveries."""
     rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = 'event' "  # noqa: S608 our own words
         f"AND {where} ORDER BY seq DESC LIMIT ?",
-        account.id, *values, AT_ONCE,
+        account.id, *values, MAX_EVENTS,
     )  # fmt: skip
-    return [_event(account, json.loads(row["body"])) for row in rows]
+    return [_format_event(account, json.loads(row["body"])) for row in rows]
 
 
-def _event(account: Account, event: Resource) -> dict[str, Any]:
+def _format_event(account: Account, event: Resource) -> dict[str, Any]:
     return {
         "id": event["id"],
         "type": event["type"],
         "when": format_time(event["created"]),
-        "words": event_descriptions.describe(event),
+        "description": event_descriptions.describe(event),
         "customer": event["_internal"]["customer"],
         "json": json.dumps(event["data"], indent=2),
         "deliveries": webhook_sender.list_for_event(account.store, account.id, event["id"]),
     }
 
 
-def _account(id: str) -> Account:
+def _get_account(id: str) -> Account:
     sandbox = current_app.extensions["sandbox"]
     return find_account(sandbox.store, id, sandbox.now) or abort(404)
 
 
-def _unit() -> Any:
+def _transaction() -> Any:
     return current_app.extensions["sandbox"].store.transaction()
 
 
-def _back(id: str) -> str:
-    """Redirect to the page with the button, if it is one of ours."""
+def _get_return_url(id: str) -> str:
+    """Return the URL of the page with the button."""
     customer = request.form.get("customer", "")
     if customer.startswith("cus_") and customer.isidentifier():
-        return url_for(".customer", id=id, customer=customer)
-    return url_for(".account", id=id)
+        return url_for(".show_customer", id=id, customer_id=customer)
+    return url_for(".show_account", id=id)
 
 
-def _percent(name: str) -> float:
-    return min(max(_whole(name), 0), 100) / 100
+def _read_percentage(name: str) -> float:
+    return min(max(_read_integer(name), 0), 100) / 100
 
 
-def _whole(name: str) -> int:
+def _read_integer(name: str) -> int:
     text = request.form.get(name, "")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0

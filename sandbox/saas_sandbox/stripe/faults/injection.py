@@ -32,7 +32,7 @@ class Faults:
     slow_seconds: float = 1
 
     @property
-    def is_fair(self) -> bool:
+    def is_off(self) -> bool:
         return not any(getattr(self, name) for name in (*DELIVERY_FAULTS, *CALL_FAULTS))
 
 
@@ -53,7 +53,7 @@ def plan_delivery(account: Account) -> DeliveryPlan:
     if "faults" not in account.settings:
         return DeliveryPlan()
     faults = get_faults(account)
-    if faults.is_fair:
+    if faults.is_off:
         return DeliveryPlan()
 
     rng = _seed_rng(account, faults, "deliveries")
@@ -77,7 +77,7 @@ def plan_delivery(account: Account) -> DeliveryPlan:
 def pick_for_call(account: Account) -> str | None:
     """Return the name of the next API call's fault, or None."""
     faults = get_faults(account)
-    if faults.is_fair:
+    if faults.is_off:
         return None
 
     rng = _seed_rng(account, faults, "calls")

@@ -121,18 +121,18 @@ def _format_totals(account: Account, session: Resource) -> dict[str, Any]:
     if session["mode"] == "setup":
         return {"total": None, "subtotal": None, "off": None, "tax": None, "later": None}
 
-    def words(amount: int) -> str:
+    def format_amount(amount: int) -> str:
         return invoice_lines.format_money(amount, currency)
 
     totals = session["total_details"]
     off, taxed = totals["amount_discount"], session["automatic_tax"]["enabled"]
     trial = session["_internal"]["trial_end"]
     return {
-        "total": words(session["amount_total"]),
-        "subtotal": words(session["amount_subtotal"]),
-        "off": words(-off) if off else None,
-        "tax": words(totals["amount_tax"]) if taxed else None,
-        "later": words(checkout.calculate_subtotal(account, session)) if trial else None,
+        "total": format_amount(session["amount_total"]),
+        "subtotal": format_amount(session["amount_subtotal"]),
+        "off": format_amount(-off) if off else None,
+        "tax": format_amount(totals["amount_tax"]) if taxed else None,
+        "later": format_amount(checkout.calculate_subtotal(account, session)) if trial else None,
         "days": session["_internal"]["subscription_data"]["trial_period_days"],
     }
 

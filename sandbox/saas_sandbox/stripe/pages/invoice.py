@@ -67,13 +67,13 @@ def receipt(id: str) -> Page:
 
 
 def _render(account: Account, invoice: Resource, message: str | None = None) -> str:
-    def words(cents: int) -> str:
-        return invoice_lines.format_money(cents, invoice["currency"])
+    def format_amount(amount: int) -> str:
+        return invoice_lines.format_money(amount, invoice["currency"])
 
     rows = [
         {
             "text": line["description"],
-            "amount": words(line["amount"]),
+            "amount": format_amount(line["amount"]),
             "period": _format_period(line),
         }
         for line in invoice["lines"]["data"]
@@ -82,9 +82,9 @@ def _render(account: Account, invoice: Resource, message: str | None = None) -> 
         "invoice.html",
         invoice=invoice,
         lines=rows,
-        sums=[(name, words(cents)) for name, cents in _list_totals(invoice) if cents],
-        total=words(invoice["total"]),
-        due=words(invoice["amount_remaining"]),
+        sums=[(name, format_amount(amount)) for name, amount in _list_totals(invoice) if amount],
+        total=format_amount(invoice["total"]),
+        due=format_amount(invoice["amount_remaining"]),
         date=format_date(invoice["created"]),
         paid_with=collection.describe_payment(account, invoice)
         if invoice["status"] == "paid"
