@@ -55,6 +55,14 @@ def create_sandbox(
     app.extensions["sandbox"] = sandbox
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
 
+    _register_blueprints(app)
+    security.init_app(app)
+    if inline:
+        app.teardown_request(lambda _: sandbox.background.drain())
+    return app
+
+
+def _register_blueprints(app: Flask) -> None:
     app.register_blueprint(home.bp)
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(identity.bp)
@@ -66,10 +74,6 @@ def create_sandbox(
     app.register_blueprint(portal.bp)
     app.register_blueprint(invoice.bp)
     app.register_blueprint(dashboard.bp)
-    security.init_app(app)
-    if inline:
-        app.teardown_request(lambda _: sandbox.background.drain())
-    return app
 
 
 def _build_sandbox(store: Store, post: Post, now: Callable[[], float], inline: bool) -> Sandbox:

@@ -16,7 +16,7 @@ from saas_sandbox.stripe.engine import (
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.plans import build_plan
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 from saas_sandbox.stripe.engine.shapes import build_object
 
 
@@ -44,21 +44,25 @@ def build_subscription(
         "trial_end": trial_end,
         **fields,
     }
-    items = [
-        build_item(account, subscription, price, quantity, metadata, start=now)
-        for price, quantity, metadata in lines
-    ]
     subscription["items"] = {
         "object": "list",
-        "data": items,
+        "data": [
+            build_item(account, subscription, price, quantity, metadata, start=now)
+            for price, quantity, metadata in lines
+        ],
         "has_more": False,
         "url": f"/v1/subscription_items?subscription={subscription['id']}",
     }
     subscription["_internal"] = {"due": None}
-    if not customer["currency"]:
-        customer["currency"] = subscription["currency"]
-        account.save(customer, "customer.updated")
+    _set_customer_currency(account, customer, subscription["currency"])
     return subscription
+
+
+def _set_customer_currency(account: Account, customer: Resource, currency: str) -> None:
+    """Set the customer's currency with their first subscription."""
+    if not customer["currency"]:
+        customer["currency"] = currency
+        account.save(customer, "customer.updated")
 
 
 def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
@@ -89,24 +93,16 @@ def build_item(
     metadata: dict[str, str],
     start: int,
 ) -> Resource:
-    recurring = price["recurring"]
-    anchor = subscription["billing_cycle_anchor"]
-    if anchor > start:
-        end = anchor
-    else:
-        end = periods.next_boundary(
-            anchor, start, recurring["interval"], recurring["interval_count"]
-        )
     item = build_object(
         stripe.SubscriptionItem,
         id=ids.new("subscription_item"),
         created=start,
-        current_period_end=end,
+        current_period_end=_first_period_end(subscription, price, start),
         current_period_start=start,
         discounts=[],
         metadata=metadata,
         plan=build_plan(price),
-        price=_shown(price),
+        price=strip_internal(price),
         quantity=quantity,
         subscription=subscription["id"],
         tax_rates=[],
@@ -114,6 +110,15 @@ def build_item(
     for name in ("livemode", "billed_until"):
         del item[name]
     return item
+
+
+def _first_period_end(subscription: Resource, price: Resource, start: int) -> int:
+    """Return the anchor if it is ahead, otherwise the next boundary of the billing cycle."""
+    anchor: int = subscription["billing_cycle_anchor"]
+    if anchor > start:
+        return anchor
+    recurring = price["recurring"]
+    return periods.next_boundary(anchor, start, recurring["interval"], recurring["interval_count"])
 
 
 def create_with_first_invoice(
@@ -293,10 +298,6 @@ def _stub_amount(subscription: Resource, item: Resource, prorate: bool) -> int |
     )
     full = invoice_lines.calculate_amount(item["price"], item["quantity"])
     return invoice_lines.prorate_amount(full, anchor - start, anchor - before)
-
-
-def _shown(price: Resource) -> Resource:
-    return {name: value for name, value in price.items() if name != "_internal"}
 
 
 def _base_fields(account: Account, customer: Resource, currency: str, now: int) -> Resource:

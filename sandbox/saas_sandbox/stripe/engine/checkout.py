@@ -64,11 +64,9 @@ def complete_session(
         method["billing_details"] |= {"email": customer["email"], "name": name}
         payment_methods.attach_stored_method(account, method, customer)
     outcome = COMPLETION_BY_MODE[session["mode"]](account, session, customer, method)
-    paid = outcome.kind == "succeeded"
-    free = not session["amount_total"]
     session |= {
         "status": "complete",
-        "payment_status": "no_payment_required" if free else "paid" if paid else "unpaid",
+        "payment_status": _get_payment_status(session, outcome),
         "customer": customer["id"],
         "customer_details": {
             **_customer_details(customer),
@@ -79,6 +77,12 @@ def complete_session(
     session["_internal"]["due"] = None
     account.save(session, "checkout.session.completed")
     return outcome
+
+
+def _get_payment_status(session: Resource, outcome: Outcome) -> str:
+    if not session["amount_total"]:
+        return "no_payment_required"
+    return "paid" if outcome.kind == "succeeded" else "unpaid"
 
 
 def complete_delayed_payment(account: Account, session: Resource, *, succeeded: bool) -> None:
@@ -252,8 +256,8 @@ def _redeem_coupon(
     account: Account, session: Resource, subscription: Resource, customer: Resource
 ) -> None:
     if used := find_applied_coupon(account, session):
-        about = {"checkout_session": session["id"], "subscription": subscription["id"]}
-        discount = discounts.redeem_coupon(account, *used, customer, **about)
+        fields = {"checkout_session": session["id"], "subscription": subscription["id"]}
+        discount = discounts.redeem_coupon(account, *used, customer, **fields)
         subscription["discounts"] = [discount["id"]]
 
 

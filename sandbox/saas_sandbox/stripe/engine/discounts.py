@@ -21,8 +21,8 @@ def create_from_params(
     for number, entry in enumerate(params.get("discounts") or []):
         coupon, promotion_code = _find_coupon(account, entry, f"discounts[{number}]")
         currencies.check_coupon_currency(coupon, subscription["currency"], f"discounts[{number}]")
-        about = {"subscription": subscription["id"]}
-        made.append(redeem_coupon(account, coupon, promotion_code, customer, **about)["id"])
+        fields = {"subscription": subscription["id"]}
+        made.append(redeem_coupon(account, coupon, promotion_code, customer, **fields)["id"])
     return made
 
 
@@ -31,10 +31,23 @@ def redeem_coupon(
     coupon: Resource,
     promotion_code: Resource | None,
     customer: Resource,
-    **about: Any,
+    **fields: Any,
 ) -> Resource:
     """Use a coupon once, for this customer."""
     check_redeemable(account, coupon, promotion_code, customer)
+    for counted in filter(None, (coupon, promotion_code)):
+        _count_redemption(account, counted)
+    discount = _build_discount(account, coupon, promotion_code, customer, **fields)
+    return account.add(discount, "customer.discount.created")
+
+
+def _build_discount(
+    account: Account,
+    coupon: Resource,
+    promotion_code: Resource | None,
+    customer: Resource,
+    **fields: Any,
+) -> Resource:
     now = account.now(customer["test_clock"])
     months = coupon["duration_in_months"]
     discount = build_object(
@@ -46,18 +59,16 @@ def redeem_coupon(
         promotion_code=promotion_code["id"] if promotion_code else None,
         source={"coupon": coupon["id"], "type": "coupon"},
         start=now,
-        **about,
+        **fields,
     )
     for name in ("created", "livemode"):
         del discount[name]
-    for counted in filter(None, (coupon, promotion_code)):
-        _count_redemption(account, counted)
     discount["_internal"] = {
         "coupon": strip_internal(coupon),
         "applies_to": get_internal(coupon).get("applies_to"),
         "clock": customer["test_clock"],
     }
-    return account.add(discount, "customer.discount.created")
+    return discount
 
 
 def check_redeemable(

@@ -8,7 +8,7 @@ import stripe
 from saas_sandbox.stripe.engine import disputes, ids, payment_methods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.cards import DECLINES, Decline
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 from saas_sandbox.stripe.engine.shapes import build_object
 
 # A real bank debit takes up to four business days; the sandbox's takes this long.
@@ -171,7 +171,7 @@ def _record_failure(
             "code": decline.code if decline else None,
             "decline_code": decline.decline_code if decline else None,
             "message": decline.message if decline else None,
-            "payment_method": {n: v for n, v in method.items() if n != "_internal"},
+            "payment_method": strip_internal(method),
             "type": "card_error",
         },
     }

@@ -34,12 +34,20 @@ def apply_or_hold(
     if _would_succeed(account, subscription["id"], changes, options):
         return subscription_updates.change_items(account, subscription, changes, **options)
 
-    target, data = _build_target(account, subscription, changes, **options)
+    target, lines = _build_target(account, subscription, changes, **options)
+    _hold(account, subscription, target, lines)
+    return subscription
+
+
+def _hold(
+    account: Account, subscription: Resource, target: Resource, lines: list[Resource]
+) -> None:
+    """Keep the change on the subscription, and try to collect its invoice."""
     now = account.now(lifecycle.get_clock_id(subscription))
     invoice = invoicing.create_draft(
         account,
         account.get("customer", subscription["customer"]),
-        data,
+        lines,
         reason="subscription_update",
         subscription=subscription,
         period=(now, now),
@@ -50,7 +58,6 @@ def apply_or_hold(
     lifecycle.save_subscription(account, subscription)
     collection.finalize_for_payment(account, invoice)
     collection.collect_invoice(account, invoice)
-    return subscription
 
 
 def expire_update(account: Account, subscription: Resource) -> None:

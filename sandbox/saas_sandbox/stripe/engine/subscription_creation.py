@@ -39,9 +39,8 @@ def create_by_api(
     )
     billing_cycle.emit_created(account, subscription)
     collection.finalize_for_payment(account, invoice)
-    if invoice["status"] == "paid" or behaviour == "default_incomplete":
-        return subscription
-    if subscription["collection_method"] == "send_invoice":
+    by_invoice = subscription["collection_method"] == "send_invoice"
+    if by_invoice or invoice["status"] == "paid" or behaviour == "default_incomplete":
         return subscription
 
     method = collection.find_payment_method(account, invoice)

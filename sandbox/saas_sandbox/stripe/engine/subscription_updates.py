@@ -23,7 +23,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.payments import Outcome
 from saas_sandbox.stripe.engine.plans import build_plan
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 Proration = Literal["create_prorations", "always_invoice", "none"]
 
@@ -179,7 +179,7 @@ def _build_added_item(
 
 def _update_item(item: Resource, change: ItemChange) -> None:
     if change.price is not None:
-        item["price"] = {n: v for n, v in change.price.items() if n != "_internal"}
+        item["price"] = strip_internal(change.price)
         item["plan"] = build_plan(change.price)
     if change.quantity is not None:
         item["quantity"] = change.quantity

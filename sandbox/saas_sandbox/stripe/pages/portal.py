@@ -331,17 +331,16 @@ def _render_confirmation(
         name=account.get("product", new_price["product"]).get("name"),
         rate=invoice_lines.format_rate(new_price),
         present=_format_subscription(account, subscription),
-        lines=[
-            {
-                "text": line["description"],
-                "amount": invoice_lines.format_money(line["amount"], line["currency"]),
-            }
-            for line in invoice["lines"]["data"]
-        ],
+        lines=[_format_line(line) for line in invoice["lines"]["data"]],
         due=invoice_lines.format_money(invoice["amount_due"], invoice["currency"]),
         now=invoice["billing_reason"] == "subscription_update",
         message=message,
     )
+
+
+def _format_line(line: Resource) -> dict[str, str]:
+    amount = invoice_lines.format_money(line["amount"], line["currency"])
+    return {"text": line["description"], "amount": amount}
 
 
 def _show_change_error(id: str, subscription_id: str, price: str, message: str) -> Page:

@@ -30,6 +30,15 @@ def create(account: Account, params: Params) -> Resource:
     refundable = charge["amount_captured"] - charge["amount_refunded"]
     amount = params.get("amount", refundable)
     _check_refundable(charge, amount, refundable)
+    refund = _build_refund(account, charge, amount, params)
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
+    account.add({**refund, "_internal": {"clock": charge["_internal"]["clock"]}}, "refund.created")
+    account.save(charge, "charge.refunded")
+    return refund
+
+
+def _build_refund(account: Account, charge: Resource, amount: int, params: Params) -> Resource:
     refund = build_object(
         stripe.Refund,
         id=ids.new("refund"),
@@ -52,10 +61,6 @@ def create(account: Account, params: Params) -> Resource:
     for name in ("livemode", "description", "failure_balance_transaction", "failure_reason",
                  "instructions_email", "next_action", "pending_reason"):  # fmt: skip
         refund.pop(name, None)
-    charge["amount_refunded"] += amount
-    charge["refunded"] = charge["amount_refunded"] == charge["amount"]
-    account.add({**refund, "_internal": {"clock": charge["_internal"]["clock"]}}, "refund.created")
-    account.save(charge, "charge.refunded")
     return refund
 
 

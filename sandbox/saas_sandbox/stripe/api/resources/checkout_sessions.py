@@ -22,7 +22,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.catalog import create_inline_price
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params, to_plain
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "checkout.session"
@@ -55,12 +55,7 @@ def create(account: Account, params: Params) -> Resource:
     }
     session["discounts"] = _parse_discounts(account, params)
     if lines:
-        session["currency"] = _get_currency(account, params, lines)
-        if customer and mode == "subscription":
-            currencies.check_customer_currency(account, customer, session["currency"])
-        if used := checkout.find_applied_coupon(account, session):
-            currencies.check_coupon_currency(used[0], session["currency"], "discounts")
-        checkout.update_totals(account, session)
+        _price_session(account, session, customer, params)
     if mode == "payment":
         _check_minimum(session)
     if mode == "setup":
@@ -69,6 +64,18 @@ def create(account: Account, params: Params) -> Resource:
         session["setup_intent"] = create_setup_intent(account, customer)["id"]
         session["payment_status"] = "no_payment_required"
     return account.add(session)
+
+
+def _price_session(
+    account: Account, session: Resource, customer: Resource | None, params: Params
+) -> None:
+    """Set currency and totals. Refuse a currency that the customer or the coupon cannot use."""
+    session["currency"] = _get_currency(account, params, session["_internal"]["lines"])
+    if customer and session["mode"] == "subscription":
+        currencies.check_customer_currency(account, customer, session["currency"])
+    if applied := checkout.find_applied_coupon(account, session):
+        currencies.check_coupon_currency(applied[0], session["currency"], "discounts")
+    checkout.update_totals(account, session)
 
 
 @operation("GET", "/checkout/sessions/<id>", shape.SessionRetrieveParams)
@@ -375,7 +382,7 @@ def _build_line_item(account: Account, line: dict[str, Any]) -> Resource:
         "currency": price["currency"],
         "description": account.get("product", price["product"]).get("name"),
         "metadata": {},
-        "price": {name: value for name, value in price.items() if name != "_internal"},
+        "price": strip_internal(price),
         "quantity": line["quantity"],
     }
 

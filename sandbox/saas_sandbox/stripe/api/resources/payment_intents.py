@@ -9,7 +9,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 from saas_sandbox.stripe.engine.params import Params
 from saas_sandbox.stripe.engine.payments import Outcome
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 URL = "/v1/payment_intents"
 
@@ -74,8 +74,7 @@ def _confirm(account: Account, intent: Resource, params: Params) -> Resource:
     outcome = payments.confirm_intent(account, intent, method)
     _settle_invoice(account, intent, outcome)
     if outcome.decline and (off_session or outcome.kind == "declined"):
-        shown = {name: value for name, value in intent.items() if name != "_internal"}
-        raise outcome.decline.error(recorded=True, payment_intent=shown)
+        raise outcome.decline.error(recorded=True, payment_intent=strip_internal(intent))
     return intent
 
 

@@ -21,7 +21,7 @@ from saas_sandbox.stripe.engine import (
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid, missing_param, resource_missing
 from saas_sandbox.stripe.engine.params import Params, to_plain
-from saas_sandbox.stripe.engine.resource import Resource
+from saas_sandbox.stripe.engine.resource import Resource, strip_internal
 
 DAY = 86400
 FIVE_YEARS = 5 * 366 * DAY
@@ -207,11 +207,10 @@ def _apply_settings(
     params.copy_to(subscription, "description", "collection_method", "days_until_due")
     _check_days_until_due(subscription, params)
     metadata.update_metadata(subscription, params)
-    if method := params.get("default_payment_method"):
+    if method_id := params.get("default_payment_method"):
         param = "default_payment_method"
-        subscription[param] = payment_methods.get_owned_method(account, method, customer, param)[
-            "id"
-        ]
+        method = payment_methods.get_owned_method(account, method_id, customer, param)
+        subscription[param] = method["id"]
     if "payment_settings" in params:
         params["payment_settings"].copy_to(
             subscription["payment_settings"], "save_default_payment_method", "payment_method_types"
@@ -331,7 +330,7 @@ def _list_for_customer(account: Account, customer: Resource) -> Any:
     subscriptions = account.select(
         "subscription", "customer = ? AND status != 'canceled'", customer["id"]
     )
-    shown = [{n: v for n, v in s.items() if n != "_internal"} for s in subscriptions[::-1]]
+    shown = [strip_internal(subscription) for subscription in subscriptions[::-1]]
     return pagination.build_list(shown, f"/v1/customers/{customer['id']}/subscriptions")
 
 
