@@ -42,7 +42,7 @@ class MailSchema(Schema):
     reply_to = fields.List(fields.String(), load_default=list)
 
     @pre_load
-    def one_is_a_list(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def wrap_single_recipients(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Accept one address or several in `to` and `reply_to`."""
         single = {n: [data[n]] for n in ("to", "reply_to") if isinstance(data.get(n), str)}
         return {**data, **single}

@@ -1,4 +1,4 @@
-"""The control panel: what happened, why, and the levers."""
+"""The dashboard: what happened, why, and its controls."""
 
 import pytest
 import stripe

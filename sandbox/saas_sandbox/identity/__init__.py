@@ -17,7 +17,7 @@ bp.register_blueprint(github.bp)
 
 @bp.record_once
 def create_tables(state: BlueprintSetupState) -> None:
-    grants.prepare(state.app.extensions["sandbox"].store)
+    grants.create_tables(state.app.extensions["sandbox"].store)
     state.app.config.setdefault("IDENTITY_HANG_SECONDS", failures.HANG_SECONDS)
 
 

@@ -47,7 +47,7 @@ def authorize() -> views.Page:
 @bp.post("/login/oauth/access_token")
 def access_token() -> Response:
     grant = token_endpoint.redeem_request(GITHUB)
-    failure_response = failures.token_endpoint_failure(grant.failure)
+    failure_response = failures.build_token_failure(grant.failure)
     if failure_response:
         return failure_response
 
@@ -61,7 +61,9 @@ def access_token() -> Response:
 @bp.get("/api/user")
 def get_user() -> Response:
     grant = _authenticate()
-    return failures.profile_failure(grant.failure) or _api_response(_user_fields(grant.user), grant)
+    return failures.build_profile_failure(grant.failure) or _api_response(
+        _user_fields(grant.user), grant
+    )
 
 
 @bp.get("/api/user/emails")
@@ -81,7 +83,7 @@ def list_emails() -> Response:
         }
         for position, email in enumerate(grant.user.emails)
     ]
-    return failures.profile_failure(grant.failure) or _api_response(emails, grant)
+    return failures.build_profile_failure(grant.failure) or _api_response(emails, grant)
 
 
 @bp.errorhandler(TokenError)

@@ -58,7 +58,7 @@ def authorize() -> views.Page:
 @bp.post("/token")
 def token() -> Response:
     grant = token_endpoint.redeem_request(GOOGLE)
-    failure_response = failures.token_endpoint_failure(grant.failure)
+    failure_response = failures.build_token_failure(grant.failure)
     if failure_response:
         return failure_response
 
@@ -71,7 +71,7 @@ def token() -> Response:
         "scope": grant.scope,
     }
     key = keys.get_signing_key(sandbox.store)
-    id_token = id_tokens.build(key, now, views.get_issuer(GOOGLE), grant)
+    id_token = id_tokens.build_id_token(key, now, views.get_issuer(GOOGLE), grant)
     return jsonify(fields | ({"id_token": id_token} if id_token else {}))
 
 
@@ -90,7 +90,9 @@ def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
         challenge = 'Bearer error="invalid_token"' if bearer else "Bearer"
         return jsonify(error="invalid_token"), 401, {"WWW-Authenticate": challenge}
 
-    return failures.profile_failure(grant.failure) or jsonify(id_tokens.build_user_claims(grant))
+    return failures.build_profile_failure(grant.failure) or jsonify(
+        id_tokens.build_user_claims(grant)
+    )
 
 
 @bp.errorhandler(TokenError)

@@ -63,7 +63,7 @@ class Grant:
     failure: str
 
 
-def prepare(store: Store) -> None:
+def create_tables(store: Store) -> None:
     with store.transaction():
         for statement in SCHEMA:
             store.execute(statement)

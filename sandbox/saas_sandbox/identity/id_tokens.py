@@ -28,7 +28,7 @@ CLAIM_FAILURES: Mapping[str, Callable[[Claims], Claims]] = {
 }
 
 
-def build(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
+def build_id_token(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
     """Return the token, or None if it is to be missing."""
     if grant.failure == "no_id_token":
         return None

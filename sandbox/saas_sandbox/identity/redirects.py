@@ -19,7 +19,7 @@ def is_allowed(uri: str) -> bool:
     except ValueError:
         return False
     host = parts.hostname or ""
-    if not AUTHORITY.fullmatch(parts.netloc) or not (_is_name(host) or _is_ip(host)):
+    if not AUTHORITY.fullmatch(parts.netloc) or not (_is_host_name(host) or _is_ip(host)):
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host))
 
@@ -32,7 +32,7 @@ def append_params(uri: str, params: dict[str, str]) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode(params)}"
 
 
-def _is_name(host: str) -> bool:
+def _is_host_name(host: str) -> bool:
     """Check labels (RFC 1035, 2.3.4): longer ones are not valid in a Location header."""
     return all(1 <= len(label) <= 63 for label in host.split(".")) and ":" not in host
 

@@ -136,12 +136,12 @@ def _render_choices(
         failures=failures.list_failures(provider.key),
         hidden_fields=[pair for pair in kept_params if pair[0] != "sandbox_failure"],
         query=urlencode(kept_params),
-        form=request.form or _hinted_email(params) | params.to_dict(),
+        form=request.form or _read_email_hint(params) | params.to_dict(),
         error=error,
     )
 
 
-def _hinted_email(params: Params) -> dict[str, str]:
+def _read_email_hint(params: Params) -> dict[str, str]:
     """Return OpenID Connect's `login_hint` or GitHub's `login`."""
     hint = params.get("login_hint") or params.get("login", "")
     return {"sandbox_email": hint} if "@" in hint else {}

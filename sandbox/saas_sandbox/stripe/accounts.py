@@ -14,7 +14,7 @@ from saas_sandbox.stripe.faults.injection import plan_delivery
 
 from ..store import Store
 
-KEY = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
+KEY_PATTERN = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
 # Settings that Stripe has in its Dashboard, and the sandbox in its own.
 DEFAULT_SETTINGS: dict[str, Any] = {
@@ -29,10 +29,10 @@ def get_or_create_account(
     store: Store, key: str, base_url: str, real_now: Callable[[], float]
 ) -> Account:
     """Return the account of a key, created on first use with the URL of its hosted pages."""
-    id = account_id(key)
+    id = derive_account_id(key)
     row = store.fetch_one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:
-        return _create(store, id, base_url, real_now)
+        return _create_account(store, id, base_url, real_now)
 
     account = _from_row(store, row, real_now)
     if account.base_url != base_url:
@@ -53,11 +53,11 @@ def find_account(store: Store, id: str, real_now: Callable[[], float]) -> Accoun
     return _from_row(store, row, real_now) if row else None
 
 
-def account_id(key: str) -> str:
+def derive_account_id(key: str) -> str:
     return "acct_1" + hashlib.sha256(key.encode()).hexdigest()[:15]
 
 
-def _create(store: Store, id: str, base_url: str, real_now: Callable[[], float]) -> Account:
+def _create_account(store: Store, id: str, base_url: str, real_now: Callable[[], float]) -> Account:
     now = int(real_now())
     store.execute(
         "INSERT INTO accounts (id, created, base_url, settings) VALUES (?, ?, ?, '{}')",

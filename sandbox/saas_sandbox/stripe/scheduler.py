@@ -39,7 +39,7 @@ class Scheduler:
     def tick(self) -> bool:
         """Do a batch of what is due; return True if there may be more."""
         with self.store.transaction():
-            return self._advance_clocks() or self._real_time()
+            return self._advance_clocks() or self._run_due_in_real_time()
 
     def next_due(self) -> float | None:
         """Return when something is due in real time, or None."""
@@ -63,7 +63,7 @@ class Scheduler:
         account.save(clock)
         return True
 
-    def _real_time(self) -> bool:
+    def _run_due_in_real_time(self) -> bool:
         now = int(self.real_now())
         rows = self.store.fetch_all(
             "SELECT account, type, id, due FROM objects WHERE clock = '' AND due <= ? "
@@ -91,11 +91,11 @@ def advance(account: Account, clock: Resource) -> bool:
         _finish_advance(account, clock)
         return False
 
-    note = clock["_internal"]
-    note["time"] = max(note["time"], rows[0]["due"])
+    internal = clock["_internal"]
+    internal["time"] = max(internal["time"], rows[0]["due"])
     for row in rows:
         if row["due"] == rows[0]["due"]:
-            note["happened"] += _run_due(account, row)
+            internal["happened"] += _run_due(account, row)
     return True
 
 
@@ -116,9 +116,9 @@ def _run_due(account: Account, row: sqlite3.Row) -> bool:
 
 def _run_next_action(account: Account, subscription: Resource) -> None:
     """Do the earliest due change of a subscription."""
-    moments = lifecycle.list_upcoming_actions(subscription)
-    _, verb = min(moments, key=lambda moment: moment[0])
-    SUBSCRIPTION_ACTIONS[verb](account, subscription)
+    actions = lifecycle.list_upcoming_actions(subscription)
+    _, action = min(actions, key=lambda moment: moment[0])
+    SUBSCRIPTION_ACTIONS[action](account, subscription)
 
 
 def _expire_incomplete(account: Account, subscription: Resource) -> None:

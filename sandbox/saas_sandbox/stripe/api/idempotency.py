@@ -26,28 +26,28 @@ class InFlight:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._marks: dict[tuple[str, str], str] = {}
+        self._fingerprints: dict[tuple[str, str], str] = {}
 
     @contextmanager
-    def hold(self, api_key: str, key: str | None, mark: str) -> Iterator[None]:
+    def lock(self, api_key: str, key: str | None, fingerprint: str) -> Iterator[None]:
         """Hold the key while its request runs. Requests without a key run concurrently."""
         if key is None:
             yield
             return
 
-        self._take(api_key, key, mark)
+        self._acquire(api_key, key, fingerprint)
         try:
             yield
         finally:
             with self._lock:
-                del self._marks[api_key, key]
+                del self._fingerprints[api_key, key]
 
-    def _take(self, api_key: str, key: str, mark: str) -> None:
+    def _acquire(self, api_key: str, key: str, fingerprint: str) -> None:
         with self._lock:
-            running = self._marks.get((api_key, key))
+            running = self._fingerprints.get((api_key, key))
             if running is None:
-                self._marks[api_key, key] = mark
-        if running == mark:
+                self._fingerprints[api_key, key] = fingerprint
+        if running == fingerprint:
             raise _key_in_use(key)
         if running is not None:
             raise _key_reused(key)
@@ -64,23 +64,23 @@ def compute_fingerprint(path: str, values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps([path, values]).encode()).hexdigest()
 
 
-def find_response(account: Account, key: str, mark: str) -> StoredResponse | None:
+def find_response(account: Account, key: str, fingerprint: str) -> StoredResponse | None:
     """Return the stored response of a key."""
     row = account.store.fetch_one(
         "SELECT * FROM idempotent_responses WHERE account = ? AND key = ?", account.id, key
     )
     if row is None:
         return None
-    if row["request"] != mark:
+    if row["request"] != fingerprint:
         raise _key_reused(key)
     return row["status"], json.loads(row["body"])
 
 
-def save_response(account: Account, key: str, mark: str, response: StoredResponse) -> None:
+def save_response(account: Account, key: str, fingerprint: str, response: StoredResponse) -> None:
     status, body = response
     account.store.execute(
         "INSERT INTO idempotent_responses VALUES (?, ?, ?, ?, ?)",
-        account.id, key, mark, status, json.dumps(body),
+        account.id, key, fingerprint, status, json.dumps(body),
     )  # fmt: skip
 
 

@@ -178,17 +178,17 @@ def _check_exclusive(family: str, params: Params, where: str) -> None:
 
 
 def _check_size(family: str, value: list[Any], pattern: str, where: str) -> None:
-    most = SIZES.get(family, {}).get(pattern)
-    if most is not None and len(value) > most:
-        raise invalid(f"Array {where} exceeded maximum {most} allowed elements.", where)
+    maximum = SIZES.get(family, {}).get(pattern)
+    if maximum is not None and len(value) > maximum:
+        raise invalid(f"Array {where} exceeded maximum {maximum} allowed elements.", where)
 
 
 def _check_string(family: str, value: str, pattern: str, where: str) -> None:
     name = pattern.rpartition(".")[2]
-    most = LENGTHS.get(family, {}).get(pattern, MAX_LENGTH)
-    if len(value) > most:
+    maximum = LENGTHS.get(family, {}).get(pattern, MAX_LENGTH)
+    if len(value) > maximum:
         short = f"{value[:4]}...{value[-4:]}"
-        raise invalid(f"Invalid string: {short}; must be at most {most} characters", where)
+        raise invalid(f"Invalid string: {short}; must be at most {maximum} characters", where)
     if name in EMAIL_PARAMS and value:
         check_email(value, where)
     if name == "country" and value and not _COUNTRY.fullmatch(value):

@@ -7,7 +7,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from saas_sandbox.stripe.accounts import KEY, get_or_create_account
+from saas_sandbox.stripe.accounts import KEY_PATTERN, get_or_create_account
 from saas_sandbox.stripe.api import idempotency, resources, validation
 from saas_sandbox.stripe.api.expand import expand_paths
 from saas_sandbox.stripe.api.form_encoding import decode
@@ -39,13 +39,13 @@ def handle_operation(operation: Operation, **path: str) -> Response:
     api_calls.raise_refusal(fault)
     version.check_version(request.headers.get("Stripe-Version"))
     values = _read_params()
-    once = _get_idempotency_key(operation)
-    mark = idempotency.compute_fingerprint(request.path.removeprefix("/stripe"), values)
-    with sandbox.in_flight.hold(key, once, mark):
+    idempotency_key = _get_idempotency_key(operation)
+    fingerprint = idempotency.compute_fingerprint(request.path.removeprefix("/stripe"), values)
+    with sandbox.in_flight.lock(key, idempotency_key, fingerprint):
         api_calls.apply_latency(fault)
         with sandbox.store.transaction():
             account = _open_account(sandbox, key)
-            status, body, replayed = _execute_once(account, operation, path, values, mark)
+            status, body, replayed = _execute_once(account, operation, path, values, fingerprint)
     return api_calls.corrupt_response(fault, _build_response(account, status, body, replayed))
 
 
@@ -84,24 +84,28 @@ def read_api_key() -> str:
     if credentials is None:
         raise unauthorized(None)
     key = (credentials.token if credentials.type == "bearer" else credentials.username) or ""
-    if not KEY.match(key):
+    if not KEY_PATTERN.match(key):
         raise unauthorized(key)
     return key
 
 
 def _execute_once(
-    account: Account, operation: Operation, path: dict[str, str], values: dict[str, Any], mark: str
+    account: Account,
+    operation: Operation,
+    path: dict[str, str],
+    values: dict[str, Any],
+    fingerprint: str,
 ) -> tuple[int, dict[str, Any], bool]:
     """Return the first response to an idempotency key, including stored 4xx errors."""
     params = parse_params(operation.shape, values)
     validation.check_limits(operation, params)
     key = _get_idempotency_key(operation)
-    if key and (stored := idempotency.find_response(account, key, mark)):
+    if key and (stored := idempotency.find_response(account, key, fingerprint)):
         return *stored, True
 
     response = _execute(account, operation, path, params)
     if key:
-        idempotency.save_response(account, key, mark, response)
+        idempotency.save_response(account, key, fingerprint, response)
     return *response, False
 
 

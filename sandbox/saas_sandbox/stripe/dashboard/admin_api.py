@@ -78,8 +78,8 @@ def admin_endpoint(
 ) -> Callable[[Handler], Handler]:
     """Register a JSON endpoint: key, body, one unit of work."""
 
-    def register(pull: Handler) -> Handler:
-        @wraps(pull)
+    def register(handler: Handler) -> Handler:
+        @wraps(handler)
         def view(**path: str) -> Response:
             sandbox = current_app.extensions["sandbox"]
             key = read_api_key()
@@ -88,10 +88,10 @@ def admin_endpoint(
                 account = get_or_create_account(
                     sandbox.store, key, request.host_url.rstrip("/"), sandbox.now
                 )
-                return jsonify(pull(account, **values, **path))
+                return jsonify(handler(account, **values, **path))
 
-        bp.add_url_rule(rule, f"{method}_{pull.__name__}", view, methods=[method])
-        return pull
+        bp.add_url_rule(rule, f"{method}_{handler.__name__}", view, methods=[method])
+        return handler
 
     return register
 
@@ -152,13 +152,13 @@ def detach_payment_intent(account: Account, invoice: str) -> dict[str, Any]:
 
 
 @admin_endpoint("/fill", FillSchema)
-def seed_subscriptions(
+def fill_account(
     account: Account, price: str, subscriptions: int, test_clock: str | None
 ) -> dict[str, Any]:
-    made = bulk_seed.seed_subscriptions(
+    count = bulk_seed.seed_subscriptions(
         account, account.get("price", price, "price"), subscriptions, test_clock
     )
-    return {"subscriptions": made}
+    return {"subscriptions": count}
 
 
 @bp.errorhandler(StripeError)

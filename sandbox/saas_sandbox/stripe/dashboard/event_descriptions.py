@@ -53,8 +53,12 @@ FAULTS = [
 
 def describe(event: Resource) -> str:
     """Return one sentence for an event."""
-    tell = DESCRIPTIONS.get(event["type"])
-    return tell(event["data"]["object"]) if tell else event["type"].replace(".", " ")
+    describe_object = DESCRIPTIONS.get(event["type"])
+    return (
+        describe_object(event["data"]["object"])
+        if describe_object
+        else event["type"].replace(".", " ")
+    )
 
 
 def _money_formatter(field: str) -> Callable[[Resource], str]:

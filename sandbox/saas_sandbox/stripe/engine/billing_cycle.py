@@ -68,21 +68,21 @@ def _set_customer_currency(account: Account, customer: Resource, currency: str) 
 def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
     """Refuse an anchor that would make the first period longer than the price's interval."""
     for price in prices:
-        natural = periods.next_boundary(
+        next_date = periods.next_boundary(
             now, now, price["recurring"]["interval"], price["recurring"]["interval_count"]
         )
-        if anchor > natural:
+        if anchor > next_date:
             raise invalid(
                 "billing_cycle_anchor cannot be later than next natural billing date "
-                f"({natural}) for plan",
+                f"({next_date}) for plan",
                 "billing_cycle_anchor",
             )
 
 
 def build_trial_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """Return what happens when a trial ends, with defaults."""
-    usual = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
-    return {"end_behavior": {**usual, **settings.get("end_behavior", {})}}
+    defaults = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
+    return {"end_behavior": {**defaults, **settings.get("end_behavior", {})}}
 
 
 def build_item(
@@ -172,12 +172,16 @@ def renew(account: Account, subscription: Resource) -> None:
     The invoice is drafted when the period starts, and finalized an hour later.
     """
     now = account.now(lifecycle.get_clock_id(subscription))
-    turned = [item for item in subscription["items"]["data"] if item["current_period_end"] <= now]
-    start = min(item["current_period_start"] for item in turned)
-    ended = min(item["current_period_end"] for item in turned)
-    for item in turned:
+    ended_items = [
+        item for item in subscription["items"]["data"] if item["current_period_end"] <= now
+    ]
+    start = min(item["current_period_start"] for item in ended_items)
+    period_end = min(item["current_period_end"] for item in ended_items)
+    for item in ended_items:
         advance_period(subscription, item)
-    draft_invoice(account, subscription, turned, reason="subscription_cycle", period=(start, ended))
+    draft_invoice(
+        account, subscription, ended_items, reason="subscription_cycle", period=(start, period_end)
+    )
     lifecycle.save_subscription(account, subscription)
 
 

@@ -26,12 +26,14 @@ KIND = "checkout.session"
 def update_totals(account: Account, session: Resource) -> None:
     """Compute the amounts, with the entered promotion code."""
     today = 0 if session["_internal"].get("trial_end") else calculate_subtotal(account, session)
-    off = _calculate_discount(account, session, today)
-    tax = taxes.calculate_tax(account, today - off) if session["automatic_tax"]["enabled"] else 0
+    discount = _calculate_discount(account, session, today)
+    tax = (
+        taxes.calculate_tax(account, today - discount) if session["automatic_tax"]["enabled"] else 0
+    )
     session |= {
         "amount_subtotal": today,
-        "amount_total": today - off + tax,
-        "total_details": {"amount_discount": off, "amount_shipping": 0, "amount_tax": tax},
+        "amount_total": today - discount + tax,
+        "total_details": {"amount_discount": discount, "amount_shipping": 0, "amount_tax": tax},
     }
 
 
@@ -237,10 +239,12 @@ def _save_collected_details(
     address: dict[str, str | None] | None,
 ) -> None:
     """ "Describes whether Checkout saves the billing address onto `customer.address`." """
-    may = session["_internal"].get("customer_update", {})
+    permissions = session["_internal"].get("customer_update", {})
     collected = {"address": address, "name": name}
     changes = {
-        field: value for field, value in collected.items() if value and may.get(field) == "auto"
+        field: value
+        for field, value in collected.items()
+        if value and permissions.get(field) == "auto"
     }
     if changes:
         customer |= changes
@@ -255,17 +259,17 @@ def _build_tax_ids(session: Resource, tax_id: str | None) -> list[dict[str, str]
 def _redeem_coupon(
     account: Account, session: Resource, subscription: Resource, customer: Resource
 ) -> None:
-    if used := find_applied_coupon(account, session):
+    if applied := find_applied_coupon(account, session):
         fields = {"checkout_session": session["id"], "subscription": subscription["id"]}
-        discount = discounts.redeem_coupon(account, *used, customer, **fields)
+        discount = discounts.redeem_coupon(account, *applied, customer, **fields)
         subscription["discounts"] = [discount["id"]]
 
 
 def _calculate_discount(account: Account, session: Resource, amount: int) -> int:
-    used = find_applied_coupon(account, session)
+    applied = find_applied_coupon(account, session)
     return (
-        discounts.calculate_discount(used[0], calculate_subtotal(account, session, used[0]))
-        if used and amount
+        discounts.calculate_discount(applied[0], calculate_subtotal(account, session, applied[0]))
+        if applied and amount
         else 0
     )
 

@@ -189,11 +189,11 @@ def _schedule_retry(account: Account, invoice: Resource) -> bool:
     """Set the next attempt; return True if none is left. Authentications are not retried."""
     retries: list[int] = account.settings["retry_days"]
     attempt = invoice["attempt_count"]
-    once = invoice["billing_reason"] in ("subscription_create", "manual")
-    never = once or "pending" in invoice["_internal"]
-    if never or attempt > len(retries):
+    is_attempted_once = invoice["billing_reason"] in ("subscription_create", "manual")
+    has_no_retries = is_attempted_once or "pending" in invoice["_internal"]
+    if has_no_retries or attempt > len(retries):
         invoice["next_payment_attempt"] = invoice["_internal"]["due"] = None
-        return not never
+        return not has_no_retries
 
     when = account.now(invoice["_internal"]["clock"]) + retries[attempt - 1] * DAY
     invoice["next_payment_attempt"] = invoice["_internal"]["due"] = when
@@ -212,7 +212,9 @@ def _find_subscription(account: Account, invoice: Resource) -> Resource | None:
     return account.find("subscription", id) if id else None
 
 
-def _build_invoice_payment(account: Account, invoice: Resource, by: Resource) -> Resource:
+def _build_invoice_payment(
+    account: Account, invoice: Resource, payment_object: Resource
+) -> Resource:
     """Return the link from an invoice to its payment: an intent or a record."""
     return build_object(
         stripe.InvoicePayment,
@@ -222,7 +224,7 @@ def _build_invoice_payment(account: Account, invoice: Resource, by: Resource) ->
         currency=invoice["currency"],
         invoice=invoice["id"],
         is_default=True,
-        payment={by["object"]: by["id"], "type": by["object"]},
+        payment={payment_object["object"]: payment_object["id"], "type": payment_object["object"]},
         status="open",
         status_transitions={"canceled_at": None, "paid_at": None},
     )
@@ -251,9 +253,9 @@ def describe_payment(account: Account, invoice: Resource) -> str | None:
         kind = payment["payment"]["type"]
         if kind == "payment_record":
             return "Paid outside of Stripe"
-        by = account.get(kind, payment["payment"][kind])
-        if by["payment_method"]:
+        payment_object = account.get(kind, payment["payment"][kind])
+        if payment_object["payment_method"]:
             return payment_methods.describe_method(
-                account.get("payment_method", by["payment_method"])
+                account.get("payment_method", payment_object["payment_method"])
             )
     return None

@@ -17,13 +17,15 @@ def create_from_params(
     account: Account, params: Params, customer: Resource, subscription: Resource
 ) -> list[str]:
     """Create the discounts in `discounts[]` and count them; return ids in order."""
-    made = []
+    discount_ids = []
     for number, entry in enumerate(params.get("discounts") or []):
         coupon, promotion_code = _find_coupon(account, entry, f"discounts[{number}]")
         currencies.check_coupon_currency(coupon, subscription["currency"], f"discounts[{number}]")
         fields = {"subscription": subscription["id"]}
-        made.append(redeem_coupon(account, coupon, promotion_code, customer, **fields)["id"])
-    return made
+        discount_ids.append(
+            redeem_coupon(account, coupon, promotion_code, customer, **fields)["id"]
+        )
+    return discount_ids
 
 
 def redeem_coupon(
@@ -35,8 +37,8 @@ def redeem_coupon(
 ) -> Resource:
     """Use a coupon once, for this customer."""
     check_redeemable(account, coupon, promotion_code, customer)
-    for counted in filter(None, (coupon, promotion_code)):
-        _count_redemption(account, counted)
+    for redeemed in filter(None, (coupon, promotion_code)):
+        _count_redemption(account, redeemed)
     discount = _build_discount(account, coupon, promotion_code, customer, **fields)
     return account.add(discount, "customer.discount.created")
 
@@ -129,13 +131,13 @@ def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
     """ "Minimum amount required to redeem this Promotion Code into a Coupon" """
     restrictions = promotion_code["restrictions"]
     others = get_internal(promotion_code).get("minimums") or {}
-    least = others.get(currency, {}).get("minimum_amount")
+    minimum = others.get(currency, {}).get("minimum_amount")
     if restrictions["minimum_amount_currency"] == currency:
-        least = restrictions["minimum_amount"]
-    if least and amount < least:
+        minimum = restrictions["minimum_amount"]
+    if minimum and amount < minimum:
         raise invalid(
             "This promotion code requires a purchase of at least "
-            f"{invoice_lines.format_money(least, currency)}.",
+            f"{invoice_lines.format_money(minimum, currency)}.",
             "promotion_code",
         )
 
@@ -162,8 +164,10 @@ def _apply_discount(invoice: Resource, discount: Resource, coupon: Resource) -> 
         if line["discountable"]
         and applies_to(discount, line["pricing"]["price_details"]["product"])
     ]
-    taken = sum(entry["amount"] for line in eligible for entry in line["discount_amounts"])
-    base = sum(line["amount"] for line in eligible) - taken
+    previous_discount = sum(
+        entry["amount"] for line in eligible for entry in line["discount_amounts"]
+    )
+    base = sum(line["amount"] for line in eligible) - previous_discount
     amount = calculate_discount(coupon, base)
     invoice["subtotal_before"] = base
     invoice["discounts"].append(discount["id"])
@@ -193,13 +197,13 @@ def _remove_discount(account: Account, subscription: Resource | None, discount: 
         account.save(discount, "customer.discount.deleted")
 
 
-def _count_redemption(account: Account, counted: Resource) -> None:
-    counted["times_redeemed"] += 1
-    most = counted["max_redemptions"]
-    spent = most is not None and counted["times_redeemed"] >= most
-    if spent:
-        counted["valid" if counted["object"] == "coupon" else "active"] = False
-    account.save(counted, f"{counted['object']}.updated")
+def _count_redemption(account: Account, resource: Resource) -> None:
+    resource["times_redeemed"] += 1
+    maximum = resource["max_redemptions"]
+    is_exhausted = maximum is not None and resource["times_redeemed"] >= maximum
+    if is_exhausted:
+        resource["valid" if resource["object"] == "coupon" else "active"] = False
+    account.save(resource, f"{resource['object']}.updated")
 
 
 def _find_coupon(account: Account, entry: Params, path: str) -> tuple[Resource, Resource | None]:

@@ -48,8 +48,8 @@ def open_dispute(account: Account, charge: Resource, reason: str = "fraudulent")
     del dispute["network_reason_code"]
     charge["disputed"] = True
     account.save(charge)
-    note = {"clock": clock, "customer": charge["customer"], "parent": charge["id"]}
-    account.add({**dispute, "_internal": note}, "charge.dispute.created")
+    internal = {"clock": clock, "customer": charge["customer"], "parent": charge["id"]}
+    account.add({**dispute, "_internal": internal}, "charge.dispute.created")
     return dispute
 
 

@@ -74,18 +74,20 @@ def create_proration(
     https://docs.stripe.com/billing/subscriptions/prorations
     """
     price, quantity = item["price"], item["quantity"]
-    whole = item["current_period_end"] - item["current_period_start"]
-    part = prorate_amount(calculate_amount(price, quantity), period[1] - period[0], whole)
+    period_length = item["current_period_end"] - item["current_period_start"]
+    prorated = prorate_amount(
+        calculate_amount(price, quantity), period[1] - period[0], period_length
+    )
     name = account.get("product", price["product"]).get("name", price["product"])
-    what = "Unused time on" if credit else "Remaining time on"
+    prefix = "Unused time on" if credit else "Remaining time on"
     return account.add(
         _build_pending_item(
             account,
             subscription,
             item,
             period,
-            -part if credit else part,
-            f"{what} {quantity if quantity != 1 else ''} {name}".replace("  ", " "),
+            -prorated if credit else prorated,
+            f"{prefix} {quantity if quantity != 1 else ''} {name}".replace("  ", " "),
         ),
         "invoiceitem.created",
     )
@@ -132,8 +134,8 @@ def format_rate(price: Resource) -> str:
     """ "$15.00 / month"."""
     recurring = price["recurring"]
     count = recurring["interval_count"]
-    every = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
-    return f"{format_money(calculate_amount(price, 1), price['currency'])} / {every}"
+    interval = recurring["interval"] if count == 1 else f"{count} {recurring['interval']}s"
+    return f"{format_money(calculate_amount(price, 1), price['currency'])} / {interval}"
 
 
 # "Zero-decimal" and "three-decimal currencies"; all others have two. UGX and ISK have no decimals,
@@ -216,8 +218,8 @@ def _build_pending_item(
         **_price_fields(item["price"], item["quantity"]),
     )
     del invoice_item["created"]
-    note = {"subscription": subscription["id"], "status": "pending"}
-    return {**invoice_item, "_internal": note}
+    internal = {"subscription": subscription["id"], "status": "pending"}
+    return {**invoice_item, "_internal": internal}
 
 
 def _build_parent(subscription: Resource, item: Resource) -> dict[str, Any]:

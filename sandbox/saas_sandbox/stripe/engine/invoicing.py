@@ -112,15 +112,15 @@ def mark_uncollectible(account: Account, invoice: Resource) -> Resource:
 def update_totals(invoice: Resource) -> None:
     """Compute the total from lines, discounts and taxes."""
     subtotal = sum(line["amount"] for line in invoice["lines"]["data"])
-    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    discount = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     tax = sum(entry["amount"] for entry in invoice["total_taxes"])
-    whole = subtotal - off + tax
-    due = max(whole + invoice["starting_balance"], 0)
+    total = subtotal - discount + tax
+    due = max(total + invoice["starting_balance"], 0)
     invoice |= {
         "subtotal": subtotal,
         "subtotal_excluding_tax": subtotal,
-        "total": whole,
-        "total_excluding_tax": subtotal - off,
+        "total": total,
+        "total_excluding_tax": subtotal - discount,
         "amount_due": due,
         "amount_remaining": due,
     }

@@ -112,22 +112,22 @@ def save_subscription(
 
 def list_upcoming_actions(subscription: Resource) -> list[tuple[int, str]]:
     """Return the scheduled changes: (when, name of a function in `clock`)."""
-    status, note = subscription["status"], subscription["_internal"]
+    status, internal = subscription["status"], subscription["_internal"]
     if status in ENDED_STATUSES:
         return []
     if status == "incomplete":
-        processing = note.get("processing")
+        processing = internal.get("processing")
         return [] if processing else [(subscription["created"] + FIRST_PAYMENT_TIMEOUT, "expire")]
 
-    coming = _list_scheduled_actions(subscription)
+    actions = _list_scheduled_actions(subscription)
     if status == "paused":
-        return coming
-    if status == "trialing" and not note.get("reminded"):
-        coming.append((subscription["trial_end"] - TRIAL_WILL_END_NOTICE, "remind"))
+        return actions
+    if status == "trialing" and not internal.get("reminded"):
+        actions.append((subscription["trial_end"] - TRIAL_WILL_END_NOTICE, "remind"))
     end = get_period_end(subscription)
-    if status != "trialing" and note.get("announced") != end and _will_renew(subscription, end):
-        coming.append((end - UPCOMING_INVOICE_NOTICE, "announce"))
-    return [*coming, (end, "end_trial" if status == "trialing" else "renew")]
+    if status != "trialing" and internal.get("announced") != end and _will_renew(subscription, end):
+        actions.append((end - UPCOMING_INVOICE_NOTICE, "announce"))
+    return [*actions, (end, "end_trial" if status == "trialing" else "renew")]
 
 
 def get_period_end(subscription: Resource) -> int:
@@ -192,10 +192,10 @@ def handle_invoice_paid(account: Account, subscription: Resource, invoice: Resou
     if pending:
         subscription |= {**pending, "pending_update": None}
     status = subscription["status"]
-    newest = subscription["latest_invoice"] == invoice["id"]
+    is_latest = subscription["latest_invoice"] == invoice["id"]
     if status == "incomplete" and invoice["billing_reason"] == "subscription_create":
         change_status(account, subscription, _status_after_first_payment(account, subscription))
-    elif status in ("past_due", "unpaid", "paused") and newest:
+    elif status in ("past_due", "unpaid", "paused") and is_latest:
         change_status(account, subscription, "active")
     save_subscription(account, subscription)
     if pending:
@@ -254,10 +254,10 @@ def _will_renew(subscription: Resource, end: int) -> bool:
 
 
 def _stop_collection(account: Account, subscription: Resource) -> None:
-    open_ones = account.select(
+    invoices = account.select(
         "invoice", "subscription = ? AND status IN ('draft', 'open')", subscription["id"]
     )
-    for invoice in open_ones:
+    for invoice in invoices:
         invoice |= {"auto_advance": False, "next_payment_attempt": None}
         invoice["automatically_finalizes_at"] = None
         invoice["_internal"]["due"] = None

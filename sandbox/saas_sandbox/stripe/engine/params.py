@@ -145,17 +145,17 @@ def _parse_union(hints: tuple[Any, ...], value: Any, path: str) -> Any:
 
     # The SDK allows any string, for values of later versions.
     named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
-    passed_over = {type(None), _UNSET} | ({str} if named else set())
+    skipped = {type(None), _UNSET} | ({str} if named else set())
 
     if isinstance(value, dict):  # then the error of a hash is the most useful
         hints = tuple(sorted(hints, key=_is_hash))
-    complaint = invalid(f"Invalid value for {path}", param=path)
-    for hint in (h for h in hints if h not in passed_over and get_origin(h) is not _DUPLICATE_TYPE):
+    last_error = invalid(f"Invalid value for {path}", param=path)
+    for hint in (h for h in hints if h not in skipped and get_origin(h) is not _DUPLICATE_TYPE):
         try:
             return _parse_value(hint, value, path)
         except StripeError as error:
-            complaint = error
-    raise complaint
+            last_error = error
+    raise last_error
 
 
 def _is_hash(hint: Any) -> bool:

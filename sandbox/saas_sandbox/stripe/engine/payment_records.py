@@ -16,16 +16,16 @@ from saas_sandbox.stripe.engine.shapes import build_object
 def report_payment(account: Account, invoice: Resource) -> Resource:
     """Record that an invoice was paid outside of Stripe."""
     clock = invoice["_internal"]["clock"]
-    paid, nothing = _build_amount(invoice, invoice["amount_remaining"]), _build_amount(invoice, 0)
+    amount, zero = _build_amount(invoice, invoice["amount_remaining"]), _build_amount(invoice, 0)
     names = ("authorized", "canceled", "failed", "refunded")
     record = build_object(
         stripe.PaymentRecord,
         id=ids.new("payment_record"),
         created=account.now(clock),
-        amount=paid,
-        amount_guaranteed=paid,
-        amount_requested=paid,
-        **{f"amount_{name}": nothing for name in names},
+        amount=amount,
+        amount_guaranteed=amount,
+        amount_requested=amount,
+        **{f"amount_{name}": zero for name in names},
         customer_details={
             "customer": invoice["customer"],
             **{name: invoice[f"customer_{name}"] for name in ("email", "name", "phone")},

@@ -32,7 +32,7 @@ def create_intent(
     """Create an intent to collect an amount, without an attempt."""
     clock = customer["test_clock"] if customer else None
     id = ids.new("payment_intent")
-    note = {"clock": clock or "", **fields.pop("_internal", {})}
+    internal = {"clock": clock or "", **fields.pop("_internal", {})}
     intent = build_object(
         stripe.PaymentIntent,
         id=id,
@@ -52,7 +52,7 @@ def create_intent(
         status="requires_payment_method",
         **fields,
     )
-    return account.add({**intent, "_internal": note}, "payment_intent.created")
+    return account.add({**intent, "_internal": internal}, "payment_intent.created")
 
 
 def confirm_intent(
@@ -107,9 +107,10 @@ def _authorize(method: Resource, authenticated: bool) -> Outcome:
     behaviour = payment_methods.get_behaviour(method)
     if behaviour["delayed"]:
         return Outcome("processing")
-    asks = behaviour["authentication"]
+    authentication = behaviour["authentication"]
     if not authenticated and (
-        asks == "always" or (asks == "unless_set_up" and not method["_internal"]["set_up"])
+        authentication == "always"
+        or (authentication == "unless_set_up" and not method["_internal"]["set_up"])
     ):
         return Outcome("requires_action", DECLINES["authentication_required"])
     fails = behaviour["charge_fails"]
@@ -220,8 +221,8 @@ def _create_charge(
 def _payment_method_details(method: Resource) -> dict[str, Any]:
     """Return the method as stored on the charge, without fields of the object itself."""
     kind = method["type"]
-    gone, added = CHARGE_DETAILS[kind]
-    fields = {name: value for name, value in method[kind].items() if name not in gone}
+    removed, added = CHARGE_DETAILS[kind]
+    fields = {name: value for name, value in method[kind].items() if name not in removed}
     if kind == "card":
         added = {**added, "network": fields["brand"]}
     return {kind: {**fields, **added}, "type": kind}

@@ -13,22 +13,22 @@ def strip_internal(resource: Resource) -> Resource:
 
 def get_internal(resource: Resource) -> dict[str, Any]:
     """Return the internal notes of an object."""
-    note: dict[str, Any] = resource.get("_internal", {})
-    return note
+    internal: dict[str, Any] = resource.get("_internal", {})
+    return internal
 
 
 def get_columns(resource: Resource) -> dict[str, Any]:
     """Return the columns that lists filter by."""
-    hidden = get_internal(resource)
+    internal = get_internal(resource)
     return {
         "customer": get_customer_id(resource),
         "subscription": get_subscription_id(resource),
         "status": _get_status(resource),
         "price": _get_price_id(resource),
-        "parent": hidden.get("parent") or _get_parent_id(resource),
-        "lookup": hidden.get("lookup"),
-        "clock": resource.get("test_clock") or hidden.get("clock") or "",
-        "due": hidden.get("due"),
+        "parent": internal.get("parent") or _get_parent_id(resource),
+        "lookup": internal.get("lookup"),
+        "clock": resource.get("test_clock") or internal.get("clock") or "",
+        "due": internal.get("due"),
     }
 
 

@@ -85,15 +85,15 @@ def _build_item_changes(
     account: Account, subscription: Resource, phase: Resource
 ) -> list[subscription_updates.ItemChange]:
     """Return the changes that replace the current items by those of the phase."""
-    present, coming = subscription["items"]["data"], phase["items"]
+    current_items, phase_items = subscription["items"]["data"], phase["items"]
     changes = []
-    for number, item in enumerate(coming):
-        id = present[number]["id"] if number < len(present) else None
+    for number, item in enumerate(phase_items):
+        id = current_items[number]["id"] if number < len(current_items) else None
         price = account.get("price", item["price"])
         changes.append(subscription_updates.ItemChange(id, price, item["quantity"]))
-    gone = present[len(coming) :]
+    removed = current_items[len(phase_items) :]
     return changes + [
-        subscription_updates.ItemChange(item["id"], None, None, deleted=True) for item in gone
+        subscription_updates.ItemChange(item["id"], None, None, deleted=True) for item in removed
     ]
 
 

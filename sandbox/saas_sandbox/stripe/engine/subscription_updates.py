@@ -205,18 +205,18 @@ def create_prorations(
     credit_only: bool,
 ) -> None:
     """Create credits for unused time, and charges for the remaining time."""
-    olds = {item["id"]: item for item in before}
-    news = {item["id"]: item for item in subscription["items"]["data"]}
+    items_before = {item["id"]: item for item in before}
+    items_after = {item["id"]: item for item in subscription["items"]["data"]}
     changed = [
         id
-        for id in {**olds, **news}
-        if credit_only or not _is_unchanged(olds.get(id), news.get(id))
+        for id in {**items_before, **items_after}
+        if credit_only or not _is_unchanged(items_before.get(id), items_after.get(id))
     ]
     for id in changed:
-        if old := olds.get(id):
+        if old := items_before.get(id):
             _create_proration(account, subscription, old, date, credit=True)
     for id in changed:
-        if (new := news.get(id)) and not credit_only:
+        if (new := items_after.get(id)) and not credit_only:
             _create_proration(account, subscription, new, date, credit=False)
 
 

@@ -29,8 +29,8 @@ def apply_to_invoice(account: Account, invoice: Resource, customer: Resource) ->
         return
 
     invoice["automatic_tax"]["status"] = "complete"
-    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
-    base = sum(line["amount"] for line in invoice["lines"]["data"]) - off
+    discount = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    base = sum(line["amount"] for line in invoice["lines"]["data"]) - discount
     tax = calculate_tax(account, base, customer)
     if tax:
         invoice["total_taxes"] = [_build_tax(tax, base)]

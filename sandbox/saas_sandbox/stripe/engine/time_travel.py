@@ -39,23 +39,23 @@ def advance_customer(account: Account, customer: Resource, step: str, count: int
 
 def get_progress(clock: Resource) -> float:
     """Return the completed share of a clock's advance."""
-    note = clock["_internal"]
-    started = note.get("started", note["time"])
-    whole = clock["frozen_time"] - started
-    return 1.0 if clock["status"] == "ready" else (note["time"] - started) / whole
+    internal = clock["_internal"]
+    started = internal.get("started", internal["time"])
+    duration = clock["frozen_time"] - started
+    return 1.0 if clock["status"] == "ready" else (internal["time"] - started) / duration
 
 
 def _time_after_renewal(account: Account, customer: Resource, now: int) -> int:
     """Return two hours after the next period end, when the invoice has been charged."""
-    coming = [
+    renewals = [
         moment
         for subscription in account.select("subscription", "customer = ?", customer["id"])
-        for moment, verb in list_upcoming_actions(subscription)
-        if verb in ("renew", "end_trial", "cancel")
+        for moment, action in list_upcoming_actions(subscription)
+        if action in ("renew", "end_trial", "cancel")
     ]
-    if not coming:
+    if not renewals:
         raise invalid("This customer has no live subscription to renew.", "step")
-    return max(min(coming), now) + 2 * 3600
+    return max(min(renewals), now) + 2 * 3600
 
 
 def _attach_to_clock(account: Account, customer: Resource, clock: str) -> None:

@@ -5,14 +5,14 @@ import re
 from saas_sandbox.stripe.engine.errors import StripeError, invalid
 
 API_VERSION = "2026-10-28.endive"
-_NAMED = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
+_VERSION_PATTERN = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 
 
 def check_version(version: str | None) -> None:
     """Refuse other versions, because responses would not have their shape."""
     if version in (None, API_VERSION):
         return
-    if not version or not _NAMED.match(version):
+    if not version or not _VERSION_PATTERN.match(version):
         raise invalid(f"Invalid Stripe API version: {version[:100] if version else ''}")
     raise StripeError(
         f"This sandbox only supports version {API_VERSION} of Stripe's API, not {version}. "

@@ -36,7 +36,7 @@ class CallFault:
 
 def choose_fault(account: Account) -> CallFault:
     """Choose the fault of this call before it is executed."""
-    return CallFault(injection.pick_for_call(account), injection.get_faults(account).slow_seconds)
+    return CallFault(injection.pick_call_fault(account), injection.get_faults(account).slow_seconds)
 
 
 def raise_refusal(fault: CallFault) -> None:

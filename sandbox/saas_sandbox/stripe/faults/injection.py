@@ -74,7 +74,7 @@ def plan_delivery(account: Account) -> DeliveryPlan:
     )
 
 
-def pick_for_call(account: Account) -> str | None:
+def pick_call_fault(account: Account) -> str | None:
     """Return the name of the next API call's fault, or None."""
     faults = get_faults(account)
     if faults.is_off:

@@ -95,11 +95,11 @@ def _render(account: Account, invoice: Resource, message: str | None = None) -> 
 
 
 def _list_totals(invoice: Resource) -> list[tuple[str, int]]:
-    off = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
+    discount = sum(entry["amount"] for entry in invoice["total_discount_amounts"])
     tax = sum(entry["amount"] for entry in invoice["total_taxes"])
     return [
         ("Subtotal", invoice["subtotal"]),
-        ("Discount", -off),
+        ("Discount", -discount),
         ("Tax", tax),
         ("Credit balance", invoice["amount_due"] - invoice["total"]),
     ]

@@ -249,22 +249,22 @@ def _list_offers(
     account: Account, session: Resource, subscription: Resource
 ) -> list[dict[str, Any]]:
     """Return the offered prices, with the current one marked."""
-    present = lifecycle.get_first_item(subscription)["price"]["id"]
-    offered = []
+    current_price = lifecycle.get_first_item(subscription)["price"]["id"]
+    offers = []
     for product in portal_settings.list_offered_products(_get_configuration(account, session)):
         for id in product["prices"]:
             price = account.get("price", id)
-            if price["active"] or id == present:
+            if price["active"] or id == current_price:
                 name = account.get("product", price["product"]).get("name")
-                offered.append(
+                offers.append(
                     {
                         "price": id,
                         "name": name,
                         "rate": invoice_lines.format_rate(price),
-                        "present": id == present,
+                        "present": id == current_price,
                     }
                 )
-    return offered
+    return offers
 
 
 def _build_item_change(

@@ -74,15 +74,17 @@ def _build_tax_settings(account: Account) -> Resource:
     """Return the tax settings: "active" requires a head office, as at Stripe."""
     stored = account.settings["tax_settings"]
     address = (stored.get("head_office") or {}).get("address")
-    lacks = None if address else ["head_office"]
+    missing_fields = None if address else ["head_office"]
     return {
         "object": "tax.settings",
         "defaults": {"provider": "stripe", "tax_behavior": None, "tax_code": None}
         | (stored.get("defaults") or {}),
         "head_office": {"address": _complete_address(address)} if address else None,
         "livemode": False,
-        "status": "pending" if lacks else "active",
-        "status_details": {"pending": {"missing_fields": lacks}} if lacks else {"active": {}},
+        "status": "pending" if missing_fields else "active",
+        "status_details": {"pending": {"missing_fields": missing_fields}}
+        if missing_fields
+        else {"active": {}},
     }
 
 

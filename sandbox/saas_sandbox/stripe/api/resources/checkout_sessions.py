@@ -112,7 +112,7 @@ def expire(account: Account, params: Params, id: str) -> Resource:
 
 
 @operation("GET", "/checkout/sessions/<id>/line_items", shape.SessionListLineItemsParams)
-def line_items(account: Account, params: Params, id: str) -> Resource:
+def list_line_items(account: Account, params: Params, id: str) -> Resource:
     session = account.get(KIND, id)
     return pagination.list_slice(
         _build_line_items(account, session), f"{URL}/{id}/line_items", params
@@ -141,9 +141,11 @@ def _parse_lines(account: Account, params: Params, mode: str) -> list[dict[str, 
     if not entries:
         raise missing_param("line_items")
     lines = [_parse_line(account, entry, f"line_items[{n}]") for n, entry in enumerate(entries)]
-    most = MAX_LINES[mode]
-    if len(lines) > most:
-        raise invalid(f"Array line_items exceeded maximum {most} allowed elements.", "line_items")
+    maximum = MAX_LINES[mode]
+    if len(lines) > maximum:
+        raise invalid(
+            f"Array line_items exceeded maximum {maximum} allowed elements.", "line_items"
+        )
     prices = [account.get("price", line["price"]) for line in lines]
     if mode == "subscription" and not all(price["recurring"] for price in prices):
         raise invalid(
@@ -387,11 +389,11 @@ def _build_line_item(account: Account, line: dict[str, Any]) -> Resource:
     }
 
 
-def _list_line_items(account: Account, session: Resource) -> Resource:
+def _include_line_items(account: Account, session: Resource) -> Resource:
     stored = account.get(KIND, session["id"])
     return pagination.build_list(
         _build_line_items(account, stored), f"{URL}/{session['id']}/line_items"
     )
 
 
-expand.INCLUDABLE_FIELDS[KIND, "line_items"] = _list_line_items
+expand.INCLUDABLE_FIELDS[KIND, "line_items"] = _include_line_items

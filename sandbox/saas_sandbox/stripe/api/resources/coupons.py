@@ -172,15 +172,15 @@ def _check_coupon(coupon: Resource) -> None:
 
 
 def _build_restrictions(params: Params) -> dict[str, object]:
-    least, currency = params.get("minimum_amount"), params.get("minimum_amount_currency")
-    if (least is None) != (currency is None):
+    minimum, currency = params.get("minimum_amount"), params.get("minimum_amount_currency")
+    if (minimum is None) != (currency is None):
         raise invalid(
             "You must pass both `minimum_amount` and `minimum_amount_currency`, or neither.",
             "restrictions[minimum_amount]",
         )
     return {
         "first_time_transaction": params.get("first_time_transaction", False),
-        "minimum_amount": least,
+        "minimum_amount": minimum,
         "minimum_amount_currency": currency.lower() if currency else None,
     }
 

@@ -95,21 +95,23 @@ def _build_next_invoice(account: Account, subscription: Resource, before: str | 
     now = account.now(lifecycle.get_clock_id(subscription))
     if subscription["latest_invoice"] != before:
         return _mark_upcoming(account, account.get("invoice", subscription["latest_invoice"]))
-    ends = lifecycle.get_period_end(subscription)
-    goes_on = not _is_ended_by(subscription, ends)
+    period_end = lifecycle.get_period_end(subscription)
+    will_renew = not _is_ended_by(subscription, period_end)
     items = [
-        {**item, "current_period_start": ends}
+        {**item, "current_period_start": period_end}
         for item in subscription["items"]["data"]
-        if goes_on and item["current_period_end"] == ends
+        if will_renew and item["current_period_end"] == period_end
     ]
     if not items and not invoice_lines.list_pending_items(account, subscription):
         raise _no_upcoming_invoice(subscription)
     for item in items:
         billing_cycle.advance_period(subscription, item)
-    period = (now, ends)
+    period = (now, period_end)
     reason = "subscription_cycle"
-    bill = billing_cycle.draft_invoice(account, subscription, items, reason=reason, period=period)
-    return _mark_upcoming(account, bill)
+    invoice = billing_cycle.draft_invoice(
+        account, subscription, items, reason=reason, period=period
+    )
+    return _mark_upcoming(account, invoice)
 
 
 def _preview_new_subscription(account: Account, params: Params, details: Params) -> Resource:

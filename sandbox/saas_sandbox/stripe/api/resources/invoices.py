@@ -139,8 +139,8 @@ def _list_payments(account: Account, invoice: Resource) -> Resource:
 def _sum_paid_off_stripe(account: Account, invoice: Resource) -> int:
     """Return the amount that payment records report."""
     payments = account.select("invoice_payment", "parent = ?", invoice["id"])
-    elsewhere = [payment for payment in payments if payment["payment"]["type"] == "payment_record"]
-    return sum(payment["amount_paid"] or 0 for payment in elsewhere)
+    off_stripe = [payment for payment in payments if payment["payment"]["type"] == "payment_record"]
+    return sum(payment["amount_paid"] or 0 for payment in off_stripe)
 
 
 expand.INCLUDABLE_FIELDS["invoice", "payments"] = _list_payments

@@ -55,7 +55,7 @@ def list_all(account: Account, params: Params) -> Resource:
 
 
 @operation("GET", "/customers/<id>/payment_methods", shape.CustomerListPaymentMethodsParams)
-def list_of_customer(account: Account, params: Params, id: str) -> Resource:
+def list_for_customer(account: Account, params: Params, id: str) -> Resource:
     account.get_undeleted("customer", id)
     kind = params.get("type")
     also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("1", [])
