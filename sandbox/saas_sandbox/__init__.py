@@ -47,8 +47,8 @@ def create_sandbox(
 ) -> Flask:
     """Create the sandbox as a Flask application.
 
-    `data` is the SQLite file, `post` delivers webhooks, `now` is real time. With `inline`, clock
-    and deliveries run at the end of each request instead of in a thread, which tests prefer.
+    `data` is the SQLite file, `post` delivers webhooks, `now` is the real time. With `inline`,
+    scheduler and deliveries run at the end of each request, which tests prefer to a thread.
     """
     app = Flask(__name__)
     sandbox = _build_sandbox(Store(data), post, now, inline)

@@ -13,7 +13,7 @@ MAX_SLEEP = 60.0
 
 
 class Background:
-    """Runs clock and deliveries in a thread, or with `inline` between requests."""
+    """Runs scheduler and deliveries in a thread, or with `inline` between requests."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Background:
                 if not busy:
                     self._awake.wait(self._seconds_until_due())
             except Exception:
-                log.exception("An error occurred while advancing test clocks; continuing")
+                log.exception("An error occurred in the background thread; continuing")
                 self._awake.wait(1)
 
     def _seconds_until_due(self) -> float:

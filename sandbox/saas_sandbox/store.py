@@ -1,6 +1,6 @@
 """Storage of the sandbox: one SQLite file, or memory.
 
-There is one connection and one writer. Every request is one unit of work under one lock, so that
+There is one connection and one writer. Every request is one transaction under one lock, so that
 calls never see partial results of others. At the sandbox's size this is simple and fast enough.
 """
 
@@ -132,13 +132,13 @@ class Store:
         """Bring the file of an earlier version up to date."""
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'accounts'").fetchone():
-            for script in UPGRADES[version:]:
-                self._db.executescript(script)
+            for number, script in enumerate(UPGRADES[version:], version + 1):
+                self._db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
         self._db.execute(f"PRAGMA user_version = {len(UPGRADES)}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """One unit of work, kept or rolled back as a whole. Nested, it joins the outer one."""
+        """Commit or roll back the block as a whole. Nested, join the outer transaction."""
         with self._lock:
             if self._depth:
                 yield
@@ -160,7 +160,7 @@ class Store:
 
     @contextmanager
     def savepoint(self, keep_on: Callable[[Exception], bool]) -> Iterator[None]:
-        """A part of a unit that an error rolls back, unless the error is recorded."""
+        """Roll back the block on an error, unless `keep_on` says to keep its changes."""
         with self.transaction():
             self._db.execute("SAVEPOINT part")
             try:
@@ -174,7 +174,7 @@ class Store:
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Work that is always rolled back, for previews."""
+        """Run the block and always roll it back, for previews."""
         with self.transaction():
             self._db.execute("SAVEPOINT dry_run")
             try:

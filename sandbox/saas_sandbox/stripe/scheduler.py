@@ -117,7 +117,7 @@ def _run_due(account: Account, row: sqlite3.Row) -> bool:
 def _run_next_action(account: Account, subscription: Resource) -> None:
     """Do the earliest due change of a subscription."""
     actions = lifecycle.list_upcoming_actions(subscription)
-    _, action = min(actions, key=lambda moment: moment[0])
+    _, action = min(actions, key=lambda entry: entry[0])
     SUBSCRIPTION_ACTIONS[action](account, subscription)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP layer of the API: key, parameters, idempotency, unit of work, response."""
+"""The HTTP layer of the API: key, parameters, idempotency, transaction, response."""
 
 import json
 from typing import Any
@@ -50,7 +50,7 @@ def handle_operation(operation: Operation, **path: str) -> Response:
 
 
 def _get_idempotency_key(operation: Operation) -> str | None:
-    """The idempotency key, where it counts: "All POST requests accept idempotency keys." """
+    """Return the key of a POST request: "All POST requests accept idempotency keys." """
     if operation.method != "POST":
         return None
     return idempotency.validate_key(request.headers.get("Idempotency-Key"))

@@ -76,7 +76,7 @@ class FillSchema(Schema):
 def admin_endpoint(
     rule: str, schema: type[Schema], method: str = "POST"
 ) -> Callable[[Handler], Handler]:
-    """Register a JSON endpoint: key, body, one unit of work."""
+    """Register a JSON endpoint: key, body, one transaction."""
 
     def register(handler: Handler) -> Handler:
         @wraps(handler)

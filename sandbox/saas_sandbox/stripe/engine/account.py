@@ -1,6 +1,6 @@
 """An account: the objects, settings and time of one API key.
 
-An `Account` exists for one unit of work. It returns the same dict for the same object, so that two
+An `Account` exists for one transaction. It returns the same dict for the same object, so that two
 parts of a call change the same object.
 """
 
@@ -27,7 +27,7 @@ class DeliveryPlan:
 
 
 class Account:
-    """The objects, settings and time of one account, within one transaction."""
+    """The objects, settings and time of one account."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class Account:
         return resource
 
     def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
-        """Store the event, and a delivery for each matching endpoint, in this unit of work."""
+        """Store the event, and a delivery for each matching endpoint, in this transaction."""
         if self.events_suppressed:
             return
         endpoints = [e for e in self.enabled_endpoints() if {"*", type} & set(e["enabled_events"])]
@@ -210,7 +210,7 @@ class Account:
         self._stored[kind, id] = body
 
     def enabled_endpoints(self) -> list[Resource]:
-        """Return the enabled endpoints, cached because a unit may emit thousands of events."""
+        """Return the enabled endpoints, cached: a transaction may emit thousands of events."""
         if self._endpoints is None:
             self._endpoints = self.select("webhook_endpoint", "status = 'enabled'")
         return self._endpoints

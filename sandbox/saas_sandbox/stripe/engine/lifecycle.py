@@ -111,7 +111,7 @@ def save_subscription(
 
 
 def list_upcoming_actions(subscription: Resource) -> list[tuple[int, str]]:
-    """Return the scheduled changes: (when, name of a function in `clock`)."""
+    """Return the scheduled changes: (when, key of `scheduler.SUBSCRIPTION_ACTIONS`)."""
     status, internal = subscription["status"], subscription["_internal"]
     if status in ENDED_STATUSES:
         return []
@@ -239,7 +239,7 @@ def _list_scheduled_actions(subscription: Resource) -> list[tuple[int, str]]:
         "resume_collection": pause and pause["resumes_at"],
         "drop_update": update and update["expires_at"],
     }
-    return [(date, verb) for verb, date in dates.items() if date]
+    return [(date, action) for action, date in dates.items() if date]
 
 
 def _build_pause_details(account: Account, subscription: Resource) -> dict[str, Any]:

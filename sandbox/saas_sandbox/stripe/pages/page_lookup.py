@@ -12,7 +12,7 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 @contextmanager
 def open_page(kind: str, id: str) -> Iterator[tuple[Account, Resource]]:
-    """Return the account and object of a page, in one unit of work; 404 if unknown."""
+    """Return the account and object of a page, in one transaction; 404 if unknown."""
     sandbox = current_app.extensions["sandbox"]
     with sandbox.store.transaction():
         row = sandbox.store.fetch_one(
