@@ -174,7 +174,7 @@ def test_what_does_not_exist_is_not_found(browser: Browser, path: str) -> None:
 
 def test_every_state_and_every_coming_moment_has_words() -> None:
     assert (
-        set(event_descriptions.STATUS)
+        set(event_descriptions.STATUS_DESCRIPTIONS)
         == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.ENDED_STATUSES
     )
     assert events.API_VERSION == "2026-10-28.endive"

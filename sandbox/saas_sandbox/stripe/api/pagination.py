@@ -16,19 +16,19 @@ def list_page(
     url: str,
     params: Params,
     *,
-    also: tuple[str, list[Any]] = ("1", []),
+    condition: tuple[str, list[Any]] = ("1", []),
     **equal: Any,
 ) -> Resource:
-    """Return one page of a kind. `equal` filters columns (None: no filter); `also` is more SQL."""
+    """Return one page. `equal` filters columns (None: no filter); `condition` is more SQL."""
     where, values = _build_conditions(params, equal)
     limit = _get_limit(params)
     cursor, direction = _get_cursor(account, kind, params)
     order = "DESC" if direction == "<" else "ASC"
     rows = account.store.fetch_all(
         "SELECT id, body FROM objects WHERE account = ? AND type = ? "  # noqa: S608 our own words
-        f"AND status IS NOT 'deleted' AND {where} AND {also[0]} AND seq {direction} ? "
+        f"AND status IS NOT 'deleted' AND {where} AND {condition[0]} AND seq {direction} ? "
         f"ORDER BY seq {order} LIMIT ?",
-        account.id, kind, *values, *also[1], cursor, limit + 1,
+        account.id, kind, *values, *condition[1], cursor, limit + 1,
     )  # fmt: skip
     resources = [strip_internal(account.load_row(kind, row)) for row in rows[:limit]]
     return build_list(resources if order == "DESC" else resources[::-1], url, len(rows) > limit)

@@ -6,7 +6,7 @@ from saas_sandbox.stripe.engine import invoice_lines
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.pages.labels import format_date
 
-STATUS = {
+STATUS_DESCRIPTIONS = {
     "active": "Paid. The customer has access.",
     "trialing": "In its free trial. Nothing is charged until it ends.",
     "past_due": "A payment failed. Stripe retries it on a schedule. Most apps keep access on.",
@@ -17,7 +17,7 @@ STATUS = {
     "paused": "The trial ended without a card. It stays paused until it is resumed.",
 }
 
-UPCOMING = {
+ACTION_DESCRIPTIONS = {
     "expire": "expires without the first payment",
     "remind": "the trial reminder is sent",
     "announce": "the upcoming invoice is announced",
@@ -30,7 +30,7 @@ UPCOMING = {
 }
 
 # (name, label, description)
-FAULTS = [
+FAULT_FIELDS = [
     ("duplicate", "Duplicate events", "An event arrives twice. It must be applied once."),
     ("drop", "Lost events", "An event never arrives. Only reconciliation finds the change."),
     ("delay", "Delayed events", "An event is delivered five seconds late."),
@@ -53,7 +53,7 @@ FAULTS = [
 
 def describe(event: Resource) -> str:
     """Return one sentence for an event."""
-    describe_object = DESCRIPTIONS.get(event["type"])
+    describe_object = EVENT_DESCRIPTIONS.get(event["type"])
     return (
         describe_object(event["data"]["object"])
         if describe_object
@@ -84,7 +84,7 @@ def _describe_subscription(subscription: Resource) -> str:
     return f"The subscription was updated. It is now {subscription['status']}."
 
 
-DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
+EVENT_DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
     "charge.dispute.created": lambda d: f"A dispute was opened: the bank took back {_amount(d)}.",
     "charge.failed": lambda c: f"A charge of {_amount(c)} failed: {c['failure_message']}",
     "charge.pending": lambda c: f"A charge of {_amount(c)} is pending for a few days.",

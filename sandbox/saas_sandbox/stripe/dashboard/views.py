@@ -56,7 +56,7 @@ def show_account(id: str) -> str:
             customers=[_format_customer(account, customer) for customer in customers],
             events=_list_events(account, "1"),
             faults=injection.get_faults(account),
-            fault_fields=event_descriptions.FAULTS,
+            fault_fields=event_descriptions.FAULT_FIELDS,
             endpoints=account.select("webhook_endpoint"),
         )
 
@@ -176,9 +176,10 @@ def _format_subscription(account: Account, subscription: Resource) -> dict[str, 
         "label": get_status_label(subscription),
         "name": account.get("product", item["price"]["product"]).get("name"),
         "rate": invoice_lines.format_rate(item["price"]),
-        "meaning": event_descriptions.STATUS[subscription["status"]],
+        "meaning": event_descriptions.STATUS_DESCRIPTIONS[subscription["status"]],
         "next": [
-            (format_time(when), event_descriptions.UPCOMING[action]) for when, action in actions
+            (format_time(when), event_descriptions.ACTION_DESCRIPTIONS[action])
+            for when, action in actions
         ],
     }
 

@@ -20,13 +20,13 @@ def seed_subscriptions(account: Account, price: Resource, count: int, clock: str
     """Create active subscriptions to a price, each with its own customer."""
     if not price["recurring"]:
         raise invalid("The price must be recurring.", "price")
-    model = _create_template(account, price, clock)
-    text = json.dumps([{**resource, "_internal": resource["_internal"]} for resource in model])
-    own = _collect_ids(model)
+    template = _create_template(account, price, clock)
+    text = json.dumps([{**resource, "_internal": resource["_internal"]} for resource in template])
+    kinds = _collect_ids(template)
     for start in range(1, count, BATCH):
         rows = []
         for _ in range(start, min(start + BATCH, count)):
-            rows += _copy_rows(account, text, own)
+            rows += _copy_rows(account, text, kinds)
         account.store.execute_many(INSERT, rows)
     return count
 
@@ -57,16 +57,16 @@ def _create_template(account: Account, price: Resource, clock: str | None) -> li
     ]
 
 
-def _collect_ids(model: list[Resource]) -> dict[str, str]:
+def _collect_ids(template: list[Resource]) -> dict[str, str]:
     """Return every id that a copy must replace, with its kind."""
-    own = {resource["id"]: resource["object"] for resource in model}
-    subscription, invoice = model[2], model[3]
-    own |= {item["id"]: "subscription_item" for item in subscription["items"]["data"]}
-    return own | {line["id"]: "line_item" for line in invoice["lines"]["data"]}
+    kinds = {resource["id"]: resource["object"] for resource in template}
+    subscription, invoice = template[2], template[3]
+    kinds |= {item["id"]: "subscription_item" for item in subscription["items"]["data"]}
+    return kinds | {line["id"]: "line_item" for line in invoice["lines"]["data"]}
 
 
-def _copy_rows(account: Account, text: str, own: dict[str, str]) -> list[tuple[object, ...]]:
-    for old, kind in own.items():
+def _copy_rows(account: Account, text: str, kinds: dict[str, str]) -> list[tuple[object, ...]]:
+    for old, kind in kinds.items():
         text = text.replace(old, ids.new(kind))
     return [_to_row(account, resource) for resource in json.loads(text)]
 

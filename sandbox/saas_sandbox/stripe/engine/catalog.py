@@ -62,7 +62,7 @@ def _create_default_price(account: Account, product: Resource, params: Params) -
 
 
 def build_price(account: Account, params: Params, product: str) -> Resource:
-    amount, exact = _parse_amount(params)
+    amount, decimal_amount = _parse_amount(params)
     recurring = _parse_recurring(params.section("recurring")) if "recurring" in params else None
     price = build_object(
         stripe.Price,
@@ -77,7 +77,7 @@ def build_price(account: Account, params: Params, product: str) -> Resource:
         tax_behavior=params.get("tax_behavior", "unspecified"),
         type="recurring" if recurring else "one_time",
         unit_amount=amount,
-        unit_amount_decimal=exact,
+        unit_amount_decimal=decimal_amount,
     )
     metadata.update_metadata(price, params)
     price["_internal"] = {
@@ -94,12 +94,12 @@ def build_currency_options(params: Params) -> dict[str, dict[str, Any]]:
 
 
 def _build_currency_option(params: Params) -> dict[str, Any]:
-    amount, exact = _parse_amount(params)
+    amount, decimal_amount = _parse_amount(params)
     return currency_option(
         {
             "tax_behavior": params.get("tax_behavior", "unspecified"),
             "unit_amount": amount,
-            "unit_amount_decimal": exact,
+            "unit_amount_decimal": decimal_amount,
         }
     )
 
@@ -126,25 +126,26 @@ def resolve_product(account: Account, params: Params) -> str:
 
 
 def _parse_amount(params: Params) -> tuple[int | None, str | None]:
-    exact: Decimal | None = params.get("unit_amount_decimal")
+    decimal_amount: Decimal | None = params.get("unit_amount_decimal")
     amount: int | None = params.get("unit_amount")
-    if (amount is None) == (exact is None):
+    if (amount is None) == (decimal_amount is None):
         raise invalid("You must specify one of unit_amount or unit_amount_decimal.", "unit_amount")
-    if exact is not None and _count_decimal_places(exact) > MAX_DECIMAL_PLACES:
+    if decimal_amount is not None and _count_decimal_places(decimal_amount) > MAX_DECIMAL_PLACES:
         raise invalid(
-            f"Invalid decimal: {exact}; must contain at maximum {MAX_DECIMAL_PLACES} decimal "
-            "places.",
+            f"Invalid decimal: {decimal_amount}; must contain at maximum {MAX_DECIMAL_PLACES} "
+            "decimal places.",
             "unit_amount_decimal",
         )
-    if amount is None and exact is not None:
-        return (int(exact) if exact == int(exact) else None), str(exact)
+    if amount is None and decimal_amount is not None:
+        is_whole = decimal_amount == int(decimal_amount)
+        return (int(decimal_amount) if is_whole else None), str(decimal_amount)
     if amount is not None and amount < 0:
         raise invalid("Invalid non-negative integer", "unit_amount", "parameter_invalid_integer")
     return amount, str(amount)
 
 
-def _count_decimal_places(exact: Decimal) -> int:
-    return max(0, -int(exact.normalize().as_tuple().exponent))
+def _count_decimal_places(number: Decimal) -> int:
+    return max(0, -int(number.normalize().as_tuple().exponent))
 
 
 def _parse_recurring(params: Params) -> dict[str, Any]:

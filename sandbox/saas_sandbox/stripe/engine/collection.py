@@ -16,7 +16,7 @@ from saas_sandbox.stripe.engine import (
 )
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
-from saas_sandbox.stripe.engine.payments import NO_METHOD, Outcome
+from saas_sandbox.stripe.engine.payments import NO_METHOD_OUTCOME, Outcome
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.engine.shapes import build_object
 
@@ -48,7 +48,7 @@ def collect_invoice(
 
     method = method or find_payment_method(account, invoice)
     intent = get_or_create_intent(account, invoice)
-    outcome = NO_METHOD
+    outcome = NO_METHOD_OUTCOME
     if method:
         outcome = payments.confirm_intent(account, intent, method, authenticated=authenticated)
     record_attempt(account, invoice, outcome)

@@ -51,8 +51,8 @@ def check_customer_currency(account: Account, customer: Resource, currency: str)
 
 def check_coupon_currency(coupon: Resource, currency: str, param: str) -> None:
     """Refuse a coupon whose amount off is in other currencies."""
-    others = get_internal(coupon).get("currency_options") or {}
-    if coupon["amount_off"] and currency not in (coupon["currency"], *others):
+    options = get_internal(coupon).get("currency_options") or {}
+    if coupon["amount_off"] and currency not in (coupon["currency"], *options):
         raise invalid(
             f"The coupon {coupon['id']} cannot be applied: it is in {coupon['currency']}, and the "
             f"subscription is in {currency}.",

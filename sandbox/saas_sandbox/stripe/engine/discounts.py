@@ -121,17 +121,17 @@ def expire_coupon(account: Account, coupon: Resource) -> None:
     account.save(coupon, "coupon.updated")
 
 
-def applies_to(holder: Resource, product: str) -> bool:
+def applies_to(resource: Resource, product: str) -> bool:
     """Return whether a coupon, or its discount, applies to this product."""
-    only = get_internal(holder).get("applies_to")
-    return not only or product in only["products"]
+    restriction = get_internal(resource).get("applies_to")
+    return not restriction or product in restriction["products"]
 
 
 def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
     """ "Minimum amount required to redeem this Promotion Code into a Coupon" """
     restrictions = promotion_code["restrictions"]
-    others = get_internal(promotion_code).get("minimums") or {}
-    minimum = others.get(currency, {}).get("minimum_amount")
+    minimums = get_internal(promotion_code).get("minimums") or {}
+    minimum = minimums.get(currency, {}).get("minimum_amount")
     if restrictions["minimum_amount_currency"] == currency:
         minimum = restrictions["minimum_amount"]
     if minimum and amount < minimum:

@@ -76,7 +76,7 @@ TRANSITIONS = [
     Transition("paused", "canceled", CANCELED),
 ]
 
-ALLOWED = {(transition.before, transition.after) for transition in TRANSITIONS}
+ALLOWED_TRANSITIONS = {(transition.before, transition.after) for transition in TRANSITIONS}
 ENDED_STATUSES = {"canceled", "incomplete_expired"}
 
 CANCELLATION_DETAILS = ("comment", "feedback", "feedback_option", "reason")
@@ -91,7 +91,7 @@ def change_status(account: Account, subscription: Resource, status: str) -> None
     before = subscription["status"]
     if before == status:
         return
-    if (before, status) not in ALLOWED:
+    if (before, status) not in ALLOWED_TRANSITIONS:
         raise ImpossibleTransitionError(f"{subscription['id']}: {before} → {status}")
     subscription["status"] = status
     if status == "paused":

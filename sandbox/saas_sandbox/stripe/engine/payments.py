@@ -23,7 +23,7 @@ class Outcome:
     decline: Decline | None = None
 
 
-NO_METHOD = Outcome("no_method")
+NO_METHOD_OUTCOME = Outcome("no_method")
 
 
 def create_intent(

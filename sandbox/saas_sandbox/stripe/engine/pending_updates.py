@@ -103,22 +103,22 @@ def _build_target(
     with account.suppress_events():
         subscription_updates.apply_item_changes(account, target, changes, now)
         after = target["items"]["data"]
-        resets = reset_anchor or subscription_updates.resets_billing_date(before, after)
+        resets_anchor = reset_anchor or subscription_updates.resets_billing_date(before, after)
         if proration != "none":
             subscription_updates.create_prorations(
-                account, target, before, date or now, credit_only=resets
+                account, target, before, date or now, credit_only=resets_anchor
             )
-        if resets:
+        if resets_anchor:
             billing_cycle.reset_billing_cycle(target, now)
-        return target, billing_cycle.build_lines(account, target, after if resets else [])
+        return target, billing_cycle.build_lines(account, target, after if resets_anchor else [])
 
 
 def _pending_update_fields(
     subscription: Resource, pending: dict[str, Any], now: int
 ) -> dict[str, Any]:
-    moved = pending["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]
+    anchor_changed = pending["billing_cycle_anchor"] != subscription["billing_cycle_anchor"]
     return {
-        "billing_cycle_anchor": pending["billing_cycle_anchor"] if moved else None,
+        "billing_cycle_anchor": pending["billing_cycle_anchor"] if anchor_changed else None,
         "cancel_at_period_end": None,
         "discount": None,
         "discounts": None,

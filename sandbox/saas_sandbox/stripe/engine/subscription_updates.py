@@ -62,14 +62,14 @@ def change_items(
     if subscription["status"] in ("trialing", "paused", "incomplete"):
         return lifecycle.save_subscription(account, subscription)
 
-    resets = reset_anchor or resets_billing_date(before, after)
+    resets_anchor = reset_anchor or resets_billing_date(before, after)
     if proration != "none":
-        create_prorations(account, subscription, before, date or now, credit_only=resets)
-    if resets:
+        create_prorations(account, subscription, before, date or now, credit_only=resets_anchor)
+    if resets_anchor:
         billing_cycle.reset_billing_cycle(subscription, now)
     lifecycle.save_subscription(account, subscription)
-    if resets or proration == "always_invoice":
-        invoice_now(account, subscription, after if resets else [], behaviour)
+    if resets_anchor or proration == "always_invoice":
+        invoice_now(account, subscription, after if resets_anchor else [], behaviour)
     return subscription
 
 

@@ -14,8 +14,8 @@ from saas_sandbox.stripe.engine.resource import Resource
 
 def check_head_office(account: Account, enabled: bool) -> None:
     """Refuse automatic tax without a head office."""
-    office = account.settings["tax_settings"].get("head_office") or {}
-    if enabled and not office.get("address"):
+    head_office = account.settings["tax_settings"].get("head_office") or {}
+    if enabled and not head_office.get("address"):
         raise invalid(
             "You must have a valid head office address to enable automatic tax calculation in test "
             "mode. Visit https://dashboard.stripe.com/test/settings/tax to update it.",

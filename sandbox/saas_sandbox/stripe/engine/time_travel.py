@@ -48,9 +48,9 @@ def get_progress(clock: Resource) -> float:
 def _time_after_renewal(account: Account, customer: Resource, now: int) -> int:
     """Return two hours after the next period end, when the invoice has been charged."""
     renewals = [
-        moment
+        time
         for subscription in account.select("subscription", "customer = ?", customer["id"])
-        for moment, action in list_upcoming_actions(subscription)
+        for time, action in list_upcoming_actions(subscription)
         if action in ("renew", "end_trial", "cancel")
     ]
     if not renewals:

@@ -60,8 +60,8 @@ def corrupt_response(fault: CallFault, response: Response) -> Response:
     if fault.name != "cut":
         return response
 
-    whole = response.get_data()
-    cut = Response(whole[: len(whole) // 2], response.status_code, mimetype="application/json")
-    cut.headers["Content-Length"] = str(len(whole))
-    cut.headers["Connection"] = "close"
-    return cut
+    body = response.get_data()
+    truncated = Response(body[: len(body) // 2], response.status_code, mimetype="application/json")
+    truncated.headers["Content-Length"] = str(len(body))
+    truncated.headers["Connection"] = "close"
+    return truncated

@@ -125,13 +125,13 @@ def _format_totals(account: Account, session: Resource) -> dict[str, Any]:
         return invoice_lines.format_money(amount, currency)
 
     totals = session["total_details"]
-    discount, taxed = totals["amount_discount"], session["automatic_tax"]["enabled"]
+    discount, has_tax = totals["amount_discount"], session["automatic_tax"]["enabled"]
     trial = session["_internal"]["trial_end"]
     return {
         "total": format_amount(session["amount_total"]),
         "subtotal": format_amount(session["amount_subtotal"]),
         "off": format_amount(-discount) if discount else None,
-        "tax": format_amount(totals["amount_tax"]) if taxed else None,
+        "tax": format_amount(totals["amount_tax"]) if has_tax else None,
         "later": format_amount(checkout.calculate_subtotal(account, session)) if trial else None,
         "days": session["_internal"]["subscription_data"]["trial_period_days"],
     }

@@ -71,11 +71,11 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/refunds", shape.RefundListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    also: tuple[str, list[str]] = ("1", [])
+    condition: tuple[str, list[str]] = ("1", [])
     if "payment_intent" in params:
-        also = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
+        condition = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
     return pagination.list_page(
-        account, "refund", "/v1/refunds", params, also=also, parent=params.get("charge")
+        account, "refund", "/v1/refunds", params, condition=condition, parent=params.get("charge")
     )
 
 

@@ -97,7 +97,7 @@ def list_all(account: Account, params: Params) -> Resource:
     where, values = "1", []
     if "payment_intent" in params:
         where, values = "parent = ?", [params["payment_intent"]]
-    return pagination.list_page(account, KIND, URL, params, also=(where, values), **equal)
+    return pagination.list_page(account, KIND, URL, params, condition=(where, values), **equal)
 
 
 @operation("POST", "/checkout/sessions/<id>/expire", shape.SessionExpireParams)
@@ -162,11 +162,11 @@ def _parse_lines(account: Account, params: Params, mode: str) -> list[dict[str, 
 
 def _get_currency(account: Account, params: Params, lines: list[dict[str, Any]]) -> str:
     prices = [account.get("price", line["price"]) for line in lines]
-    own: str = prices[0]["currency"]
-    currencies.check_same_currency(prices, own, "line_items")
-    if params.get("currency", own).lower() != own:
+    currency: str = prices[0]["currency"]
+    currencies.check_same_currency(prices, currency, "line_items")
+    if params.get("currency", currency).lower() != currency:
         raise invalid("This sandbox only charges a price in its own currency.", "currency")
-    return own
+    return currency
 
 
 def _check_minimum(session: Resource) -> None:

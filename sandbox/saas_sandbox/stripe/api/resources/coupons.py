@@ -205,8 +205,8 @@ def _build_currency_options(coupon: Resource, params: Params) -> dict[str, Any]:
     options = parse_currency_options(params)
     if options and coupon["amount_off"] is None:
         raise invalid("currency_options needs an amount_off.", "currency_options")
-    own = {coupon["currency"]: {"amount_off": coupon["amount_off"]}}
-    return {**own, **options} if coupon["amount_off"] is not None else {}
+    default_option = {coupon["currency"]: {"amount_off": coupon["amount_off"]}}
+    return {**default_option, **options} if coupon["amount_off"] is not None else {}
 
 
 def _parse_products(account: Account, params: Params) -> dict[str, Any] | None:

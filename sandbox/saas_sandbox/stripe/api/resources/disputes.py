@@ -16,8 +16,8 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 
 @operation("GET", "/disputes", shape.DisputeListParams)
 def list_all(account: Account, params: Params) -> Resource:
-    also: tuple[str, list[str]] = ("1", [])
+    condition: tuple[str, list[str]] = ("1", [])
     if "payment_intent" in params:
-        also = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
+        condition = ("json_extract(body, '$.payment_intent') = ?", [params["payment_intent"]])
     url, charge = "/v1/disputes", params.get("charge")
-    return pagination.list_page(account, "dispute", url, params, also=also, parent=charge)
+    return pagination.list_page(account, "dispute", url, params, condition=condition, parent=charge)

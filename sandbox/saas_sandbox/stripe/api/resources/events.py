@@ -33,8 +33,8 @@ def list_all(account: Account, params: Params) -> Resource:
         where.append("(" + " OR ".join("lookup GLOB ?" for _ in types) + ")")
         values += types
     _filter_by_delivery(account, params, where, values)
-    also = (" AND ".join(where), values)
-    return pagination.list_page(account, "event", "/v1/events", params, also=also)
+    condition = (" AND ".join(where), values)
+    return pagination.list_page(account, "event", "/v1/events", params, condition=condition)
 
 
 def _filter_by_delivery(

@@ -34,10 +34,10 @@ def retrieve(account: Account, params: Params, id: str) -> Resource:
 def list_all(account: Account, params: Params) -> Resource:
     names = ("customer", "subscription", "status")
     equal = {name: params.get(name) for name in names}
-    also: tuple[str, list[Any]] = ("1", [])
+    condition: tuple[str, list[Any]] = ("1", [])
     if "collection_method" in params:
-        also = ("json_extract(body, '$.collection_method') = ?", [params["collection_method"]])
-    return pagination.list_page(account, "invoice", URL, params, also=also, **equal)
+        condition = ("json_extract(body, '$.collection_method') = ?", [params["collection_method"]])
+    return pagination.list_page(account, "invoice", URL, params, condition=condition, **equal)
 
 
 @operation("POST", "/invoices/create_preview", shape.InvoiceCreatePreviewParams)

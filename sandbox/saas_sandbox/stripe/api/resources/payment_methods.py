@@ -45,12 +45,14 @@ def update(account: Account, params: Params, id: str) -> Resource:
 @operation("GET", "/payment_methods", shape.PaymentMethodListParams)
 def list_all(account: Account, params: Params) -> Resource:
     kind = params.get("type")
-    also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("customer IS NOT NULL", [])
+    condition = (
+        ("json_extract(body, '$.type') = ?", [kind]) if kind else ("customer IS NOT NULL", [])
+    )
     customer = params.get("customer")
     if customer:
         account.get_undeleted("customer", customer, "customer")
     return pagination.list_page(
-        account, "payment_method", URL, params, also=also, customer=customer
+        account, "payment_method", URL, params, condition=condition, customer=customer
     )
 
 
@@ -58,9 +60,11 @@ def list_all(account: Account, params: Params) -> Resource:
 def list_for_customer(account: Account, params: Params, id: str) -> Resource:
     account.get_undeleted("customer", id)
     kind = params.get("type")
-    also = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("1", [])
+    condition = ("json_extract(body, '$.type') = ?", [kind]) if kind else ("1", [])
     url = f"/v1/customers/{id}/payment_methods"
-    return pagination.list_page(account, "payment_method", url, params, also=also, customer=id)
+    return pagination.list_page(
+        account, "payment_method", url, params, condition=condition, customer=id
+    )
 
 
 @operation("POST", "/payment_methods/<id>/attach", shape.PaymentMethodAttachParams)

@@ -43,7 +43,7 @@ def list_all(account: Account, params: Params) -> Resource:
     if "is_default" in params:
         where, values = "json_extract(body, '$.is_default') = ?", [params["is_default"]]
     return pagination.list_page(
-        account, portal_settings.KIND, URL, params, also=(where, values), status=status
+        account, portal_settings.KIND, URL, params, condition=(where, values), status=status
     )
 
 

@@ -82,7 +82,7 @@ def list_all(account: Account, params: Params) -> Resource:
         "subscription",
         "/v1/subscriptions",
         params,
-        also=(" AND ".join(where), values),
+        condition=(" AND ".join(where), values),
         **columns,
     )
 
