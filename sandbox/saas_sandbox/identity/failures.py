@@ -36,8 +36,8 @@ def list_failures(provider: str) -> Mapping[str, str]:
     return OAUTH_FAILURES | OPENID_FAILURES if provider == "google" else OAUTH_FAILURES
 
 
-def token_endpoint_failure(failure: str) -> Response | None:
-    """Return the failing response of the token endpoint, if any. A hanging one responds late."""
+def build_token_failure(failure: str) -> Response | None:
+    """Return the failing response of the token endpoint, if any. A hanging one is late."""
     if failure == "token_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
     if failure == "token_rubbish":
@@ -47,7 +47,7 @@ def token_endpoint_failure(failure: str) -> Response | None:
     return None
 
 
-def profile_failure(failure: str) -> Response | None:
+def build_profile_failure(failure: str) -> Response | None:
     """Return the failure response of the profile endpoints, or None."""
     if failure == "api_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
