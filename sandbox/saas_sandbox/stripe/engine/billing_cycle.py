@@ -32,30 +32,31 @@ def build_subscription(
     """Return a new subscription to (price, quantity, metadata), not stored or invoiced yet."""
     now = account.now(customer["test_clock"])
     prices = [price for price, *_ in lines]
-    currencies.check_same_currency(prices, prices[0]["currency"], "items")
-    currencies.check_customer_currency(account, customer, prices[0]["currency"])
+    currency = prices[0]["currency"]
+    currencies.check_same_currency(prices, currency, "items")
+    currencies.check_customer_currency(account, customer, currency)
     if anchor and not trial_end:
         _check_anchor(prices, anchor, now)
     subscription = {
-        **_base_fields(account, customer, lines[0][0]["currency"], now),
+        **_base_fields(account, customer, currency, now),
         "billing_cycle_anchor": trial_end or anchor or now,
         "status": "trialing" if trial_end else "incomplete",
         "trial_start": now if trial_end else None,
         "trial_end": trial_end,
         **fields,
     }
-    subscription["items"] = {
-        "object": "list",
-        "data": [
-            build_item(account, subscription, price, quantity, metadata, start=now)
-            for price, quantity, metadata in lines
-        ],
-        "has_more": False,
-        "url": f"/v1/subscription_items?subscription={subscription['id']}",
-    }
-    subscription["_internal"] = {"due": None}
-    _set_customer_currency(account, customer, subscription["currency"])
+    items = [
+        build_item(account, subscription, price, quantity, metadata, start=now)
+        for price, quantity, metadata in lines
+    ]
+    subscription |= {"items": _build_item_list(subscription, items), "_internal": {"due": None}}
+    _set_customer_currency(account, customer, currency)
     return subscription
+
+
+def _build_item_list(subscription: Resource, items: list[Resource]) -> dict[str, Any]:
+    url = f"/v1/subscription_items?subscription={subscription['id']}"
+    return {"object": "list", "data": items, "has_more": False, "url": url}
 
 
 def _set_customer_currency(account: Account, customer: Resource, currency: str) -> None:
