@@ -20,7 +20,7 @@ def run(seed: int, **weather: float) -> tuple[list[str], list[str]]:
     app = create_sandbox(post=doorbell, now=watch, inline=True)
     api = client(app, KEY)
     api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})
-    lever(app, "chaos", seed=seed, **weather)
+    lever(app, "faults", seed=seed, **weather)
     calls = []
     for number in range(30):
         try:
@@ -65,10 +65,10 @@ def test_the_same_seed_brings_the_same_failures_of_calls() -> None:
 def test_a_refused_call_has_done_nothing(
     app: Flask, api: stripe.StripeClient, mishap: str, error: Any, status: int
 ) -> None:
-    lever(app, "chaos", **{mishap: 1})
+    lever(app, "faults", **{mishap: 1})
     with pytest.raises(error) as refused:
         api.v1.customers.create({})
-    lever(app, "chaos")
+    lever(app, "faults")
 
     assert refused.value.http_status == status
     assert api.v1.customers.list().data == []
@@ -78,10 +78,10 @@ def test_a_refused_call_has_done_nothing(
 def test_a_lost_answer_was_work_done_and_its_key_finds_it(
     app: Flask, api: stripe.StripeClient, mishap: str
 ) -> None:
-    lever(app, "chaos", **{mishap: 1})
+    lever(app, "faults", **{mishap: 1})
     with pytest.raises(stripe.StripeError):
         api.v1.customers.create({"name": "Ada"}, {"idempotency_key": "once"})
-    lever(app, "chaos")
+    lever(app, "faults")
 
     again = api.v1.customers.create({"name": "Ada"}, {"idempotency_key": "once"})
 
@@ -104,9 +104,9 @@ def test_a_slow_call_takes_its_time_and_is_answered(served: str) -> None:
 
 
 def test_fair_weather_is_the_default_and_comes_back(app: Flask, api: stripe.StripeClient) -> None:
-    lever(app, "chaos", drop=1)
+    lever(app, "faults", drop=1)
 
-    weather = lever(app, "chaos")
+    weather = lever(app, "faults")
 
     assert not any(weather[name] for name in ("drop", "duplicate", "cut", "too_many"))
 

@@ -59,11 +59,17 @@ def create(account: Account, params: Params) -> Resource:
     if mode == "payment":
         _check_minimum(session)
     if mode == "setup":
-        if not {"currency", "payment_method_types"} & set(params):
-            raise missing_param("currency")
-        session["setup_intent"] = create_setup_intent(account, customer)["id"]
-        session["payment_status"] = "no_payment_required"
+        _prepare_setup(account, session, customer, params)
     return account.add(session)
+
+
+def _prepare_setup(
+    account: Account, session: Resource, customer: Resource | None, params: Params
+) -> None:
+    if not {"currency", "payment_method_types"} & set(params):
+        raise missing_param("currency")
+    session["setup_intent"] = create_setup_intent(account, customer)["id"]
+    session["payment_status"] = "no_payment_required"
 
 
 def _price_session(

@@ -200,6 +200,16 @@ def _check_future(moment: int, now: int, param: str) -> int:
     return moment
 
 
+def _apply_collection(account: Account, subscription: Resource, params: Params) -> None:
+    if "automatic_tax" in params:
+        enabled = params["automatic_tax"]["enabled"]
+        taxes.check_head_office(account, enabled)
+        subscription["automatic_tax"] = taxes.subscription_fields(enabled)
+    if "pause_collection" in params:
+        pause = to_plain(params["pause_collection"])
+        subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
+
+
 def _apply_settings(
     account: Account, subscription: Resource, customer: Resource, params: Params
 ) -> None:
@@ -219,13 +229,7 @@ def _apply_settings(
         subscription["trial_settings"] = billing_cycle.build_trial_settings(
             to_plain(params["trial_settings"])
         )
-    if "automatic_tax" in params:
-        enabled = params["automatic_tax"]["enabled"]
-        taxes.check_head_office(account, enabled)
-        subscription["automatic_tax"] = taxes.subscription_fields(enabled)
-    if "pause_collection" in params:
-        pause = to_plain(params["pause_collection"])
-        subscription["pause_collection"] = {"resumes_at": None, **pause} if pause else None
+    _apply_collection(account, subscription, params)
     if "billing_mode" in params and params["billing_mode"]["type"] != "flexible":
         raise invalid("This sandbox only supports the flexible billing mode.", "billing_mode[type]")
     details = params.section("cancellation_details")
