@@ -1,7 +1,7 @@
 """How fast the sandbox is, measured. Run: python -m tests.bench
 
 CPU time of API calls with 100,000 subscriptions in one account, and the wall time of a year in the
-life of 1,000 subscriptions with every delivery queued.
+subscriber of 1,000 subscriptions with every delivery queued.
 """
 
 import tempfile

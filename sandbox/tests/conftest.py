@@ -19,7 +19,7 @@ from saas_sandbox.server import bind_server
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from werkzeug.test import Client
 
-from .response_checker import Witness
+from .response_checker import ResponseChecker
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 KEY = "sk_test_0123456789abcdef"
@@ -33,7 +33,7 @@ def at(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:
 
 
 @dataclass
-class Watch:
+class FakeTime:
     """Real time, as far as the sandbox is concerned."""
 
     time: float = at(2026, 3, 10)
@@ -43,7 +43,7 @@ class Watch:
 
 
 @dataclass
-class Doorbell:
+class RecordingEndpoint:
     """Somebody's webhook endpoint: remembers what was posted, and answers as it is told."""
 
     response: EndpointResponse = field(default_factory=lambda: EndpointResponse(200, "thanks"))
@@ -66,22 +66,22 @@ class Doorbell:
 
 
 @pytest.fixture
-def watch() -> Watch:
-    return Watch()
+def fake_time() -> FakeTime:
+    return FakeTime()
 
 
 @pytest.fixture
-def doorbell() -> Doorbell:
-    return Doorbell()
+def receiver() -> RecordingEndpoint:
+    return RecordingEndpoint()
 
 
 @pytest.fixture
-def app(watch: Watch, doorbell: Doorbell) -> Iterator[Flask]:
+def app(fake_time: FakeTime, receiver: RecordingEndpoint) -> Iterator[Flask]:
     """A sandbox. Whatever a test makes it say is held against what Stripe publishes."""
-    sandbox_app = create_sandbox(post=doorbell, now=watch, inline=True)
-    witness = Witness(sandbox_app)
+    sandbox_app = create_sandbox(post=receiver, now=fake_time, inline=True)
+    checker = ResponseChecker(sandbox_app)
     yield sandbox_app
-    wrong = witness.looks_around()
+    wrong = checker.check_stored_objects()
     sandbox_app.extensions["sandbox"].close()
     assert not wrong
 
@@ -159,7 +159,7 @@ def prices(api: stripe.StripeClient) -> Prices:
 
 
 @dataclass
-class Life:
+class Subscriber:
     """A customer on a test clock, and the years that go by."""
 
     api: stripe.StripeClient
@@ -198,25 +198,25 @@ class Life:
 
 
 @pytest.fixture
-def life(api: stripe.StripeClient) -> Life:
+def subscriber(api: stripe.StripeClient) -> Subscriber:
     """Somebody with a good card, at noon on 10 March 2026."""
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)})
     customer = api.v1.customers.create({"email": "ada@example.com", "test_clock": clock.id})
-    somebody = Life(api, clock.id, customer.id)
-    somebody.pay_with("pm_card_visa")
-    return somebody
+    subscriber = Subscriber(api, clock.id, customer.id)
+    subscriber.pay_with("pm_card_visa")
+    return subscriber
 
 
 @pytest.fixture
-def life_from(api: stripe.StripeClient) -> Any:
+def subscriber_from(api: stripe.StripeClient) -> Any:
     """Somebody with a good card, at a moment of one's choice."""
 
-    def begin(moment: int) -> Life:
+    def begin(moment: int) -> Subscriber:
         clock = api.v1.test_helpers.test_clocks.create({"frozen_time": moment})
         customer = api.v1.customers.create({"email": "ada@example.com", "test_clock": clock.id})
-        somebody = Life(api, clock.id, customer.id)
-        somebody.pay_with("pm_card_visa")
-        return somebody
+        subscriber = Subscriber(api, clock.id, customer.id)
+        subscriber.pay_with("pm_card_visa")
+        return subscriber
 
     return begin
 
@@ -248,7 +248,7 @@ def _path(url: str) -> str:
     return url.removeprefix(BASE_ADDRESS)
 
 
-def lever(app: Flask, name: str, **body: Any) -> Any:
+def admin_api(app: Flask, name: str, **body: Any) -> Any:
     """Pull one of the sandbox's own levers."""
     response = app.test_client().post(
         f"/stripe/control/{name}",
@@ -260,7 +260,7 @@ def lever(app: Flask, name: str, **body: Any) -> Any:
     return response.json
 
 
-def words(metadata: Any) -> dict[str, str]:
+def plain_metadata(metadata: Any) -> dict[str, str]:
     """Metadata as plain words."""
     result: dict[str, str] = metadata.to_dict()
     return result

@@ -8,15 +8,15 @@ from saas_sandbox.stripe.engine.resource import strip_internal
 from . import contract
 
 
-class Witness:
+class ResponseChecker:
     """Sees every answer of the API, and at the end every object and every event that there is."""
 
     def __init__(self, app: Flask) -> None:
         self.store = app.extensions["sandbox"].store
         self.wrong: set[str] = set()
-        app.after_request(self.sees)
+        app.after_request(self.check_response)
 
-    def sees(self, response: Response) -> Response:
+    def check_response(self, response: Response) -> Response:
         if request.path.startswith("/stripe/v1/") and response.status_code == 200:
             values = [*request.args.items(multi=True), *request.form.items(multi=True)]
             paths = tuple(value for name, value in values if name.startswith("expand"))
@@ -24,7 +24,7 @@ class Witness:
                 self.wrong |= contract.misfits(response.get_json(), paths)
         return response
 
-    def looks_around(self) -> set[str]:
+    def check_stored_objects(self) -> set[str]:
         """What is wrong with any of the answers, or with what is kept now."""
         rows = self.store.fetch_all("SELECT body FROM objects") if contract.is_published() else []
         for row in rows:

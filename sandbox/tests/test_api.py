@@ -7,7 +7,7 @@ import stripe
 from flask import Flask
 from saas_sandbox.inprocess import client
 
-from .conftest import Doorbell, Life, Prices
+from .conftest import Prices, RecordingEndpoint, Subscriber
 
 OTHER = "sk_test_fedcba9876543210"
 
@@ -145,14 +145,14 @@ def test_an_unknown_address_is_a_404_in_stripes_words(app: Flask) -> None:
 
 
 def test_the_same_idempotency_key_gets_the_same_answer(
-    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell
+    api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     once = api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
     again = api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
 
     assert once.id == again.id
-    assert doorbell.types == ["customer.created"]
-    assert doorbell.posted[0]["request"]["idempotency_key"] == "k1"
+    assert receiver.types == ["customer.created"]
+    assert receiver.posted[0]["request"]["idempotency_key"] == "k1"
 
 
 def test_an_idempotency_key_with_other_parameters_is_an_error(api: stripe.StripeClient) -> None:
@@ -187,14 +187,16 @@ def test_a_decline_is_remembered_under_its_key(
     assert len(api.v1.charges.list().data) == 1
 
 
-def test_a_declined_subscription_is_undone_and_still_remembered(life: Life, prices: Prices) -> None:
-    life.pay_with("pm_card_chargeCustomerFail")
+def test_a_declined_subscription_is_undone_and_still_remembered(
+    subscriber: Subscriber, prices: Prices
+) -> None:
+    subscriber.pay_with("pm_card_chargeCustomerFail")
 
     def start() -> str:
         with pytest.raises(stripe.CardError) as declined:
-            life.api.v1.subscriptions.create(
+            subscriber.api.v1.subscriptions.create(
                 {
-                    "customer": life.customer,
+                    "customer": subscriber.customer,
                     "items": [{"price": prices.pro}],
                     "payment_behavior": "error_if_incomplete",
                 },
@@ -203,10 +205,10 @@ def test_a_declined_subscription_is_undone_and_still_remembered(life: Life, pric
         return str(declined.value.headers)
 
     start()
-    life.pay_with("pm_card_visa")
+    subscriber.pay_with("pm_card_visa")
 
     assert "Idempotent-Replayed" in start()
-    assert life.api.v1.subscriptions.list({"status": "all"}).data == []
+    assert subscriber.api.v1.subscriptions.list({"status": "all"}).data == []
 
 
 def test_a_refused_request_does_not_use_up_its_key(api: stripe.StripeClient) -> None:
@@ -244,18 +246,18 @@ def test_a_page_has_1_to_100_rows(api: stripe.StripeClient, limit: int) -> None:
         api.v1.customers.list({"limit": limit})
 
 
-def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, watch: Any) -> None:
+def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, fake_time: Any) -> None:
     api.v1.customers.create({})
-    watch.time += 100
+    fake_time.time += 100
     late = api.v1.customers.create({})
 
-    customers = api.v1.customers.list({"created": {"gte": int(watch.time)}})
+    customers = api.v1.customers.list({"created": {"gte": int(fake_time.time)}})
 
     assert [c.id for c in customers.data] == [late.id]
 
 
-def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
-    subscription = life.subscribe(
+def test_ids_are_expanded_where_asked(subscriber: Subscriber, prices: Prices) -> None:
+    subscription = subscriber.subscribe(
         prices.pro,
         expand=["customer", "latest_invoice.payments.data.payment.payment_intent"],
     )
@@ -269,11 +271,11 @@ def test_ids_are_expanded_where_asked(life: Life, prices: Prices) -> None:
     assert intent.status == "succeeded"
 
 
-def test_lists_are_expanded_through_data(life: Life, prices: Prices) -> None:
-    life.subscribe(prices.pro)
+def test_lists_are_expanded_through_data(subscriber: Subscriber, prices: Prices) -> None:
+    subscriber.subscribe(prices.pro)
 
-    subscriptions = life.api.v1.subscriptions.list(
-        {"customer": life.customer, "expand": ["data.customer"]}
+    subscriptions = subscriber.api.v1.subscriptions.list(
+        {"customer": subscriber.customer, "expand": ["data.customer"]}
     )
 
     assert isinstance(subscriptions.data[0].customer, stripe.Customer)
@@ -309,13 +311,15 @@ def test_a_payment_that_needs_its_owner_says_so(
     assert refused.value.code == "authentication_required"
 
 
-def test_subscriptions_are_listed_by_status(life: Life, prices: Prices) -> None:
-    gone = life.subscribe(prices.pro).id
-    life.api.v1.subscriptions.cancel(gone)
-    here = life.subscribe(prices.business).id
+def test_subscriptions_are_listed_by_status(subscriber: Subscriber, prices: Prices) -> None:
+    gone = subscriber.subscribe(prices.pro).id
+    subscriber.api.v1.subscriptions.cancel(gone)
+    here = subscriber.subscribe(prices.business).id
 
     def listed(**params: Any) -> list[str]:
-        subscriptions = life.api.v1.subscriptions.list({"customer": life.customer, **params})
+        subscriptions = subscriber.api.v1.subscriptions.list(
+            {"customer": subscriber.customer, **params}
+        )
         return [subscription.id for subscription in subscriptions.data]
 
     assert listed() == [here]

@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from .conftest import Life, Prices, at
+from .conftest import Prices, Subscriber, at
 
 
 def test_a_price_is_found_by_its_lookup_key(api: stripe.StripeClient, prices: Prices) -> None:
@@ -28,16 +28,16 @@ def test_a_lookup_key_is_transferred_only_when_asked(
 
 
 def test_a_retired_price_sells_nothing_and_renews_what_was_sold(
-    api: stripe.StripeClient, life: Life, prices: Prices
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
-    subscription = life.subscribe(prices.pro)
+    subscription = subscriber.subscribe(prices.pro)
 
     api.v1.prices.update(prices.pro, {"active": False})
 
     with pytest.raises(stripe.InvalidRequestError, match="inactive"):
-        life.subscribe(prices.pro)
-    life.until(at(2026, 4, 10, 14))
-    assert life.status(subscription.id) == "active"
+        subscriber.subscribe(prices.pro)
+    subscriber.until(at(2026, 4, 10, 14))
+    assert subscriber.status(subscription.id) == "active"
 
 
 def test_a_product_comes_with_its_first_price(api: stripe.StripeClient) -> None:
@@ -81,7 +81,7 @@ def test_lists_of_prices_are_filtered(api: stripe.StripeClient, prices: Prices) 
 )  # fmt: skip
 def test_a_coupon_lasts_as_long_as_it_says(
     api: stripe.StripeClient,
-    life: Life,
+    subscriber: Subscriber,
     prices: Prices,
     duration: str,
     months: int | None,
@@ -90,50 +90,52 @@ def test_a_coupon_lasts_as_long_as_it_says(
     more = {"duration_in_months": months} if months else {}
     coupon = api.v1.coupons.create({"percent_off": 50, "duration": duration, **more})
 
-    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
-    life.until(at(2026, 5, 10, 14))
+    subscriber.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    subscriber.until(at(2026, 5, 10, 14))
 
-    assert [invoice.amount_paid for invoice in life.invoices()] == paid
-    assert life.invoices()[0].total_discount_amounts[0].amount == 750
+    assert [invoice.amount_paid for invoice in subscriber.invoices()] == paid
+    assert subscriber.invoices()[0].total_discount_amounts[0].amount == 750
 
 
 def test_an_amount_off_never_pays_somebody_out(
-    api: stripe.StripeClient, life: Life, prices: Prices
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"amount_off": 5000, "currency": "usd", "duration": "once"})
 
-    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    subscriber.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
 
-    assert life.invoices()[0].amount_paid == 0
+    assert subscriber.invoices()[0].amount_paid == 0
 
 
-def test_a_coupon_is_used_up(api: stripe.StripeClient, life: Life, prices: Prices) -> None:
+def test_a_coupon_is_used_up(
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
+) -> None:
     coupon = api.v1.coupons.create(
         {"percent_off": 10, "duration": "once", "max_redemptions": 1, "id": "FIRST"}
     )
-    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    subscriber.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
 
     with pytest.raises(stripe.InvalidRequestError) as spent:
-        life.subscribe(prices.pro, discounts=[{"coupon": "FIRST"}])
+        subscriber.subscribe(prices.pro, discounts=[{"coupon": "FIRST"}])
 
     assert spent.value.code == "coupon_expired"
     assert not api.v1.coupons.retrieve("FIRST").valid
 
 
 def test_a_deleted_coupon_keeps_its_promise(
-    api: stripe.StripeClient, life: Life, prices: Prices
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"percent_off": 50, "duration": "forever"})
-    life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    subscriber.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
 
     api.v1.coupons.delete(coupon.id)
-    life.until(at(2026, 4, 10, 14))
+    subscriber.until(at(2026, 4, 10, 14))
 
-    assert life.invoices()[-1].amount_paid == 750
+    assert subscriber.invoices()[-1].amount_paid == 750
 
 
 def test_a_promotion_code_for_newcomers_is_refused_to_others(
-    api: stripe.StripeClient, life: Life, prices: Prices
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
     code = api.v1.promotion_codes.create(
@@ -144,11 +146,11 @@ def test_a_promotion_code_for_newcomers_is_refused_to_others(
         }
     )
 
-    life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
-    assert life.invoices()[0].amount_paid == 1200
+    subscriber.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    assert subscriber.invoices()[0].amount_paid == 1200
 
     with pytest.raises(stripe.InvalidRequestError, match="prior transactions"):
-        life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+        subscriber.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
     assert api.v1.promotion_codes.list({"code": "welcome"}).data[0].times_redeemed == 1
 
 

@@ -6,7 +6,15 @@ import pytest
 import stripe
 from flask import Flask
 
-from .conftest import CARD_NUMBER, Browser, Doorbell, Prices, Watch, lever, words
+from .conftest import (
+    CARD_NUMBER,
+    Browser,
+    FakeTime,
+    Prices,
+    RecordingEndpoint,
+    admin_api,
+    plain_metadata,
+)
 
 
 @pytest.fixture
@@ -38,7 +46,7 @@ def test_a_good_card_starts_the_subscription_and_leads_back(
     browser: Browser,
     session: stripe.checkout.Session,
     endpoint: object,
-    doorbell: Doorbell,
+    receiver: RecordingEndpoint,
 ) -> None:
     page = browser.get(url(session))
     assert "no money moves" in page.text
@@ -54,12 +62,12 @@ def test_a_good_card_starts_the_subscription_and_leads_back(
     subscription = result.subscription
     assert isinstance(subscription, stripe.Subscription)
     assert subscription.status == "active"
-    assert words(subscription.metadata) == {"person": "1"}
+    assert plain_metadata(subscription.metadata) == {"person": "1"}
     assert isinstance(result.invoice, stripe.Invoice)
     assert result.invoice.status == "paid"
-    assert doorbell.last("customer.subscription.created")["data"]["object"]["status"] == "active"
-    assert "customer.subscription.updated" not in doorbell.types
-    assert doorbell.types[-1] == "checkout.session.completed"
+    assert receiver.last("customer.subscription.created")["data"]["object"]["status"] == "active"
+    assert "customer.subscription.updated" not in receiver.types
+    assert receiver.types[-1] == "checkout.session.completed"
 
 
 @pytest.mark.parametrize(
@@ -133,21 +141,21 @@ def test_an_expired_session_says_so(
     browser: Browser,
     session: stripe.checkout.Session,
     endpoint: object,
-    doorbell: Doorbell,
+    receiver: RecordingEndpoint,
 ) -> None:
     api.v1.checkout.sessions.expire(session.id)
 
     assert "has expired" in browser.get(url(session)).text
     assert browser.post(url(session), number=CARD_NUMBER).status_code == 409
-    assert doorbell.types == ["checkout.session.expired"]
+    assert receiver.types == ["checkout.session.expired"]
     with pytest.raises(stripe.InvalidRequestError, match="can be expired"):
         api.v1.checkout.sessions.expire(session.id)
 
 
 def test_after_a_day_it_expires_by_itself(
-    api: stripe.StripeClient, session: stripe.checkout.Session, watch: Watch
+    api: stripe.StripeClient, session: stripe.checkout.Session, fake_time: FakeTime
 ) -> None:
-    watch.time += 86400 + 1
+    fake_time.time += 86400 + 1
     api.v1.accounts.retrieve_current()
 
     assert api.v1.checkout.sessions.retrieve(session.id).status == "expired"
@@ -242,9 +250,9 @@ def test_a_bank_account_answers_after_days(
     browser: Browser,
     prices: Prices,
     customer: stripe.Customer,
-    watch: Watch,
+    fake_time: FakeTime,
     endpoint: object,
-    doorbell: Doorbell,
+    receiver: RecordingEndpoint,
     number: str,
     ending: str,
     paid: str,
@@ -253,10 +261,10 @@ def test_a_bank_account_answers_after_days(
     browser.post(url(session), number=number)
     assert api.v1.checkout.sessions.retrieve(session.id).payment_status == "unpaid"
 
-    watch.time += 3 * 86400
+    fake_time.time += 3 * 86400
     api.v1.accounts.retrieve_current()
 
-    assert f"checkout.session.async_payment_{ending}" in doorbell.types
+    assert f"checkout.session.async_payment_{ending}" in receiver.types
     assert api.v1.checkout.sessions.retrieve(session.id).payment_status == paid
 
 
@@ -285,7 +293,7 @@ def test_tax_is_a_line_of_its_own_when_switched_on(
     app: Flask, api: stripe.StripeClient, browser: Browser, prices: Prices,
     customer: stripe.Customer,
 ) -> None:  # fmt: skip
-    lever(app, "settings", tax_percent=20)
+    admin_api(app, "settings", tax_percent=20)
     api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
     session = start(api, prices, customer, automatic_tax={"enabled": True})
 

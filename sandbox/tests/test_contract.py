@@ -1,6 +1,6 @@
 """The sandbox against what Stripe publishes: every state, every field that is sent on request.
 
-The comparison itself happens wherever a test uses the sandbox (see `witness`). Here is what makes
+The comparison itself happens wherever a test uses the sandbox (see `checker`). Here is what makes
 sure that nothing is left out of it, and that it would notice.
 """
 
@@ -14,7 +14,7 @@ import stripe
 from flask import Flask
 
 from . import contract
-from .conftest import CARD_NUMBER, Browser, Life, Prices, at, item_of, lever
+from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, admin_api, at, item_of
 
 published = pytest.mark.skipif(
     not contract.is_published(),
@@ -35,12 +35,12 @@ NOT_PLAYED = {
 
 @published
 def test_every_state_that_is_played_is_compared(
-    app: Flask, life: Life, prices: Prices, browser: Browser
+    app: Flask, subscriber: Subscriber, prices: Prices, browser: Browser
 ) -> None:
-    subscriptions(app, life, prices)
-    payments(app, life, prices)
-    sessions(life, prices, browser)
-    schedules(life, prices)
+    subscriptions(app, subscriber, prices)
+    payments(app, subscriber, prices)
+    sessions(subscriber, prices, browser)
+    schedules(subscriber, prices)
 
     rows = app.extensions["sandbox"].store.fetch_all("SELECT body FROM objects")
     seen: dict[str, set[str]] = {}
@@ -60,22 +60,22 @@ def published_states(kind: str) -> set[str]:
     }
 
 
-def subscriptions(app: Flask, life: Life, prices: Prices) -> None:
+def subscriptions(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
     """Trial, payment, a pending update, a failure, each ending, a pause."""
-    coupon = life.api.v1.coupons.create({"percent_off": 10, "duration": "once"})
-    paid = life.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
-    life.subscribe(prices.pro, trial_period_days=3)
-    gone = life.subscribe(prices.pro)
-    life.api.v1.subscriptions.update(gone.id, {"pause_collection": {"behavior": "void"}})
-    life.api.v1.subscriptions.cancel(gone.id)
-    life.api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
-    life.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
-    lever(app, "settings", tax_percent=19, after_retries="unpaid")
-    life.pay_with("pm_card_chargeCustomerFail")
-    failed = life.subscribe(prices.business)
-    life.api.v1.invoices.pay(str(failed.latest_invoice), {"paid_out_of_band": True})
-    life.subscribe(prices.business)
-    life.api.v1.subscriptions.update(
+    coupon = subscriber.api.v1.coupons.create({"percent_off": 10, "duration": "once"})
+    paid = subscriber.subscribe(prices.pro, discounts=[{"coupon": coupon.id}])
+    subscriber.subscribe(prices.pro, trial_period_days=3)
+    gone = subscriber.subscribe(prices.pro)
+    subscriber.api.v1.subscriptions.update(gone.id, {"pause_collection": {"behavior": "void"}})
+    subscriber.api.v1.subscriptions.cancel(gone.id)
+    subscriber.api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
+    subscriber.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
+    admin_api(app, "settings", tax_percent=19, after_retries="unpaid")
+    subscriber.pay_with("pm_card_chargeCustomerFail")
+    failed = subscriber.subscribe(prices.business)
+    subscriber.api.v1.invoices.pay(str(failed.latest_invoice), {"paid_out_of_band": True})
+    subscriber.subscribe(prices.business)
+    subscriber.api.v1.subscriptions.update(
         paid.id,
         {
             "items": [{"id": item_of(paid).id, "price": prices.business}],
@@ -83,54 +83,54 @@ def subscriptions(app: Flask, life: Life, prices: Prices) -> None:
             "proration_behavior": "always_invoice",
         },
     )
-    nobody = life.api.v1.customers.create({"test_clock": life.clock}).id
+    nobody = subscriber.api.v1.customers.create({"test_clock": subscriber.clock}).id
     pause: Any = {"end_behavior": {"missing_payment_method": "pause"}}
     trial: Any = {"trial_period_days": 1, "trial_settings": pause}
-    life.api.v1.subscriptions.create(
+    subscriber.api.v1.subscriptions.create(
         {"customer": nobody, "items": [{"price": prices.pro}], **trial}
     )
-    life.until(at(2026, 5, 1))
+    subscriber.until(at(2026, 5, 1))
 
 
-def payments(app: Flask, life: Life, prices: Prices) -> None:
+def payments(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
     """A bank debit, an owner who is asked, a refund, a dispute, and invoices that are given up."""
     for card in ("pm_usBankAccount", "pm_card_authenticationRequired"):
-        life.pay_with(card)
-        life.subscribe(prices.pro)
-    life.pay_with("pm_card_visa")
-    paid = life.subscribe(prices.business)
-    charge = life.api.v1.charges.list({"customer": life.customer}).data[0].id
-    life.api.v1.refunds.create({"charge": charge, "amount": 1})
-    lever(app, "disputes", charge=charge)
-    lever(app, "charges", invoice=str(paid.latest_invoice))
+        subscriber.pay_with(card)
+        subscriber.subscribe(prices.pro)
+    subscriber.pay_with("pm_card_visa")
+    paid = subscriber.subscribe(prices.business)
+    charge = subscriber.api.v1.charges.list({"customer": subscriber.customer}).data[0].id
+    subscriber.api.v1.refunds.create({"charge": charge, "amount": 1})
+    admin_api(app, "disputes", charge=charge)
+    admin_api(app, "charges", invoice=str(paid.latest_invoice))
     for end in ("pay", "void_invoice", "mark_uncollectible"):
-        sent = life.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
-        finish: Callable[..., Any] = getattr(life.api.v1.invoices, end)
+        sent = subscriber.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
+        finish: Callable[..., Any] = getattr(subscriber.api.v1.invoices, end)
         finish(sent.latest_invoice, {"paid_out_of_band": True} if end == "pay" else {})
 
 
-def sessions(life: Life, prices: Prices, browser: Browser) -> None:
+def sessions(subscriber: Subscriber, prices: Prices, browser: Browser) -> None:
     """A checkout that is paid, one that waits, one that expires, one that saves a card."""
-    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
+    common: Any = {"customer": subscriber.customer, "success_url": "https://shop.test/"}
     buys: Any = {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}]}
-    create = life.api.v1.checkout.sessions.create
+    create = subscriber.api.v1.checkout.sessions.create
     create({**buys, **common})
-    life.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
+    subscriber.api.v1.checkout.sessions.expire(create({**buys, **common}).id)
     for expected in (buys, {"mode": "setup", "currency": "usd"}):
         browser.post(str(create({**expected, **common}).url), number=CARD_NUMBER)
 
 
-def schedules(life: Life, prices: Prices) -> None:
+def schedules(subscriber: Subscriber, prices: Prices) -> None:
     """One that goes on, and each of the ways to end."""
-    schedules = life.api.v1.subscription_schedules
+    schedules = subscriber.api.v1.subscription_schedules
     for end in ("", "release", "cancel", "complete"):
-        subscription = life.subscribe(prices.pro)
+        subscription = subscriber.subscribe(prices.pro)
         schedule = schedules.create({"from_subscription": subscription.id})
         if end == "complete":
             schedules.update(schedule.id, {"end_behavior": "cancel"})
         elif end:
             getattr(schedules, end)(schedule.id)
-    life.until(at(2026, 7, 1))
+    subscriber.until(at(2026, 7, 1))
 
 
 @pytest.fixture
@@ -205,9 +205,11 @@ def found(response: dict[str, Any], field: str) -> Any:
     return value
 
 
-def test_what_was_paid_elsewhere_is_a_payment_record(life: Life, prices: Prices) -> None:
-    sent = life.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
-    invoices = life.api.v1.invoices
+def test_what_was_paid_elsewhere_is_a_payment_record(
+    subscriber: Subscriber, prices: Prices
+) -> None:
+    sent = subscriber.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
+    invoices = subscriber.api.v1.invoices
     invoices.pay(str(sent.latest_invoice), {"paid_out_of_band": True})
 
     paid = invoices.retrieve(
@@ -221,20 +223,20 @@ def test_what_was_paid_elsewhere_is_a_payment_record(life: Life, prices: Prices)
     assert by.type == "payment_record"
     record: Any = by.payment_record
     assert (record.amount.value, record.reported_by) == (1500, "self")
-    assert life.api.v1.payment_records.retrieve(record.id).amount.currency == "usd"
+    assert subscriber.api.v1.payment_records.retrieve(record.id).amount.currency == "usd"
 
 
 def test_an_old_payment_is_a_charge_without_an_intent(
-    app: Flask, life: Life, prices: Prices, browser: Browser
+    app: Flask, subscriber: Subscriber, prices: Prices, browser: Browser
 ) -> None:
-    invoice = str(life.subscribe(prices.pro).latest_invoice)
+    invoice = str(subscriber.subscribe(prices.pro).latest_invoice)
 
-    lever(app, "charges", invoice=invoice)
+    admin_api(app, "charges", invoice=invoice)
 
-    by = life.api.v1.invoice_payments.list({"invoice": invoice}).data[0].payment
+    by = subscriber.api.v1.invoice_payments.list({"invoice": invoice}).data[0].payment
     assert by.type == "charge"
     assert "payment_intent" not in by
-    assert life.api.v1.charges.retrieve(str(by.charge)).payment_intent is None
+    assert subscriber.api.v1.charges.retrieve(str(by.charge)).payment_intent is None
     page = browser.get(f"/stripe/invoices/{invoice}").text
     assert "4242" in page
 
@@ -245,19 +247,21 @@ def test_an_old_payment_is_a_charge_without_an_intent(
      ("ugx", 990000, "9,900.00 UGX"), ("eur", 1500, "€15.00")],
 )  # fmt: skip
 def test_an_amount_has_the_places_of_its_currency(
-    life: Life, prices: Prices, browser: Browser, currency: str, amount: int, shown: str
+    subscriber: Subscriber, prices: Prices, browser: Browser, currency: str, amount: int, shown: str
 ) -> None:
-    price = life.api.v1.prices.create(
+    price = subscriber.api.v1.prices.create(
         {"product": prices.product, "currency": currency, "unit_amount": amount,
          "recurring": {"interval": "month"}}
     )  # fmt: skip
 
-    session = life.api.v1.checkout.sessions.create(
+    session = subscriber.api.v1.checkout.sessions.create(
         {"mode": "subscription", "line_items": [{"price": price.id, "quantity": 1}],
          "success_url": "https://shop.test/"}
     )  # fmt: skip
     checkout = browser.get(str(session.url)).text
-    invoice = life.api.v1.invoices.retrieve(str(life.subscribe(price.id).latest_invoice))
+    invoice = subscriber.api.v1.invoices.retrieve(
+        str(subscriber.subscribe(price.id).latest_invoice)
+    )
     page = browser.get(str(invoice.hosted_invoice_url)).text
 
     assert shown in checkout
@@ -266,11 +270,11 @@ def test_an_amount_has_the_places_of_its_currency(
 
 
 def test_a_code_takes_off_only_what_it_is_for(
-    life: Life, prices: Prices, offer: dict[str, str], browser: Browser
+    subscriber: Subscriber, prices: Prices, offer: dict[str, str], browser: Browser
 ) -> None:
     invoices = [
-        life.api.v1.invoices.retrieve(
-            str(life.subscribe(price, discounts=[{"coupon": offer["coupon"]}]).latest_invoice)
+        subscriber.api.v1.invoices.retrieve(
+            str(subscriber.subscribe(price, discounts=[{"coupon": offer["coupon"]}]).latest_invoice)
         )
         for price in (prices.pro, prices.business)
     ]

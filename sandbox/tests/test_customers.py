@@ -3,7 +3,7 @@
 import pytest
 import stripe
 
-from .conftest import Doorbell, Prices, words
+from .conftest import Prices, RecordingEndpoint, plain_metadata
 
 
 def test_a_customer_is_created_and_found_again(api: stripe.StripeClient) -> None:
@@ -15,18 +15,18 @@ def test_a_customer_is_created_and_found_again(api: stripe.StripeClient) -> None
 
     assert created.id.startswith("cus_")
     assert (customer.email, customer.name) == ("ada@example.com", "Ada")
-    assert words(customer.metadata) == {"person": "1"}
+    assert plain_metadata(customer.metadata) == {"person": "1"}
     assert not customer.livemode
 
 
 def test_metadata_is_merged_and_unset(api: stripe.StripeClient, customer: stripe.Customer) -> None:
     api.v1.customers.update(customer.id, {"metadata": {"a": "1", "b": "2"}})
     merged = api.v1.customers.update(customer.id, {"metadata": {"a": "", "c": "3"}})
-    assert words(merged.metadata) == {"b": "2", "c": "3"}
+    assert plain_metadata(merged.metadata) == {"b": "2", "c": "3"}
 
     emptied = api.v1.customers.update(customer.id, {"metadata": ""})
 
-    assert words(emptied.metadata) == {}
+    assert plain_metadata(emptied.metadata) == {}
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_field_is_unset_by_an_empty_value(
 
 
 def test_a_deleted_customer_leaves_a_tombstone_and_no_subscription(
-    api: stripe.StripeClient, prices: Prices, endpoint: object, doorbell: Doorbell
+    api: stripe.StripeClient, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     customer = api.v1.customers.create({"email": "ada@example.com"})
     method = api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
@@ -68,7 +68,7 @@ def test_a_deleted_customer_leaves_a_tombstone_and_no_subscription(
     assert gone.deleted
     assert api.v1.customers.retrieve(customer.id).deleted
     assert api.v1.subscriptions.retrieve(subscription.id).status == "canceled"
-    assert doorbell.types[-2:] == ["customer.subscription.deleted", "customer.deleted"]
+    assert receiver.types[-2:] == ["customer.subscription.deleted", "customer.deleted"]
     assert customer.id not in [c.id for c in api.v1.customers.list().data]
     with pytest.raises(stripe.InvalidRequestError, match="No such customer"):
         api.v1.subscriptions.create({"customer": customer.id, "items": [{"price": prices.pro}]})

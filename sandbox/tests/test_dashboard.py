@@ -8,7 +8,7 @@ from saas_sandbox.stripe.dashboard import event_descriptions
 from saas_sandbox.stripe.engine import events, lifecycle, test_clocks
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
-from .conftest import Browser, Doorbell, Life, Prices, Watch, at
+from .conftest import Browser, FakeTime, Prices, RecordingEndpoint, Subscriber, at
 
 
 @pytest.fixture
@@ -17,19 +17,19 @@ def account(api: stripe.StripeClient) -> str:
 
 
 @pytest.fixture
-def page(account: str, life: Life) -> str:
-    return f"{account}/customers/{life.customer}"
+def page(account: str, subscriber: Subscriber) -> str:
+    return f"{account}/customers/{subscriber.customer}"
 
 
-def test_every_account_is_there(browser: Browser, account: str, life: Life) -> None:
+def test_every_account_is_there(browser: Browser, account: str, subscriber: Subscriber) -> None:
     assert f'href="{account}"' in browser.get("/stripe/").text
     assert "1 customer, 0 subscriptions<" in browser.get("/stripe/").text
 
 
 def test_the_life_of_a_subscription_is_told_in_words(
-    browser: Browser, page: str, life: Life, prices: Prices
+    browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
-    life.subscribe(prices.pro)
+    subscriber.subscribe(prices.pro)
 
     text = browser.get(page).text
 
@@ -40,16 +40,16 @@ def test_the_life_of_a_subscription_is_told_in_words(
 
 
 def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
-    app: Flask, browser: Browser, page: str, life: Life, prices: Prices
+    app: Flask, browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
-    life.subscribe(prices.pro)
+    subscriber.subscribe(prices.pro)
     sandbox = app.extensions["sandbox"]
     with sandbox.store.transaction():
         row = sandbox.store.fetch_one("SELECT id FROM accounts")
         account = find_account(sandbox.store, row["id"], sandbox.now)
         assert account is not None
         test_clocks.start_advance(
-            account, account.get(test_clocks.KIND, life.clock), at(2026, 5, 1)
+            account, account.get(test_clocks.KIND, subscriber.clock), at(2026, 5, 1)
         )
 
     text = browser.get(page).text
@@ -57,14 +57,16 @@ def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
     assert "Advancing: 0%, 0 changes so far." in text
 
 
-def test_time_passes_at_a_button(browser: Browser, page: str, life: Life, prices: Prices) -> None:
-    subscription = life.subscribe(prices.pro)
+def test_time_passes_at_a_button(
+    browser: Browser, page: str, subscriber: Subscriber, prices: Prices
+) -> None:
+    subscription = subscriber.subscribe(prices.pro)
 
     for step in ("renewal", "day", "month"):
         assert browser.post(f"{page}/advance", step=step).status_code == 303
 
-    assert len(life.invoices()) == 3
-    assert life.status(subscription.id) == "active"
+    assert len(subscriber.invoices()) == 3
+    assert subscriber.status(subscription.id) == "active"
     assert "It is 11 May 2026" in browser.get(page).text
 
 
@@ -74,14 +76,14 @@ def test_a_step_that_does_not_exist_is_refused(browser: Browser, page: str) -> N
 
 
 def test_a_card_that_will_fail_is_given(
-    browser: Browser, page: str, life: Life, prices: Prices
+    browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
-    subscription = life.subscribe(prices.pro)
+    subscription = subscriber.subscribe(prices.pro)
 
     browser.post(f"{page}/card", card="fails")
     browser.post(f"{page}/advance", step="renewal")
 
-    assert life.status(subscription.id) == "past_due"
+    assert subscriber.status(subscription.id) == "past_due"
     text = browser.get(page).text
     assert "A payment failed. Stripe retries it on a schedule" in text
     assert "The next attempt is on 13 April 2026." in text
@@ -114,50 +116,57 @@ def test_deliveries_show_their_answer_and_are_sent_again(
     browser: Browser,
     account: str,
     page: str,
-    life: Life,
+    subscriber: Subscriber,
     endpoint: object,
-    doorbell: Doorbell,
-    watch: Watch,
+    receiver: RecordingEndpoint,
+    fake_time: FakeTime,
 ) -> None:
-    doorbell.response = EndpointResponse(500, "the shop is on fire")
-    life.api.v1.customers.update(life.customer, {"name": "Ada"})
+    receiver.response = EndpointResponse(500, "the shop is on fire")
+    subscriber.api.v1.customers.update(subscriber.customer, {"name": "Ada"})
     assert "the shop is on fire" in browser.get(page).text
 
-    doorbell.response = EndpointResponse(200, "thanks")
-    heard = len(doorbell.posted)
-    response = browser.post(f"{account}/deliveries/1/redeliver", customer=life.customer)
+    receiver.response = EndpointResponse(200, "thanks")
+    heard = len(receiver.posted)
+    response = browser.post(f"{account}/deliveries/1/redeliver", customer=subscriber.customer)
 
     assert response.location == page
-    assert len(doorbell.posted) == heard + 1
+    assert len(receiver.posted) == heard + 1
     assert "the shop is on fire" not in browser.get(page).text
 
 
 def test_the_weather_is_switched_and_what_it_did_is_said(
-    browser: Browser, account: str, page: str, life: Life, endpoint: object, doorbell: Doorbell
+    browser: Browser,
+    account: str,
+    page: str,
+    subscriber: Subscriber,
+    endpoint: object,
+    receiver: RecordingEndpoint,
 ) -> None:
     browser.post(f"{account}/faults", drop="100", seed="7")
 
-    life.api.v1.customers.update(life.customer, {"name": "Ada"})
+    subscriber.api.v1.customers.update(subscriber.customer, {"name": "Ada"})
 
-    assert doorbell.posted == []
+    assert receiver.posted == []
     assert "dropped by an injected fault" in browser.get(page).text
     assert 'value="100"' in browser.get(account).text
 
 
 def test_the_end_of_retries_is_chosen(
-    browser: Browser, account: str, life: Life, prices: Prices
+    browser: Browser, account: str, subscriber: Subscriber, prices: Prices
 ) -> None:
-    subscription = life.subscribe(prices.pro)
-    life.pay_with("pm_card_chargeCustomerFail")
+    subscription = subscriber.subscribe(prices.pro)
+    subscriber.pay_with("pm_card_chargeCustomerFail")
 
     browser.post(f"{account}/settings", after_retries="unpaid")
-    life.until(at(2026, 5, 1))
+    subscriber.until(at(2026, 5, 1))
 
-    assert life.status(subscription.id) == "unpaid"
+    assert subscriber.status(subscription.id) == "unpaid"
 
 
-def test_customers_are_searched_by_address(browser: Browser, account: str, life: Life) -> None:
-    life.api.v1.customers.create({"email": "grace@example.com"})
+def test_customers_are_searched_by_address(
+    browser: Browser, account: str, subscriber: Subscriber
+) -> None:
+    subscriber.api.v1.customers.create({"email": "grace@example.com"})
 
     text = browser.get(f"{account}?email=grace").text
 
@@ -181,9 +190,9 @@ def test_every_state_and_every_coming_moment_has_words() -> None:
 
 
 def test_every_story_can_be_told_of_what_really_happens(
-    browser: Browser, page: str, life: Life, prices: Prices
+    browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
-    life.subscribe(prices.pro, trial_period_days=10)
+    subscriber.subscribe(prices.pro, trial_period_days=10)
     browser.post(f"{page}/card", card="asks")
     browser.post(f"{page}/advance", step="month")
     browser.post(f"{page}/card", card="works")

@@ -13,16 +13,16 @@ import stripe
 from saas_sandbox import create_sandbox
 from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
-from .conftest import KEY, Doorbell, Life, Prices, Watch, at
+from .conftest import KEY, FakeTime, Prices, RecordingEndpoint, Subscriber, at
 
 
 def test_an_event_carries_a_real_signature(
-    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, receiver: RecordingEndpoint
 ) -> None:
     api.v1.customers.create({"email": "ada@example.com"})
 
     event = stripe.Webhook.construct_event(
-        doorbell.bodies[0], doorbell.headers[0]["Stripe-Signature"], endpoint.secret
+        receiver.bodies[0], receiver.headers[0]["Stripe-Signature"], endpoint.secret
     )
 
     assert (event.type, event.object, event.livemode) == ("customer.created", "event", False)
@@ -30,31 +30,37 @@ def test_an_event_carries_a_real_signature(
 
 
 def test_another_secret_does_not_verify_it(
-    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, receiver: RecordingEndpoint
 ) -> None:
     api.v1.customers.create({})
 
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(
-            doorbell.bodies[0], doorbell.headers[0]["Stripe-Signature"], "whsec_other"
+            receiver.bodies[0], receiver.headers[0]["Stripe-Signature"], "whsec_other"
         )
 
 
 def test_an_update_says_what_was_before(
-    api: stripe.StripeClient, customer: stripe.Customer, endpoint: object, doorbell: Doorbell
+    api: stripe.StripeClient,
+    customer: stripe.Customer,
+    endpoint: object,
+    receiver: RecordingEndpoint,
 ) -> None:
     api.v1.customers.update(customer.id, {"name": "Ada L.", "metadata": {"a": "1"}})
 
-    [event] = doorbell.posted
+    [event] = receiver.posted
     assert event["data"]["previous_attributes"] == {"name": "Ada", "metadata": {"a": None}}
 
 
 def test_an_update_of_nothing_is_no_event(
-    api: stripe.StripeClient, customer: stripe.Customer, endpoint: object, doorbell: Doorbell
+    api: stripe.StripeClient,
+    customer: stripe.Customer,
+    endpoint: object,
+    receiver: RecordingEndpoint,
 ) -> None:
     api.v1.customers.update(customer.id, {"name": "Ada"})
 
-    assert doorbell.posted == []
+    assert receiver.posted == []
 
 
 def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.Customer) -> None:
@@ -68,7 +74,9 @@ def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.
     ]
 
 
-def test_an_endpoint_hears_what_it_asked_for(api: stripe.StripeClient, doorbell: Doorbell) -> None:
+def test_an_endpoint_hears_what_it_asked_for(
+    api: stripe.StripeClient, receiver: RecordingEndpoint
+) -> None:
     api.v1.webhook_endpoints.create(
         {"url": "https://shop.test/webhooks", "enabled_events": ["product.created"]}
     )
@@ -76,11 +84,11 @@ def test_an_endpoint_hears_what_it_asked_for(api: stripe.StripeClient, doorbell:
     api.v1.customers.create({})
     api.v1.products.create({"name": "Pro"})
 
-    assert doorbell.types == ["product.created"]
+    assert receiver.types == ["product.created"]
 
 
 def test_a_disabled_or_deleted_endpoint_hears_nothing(
-    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, doorbell: Doorbell
+    api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, receiver: RecordingEndpoint
 ) -> None:
     api.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
     api.v1.customers.create({})
@@ -88,7 +96,7 @@ def test_a_disabled_or_deleted_endpoint_hears_nothing(
     api.v1.webhook_endpoints.delete(endpoint.id)
     api.v1.customers.create({})
 
-    assert doorbell.posted == []
+    assert receiver.posted == []
     assert api.v1.webhook_endpoints.list().data == []
 
 
@@ -112,36 +120,36 @@ def test_the_secret_is_shown_once(
 def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
     api: stripe.StripeClient,
     endpoint: object,
-    doorbell: Doorbell,
-    watch: Watch,
+    receiver: RecordingEndpoint,
+    fake_time: FakeTime,
     response: EndpointResponse,
 ) -> None:
-    doorbell.response = response
+    receiver.response = response
     api.v1.customers.create({})
-    tries = [watch.time]
+    tries = [fake_time.time]
 
     for _ in range(40):
-        watch.time += 1
-        before = len(doorbell.posted)
+        fake_time.time += 1
+        before = len(receiver.posted)
         api.v1.accounts.retrieve_current()
-        if len(doorbell.posted) > before:
-            tries.append(watch.time)
+        if len(receiver.posted) > before:
+            tries.append(fake_time.time)
 
     gaps = [later - earlier for earlier, later in zip(tries, tries[1:], strict=False)]
     assert gaps == [1, 2, 4, 8, 16]
-    assert len({event["id"] for event in doorbell.posted}) == 1
+    assert len({event["id"] for event in receiver.posted}) == 1
 
 
 def test_an_event_that_was_accepted_is_pending_nowhere(
-    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
+    api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint, fake_time: FakeTime
 ) -> None:
-    doorbell.response = EndpointResponse(500, "oops")
+    receiver.response = EndpointResponse(500, "oops")
     api.v1.customers.create({})
     assert api.v1.events.list().data[0].pending_webhooks == 1
     assert len(api.v1.events.list({"delivery_success": False}).data) == 1
 
-    doorbell.response = EndpointResponse(200, "thanks")
-    watch.time += 2
+    receiver.response = EndpointResponse(200, "thanks")
+    fake_time.time += 2
     api.v1.accounts.retrieve_current()
 
     [event] = api.v1.events.list().data
@@ -150,42 +158,42 @@ def test_an_event_that_was_accepted_is_pending_nowhere(
 
 
 def test_after_three_days_it_gives_up(
-    api: stripe.StripeClient, endpoint: object, doorbell: Doorbell, watch: Watch
+    api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint, fake_time: FakeTime
 ) -> None:
-    doorbell.response = EndpointResponse(500, "oops")
+    receiver.response = EndpointResponse(500, "oops")
     api.v1.customers.create({})
 
     for _ in range(100):
-        watch.time += 3600
+        fake_time.time += 3600
         api.v1.accounts.retrieve_current()
-    given_up = len(doorbell.posted)
-    watch.time += 10 * 86400
+    given_up = len(receiver.posted)
+    fake_time.time += 10 * 86400
     api.v1.accounts.retrieve_current()
 
     assert 72 < given_up < 90
-    assert len(doorbell.posted) == given_up
+    assert len(receiver.posted) == given_up
 
 
 def test_the_payload_is_the_object_as_it_was_then(
-    life: Life, prices: Prices, endpoint: object, doorbell: Doorbell
+    subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
-    subscription = life.subscribe(prices.pro)
-    life.api.v1.subscriptions.cancel(subscription.id)
+    subscription = subscriber.subscribe(prices.pro)
+    subscriber.api.v1.subscriptions.cancel(subscription.id)
 
-    created = doorbell.last("customer.subscription.created")["data"]["object"]
+    created = receiver.last("customer.subscription.created")["data"]["object"]
 
     assert created["status"] == "incomplete"
     assert "_internal" not in created
 
 
 def test_events_are_dated_in_the_clocks_time(
-    life: Life, prices: Prices, endpoint: object, doorbell: Doorbell
+    subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
-    life.subscribe(prices.pro)
+    subscriber.subscribe(prices.pro)
 
-    life.until(at(2026, 4, 10, 14))
+    subscriber.until(at(2026, 4, 10, 14))
 
-    assert doorbell.last("invoice.created")["created"] == at(2026, 4, 10)
+    assert receiver.last("invoice.created")["created"] == at(2026, 4, 10)
 
 
 class Shop(ThreadingHTTPServer):
@@ -243,19 +251,19 @@ def test_over_http_an_event_arrives_and_comes_again_after_a_failure(
     assert event.type == "customer.created"
 
 
-def test_a_restart_loses_nothing(tmp_path: Path, watch: Watch) -> None:
+def test_a_restart_loses_nothing(tmp_path: Path, fake_time: FakeTime) -> None:
     from saas_sandbox.inprocess import client
 
     path = str(tmp_path / "sandbox.db")
-    down, up = Doorbell(EndpointResponse(None, "down")), Doorbell()
-    before = create_sandbox(path, post=down, now=watch, inline=True)
+    down, up = RecordingEndpoint(EndpointResponse(None, "down")), RecordingEndpoint()
+    before = create_sandbox(path, post=down, now=fake_time, inline=True)
     api = client(before, KEY)
     api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})
     customer = api.v1.customers.create({"email": "ada@example.com"})
     before.extensions["sandbox"].close()
 
-    watch.time += 5
-    after = create_sandbox(path, post=up, now=watch, inline=True)
+    fake_time.time += 5
+    after = create_sandbox(path, post=up, now=fake_time, inline=True)
     object_at_stripe = client(after, KEY).v1.customers.retrieve(customer.id)
     after.extensions["sandbox"].close()
 

@@ -9,18 +9,18 @@ from flask import Flask
 from saas_sandbox import create_sandbox
 from saas_sandbox.inprocess import BASE_ADDRESS, client
 
-from .conftest import KEY, Doorbell, Watch, lever
+from .conftest import KEY, FakeTime, RecordingEndpoint, admin_api
 
 STORM = {"duplicate": 0.3, "drop": 0.3, "delay": 0.3, "reorder": 0.3, "delay_seconds": 9}
 
 
 def run(seed: int, **weather: float) -> tuple[list[str], list[str]]:
     """Thirty customers in this weather: what arrived, by name, and what happened to the calls."""
-    watch, doorbell = Watch(), Doorbell()
-    app = create_sandbox(post=doorbell, now=watch, inline=True)
+    fake_time, receiver = FakeTime(), RecordingEndpoint()
+    app = create_sandbox(post=receiver, now=fake_time, inline=True)
     api = client(app, KEY)
     api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})
-    lever(app, "faults", seed=seed, **weather)
+    admin_api(app, "faults", seed=seed, **weather)
     calls = []
     for number in range(30):
         try:
@@ -29,10 +29,10 @@ def run(seed: int, **weather: float) -> tuple[list[str], list[str]]:
         except stripe.StripeError as error:
             calls.append(type(error).__name__)
     for _ in range(30):
-        watch.time += 1
+        fake_time.time += 1
         app.extensions["sandbox"].background.drain()
     app.extensions["sandbox"].close()
-    return [event["data"]["object"]["name"] for event in doorbell.posted], calls
+    return [event["data"]["object"]["name"] for event in receiver.posted], calls
 
 
 def test_the_same_seed_brings_the_same_deliveries() -> None:
@@ -65,10 +65,10 @@ def test_the_same_seed_brings_the_same_failures_of_calls() -> None:
 def test_a_refused_call_has_done_nothing(
     app: Flask, api: stripe.StripeClient, mishap: str, error: Any, status: int
 ) -> None:
-    lever(app, "faults", **{mishap: 1})
+    admin_api(app, "faults", **{mishap: 1})
     with pytest.raises(error) as refused:
         api.v1.customers.create({})
-    lever(app, "faults")
+    admin_api(app, "faults")
 
     assert refused.value.http_status == status
     assert api.v1.customers.list().data == []
@@ -78,10 +78,10 @@ def test_a_refused_call_has_done_nothing(
 def test_a_lost_answer_was_work_done_and_its_key_finds_it(
     app: Flask, api: stripe.StripeClient, mishap: str
 ) -> None:
-    lever(app, "faults", **{mishap: 1})
+    admin_api(app, "faults", **{mishap: 1})
     with pytest.raises(stripe.StripeError):
         api.v1.customers.create({"name": "Ada"}, {"idempotency_key": "once"})
-    lever(app, "faults")
+    admin_api(app, "faults")
 
     again = api.v1.customers.create({"name": "Ada"}, {"idempotency_key": "once"})
 
@@ -104,9 +104,9 @@ def test_a_slow_call_takes_its_time_and_is_answered(served: str) -> None:
 
 
 def test_fair_weather_is_the_default_and_comes_back(app: Flask, api: stripe.StripeClient) -> None:
-    lever(app, "faults", drop=1)
+    admin_api(app, "faults", drop=1)
 
-    weather = lever(app, "faults")
+    weather = admin_api(app, "faults")
 
     assert not any(weather[name] for name in ("drop", "duplicate", "cut", "too_many"))
 

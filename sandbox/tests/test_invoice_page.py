@@ -3,43 +3,46 @@
 import pytest
 import stripe
 
-from .conftest import CARD_NUMBER, Browser, Life, Prices, at
+from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, at
 
 
 @pytest.fixture
-def overdue(life: Life, prices: Prices) -> stripe.Invoice:
+def overdue(subscriber: Subscriber, prices: Prices) -> stripe.Invoice:
     """A renewal that failed."""
-    life.subscribe(prices.pro)
-    life.pay_with("pm_card_chargeCustomerFail")
-    life.until(at(2026, 4, 10, 14))
-    return life.invoices()[-1]
+    subscriber.subscribe(prices.pro)
+    subscriber.pay_with("pm_card_chargeCustomerFail")
+    subscriber.until(at(2026, 4, 10, 14))
+    return subscriber.invoices()[-1]
 
 
 def test_an_open_invoice_is_paid_on_its_page(
-    browser: Browser, life: Life, overdue: stripe.Invoice
+    browser: Browser, subscriber: Subscriber, overdue: stripe.Invoice
 ) -> None:
     page = browser.get(str(overdue.hosted_invoice_url))
     assert "Pay $15.00" in page.text
 
     browser.post(str(overdue.hosted_invoice_url), number=CARD_NUMBER)
 
-    assert life.invoices()[-1].status == "paid"
-    assert life.api.v1.subscriptions.list({"customer": life.customer}).data[0].status == "active"
+    assert subscriber.invoices()[-1].status == "paid"
+    assert (
+        subscriber.api.v1.subscriptions.list({"customer": subscriber.customer}).data[0].status
+        == "active"
+    )
     assert "Paid with Visa •••• 4242" in browser.get(str(overdue.hosted_invoice_url)).text
 
 
 def test_a_refusal_is_told_and_counted(
-    browser: Browser, life: Life, overdue: stripe.Invoice
+    browser: Browser, subscriber: Subscriber, overdue: stripe.Invoice
 ) -> None:
     response = browser.post(str(overdue.hosted_invoice_url), number="4000 0000 0000 0341")
 
     assert response.status_code == 422
     assert "Your card was declined." in response.text
-    assert life.invoices()[-1].attempt_count == 2
+    assert subscriber.invoices()[-1].attempt_count == 2
 
 
 def test_a_card_that_asks_is_confirmed(
-    browser: Browser, life: Life, overdue: stripe.Invoice
+    browser: Browser, subscriber: Subscriber, overdue: stripe.Invoice
 ) -> None:
     url = str(overdue.hosted_invoice_url)
     asked = browser.post(url, number="4000 0027 6000 3184")
@@ -47,22 +50,26 @@ def test_a_card_that_asks_is_confirmed(
 
     browser.post(url, number="4000 0027 6000 3184", confirmed="yes")
 
-    assert life.invoices()[-1].status == "paid"
+    assert subscriber.invoices()[-1].status == "paid"
 
 
-def test_a_paid_invoice_asks_for_nothing(browser: Browser, life: Life, prices: Prices) -> None:
-    life.subscribe(prices.pro)
-    url = str(life.invoices()[0].hosted_invoice_url)
+def test_a_paid_invoice_asks_for_nothing(
+    browser: Browser, subscriber: Subscriber, prices: Prices
+) -> None:
+    subscriber.subscribe(prices.pro)
+    url = str(subscriber.invoices()[0].hosted_invoice_url)
 
     assert "Card number" not in browser.get(url).text
     assert browser.post(url, number=CARD_NUMBER).status_code == 303
-    assert len(life.api.v1.charges.list().data) == 1
+    assert len(subscriber.api.v1.charges.list().data) == 1
 
 
-def test_a_receipt_says_what_was_paid(browser: Browser, life: Life, prices: Prices) -> None:
-    life.subscribe(prices.pro)
-    [charge] = life.api.v1.charges.list().data
-    life.api.v1.refunds.create({"charge": charge.id, "amount": 500})
+def test_a_receipt_says_what_was_paid(
+    browser: Browser, subscriber: Subscriber, prices: Prices
+) -> None:
+    subscriber.subscribe(prices.pro)
+    [charge] = subscriber.api.v1.charges.list().data
+    subscriber.api.v1.refunds.create({"charge": charge.id, "amount": 500})
 
     page = browser.get(str(charge.receipt_url)).text
 

@@ -1,4 +1,4 @@
-"""The sandbox's pages in a real browser: three months in a life, on a desk and on a phone."""
+"""The sandbox's pages in a browser, on a desktop and on a phone."""
 
 import threading
 from collections.abc import Iterator

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import stripe
 
-from .conftest import Browser, Doorbell, Life, Prices, at, item_of
+from .conftest import Browser, Prices, RecordingEndpoint, Subscriber, at, item_of
 
 
 @pytest.fixture
@@ -28,15 +28,15 @@ def configuration(api: stripe.StripeClient, prices: Prices) -> str:
 
 
 @pytest.fixture
-def subscription(life: Life, prices: Prices) -> stripe.Subscription:
-    return life.subscribe(prices.pro)
+def subscription(subscriber: Subscriber, prices: Prices) -> stripe.Subscription:
+    return subscriber.subscribe(prices.pro)
 
 
 @pytest.fixture
-def portal(life: Life, configuration: str) -> str:
-    return life.api.v1.billing_portal.sessions.create(
+def portal(subscriber: Subscriber, configuration: str) -> str:
+    return subscriber.api.v1.billing_portal.sessions.create(
         {
-            "customer": life.customer,
+            "customer": subscriber.customer,
             "configuration": configuration,
             "return_url": "https://shop.test/billing",
         }
@@ -55,9 +55,13 @@ def test_it_shows_the_plan_and_the_way_back(
 
 
 def test_monthly_to_yearly_with_the_proration_shown_first(
-    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+    browser: Browser,
+    subscriber: Subscriber,
+    portal: str,
+    prices: Prices,
+    subscription: stripe.Subscription,
 ) -> None:
-    life.until(at(2026, 3, 26))
+    subscriber.until(at(2026, 3, 26))
     page = browser.get(f"{portal}/{subscription.id}/change?price={prices.pro_yearly}").text
     assert "Unused time on Pro" in page
     assert "-$7.26" in page
@@ -66,66 +70,70 @@ def test_monthly_to_yearly_with_the_proration_shown_first(
     response = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
 
     assert response.status_code == 303
-    assert item_of(life.subscription(subscription.id)).price.id == prices.pro_yearly
-    assert life.invoices()[-1].amount_paid == 13674
+    assert item_of(subscriber.subscription(subscription.id)).price.id == prices.pro_yearly
+    assert subscriber.invoices()[-1].amount_paid == 13674
 
 
 def test_a_plan_that_is_not_on_offer_cannot_be_chosen(
-    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+    browser: Browser,
+    subscriber: Subscriber,
+    portal: str,
+    prices: Prices,
+    subscription: stripe.Subscription,
 ) -> None:
     response = browser.post(f"{portal}/{subscription.id}/change", price=prices.business)
 
     assert response.status_code == 422
-    assert item_of(life.subscription(subscription.id)).price.id == prices.pro
+    assert item_of(subscriber.subscription(subscription.id)).price.id == prices.pro
 
 
 def test_a_cancellation_sets_the_date_and_not_the_flag(
     browser: Browser,
-    life: Life,
+    subscriber: Subscriber,
     portal: str,
     subscription: stripe.Subscription,
     endpoint: object,
-    doorbell: Doorbell,
+    receiver: RecordingEndpoint,
 ) -> None:
     browser.post(f"{portal}/{subscription.id}/cancel", when="period_end", feedback="unused")
 
-    canceling = life.subscription(subscription.id)
+    canceling = subscriber.subscription(subscription.id)
     assert canceling.cancel_at == at(2026, 4, 10)
     assert not canceling.cancel_at_period_end
     assert canceling.cancellation_details
     assert canceling.cancellation_details.feedback == "unused"
     assert "Ends on 10 April 2026" in browser.get(portal).text
-    assert doorbell.types == ["customer.subscription.updated"]
+    assert receiver.types == ["customer.subscription.updated"]
 
 
 def test_a_resumed_subscription_has_no_end(
-    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+    browser: Browser, subscriber: Subscriber, portal: str, subscription: stripe.Subscription
 ) -> None:
     browser.post(f"{portal}/{subscription.id}/cancel", when="period_end")
 
     browser.post(f"{portal}/{subscription.id}/resume")
 
-    assert life.subscription(subscription.id).cancel_at is None
+    assert subscriber.subscription(subscription.id).cancel_at is None
 
 
 def test_cancel_now_ends_it(
-    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+    browser: Browser, subscriber: Subscriber, portal: str, subscription: stripe.Subscription
 ) -> None:
     browser.post(f"{portal}/{subscription.id}/cancel", when="now")
 
-    assert life.status(subscription.id) == "canceled"
+    assert subscriber.status(subscription.id) == "canceled"
     assert browser.get(f"{portal}/{subscription.id}/cancel").status_code == 404
 
 
 def test_a_new_card_pays_from_now_on(
-    browser: Browser, life: Life, portal: str, subscription: stripe.Subscription
+    browser: Browser, subscriber: Subscriber, portal: str, subscription: stripe.Subscription
 ) -> None:
     assert browser.post(f"{portal}/card", number="4000000000000002").status_code == 422
 
     browser.post(f"{portal}/card", number="5555 5555 5555 4444")
 
-    customer = life.api.v1.customers.retrieve(
-        life.customer, {"expand": ["invoice_settings.default_payment_method"]}
+    customer = subscriber.api.v1.customers.retrieve(
+        subscriber.customer, {"expand": ["invoice_settings.default_payment_method"]}
     )
     settings = customer.invoice_settings
     assert settings
@@ -137,7 +145,7 @@ def test_a_new_card_pays_from_now_on(
 
 def test_a_deep_link_opens_at_the_change_and_leads_back(
     browser: Browser,
-    life: Life,
+    subscriber: Subscriber,
     configuration: str,
     prices: Prices,
     subscription: stripe.Subscription,
@@ -153,8 +161,8 @@ def test_a_deep_link_opens_at_the_change_and_leads_back(
             "redirect": {"return_url": "https://shop.test/thanks"},
         },
     }
-    portal = life.api.v1.billing_portal.sessions.create(
-        {"customer": life.customer, "configuration": configuration, "flow_data": flow}
+    portal = subscriber.api.v1.billing_portal.sessions.create(
+        {"customer": subscriber.customer, "configuration": configuration, "flow_data": flow}
     ).url
 
     opened = browser.get(portal)
@@ -166,11 +174,11 @@ def test_a_deep_link_opens_at_the_change_and_leads_back(
 
 
 def test_somebody_elses_subscription_is_not_here(
-    browser: Browser, life: Life, portal: str, prices: Prices
+    browser: Browser, subscriber: Subscriber, portal: str, prices: Prices
 ) -> None:
-    other = life.api.v1.customers.create({"payment_method": "pm_card_visa"})
-    method = life.api.v1.payment_methods.list({"customer": other.id}).data[0].id
-    theirs = life.api.v1.subscriptions.create(
+    other = subscriber.api.v1.customers.create({"payment_method": "pm_card_visa"})
+    method = subscriber.api.v1.payment_methods.list({"customer": other.id}).data[0].id
+    theirs = subscriber.api.v1.subscriptions.create(
         {
             "customer": other.id,
             "items": [{"price": prices.pro}],
@@ -181,19 +189,23 @@ def test_somebody_elses_subscription_is_not_here(
     response = browser.post(f"{portal}/{theirs.id}/cancel", when="now")
 
     assert response.status_code == 404
-    assert life.status(theirs.id) == "active"
+    assert subscriber.status(theirs.id) == "active"
 
 
 def test_a_declined_upgrade_changes_nothing(
-    browser: Browser, life: Life, portal: str, prices: Prices, subscription: stripe.Subscription
+    browser: Browser,
+    subscriber: Subscriber,
+    portal: str,
+    prices: Prices,
+    subscription: stripe.Subscription,
 ) -> None:
-    life.pay_with("pm_card_chargeCustomerFail")
+    subscriber.pay_with("pm_card_chargeCustomerFail")
 
     response = browser.post(f"{portal}/{subscription.id}/change", price=prices.pro_yearly)
 
     assert response.status_code == 422
     assert "Your card was declined." in response.text
-    assert item_of(life.subscription(subscription.id)).price.id == prices.pro
+    assert item_of(subscriber.subscription(subscription.id)).price.id == prices.pro
 
 
 def test_an_account_begins_with_a_default_configuration(api: stripe.StripeClient) -> None:
@@ -227,22 +239,24 @@ def test_a_product_that_does_not_exist_cannot_be_offered(api: stripe.StripeClien
 
 
 def test_billing_details_are_changed_as_far_as_allowed(
-    browser: Browser, life: Life, endpoint: object, doorbell: Doorbell
+    browser: Browser, subscriber: Subscriber, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     """An account's default configuration allows name and address."""
-    url = life.api.v1.billing_portal.sessions.create({"customer": life.customer}).url
-    doorbell.posted.clear()
+    url = subscriber.api.v1.billing_portal.sessions.create({"customer": subscriber.customer}).url
+    receiver.posted.clear()
 
     assert browser.post(f"{url}/details", name="Ada", email="nowhere").status_code == 422
     browser.post(f"{url}/details", name="Ada", email="countess@example.com")
 
-    customer = life.api.v1.customers.retrieve(life.customer)
+    customer = subscriber.api.v1.customers.retrieve(subscriber.customer)
     assert (customer.name, customer.email) == ("Ada", "countess@example.com")
-    assert doorbell.types == ["customer.updated"]
+    assert receiver.types == ["customer.updated"]
 
 
-def test_details_that_may_not_be_changed_stay(browser: Browser, life: Life, portal: str) -> None:
+def test_details_that_may_not_be_changed_stay(
+    browser: Browser, subscriber: Subscriber, portal: str
+) -> None:
     browser.post(f"{portal}/details", email="countess@example.com")
 
-    assert life.api.v1.customers.retrieve(life.customer).email == "ada@example.com"
+    assert subscriber.api.v1.customers.retrieve(subscriber.customer).email == "ada@example.com"
     assert "Billing details" not in browser.get(portal).text

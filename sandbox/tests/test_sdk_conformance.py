@@ -20,7 +20,7 @@ from saas_sandbox.stripe.api.operations import OPERATIONS
 from saas_sandbox.stripe.engine import lifecycle
 from saas_sandbox.stripe.engine.params import get_fields
 
-from .conftest import CARD_NUMBER, Browser, Life, Prices, item_of, lever
+from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, admin_api, item_of
 
 SDK = Path(stripe.__file__).parent
 FIXTURES = Path(os.environ.get("STRIPE_FIXTURES", "../shared/stripe/fixtures3.json"))
@@ -59,19 +59,19 @@ CLASSES: dict[str, type] = {
 
 @pytest.fixture
 def examples(
-    app: Flask, api: stripe.StripeClient, life: Life, prices: Prices, browser: Browser,
+    app: Flask, api: stripe.StripeClient, subscriber: Subscriber, prices: Prices, browser: Browser,
     endpoint: stripe.WebhookEndpoint,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """At least one of every object that the API returns, by kind."""
-    trial = subscribe_in_every_way(api, life, prices)
-    paid = check_out(api, life, prices, browser)
-    charge = api.v1.charges.list({"customer": life.customer}).data[-1]
+    trial = subscribe_in_every_way(api, subscriber, prices)
+    paid = check_out(api, subscriber, prices, browser)
+    charge = api.v1.charges.list({"customer": subscriber.customer}).data[-1]
     api.v1.refunds.create({"charge": charge.id, "amount": 1})
-    lever(app, "disputes", charge=charge.id)
+    admin_api(app, "disputes", charge=charge.id)
     api.v1.subscription_schedules.create({"from_subscription": trial.id})
-    api.v1.billing_portal.sessions.create({"customer": life.customer})
+    api.v1.billing_portal.sessions.create({"customer": subscriber.customer})
     flow: Any = {"type": "subscription_cancel", "subscription_cancel": {"subscription": trial.id}}
-    api.v1.billing_portal.sessions.create({"customer": life.customer, "flow_data": flow})
+    api.v1.billing_portal.sessions.create({"customer": subscriber.customer, "flow_data": flow})
 
     store = app.extensions["sandbox"].store
     rows = store.fetch_all("SELECT type, body FROM objects WHERE type != 'event'")
@@ -85,7 +85,7 @@ def examples(
 
 
 def subscribe_in_every_way(
-    api: stripe.StripeClient, life: Life, prices: Prices
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> stripe.Subscription:
     """Subscribe with a discount, a trial, a proration, a cancellation and failing cards.
 
@@ -95,27 +95,27 @@ def subscribe_in_every_way(
         {"percent_off": 10, "duration": "repeating", "duration_in_months": 3}
     )
     code = api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
-    plain = life.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
-    trial = life.subscribe(prices.pro, trial_period_days=10)
+    plain = subscriber.subscribe(prices.pro, discounts=[{"promotion_code": code.id}])
+    trial = subscriber.subscribe(prices.pro, trial_period_days=10)
     api.v1.subscriptions.update(
         plain.id,
         {"items": [{"id": item_of(plain).id, "price": prices.business}],
          "proration_behavior": "always_invoice"},
     )  # fmt: skip
-    canceled = life.subscribe(prices.pro_yearly)
+    canceled = subscriber.subscribe(prices.pro_yearly)
     api.v1.subscriptions.cancel(canceled.id)
-    life.pay_with("pm_card_chargeCustomerFail")
-    life.subscribe(prices.pro)
-    life.pay_with("pm_usBankAccount")
-    life.subscribe(prices.pro)
+    subscriber.pay_with("pm_card_chargeCustomerFail")
+    subscriber.subscribe(prices.pro)
+    subscriber.pay_with("pm_usBankAccount")
+    subscriber.subscribe(prices.pro)
     return trial
 
 
 def check_out(
-    api: stripe.StripeClient, life: Life, prices: Prices, browser: Browser
+    api: stripe.StripeClient, subscriber: Subscriber, prices: Prices, browser: Browser
 ) -> stripe.checkout.Session:
     """Pay on a checkout page, and open another one for a card alone."""
-    common: Any = {"customer": life.customer, "success_url": "https://shop.test/"}
+    common: Any = {"customer": subscriber.customer, "success_url": "https://shop.test/"}
     paid = api.v1.checkout.sessions.create(
         {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
     )

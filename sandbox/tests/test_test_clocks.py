@@ -4,7 +4,7 @@ import pytest
 import stripe
 from flask import Flask
 
-from .conftest import CARD_NUMBER, Browser, Prices, Watch, at, item_of, lever
+from .conftest import CARD_NUMBER, Browser, FakeTime, Prices, admin_api, at, item_of
 
 
 @pytest.fixture
@@ -26,15 +26,15 @@ def subscription(
 
 
 def test_real_time_renews_too(
-    api: stripe.StripeClient, subscription: stripe.Subscription, watch: Watch
+    api: stripe.StripeClient, subscription: stripe.Subscription, fake_time: FakeTime
 ) -> None:
-    watch.time = at(2026, 4, 10, 12, 30)
+    fake_time.time = at(2026, 4, 10, 12, 30)
     api.v1.accounts.retrieve_current()
     assert item_of(api.v1.subscriptions.retrieve(subscription.id)).current_period_end == at(
         2026, 5, 10
     )
 
-    watch.time = at(2026, 4, 10, 14)
+    fake_time.time = at(2026, 4, 10, 14)
     api.v1.accounts.retrieve_current()
 
     invoices = api.v1.invoices.list({"subscription": subscription.id}).data
@@ -44,7 +44,7 @@ def test_real_time_renews_too(
 def test_any_customer_can_be_taken_to_the_next_renewal(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    lever(app, "advance", customer=subscription.customer, step="renewal")
+    admin_api(app, "advance", customer=subscription.customer, step="renewal")
 
     renewed = api.v1.subscriptions.retrieve(subscription.id)
     assert item_of(renewed).current_period_end == at(2026, 5, 10)
@@ -55,8 +55,8 @@ def test_any_customer_can_be_taken_to_the_next_renewal(
 def test_and_through_a_year(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    lever(app, "advance", customer=subscription.customer, step="year")
-    lever(app, "advance", customer=subscription.customer, step="day", count=2)
+    admin_api(app, "advance", customer=subscription.customer, step="year")
+    admin_api(app, "advance", customer=subscription.customer, step="day", count=2)
 
     invoices = api.v1.invoices.list({"subscription": subscription.id, "limit": 100}).data
     assert len(invoices) == 13
@@ -66,7 +66,7 @@ def test_and_through_a_year(
 def test_a_clock_tells_how_far_it_is(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    clock = lever(app, "advance", customer=subscription.customer, step="month")
+    clock = admin_api(app, "advance", customer=subscription.customer, step="month")
 
     assert clock["status"] == "advancing"
     assert api.v1.test_helpers.test_clocks.retrieve(clock["id"]).status == "ready"
@@ -85,7 +85,7 @@ def test_a_deleted_clock_takes_its_customers_along(api: stripe.StripeClient) -> 
 def test_an_account_is_filled_in_one_go(
     app: Flask, api: stripe.StripeClient, prices: Prices
 ) -> None:
-    lever(app, "fill", price=prices.pro, subscriptions=250)
+    admin_api(app, "fill", price=prices.pro, subscriptions=250)
 
     subscriptions = list(api.v1.subscriptions.list({"limit": 100}).auto_paging_iter())
 

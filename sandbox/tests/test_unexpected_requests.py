@@ -13,7 +13,7 @@ from flask import Flask
 from saas_sandbox.stripe.api.operations import OPERATIONS, Operation
 from saas_sandbox.stripe.engine.params import get_fields
 
-from .conftest import KEY, Life, Prices, at
+from .conftest import KEY, Prices, Subscriber, at
 
 CALLS = 700
 
@@ -27,7 +27,7 @@ EXPANSIONS = ["customer", "data.customer", "latest_invoice.payments", "items.dat
               "discounts", "data", "x.y"]  # fmt: skip
 
 
-class Monkey:
+class RandomClient:
     """Asks for anything, with parameters that are often right."""
 
     def __init__(self, app: Flask, seed: int) -> None:
@@ -117,23 +117,23 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture
-def world(life: Life, prices: Prices) -> None:
+def world(subscriber: Subscriber, prices: Prices) -> None:
     """Something of most kinds to ask for."""
-    life.subscribe(prices.pro)
-    trial = life.subscribe(prices.business, trial_period_days=5)
-    life.api.v1.subscription_schedules.create({"from_subscription": trial.id})
-    life.pay_with("pm_card_chargeCustomerFail")
-    life.subscribe(prices.pro_yearly)
-    life.api.v1.checkout.sessions.create(
+    subscriber.subscribe(prices.pro)
+    trial = subscriber.subscribe(prices.business, trial_period_days=5)
+    subscriber.api.v1.subscription_schedules.create({"from_subscription": trial.id})
+    subscriber.pay_with("pm_card_chargeCustomerFail")
+    subscriber.subscribe(prices.pro_yearly)
+    subscriber.api.v1.checkout.sessions.create(
         {
             "mode": "subscription",
-            "customer": life.customer,
+            "customer": subscriber.customer,
             "line_items": [{"price": prices.pro, "quantity": 1}],
             "success_url": "https://shop.test/",
         }
     )
-    coupon = life.api.v1.coupons.create({"percent_off": 20, "duration": "once"})
-    life.api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
+    coupon = subscriber.api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    subscriber.api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -141,7 +141,7 @@ def test_nothing_that_is_asked_breaks_it(
     app: Flask, world: None, api: stripe.StripeClient, caplog: Any, seed: int
 ) -> None:
     caplog.set_level(logging.CRITICAL, "saas_sandbox")
-    monkey = Monkey(app, seed)
+    monkey = RandomClient(app, seed)
 
     responses = [monkey.ask() for _ in range(CALLS)]
 

@@ -7,7 +7,7 @@ import stripe
 from flask import Flask
 from saas_sandbox.inprocess import BASE_ADDRESS
 
-from .conftest import KEY, Doorbell, Life, Prices
+from .conftest import KEY, Prices, RecordingEndpoint, Subscriber
 from .invalid_requests import ACCEPTED, REFUSED
 
 
@@ -115,15 +115,15 @@ def test_the_header_stripe_account_gives_access_to_no_other_account(
 
 
 def test_a_customer_has_one_currency_while_a_subscription_goes_on(
-    life: Life, prices: Prices
+    subscriber: Subscriber, prices: Prices
 ) -> None:
-    api = life.api
+    api = subscriber.api
     yen = monthly(api, prices.product, "jpy").id
-    first = life.subscribe(prices.pro).id
+    first = subscriber.subscribe(prices.pro).id
     item = api.v1.subscriptions.retrieve(first)["items"].data[0].id
-    second: Any = {"customer": life.customer, "items": [{"price": yen}]}
+    second: Any = {"customer": subscriber.customer, "items": [{"price": yen}]}
     page: Any = {
-        "mode": "subscription", "customer": life.customer, "success_url": "https://shop.test/",
+        "mode": "subscription", "customer": subscriber.customer, "success_url": "https://shop.test/",
         "line_items": [{"price": yen, "quantity": 1}],
     }  # fmt: skip
 
@@ -138,20 +138,24 @@ def test_a_customer_has_one_currency_while_a_subscription_goes_on(
     assert api.v1.subscriptions.create(second).currency == "jpy"
 
 
-def test_a_preview_is_for_the_owner_of_the_subscription(life: Life, prices: Prices) -> None:
-    subscription = life.subscribe(prices.pro).id
-    stranger = life.api.v1.customers.create().id
-    preview = life.api.v1.invoices.create_preview
+def test_a_preview_is_for_the_owner_of_the_subscription(
+    subscriber: Subscriber, prices: Prices
+) -> None:
+    subscription = subscriber.subscribe(prices.pro).id
+    stranger = subscriber.api.v1.customers.create().id
+    preview = subscriber.api.v1.invoices.create_preview
 
     with pytest.raises(stripe.InvalidRequestError, match="does not belong to the customer"):
         preview({"subscription": subscription, "customer": stranger})
 
-    assert preview({"subscription": subscription, "customer": life.customer}).amount_due
+    assert preview({"subscription": subscription, "customer": subscriber.customer}).amount_due
 
 
-def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices) -> None:
-    api = life.api
-    subscription = life.subscribe(prices.pro).id
+def test_a_portal_flow_that_cannot_be_done_is_refused(
+    subscriber: Subscriber, prices: Prices
+) -> None:
+    api = subscriber.api
+    subscription = subscriber.subscribe(prices.pro).id
     item = api.v1.subscriptions.retrieve(subscription)["items"].data[0].id
     change: Any = {"subscription": subscription, "items": [{"id": item, "price": prices.pro}]}
 
@@ -166,7 +170,7 @@ def test_a_portal_flow_that_cannot_be_done_is_refused(life: Life, prices: Prices
         }
         configuration = api.v1.billing_portal.configurations.create({"features": features}).id
         flow: Any = {"type": kind, kind: section}
-        session: Any = {"customer": life.customer, "configuration": configuration}
+        session: Any = {"customer": subscriber.customer, "configuration": configuration}
         api.v1.billing_portal.sessions.create({**session, "flow_data": flow})
 
     cancel = {"subscription": subscription}
@@ -199,27 +203,29 @@ def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient)
     assert customer.invoice_settings.default_payment_method == card.id
 
 
-def test_lists_leave_out_what_lives_on_a_test_clock(life: Life, prices: Prices) -> None:
-    api = life.api
+def test_lists_leave_out_what_lives_on_a_test_clock(subscriber: Subscriber, prices: Prices) -> None:
+    api = subscriber.api
     plain = api.v1.customers.create({"email": "plain@example.com"}).id
-    clocked = life.subscribe(prices.pro).id
+    clocked = subscriber.subscribe(prices.pro).id
     lists = api.v1.subscriptions.list
 
     assert [customer.id for customer in api.v1.customers.list().data] == [plain]
-    assert [customer.id for customer in api.v1.customers.list({"test_clock": life.clock}).data] == [
-        life.customer
-    ]
+    assert [
+        customer.id for customer in api.v1.customers.list({"test_clock": subscriber.clock}).data
+    ] == [subscriber.customer]
     assert lists().data == []
-    assert [customer.id for customer in lists({"test_clock": life.clock}).data] == [clocked]
-    assert [customer.id for customer in lists({"customer": life.customer}).data] == [clocked]
+    assert [customer.id for customer in lists({"test_clock": subscriber.clock}).data] == [clocked]
+    assert [customer.id for customer in lists({"customer": subscriber.customer}).data] == [clocked]
 
 
-def test_an_ended_subscription_cannot_be_cancelled_again(life: Life, prices: Prices) -> None:
-    gone = life.subscribe(prices.pro).id
-    life.api.v1.subscriptions.cancel(gone)
+def test_an_ended_subscription_cannot_be_cancelled_again(
+    subscriber: Subscriber, prices: Prices
+) -> None:
+    gone = subscriber.subscribe(prices.pro).id
+    subscriber.api.v1.subscriptions.cancel(gone)
 
     with pytest.raises(stripe.InvalidRequestError, match="No such subscription") as missing:
-        life.api.v1.subscriptions.cancel(gone)
+        subscriber.api.v1.subscriptions.cancel(gone)
 
     assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
 
@@ -246,9 +252,9 @@ def test_the_version_is_ours_without_a_header(app: Flask) -> None:
 
 
 def test_a_refusal_tells_nobody(
-    app: Flask, api: stripe.StripeClient, endpoint: object, doorbell: Doorbell
+    app: Flask, api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     ask(app, "POST", "customers", {"name": "x" * 257})
 
-    assert doorbell.posted == []
+    assert receiver.posted == []
     assert api.v1.customers.list().data == []

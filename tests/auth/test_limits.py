@@ -16,13 +16,13 @@ from werkzeug.test import TestResponse
 
 from saas.database import db
 from saas.limits import RateLimit
-from tests.harness.clients import csrf_of
+from tests.harness.clients import csrf_token_for
 from tests.harness.servers import free_port
 from tests.harness.waiting import eventually
 
 
 def ask(client: FlaskClient, email: str, **options: Any) -> TestResponse:
-    data = {"email": email, "csrf_token": csrf_of(client)}
+    data = {"email": email, "csrf_token": csrf_token_for(client)}
     return client.post("/login", data=data, **options)
 
 

@@ -25,7 +25,7 @@ from tests.harness.waiting import eventually
 pytestmark = pytest.mark.browser
 
 
-class Key:
+class Authenticator:
     """A browser with an authenticator in it, and somebody who is signed in."""
 
     def __init__(self, page: Page, shop: Shop) -> None:
@@ -101,15 +101,15 @@ class Key:
 
 
 @pytest.fixture
-def key(chromium: Browser, shop: Shop) -> Iterator[Key]:
+def key(chromium: Browser, shop: Shop) -> Iterator[Authenticator]:
     context = chromium.new_context()
     context.set_default_timeout(15_000)
-    yield Key(context.new_page(), shop)
+    yield Authenticator(context.new_page(), shop)
     context.close()
 
 
 @pytest.fixture
-def ann(key: Key) -> Key:
+def ann(key: Authenticator) -> Authenticator:
     """Ann, who has a passkey."""
     key.sign_in_by_mail("ann@example.com")
     key.add("My laptop")
@@ -123,7 +123,7 @@ def rows(shop: Shop, model: Any) -> list[Any]:
 
 
 @both_databases
-def test_a_passkey_signs_in_without_typing_an_address(ann: Key, shop: Shop) -> None:
+def test_a_passkey_signs_in_without_typing_an_address(ann: Authenticator, shop: Shop) -> None:
     ann.sign_out()
 
     ann.use("/login?next=/dashboard/billing")
@@ -136,7 +136,7 @@ def test_a_passkey_signs_in_without_typing_an_address(ann: Key, shop: Shop) -> N
 
 
 @both_databases
-def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) -> None:
+def test_several_passkeys_are_added_renamed_and_removed(ann: Authenticator, shop: Shop) -> None:
     ann.plug_out()
     ann.authenticator = ann.plug_in()
     ann.add("My phone")
@@ -160,7 +160,7 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Key, shop: Shop) ->
     ]
 
 
-def test_a_removed_passkey_opens_nothing(ann: Key, shop: Shop) -> None:
+def test_a_removed_passkey_opens_nothing(ann: Authenticator, shop: Shop) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(Passkey.__table__.delete())  # type: ignore[attr-defined]
     ann.sign_out()
@@ -170,14 +170,14 @@ def test_a_removed_passkey_opens_nothing(ann: Key, shop: Shop) -> None:
     expect(ann.page.get_by_text("This passkey isn't linked")).to_be_visible()
 
 
-def test_one_device_has_one_passkey_of_a_person(ann: Key) -> None:
+def test_one_device_has_one_passkey_of_a_person(ann: Authenticator) -> None:
     ann.add("Again")
 
     expect(ann.page.get_by_text("has a passkey of yours already")).to_be_visible()
 
 
 def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed(
-    ann: Key, shop: Shop
+    ann: Authenticator, shop: Shop
 ) -> None:
     ann.sign_out()
     ann.wire.send(
@@ -192,7 +192,9 @@ def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed
 
 
 @pytest.mark.parametrize("column", ["disabled_at", "closing_at"])
-def test_a_closed_account_is_not_opened_by_a_passkey(column: str, ann: Key, shop: Shop) -> None:
+def test_a_closed_account_is_not_opened_by_a_passkey(
+    column: str, ann: Authenticator, shop: Shop
+) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values({column: now()}))
     ann.sign_out()
@@ -203,7 +205,7 @@ def test_a_closed_account_is_not_opened_by_a_passkey(column: str, ann: Key, shop
     assert len(rows(shop, Session)) == 1
 
 
-def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) -> None:
+def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Authenticator, shop: Shop) -> None:
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
     _, first = ann.post("/auth/passkey/options", {})
@@ -227,7 +229,7 @@ def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Key, shop: Shop) 
 
 
 def test_an_answer_from_a_frame_of_another_site_is_refused(
-    ann: Key, shop: Shop, caplog: pytest.LogCaptureFixture
+    ann: Authenticator, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
@@ -245,7 +247,9 @@ def test_an_answer_from_a_frame_of_another_site_is_refused(
     assert len(rows(shop, Session)) == 1
 
 
-def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: Shop) -> None:
+def test_an_answer_of_another_browser_or_of_long_ago_is_refused(
+    ann: Authenticator, shop: Shop
+) -> None:
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
     _, asked = ann.post("/auth/passkey/options", {})
@@ -265,7 +269,7 @@ def test_an_answer_of_another_browser_or_of_long_ago_is_refused(ann: Key, shop: 
 
 
 @both_databases
-def test_a_copied_key_is_found_out_by_its_count(ann: Key, shop: Shop) -> None:
+def test_a_copied_key_is_found_out_by_its_count(ann: Authenticator, shop: Shop) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(Passkey).values(sign_count=1000))
     ann.sign_out()
@@ -291,7 +295,7 @@ def test_a_copied_key_is_found_out_by_its_count(ann: Key, shop: Shop) -> None:
     ],
     ids=range(10),
 )
-def test_rubbish_is_refused_in_json(body: str, key: Key, shop: Shop) -> None:
+def test_rubbish_is_refused_in_json(body: str, key: Authenticator, shop: Shop) -> None:
     key.page.goto(f"{shop.url}/login")
     key.post("/auth/passkey/options", {})
 
@@ -302,7 +306,7 @@ def test_rubbish_is_refused_in_json(body: str, key: Key, shop: Shop) -> None:
 
 
 def test_adding_a_passkey_asks_for_a_fresh_sign_in_which_a_passkey_gives(
-    ann: Key, shop: Shop
+    ann: Authenticator, shop: Shop
 ) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))

@@ -2,7 +2,7 @@
 
 Takes an hour or two on two cores. What is done is noted after each piece, so that it can be
 interrupted and goes on where it was; it starts anew when the code of `saas/` or of the proof has
-changed. A life that ends badly is told as the list of its steps, and the command ends with 1.
+changed. A subscriber that ends badly is told as the list of its steps, and the command ends with 1.
 """
 
 from __future__ import annotations
@@ -94,9 +94,9 @@ def _lives(both_sides: World, number: Any) -> None:
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
-    @given(story=scenarios.STORIES)
-    def live(story: list[scenarios.Step]) -> None:
-        scenarios.live_through(both_sides, story)
+    @given(scenario=scenarios.SCENARIOS)
+    def live(scenario: list[scenarios.Step]) -> None:
+        scenarios.run_scenario(both_sides, scenario)
 
     live()
 

@@ -38,7 +38,7 @@ def email() -> str:
     return f"patient-{next(_numbers)}@example.com"
 
 
-class Weather:
+class SubscriptionResponses:
     """What each customer's subscriptions are answered with, by the customer's id."""
 
     def __init__(self, shop: LiveShop) -> None:
@@ -104,7 +104,7 @@ def rubbish(_: dict[str, Any], start_response: Any) -> Any:
 
 @case(6, "Stripe down", "429", "timeout", "401")
 def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: LiveShop) -> None:
-    shop, weather = live_on_sqlite, Weather(live_on_sqlite)
+    shop, weather = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
     kinds = {
         "hangs": weather.hangs, "drips": weather.drips, "is slow": weather.is_slow,
         "too many": refusal(429), "broken": refusal(500), "away": refusal(503),
@@ -139,7 +139,7 @@ def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Respo
 
 def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: LiveShop) -> None:
     """In time if Stripe is quick; otherwise by the sweep, for which nobody waits."""
-    shop, weather = live_on_sqlite, Weather(live_on_sqlite)
+    shop, weather = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
     ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
     weather.of[str(ann.stripe_customer_id)] = weather.has_3000
 

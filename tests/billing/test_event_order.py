@@ -13,56 +13,56 @@ import pytest
 
 from tests.billing.cases import case
 from tests.billing.simulation import expected_emails, world
-from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.customer import Subscriber
 from tests.billing.simulation.recording import Recording, record
 from tests.billing.simulation.world import World
 
 ORDERS = int(os.environ.get("ORDERS", "200"))  # of longer lives
 
-Steps = Sequence[Callable[[Customer], None]]
+Steps = Sequence[Callable[[Subscriber], None]]
 
 
-def subscribes(life: Customer) -> None:
-    life.pay_page(-1)
+def subscribes(subscriber: Subscriber) -> None:
+    subscriber.pay_page(-1)
 
 
-def opens_a_page(life: Customer) -> None:
-    life.open_page("solo", "monthly")
+def opens_a_page(subscriber: Subscriber) -> None:
+    subscriber.open_page("solo", "monthly")
 
 
-def buys_pro(life: Customer) -> None:
-    life.buy("solo", "monthly")
+def buys_pro(subscriber: Subscriber) -> None:
+    subscriber.buy("solo", "monthly")
 
 
-def takes_business(life: Customer) -> None:
-    life.change("team", "monthly")
+def takes_business(subscriber: Subscriber) -> None:
+    subscriber.change("team", "monthly")
 
 
-def goes_yearly(life: Customer) -> None:
-    life.change("team", "yearly")
+def goes_yearly(subscriber: Subscriber) -> None:
+    subscriber.change("team", "yearly")
 
 
-def goes_back(life: Customer) -> None:
-    life.change("solo", "yearly")
+def goes_back(subscriber: Subscriber) -> None:
+    subscriber.change("solo", "yearly")
 
 
-def renews(life: Customer) -> None:
-    life.time_passes("renewal")
+def renews(subscriber: Subscriber) -> None:
+    subscriber.advance_clock("renewal")
 
 
-def card_will_fail(life: Customer) -> None:
-    life.card("pm_card_chargeCustomerFail")
+def card_will_fail(subscriber: Subscriber) -> None:
+    subscriber.card("pm_card_chargeCustomerFail")
 
 
-def pays_what_is_owed(life: Customer) -> None:
-    at_stripe, customer = life.world.at_stripe, life.customer() or ""
+def pays_what_is_owed(subscriber: Subscriber) -> None:
+    at_stripe, customer = subscriber.world.at_stripe, subscriber.customer_id() or ""
     card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
     for invoice in at_stripe.invoices.list({"customer": customer, "status": "open"}).data:
         at_stripe.invoices.pay(invoice.id, {"payment_method": card})
 
 
-def new_card(life: Customer) -> None:
-    life.card("pm_card_visa")
+def new_card(subscriber: Subscriber) -> None:
+    subscriber.card("pm_card_visa")
 
 
 STANDARD: dict[str, tuple[Steps, Steps]] = {
@@ -72,29 +72,29 @@ STANDARD: dict[str, tuple[Steps, Steps]] = {
     "cancels, resumes, ends": (
         [buys_pro],
         [
-            Customer.cancel_later,
-            Customer.resume,
-            Customer.cancel_later,
+            Subscriber.cancel_later,
+            Subscriber.resume,
+            Subscriber.cancel_later,
             renews,
         ],
     ),
     "ends and comes back": (
-        [buys_pro, Customer.cancel_now, opens_a_page],
+        [buys_pro, Subscriber.cancel_now, opens_a_page],
         [subscribes, renews],
     ),
 }
 LONGER: dict[str, tuple[Steps, Steps]] = {
-    "a long life": (
+    "a long subscriber": (
         [opens_a_page],
         [
             subscribes, takes_business, renews, card_will_fail, renews, new_card, pays_what_is_owed,
-            Customer.cancel_later, Customer.resume, goes_yearly, Customer.cancel_now,
-            Customer.customer_is_deleted,
+            Subscriber.cancel_later, Subscriber.resume, goes_yearly, Subscriber.cancel_now,
+            Subscriber.delete_customer,
         ],
     ),
     "never pays again": (
         [opens_a_page],
-        [subscribes, card_will_fail, renews, renews, renews, Customer.cancel_now],
+        [subscribes, card_will_fail, renews, renews, renews, Subscriber.cancel_now],
     ),
 }  # fmt: skip
 
@@ -128,7 +128,7 @@ def test_orders_of_longer_lives_end_alike(in_memory: World, name: str) -> None:
 
 
 def record_standard(both_sides: World, name: str) -> Recording:
-    """Record a standard life, without the announcement of its invoice.
+    """Record a standard subscriber, without the announcement of its invoice.
 
     It changes nothing at Stripe, and would make five events six; the longer lives have it.
     """
@@ -159,10 +159,10 @@ def some_order_of(count: int, chance: random.Random) -> list[int]:
 
 
 def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
-    """Played in this order, the life ends as it ended at Stripe, and no event is left."""
+    """Played in this order, the subscriber ends as it ended at Stripe, and no event is left."""
     played = recording.play(order)
 
     message = [f"{number} {recording.moments[number].type}" for number in order]
     assert played == recording.end, message
     assert recording.unprocessed() == [], message
-    expected_emails.follow_the_history(recording.life)
+    expected_emails.assert_emails_match_history(recording.subscriber)

@@ -55,7 +55,9 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
         return [result.result() for result in [pool.submit(call) for call in calls]]
 
 
-def telling(shop: LiveShop, user: User, subscription: str, event: str = "") -> Callable[[], Any]:
+def event_sender(
+    shop: LiveShop, user: User, subscription: str, event: str = ""
+) -> Callable[[], Any]:
     event = event or f"evt_{uuid.uuid4().hex}"
     return lambda: deliver_event(shop, subject_of(user, subscription), id=event)
 
@@ -71,7 +73,7 @@ def _nothing_deadlocks(live: LiveShop) -> Any:
             assert db.session.scalar(known) == 0
 
 
-def is_true(shop: LiveShop, user: User) -> None:
+def assert_in_sync(shop: LiveShop, user: User) -> None:
     """The copy equals Stripe's state, and the history tells how it came about without a gap."""
     with shop.app.app_context():
         assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
@@ -101,14 +103,14 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
 
     live.proxy.calls.clear()
     with live.proxy.gathering(THREADS):  # nobody writes before ten have asked
-        responses = at_once(*[telling(live, ann, subscription, event)] * AT_ONCE)
+        responses = at_once(*[event_sender(live, ann, subscription, event)] * AT_ONCE)
 
     assert [response.status_code for response in responses] == [200] * AT_ONCE
     assert history(live, ann) == [event]
     assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * AT_ONCE
     assert live.proxy.calls.count(PREVIEW) <= ASKED_AT_MOST * AT_ONCE
     assert set(live.proxy.calls) == {"GET /v1/subscriptions", PREVIEW}
-    is_true(live, ann)
+    assert_in_sync(live, ann)
 
 
 @case(2)
@@ -120,7 +122,7 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
     def change_and_tell(number: int) -> Any:
         price = live.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
-        return telling(live, ann, subscription)()
+        return event_sender(live, ann, subscription)()
 
     live.proxy.calls.clear()
     responses = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
@@ -128,7 +130,7 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
     assert {response.status_code for response in responses} == {200}
     assert len({response.headers["X-Process"] for response in responses}) == WORKERS
     assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(responses)
-    is_true(live, ann)
+    assert_in_sync(live, ann)
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id
     assert live.user(ann.email).stripe_price_id == truth
 
@@ -136,7 +138,7 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
 def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
     rng = random.Random(3)
     users = [stripe_account.subscriber(live, email(), synced=False) for _ in range(8)]
-    events = [telling(live, *one) for one in users for _ in range(4)] * 3
+    events = [event_sender(live, *one) for one in users for _ in range(4)] * 3
     rng.shuffle(events)
 
     live.proxy.calls.clear()
@@ -145,7 +147,7 @@ def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live:
     assert {response.status_code for response in responses} == {200}
     assert live.proxy.calls.count("GET /v1/subscriptions") <= ASKED_AT_MOST * len(events)
     for user, _ in users:
-        is_true(live, user)
+        assert_in_sync(live, user)
         assert len(history(live, user)) == 1
 
 
@@ -164,7 +166,7 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
 
     def cancel_and_resume(when: bool) -> int:
         at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": when})
-        return int(telling(live, ann, subscription)().status_code)
+        return int(event_sender(live, ann, subscription)().status_code)
 
     responses = at_once(
         *[lambda n=n: cancel_and_resume(n % 2 == 0) for n in range(12)],
@@ -173,7 +175,7 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
     )
 
     assert responses == [200] * 12 + [303] * 6 + [0] * 6
-    is_true(live, ann)
+    assert_in_sync(live, ann)
 
 
 def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: LiveShop) -> None:
@@ -188,10 +190,10 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
         }
     ).id
 
-    responses = at_once(*[telling(live, ann, item) for item in (first, second) * 5])
+    responses = at_once(*[event_sender(live, ann, item) for item in (first, second) * 5])
 
     assert {response.status_code for response in responses} <= {200, 503}  # 503: it comes again
-    telling(live, ann, second)()
+    event_sender(live, ann, second)()
     statuses = [at_stripe.subscriptions.retrieve(item).status for item in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
     assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
@@ -254,11 +256,11 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
             subscriptions.sync(ann.id, cause="a race")
 
     responses = at_once(
-        *[telling(live, ann, subscription) for _ in range(6)],
+        *[event_sender(live, ann, subscription) for _ in range(6)],
         *[ask("DELETE", "/api/user")] * 2,
         *[ask("POST", "/billing/checkout", plan="team", interval="yearly")] * 4,
         *[ask("GET", "/billing/return")] * 3,
-        *[telling(live, ann, subscription) for _ in range(6)],
+        *[event_sender(live, ann, subscription) for _ in range(6)],
         *[sync] * 2,
     )  # fmt: skip
 
@@ -266,7 +268,7 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
     assert {response.status_code for response in events} == {200}
     assert {response.status_code for response in pages} <= {200, 303, 401, 503}  # never 500
     assert 200 in {response.status_code for response in responses[6:8]}  # the account was closed
-    nobody_is_charged(live, ann)
+    assert_not_charged(live, ann)
 
 
 def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None:
@@ -288,7 +290,7 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
     # 503 to one whose customer was deleted between two steps: nothing was changed, it says.
     assert {response.status_code for response in responses} <= {200, 303, 401, 503}
     assert responses[6].status_code == 200
-    nobody_is_charged(live, ann)
+    assert_not_charged(live, ann)
 
 
 def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
@@ -330,7 +332,7 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
 
     assert response is not None
     assert response.status_code == 200
-    nobody_is_charged(live, ann, pages="complete")
+    assert_not_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
@@ -361,7 +363,7 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
 
     assert response is not None
     assert response.status_code == 200
-    nobody_is_charged(live, ann, pages="complete")
+    assert_not_charged(live, ann, pages="complete")
     (paid,) = pages_of(live, ann)
     (charge,) = stripe_account.client(live).v1.charges.list({"customer": str(paid.customer)}).data
     assert charge.refunded
@@ -392,7 +394,7 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
     assert message == ["closing", "closing"]
     with live.app.app_context(), time_machine.travel(now() + timedelta(minutes=5), tick=True):
         account_deletion.finish_deletions()
-    nobody_is_charged(live, ann)
+    assert_not_charged(live, ann)
     assert stripe_account.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
 
 
@@ -434,7 +436,7 @@ def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
     return {**header, "Cookie": cookie, "Origin": shop.url}
 
 
-def nobody_is_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
+def assert_not_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
     """The account is gone, and of its customers none has anything to pay or a page to pay on."""
     at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():

@@ -1,10 +1,10 @@
-"""Random lives under random weather: in the end our columns equal Stripe's state.
+"""Random scenarios with random failures: at the end our columns equal Stripe's state.
 
-A life is a list of steps. What Stripe sends is kept back in a heap, from which steps deliver events
-in any order, twice or never; Stripe goes away, or loses one answer. A life that ends badly is told
-as the list of its steps: put it into `STORIES_TO_KEEP` below and it is lived in every run.
+A scenario is a list of steps. Events are held, and steps deliver them in any order, twice or never.
+Stripe fails for a while, or for one request. A failing scenario is printed as a list of steps: put
+it into `SCENARIOS_TO_KEEP`, so that every run includes it.
 
-`make prove` lives 20,000 of them.
+`make prove` runs 20,000 of them.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.billing.simulation import scenarios, world
-from tests.billing.simulation.scenarios import Step, live_through
+from tests.billing.simulation.scenarios import Step, run_scenario
 from tests.billing.simulation.world import World
 
 LIVES = int(os.environ.get("LIVES", "100"))
 OVER_HTTP = 20
 
-STORIES_TO_KEEP: dict[str, list[Step]] = {
+SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
     "a bit of everything": [
         ("buy", "solo", "monthly"),
         ("deliver", 3, 2),
         ("card", "pm_card_chargeCustomerFail"),
-        ("time_passes", "renewal"),
+        ("advance_clock", "renewal"),
         ("drop", 0),
-        ("stripe_goes_away",),
+        ("stripe_goes_down",),
         ("deliver", 5, 1),
         ("sync",),
-        ("stripe_comes_back",),
-        ("sweep",),
+        ("stripe_recovers",),
+        ("run_tasks",),
         ("card", "pm_card_visa"),
-        ("time_passes", "month"),
-        ("buy_a_second", "team", "yearly"),
+        ("advance_clock", "month"),
+        ("buy_duplicate", "team", "yearly"),
         ("deliver", 0, 3),
     ],
     "ends with its account": [
         ("buy", "team", "monthly"),
         ("deliver", 1, 1),
-        ("buy_something_foreign",),
-        ("buy_a_second", "solo", "monthly"),
+        ("buy_other_product",),
+        ("buy_duplicate", "solo", "monthly"),
         ("close",),
         ("deliver", 4, 2),
     ],
@@ -59,7 +59,7 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
         ("deliver", 0, 1),
         ("stripe_fails_once", 3, "500"),
         ("change", "solo", "monthly"),
-        ("buy_something_foreign",),
+        ("buy_other_product",),
         ("close",),
     ],
     "a second subscription is paid for again before it could be ended": [
@@ -69,12 +69,12 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
         ("buy", "solo", "monthly"),
         ("buy", "solo", "monthly"),
         ("card", "pm_card_visa"),
-        ("buy_a_second", "solo", "monthly"),
+        ("buy_duplicate", "solo", "monthly"),
         ("stripe_fails_once", 2, "lost"),
         ("buy", "solo", "monthly"),
         ("drop", 0),
-        ("buy_a_second", "solo", "monthly"),
-        ("buy_something_foreign",),
+        ("buy_duplicate", "solo", "monthly"),
+        ("buy_other_product",),
         ("change", "solo", "yearly"),
     ],
     "what is paid changes again and again": [
@@ -82,7 +82,7 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
         ("change_quantity", 3),
         ("discount", 20, "repeating"),
         ("credit", 700),
-        ("time_passes", "renewal"),
+        ("advance_clock", "renewal"),
         ("deliver", 0, 1),
         ("discount", 100, "forever"),
         ("change", "team", "yearly"),
@@ -90,7 +90,7 @@ STORIES_TO_KEEP: dict[str, list[Step]] = {
         ("discount", 20, "once"),
         ("cancel_later",),
         ("resume",),
-        ("time_passes", "renewal"),
+        ("advance_clock", "renewal"),
     ],
     "the answer to the cancelling is lost while the account is closed": [
         ("buy", "solo", "monthly"),
@@ -128,25 +128,27 @@ def lives(count: int) -> settings:
 
 
 @lives(LIVES)
-@given(story=scenarios.STORIES)
-def test_whatever_happens_our_columns_end_as_stripe_s(in_memory: World, story: list[Step]) -> None:
-    live_through(in_memory, story)
+@given(scenario=scenarios.SCENARIOS)
+def test_whatever_happens_our_columns_end_as_stripe_s(
+    in_memory: World, scenario: list[Step]
+) -> None:
+    run_scenario(in_memory, scenario)
 
 
 @lives(OVER_HTTP)
-@given(story=scenarios.STORIES)
-def test_whatever_happens_over_http_too(over_http: World, story: list[Step]) -> None:
-    live_through(over_http, story)
+@given(scenario=scenarios.SCENARIOS)
+def test_whatever_happens_over_http_too(over_http: World, scenario: list[Step]) -> None:
+    run_scenario(over_http, scenario)
 
 
-@pytest.mark.parametrize("story", STORIES_TO_KEEP.values(), ids=STORIES_TO_KEEP)
-def test_a_life_that_is_kept(in_memory: World, story: list[Step]) -> None:
-    live_through(in_memory, story)
+@pytest.mark.parametrize("scenario", SCENARIOS_TO_KEEP.values(), ids=SCENARIOS_TO_KEEP)
+def test_a_life_that_is_kept(in_memory: World, scenario: list[Step]) -> None:
+    run_scenario(in_memory, scenario)
 
 
 def test_a_life_is_told_in_the_form_in_which_it_can_be_lived_again() -> None:
-    story = STORIES_TO_KEEP["a bit of everything"]
+    scenario = SCENARIOS_TO_KEEP["a bit of everything"]
 
-    lines = scenarios.told(story).partition("STORY = ")[2]
+    lines = scenarios.format_scenario(scenario).partition("SCENARIO = ")[2]
 
-    assert eval(lines) == story  # noqa: S307 - our own words
+    assert eval(lines) == scenario  # noqa: S307 - our own words

@@ -38,7 +38,7 @@ def plain(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-class Running:
+class RunningProject:
     """What `make serve` started: web, worker and sandbox, and what they print."""
 
     def __init__(self, folder: Path, port: int) -> None:
@@ -102,8 +102,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def running(checkout: Path) -> Iterator[Running]:
-    started = Running(checkout, free_port(2))
+def running(checkout: Path) -> Iterator[RunningProject]:
+    started = RunningProject(checkout, free_port(2))
     started.start("--serve")
     yield started
     started.stop()

@@ -12,7 +12,7 @@ from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from product import product
 from saas.template_filters import money
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningProject
 from tests.harness.stripe_account import CARD
 
 PLAN = product.catalogue.for_sale[0]
@@ -20,7 +20,7 @@ PLAN = product.catalogue.for_sale[0]
 pytestmark = pytest.mark.browser
 
 
-def sign_in(page: Page, running: Running, email: str) -> None:
+def sign_in(page: Page, running: RunningProject, email: str) -> None:
     """From the sign-in page to the button of the mail."""
     page.get_by_label("Email address").fill(email)
     page.get_by_role("button", name=re.compile("mail|link|continue|sign in", re.I)).first.click()
@@ -30,7 +30,7 @@ def sign_in(page: Page, running: Running, email: str) -> None:
     page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.click()
 
 
-def _link_for(page: Page, running: Running, email: str) -> str:
+def _link_for(page: Page, running: RunningProject, email: str) -> str:
     for _ in range(200):
         response = page.request.get(f"{running.sandbox}/mail.json?to={email}")
         if messages := response.json()["messages"]:
@@ -59,7 +59,7 @@ def accessible(page: Page) -> None:
 
 
 def test_from_the_landing_page_to_a_paying_customer_and_out_again(
-    page: Page, running: Running
+    page: Page, running: RunningProject
 ) -> None:
     problems: list[str] = []
     page.on("console", lambda entry: problems.append(entry.text) if entry.type == "error" else None)
@@ -77,7 +77,7 @@ def test_from_the_landing_page_to_a_paying_customer_and_out_again(
     assert {url for url in requested if not url.startswith(own)} == set()
 
 
-def choose_a_plan_and_sign_in(page: Page, running: Running, email: str) -> None:
+def choose_a_plan_and_sign_in(page: Page, running: RunningProject, email: str) -> None:
     page.goto(running.url)
     accessible(page)
     page.get_by_role("link", name="Pricing").first.click()
@@ -91,7 +91,7 @@ def choose_a_plan_and_sign_in(page: Page, running: Running, email: str) -> None:
     expect(page).to_have_url(re.compile(rf"/pricing\?.*plan={PLAN.id}"))
 
 
-def subscribe(page: Page, running: Running) -> None:
+def subscribe(page: Page, running: RunningProject) -> None:
     choose(page, "button")
     expect(page).to_have_url(re.compile(r"/stripe/checkout/cs_test_"))
     accessible(page)
@@ -113,7 +113,7 @@ def cancel_in_the_portal(page: Page) -> None:
     expect(page.get_by_text("ended").first).to_be_visible()
 
 
-def delete_the_account(page: Page, running: Running, email: str) -> None:
+def delete_the_account(page: Page, running: RunningProject, email: str) -> None:
     page.goto(f"{running.url}/dashboard/settings")
     accessible(page)
     page.get_by_label(re.compile("Type your email")).fill(email)
@@ -122,7 +122,7 @@ def delete_the_account(page: Page, running: Running, email: str) -> None:
 
 
 def test_the_journey_needs_no_javascript_and_fits_a_phone(
-    plain: BrowserContext, running: Running
+    plain: BrowserContext, running: RunningProject
 ) -> None:
     page = plain.new_page()
     page.goto(f"{running.url}/pricing")
@@ -137,7 +137,7 @@ def test_the_journey_needs_no_javascript_and_fits_a_phone(
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_overflows(page: Page, running: Running, width: int, scheme: str) -> None:
+def test_nothing_overflows(page: Page, running: RunningProject, width: int, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]  # a literal, by the list
     page.set_viewport_size({"width": width, "height": 900})
     for path in ("/", "/pricing", "/login", "/register", "/terms", "/privacy", "/nowhere"):
@@ -147,7 +147,7 @@ def test_nothing_overflows(page: Page, running: Running, width: int, scheme: str
 
 
 def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
-    page: Page, running: Running
+    page: Page, running: RunningProject
 ) -> None:
     """form-action is at work: the same form, sent elsewhere, is stopped by the browser."""
     page.goto(f"{running.url}/login")
@@ -171,7 +171,7 @@ def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
 
 
 def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
-    page: Page, running: Running
+    page: Page, running: RunningProject
 ) -> None:
     page.goto(f"{running.url}/login")
     page.get_by_label("Email address").fill("reader@example.com")
@@ -186,7 +186,9 @@ def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
     expect(page).to_have_url(f"{running.url}/dashboard")
 
 
-def test_a_double_click_signs_in_once_on_a_slow_network(page: Page, running: Running) -> None:
+def test_a_double_click_signs_in_once_on_a_slow_network(
+    page: Page, running: RunningProject
+) -> None:
     """The second click would use up what the first one has, and show its refusal."""
     email = "double@example.com"
     page.route(
@@ -221,7 +223,7 @@ def click_twice(page: Page, words: str) -> None:
     page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, delay=60)
 
 
-def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
+def test_keyboard_alone_signs_in(page: Page, running: RunningProject) -> None:
     page.goto(f"{running.url}/login")
     page.get_by_label("Email address").focus()
     page.keyboard.type("keys@example.com")
@@ -233,7 +235,7 @@ def test_keyboard_alone_signs_in(page: Page, running: Running) -> None:
     expect(page).to_have_url(f"{running.url}/dashboard")
 
 
-def test_what_was_started_says_where_to_click_and_checks_out(running: Running) -> None:
+def test_what_was_started_says_where_to_click_and_checks_out(running: RunningProject) -> None:
     message = "".join(running.lines)
 
     assert f"Open     {running.url}" in message
@@ -244,7 +246,7 @@ def test_what_was_started_says_where_to_click_and_checks_out(running: Running) -
     assert (running.folder / "instance" / "app.db").exists()
 
 
-def test_the_demo_people_have_their_plans(running: Running) -> None:
+def test_the_demo_people_have_their_plans(running: RunningProject) -> None:
     listed = running.flask("users", "list").stdout
 
     for plan in product.catalogue.for_sale:

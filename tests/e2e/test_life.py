@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from product import product
 from saas.template_filters import money
-from tests.e2e.conftest import Running
+from tests.e2e.conftest import RunningProject
 from tests.e2e.test_journey import PLAN, accessible, choose, pay, sign_in
 from tests.harness.stripe_account import CARD
 
@@ -31,20 +31,20 @@ def picture(page: Page, name: str) -> None:
         page.screenshot(path=f"{folder}/{name}.png")
 
 
-def panel(page: Page, running: Running) -> None:
+def panel(page: Page, running: RunningProject) -> None:
     """The customer's page in the control panel."""
     page.goto(f"{running.sandbox}/stripe/")
     page.get_by_role("link", name="acct_").first.click()
     page.get_by_role("link", name=WHO).first.click()
 
 
-def portal(page: Page, running: Running) -> None:
+def portal(page: Page, running: RunningProject) -> None:
     page.goto(f"{running.url}/dashboard/billing")
     page.get_by_role("button", name="Manage subscription").click()
     expect(page).to_have_url(re.compile("/stripe/portal/"))
 
 
-def shows(page: Page, running: Running, words: str | re.Pattern[str]) -> None:
+def shows(page: Page, running: RunningProject, words: str | re.Pattern[str]) -> None:
     """The webhook arrives on its own time: look again until the page shows it."""
     for _ in range(40):
         page.goto(f"{running.url}/dashboard/billing")
@@ -54,7 +54,7 @@ def shows(page: Page, running: Running, words: str | re.Pattern[str]) -> None:
     raise AssertionError(f"{words} never showed: {page.inner_text('body')[:600]}")
 
 
-def open_invoice(page: Page, running: Running) -> str:
+def open_invoice(page: Page, running: RunningProject) -> str:
     """The address in the mail that a real Stripe would send: the hosted invoice page."""
     key = dotenv_values(running.folder / "instance" / "sandbox.env")["SANDBOX_STRIPE_API_KEY"]
     response = page.request.get(
@@ -65,7 +65,9 @@ def open_invoice(page: Page, running: Running) -> str:
 
 
 @pytest.mark.skipif(len(PLAN.intervals) < 2, reason="the plan is sold in one interval only")
-def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running: Running) -> None:
+def test_three_months_pay_fail_banner_recover_change_cancel(
+    page: Page, running: RunningProject
+) -> None:
     page.goto(f"{running.url}/login?next=/pricing")
     sign_in(page, running, WHO)
     choose(page, "button")
@@ -79,7 +81,7 @@ def test_three_months_pay_fail_banner_recover_change_cancel(page: Page, running:
     cancel(page, running)
 
 
-def renew_until_payment_fails(page: Page, running: Running) -> None:
+def renew_until_payment_fails(page: Page, running: RunningProject) -> None:
     """The first renewal is paid, the second fails: the dashboard shows a banner."""
     panel(page, running)
     page.get_by_role("button", name="Next renewal").click()
@@ -94,7 +96,7 @@ def renew_until_payment_fails(page: Page, running: Running) -> None:
     expect(page.get_by_role("button", name="Update payment method")).to_be_visible()
 
 
-def pay_the_invoice(page: Page, running: Running) -> None:
+def pay_the_invoice(page: Page, running: RunningProject) -> None:
     """Pay on the invoice's page: the banner disappears."""
     page.goto(open_invoice(page, running))
     picture(page, "invoice")
@@ -105,7 +107,7 @@ def pay_the_invoice(page: Page, running: Running) -> None:
     expect(page.get_by_text("Your last payment failed.")).to_have_count(0)
 
 
-def change_card_and_plan(page: Page, running: Running) -> None:
+def change_card_and_plan(page: Page, running: RunningProject) -> None:
     """Add another card, and change the interval after a look at its proration."""
     portal(page, running)
     page.get_by_role("link", name="Add a card").click()
@@ -121,7 +123,7 @@ def change_card_and_plan(page: Page, running: Running) -> None:
     shows(page, running, f"Changed to {PLAN.name}, yearly")
 
 
-def cancel(page: Page, running: Running) -> None:
+def cancel(page: Page, running: RunningProject) -> None:
     portal(page, running)
     picture(page, "portal")
     page.get_by_role("link", name="Cancel plan").click()

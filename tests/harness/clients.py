@@ -16,14 +16,14 @@ from werkzeug.test import TestResponse
 from saas.auth import accounts, sessions
 from saas.auth.models import User
 
-PEOPLE = ("anonymous", "user", "admin")
+ROLES = ("anonymous", "user", "admin")
 SAFE = {"GET", "HEAD", "OPTIONS"}
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND", "BREW")
 _UNKNOWN_ID = str(uuid.UUID(int=0))
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
-def client_of(app: Flask, who: str) -> FlaskClient:
+def client_for(app: Flask, who: str) -> FlaskClient:
     """Return a test client in which this user has just signed in."""
     client = app.test_client()
     if who != "anonymous":
@@ -45,7 +45,7 @@ def start_session(app: Flask, user: User) -> tuple[str, str, str]:
     return name, value, token
 
 
-def csrf_of(client: FlaskClient) -> str:
+def csrf_token_for(client: FlaskClient) -> str:
     """The token in a form that this browser sees."""
     for path in ("/dashboard/settings", "/login"):
         if match := _TOKEN.search(client.get(path).text):
@@ -60,13 +60,13 @@ def routes(app: Flask) -> Iterator[tuple[str, Rule]]:
             yield f"{method} {rule.rule}", rule
 
 
-def path_of(app: Flask, rule: Rule) -> str:
+def path_for(app: Flask, rule: Rule) -> str:
     """Return a path of this route, with ids that no row has."""
     values = dict.fromkeys(rule.arguments, _UNKNOWN_ID)
     return app.url_map.bind("localhost").build(rule.endpoint, values)
 
 
-def said(response: TestResponse) -> int | str:
+def status_or_redirect(response: TestResponse) -> int | str:
     """The status, and of a redirect where it leads."""
     if 300 <= response.status_code < 400:
         return f"{response.status_code} {urlsplit(response.location).path}"

@@ -19,7 +19,7 @@ from tests.harness.servers import free_port
 from tests.harness.waiting import eventually
 
 
-class Served:
+class GunicornServer:
     """A server that was started; `log` is all that its processes have said."""
 
     def __init__(self, url: str, process: psutil.Popen, log_file: Path) -> None:
@@ -34,7 +34,7 @@ class Served:
         family = [self.process, *self.process.children(recursive=True)]
         return sum(process.memory_full_info().uss for process in family)
 
-    def conversations(self) -> int:
+    def count_connections(self) -> int:
         """How many connections its processes have accepted and not ended."""
         port = int(self.url.rpartition(":")[2])
         return len({
@@ -49,7 +49,7 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *options: str, **env: str) -> Iterator[Served]:
+def running_gunicorn(folder: Path, *options: str, **env: str) -> Iterator[GunicornServer]:
     """Within this, gunicorn serves the application, with these environment variables."""
     port = free_port()
     url = f"http://localhost:{port}"
@@ -66,7 +66,7 @@ def served(folder: Path, *options: str, **env: str) -> Iterator[Served]:
         )  # fmt: skip
         try:
             eventually(lambda: _listens(process, url), seconds=60)
-            yield Served(url, process, log_file)
+            yield GunicornServer(url, process, log_file)
         finally:
             _end(process)
 

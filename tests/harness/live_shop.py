@@ -109,11 +109,11 @@ class LiveShop(Shop):
         self.master.wait()
         psutil.wait_procs(everybody)
 
-    def listen_to_stripe(self, hears: bool) -> None:
+    def enable_events(self, enabled: bool) -> None:
         """Whether Stripe delivers events to us by itself, or the test does."""
         at_stripe = stripe_account.client(self).v1
         (endpoint,) = at_stripe.webhook_endpoints.list().data
-        events: Any = ["*"] if hears else ["product.deleted"]
+        events: Any = ["*"] if enabled else ["product.deleted"]
         at_stripe.webhook_endpoints.update(endpoint.id, {"enabled_events": events})
 
     def post(self, path: str, die_at: int, **options: Any) -> requests.Response | None:
@@ -176,7 +176,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
             shop = LiveShop(env, sandbox, store, proxy, inbox)
             shop.start()
             try:
-                shop.listen_to_stripe(False)
+                shop.enable_events(False)
                 yield shop
             finally:
                 shop.kill()  # quicker than asking, and nobody needs what it holds

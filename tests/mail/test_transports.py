@@ -34,7 +34,7 @@ from saas.mail.models import OutboxMessage
 from tests.harness.servers import free_port
 
 
-class Postbox:
+class SMTPInbox:
     """What an SMTP server was handed, and whether it accepts anything."""
 
     def __init__(self) -> None:
@@ -53,8 +53,8 @@ class Postbox:
 
 
 @pytest.fixture
-def postbox() -> Iterator[tuple[Postbox, str]]:
-    box = Postbox()
+def postbox() -> Iterator[tuple[SMTPInbox, str]]:
+    box = SMTPInbox()
 
     def authenticate(_server: Any, _s: Any, _e: Any, _m: Any, data: Any) -> AuthResult:
         is_known = data.login == b"me" and data.password.decode() in box.passwords
@@ -78,7 +78,7 @@ def promised(app: Flask) -> list[OutboxMessage]:
 
 
 def test_smtp_gets_one_recipient_and_both_parts(
-    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
 ) -> None:
     box, url = postbox
     app = make_app(SMTP_URL=url, EMAIL_FROM="Acme <hello@acme.example>")
@@ -100,7 +100,7 @@ def test_smtp_gets_one_recipient_and_both_parts(
 
 
 def test_a_password_in_any_script_signs_in_at_the_mail_server(
-    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
 ) -> None:
     box, url = postbox
     app = make_app(SMTP_URL=url.replace("p%40ss", quote("pä ss→")))
@@ -116,7 +116,7 @@ def test_a_password_in_any_script_signs_in_at_the_mail_server(
 
 
 def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
-    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
 ) -> None:
     box, url = postbox
     app = make_app(SMTP_URL=url)
@@ -154,7 +154,7 @@ def test_a_server_that_is_away_fails_no_request_and_loses_no_mail(
 
 
 def test_a_mail_that_has_lost_its_sense_is_not_sent(
-    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
 ) -> None:
     box, url = postbox
     app = make_app(SMTP_URL=url)
@@ -189,7 +189,7 @@ def test_resend_is_asked_as_its_documentation_says(
 
 
 def test_no_address_and_no_token_stays_behind_in_the_outbox(
-    make_app: Callable[..., Flask], postbox: tuple[Postbox, str]
+    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
 ) -> None:
     _, url = postbox
     app = make_app(SMTP_URL=url)
@@ -312,7 +312,7 @@ def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    box, asked = Postbox(), []
+    box, asked = SMTPInbox(), []
 
     def authenticate(_server: Any, _s: Any, _e: Any, _m: Any, data: Any) -> AuthResult:
         asked.append(data.login)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from tests.harness.clients import METHODS, PEOPLE, client_of, csrf_of, path_of, routes, said
+from tests.harness.clients import (
+    METHODS,
+    ROLES,
+    client_for,
+    csrf_token_for,
+    path_for,
+    routes,
+    status_or_redirect,
+)
 from tests.security.routes import ROUTES
 
 
@@ -19,29 +27,29 @@ def test_every_route_is_listed_with_who_may_use_it(app: Flask) -> None:
     )
 
 
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", ROLES)
 def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> None:
     wrong = {}
     for name, rule in routes(app):
-        client = client_of(app, who)
-        headers = {"X-CSRFToken": csrf_of(client)}
+        client = client_for(app, who)
+        headers = {"X-CSRFToken": csrf_token_for(client)}
         response = client.open(
-            path_of(app, rule), method=name.split()[0], headers=headers, buffered=True
+            path_for(app, rule), method=name.split()[0], headers=headers, buffered=True
         )
-        expected = ROUTES.get(name, ("no line",) * len(PEOPLE))[PEOPLE.index(who)]
-        if said(response) != expected:
-            wrong[name] = f"{said(response)} instead of {expected}"
+        expected = ROUTES.get(name, ("no line",) * len(ROLES))[ROLES.index(who)]
+        if status_or_redirect(response) != expected:
+            wrong[name] = f"{status_or_redirect(response)} instead of {expected}"
 
     assert wrong == {}
 
 
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", ROLES)
 def test_no_route_answers_a_method_that_it_does_not_have(app: Flask, who: str) -> None:
-    client = client_of(app, who)
-    headers = {"X-CSRFToken": csrf_of(client)}
+    client = client_for(app, who)
+    headers = {"X-CSRFToken": csrf_token_for(client)}
     has: dict[str, set[str]] = {}
     for name, rule in routes(app):
-        has.setdefault(path_of(app, rule), set()).add(name.split()[0])
+        has.setdefault(path_for(app, rule), set()).add(name.split()[0])
 
     answered = {}
     for path, there in has.items():

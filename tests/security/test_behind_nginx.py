@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.harness.gunicorn_server import served
+from tests.harness.gunicorn_server import running_gunicorn
 from tests.harness.nginx import nginx
 from tests.test_config import PRODUCTION
 
@@ -33,7 +33,7 @@ def urls(
     }
     tls = ("X-Forwarded-Proto $scheme", "X-Forwarded-Proto https")
     with (
-        served(folder, **env) as server,
+        running_gunicorn(folder, **env) as server,
         nginx(folder / "https", server.url, tls) as https,
         nginx(folder / "http", server.url) as http,
     ):

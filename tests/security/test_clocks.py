@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.gunicorn_server import Served, served
+from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 from tests.jobs.test_workers import workers
@@ -27,17 +27,19 @@ pytestmark = [
 
 
 @contextmanager
-def two_hosts(folder: Path, url: str, sandbox: str, ahead: int) -> Iterator[tuple[Served, Served]]:
+def two_hosts(
+    folder: Path, url: str, sandbox: str, ahead: int
+) -> Iterator[tuple[GunicornServer, GunicornServer]]:
     """A web host whose clock is ahead, and one with the database's; workers have the latter."""
     env = {"DATABASE_URL": url, "JOBS_URL": url, "SANDBOX_URL": sandbox, "SAAS_ENV": "development"}
     (folder / "one").mkdir()
     (folder / "one" / "sitecustomize.py").write_text(_SHIFT.format(ahead=ahead))
     fast = {"PYTHONPATH": str(folder / "one")}
     (folder / "other").mkdir()
-    with served(folder / "one", **env, **fast, WEB_CONCURRENCY="1") as one:
+    with running_gunicorn(folder / "one", **env, **fast, WEB_CONCURRENCY="1") as one:
         shared = {**env, "APP_URL": one.url}
         with (
-            served(folder / "other", **shared, WEB_CONCURRENCY="1") as other,
+            running_gunicorn(folder / "other", **shared, WEB_CONCURRENCY="1") as other,
             workers(**shared) as crew,
         ):
             crew.start()

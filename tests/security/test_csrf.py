@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from saas.database import db
-from tests.harness.clients import SAFE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import SAFE, client_for, csrf_token_for, path_for, routes
 
 # What proves its caller another way: a signature.
 EXEMPT = {"POST /api/webhooks/stripe", "GET /api/reports", "POST /api/reports"}
@@ -20,11 +20,11 @@ Forgery = Callable[[Flask, str], dict[str, Any]]
 
 def _of_somebody_else(app: Flask, who: str) -> dict[str, Any]:
     other = "admin" if who == "user" else "user"
-    return {"data": {"csrf_token": csrf_of(client_of(app, other))}}
+    return {"data": {"csrf_token": csrf_token_for(client_for(app, other))}}
 
 
 def _of_before_sign_in(app: Flask, who: str) -> dict[str, Any]:
-    return {"data": {"csrf_token": csrf_of(app.test_client())}}
+    return {"data": {"csrf_token": csrf_token_for(app.test_client())}}
 
 
 NO_PROOF: dict[str, Forgery] = {
@@ -53,7 +53,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 def test_nothing_is_changed_without_proof(app: Flask, forgery: str, who: str) -> None:
     if who == "anonymous" and "sign-in" in forgery:
         pytest.skip("an anonymous person's token is their own")
-    client = client_of(app, who)
+    client = client_for(app, who)
     sent = NO_PROOF[forgery](app, who)
     before = everything(app)
 
@@ -66,8 +66,8 @@ def test_nothing_is_changed_without_proof(app: Flask, forgery: str, who: str) ->
 def test_nothing_is_changed_from_elsewhere_even_with_a_valid_token(
     app: Flask, origin: str, who: str
 ) -> None:
-    client = client_of(app, who)
-    token = csrf_of(client)
+    client = client_for(app, who)
+    token = csrf_token_for(client)
     before = everything(app)
 
     assert _answers(app, client, data={"csrf_token": token}, headers=FOREIGN[origin]) == {}
@@ -75,13 +75,13 @@ def test_nothing_is_changed_from_elsewhere_even_with_a_valid_token(
 
 
 def test_reading_changes_nothing_whatever_it_claims_to_be(app: Flask) -> None:
-    client = client_of(app, "user")
+    client = client_for(app, "user")
     before = everything(app)
 
     for name, rule in routes(app):
         if name.startswith("POST"):
             client.get(
-                path_of(app, rule) + "?_method=POST", headers={"X-HTTP-Method-Override": "POST"}
+                path_for(app, rule) + "?_method=POST", headers={"X-HTTP-Method-Override": "POST"}
             )
 
     assert everything(app) == before
@@ -104,7 +104,7 @@ def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
         method = name.split()[0]
         if method in SAFE or name in EXEMPT:
             continue
-        response = client.open(path_of(app, rule), method=method, buffered=True, **sent)
+        response = client.open(path_for(app, rule), method=method, buffered=True, **sent)
         if response.status_code not in (400, 401, 403):
             passed[name] = response.status_code
     return passed

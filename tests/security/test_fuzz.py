@@ -23,7 +23,7 @@ from werkzeug.routing import RequestRedirect
 from werkzeug.test import TestResponse
 
 from tests.harness.apps import both_databases
-from tests.harness.clients import PEOPLE, SAFE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import ROLES, SAFE, client_for, csrf_token_for, path_for, routes
 from tests.harness.shop import Shop
 from tests.harness.visitor import PageReader
 
@@ -78,18 +78,18 @@ _callers = itertools.count(1)
 
 
 @dataclass
-class Doors:
+class EntryPoints:
     """The application, with the names of the fields that its pages show."""
 
     app: Flask
     fields: set[str] = field(default_factory=lambda: set(NAMES))
 
     def look_around(self) -> None:
-        for who in PEOPLE:
-            client = client_of(self.app, who)
+        for who in ROLES:
+            client = client_for(self.app, who)
             for name, rule in routes(self.app):
                 if name.startswith("GET"):
-                    with client.get(path_of(self.app, rule)) as response:
+                    with client.get(path_for(self.app, rule)) as response:
                         self._read(response)
 
     def _read(self, response: TestResponse) -> None:
@@ -104,15 +104,15 @@ class Doors:
 
 
 @pytest.fixture
-def doors(shop: Shop) -> Doors:
-    result = Doors(shop.app)
+def doors(shop: Shop) -> EntryPoints:
+    result = EntryPoints(shop.app)
     # Errors become answers, as they do in production, and not exceptions of the test client.
     shop.app.config["PROPAGATE_EXCEPTIONS"] = False
     result.look_around()
     return result
 
 
-class Person:
+class Browser:
     """A browser that signs in again when it was signed out, from an address of its own each time.
 
     (Otherwise the limits would answer 429 to nearly everything.)
@@ -123,8 +123,8 @@ class Person:
         self._enter()
 
     def _enter(self) -> None:
-        self.client: FlaskClient = client_of(self.app, self.who)
-        self.token = csrf_of(self.client)
+        self.client: FlaskClient = client_for(self.app, self.who)
+        self.token = csrf_token_for(self.client)
 
     def send(self, path: str, method: str, **sent: Any) -> TestResponse:
         caller = next(_callers)
@@ -155,13 +155,13 @@ def encoded(sent: list[tuple[str, bytes]]) -> str:
 def unsafe(app: Flask) -> Iterator[tuple[str, str]]:
     for name, rule in routes(app):
         if name.split()[0] not in SAFE:
-            yield name.split()[0], path_of(app, rule)
+            yield name.split()[0], path_for(app, rule)
 
 
 @both_databases  # PostgreSQL refuses what SQLite takes, a NUL in a text for one
-@pytest.mark.parametrize("who", PEOPLE)
-def test_no_form_gives_a_server_error(who: str, doors: Doors) -> None:
-    user = Person(doors.app, who)
+@pytest.mark.parametrize("who", ROLES)
+def test_no_form_gives_a_server_error(who: str, doors: EntryPoints) -> None:
+    user = Browser(doors.app, who)
 
     for method, path in list(unsafe(doors.app)):
         send = partial(user.send, path, method, content_type="application/x-www-form-urlencoded")
@@ -169,12 +169,12 @@ def test_no_form_gives_a_server_error(who: str, doors: Doors) -> None:
 
 
 @both_databases
-def test_no_body_gives_a_server_error(doors: Doors) -> None:
+def test_no_body_gives_a_server_error(doors: EntryPoints) -> None:
     kinds = st.sampled_from(
         ["application/json", "multipart/form-data; boundary=x", "text/plain", "", "a/b; charset=x"]
     )
     bodies = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200) | VALUES
-    user = Person(doors.app, "user")
+    user = Browser(doors.app, "user")
 
     for method, path in list(unsafe(doors.app)):
         send = partial(user.send, path, method)
@@ -186,11 +186,13 @@ def test_no_body_gives_a_server_error(doors: Doors) -> None:
 
 
 @both_databases
-@pytest.mark.parametrize("who", PEOPLE)
-def test_no_query_gives_a_server_error(who: str, doors: Doors) -> None:
-    user = Person(doors.app, who)
+@pytest.mark.parametrize("who", ROLES)
+def test_no_query_gives_a_server_error(who: str, doors: EntryPoints) -> None:
+    user = Browser(doors.app, who)
 
-    for path in [path_of(doors.app, rule) for name, rule in routes(doors.app) if name[:3] == "GET"]:
+    for path in [
+        path_for(doors.app, rule) for name, rule in routes(doors.app) if name[:3] == "GET"
+    ]:
         ask = partial(user.send, path, "GET")
         fuzz(pairs(doors.fields).map(encoded), lambda query, ask=ask: ask(query_string=query), path)
 
@@ -201,13 +203,13 @@ def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], wh
     @thorough
     @given(inputs)
     def one(value: Any) -> None:
-        is_fine(send(value), what)
+        assert_fine(send(value), what)
 
     one()
 
 
-def test_no_address_gives_a_server_error(doors: Doors) -> None:
-    user = Person(doors.app, "user")
+def test_no_address_gives_a_server_error(doors: EntryPoints) -> None:
+    user = Browser(doors.app, "user")
     begins = st.sampled_from(
         sorted({rule.rule.partition("<")[0] for _, rule in routes(doors.app)}) + ["/%2e%2e/"]
     )
@@ -220,13 +222,13 @@ def test_no_address_gives_a_server_error(doors: Doors) -> None:
             response = user.send(path, method)
         except RequestRedirect:
             return
-        is_fine(response, path[:100])
+        assert_fine(response, path[:100])
 
     knock()
 
 
-def test_no_header_gives_a_server_error(doors: Doors) -> None:
-    user = Person(doors.app, "user")
+def test_no_header_gives_a_server_error(doors: EntryPoints) -> None:
+    user = Browser(doors.app, "user")
     names = st.sampled_from([
         "Cookie", "Accept", "Accept-Language", "Accept-Encoding", "If-None-Match", "Range",
         "Origin", "If-Modified-Since", "User-Agent", "Referer", "X-Request-Id", "X-Forwarded-For",
@@ -240,12 +242,12 @@ def test_no_header_gives_a_server_error(doors: Doors) -> None:
     @settings(thorough, max_examples=300)
     @given(name=names, value=values, path=paths, method=st.sampled_from(["GET", "POST"]))
     def knock(name: str, value: str, path: str, method: str) -> None:
-        is_fine(user.send(path, method, headers={name: value}), f"{method} {path} {name}")
+        assert_fine(user.send(path, method, headers={name: value}), f"{method} {path} {name}")
 
     knock()
 
 
-def is_fine(response: TestResponse, what: str) -> None:
+def assert_fine(response: TestResponse, what: str) -> None:
     """Not our fault, and never the way to another site."""
     assert response.status_code < 500, f"{what}: {response.status_code}"
     assert "Traceback" not in response.text if "text" in response.content_type else True

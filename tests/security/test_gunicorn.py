@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from tests.harness.gunicorn_server import Served, served
+from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 
@@ -41,7 +41,7 @@ def test_bodies_without_measure_are_4xx_in_bounded_memory(
         "bad UTF-8": (b"email=\xff\xfe&next=\xed\xa0\x80", "application/x-www-form-urlencoded"),
     }
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox}
-    with served(tmp_path, **env) as server:
+    with running_gunicorn(tmp_path, **env) as server:
         visitor = Visitor(server.url)
         visitor.visit("/login")
         token = visitor.page.form("/login").fields["csrf_token"]
@@ -84,7 +84,9 @@ def refused(visitor: Visitor, token: str, body: bytes, kind: str) -> bool:
         b"GET /dashboard/../../etc/passwd HTTP/1.1",
     ],
 )
-def test_odd_requests_get_nothing_and_break_nothing(request_line: bytes, server: Served) -> None:
+def test_odd_requests_get_nothing_and_break_nothing(
+    request_line: bytes, server: GunicornServer
+) -> None:
     status, body = raw(server.url, request_line)
 
     assert 300 <= status < 500  # two slashes are led to one
@@ -106,11 +108,11 @@ def server(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, sand
     folder = tmp_path_factory.mktemp("served")
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}
-    with served(folder, "--access-logfile", "-", **env) as started:
+    with running_gunicorn(folder, "--access-logfile", "-", **env) as started:
         yield started
 
 
-def test_no_log_holds_a_token_a_code_or_an_address(server: Served, sandbox: str) -> None:
+def test_no_log_holds_a_token_a_code_or_an_address(server: GunicornServer, sandbox: str) -> None:
     """All that the processes say, with gunicorn's access log switched on."""
     visitor = Visitor(server.url, sandbox)
     visitor.sign_in("quiet@example.com")
@@ -132,7 +134,7 @@ def test_no_log_holds_a_token_a_code_or_an_address(server: Served, sandbox: str)
     assert "POST /auth/link/" in message
 
 
-def test_one_record_is_one_line_whatever_was_asked_for(server: Served) -> None:
+def test_one_record_is_one_line_whatever_was_asked_for(server: GunicornServer) -> None:
     raw(server.url, b"GET /nowhere%0a%7b%22level%22:%22error%22%7d%0d HTTP/1.1")
 
     eventually(lambda: "nowhere" in server.log)
@@ -146,7 +148,7 @@ def test_a_server_told_to_end_answers_what_it_has_begun(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     """SIGTERM while eight requests wait for the database: all are answered, and nobody else."""
-    with served(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as server:
+    with running_gunicorn(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as server:
         visitors = [Visitor(server.url) for _ in range(8)]
         for visitor in visitors:
             visitor.browser.headers["Connection"] = "close"
@@ -159,7 +161,7 @@ def test_a_server_told_to_end_answers_what_it_has_begun(
                 )
                 for number, item in enumerate(visitors)
             ]
-            eventually(lambda: server.conversations() == len(asked))
+            eventually(lambda: server.count_connections() == len(asked))
             server.terminate()
             eventually(lambda: "Handling signal: term" in server.log)
             release(database_url)

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from playwright.sync_api import Browser
 
-from tests.harness.clients import METHODS, PEOPLE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import METHODS, ROLES, client_for, csrf_token_for, path_for, routes
 from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
 
@@ -19,13 +19,13 @@ ALWAYS = {
 }
 
 
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", ROLES)
 def test_every_answer_of_every_route_carries_the_headers(who: str, app: Flask) -> None:
-    client = client_of(app, who)
-    token = csrf_of(client)
+    client = client_for(app, who)
+    token = csrf_token_for(client)
     wanting = []
     for _, rule in routes(app):
-        path = path_of(app, rule)
+        path = path_for(app, rule)
         for method in METHODS:
             response = client.open(
                 path, method=method, headers={"X-CSRFToken": token}, buffered=True
@@ -53,10 +53,10 @@ def is_hardened(headers: Any) -> bool:
 
 @pytest.mark.parametrize("who", ["user", "admin"])
 def test_no_private_page_may_be_kept(who: str, app: Flask) -> None:
-    client = client_of(app, who)
+    client = client_for(app, who)
 
     for name, rule in routes(app):
-        path = path_of(app, rule)
+        path = path_for(app, rule)
         if name.startswith("GET ") and (path.startswith(("/dashboard", "/admin", "/api/user"))):
             headers = client.get(path).headers
             assert headers["Cache-Control"] == "no-store", path

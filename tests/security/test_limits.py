@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.harness.apps import both_databases
-from tests.harness.gunicorn_server import Served, served
+from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.visitor import Visitor
 
 
-def asks(server: Served, email: str, **headers: str) -> int:
+def asks(server: GunicornServer, email: str, **headers: str) -> int:
     """The status of asking for a mail, with a connection and so perhaps a process of its own."""
     visitor = Visitor(server.url)
     token = visitor.visit("/login").form("/login").fields["csrf_token"]
@@ -26,10 +26,10 @@ def test_limits_hold_over_processes_and_restarts(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox}
-    with served(tmp_path, **env) as server:
+    with running_gunicorn(tmp_path, **env) as server:
         assert [asks(server, "ann@example.com") for _ in range(5)] == [303] * 5
 
-    with served(tmp_path, **env) as server:
+    with running_gunicorn(tmp_path, **env) as server:
         assert asks(server, "ann@example.com") == 429
         assert asks(server, "bob@example.com") == 303
 
@@ -39,7 +39,7 @@ def test_behind_our_proxy_the_caller_is_who_the_proxy_saw(
 ) -> None:
     """What a browser claims stands to the left of what the proxy adds, and counts for nothing."""
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, "TRUSTED_PROXIES": "1"}
-    with served(tmp_path, **env) as server:
+    with running_gunicorn(tmp_path, **env) as server:
         forged = [
             asks(server, f"a{n}@example.com", **{"X-Forwarded-For": f"10.0.0.{n}, 203.0.113.9"})
             for n in range(31)

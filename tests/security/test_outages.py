@@ -23,7 +23,7 @@ from saas.database import db
 from saas.mail import outbox
 from tests.harness import postgres
 from tests.harness.apps import PRODUCT, close, settings
-from tests.harness.clients import client_of
+from tests.harness.clients import client_for
 from tests.harness.live_shop import LiveShop, deliver_event, open_live_shop
 from tests.harness.servers import free_port
 from tests.harness.visitor import Visitor
@@ -189,7 +189,7 @@ def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sa
     value = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
     value["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
     app = create_app(value, PRODUCT)
-    client = client_of(app, "user")
+    client = client_for(app, "user")
     with app.app_context():
         taken = db.engine.connect()
 

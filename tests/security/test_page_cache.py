@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.harness.gunicorn_server import Served, served
+from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.nginx import nginx
 from tests.harness.waiting import eventually
 
@@ -36,10 +36,10 @@ FIRST = {
 }
 
 
-class Front:
+class FrontServer:
     """A server as it is reached, with what it answers when nothing odd was asked first."""
 
-    def __init__(self, server: Served, url: str) -> None:
+    def __init__(self, server: GunicornServer, url: str) -> None:
         self.server, self.url = server, url
         replace_worker(server)
         self.clean = [ask(url, page) for page in PAGES]
@@ -52,21 +52,21 @@ def front(
     tmp_path_factory: pytest.TempPathFactory,
     migrated_sqlite: Path,
     sandbox: str,
-) -> Iterator[Front]:
+) -> Iterator[FrontServer]:
     """One worker, so that whoever replaces it has kept nothing, and every header believed."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}
-    with served(folder, **env, WEB_CONCURRENCY="1", TRUSTED_PROXIES="1") as started:
+    with running_gunicorn(folder, **env, WEB_CONCURRENCY="1", TRUSTED_PROXIES="1") as started:
         if request.param == "directly":
-            yield Front(started, started.url)
+            yield FrontServer(started, started.url)
         else:
             with nginx(folder, started.url, ("server {", "server { merge_slashes off;")) as url:
-                yield Front(started, url)
+                yield FrontServer(started, url)
 
 
 @pytest.mark.parametrize("first", FIRST)
-def test_the_first_request_decides_nothing_that_others_get(first: str, front: Front) -> None:
+def test_the_first_request_decides_nothing_that_others_get(first: str, front: FrontServer) -> None:
     path, headers = FIRST[first]
 
     replace_worker(front.server)
@@ -75,7 +75,7 @@ def test_the_first_request_decides_nothing_that_others_get(first: str, front: Fr
     assert [ask(front.url, page) for page in PAGES] == front.clean
 
 
-def replace_worker(server: Served) -> None:
+def replace_worker(server: GunicornServer) -> None:
     """Let a process serve that has served nothing yet."""
     (old,) = server.process.children()
     old.kill()
@@ -100,7 +100,10 @@ def ask(url: str, path: str, headers: str = "X-Nothing: at-all") -> bytes:
 
 
 def test_a_prefix_in_the_environment_is_refused_at_start(tmp_path: Path, sandbox: str) -> None:
-    with pytest.raises(AssertionError, match="did not start"), served(tmp_path, SCRIPT_NAME="/x"):
+    with (
+        pytest.raises(AssertionError, match="did not start"),
+        running_gunicorn(tmp_path, SCRIPT_NAME="/x"),
+    ):
         pass
 
     assert "SCRIPT_NAME: is not supported" in (tmp_path / "server.log").read_text()

@@ -14,8 +14,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from saas.database import now
-from tests.harness.clients import client_of, csrf_of
-from tests.harness.gunicorn_server import served
+from tests.harness.clients import client_for, csrf_token_for
+from tests.harness.gunicorn_server import running_gunicorn
 from tests.harness.nginx import nginx
 from tests.harness.shop import Shop
 from tests.test_config import PRODUCTION
@@ -35,7 +35,7 @@ def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
 
 
 def ask_for_mail(client: FlaskClient, email: str, forwarded_for: str) -> int:
-    data = {"email": email, "csrf_token": csrf_of(client)}
+    data = {"email": email, "csrf_token": csrf_token_for(client)}
     headers = {"X-Forwarded-For": forwarded_for}
     return client.post("/login", data=data, headers=headers).status_code
 
@@ -149,8 +149,8 @@ def test_a_webhook_is_not_led_anywhere_and_another_host_is_refused(production: F
 
 def test_an_opaque_origin_counts_as_ours_when_the_browser_says_so(app: Flask) -> None:
     """A proxy that adds `Referrer-Policy: no-referrer` makes browsers send it with our forms."""
-    client = client_of(app, "user")
-    token = csrf_of(client)
+    client = client_for(app, "user")
+    token = csrf_token_for(client)
     headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
     path = "/dashboard/settings/name"
 
@@ -165,8 +165,8 @@ def test_a_form_that_was_open_while_the_key_was_rotated_is_accepted(
     make_app: Callable[..., Flask],
 ) -> None:
     old = make_app()
-    client = client_of(old, "user")
-    token = csrf_of(client)
+    client = client_for(old, "user")
+    token = csrf_token_for(client)
     cookie = client.get_cookie("session")
     assert cookie
     new_key = "another-secret-of-more-than-32-characters"
@@ -184,10 +184,10 @@ def test_a_form_that_was_open_while_the_key_was_rotated_is_accepted(
 @pytest.mark.parametrize("ahead", [2, 60, 3600])
 def test_a_cookie_of_a_host_whose_clock_is_ahead_is_read(ahead: int, app: Flask) -> None:
     with time_machine.travel(now() + timedelta(seconds=ahead)):
-        client = client_of(app, "user")
+        client = client_for(app, "user")
 
     assert client.get("/dashboard").status_code == 200
-    form = {"name": "Ann", "csrf_token": csrf_of(client)}
+    form = {"name": "Ann", "csrf_token": csrf_token_for(client)}
     assert client.post("/dashboard/settings/name", data=form).location == "/dashboard/settings"
 
 
@@ -234,7 +234,7 @@ def big_bodies(
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}
     with (
-        served(folder, **env, TRUSTED_PROXIES="1") as server,
+        running_gunicorn(folder, **env, TRUSTED_PROXIES="1") as server,
         nginx(folder, server.url, ("client_max_body_size 1m", "client_max_body_size 50m")) as url,
     ):
         yield url

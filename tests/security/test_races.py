@@ -16,25 +16,25 @@ from saas.auth.models import Session, User
 from saas.database import db
 from tests.auth.test_codes import code_in_mail, wrong
 from tests.harness.apps import both_databases
-from tests.harness.gunicorn_server import Served, served
+from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.visitor import Visitor
 
 CROWD = 50
 
 
 @pytest.fixture
-def server(tmp_path: Path, database_url: str, sandbox: str) -> Iterator[Served]:
-    with served(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as running:
+def server(tmp_path: Path, database_url: str, sandbox: str) -> Iterator[GunicornServer]:
+    with running_gunicorn(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as running:
         yield running
 
 
-def visitor(server: Served, sandbox: str) -> Visitor:
+def visitor(server: GunicornServer, sandbox: str) -> Visitor:
     return Visitor(server.url, sandbox)
 
 
 @both_databases
 def test_fifty_who_press_the_button_of_one_link_make_one_session(
-    server: Served, sandbox: str, make_app: Callable[..., Flask]
+    server: GunicornServer, sandbox: str, make_app: Callable[..., Flask]
 ) -> None:
     asking = visitor(server, sandbox)
     asking.visit("/login")
@@ -56,7 +56,7 @@ def test_fifty_who_press_the_button_of_one_link_make_one_session(
 
 
 @both_databases
-def test_fifty_guesses_at_once_are_five(server: Served, sandbox: str) -> None:
+def test_fifty_guesses_at_once_are_five(server: GunicornServer, sandbox: str) -> None:
     guesser = visitor(server, sandbox)
     guesser.visit("/login")
     guesser.submit("/login", email="guessed@example.com")

@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from saas import database
 from saas.database import db
-from tests.harness.clients import PEOPLE, client_of, csrf_of, path_of, routes
+from tests.harness.clients import ROLES, client_for, csrf_token_for, path_for, routes
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 from tests.test_config import PRODUCTION
@@ -35,14 +35,14 @@ REFERRERS = {"strict-origin", "strict-origin-when-cross-origin"}
 
 def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
     """Every route, asked in its own methods and in a wrong one, and what is no route at all."""
-    client = client_of(app, who)
-    token = csrf_of(client)
+    client = client_for(app, who)
+    token = csrf_token_for(client)
     for name, rule in routes(app):
         method = name.split()[0]
         for headers in ({}, {"X-CSRFToken": token}):
             if method != "GET" or not headers:
-                client = client_of(app, who)
-                response = client.open(path_of(app, rule), method=method, headers=headers)
+                client = client_for(app, who)
+                response = client.open(path_for(app, rule), method=method, headers=headers)
                 yield name, response
                 response.close()
     for method, path in (
@@ -57,7 +57,7 @@ def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
     yield "too large", client.post("/login", data={"email": "a" * 2_000_000})
 
 
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", ROLES)
 def test_every_answer_is_protected_whatever_it_answers(app: Flask, who: str) -> None:
     for name, response in answers(app, who):
         check_headers(name, response)
@@ -80,7 +80,7 @@ def check_headers(name: str, response: TestResponse) -> None:
     assert "Server" not in response.headers, name
 
 
-@pytest.mark.parametrize("who", PEOPLE)
+@pytest.mark.parametrize("who", ROLES)
 def test_private_answers_are_kept_by_nobody_and_public_ones_name_nobody(
     app: Flask, who: str
 ) -> None:
@@ -117,7 +117,7 @@ def test_production_forms_work_over_https_without_a_referrer(
 def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
-    client = client_of(app, "user")
+    client = client_for(app, "user")
     with app.app_context(), database.write_transaction():
         db.session.execute(text("UPDATE sessions SET created_at = 'a-broken-row'"))
 
@@ -152,7 +152,7 @@ def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
         # Pages, not files: what is no HTML, Chromium shows in pages of its own.
         shown = not rule.arguments and "." not in rule.rule and "export" not in rule.rule
         if name.startswith("GET") and shown and "/api" not in name:
-            page.goto(shop.url + path_of(shop.app, rule))
+            page.goto(shop.url + path_for(shop.app, rule))
 
     assert [complaint for complaint in complaints if "Content Security Policy" in complaint] == []
     context.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import requests
 
-from tests.harness.gunicorn_server import served
+from tests.harness.gunicorn_server import running_gunicorn
 
 SLOW = 100
 BEGINNING = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nemail"
@@ -67,7 +67,7 @@ def test_slow_connections_do_not_keep_others_from_being_answered_behind_a_buffer
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox}
-    with served(tmp_path, **env) as server, ExitStack() as slow:
+    with running_gunicorn(tmp_path, **env) as server, ExitStack() as slow:
         direct = int(server.url.rpartition(":")[2])
         port = slow.enter_context(buffering(direct))
         for _ in range(SLOW):

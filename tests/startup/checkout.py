@@ -44,7 +44,7 @@ def plain_env(home: Path, **env: str) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", **env}
 
 
-class Start:
+class StartProcess:
     """A `bin/start` under way."""
 
     def __init__(

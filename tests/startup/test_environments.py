@@ -16,7 +16,7 @@ import pytest
 import requests
 
 from tests.harness.servers import free_port
-from tests.startup.checkout import READY, Start, copy_project, is_free, plain_env
+from tests.startup.checkout import READY, StartProcess, copy_project, is_free, plain_env
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with demo data, below a folder whose name breaks shells and ConfigParser."""
     folder = tmp_path_factory.mktemp("odd") / 'it\'s 100% "odd" $HOME é' / ("long" * 30)
     checkout = copy_project(folder)
-    start = Start(checkout, plain_env(folder, PORT=str(free_port(2))))
+    start = StartProcess(checkout, plain_env(folder, PORT=str(free_port(2))))
     start.wait_for(READY)
     assert start.end() == 0, start.output
     return checkout
@@ -93,7 +93,9 @@ def test_an_environment_leads_to_a_start_or_to_a_sentence(
     port = free_port(2)
     changes = {name: value.format(home=tmp_path) for name, value in row.env.items()}
 
-    start = Start(prepared, plain_env(tmp_path, **{"PORT": str(port), **changes}), row.before)
+    start = StartProcess(
+        prepared, plain_env(tmp_path, **{"PORT": str(port), **changes}), row.before
+    )
     start.wait_for(row.sentence)
     code = start.end(signal.SIGINT)
 
@@ -125,7 +127,7 @@ def test_a_port_that_is_taken_on_either_address_family_is_named(
 ) -> None:
     host, port = taken
 
-    start = Start(prepared, plain_env(prepared, PORT=str(port)))
+    start = StartProcess(prepared, plain_env(prepared, PORT=str(port)))
 
     start.wait_for("is in use")
     assert start.end() == 1
@@ -137,7 +139,7 @@ def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / "checkout")
     (checkout / "instance").write_text("")
 
-    start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
 
     start.wait_for("Cannot write")
     assert start.end() == 1
@@ -150,7 +152,7 @@ def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("EMAIL_FROM=Stranger <hello@example.com>\nJOBS_URL=inline:\n")
     port = free_port(2)
 
-    start = Start(checkout, plain_env(tmp_path, PORT=str(port)))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(port)))
     start.wait_for(READY)
     page = requests.get(f"http://localhost:{port}/privacy", timeout=30).text
     start.end()

@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.servers import free_port
 from tests.harness.waiting import eventually
-from tests.startup.checkout import READY, Start, copy_project, plain_env
+from tests.startup.checkout import READY, StartProcess, copy_project, plain_env
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def test_a_changed_file_starts_its_process_again(
     checkout = copy_project(tmp_path / "checkout")
     file = checkout / changed
     good = file.read_text("utf-8")
-    start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
     start.wait_for(READY)
     eventually(lambda: start.output.count(sentence) == 1, seconds=30)
 

@@ -12,7 +12,7 @@ import requests
 
 from tests.harness.apps import own_env
 from tests.harness.servers import free_port
-from tests.startup.checkout import READY, Start, copy_project, plain_env
+from tests.startup.checkout import READY, StartProcess, copy_project, plain_env
 from tests.startup.test_other_product import without_example
 
 
@@ -26,7 +26,7 @@ def test_without_the_sandbox_the_application_starts_with_real_keys(tmp_path: Pat
     (checkout / ".env").write_text(keys, "utf-8")
     port = free_port(2)
 
-    start = Start(checkout, plain_env(tmp_path, PORT=str(port)))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(port)))
     start.wait_for(READY)
     page = requests.get(f"http://localhost:{port}/login", timeout=30)
     code = start.end()
@@ -42,7 +42,7 @@ def test_without_the_sandbox_and_without_keys_the_start_says_what_is_missing(
     checkout = copy_project(tmp_path / "checkout")
     shutil.rmtree(checkout / "sandbox")
 
-    start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
     start.wait_for("The sandbox is not here")
 
     assert start.end() == 1

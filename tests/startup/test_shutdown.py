@@ -13,7 +13,7 @@ import pytest
 
 from tests.harness.servers import free_port
 from tests.harness.waiting import eventually
-from tests.startup.checkout import READY, Start, copy_project, is_free, plain_env
+from tests.startup.checkout import READY, StartProcess, copy_project, is_free, plain_env
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_web_worker_and_sandbox_end_with_the_start(way: str, checkout: Path) -> None:
     port = free_port(2)
     terminal, inside = os.openpty()
-    start = Start(
+    start = StartProcess(
         checkout, plain_env(checkout, PORT=str(port)), stdin=inside, stdout=inside, stderr=inside,
         preexec_fn=lambda: fcntl.ioctl(inside, termios.TIOCSCTTY, 0),
     )  # fmt: skip
@@ -68,7 +68,7 @@ def test_what_an_earlier_run_has_left_is_told_from_another_program(tmp_path: Pat
         left = subprocess.Popen(["sleep", "60"], pass_fds=[lock.fileno()])  # noqa: S607
         lock.write(f"{gone.pid} {left.pid}")
 
-    start = Start(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
+    start = StartProcess(checkout, plain_env(tmp_path, PORT=str(free_port(2))))
     start.wait_for("was killed")
     code = start.end()
     left.kill()

@@ -19,10 +19,10 @@ EMAIL, NAME = "quentin.unusual@example.com", "Quentin Unusual"
 FORMER = "quentin.former@example.com"
 AT_PROVIDER = "quentin.elsewhere@example.com"
 KEY_NAME = "Quentin's phone"
-MARKS = ("quentin", "unusual")
+IDENTIFYING_WORDS = ("quentin", "unusual")
 
 
-def use_everything(shop: Shop, visitor: Visitor) -> User:
+def create_full_account(shop: Shop, visitor: Visitor) -> User:
     """Sign in, subscribe, change name and address, add ways in, be promoted and demoted."""
     stripe_account.subscriber(shop, FORMER, plan="solo")
     visitor.sign_in(FORMER)

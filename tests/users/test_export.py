@@ -17,7 +17,13 @@ from saas.users import export
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
-from tests.users.full_account import AT_PROVIDER, EMAIL, MARKS, NAME, use_everything
+from tests.users.full_account import (
+    AT_PROVIDER,
+    EMAIL,
+    IDENTIFYING_WORDS,
+    NAME,
+    create_full_account,
+)
 
 
 def owned_by_people() -> set[str]:
@@ -36,7 +42,7 @@ def test_every_table_that_refers_to_people_is_exported(app: Flask) -> None:
 
 
 def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> None:
-    use_everything(shop, visitor)
+    create_full_account(shop, visitor)
 
     response = visitor.request("GET", "/dashboard/settings/export")
 
@@ -52,7 +58,7 @@ def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> 
 
 
 def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
-    use_everything(shop, visitor)
+    create_full_account(shop, visitor)
 
     response = visitor.request("GET", "/dashboard/settings/export")
 
@@ -110,7 +116,7 @@ def everywhere(table: Table) -> list[tuple[str, Any]]:
 def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
     shop: Shop, visitor: Visitor
 ) -> None:
-    use_everything(shop, visitor)
+    create_full_account(shop, visitor)
     visitor.visit("/dashboard/settings")
 
     page = visitor.submit("/dashboard/settings/delete", confirmation=EMAIL)
@@ -121,7 +127,7 @@ def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
             (place, value)
             for table in db.metadata.sorted_tables
             for place, value in everywhere(table)
-            if any(mark in _text(value) for mark in MARKS)
+            if any(mark in _text(value) for mark in IDENTIFYING_WORDS)
         ]
         rows = {table: db.session.execute(db.metadata.tables[table].select()).all()
                 for table in owned_by_people()}  # fmt: skip

@@ -20,7 +20,7 @@ from saas.auth.models import User
 from saas.database import now
 from saas.users import account_deletion
 from tests.harness.apps import both_databases
-from tests.harness.clients import client_of
+from tests.harness.clients import client_for
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
@@ -163,7 +163,7 @@ def test_a_disabled_person_is_signed_out_everywhere_at_once_and_stays_out(
 
 
 def test_a_session_that_begins_while_somebody_is_disabled_lets_nobody_in(app: Flask) -> None:
-    client = client_of(app, "user")
+    client = client_for(app, "user")
     assert client.get("/dashboard").status_code == 200
 
     with app.app_context(), database.write_transaction():

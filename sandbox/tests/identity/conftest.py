@@ -14,7 +14,7 @@ from flask import Flask
 from saas_sandbox import create_sandbox
 
 from tests.browser import Visitor
-from tests.conftest import Watch
+from tests.conftest import FakeTime
 from tests.serving import serving
 
 from .shop import CLIENT, PATIENCE, SECRET, create_shop
@@ -31,15 +31,15 @@ TOKEN = {
 
 
 @pytest.fixture(scope="session")
-def watch() -> Watch:
+def fake_time() -> FakeTime:
     """Time for all tests in process. It only ever moves on."""
-    return Watch()
+    return FakeTime()
 
 
 @pytest.fixture(scope="session")
-def app(watch: Watch) -> Iterator[Flask]:
+def app(fake_time: FakeTime) -> Iterator[Flask]:
     """One sandbox for all tests in process: each of them brings codes of its own."""
-    sandbox = create_sandbox(now=watch, inline=True)
+    sandbox = create_sandbox(now=fake_time, inline=True)
     yield sandbox
     sandbox.extensions["sandbox"].close()
 
@@ -65,9 +65,9 @@ def shop(provider: str) -> Iterator[str]:
 @pytest.fixture
 def visitor(shop: str) -> Iterator[Visitor]:
     """Somebody in front of the shop, with a browser without JavaScript."""
-    somebody = Visitor(shop)
-    yield somebody
-    somebody.close()
+    visitor = Visitor(shop)
+    yield visitor
+    visitor.close()
 
 
 def sign_in(visitor: Visitor, name: str = "google", /, **choice: str) -> Any:

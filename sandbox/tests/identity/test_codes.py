@@ -11,13 +11,13 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 from saas_sandbox import create_sandbox
 
-from tests.conftest import Watch
+from tests.conftest import FakeTime
 
 from .conftest import AUTHORIZE, BACK, TOKEN, Client, challenge_of, over_http
 from .shop import CLIENT, SECRET
 
 
-def test_a_code_gives_a_token_and_an_id_token(google: Client, watch: Watch) -> None:
+def test_a_code_gives_a_token_and_an_id_token(google: Client, fake_time: FakeTime) -> None:
     response = google.redeem(google.code())
 
     keys = KeySet.import_key_set(
@@ -32,8 +32,8 @@ def test_a_code_gives_a_token_and_an_id_token(google: Client, watch: Watch) -> N
         "iss": "http://localhost/identity/google",
         "aud": CLIENT,
         "sub": sub,
-        "iat": watch.time,
-        "exp": watch.time + 3600,
+        "iat": fake_time.time,
+        "exp": fake_time.time + 3600,
         "nonce": "the-nonce",
         "email": "ada@example.com",
         "email_verified": True,
@@ -54,21 +54,21 @@ def test_scopes_decide_what_is_told(google: Client) -> None:
     assert google.get("v1/userinfo", response["access_token"]).json.keys() == {"sub"}
 
 
-def test_a_code_works_for_a_minute(google: Client, watch: Watch) -> None:
+def test_a_code_works_for_a_minute(google: Client, fake_time: FakeTime) -> None:
     early, late = google.code(), google.code()
 
-    watch.time += 59
+    fake_time.time += 59
     assert google.redeem(early).status_code == 200
-    watch.time += 2
+    fake_time.time += 2
     assert google.redeem(late).json["error"] == "invalid_grant"
 
 
-def test_a_token_works_for_an_hour(google: Client, watch: Watch) -> None:
+def test_a_token_works_for_an_hour(google: Client, fake_time: FakeTime) -> None:
     token = google.redeem(google.code()).json["access_token"]
 
-    watch.time += 3599
+    fake_time.time += 3599
     assert google.get("v1/userinfo", token).status_code == 200
-    watch.time += 2
+    fake_time.time += 2
     assert google.get("v1/userinfo", token).status_code == 401
 
 

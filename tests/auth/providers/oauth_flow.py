@@ -17,7 +17,7 @@ from tests.harness.visitor import Page, Visitor
 both_providers = pytest.mark.parametrize("provider", ["google", "github"])
 
 
-def begin(visitor: Visitor, provider: str, start: str = "/login") -> str:
+def start_sign_in(visitor: Visitor, provider: str, start: str = "/login") -> str:
     """Press the provider's button; the address that one is sent to."""
     visitor.visit(start)
     visitor.submit(f"/auth/oauth/{provider}", follow=False)
@@ -32,12 +32,12 @@ def choose(address: str, /, **choice: str) -> str:
     return response.headers["Location"]
 
 
-def come_in(visitor: Visitor, provider: str, start: str = "/login", /, **choice: str) -> Page:
+def sign_in_with(visitor: Visitor, provider: str, start: str = "/login", /, **choice: str) -> Page:
     """The whole way."""
-    return visitor.visit(choose(begin(visitor, provider, start), **choice))
+    return visitor.visit(choose(start_sign_in(visitor, provider, start), **choice))
 
 
-def somebody(email: str, **more: str) -> dict[str, str]:
+def profile(email: str, **more: str) -> dict[str, str]:
     return {"as": "somebody", "email": email, **more}
 
 
@@ -51,7 +51,7 @@ def identity_of(shop: Shop) -> Identity:
     return identity
 
 
-def refused(page: Page, status: int, words: str) -> None:
+def assert_refused(page: Page, status: int, words: str) -> None:
     assert page.status == status, page.text
     assert words in page.text
     assert "Traceback" not in page.response.text

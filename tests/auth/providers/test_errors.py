@@ -19,7 +19,14 @@ from sqlalchemy import update
 from saas import database
 from saas.auth.models import Identity, Session, User
 from saas.database import now
-from tests.auth.providers.oauth_flow import begin, both_providers, choose, come_in, refused, rows
+from tests.auth.providers.oauth_flow import (
+    assert_refused,
+    both_providers,
+    choose,
+    rows,
+    sign_in_with,
+    start_sign_in,
+)
 from tests.harness.servers import serving
 from tests.harness.shop import Shop, open_shop
 from tests.harness.visitor import Page, Visitor
@@ -52,7 +59,7 @@ def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
     shop: Shop,
     visitor: Visitor,
 ) -> None:
-    refused(come_in(visitor, provider, **choice), status, words)
+    assert_refused(sign_in_with(visitor, provider, **choice), status, words)
     nothing_happened(shop)
 
 
@@ -74,23 +81,23 @@ def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
 def test_an_answer_that_proves_nothing_signs_nobody_in(
     failure: str, shop: Shop, visitor: Visitor
 ) -> None:
-    page = come_in(visitor, "google", **{"as": "ada", "failure": failure})
+    page = sign_in_with(visitor, "google", **{"as": "ada", "failure": failure})
 
-    refused(page, 502, "couldn't verify")
+    assert_refused(page, 502, "couldn't verify")
     nothing_happened(shop)
 
 
 def test_the_word_true_does_not_verify_an_address(shop: Shop, visitor: Visitor) -> None:
-    page = come_in(visitor, "google", **{"as": "ada", "failure": "word_verified"})
+    page = sign_in_with(visitor, "google", **{"as": "ada", "failure": "word_verified"})
 
-    refused(page, 403, "isn't verified at Google")
+    assert_refused(page, 403, "isn't verified at Google")
     nothing_happened(shop)
 
 
 def test_github_without_its_profile_signs_nobody_in(shop: Shop, visitor: Visitor) -> None:
-    page = come_in(visitor, "github", **{"as": "ada", "failure": "api_error"})
+    page = sign_in_with(visitor, "github", **{"as": "ada", "failure": "api_error"})
 
-    refused(page, 503, "GitHub isn't responding")
+    assert_refused(page, 503, "GitHub isn't responding")
     nothing_happened(shop)
 
 
@@ -98,11 +105,11 @@ def test_github_without_its_profile_signs_nobody_in(shop: Shop, visitor: Visitor
 def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
-    back = choose(begin(visitor, provider), **{"as": "ada", "failure": "token_hang"})
+    back = choose(start_sign_in(visitor, provider), **{"as": "ada", "failure": "token_hang"})
 
     page = visitor.visit(back)
 
-    refused(page, 503, "isn't responding")
+    assert_refused(page, 503, "isn't responding")
     assert page.response.elapsed < timedelta(seconds=10)
     nothing_happened(shop)
 
@@ -129,7 +136,7 @@ def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
         finally:
             over.set()
 
-    refused(page, 503, "Google isn't responding")
+    assert_refused(page, 503, "Google isn't responding")
     assert page.response.elapsed < timedelta(seconds=10)
 
 
@@ -156,7 +163,7 @@ def test_one_bad_answer_of_a_provider_is_not_remembered(
         contextmanager(open_shop)(make_app, url, SANDBOX_URL=url) as shop,
     ):
         visitor = shop.visitor()
-        refused(way_in(visitor), 502, "couldn't verify")
+        assert_refused(way_in(visitor), 502, "couldn't verify")
         assert answered
         assert way_in(visitor).path == "/dashboard"
     sandbox_app.extensions["sandbox"].close()
@@ -182,11 +189,11 @@ def test_a_provider_that_is_not_there_is_explained_at_the_button(
         page = visitor.submit("/auth/oauth/google")
         visitor.close()
 
-    refused(page, 503, "Google isn't responding")
+    assert_refused(page, 503, "Google isn't responding")
 
 
 def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
-    asked = dict(parse_qsl(urlsplit(begin(visitor, "google")).query))
+    asked = dict(parse_qsl(urlsplit(start_sign_in(visitor, "google")).query))
 
     page = visitor.visit(
         "/auth/oauth/google/callback?"
@@ -199,7 +206,7 @@ def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
         )
     )
 
-    refused(page, 502, "couldn't sign you in")
+    assert_refused(page, 502, "couldn't sign you in")
     assert "script>alert" not in page.response.text
     assert "555-0100" not in page.response.text
 
@@ -208,61 +215,63 @@ def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
     "query", ["", "?code=x", "?state=x&code=x", "?error=access_denied", "?state=&code=", "?state=é"]
 )
 def test_an_answer_to_no_question_is_refused(query: str, shop: Shop, visitor: Visitor) -> None:
-    begin(visitor, "google")
+    start_sign_in(visitor, "google")
 
     page = visitor.visit(f"/auth/oauth/google/callback{query}")
 
-    refused(page, 400, "wasn't started here")
+    assert_refused(page, 400, "wasn't started here")
     nothing_happened(shop)
 
 
 def test_the_answer_to_one_browser_signs_no_other_in(shop: Shop, visitor: Visitor) -> None:
-    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     victim = shop.visitor()
-    begin(victim, "google")
+    start_sign_in(victim, "google")
 
-    refused(victim.visit(back), 400, "wasn't started here")
+    assert_refused(victim.visit(back), 400, "wasn't started here")
     nothing_happened(shop)
     assert visitor.visit(back).path == "/dashboard"
 
 
 def test_the_state_of_one_provider_is_nothing_to_another(shop: Shop, visitor: Visitor) -> None:
-    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
 
     page = visitor.visit(back.replace("/google/", "/github/"))
 
-    refused(page, 400, "wasn't started here")
+    assert_refused(page, 400, "wasn't started here")
     nothing_happened(shop)
 
 
 def test_an_answer_is_good_once_even_for_a_copied_cookie(shop: Shop, visitor: Visitor) -> None:
-    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     copy = shop.visitor()
     copy.browser.cookies.update(visitor.browser.cookies)
 
     assert visitor.visit(back).path == "/dashboard"
-    refused(copy.visit(back), 400, "wasn't started here")
+    assert_refused(copy.visit(back), 400, "wasn't started here")
     assert len(rows(shop, Session)) == 1
 
 
 def test_a_code_that_was_used_is_refused(shop: Shop, visitor: Visitor) -> None:
-    used = dict(parse_qsl(urlsplit(choose(begin(visitor, "google"), **{"as": "ada"})).query))
+    used = dict(
+        parse_qsl(urlsplit(choose(start_sign_in(visitor, "google"), **{"as": "ada"})).query)
+    )
     visitor.visit("/auth/oauth/google/callback?" + urlencode(used))
     other = shop.visitor()
-    mine = dict(parse_qsl(urlsplit(choose(begin(other, "google"), **{"as": "ada"})).query))
+    mine = dict(parse_qsl(urlsplit(choose(start_sign_in(other, "google"), **{"as": "ada"})).query))
 
     page = other.visit("/auth/oauth/google/callback?" + urlencode(mine | {"code": used["code"]}))
 
-    refused(page, 502, "couldn't verify")
+    assert_refused(page, 502, "couldn't verify")
 
 
 def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
     shop: Shop, visitor: Visitor
 ) -> None:
-    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
 
     with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
-        refused(visitor.visit(back), 400, "wasn't started here")
+        assert_refused(visitor.visit(back), 400, "wasn't started here")
     nothing_happened(shop)
 
 
@@ -271,7 +280,7 @@ def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
 ) -> None:
     expected = "/login?next=/dashboard/settings%3Fa%3D" + "b" * 900
     for _ in range(20):
-        newest = begin(visitor, "google", expected)
+        newest = start_sign_in(visitor, "google", expected)
 
     assert len(visitor.cookie) < 1024
     assert visitor.visit(choose(newest, **{"as": "ada"})).path == "/dashboard/settings"
@@ -281,13 +290,13 @@ def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
 def test_the_disabled_and_the_closing_are_told_so(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
-    come_in(visitor, provider, **{"as": "ada"})
+    sign_in_with(visitor, provider, **{"as": "ada"})
     for column, words in (("disabled_at", "is disabled"), ("closing_at", "is being deleted")):
         with shop.app.app_context(), database.write_transaction():
             empty: dict[str, Any] = {"disabled_at": None, "closing_at": None}
             database.execute(update(User).values({**empty, column: now()}))
 
-        refused(come_in(shop.visitor(), provider, **{"as": "ada"}), 403, words)
+        assert_refused(sign_in_with(shop.visitor(), provider, **{"as": "ada"}), 403, words)
 
     assert len(rows(shop, Session)) == 1
 
@@ -299,5 +308,5 @@ def test_a_disabled_account_is_not_joined_by_its_address_either(
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(disabled_at=now()))
 
-    refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "is disabled")
+    assert_refused(sign_in_with(shop.visitor(), "google", **{"as": "ada"}), 403, "is disabled")
     assert rows(shop, Identity) == []

@@ -13,7 +13,7 @@ import pytest
 import requests
 from flask import Flask
 
-from tests.auth.providers.oauth_flow import begin
+from tests.auth.providers.oauth_flow import start_sign_in
 from tests.harness.servers import free_port, serving
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
@@ -51,7 +51,7 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
 
     with serving(app, port) as url:
         visitor = Visitor(url, sandbox)
-        asked = begin(visitor, "google")
+        asked = start_sign_in(visitor, "google")
         response = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
         page = visitor.visit(response.headers["Location"])
         assert "Google does not host your mailbox" in page.text  # it says no `hd`

@@ -12,13 +12,13 @@ from saas.auth.models import Identity, Session, User
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 from tests.auth.providers.oauth_flow import (
-    begin,
+    assert_refused,
     choose,
-    come_in,
     identity_of,
-    refused,
+    profile,
     rows,
-    somebody,
+    sign_in_with,
+    start_sign_in,
 )
 from tests.harness.shop import Shop
 from tests.harness.visitor import Page, Visitor
@@ -34,13 +34,13 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     assert "You can now sign in with GitHub" in page.text
 
     other = shop.visitor()
-    assert come_in(other, "github", **{"as": "alan"}).path == "/dashboard"
+    assert sign_in_with(other, "github", **{"as": "alan"}).path == "/dashboard"
     assert [user.email for user in rows(shop, User)] == ["ann@example.com"]
 
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     other.visit("/dashboard/settings")
     assert "GitHub was unlinked" in other.submit(path).text
-    refused(come_in(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
+    assert_refused(sign_in_with(shop.visitor(), "github", **{"as": "alan"}), 403, "was unlinked")
     eventually(lambda: subjects(visitor, "ann@example.com", "no longer"))
     assert subjects(visitor, "ann@example.com", "GitHub") == [
         "Your GitHub account can no longer sign in to Acme",
@@ -52,22 +52,22 @@ def test_what_was_unlinked_does_not_join_its_account_again_by_its_address(
     shop: Shop, visitor: Visitor
 ) -> None:
     """Its account at Google may be in other hands, and have the same verified address."""
-    come_in(visitor, "google", **{"as": "ada"})
+    sign_in_with(visitor, "google", **{"as": "ada"})
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     page = visitor.visit("/dashboard/settings")
     visitor.submit(path)
     assert "Unlink" not in visitor.visit("/dashboard/settings").text
     assert page.status == 200
 
-    refused(come_in(shop.visitor(), "google", **{"as": "ada"}), 403, "was unlinked")
+    assert_refused(sign_in_with(shop.visitor(), "google", **{"as": "ada"}), 403, "was unlinked")
     started = visitor.submit("/dashboard/settings/identities/google/link", follow=False)
     visitor.visit(choose(started.response.headers["Location"], **{"as": "ada"}))
 
-    assert come_in(shop.visitor(), "google", **{"as": "ada"}).path == "/dashboard"
+    assert sign_in_with(shop.visitor(), "google", **{"as": "ada"}).path == "/dashboard"
 
 
 def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor) -> None:
-    come_in(visitor, "google", **{"as": "ada"})
+    sign_in_with(visitor, "google", **{"as": "ada"})
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     visitor.visit("/dashboard/settings")
     visitor.submit(path)
@@ -79,7 +79,7 @@ def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor)
     page = bob.visit(choose(started.response.headers["Location"], **{"as": "ada"}))
 
     assert "You can now sign in with Google" in page.text
-    come_in(other := shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(other := shop.visitor(), "google", **{"as": "ada"})
     assert "bob@example.com" in other.visit("/dashboard/settings").text
 
 
@@ -93,9 +93,9 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
     shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ada@example.com")
-    come_in(shop.visitor(), "google", **{"as": "ada"})
-    come_in(shop.visitor(), "google", **{"as": "ada"})
-    come_in(shop.visitor(), "google", **somebody("new@example.com"))
+    sign_in_with(shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **profile("new@example.com"))
 
     about = "Your Google account can sign in to Acme"
     eventually(lambda: subjects(visitor, "ada@example.com", about))
@@ -106,20 +106,20 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
 
 
 def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
-    come_in(shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **{"as": "ada"})
     visitor.sign_in("eve@example.com")
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/identities/google/link", follow=False)
 
     page = visitor.visit(choose(visitor.page.response.headers["Location"], **{"as": "ada"}))
 
-    refused(page, 409, "That Google account is already in use")
+    assert_refused(page, 409, "That Google account is already in use")
     owners = {user.id: user.email for user in rows(shop, User)}
     assert owners[identity_of(shop).user_id] == "ada@example.com"
 
 
 def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: Visitor) -> None:
-    come_in(shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **{"as": "ada"})
     visitor.sign_in("eve@example.com")
     token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
 
@@ -134,8 +134,8 @@ def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: V
 def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
     as_: str, path: str | None, shop: Shop, visitor: Visitor
 ) -> None:
-    come_in(shop.visitor(), "google", **{"as": "grace"})
-    come_in(visitor, "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **{"as": "grace"})
+    sign_in_with(visitor, "google", **{"as": "ada"})
     before = visitor.cookie
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(Session).values(created_at=now() - timedelta(minutes=11)))
@@ -150,12 +150,12 @@ def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
         assert page.path == path
         assert visitor.cookie != before
     else:
-        refused(page, 403, "That is a different account")
+        assert_refused(page, 403, "That is a different account")
         assert visitor.visit("/dashboard/settings").text.count("ada@example.com") > 0
 
 
 def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -> None:
-    back = choose(begin(visitor, "google"), **{"as": "ada"})
+    back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     ann = shop.visitor()
     ann.sign_in("ann@example.com")
     # One browser: it began the one sign-in and finished the other.
@@ -168,5 +168,5 @@ def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -
         visitor.request("GET", back, headers={"Cookie": f"session={serializer.dumps(mixed)}"})
     )
 
-    refused(page, 409, "You're already signed in")
+    assert_refused(page, 409, "You're already signed in")
     assert rows(shop, Identity) == []

@@ -15,12 +15,12 @@ from saas.auth import accounts
 from saas.auth.models import Identity, Passkey, Session, User
 from saas.database import now
 from tests.auth.providers.oauth_flow import (
-    begin,
     both_providers,
-    come_in,
     identity_of,
+    profile,
     rows,
-    somebody,
+    sign_in_with,
+    start_sign_in,
 )
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
@@ -32,9 +32,9 @@ from tests.harness.visitor import Visitor
 def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
-    assert come_in(visitor, provider, **{"as": "ada"}).path == "/dashboard"
+    assert sign_in_with(visitor, provider, **{"as": "ada"}).path == "/dashboard"
     again = shop.visitor()
-    assert come_in(again, provider, **{"as": "ada"}).path == "/dashboard"
+    assert sign_in_with(again, provider, **{"as": "ada"}).path == "/dashboard"
 
     (user,) = rows(shop, User)
     assert user.email == "ada@example.com"
@@ -45,13 +45,15 @@ def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
 
 
 def test_one_comes_back_to_where_one_was_going(visitor: Visitor) -> None:
-    page = come_in(visitor, "google", "/login?next=/dashboard/settings%3Fa%3Db", **{"as": "ada"})
+    page = sign_in_with(
+        visitor, "google", "/login?next=/dashboard/settings%3Fa%3Db", **{"as": "ada"}
+    )
 
     assert page.url.endswith("/dashboard/settings?a=b")
 
 
 def test_a_sign_in_leads_nowhere_else(visitor: Visitor) -> None:
-    page = come_in(visitor, "google", "/login?next=//evil.example/", **{"as": "ada"})
+    page = sign_in_with(visitor, "google", "/login?next=//evil.example/", **{"as": "ada"})
 
     assert page.path == "/dashboard"
 
@@ -59,7 +61,7 @@ def test_a_sign_in_leads_nowhere_else(visitor: Visitor) -> None:
 def test_google_is_asked_with_pkce_nonce_and_our_exact_address(
     shop: Shop, visitor: Visitor
 ) -> None:
-    asked = dict(parse_qsl(urlsplit(begin(visitor, "google")).query))
+    asked = dict(parse_qsl(urlsplit(start_sign_in(visitor, "google")).query))
 
     assert asked["code_challenge_method"] == "S256"
     assert len(asked["code_challenge"]) == 43
@@ -87,9 +89,9 @@ def test_the_address_that_one_comes_back_to_is_not_taken_from_the_host_header(
 def test_an_account_is_known_by_its_number_when_its_address_has_changed(
     shop: Shop, visitor: Visitor
 ) -> None:
-    come_in(visitor, "google", **somebody("old@example.com"))
+    sign_in_with(visitor, "google", **profile("old@example.com"))
 
-    come_in(shop.visitor(), "google", **somebody("new@example.com", account="old@example.com"))
+    sign_in_with(shop.visitor(), "google", **profile("new@example.com", account="old@example.com"))
 
     (user,) = rows(shop, User)
     assert user.email == "old@example.com"
@@ -99,10 +101,10 @@ def test_an_account_is_known_by_its_number_when_its_address_has_changed(
 def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_owner(
     shop: Shop, visitor: Visitor
 ) -> None:
-    come_in(visitor, "google", **somebody("first@example.com", account="number-one"))
-    come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-one"))
+    sign_in_with(visitor, "google", **profile("first@example.com", account="number-one"))
+    sign_in_with(shop.visitor(), "google", **profile("moved@example.com", account="number-one"))
 
-    come_in(shop.visitor(), "google", **somebody("moved@example.com", account="number-two"))
+    sign_in_with(shop.visitor(), "google", **profile("moved@example.com", account="number-two"))
 
     users = {user.email: user.id for user in rows(shop, User)}
     owners = {row.subject: row.user_id for row in rows(shop, Identity)}
@@ -116,7 +118,7 @@ def test_a_verified_address_joins_the_account_that_has_verified_it_too(
 ) -> None:
     visitor.sign_in("ada@example.com")
 
-    come_in(shop.visitor(), provider, **{"as": "ada"})
+    sign_in_with(shop.visitor(), provider, **{"as": "ada"})
 
     (user,) = rows(shop, User)
     assert identity_of(shop).user_id == user.id
@@ -152,7 +154,7 @@ def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
     if way == "mail":
         visitor.sign_in("ada@example.com")
     else:
-        come_in(visitor, way, **{"as": "ada"})
+        sign_in_with(visitor, way, **{"as": "ada"})
 
     assert visitor.page.path == "/dashboard"
     (user,) = rows(shop, User)
@@ -171,7 +173,7 @@ def test_when_its_owner_arrives_with_google_a_link_in_somebody_s_hands_is_worth_
     visitor.submit("/login", email="ada@example.com")
     link = visitor.link_from_mail("ada@example.com")
 
-    come_in(shop.visitor(), "google", **{"as": "ada"})
+    sign_in_with(shop.visitor(), "google", **{"as": "ada"})
 
     assert visitor.visit(link).status == 410
 
@@ -229,7 +231,7 @@ def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
     if has_account:
         shop.visitor().sign_in("ann@example.com")
 
-    page = come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+    page = sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
     assert page.path == "/auth/check-inbox"
     assert "Google does not host your mailbox" in page.text
     assert rows(shop, Identity) == []
@@ -240,16 +242,16 @@ def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
     assert page.path == "/dashboard"
     assert "You can now sign in with Google." in page.text
     again = shop.visitor()
-    assert come_in(again, "google", "/login", **somebody("ann@example.com", **ELSEWHERE)).path == (
-        "/dashboard"
-    )
+    assert sign_in_with(
+        again, "google", "/login", **profile("ann@example.com", **ELSEWHERE)
+    ).path == ("/dashboard")
 
 
 def test_a_claim_of_google_s_is_not_linked_by_the_owner_s_mail_in_another_browser(
     shop: Shop, visitor: Visitor
 ) -> None:
     """Whoever once had the mailbox waits in vain for its owner."""
-    come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+    sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
 
     owner = shop.visitor()
     link = urlsplit(owner.link_from_mail("ann@example.com")).path
@@ -261,7 +263,7 @@ def test_a_claim_of_google_s_is_not_linked_by_the_owner_s_mail_in_another_browse
 
 
 def test_a_claim_that_waited_too_long_is_not_linked(shop: Shop, visitor: Visitor) -> None:
-    come_in(visitor, "google", "/login", **somebody("ann@example.com", **ELSEWHERE))
+    sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
 
     with time_machine.travel(now() + timedelta(minutes=11), tick=True):
         visitor.sign_in("ann@example.com")
@@ -273,4 +275,4 @@ def test_a_claim_that_waited_too_long_is_not_linked(shop: Shop, visitor: Visitor
 def test_google_s_word_for_its_own_mailboxes_is_enough(
     email: str, shop: Shop, visitor: Visitor
 ) -> None:
-    assert come_in(visitor, "google", "/login", **somebody(email)).path == "/dashboard"
+    assert sign_in_with(visitor, "google", "/login", **profile(email)).path == "/dashboard"

@@ -44,7 +44,7 @@ def every_step(responses: list[requests.Response | None], *landmarks: str) -> It
             return
 
 
-def sweep(shop: LiveShop) -> None:
+def run_tasks(shop: LiveShop) -> None:
     """What the worker does every minute, when everything that was begun has been given up."""
     with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
         tasks.retry_events()
@@ -52,7 +52,7 @@ def sweep(shop: LiveShop) -> None:
         outbox.flush()
 
 
-def is_applied_once(shop: LiveShop, user: User, event: str) -> None:
+def assert_applied_once(shop: LiveShop, user: User, event: str) -> None:
     with shop.app.app_context():
         stored = accounts.get_by_email(user.email)
         assert subscriptions.differences(stored) == {}
@@ -63,12 +63,12 @@ def is_applied_once(shop: LiveShop, user: User, event: str) -> None:
         changes = select(SubscriptionChange).where(SubscriptionChange.user_id == user.id)
         (change,) = db.session.scalars(changes)
         assert change.cause == event
-    mails_are_there_once(shop, user)
+    assert_emails_sent_once(shop, user)
 
 
-def mails_are_there_once(shop: LiveShop, user: User) -> None:
+def assert_emails_sent_once(shop: LiveShop, user: User) -> None:
     """Every promised mail was handed over; a second copy has the same Message-ID."""
-    sweep(shop)
+    run_tasks(shop)
     with shop.app.app_context():
         mine = select(OutboxMessage).where(OutboxMessage.subject_id == user.id)
         promised = db.session.scalars(mine).all()
@@ -80,7 +80,7 @@ def mails_are_there_once(shop: LiveShop, user: User) -> None:
     assert len(handed) <= len(promised) + 1
 
 
-def nobody_is_gone_and_still_charged(shop: LiveShop, user: User, subscription: str) -> None:
+def assert_no_deleted_user_is_charged(shop: LiveShop, user: User, subscription: str) -> None:
     with shop.app.app_context():
         if db.session.get(User, user.id) is None:
             assert status_of(shop, subscription) == "canceled"

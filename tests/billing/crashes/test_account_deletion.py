@@ -12,11 +12,11 @@ from saas.billing.models import ClosedAccount
 from saas.database import db
 from tests.billing.cases import case
 from tests.billing.crashes.steps import (
+    assert_no_deleted_user_is_charged,
     email,
     every_step,
-    nobody_is_gone_and_still_charged,
+    run_tasks,
     status_of,
-    sweep,
 )
 from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop, deliver_event
@@ -39,14 +39,14 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
 
         responses.append(live.ask("DELETE", "/api/user", die_at, browser, headers=header))
 
-        nobody_is_gone_and_still_charged(live, ann, subscription)
+        assert_no_deleted_user_is_charged(live, ann, subscription)
         if mended_by == "the sweep" and is_closing(live, ann):
-            sweep(live)
+            run_tasks(live)
         elif responses[-1] is None:
             again = live.ask("DELETE", "/api/user", 0, browser, headers=header)
             assert again is not None
             assert again.status_code in (200, 401), again.text  # 401: it was closed already
-        is_closed_once(live, ann, subscription)
+        assert_closed_once(live, ann, subscription)
         farewell = live.inbox.to(ann.email, "is closed")
         assert len(set(farewell)) == 1
         assert len(farewell) <= 2
@@ -72,8 +72,8 @@ def is_closing(shop: LiveShop, user: User) -> bool:
         return current is not None and current.is_closing
 
 
-def is_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
-    sweep(shop)  # the mail, if it was not handed over
+def assert_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
+    run_tasks(shop)  # the mail, if it was not handed over
     at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None

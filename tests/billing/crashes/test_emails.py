@@ -5,7 +5,7 @@ from __future__ import annotations
 import requests
 
 from tests.billing.cases import case
-from tests.billing.crashes.steps import ask_to_sign_in, email, every_step, sweep
+from tests.billing.crashes.steps import ask_to_sign_in, email, every_step, run_tasks
 from tests.harness.live_shop import LiveShop
 
 
@@ -23,7 +23,7 @@ def test_a_mail_arrives_at_whatever_step_we_died(live: LiveShop) -> None:
 
         responses.append(ask_to_sign_in(live, address, die_at))
 
-        sweep(live)
+        run_tasks(live)
         handed = live.inbox.to(address)
         if not handed:  # nothing had been promised yet, and no answer was given: asked again
             ask_to_sign_in(live, address, 0)

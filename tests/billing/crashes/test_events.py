@@ -17,7 +17,7 @@ from saas.billing.models import StripeEvent
 from saas.database import db
 from saas.users import account_deletion
 from tests.billing.cases import case
-from tests.billing.crashes.steps import email, every_step, is_applied_once, status_of, sweep
+from tests.billing.crashes.steps import assert_applied_once, email, every_step, run_tasks, status_of
 from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop, deliver_event
 
@@ -38,14 +38,14 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
         responses.append(deliver_event(live, subject, id=event, die_at=die_at))
 
         if responses[-1] is None and mended_by == "the sweep" and is_noted(live, event):
-            sweep(live)
+            run_tasks(live)
         else:
             again = deliver_event(live, subject, id=event)
             assert again is not None
             assert again.status_code == 200
-        is_applied_once(live, ann, event)
+        assert_applied_once(live, ann, event)
         assert deliver_event(live, subject, id=event).json() == {"outcome": "seen"}  # type: ignore[union-attr]
-        is_applied_once(live, ann, event)
+        assert_applied_once(live, ann, event)
 
 
 @case(5, "failure at each step")
@@ -64,7 +64,7 @@ def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
         assert response.status_code == 503
         assert live.user(ann.email).stripe_sync_counter == ann.stripe_sync_counter
         assert deliver_event(live, subject, id=event).json() == {"outcome": "applied"}  # type: ignore[union-attr]
-        is_applied_once(live, ann, event)
+        assert_applied_once(live, ann, event)
 
 
 def is_noted(shop: LiveShop, event: str) -> bool:
@@ -88,7 +88,7 @@ def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: L
         responses.append(deliver_event(live, subject, id=event, die_at=die_at))
 
         deliver_event(live, subject, id=event)
-        is_applied_once(live, ann, event)
+        assert_applied_once(live, ann, event)
         assert sorted(status_of(live, item) for item in (first, second)) == ["active", "canceled"]
         assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
         assert len(set(live.inbox.to(ann.email, "refunded"))) == 1
@@ -123,7 +123,7 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
         responses.append(deliver_event(live, subject, id=f"evt_{subscription}", die_at=die_at))
 
         deliver_event(live, subject, id=f"evt_{subscription}")
-        is_applied_once(live, ann, f"evt_{subscription}")
+        assert_applied_once(live, ann, f"evt_{subscription}")
         assert live.user(ann.email).stripe_customer_id == ann.stripe_customer_id
 
 

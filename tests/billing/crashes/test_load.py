@@ -21,10 +21,10 @@ from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.crashes.steps import (
     ask_to_sign_in,
+    assert_no_deleted_user_is_charged,
     email,
-    nobody_is_gone_and_still_charged,
+    run_tasks,
     status_of,
-    sweep,
 )
 from tests.harness import stripe_account
 from tests.harness.live_shop import WORKERS, LiveShop, kill_a_worker
@@ -36,7 +36,7 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
     users = [stripe_account.subscriber(live, email()) for _ in range(6)]
     leaving, staying = users[:2], users[2:]
     addresses = [email() for _ in range(12)]
-    live.listen_to_stripe(True)
+    live.enable_events(True)
 
     with dying_at_random(live), ThreadPoolExecutor(10) as pool:
         work = [
@@ -48,17 +48,17 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
     live.kill()  # and in the end everything at once
     live.start()
     eventually(lambda: not undelivered(live), seconds=60)
-    live.listen_to_stripe(False)
-    sweep(live)
+    live.enable_events(False)
+    run_tasks(live)
 
-    everything_was_applied(live, [user for user, _ in staying])
+    assert_all_applied(live, [user for user, _ in staying])
     for user, subscription in leaving:
-        nobody_is_gone_and_still_charged(live, user, subscription)
+        assert_no_deleted_user_is_charged(live, user, subscription)
         # Or we died before it was begun: then nothing at all has changed.
         assert is_gone(live, user) or status_of(live, subscription) == "active"
     for address in addresses:
         handed = live.inbox.to(address)
-        assert len(set(handed)) == promised_to(live, address)
+        assert len(set(handed)) == count_enqueued(live, address)
         assert len(handed) <= len(set(handed)) + 1
 
 
@@ -99,13 +99,13 @@ def sign_in(shop: LiveShop, address: str) -> None:
         ask_to_sign_in(shop, address, 0)
 
 
-def everything_was_applied(shop: LiveShop, users: list[User]) -> None:
+def assert_all_applied(shop: LiveShop, users: list[User]) -> None:
     with shop.app.app_context():
         left = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
         assert db.session.scalars(left).all() == []
         for user in users:
             assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
-            has_a_gapless_history(user)
+            assert_gapless_history(user)
 
 
 def undelivered(shop: LiveShop) -> int:
@@ -114,7 +114,7 @@ def undelivered(shop: LiveShop) -> int:
     return int(row[0])
 
 
-def has_a_gapless_history(user: User) -> None:
+def assert_gapless_history(user: User) -> None:
     """Each change begins where the one before ended, so none is missing and none is double."""
     changes = db.session.scalars(
         select(SubscriptionChange)
@@ -131,7 +131,7 @@ def is_gone(shop: LiveShop, user: User) -> bool:
         return db.session.get(User, user.id) is None
 
 
-def promised_to(shop: LiveShop, address: str) -> int:
+def count_enqueued(shop: LiveShop, address: str) -> int:
     with shop.app.app_context():
         asked = select(func.count()).select_from(SignInLink).where(SignInLink.email == address)
         return db.session.scalar(asked) or 0

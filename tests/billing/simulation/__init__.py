@@ -1,1 +1,1 @@
-"""Lives of people at Stripe and with us: what the proofs by search drive."""
+"""Simulated subscribers at Stripe and in the application, for tests that search for failures."""

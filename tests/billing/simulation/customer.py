@@ -1,4 +1,4 @@
-"""One person's life: every step is a method, and may be refused."""
+"""One subscriber: every step is a method, and may be refused."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tests.billing.simulation.world import World
 LIVE = ("active", "trialing", "past_due", "unpaid", "paused")
 
 
-class Customer:
-    """What a person does, what happens at Stripe, and what becomes of the events."""
+class Subscriber:
+    """What a user does, what happens at Stripe, and how its events are delivered."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -33,23 +33,23 @@ class Customer:
         self._fetched: list[stripe.Subscription] = []
         self._fetched_at = -1
         self.seen: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
-        world.heap.clear()
-        world.weather.clear()
+        world.undelivered.clear()
+        world.network.clear()
         with world.app.app_context():
-            # What a life that went wrong has left lying would be told of this one.
+            # Events that a failed scenario left would be applied to this subscriber.
             db.session.execute(delete(StripeEvent))
             self.id = accounts.get_or_create(self.email).id
 
-    # --- what the person does ---------------------------------------------------------------
+    # --- what the user does -----------------------------------------------------------------
 
     def open_page(self, plan: str, interval: str) -> None:
-        if user := self.person():
+        if user := self.user():
             page = checkout.checkout_url(user, plan, interval, f"{next(self.world.numbers):x}")
             if "/checkout/" in page:
                 self.pages.append(page)
 
     def pay_page(self, which: int) -> None:
-        """Pay on a page that was opened at some time, perhaps in another tab, perhaps long ago."""
+        """Pay on a checkout page that was opened before, perhaps in another tab."""
         if self.pages:
             self.world.pay(self.pages[which % len(self.pages)])
 
@@ -58,13 +58,13 @@ class Customer:
         self.pay_page(-1)
 
     def close(self) -> None:
-        if user := self.person():
+        if user := self.user():
             account_deletion.delete_account(user)
 
     # --- what happens at Stripe -------------------------------------------------------------
 
-    def buy_a_second(self, plan: str, interval: str) -> None:
-        if user := self.person():
+    def buy_duplicate(self, plan: str, interval: str) -> None:
+        if user := self.user():
             self.world.at_stripe.subscriptions.create(
                 {
                     "customer": customers.ensure_customer(user),
@@ -73,15 +73,15 @@ class Customer:
                 }
             )
 
-    def buy_something_foreign(self) -> None:
-        if customer := self.customer():
+    def buy_other_product(self) -> None:
+        if customer := self.customer_id():
             subscription = self.world.at_stripe.subscriptions.create(
                 {"customer": customer, "items": [{"price": self.world.foreign_price}]}
             )
             self.foreign.add(subscription.id)
 
-    def somebody_buys_another_product(self) -> None:
-        """A customer of the company's other product, with the same address."""
+    def other_customer_buys(self) -> None:
+        """A customer of the company's other product subscribes."""
         at_stripe = self.world.at_stripe
         customer = at_stripe.customers.create(
             {"email": f"not-{self.email}", "metadata": {"product": "other"}}
@@ -112,7 +112,7 @@ class Customer:
             )
 
     def discount(self, percent: int, duration: str) -> None:
-        """A coupon on what lives; 0 percent takes it off again."""
+        """Set a coupon on the live subscriptions; 0 percent removes it."""
         for item in self.live():
             terms: Any = {"percent_off": percent, "duration": duration}
             if duration == "repeating":
@@ -122,7 +122,7 @@ class Customer:
             self.world.at_stripe.subscriptions.update(item.id, {"discounts": taken})
 
     def credit(self, cents: int) -> None:
-        if customer := self.customer():
+        if customer := self.customer_id():
             self.world.at_stripe.customers.update(customer, {"balance": -cents})
 
     def cancel_later(self) -> None:
@@ -138,7 +138,7 @@ class Customer:
             self.world.at_stripe.subscriptions.cancel(item.id)
 
     def card(self, kind: str) -> None:
-        if customer := self.customer():
+        if customer := self.customer_id():
             card = self.world.at_stripe.payment_methods.attach(kind, {"customer": customer})
             self.world.at_stripe.customers.update(
                 customer, {"invoice_settings": {"default_payment_method": card.id}}
@@ -148,53 +148,53 @@ class Customer:
                     item.id, {"default_payment_method": card.id}
                 )
 
-    def pay_what_is_open(self) -> None:
-        if customer := self.customer():
+    def pay_open_invoices(self) -> None:
+        if customer := self.customer_id():
             owed = {"customer": customer, "status": "open"}
             for invoice in self.world.at_stripe.invoices.list(owed).data:  # type: ignore[arg-type]
                 self.world.at_stripe.invoices.pay(invoice.id)
 
-    def time_passes(self, step: str) -> None:
-        if customer := self.customer():
+    def advance_clock(self, step: str) -> None:
+        if customer := self.customer_id():
             self.world.advance(customer, step)
 
-    def customer_is_deleted(self) -> None:
-        if customer := self.customer():
+    def delete_customer(self) -> None:
+        if customer := self.customer_id():
             self.world.at_stripe.customers.delete(customer)
 
-    # --- what becomes of the events, and of Stripe's answers --------------------------------
+    # --- delivery of events, and failures of Stripe -----------------------------------------
 
     def deliver(self, which: int, times: int) -> None:
-        if not self.world.heap:
+        if not self.world.undelivered:
             return
-        delivery = self.world.heap.pop(which % len(self.world.heap))
+        delivery = self.world.undelivered.pop(which % len(self.world.undelivered))
         for _ in range(times):
-            status, text = self.world.way.deliver(delivery)
+            status, text = self.world.transport.deliver(delivery)
             assert status in (200, 503), text
             if status == 503:  # Stripe comes again
-                self.world.heap.append(delivery)
+                self.world.undelivered.append(delivery)
                 return
 
     def drop(self, which: int) -> None:
-        if self.world.heap:
-            self.world.heap.pop(which % len(self.world.heap))
+        if self.world.undelivered:
+            self.world.undelivered.pop(which % len(self.world.undelivered))
 
-    def stripe_goes_away(self) -> None:
-        self.world.weather.is_down = True
+    def stripe_goes_down(self) -> None:
+        self.world.network.is_down = True
 
-    def stripe_comes_back(self) -> None:
-        self.world.weather.clear()
+    def stripe_recovers(self) -> None:
+        self.world.network.clear()
 
     def stripe_fails_once(self, after: int, how: str) -> None:
-        self.world.weather.spoil(after, how)
+        self.world.network.fail(after, how)
 
-    # --- what we do by ourselves ------------------------------------------------------------
+    # --- what the application does by itself ------------------------------------------------
 
     def sync(self) -> None:
-        subscriptions.sync(self.id, cause="a life")
+        subscriptions.sync(self.id, cause="a subscriber")
 
-    def sweep(self) -> None:
-        """The sweeps, some hours later by our clock."""
+    def run_tasks(self) -> None:
+        """Run the periodic tasks as some hours later."""
         with database.write_transaction():
             ago = now() - timedelta(hours=3)
             database.execute(update(StripeEvent).values(received_at=ago))
@@ -204,18 +204,18 @@ class Customer:
         tasks.sync_ended_periods()
         account_deletion.finish_deletions()
 
-    # --- what is true -----------------------------------------------------------------------
+    # --- the state --------------------------------------------------------------------------
 
-    def person(self) -> User | None:
+    def user(self) -> User | None:
         db.session.rollback()
         return db.session.get(User, self.id, populate_existing=True)
 
-    def customer(self) -> str | None:
-        user = self.person()
+    def customer_id(self) -> str | None:
+        user = self.user()
         return user.stripe_customer_id if user else None
 
     def at_stripe(self) -> list[stripe.Subscription]:
-        """Every subscription of every customer that was ever made for this person."""
+        """Every subscription of every customer that was ever created for this user."""
         if self._fetched_at != self.world.writes:
             self._fetched, self._fetched_at = self._fetch(), self.world.writes
         return self._fetched
@@ -231,18 +231,18 @@ class Customer:
         ]
 
     def live(self) -> list[stripe.Subscription]:
-        """What is ours and lives."""
+        """The live subscriptions that are ours."""
         return [
             item for item in self.at_stripe() if item.status in LIVE and item.id not in self.foreign
         ]
 
-    def look(self) -> None:
-        """Remember what can be seen at Stripe now: our columns may only ever say such a thing."""
+    def observe(self) -> None:
+        """Remember the state at Stripe: our columns may only ever have a state that Stripe had."""
         for item in self.at_stripe():
             self.seen[item.id].add((item.status, item["items"].data[0].price.id))
 
     def _customers(self) -> list[str]:
-        if customer := self.customer():
+        if customer := self.customer_id():
             self._known.add(customer)
         result = self.world.at_stripe.customers.list({"email": self.email, "limit": 100})
         self._known.update(item.id for item in result.data)  # deleted ones are not in the list

@@ -1,4 +1,4 @@
-"""Which mails a history must have led to: written a second time, from the promise and not the code.
+"""The emails that follow from a history, written from the specification and not from the code.
 
 "Welcome" when access began, "ended" when it ended, "cancellation" when an end was set: one for each
 recorded change, however many events and syncs said the same.
@@ -13,37 +13,39 @@ from sqlalchemy import select
 from saas.billing.models import SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
-from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.customer import Subscriber
 from tests.harness.sample_product.catalogue import catalogue
 
 FOLLOWING = ("welcome", "ended", "cancellation")
 NOTICES = ("payment_failed", "action_required")
 
 
-def follow_the_history(life: Customer) -> None:
+def assert_emails_match_history(subscriber: Subscriber) -> None:
     """Each recorded change has its mails exactly once, and there are no others.
 
     The history goes with its person; what was promised before stays in the outbox.
     """
-    if life.person() is None:
+    if subscriber.user() is None:
         return
     history = db.session.scalars(
-        select(SubscriptionChange).where(SubscriptionChange.user_id == life.id)
+        select(SubscriptionChange).where(SubscriptionChange.user_id == subscriber.id)
     ).all()
     expected = sorted(
-        f"{life.id}:{change.counter}:{kind}"
+        f"{subscriber.id}:{change.counter}:{kind}"
         for change in history
-        for kind in _kinds(life, change.before, change.after)
+        for kind in _kinds(subscriber, change.before, change.after)
     )
     promised = db.session.execute(
-        select(OutboxMessage.kind, OutboxMessage.key).where(OutboxMessage.subject_id == life.id)
+        select(OutboxMessage.kind, OutboxMessage.key).where(
+            OutboxMessage.subject_id == subscriber.id
+        )
     ).all()
     assert sorted(key for kind, key in promised if kind in FOLLOWING) == expected
     _recoveries_follow_failures({key for _, key in promised})
 
 
-def _kinds(life: Customer, before: dict[str, Any], after: dict[str, Any]) -> set[str]:
-    had, has = _gives_access(life, before), _gives_access(life, after)
+def _kinds(subscriber: Subscriber, before: dict[str, Any], after: dict[str, Any]) -> set[str]:
+    had, has = _gives_access(subscriber, before), _gives_access(subscriber, after)
     kinds = set()
     if has and not had and before["stripe_subscription_status"] != "unpaid":
         kinds.add("welcome")
@@ -55,8 +57,10 @@ def _kinds(life: Customer, before: dict[str, Any], after: dict[str, Any]) -> set
     return kinds
 
 
-def _gives_access(life: Customer, columns: dict[str, Any]) -> bool:
-    known = catalogue.sold_as(columns["stripe_price_id"], life.world.app.config["STRIPE_PRICES"])
+def _gives_access(subscriber: Subscriber, columns: dict[str, Any]) -> bool:
+    known = catalogue.sold_as(
+        columns["stripe_price_id"], subscriber.world.app.config["STRIPE_PRICES"]
+    )
     return bool(known) and columns["stripe_subscription_status"] in (
         "active",
         "trialing",

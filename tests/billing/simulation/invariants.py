@@ -1,4 +1,4 @@
-"""What must hold of a life: after every step, and in the end."""
+"""What must hold for a subscriber after every step, and at the end."""
 
 from __future__ import annotations
 
@@ -14,88 +14,90 @@ from saas.billing import gateway, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.simulation import expected_emails
-from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.customer import Subscriber
 from tests.harness.sample_product.catalogue import catalogue
 
 
-def holds_after_every_step(life: Customer) -> None:
+def check_after_step(subscriber: Subscriber) -> None:
     """The rules of access, whatever was missed so far."""
-    life.look()
-    user = life.person()
+    subscriber.observe()
+    user = subscriber.user()
     if user and user.stripe_subscription_id:
         message = (user.stripe_subscription_status, user.stripe_price_id)
-        assert message in life.seen[user.stripe_subscription_id], "Stripe never said this"
+        assert message in subscriber.seen[user.stripe_subscription_id], "Stripe never said this"
     if user and user.is_paid:
         assert user.stripe_subscription_status in ("active", "trialing", "past_due")
         assert user.stripe_customer_id
-    for change in changes_of(life):
+    for change in changes_of(subscriber):
         assert change.before != change.after
 
 
-def holds_in_the_end(life: Customer) -> None:
-    """Once Stripe is back and one sync has run; and still, after every event that was kept back."""
-    life.stripe_comes_back()
-    life.sweep()
-    subscriptions.sync(life.id, cause="the end")
-    life.look()
-    _is_as_at_stripe(life)
-    while life.world.heap:
-        life.deliver(0, 1)
-    _is_as_at_stripe(life)
-    _the_higher_plan_stayed(life)
+def check_at_end(subscriber: Subscriber) -> None:
+    """Check after Stripe has recovered and one sync has run, and again after all held events."""
+    subscriber.stripe_recovers()
+    subscriber.run_tasks()
+    subscriptions.sync(subscriber.id, cause="the end")
+    subscriber.observe()
+    _assert_in_sync(subscriber)
+    while subscriber.world.undelivered:
+        subscriber.deliver(0, 1)
+    _assert_in_sync(subscriber)
+    _assert_higher_plan_kept(subscriber)
     unprocessed = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
     assert db.session.scalars(unprocessed).all() == []
-    expected_emails.follow_the_history(life)
+    expected_emails.assert_emails_match_history(subscriber)
 
 
-def changes_of(life: Customer) -> Sequence[SubscriptionChange]:
+def changes_of(subscriber: Subscriber) -> Sequence[SubscriptionChange]:
     """The recorded history."""
-    mine = select(SubscriptionChange).where(SubscriptionChange.user_id == life.id)
+    mine = select(SubscriptionChange).where(SubscriptionChange.user_id == subscriber.id)
     return db.session.scalars(mine).all()
 
 
-def _is_as_at_stripe(life: Customer) -> None:
-    user, ours = life.person(), life.live()
-    for foreign in life.foreign:
-        _is_untouched(life, foreign)
+def _assert_in_sync(subscriber: Subscriber) -> None:
+    user, ours = subscriber.user(), subscriber.live()
+    for foreign in subscriber.foreign:
+        _assert_untouched(subscriber, foreign)
     if user is None:
-        assert ours == [], "paid for by an account that is gone"
-        buried = select(ClosedAccount).where(ClosedAccount.user_id == life.id)
+        assert ours == [], "a deleted account is still charged"
+        buried = select(ClosedAccount).where(ClosedAccount.user_id == subscriber.id)
         assert db.session.scalars(buried).one()
         return
     assert not user.is_closing
     assert subscriptions.differences(user) == {}
     entitled = [item for item in ours if item.status in ("active", "trialing")]
-    assert len(entitled) <= 1, "somebody pays twice"
+    assert len(entitled) <= 1, "the user pays twice"
     for item in entitled:
-        _copies(user, item)
-        _costs(life, user, item.id)
+        _assert_columns(user, item)
+        _assert_amounts(subscriber, user, item.id)
     if not any(item.status in ("active", "trialing", "past_due") for item in ours):
         assert not user.is_paid
 
 
-def _the_higher_plan_stayed(life: Customer) -> None:
+def _assert_higher_plan_kept(subscriber: Subscriber) -> None:
     """No duplicate that was paid for was ended for the sake of lower plans alone."""
-    ours = [item for item in life.at_stripe() if item.id not in life.foreign]
+    ours = [item for item in subscriber.at_stripe() if item.id not in subscriber.foreign]
     for ended in ours:
         why = ended.cancellation_details.comment if ended.cancellation_details else None
-        statuses = {status for status, _ in life.seen[ended.id]} - {"canceled"}
+        statuses = {status for status, _ in subscriber.seen[ended.id]} - {"canceled"}
         if why != gateway.DUPLICATE or not statuses <= {"active", "trialing"}:
             continue
-        others = [_highest(life, other.id) for other in ours if other.id != ended.id]
-        assert max(others, default=0) >= _rank(life, ended["items"].data[0].price.id)
+        others = [_highest(subscriber, other.id) for other in ours if other.id != ended.id]
+        assert max(others, default=0) >= _rank(subscriber, ended["items"].data[0].price.id)
 
 
-def _highest(life: Customer, subscription_id: str) -> int:
-    return max((_rank(life, price) for _, price in life.seen[subscription_id]), default=0)
+def _highest(subscriber: Subscriber, subscription_id: str) -> int:
+    return max(
+        (_rank(subscriber, price) for _, price in subscriber.seen[subscription_id]), default=0
+    )
 
 
-def _rank(life: Customer, price_id: str) -> int:
-    sold = catalogue.sold_as(price_id, life.world.app.config["STRIPE_PRICES"])
+def _rank(subscriber: Subscriber, price_id: str) -> int:
+    sold = catalogue.sold_as(price_id, subscriber.world.app.config["STRIPE_PRICES"])
     return sold[0].rank if sold else 0
 
 
-def _copies(user: User, subscription: stripe.Subscription) -> None:
+def _assert_columns(user: User, subscription: stripe.Subscription) -> None:
     assert user.is_paid
     assert user.stripe_subscription_id == subscription.id
     assert user.stripe_subscription_status == subscription.status
@@ -105,9 +107,9 @@ def _copies(user: User, subscription: stripe.Subscription) -> None:
     assert _seconds(user.stripe_cancel_at) == (subscription.cancel_at or ends)
 
 
-def _costs(life: Customer, user: User, subscription_id: str) -> None:
-    """What is shown is what is charged, worked out a second time."""
-    at_stripe = life.world.at_stripe
+def _assert_amounts(subscriber: Subscriber, user: User, subscription_id: str) -> None:
+    """The amounts that are shown are those that are charged, computed a second time."""
+    at_stripe = subscriber.world.at_stripe
     subscription = at_stripe.subscriptions.retrieve(
         subscription_id, {"expand": ["discounts.source.coupon"]}
     )
@@ -135,11 +137,11 @@ def _seconds(at: datetime | None) -> int | None:
     return int(at.timestamp()) if at else None
 
 
-def _is_untouched(life: Customer, foreign: str) -> None:
-    """What is not ours ends with its customer or for want of a payment, and never by our hand."""
-    subscription = life.world.at_stripe.subscriptions.retrieve(foreign)
+def _assert_untouched(subscriber: Subscriber, foreign: str) -> None:
+    """Other subscriptions end with their customer or a failed payment, never through us."""
+    subscription = subscriber.world.at_stripe.subscriptions.retrieve(foreign)
     if subscription.status == "canceled":
-        customer = life.world.at_stripe.customers.retrieve(str(subscription.customer))
+        customer = subscriber.world.at_stripe.customers.retrieve(str(subscription.customer))
         why = (
             subscription.cancellation_details.reason if subscription.cancellation_details else None
         )

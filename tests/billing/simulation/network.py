@@ -1,4 +1,4 @@
-"""The way to Stripe, which can be cut: for good, or for one request."""
+"""The connection to Stripe, which can fail: until it recovers, or for one request."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ _ERRORS = {
 
 
 class FaultyNetwork(stripe.HTTPClient):
-    """A way to Stripe over another one.
+    """A client of Stripe's SDK that fails on demand, and otherwise uses another client.
 
     A request can fail before it arrives ("500", "429", "401", "unreachable"), or arrive and have
     its effect while the answer is lost ("lost"), which is what makes people pay twice.
     """
 
-    name = "weather"
+    name = "faulty"
 
-    def __init__(self, way: stripe.HTTPClient) -> None:
+    def __init__(self, transport: stripe.HTTPClient) -> None:
         super().__init__()
-        self._way = way
+        self._transport = transport
         self.writes = 0  # how often something may have been changed at Stripe
         self.clear()
 
-    def change_way(self, way: stripe.HTTPClient) -> None:
-        """Reach Stripe another way from now on."""
-        self._way = way
+    def change_transport(self, transport: stripe.HTTPClient) -> None:
+        """Use another client from now on."""
+        self._transport = transport
 
     def clear(self) -> None:
-        """Fair weather from now on."""
+        """Let all requests succeed from now on."""
         self.is_down = False
-        self._bad: dict[int, str] = {}  # requests from now on, by number, and what befalls them
+        self._faults: dict[int, str] = {}  # by the number of the request from now on
 
-    def spoil(self, which: int, how: str) -> None:
-        """The request after `which` others fails in this way, once."""
-        self._bad[which] = how
+    def fail(self, which: int, how: str) -> None:
+        """Let the request after `which` others fail in this transport, once."""
+        self._faults[which] = how
 
     def request(self, *args: Any, **kwargs: Any) -> Answer:
-        how = self._bad.pop(0, "500" if self.is_down else "")
-        self._bad = {number - 1: kind for number, kind in self._bad.items()}
+        how = self._faults.pop(0, "500" if self.is_down else "")
+        self._faults = {number - 1: kind for number, kind in self._faults.items()}
         if how in _ERRORS:
             body, status = _ERRORS[how]
             return body, status, {}
         if how == "unreachable":
             raise stripe.APIConnectionError("no route to Stripe")
         self.writes += args[0] != "get" and not args[1].endswith("/create_preview")
-        response: Answer = self._way.request(*args, **kwargs)
+        response: Answer = self._transport.request(*args, **kwargs)
         if how == "lost":
             raise stripe.APIConnectionError("the answer was lost")
         return response
 
     def close(self) -> None:
-        self._way.close()
+        self._transport.close()

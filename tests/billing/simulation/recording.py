@@ -1,7 +1,7 @@
-"""A life at Stripe, recorded: its events, and what Stripe answered at each moment.
+"""A recorded subscriber: its events, and Stripe's responses at each moment.
 
-Played back, the same events arrive in any order. Stripe then answers as it would have at the
-moment of the latest event that has arrived so far: what happened is known, what comes is not.
+On replay the events are delivered in any order. Stripe responds as at the moment of the latest
+event that has arrived so far.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from saas.subscriber import SYNCED_COLUMNS
-from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.customer import Subscriber
 from tests.billing.simulation.world import Delivery, World
 
 Answer = tuple[str, int, Mapping[str, str]]
@@ -31,13 +31,13 @@ Answers = dict[str, Answer]
 
 
 class RecordingClient(stripe.HTTPClient):
-    """A way to Stripe that writes down what is read, or reads it back."""
+    """A client that records responses to reads, or replays them."""
 
-    name = "tape"
+    name = "recording"
 
-    def __init__(self, way: stripe.HTTPClient) -> None:
+    def __init__(self, transport: stripe.HTTPClient) -> None:
         super().__init__()
-        self._way = way
+        self._transport = transport
         self.writing: Answers | None = None
         self.reading: Answers | None = None
 
@@ -45,21 +45,21 @@ class RecordingClient(stripe.HTTPClient):
         asked = f"{url} {post_data or ''}"
         is_question = method == "get" or url.endswith("/create_preview")
         if self.reading is not None:
-            assert is_question, f"{method} {url}: a played back Stripe can only be asked"
+            assert is_question, f"{method} {url}: a replay only reads"
             assert asked in self.reading, f"{asked} was not recorded"
             return self.reading[asked]
-        response: Answer = self._way.request(method, url, headers, post_data)
+        response: Answer = self._transport.request(method, url, headers, post_data)
         if self.writing is not None and is_question:
             self.writing[asked] = response
         return response
 
     def close(self) -> None:
-        self._way.close()
+        self._transport.close()
 
 
 @dataclass(frozen=True)
 class Moment:
-    """An event, and what Stripe says from then on."""
+    """An event, and Stripe's responses from then on."""
 
     type: str
     delivery: Delivery
@@ -68,35 +68,35 @@ class Moment:
 
 @dataclass
 class Recording:
-    """A recorded life, ready to be played back from its beginning."""
+    """A recorded subscriber, ready for a replay from its beginning."""
 
-    life: Customer
-    tape: RecordingClient
+    subscriber: Subscriber
+    client: RecordingClient
     beginning: dict[str, Any]
     moments: list[Moment] = field(default_factory=list)
     end: dict[str, Any] = field(default_factory=dict)
 
     def play(self, order: Sequence[int]) -> dict[str, Any]:
-        """Deliver the moments in this order; the columns afterwards, after a sync if need be.
+        """Deliver the moments in this order, and return the columns.
 
-        The sync is needed only where the last moment never arrived.
+        Sync where the last moment was not delivered.
         """
         self._rewind()
         latest = 0
         for number in order:
             latest = max(latest, number)
             with self._stripe_as_of(latest):
-                status, text = self.life.world.way.deliver(self._signed(number))
+                status, text = self.subscriber.world.transport.deliver(self._signed(number))
             assert status == 200, text
         last = len(self.moments) - 1
         if latest < last:
             with self._stripe_as_of(last):
-                subscriptions.sync(self.life.id, cause="after all")
+                subscriptions.sync(self.subscriber.id, cause="after all")
         return self.columns()
 
     def _signed(self, number: int) -> Delivery:
         """The event, signed now: many orders take longer than a signature is good for."""
-        app, delivery = self.life.world.app, self.moments[number].delivery
+        app, delivery = self.subscriber.world.app, self.moments[number].delivery
         assert app is not None
         header = stripe.WebhookSignature.generate_signature_header(
             delivery.body.decode(), app.config["STRIPE_WEBHOOK_SECRETS"][0]
@@ -105,7 +105,7 @@ class Recording:
 
     def columns(self) -> dict[str, Any]:
         """Our copy of Stripe's state, and the customer."""
-        user = self.life.person()
+        user = self.subscriber.user()
         assert user is not None
         return {
             **user.synced_columns,
@@ -123,58 +123,60 @@ class Recording:
         with database.write_transaction():
             for table in (SubscriptionChange, StripeEvent, OutboxMessage):
                 database.execute(delete(table))
-            database.execute(update(User).where(User.id == self.life.id).values(**self.beginning))
+            database.execute(
+                update(User).where(User.id == self.subscriber.id).values(**self.beginning)
+            )
 
     @contextmanager
     def _stripe_as_of(self, number: int) -> Iterator[None]:
-        self.tape.reading = self.moments[number].answers
+        self.client.reading = self.moments[number].answers
         try:
             yield
         finally:
-            self.tape.reading = None
+            self.client.reading = None
 
 
-def record(world: World, before: Sequence[Callable[[Customer], None]], *then: Any) -> Recording:
-    """Live `before`, sync, and record the steps that come then."""
-    tape = RecordingClient(world.way.to_stripe())
-    life = Customer(world)
-    world.weather.change_way(tape)
+def record(world: World, before: Sequence[Callable[[Subscriber], None]], *then: Any) -> Recording:
+    """Run `before`, sync, and record the steps after that."""
+    client = RecordingClient(world.transport.to_stripe())
+    subscriber = Subscriber(world)
+    world.network.change_transport(client)
     for step in before:
-        step(life)
-    subscriptions.sync(life.id, cause="before")
-    world.heap.clear()
-    recording = Recording(life, tape, _columns_of(life))
+        step(subscriber)
+    subscriptions.sync(subscriber.id, cause="before")
+    world.undelivered.clear()
+    recording = Recording(subscriber, client, _columns_of(subscriber))
     for step in then:
-        step(life)
-        recording.moments += list(_moments(life, tape))
-    subscriptions.sync(life.id, cause="the end")
+        step(subscriber)
+        recording.moments += list(_moments(subscriber, client))
+    subscriptions.sync(subscriber.id, cause="the end")
     recording.end = recording.columns()
     return recording
 
 
-def _moments(life: Customer, tape: RecordingClient) -> Iterator[Moment]:
-    responses = _what_stripe_says(life, tape)
-    for delivery in life.world.heap:
+def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment]:
+    responses = _what_stripe_says(subscriber, client)
+    for delivery in subscriber.world.undelivered:
         event = read_event(json.loads(delivery.body))
         if events.ignore_reason(event) is None:
             yield Moment(event.type, delivery, responses)
-    life.world.heap.clear()
+    subscriber.world.undelivered.clear()
 
 
-def _what_stripe_says(life: Customer, tape: RecordingClient) -> Answers:
-    """Every answer that handling an event can ask for, as it is now."""
-    tape.writing = responses = {}
-    user = life.person()
+def _what_stripe_says(subscriber: Subscriber, client: RecordingClient) -> Answers:
+    """Record every response that handling an event may need, as of now."""
+    client.writing = responses = {}
+    user = subscriber.user()
     assert user is not None
     assert user.stripe_customer_id
     subscriptions.differences(user)
     customers.adopt(user.stripe_customer_id)
-    tape.writing = None
+    client.writing = None
     return responses
 
 
-def _columns_of(life: Customer) -> dict[str, Any]:
-    user = life.person()
+def _columns_of(subscriber: Subscriber) -> dict[str, Any]:
+    user = subscriber.user()
     assert user is not None
     names = (
         *SYNCED_COLUMNS,

@@ -12,7 +12,7 @@ from saas.billing import gateway
 from saas.billing.checkout import CheckoutError
 from saas.users import account_deletion
 from tests.billing.simulation import invariants
-from tests.billing.simulation.customer import Customer
+from tests.billing.simulation.customer import Subscriber
 from tests.billing.simulation.world import World
 
 Step = tuple[Any, ...]
@@ -40,9 +40,9 @@ STEPS = st.one_of(
     bought,
     step("open_page", plan, interval),
     step("pay_page", which),
-    step("buy_a_second", plan, interval),
-    step("buy_something_foreign"),
-    step("somebody_buys_another_product"),
+    step("buy_duplicate", plan, interval),
+    step("buy_other_product"),
+    step("other_customer_buys"),
     step("change", plan, interval),
     step("change_quantity", st.integers(1, 3)),
     step(
@@ -55,54 +55,54 @@ STEPS = st.one_of(
     step("resume"),
     step("cancel_now"),
     step("card", st.sampled_from(["pm_card_visa", "pm_card_chargeCustomerFail"])),
-    step("pay_what_is_open"),
-    step("time_passes", st.sampled_from(["day", "month", "renewal", "year"])),
-    step("customer_is_deleted"),
+    step("pay_open_invoices"),
+    step("advance_clock", st.sampled_from(["day", "month", "renewal", "year"])),
+    step("delete_customer"),
     step("deliver", which, st.integers(1, 3)),
     step("deliver", which, st.just(1)),
     step("drop", which),
-    step("stripe_goes_away"),
-    step("stripe_comes_back"),
+    step("stripe_goes_down"),
+    step("stripe_recovers"),
     step(
         "stripe_fails_once",
         st.integers(0, 5),
         st.sampled_from(["500", "429", "401", "unreachable", "lost"]),
     ),
     step("sync"),
-    step("sweep"),
+    step("run_tasks"),
     step("close"),
 )
 
 # What costs money is drawn more often: most lives shall have something to lose.
 MONEY = st.one_of(
-    bought, step("buy_a_second", plan, interval), step("change", plan, interval), step("sync")
+    bought, step("buy_duplicate", plan, interval), step("change", plan, interval), step("sync")
 )
-STORIES = st.builds(
+SCENARIOS = st.builds(
     lambda first, rest: [first, *rest],
     bought,
     st.lists(st.one_of(STEPS, MONEY), min_size=5, max_size=15),
 )
 
 
-def live_through(world: World, story: list[Step]) -> None:
-    """Live a story, and look after every step and in the end whether all is as it must be."""
+def run_scenario(world: World, scenario: list[Step]) -> None:
+    """Run a scenario, and check the invariants after every step and at the end."""
     try:
         with world.app.app_context():
-            _live(Customer(world), story)
+            _run(Subscriber(world), scenario)
     except Exception as error:
-        error.add_note(told(story))
+        error.add_note(format_scenario(scenario))
         raise
 
 
-def _live(life: Customer, story: list[Step]) -> None:
-    for name, *arguments in story:
+def _run(subscriber: Subscriber, scenario: list[Step]) -> None:
+    for name, *arguments in scenario:
         with suppress(*REFUSALS):
-            getattr(life, name)(*arguments)
-        invariants.holds_after_every_step(life)
-    invariants.holds_in_the_end(life)
+            getattr(subscriber, name)(*arguments)
+        invariants.check_after_step(subscriber)
+    invariants.check_at_end(subscriber)
 
 
-def told(story: list[Step]) -> str:
-    """A story for people, in the form in which it can be lived again."""
-    lines = [f"    {item!r}," for item in story]
-    return "\n".join(["A life, to be put into test_simulation.py:", "STORY = [", *lines, "]"])
+def format_scenario(scenario: list[Step]) -> str:
+    """Format a scenario so that it can be pasted into a test and run again."""
+    lines = [f"    {item!r}," for item in scenario]
+    return "\n".join(["Paste this into test_simulation.py:", "SCENARIO = [", *lines, "]"])

@@ -1,4 +1,4 @@
-"""A sandbox and an application, and what lies between them: in one process, or over HTTP."""
+"""A sandbox and an application, connected in one process or over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Delivery(NamedTuple):
 
 
 class Transport(Protocol):
-    """How the two sides reach each other."""
+    """How sandbox and application reach each other."""
 
     base: str
 
@@ -46,14 +46,14 @@ class Transport(Protocol):
 
 
 class World:
-    """Stripe's side, our side, the weather between them, and the events that are on their way."""
+    """Sandbox, application, the network between them, and the events that are not delivered yet."""
 
-    def __init__(self, sandbox: Flask, database_url: str, way: Transport) -> None:
-        self.heap: list[Delivery] = []
-        self.way = way
-        self.weather = FaultyNetwork(way.to_stripe())
+    def __init__(self, sandbox: Flask, database_url: str, transport: Transport) -> None:
+        self.undelivered: list[Delivery] = []
+        self.transport = transport
+        self.network = FaultyNetwork(transport.to_stripe())
         self.app = self._make_app(database_url)
-        self._by_hand = FaultyNetwork(way.to_stripe())  # always fair: what the test does itself
+        self._by_hand = FaultyNetwork(transport.to_stripe())  # never fails: for the test itself
         self._posts = 0
         self.at_stripe = self._client(self._by_hand).v1
         self.numbers = itertools.count()
@@ -68,17 +68,17 @@ class World:
             }
         ).id
 
-    def _client(self, way: stripe.HTTPClient) -> stripe.StripeClient:
-        base = {"api": f"{self.way.base}/stripe"}
-        return stripe.StripeClient(KEY, base_addresses=base, http_client=way)
+    def _client(self, transport: stripe.HTTPClient) -> stripe.StripeClient:
+        base = {"api": f"{self.transport.base}/stripe"}
+        return stripe.StripeClient(KEY, base_addresses=base, http_client=transport)
 
     def _make_app(self, database_url: str) -> Flask:
         env = {
             "DATABASE_URL": database_url,
-            "SANDBOX_URL": self.way.base,
+            "SANDBOX_URL": self.transport.base,
             "SANDBOX_STRIPE_API_KEY": KEY,
         }
-        client = self._client(self.weather)
+        client = self._client(self.network)
         bare = create_app(settings(**env), PRODUCT)
         bare.extensions["stripe"] = {True: client, False: client}
         with bare.app_context():
@@ -90,18 +90,18 @@ class World:
 
     @property
     def writes(self) -> int:
-        """Grows whenever something may have been changed at Stripe."""
-        return self.weather.writes + self._by_hand.writes + self._posts
+        """A counter that grows whenever something may have changed at Stripe."""
+        return self.network.writes + self._by_hand.writes + self._posts
 
     def pay(self, page: str) -> None:
-        """Fill in a checkout page and send it; a page that was closed says so, and that is all."""
+        """Submit a checkout page; one that has expired does nothing."""
         self._posts += 1
-        self.way.post_at_stripe(urlsplit(page).path, data=CARD)
+        self.transport.post_at_stripe(urlsplit(page).path, data=CARD)
 
     def advance(self, customer: str, step: str) -> None:
-        """Let time pass for a customer at Stripe."""
+        """Advance the customer's test clock."""
         self._posts += 1
-        self.way.post_at_stripe(
+        self.transport.post_at_stripe(
             "/stripe/control/advance",
             json={"customer": customer, "step": step},
             headers={"Authorization": f"Bearer {KEY}"},
@@ -109,7 +109,7 @@ class World:
 
 
 class InMemory:
-    """Both sides in this process, without a socket."""
+    """Both in this process, without a socket."""
 
     base = BASE_ADDRESS
 
@@ -132,7 +132,7 @@ class InMemory:
 
 
 class OverHttp:
-    """Both sides as servers on loopback."""
+    """Both as servers on loopback."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -156,33 +156,33 @@ def in_memory(database_url: str) -> Iterator[World]:
     """A world in this process."""
     kept: list[Delivery] = []
     sandbox = _sandbox(kept)
-    way = InMemory(sandbox)
-    world = World(sandbox, database_url, way)
-    world.heap, way.app = kept, world.app
+    transport = InMemory(sandbox)
+    world = World(sandbox, database_url, transport)
+    world.undelivered, transport.app = kept, world.app
     yield world
     _close(world)
 
 
 @contextmanager
 def over_http(database_url: str) -> Iterator[World]:
-    """A world of two servers; only what Stripe sends is kept back here, to be sent later."""
+    """A world of two servers; events are held here and delivered later."""
     kept: list[Delivery] = []
     sandbox = _sandbox(kept)
     with serving(sandbox) as base:
-        way = OverHttp(base)
-        world = World(sandbox, database_url, way)
-        world.heap = kept
-        with serving(world.app) as way.app_url:
+        transport = OverHttp(base)
+        world = World(sandbox, database_url, transport)
+        world.undelivered = kept
+        with serving(world.app) as transport.app_url:
             yield world
         _close(world)
 
 
 def _sandbox(kept: list[Delivery]) -> Flask:
-    def keep_back(_url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
+    def hold_back(_url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
         kept.append(Delivery(body, headers))
         return EndpointResponse(200, "kept back")
 
-    return create_sandbox(post=keep_back, inline=True)
+    return create_sandbox(post=hold_back, inline=True)
 
 
 def _close(world: World) -> None:

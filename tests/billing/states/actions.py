@@ -42,7 +42,7 @@ def subscription_of(shop: LiveShop, user: User) -> stripe.Subscription:
     return result  # type: ignore[no-any-return]
 
 
-def ring(shop: LiveShop, user: User, kind: str = "customer.subscription.updated") -> str:
+def deliver_update(shop: LiveShop, user: User, kind: str = "customer.subscription.updated") -> str:
     """Stripe's doorbell: an event about the person's customer; what came of it."""
     subject = {"id": "sub_1", "object": "subscription", "customer": user.stripe_customer_id}
     return outcome(deliver_event(shop, subject, id=new_event(), kind=kind))
@@ -64,7 +64,7 @@ def stored(shop: LiveShop, user: User) -> User:
 
 
 @contextmanager
-def stripe_saying(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterator[None]:
+def stripe_listing(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterator[None]:
     """Within this, Stripe lists these subscriptions for the person."""
 
     def respond(environ: dict[str, Any], start_response: Any) -> Any:
@@ -79,7 +79,7 @@ def stripe_saying(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterat
         yield
 
 
-def as_it_is(shop: LiveShop, user: User, **changes: Any) -> dict[str, Any]:
+def subscription_body(shop: LiveShop, user: User, **changes: Any) -> dict[str, Any]:
     """The person's subscription as Stripe tells it, but for these changes."""
     subscription: dict[str, Any] = subscription_of(shop, user).to_dict(for_json=True)
     return {**subscription, **changes}
@@ -91,7 +91,7 @@ def items(*result: dict[str, Any]) -> dict[str, Any]:
 
 def item(shop: LiveShop, user: User, price: str, days: int = 30, **more: Any) -> dict[str, Any]:
     """An item like the person's own, with another price and its own period."""
-    (own,) = as_it_is(shop, user)["items"]["data"]
+    (own,) = subscription_body(shop, user)["items"]["data"]
     end = int((now() + timedelta(days=days)).timestamp())
     return {
         **own, "price": {**own["price"], "id": price}, "current_period_end": end, **more
@@ -124,7 +124,7 @@ def pay(shop: LiveShop, user: User, number: str) -> stripe.checkout.Session:
     return at_stripe(shop).checkout.sessions.retrieve(page.rsplit("/", 1)[1])  # type: ignore[no-any-return]
 
 
-def tell_of(shop: LiveShop, session: Any, kind: str) -> requests.Response | None:
+def deliver_session_event(shop: LiveShop, session: Any, kind: str) -> requests.Response | None:
     subject = session.to_dict(for_json=True)
     return deliver_event(shop, subject, id=new_event(), kind=kind)
 
@@ -145,7 +145,7 @@ def advance(shop: LiveShop, user: User, step: str) -> None:
     )
 
 
-def failing(shop: LiveShop, user: User, kind: str = "pm_card_chargeCustomerFail") -> None:
+def use_failing_card(shop: LiveShop, user: User, kind: str = "pm_card_chargeCustomerFail") -> None:
     """Replace the person's card by one whose charges fail."""
     customer = str(user.stripe_customer_id)
     card = at_stripe(shop).payment_methods.attach(kind, {"customer": customer})

@@ -9,15 +9,15 @@ import pytest
 
 from saas.auth.models import User
 from tests.billing.states.actions import (
-    as_it_is,
     at_stripe,
+    deliver_update,
     item,
     items,
     new_event,
     plan,
-    ring,
     stored,
-    stripe_saying,
+    stripe_listing,
+    subscription_body,
     subscription_of,
 )
 from tests.harness.live_shop import LiveShop, deliver_event
@@ -52,8 +52,8 @@ def discount(shop: LiveShop, **terms: Any) -> dict[str, Any]:
 
 def amount(shop: LiveShop, ann: User, **changes: Any) -> int | None:
     """What our copy says that recurs, when Stripe shows the subscription so."""
-    with stripe_saying(shop, ann, as_it_is(shop, ann, **changes)):
-        assert ring(shop, ann) == "applied"
+    with stripe_listing(shop, ann, subscription_body(shop, ann, **changes)):
+        assert deliver_update(shop, ann) == "applied"
     result = stored(shop, ann)
     assert plan(shop, ann) == "solo"
     assert result.stripe_recurring
@@ -187,7 +187,7 @@ def test_a_refused_preview_keeps_nothing_else_from_being_written(
     shop: LiveShop, ann: User, status: int
 ) -> None:
     with preview_answers(shop, status, {"type": "invalid_request_error", "message": "No."}):
-        assert ring(shop, ann) == "applied"
+        assert deliver_update(shop, ann) == "applied"
 
     result = stored(shop, ann)
     assert result.stripe_next_invoice is None
@@ -215,7 +215,7 @@ def test_paused_collection_promises_no_next_invoice(shop: LiveShop, ann: User) -
     subscription = subscription_of(shop, ann).id
     at_stripe(shop).subscriptions.update(subscription, {"pause_collection": {"behavior": "void"}})
 
-    ring(shop, ann)
+    deliver_update(shop, ann)
 
     assert stored(shop, ann).stripe_next_invoice is None
 

@@ -12,14 +12,14 @@ from tests.billing.cases import case
 from tests.billing.states.actions import (
     advance,
     at_stripe,
+    deliver_session_event,
+    deliver_update,
     new_email,
     new_event,
     outcome,
     pay,
     plan,
-    ring,
     stored,
-    tell_of,
 )
 from tests.harness.live_shop import LiveShop, deliver_event
 
@@ -33,7 +33,7 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
     assert response is not None
     assert response.status_code == 303
     assert plan(shop, ann) == "solo"
-    assert ring(shop, ann) == "applied"  # the webhook after all
+    assert deliver_update(shop, ann) == "applied"  # the webhook after all
     assert plan(shop, ann) == "solo"
 
 
@@ -53,12 +53,12 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     session = pay(shop, bob, number=bank)
     bob = stored(shop, bob)
     assert session.payment_status == "unpaid"
-    outcome(tell_of(shop, session, "checkout.session.completed"))
+    outcome(deliver_session_event(shop, session, "checkout.session.completed"))
     assert plan(shop, bob) == "hobby"
     assert shop.inbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
 
     advance(shop, bob, "week")
-    outcome(tell_of(shop, session, kind))
+    outcome(deliver_session_event(shop, session, kind))
 
     assert plan(shop, bob) == ends_with
     assert len(shop.inbox.to(bob.email, message)) == 1

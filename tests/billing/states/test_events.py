@@ -18,10 +18,10 @@ from saas.database import now
 from tests.billing.cases import case
 from tests.billing.states.actions import (
     at_stripe,
+    deliver_update,
     new_event,
     outcome,
     plan,
-    ring,
     stored,
     subscribe,
     subscription_of,
@@ -34,8 +34,8 @@ def test_of_two_events_in_the_same_second_the_newest_state_wins(shop: LiveShop, 
     """Both carry the same second, and the later one arrives first."""
     with time_machine.travel(now(), tick=False):
         at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
-        ring(shop, ann, "customer.subscription.deleted")
-        ring(shop, ann, "customer.subscription.created")
+        deliver_update(shop, ann, "customer.subscription.deleted")
+        deliver_update(shop, ann, "customer.subscription.created")
 
     assert stored(shop, ann).stripe_subscription_status == "canceled"
 
@@ -53,7 +53,7 @@ def test_an_event_of_another_version_of_the_api_is_a_doorbell_too(
 
 @case(11, "same email at two people")
 def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, ann: User) -> None:
-    ring(shop, ann)
+    deliver_update(shop, ann)
     twin = at_stripe(shop).customers.create({"email": ann.email})
     subject = {"id": "sub_1", "object": "subscription", "customer": twin.id}
 
@@ -84,7 +84,7 @@ def test_invoices_of_every_kind_are_200(
 
 @case(23)
 def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop, ann: User) -> None:
-    ring(shop, ann)
+    deliver_update(shop, ann)
     (charge,) = at_stripe(shop).charges.list({"customer": ann.stripe_customer_id}).data
     at_stripe(shop).refunds.create({"charge": charge.id})
     output = charge.to_dict(for_json=True)
@@ -98,7 +98,7 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
 
     assert plan(shop, ann) == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
-    ring(shop, ann)
+    deliver_update(shop, ann)
     assert plan(shop, ann) == "hobby"
 
 
@@ -110,7 +110,7 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
 
     subject = changed.to_dict(for_json=True)
     deliver_event(shop, subject, id=new_event(), kind="customer.updated")
-    ring(shop, ann)
+    deliver_update(shop, ann)
 
     assert stored(shop, ann).email == ann.email
     with shop.app.app_context():
@@ -119,13 +119,13 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
 
 @case(12, "404")
 def test_a_customer_that_stripe_does_not_know_is_forgotten(shop: LiveShop, ann: User) -> None:
-    ring(shop, ann)
+    deliver_update(shop, ann)
     with shop.app.app_context(), database.write_transaction():
         lost = f"cus_lost_{ann.id}"
         database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=lost))
     lost_ann = stored(shop, ann)
 
-    assert ring(shop, lost_ann) == "applied"
+    assert deliver_update(shop, lost_ann) == "applied"
 
     assert stored(shop, ann).stripe_customer_id is None
     assert plan(shop, ann) == "hobby"
@@ -136,9 +136,9 @@ def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop,
     old = subscription_of(shop, ann)
     at_stripe(shop).subscriptions.cancel(old.id)
     new = subscribe(shop, ann, shop.price["team", "monthly"])
-    ring(shop, ann, "customer.subscription.created")
+    deliver_update(shop, ann, "customer.subscription.created")
 
-    ring(shop, ann, "customer.subscription.deleted")  # of the old one, and late
+    deliver_update(shop, ann, "customer.subscription.deleted")  # of the old one, and late
 
     assert stored(shop, ann).stripe_subscription_id == new
     assert plan(shop, ann) == "team"
@@ -147,7 +147,7 @@ def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop,
 @case(28)
 @pytest.mark.parametrize("years", [1, -1])
 def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: int) -> None:
-    ring(shop, ann)
+    deliver_update(shop, ann)
     jump = now() + timedelta(days=365 * years)
     with time_machine.travel(jump, tick=True), shop.app.app_context():
         assert accounts.get_by_email(ann.email).plan.id == "solo"
@@ -155,6 +155,6 @@ def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: in
         assert accounts.get_by_email(ann.email).plan.id == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
 
-    ring(shop, ann)  # what was written in another year stands in nobody's way
+    deliver_update(shop, ann)  # what was written in another year stands in nobody's way
 
     assert plan(shop, ann) == "hobby"

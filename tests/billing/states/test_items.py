@@ -13,15 +13,15 @@ from saas.auth.models import User
 from saas.billing import subscriptions
 from tests.billing.cases import case
 from tests.billing.states.actions import (
-    as_it_is,
     at_stripe,
+    deliver_update,
     item,
     items,
     plan,
-    ring,
     stored,
-    stripe_saying,
+    stripe_listing,
     subscribe,
+    subscription_body,
     subscription_of,
 )
 from tests.harness.live_shop import LiveShop
@@ -31,7 +31,7 @@ from tests.harness.live_shop import LiveShop
 def test_an_older_price_gives_its_plan_too(
     shop: LiveShop, ann: User, make_app: Callable[..., Flask]
 ) -> None:
-    ring(shop, ann)
+    deliver_update(shop, ann)
     sold = {**shop.env, "SANDBOX_URL": shop.sandbox}
     sold["SANDBOX_STRIPE_SOLO_MONTHLY_PRICE_ID"] = f"price_new,{shop.price['solo', 'monthly']}"
     raised = make_app(**sold)
@@ -58,8 +58,8 @@ def test_unusual_items_give_what_is_known_and_crash_nothing(
     known = shop.price["solo", "monthly"]
     result = [item(shop, ann, known if price == "solo" else price, **more)] if price else []
 
-    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(*result))):
-        assert ring(shop, ann) == "applied"
+    with stripe_listing(shop, ann, subscription_body(shop, ann, items=items(*result))):
+        assert deliver_update(shop, ann) == "applied"
 
     assert plan(shop, ann) == value
 
@@ -69,8 +69,8 @@ def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User
     extra = item(shop, ann, "price_extra", days=3)
     main = item(shop, ann, shop.price["team", "yearly"], days=365)
 
-    with stripe_saying(shop, ann, as_it_is(shop, ann, items=items(extra, main))):
-        ring(shop, ann)
+    with stripe_listing(shop, ann, subscription_body(shop, ann, items=items(extra, main))):
+        deliver_update(shop, ann)
 
     user = stored(shop, ann)
     assert plan(shop, ann) == "team"
@@ -86,6 +86,6 @@ def test_the_living_one_is_found_among_many_that_have_ended(shop: LiveShop, ann:
         started = subscribe(shop, ann, price, payment_behavior="default_incomplete")
         at_stripe(shop).subscriptions.cancel(started)
 
-    ring(shop, ann)
+    deliver_update(shop, ann)
 
     assert stored(shop, ann).stripe_subscription_id == living

@@ -12,15 +12,15 @@ from saas.database import now
 from tests.billing.cases import case
 from tests.billing.states.actions import (
     advance,
-    as_it_is,
     at_stripe,
-    failing,
+    deliver_update,
     new_email,
     plan,
-    ring,
     stored,
-    stripe_saying,
+    stripe_listing,
+    subscription_body,
     subscription_of,
+    use_failing_card,
 )
 from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop
@@ -47,8 +47,8 @@ from tests.harness.live_shop import LiveShop
 def test_each_status_gives_or_takes_as_written(
     shop: LiveShop, ann: User, message: dict[str, Any], value: str
 ) -> None:
-    with stripe_saying(shop, ann, as_it_is(shop, ann, **message)):
-        assert ring(shop, ann) == "applied"
+    with stripe_listing(shop, ann, subscription_body(shop, ann, **message)):
+        assert deliver_update(shop, ann) == "applied"
 
         assert plan(shop, ann) == value
         assert stored(shop, ann).stripe_subscription_status == message["status"]
@@ -60,23 +60,23 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
     change = at_stripe(shop).subscriptions.update
 
     change(subscription.id, {"cancel_at_period_end": True})
-    ring(shop, ann)
+    deliver_update(shop, ann)
     user = stored(shop, ann)
     assert user.stripe_cancel_at == user.stripe_current_period_end
     assert plan(shop, ann) == "solo"
 
     change(subscription.id, {"cancel_at_period_end": False})
-    ring(shop, ann)
+    deliver_update(shop, ann)
     assert stored(shop, ann).stripe_cancel_at is None
 
     day = int((now() + timedelta(days=9)).timestamp())
     change(subscription.id, {"cancel_at": day})
-    ring(shop, ann)
+    deliver_update(shop, ann)
     assert stored(shop, ann).stripe_cancel_at.timestamp() == day  # type: ignore[union-attr]
     assert plan(shop, ann) == "solo"
 
     at_stripe(shop).subscriptions.cancel(subscription.id)
-    ring(shop, ann)
+    deliver_update(shop, ann)
     assert plan(shop, ann) == "hobby"
 
 
@@ -92,7 +92,7 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
         {"items": [{"id": item, "price": yearly}], "proration_behavior": "always_invoice"},
     )
 
-    ring(shop, ann)
+    deliver_update(shop, ann)
 
     newest = at_stripe(shop).invoices.list({"customer": ann.stripe_customer_id}).data[0]
     assert len(newest.lines.data) > 1
@@ -103,7 +103,7 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
 @case(19, "pending update")
 def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, ann: User) -> None:
     subscription = subscription_of(shop, ann)
-    failing(shop, ann)
+    use_failing_card(shop, ann)
     item = subscription["items"].data[0].id
     waiting = at_stripe(shop).subscriptions.update(
         subscription.id,
@@ -115,7 +115,7 @@ def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, an
     )
     assert waiting.pending_update
 
-    ring(shop, ann)
+    deliver_update(shop, ann)
 
     assert plan(shop, ann) == "solo"
     assert stored(shop, ann).stripe_price_id == shop.price["solo", "monthly"]
@@ -126,11 +126,11 @@ def test_a_downgrade_that_is_planned_counts_from_its_day(shop: LiveShop) -> None
     email = new_email()
     bob, subscription = stripe_account.subscriber(shop, email, "team", synced=False)
     plan_a_downgrade(shop, subscription)
-    ring(shop, bob)
+    deliver_update(shop, bob)
     assert plan(shop, bob) == "team"
 
     advance(shop, bob, "renewal")
-    ring(shop, bob)
+    deliver_update(shop, bob)
 
     assert plan(shop, bob) == "solo"
 
@@ -158,17 +158,17 @@ def plan_a_downgrade(shop: LiveShop, subscription: str) -> None:
 
 @case(21, "recovery restores")
 def test_what_failed_and_is_paid_is_as_before(shop: LiveShop, ann: User) -> None:
-    failing(shop, ann)
+    use_failing_card(shop, ann)
     advance(shop, ann, "renewal")
-    ring(shop, ann, "invoice.payment_failed")
+    deliver_update(shop, ann, "invoice.payment_failed")
     assert stored(shop, ann).stripe_subscription_status == "past_due"
     assert stored(shop, ann).stripe_past_due_since is not None
 
-    failing(shop, ann, "pm_card_visa")  # a card that works again
+    use_failing_card(shop, ann, "pm_card_visa")  # a card that works again
     open_ones = {"customer": ann.stripe_customer_id, "status": "open"}
     for invoice in at_stripe(shop).invoices.list(open_ones).data:
         at_stripe(shop).invoices.pay(invoice.id)
-    ring(shop, ann, "invoice.paid")
+    deliver_update(shop, ann, "invoice.paid")
 
     assert stored(shop, ann).stripe_subscription_status == "active"
     assert stored(shop, ann).stripe_past_due_since is None
