@@ -1,4 +1,4 @@
-"""What comes to the sign-in doors by mistake or by malice gets a clear answer."""
+"""Invalid and hostile input to the sign-in gets a clear response."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.harness.visitor import Page, Visitor
         ("=?utf-8?q?eve=40evil.example=2c?=@example.com", "Enter a valid email address"),
     ],
 )
-def test_what_is_no_address_is_explained_and_nothing_is_sent(
+def test_an_invalid_email_is_explained_and_nothing_is_sent(
     typed: str, message: str, visitor: Visitor, shop: Shop
 ) -> None:
     visitor.visit("/login")
@@ -65,7 +65,7 @@ def test_what_is_no_address_is_explained_and_nothing_is_sent(
         "ann＠example。com",
     ],
 )
-def test_the_spellings_of_an_address_are_one(typed: str, visitor: Visitor) -> None:
+def test_the_spellings_of_an_email_lead_to_one_account(typed: str, visitor: Visitor) -> None:
     visitor.visit("/login")
 
     visitor.submit("/login", email=typed)
@@ -92,7 +92,9 @@ def test_the_spellings_of_an_address_are_one(typed: str, visitor: Visitor) -> No
         "/dashboard?" + 400 * '"',  # a header of three times as much
     ],
 )
-def test_nothing_leads_away_after_a_sign_in(target: str, visitor: Visitor, shop: Shop) -> None:
+def test_a_sign_in_does_not_redirect_to_other_sites(
+    target: str, visitor: Visitor, shop: Shop
+) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com", next=target)
     link = visitor.link_from_mail("ann@example.com")
@@ -122,7 +124,7 @@ def test_a_link_works_once(visitor: Visitor, shop: Shop) -> None:
     assert page.form("/auth/resend")
 
 
-def test_using_a_link_ends_the_other_ones_of_the_address(visitor: Visitor, shop: Shop) -> None:
+def test_using_a_link_revokes_the_other_links_of_the_email(visitor: Visitor, shop: Shop) -> None:
     first = _fresh_link(visitor)
     other = shop.visitor()
     other.visit("/login")
@@ -136,7 +138,7 @@ def test_using_a_link_ends_the_other_ones_of_the_address(visitor: Visitor, shop:
             assert other.visit(link).status == 410
 
 
-def test_a_link_is_over_after_ten_minutes(visitor: Visitor) -> None:
+def test_a_link_expires_after_ten_minutes(visitor: Visitor) -> None:
     link = _fresh_link(visitor)
 
     with time_machine.travel(now() + timedelta(minutes=11)):
@@ -156,7 +158,7 @@ def test_a_link_is_over_after_ten_minutes(visitor: Visitor) -> None:
     lambda token: "ä",
     lambda token: "a" * 5000,
 ])  # fmt: skip
-def test_a_token_that_was_tampered_with_signs_nobody_in(mangle: object, visitor: Visitor) -> None:
+def test_a_modified_token_starts_no_session(mangle: object, visitor: Visitor) -> None:
     link = _fresh_link(visitor)
     path = urlsplit(link).path
     token = path.rsplit("/", 1)[1]
@@ -170,7 +172,7 @@ def test_a_token_that_was_tampered_with_signs_nobody_in(mangle: object, visitor:
 
 
 @pytest.mark.parametrize("local_only", ["me@localhost", "dev@app.local", "a@b.test", "a@b.invalid"])
-def test_addresses_that_only_this_machine_knows_are_for_development(
+def test_emails_at_local_domains_are_accepted_in_development_only(
     local_only: str, visitor: Visitor, shop: Shop
 ) -> None:
     visitor.sign_in(local_only)
@@ -183,13 +185,13 @@ def test_addresses_that_only_this_machine_knows_are_for_development(
 
 
 def ask(shop: Shop, email: str) -> Page:
-    """What a browser of its own reads that asks for a mail."""
+    """Request an email in a new browser, and return the text of the page."""
     stranger = shop.visitor()
     stranger.visit("/login")
     return stranger.submit("/login", email=email)
 
 
-def test_asking_again_and_again_for_an_address_is_limited_and_says_what_works(shop: Shop) -> None:
+def test_repeated_requests_for_an_email_are_limited_and_explained(shop: Shop) -> None:
     for _ in range(5):
         assert ask(shop, "ann@example.com").status == 200
 
@@ -202,14 +204,14 @@ def test_asking_again_and_again_for_an_address_is_limited_and_says_what_works(sh
 
 
 @pytest.mark.parametrize("domain", ["example.com", "gmail.com"])
-def test_other_spellings_of_an_address_lock_nobody_out(domain: str, shop: Shop) -> None:
+def test_other_spellings_of_an_email_lock_no_user_out(domain: str, shop: Shop) -> None:
     for spelling in ("j.anedoe", "ja.nedoe", "janedoe+x", "janedoe+y", "jan.e.doe", "janed.oe"):
         assert ask(shop, f"{spelling}@{domain}").status == 200
 
     assert ask(shop, f"janedoe@{domain}").status == 200
 
 
-def test_strangers_lock_nobody_out_who_has_a_session_or_a_mail(
+def test_strangers_cannot_lock_out_a_user_with_a_session_or_an_email(
     visitor: Visitor, shop: Shop
 ) -> None:
     visitor.visit("/login")
@@ -219,7 +221,7 @@ def test_strangers_lock_nobody_out_who_has_a_session_or_a_mail(
         pass
 
     later = now() + timedelta(minutes=11)
-    with time_machine.travel(later, tick=True):  # the link is over, and its page sends another
+    with time_machine.travel(later, tick=True):  # the link has expired, and its page sends another
         visitor.visit(mailed)
         assert visitor.submit("/auth/resend").path == "/auth/check-inbox"
         newest = urlsplit(visitor.link_from_mail("ann@example.com")).path
@@ -230,7 +232,7 @@ def test_strangers_lock_nobody_out_who_has_a_session_or_a_mail(
         assert visitor.submit("/auth/confirm").path == "/auth/check-inbox"
 
 
-def test_who_would_move_to_an_address_uses_up_no_mail_of_its_owner(
+def test_email_change_requests_do_not_use_up_the_owner_s_sign_in_emails(
     visitor: Visitor, shop: Shop
 ) -> None:
     visitor.sign_in("eve@example.com")
@@ -244,7 +246,7 @@ def test_who_would_move_to_an_address_uses_up_no_mail_of_its_owner(
     assert ask(shop, "ann@example.com").status == 200
 
 
-def test_an_address_gets_so_many_mails_a_day_and_no_more(shop: Shop) -> None:
+def test_a_mailbox_gets_a_limited_number_of_emails_a_day(shop: Shop) -> None:
     statuses: list[int] = []
     for quarter in range(8):
         with time_machine.travel(now() + timedelta(minutes=16 * quarter)):
@@ -253,7 +255,7 @@ def test_an_address_gets_so_many_mails_a_day_and_no_more(shop: Shop) -> None:
     assert statuses == [200] * 30 + [429] * 10
 
 
-def test_no_address_stays_behind_in_the_counters(visitor: Visitor, shop: Shop) -> None:
+def test_the_counters_store_no_email(visitor: Visitor, shop: Shop) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
 
@@ -264,7 +266,7 @@ def test_no_address_stays_behind_in_the_counters(visitor: Visitor, shop: Shop) -
     assert "127.0.0.1" not in str(keys)
 
 
-def test_a_forged_forwarded_address_gains_nothing(visitor: Visitor) -> None:
+def test_a_forged_forwarded_ip_does_not_evade_the_limits(visitor: Visitor) -> None:
     visitor.visit("/login")
     token = visitor.page.form("/login").fields["csrf_token"]
     statuses = [
@@ -280,7 +282,7 @@ def test_a_forged_forwarded_address_gains_nothing(visitor: Visitor) -> None:
     assert statuses[-1] == 429
 
 
-def test_the_answer_is_the_same_for_known_and_unknown_addresses(
+def test_the_response_is_the_same_for_known_and_unknown_emails(
     visitor: Visitor, shop: Shop
 ) -> None:
     visitor.sign_in("known@example.com")

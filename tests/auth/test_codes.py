@@ -1,4 +1,4 @@
-"""Signing in by the six digits of the mail, and asking for another one."""
+"""Sign-in with the six-digit code of the email, and requests for another email."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.harness.visitor import Page, Visitor
 
 
 def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login") -> str:
-    """Ask for a mail; the code in it."""
+    """Request an email, and return its code."""
     visitor.visit(start)
     visitor.submit("/login", email=email)
     assert visitor.page.path == "/auth/check-inbox"
-    visitor.link_from_mail(email)  # once it is there
+    visitor.link_from_mail(email)  # once it has arrived
     return code_in_mail(visitor, email)
 
 
@@ -47,7 +47,7 @@ ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 
 
 @pytest.mark.parametrize("alphabet", [FULL_WIDTH, ARABIC])
-def test_a_code_is_taken_in_the_digits_of_ones_keyboard(
+def test_a_code_is_accepted_in_the_digits_of_any_script(
     alphabet: dict[int, int], visitor: Visitor
 ) -> None:
     code = ask(visitor)
@@ -68,7 +68,7 @@ def test_a_code_is_taken_in_the_digits_of_ones_keyboard(
         "{}\u3164{}\ufe0f\u20e3",
     ],
 )
-def test_the_code_signs_in_where_it_was_asked_for(visitor: Visitor, spelled: str) -> None:
+def test_the_code_signs_in_the_browser_that_requested_it(visitor: Visitor, spelled: str) -> None:
     code = ask(visitor)
 
     page = type_code(visitor, spelled.format(code[:3], code[3:]))
@@ -76,16 +76,16 @@ def test_the_code_signs_in_where_it_was_asked_for(visitor: Visitor, spelled: str
     assert page.path == "/dashboard"
 
 
-def test_a_code_leads_on_to_where_one_was_going(visitor: Visitor) -> None:
+def test_a_code_returns_to_the_requested_page(visitor: Visitor) -> None:
     code = ask(visitor, start="/login?next=/dashboard/settings")
 
     assert type_code(visitor, code).path == "/dashboard/settings"
 
 
-def test_a_code_is_worth_nothing_in_another_browser(shop: Shop, visitor: Visitor) -> None:
+def test_a_code_does_not_work_in_another_browser(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
     thief = shop.visitor()
-    ask(thief)  # asks for the same address, and gets a mail of their own that only Ann can read
+    ask(thief)  # requests an email for Ann too, which only Ann can read
 
     page = type_code(thief, code)
 
@@ -94,7 +94,9 @@ def test_a_code_is_worth_nothing_in_another_browser(shop: Shop, visitor: Visitor
     assert type_code(visitor, code).path == "/dashboard"
 
 
-def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Visitor) -> None:
+def test_a_browser_without_a_requested_email_is_redirected_to_the_form(
+    shop: Shop, visitor: Visitor
+) -> None:
     ask(visitor)
     other = shop.visitor()
     token = other.visit("/login").form("/login").fields["csrf_token"]
@@ -105,7 +107,7 @@ def test_a_browser_that_asked_for_nothing_is_sent_to_ask(shop: Shop, visitor: Vi
     assert "code works only where it was requested" in other.visit("/login").text
 
 
-def test_five_wrong_codes_end_the_code_and_not_the_link(visitor: Visitor) -> None:
+def test_five_wrong_codes_revoke_the_code_and_not_the_link(visitor: Visitor) -> None:
     code = ask(visitor)
 
     for left in ("4 more times", "3 more times", "2 more times", "1 more time.", "no longer works"):
@@ -121,7 +123,7 @@ def test_five_wrong_codes_end_the_code_and_not_the_link(visitor: Visitor) -> Non
 
 
 @both_databases
-def test_twenty_guesses_at_once_are_five(shop: Shop, visitor: Visitor) -> None:
+def test_twenty_concurrent_guesses_count_as_five(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
     form = visitor.page.form("/auth/code")
 
@@ -139,10 +141,10 @@ def test_twenty_guesses_at_once_are_five(shop: Shop, visitor: Visitor) -> None:
     assert responses.count("tried") == 5
 
 
-def test_codes_for_one_address_are_few_in_a_day_and_the_link_goes_on_working(
+def test_wrong_codes_for_an_email_are_limited_per_day_and_links_still_work(
     shop: Shop, visitor: Visitor
 ) -> None:
-    """A stranger types wrong ones; those to a code that has ended already are not counted."""
+    """A stranger enters wrong codes. Guesses at an expired code are not counted."""
     stranger = shop.visitor()
     guessed = [wrong(ask(stranger))] * 12
     for code in guessed:
@@ -164,7 +166,7 @@ def test_codes_for_one_address_are_few_in_a_day_and_the_link_goes_on_working(
         assert visitor.submit(urlsplit(link).path).path == "/dashboard"
 
 
-def test_another_mail_that_may_not_be_sent_is_not_announced(shop: Shop, visitor: Visitor) -> None:
+def test_an_email_beyond_the_limit_is_not_announced(shop: Shop, visitor: Visitor) -> None:
     ask(visitor)
     for again in range(1, 4):  # three more in fifteen minutes are enough for a browser
         with time_machine.travel(now() + timedelta(seconds=31 * again)):
@@ -179,7 +181,7 @@ def test_another_mail_that_may_not_be_sent_is_not_announced(shop: Shop, visitor:
         assert "We sent another email" not in visitor.visit("/auth/check-inbox").text
 
 
-def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
+def test_a_code_expires_after_ten_minutes(visitor: Visitor) -> None:
     code = ask(visitor)
 
     with time_machine.travel(now() + timedelta(minutes=11)):
@@ -187,7 +189,7 @@ def test_a_code_is_over_after_ten_minutes(visitor: Visitor) -> None:
         assert "The email has expired" in visitor.visit("/auth/check-inbox").text
 
 
-def test_a_code_and_its_link_work_once_together(shop: Shop, visitor: Visitor) -> None:
+def test_a_code_and_its_link_work_only_once_between_them(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
     link = visitor.link_from_mail("ann@example.com")
     type_code(visitor, code)
@@ -198,7 +200,7 @@ def test_a_code_and_its_link_work_once_together(shop: Shop, visitor: Visitor) ->
 @pytest.mark.parametrize(
     "typed", ["", "12345", "1234567", "abcdef", "１２３４５", "12 34", "12.34.56"]
 )
-def test_what_is_no_code_is_told_so_and_costs_no_try(visitor: Visitor, typed: str) -> None:
+def test_a_malformed_code_is_explained_and_not_counted(visitor: Visitor, typed: str) -> None:
     code = ask(visitor)
 
     for _ in range(6):
@@ -207,7 +209,7 @@ def test_what_is_no_code_is_told_so_and_costs_no_try(visitor: Visitor, typed: st
     assert type_code(visitor, code).path == "/dashboard"
 
 
-def test_another_mail_replaces_the_first_one_after_a_visible_wait(visitor: Visitor) -> None:
+def test_another_email_replaces_the_first_one_after_a_visible_wait(visitor: Visitor) -> None:
     first = ask(visitor)
     old_link = visitor.link_from_mail("ann@example.com")
     assert "another email in 30 seconds" in visitor.page.text
@@ -225,9 +227,7 @@ def test_another_mail_replaces_the_first_one_after_a_visible_wait(visitor: Visit
         assert type_code(visitor, code_in_mail(visitor)).path == "/dashboard"
 
 
-def test_nobody_voids_another_s_mail_by_asking_again_and_again(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_requests_of_a_stranger_do_not_revoke_a_user_s_email(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
     annoying = shop.visitor()
     for _ in range(3):
@@ -237,7 +237,7 @@ def test_nobody_voids_another_s_mail_by_asking_again_and_again(
     assert type_code(visitor, code).path == "/dashboard"
 
 
-def test_using_any_mail_ends_all_of_the_address(shop: Shop, visitor: Visitor) -> None:
+def test_using_one_email_revokes_all_others_of_the_user(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
     other = shop.visitor()
     ask(other)
@@ -251,7 +251,9 @@ def test_using_any_mail_ends_all_of_the_address(shop: Shop, visitor: Visitor) ->
     assert "That email was already used" in page.text
 
 
-def test_a_page_of_a_dead_link_has_a_button_for_another_mail(shop: Shop, visitor: Visitor) -> None:
+def test_the_page_of_an_expired_link_has_a_button_for_another_email(
+    shop: Shop, visitor: Visitor
+) -> None:
     ask(visitor, start="/login?next=/dashboard/settings")
     link = visitor.link_from_mail("ann@example.com")
     elsewhere = shop.visitor()
@@ -265,7 +267,7 @@ def test_a_page_of_a_dead_link_has_a_button_for_another_mail(shop: Shop, visitor
         assert type_code(elsewhere, code_in_mail(elsewhere)).path == "/dashboard/settings"
 
 
-def test_a_link_signs_nobody_out_who_has_not_said_so(shop: Shop, visitor: Visitor) -> None:
+def test_a_link_replaces_a_session_only_after_confirmation(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("bob@example.com")
     ask(shop.visitor())
     link = visitor.link_from_mail("ann@example.com")
@@ -280,7 +282,7 @@ def test_a_link_signs_nobody_out_who_has_not_said_so(shop: Shop, visitor: Visito
     assert "ann@example.com" in visitor.visit("/dashboard/settings").text
 
 
-def test_a_link_page_from_before_somebody_signed_in_switches_nobody(
+def test_a_link_page_opened_before_a_sign_in_does_not_replace_the_session(
     shop: Shop, visitor: Visitor
 ) -> None:
     ask(shop.visitor())
@@ -311,7 +313,7 @@ def test_a_code_from_before_the_secret_key_was_changed_still_works(
         assert came == ["ann@example.com"]
 
 
-def test_a_code_signs_nobody_out_who_has_not_said_so(visitor: Visitor) -> None:
+def test_a_code_replaces_a_session_only_after_confirmation(visitor: Visitor) -> None:
     visitor.sign_in("bob@example.com")
     token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
     ask_link = visitor_link_for_ann(visitor)
@@ -326,7 +328,7 @@ def test_a_code_signs_nobody_out_who_has_not_said_so(visitor: Visitor) -> None:
 
 
 def visitor_link_for_ann(bob: Visitor) -> str:
-    """The token in a mail to Ann, whatever browser it was asked in."""
+    """Return the token in an email to Ann, requested in another browser."""
     ann = Visitor(bob.base, bob.sandbox)
     ask(ann)
     ann.close()

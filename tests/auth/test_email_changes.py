@@ -1,4 +1,4 @@
-"""A change of address: confirmed at the new one, announced at the old one, which can undo it."""
+"""Email changes: confirmed from the new email, announced to the old one, which can undo them."""
 
 from __future__ import annotations
 
@@ -29,51 +29,51 @@ def ann(visitor: Visitor) -> Visitor:
     return visitor
 
 
-def ask(who: Visitor, email: str = NEW) -> str:
-    """Ask for another address on the settings page; what the page says."""
-    who.visit("/dashboard/settings")
-    return who.submit("/dashboard/settings/email", email=email).text
+def ask(visitor: Visitor, email: str = NEW) -> str:
+    """Request another email on the settings page, and return the text of the page."""
+    visitor.visit("/dashboard/settings")
+    return visitor.submit("/dashboard/settings/email", email=email).text
 
 
-def link_to(who: Visitor, email: str, kind: str = "/auth/email/") -> str:
-    """The path of the newest link of this kind in the mails to an address."""
+def link_to(visitor: Visitor, email: str, kind: str = "/auth/email/") -> str:
+    """Return the path of the newest link of this kind in the emails to this user."""
 
     def newest() -> str | None:
-        links = (link for mail in who.mails_to(email) for link in mail["links"])
+        links = (link for mail in visitor.mails_to(email) for link in mail["links"])
         return next((urlsplit(link).path for link in links if kind in link), None)
 
     return str(eventually(newest))
 
 
-def change(who: Visitor, email: str = NEW) -> None:
-    """The whole way to a new address."""
-    ask(who, email)
-    path = link_to(who, email)
-    who.visit(path)
-    who.submit(path)
+def change(visitor: Visitor, email: str = NEW) -> None:
+    """Request and confirm a new email."""
+    ask(visitor, email)
+    path = link_to(visitor, email)
+    visitor.visit(path)
+    visitor.submit(path)
 
 
-def address_of(who: Visitor) -> str:
-    return str(who.request("GET", "/api/user").json()["user"]["email"])
+def email_of(visitor: Visitor) -> str:
+    return str(visitor.request("GET", "/api/user").json()["user"]["email"])
 
 
-def test_a_new_address_holds_once_it_is_confirmed(ann: Visitor, shop: Shop) -> None:
+def test_a_new_email_is_used_once_it_is_confirmed(ann: Visitor, shop: Shop) -> None:
     assert f"We sent an email to {NEW}" in ask(ann)
-    assert address_of(ann) == OLD
+    assert email_of(ann) == OLD
 
     path = link_to(ann, NEW)
     page = ann.visit(path)
     assert NEW in page.text
     assert page.response.headers["Referrer-Policy"] == "strict-origin"
-    assert address_of(ann) == OLD  # looking changes nothing
+    assert email_of(ann) == OLD  # opening the page changes nothing
     page = ann.submit(path)
 
     assert page.path == "/dashboard/settings"
     assert f"Your email address is now {NEW}" in page.text
-    assert address_of(ann) == NEW
+    assert email_of(ann) == NEW
     other = shop.visitor()
     assert other.sign_in(NEW).path == "/dashboard"
-    assert address_of(other) == NEW
+    assert email_of(other) == NEW
 
 
 def test_the_link_works_once(ann: Visitor) -> None:
@@ -85,7 +85,7 @@ def test_the_link_works_once(ann: Visitor) -> None:
     assert "used or replaced" in page.text
 
 
-def test_a_newer_request_ends_the_older_one(ann: Visitor) -> None:
+def test_a_newer_request_revokes_the_older_one(ann: Visitor) -> None:
     ask(ann, "first@example.org")
     first = link_to(ann, "first@example.org")
     ask(ann)
@@ -94,7 +94,7 @@ def test_a_newer_request_ends_the_older_one(ann: Visitor) -> None:
     assert ann.visit(link_to(ann, NEW)).status == 200
 
 
-def test_the_link_lasts_an_hour(ann: Visitor) -> None:
+def test_the_link_expires_after_an_hour(ann: Visitor) -> None:
     ask(ann)
     path = link_to(ann, NEW)
 
@@ -103,10 +103,10 @@ def test_the_link_lasts_an_hour(ann: Visitor) -> None:
 
     assert page.status == 410
     assert "expired" in page.text
-    assert address_of(ann) == OLD
+    assert email_of(ann) == OLD
 
 
-def test_only_who_asked_can_confirm(ann: Visitor, shop: Shop) -> None:
+def test_only_the_user_who_requested_the_change_can_confirm_it(ann: Visitor, shop: Shop) -> None:
     ask(ann)
     path = link_to(ann, NEW)
     stranger = shop.visitor()
@@ -117,15 +117,15 @@ def test_only_who_asked_can_confirm(ann: Visitor, shop: Shop) -> None:
 
     assert page.status == 403
     assert "for another account" in page.text
-    assert address_of(ann) == OLD
+    assert email_of(ann) == OLD
 
 
 @pytest.mark.parametrize("path", ["/auth/email/nonsense", "/auth/email/undo/nonsense"])
-def test_a_token_that_we_did_not_make_is_404(path: str, ann: Visitor) -> None:
+def test_an_unknown_token_is_404(path: str, ann: Visitor) -> None:
     assert ann.visit(path).status == 404
 
 
-def test_a_token_for_one_mail_is_none_for_the_other(ann: Visitor) -> None:
+def test_a_confirmation_token_cannot_undo_and_an_undo_token_cannot_confirm(ann: Visitor) -> None:
     ask(ann)
     token = link_to(ann, NEW).rpartition("/")[2]
 
@@ -133,22 +133,22 @@ def test_a_token_for_one_mail_is_none_for_the_other(ann: Visitor) -> None:
     assert ann.visit(f"/auth/link/{token}").status == 404
 
 
-def test_asking_for_an_address_that_has_an_account_looks_the_same(ann: Visitor, shop: Shop) -> None:
+def test_requesting_an_email_that_has_an_account_looks_the_same(ann: Visitor, shop: Shop) -> None:
     with shop.app.app_context():
         accounts.get_or_create("bob@example.com")
 
     taken, free = ask(ann, "bob@example.com"), ask(ann, "bot@example.com")
 
     assert taken.replace("bob@", "bot@") == free
-    (mail,) = eventually(lambda: taken_mails(ann))
+    (mail,) = eventually(lambda: emails_about_taken_email(ann))
     assert "nothing was changed" in mail["text"]
     assert "/auth/email/" not in mail["text"]
 
 
-def taken_mails(who: Visitor) -> list[dict[str, str]]:
-    """The mailbox is shared and this mail has no link: the newest one is this test's."""
-    box = f"{who.sandbox}/mail.json"
-    response = who.browser.get(box, params={"to": "bob@example.com"}, timeout=30)
+def emails_about_taken_email(visitor: Visitor) -> list[dict[str, str]]:
+    """Return these emails. The mailbox is shared, so the newest is this test's."""
+    box = f"{visitor.sandbox}/mail.json"
+    response = visitor.browser.get(box, params={"to": "bob@example.com"}, timeout=30)
     return [mail for mail in response.json()["messages"] if "has an account" in mail["subject"]][:1]
 
 
@@ -160,14 +160,14 @@ def taken_mails(who: Visitor) -> list[dict[str, str]]:
         ("Ann@Example.com ", "already"),
     ],
 )
-def test_what_cannot_be_an_address_is_explained(typed: str, message: str, ann: Visitor) -> None:
+def test_an_invalid_email_for_a_change_is_explained(typed: str, message: str, ann: Visitor) -> None:
     text = ask(ann, typed)
 
     assert ann.page.status == 422
     assert message in text
 
 
-def test_asking_needs_a_fresh_sign_in(ann: Visitor) -> None:
+def test_an_email_change_requires_a_recent_sign_in(ann: Visitor) -> None:
     with time_machine.travel(now() + timedelta(minutes=11)):
         ask(ann)
 
@@ -175,7 +175,7 @@ def test_asking_needs_a_fresh_sign_in(ann: Visitor) -> None:
     assert ann.mails_to(NEW) == []
 
 
-def test_mails_that_the_old_address_asked_for_sign_nobody_in_afterwards(
+def test_magic_links_to_the_old_email_start_no_session_after_the_change(
     ann: Visitor, shop: Shop
 ) -> None:
     other = shop.visitor()
@@ -191,13 +191,13 @@ def test_mails_that_the_old_address_asked_for_sign_nobody_in_afterwards(
     assert other.request("GET", "/dashboard").status_code == 303
 
 
-def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop: Shop) -> None:
+def test_the_old_email_can_undo_the_change_and_every_session_ends(ann: Visitor, shop: Shop) -> None:
     change(ann)
     path = link_to(ann, OLD, "/auth/email/undo/")
     owner = shop.visitor()
 
     assert OLD in owner.visit(path).text
-    assert address_of(ann) == NEW  # looking changes nothing
+    assert email_of(ann) == NEW  # opening the page changes nothing
     page = owner.submit(path)
 
     assert page.path == "/login"
@@ -205,13 +205,13 @@ def test_the_old_address_takes_it_back_and_ends_every_session(ann: Visitor, shop
     assert ann.request("GET", "/dashboard").status_code == 303
     assert owner.visit(path).status == 410
     owner.sign_in(OLD)
-    assert address_of(owner) == OLD
+    assert email_of(owner) == OLD
 
 
-def test_taking_it_back_removes_the_passkeys_that_were_added_since_or_in_the_week_before(
+def test_undoing_removes_the_passkeys_that_were_added_since_or_in_the_week_before(
     ann: Visitor, shop: Shop
 ) -> None:
-    """Whoever means to stay adds a passkey first, and changes the address then."""
+    """An attacker adds a passkey first, and changes the email then."""
     _add_passkey(shop, OLD, "mine", days_ago=8)
     _add_passkey(shop, OLD, "theirs, prepared")
     change(ann)
@@ -235,7 +235,7 @@ def _add_passkey(shop: Shop, email: str, name: str, days_ago: int = 0) -> None:
         session.add(key)
 
 
-def test_the_first_address_wins_over_whoever_changed_it_again(ann: Visitor, shop: Shop) -> None:
+def test_the_original_email_can_undo_several_changes(ann: Visitor, shop: Shop) -> None:
     change(ann)
     change(ann, "ann@example.net")
     theirs = link_to(ann, NEW, "/auth/email/undo/")
@@ -246,10 +246,10 @@ def test_the_first_address_wins_over_whoever_changed_it_again(ann: Visitor, shop
 
     assert owner.visit(theirs).status == 410
     owner.sign_in(OLD)
-    assert address_of(owner) == OLD
+    assert email_of(owner) == OLD
 
 
-def test_after_a_week_it_cannot_be_taken_back(ann: Visitor) -> None:
+def test_a_change_cannot_be_undone_after_a_week(ann: Visitor) -> None:
     change(ann)
     path = link_to(ann, OLD, "/auth/email/undo/")
 
@@ -260,10 +260,10 @@ def test_after_a_week_it_cannot_be_taken_back(ann: Visitor) -> None:
 
 
 @both_databases
-def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the_same(
+def test_a_change_can_be_undone_after_a_sign_in_with_the_old_email(
     ann: Visitor, shop: Shop
 ) -> None:
-    """Signing in made an account for it, which holds nothing but a name and ways to sign in."""
+    """The sign-in created an account that holds only a name and sign-in methods."""
     change(ann)
     owner = shop.visitor()
     owner.sign_in(OLD)
@@ -281,14 +281,12 @@ def test_an_owner_who_signed_in_with_the_old_address_first_takes_it_back_all_the
     assert "Your email address is restored" in page.text
     assert owner.visit("/dashboard").path == "/login"
     owner.sign_in(OLD)
-    assert address_of(owner) == OLD
+    assert email_of(owner) == OLD
     with shop.app.app_context():
         assert [user.email for user in accounts.list_all()] == [OLD]
 
 
-def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
-    ann: Visitor, shop: Shop
-) -> None:
+def test_an_older_or_used_account_keeps_its_email(ann: Visitor, shop: Shop) -> None:
     change(ann)
     newcomer = shop.visitor()
     newcomer.sign_in(OLD)
@@ -301,10 +299,10 @@ def test_an_account_that_was_there_before_or_holds_something_keeps_its_address(
 
     assert page.status == 409
     assert "has an account" in page.text
-    assert (address_of(ann), address_of(newcomer)) == (NEW, OLD)
+    assert (email_of(ann), email_of(newcomer)) == (NEW, OLD)
 
 
-def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, shop: Shop) -> None:
+def test_old_emails_are_deleted_when_the_change_cannot_be_undone(ann: Visitor, shop: Shop) -> None:
     change(ann)
 
     with shop.app.app_context(), time_machine.travel(now() + timedelta(days=9)):
@@ -313,7 +311,7 @@ def test_addresses_are_forgotten_when_they_cannot_be_taken_back(ann: Visitor, sh
     assert ann.visit(link_to(ann, OLD, "/auth/email/undo/")).status == 410
 
 
-def test_stripe_learns_the_new_address(visitor: Visitor, shop: Shop) -> None:
+def test_the_new_email_is_sent_to_stripe(visitor: Visitor, shop: Shop) -> None:
     user, _ = stripe_account.subscriber(shop, OLD)
     visitor.sign_in(OLD)
 
@@ -324,7 +322,7 @@ def test_stripe_learns_the_new_address(visitor: Visitor, shop: Shop) -> None:
 
 
 @both_databases
-def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) -> None:
+def test_concurrent_confirmations_change_the_email_once(ann: Visitor, shop: Shop) -> None:
     ask(ann)
     token = link_to(ann, NEW).rpartition("/")[2]
     together = Barrier(8)
@@ -345,7 +343,9 @@ def test_of_many_who_confirm_at_once_one_changes_it(ann: Visitor, shop: Shop) ->
 
 
 @both_databases
-def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Shop) -> None:
+def test_of_two_users_who_confirm_the_same_email_at_once_one_gets_it(
+    ann: Visitor, shop: Shop
+) -> None:
     bob = shop.visitor()
     bob.sign_in("bob@example.com")
     ask(ann)
@@ -369,6 +369,6 @@ def test_of_two_who_want_one_address_at_once_one_gets_it(ann: Visitor, shop: Sho
     assert responses == [NEW, "taken"]
 
 
-def newer(who: Visitor, older: str) -> str | None:
-    path = link_to(who, NEW)
+def newer(visitor: Visitor, older: str) -> str | None:
+    path = link_to(visitor, NEW)
     return path if path != older else None

@@ -1,4 +1,4 @@
-"""Limits: counted in Redis or in our database, and nothing that a caller says gets around them."""
+"""Rate limits are counted in Redis or in the database, and request headers do not evade them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ask(client: FlaskClient, email: str, **options: Any) -> TestResponse:
 
 
 def until_refused(app: Flask, email: str = "ann@example.com") -> TestResponse:
-    """The answer to one sign-in too many for an address."""
+    """Request emails until the limit, and return the refusal."""
     client = app.test_client()
     for _ in range(5):
         assert ask(client, email).status_code == 303
@@ -40,12 +40,12 @@ def counted_in_database(app: Flask) -> int:
 
 
 def is_up(url: str) -> bool:
-    address = urlsplit(url)
+    parts = urlsplit(url)
     with socket.socket() as probe:
-        return probe.connect_ex((address.hostname or "", address.port or 0)) == 0
+        return probe.connect_ex((parts.hostname or "", parts.port or 0)) == 0
 
 
-def test_with_redis_all_processes_count_there(make_app: Callable[..., Flask], redis: str) -> None:
+def test_all_processes_count_in_redis(make_app: Callable[..., Flask], redis: str) -> None:
     eventually(lambda: is_up(redis))
     one, other = make_app(REDIS_URL=redis), make_app(REDIS_URL=redis)
 
@@ -59,7 +59,7 @@ def test_with_redis_all_processes_count_there(make_app: Callable[..., Flask], re
     assert counted_in_database(one) == 0
 
 
-def test_while_redis_is_away_the_database_counts(make_app: Callable[..., Flask]) -> None:
+def test_the_database_counts_while_redis_is_unreachable(make_app: Callable[..., Flask]) -> None:
     app = make_app(REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
 
     refused = until_refused(app)
@@ -69,8 +69,8 @@ def test_while_redis_is_away_the_database_counts(make_app: Callable[..., Flask])
     assert counted_in_database(app) > 0
 
 
-def test_a_redis_that_hangs_is_waited_for_once(make_app: Callable[..., Flask]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as hanging:  # accepts connections, never answers
+def test_a_hanging_redis_delays_one_request_only(make_app: Callable[..., Flask]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:  # accepts connections, never responds
         app = make_app(REDIS_URL=f"redis://127.0.0.1:{hanging.getsockname()[1]}/0")
         client = app.test_client()
 
@@ -92,7 +92,7 @@ def connections(server: socket.socket) -> int:
 
 
 @pytest.mark.parametrize(("proxies", "last"), [("0", 429), ("1", 303)])
-def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(
+def test_a_forwarded_ip_counts_only_behind_a_trusted_proxy(
     proxies: str, last: int, make_app: Callable[..., Flask]
 ) -> None:
     client = make_app(TRUSTED_PROXIES=proxies).test_client()
@@ -105,7 +105,7 @@ def test_a_forwarded_address_counts_only_behind_a_proxy_of_ours(
     assert responses[-1].status_code == last
 
 
-def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
+def test_ips_that_a_client_prepends_to_the_forwarded_header_are_ignored(
     make_app: Callable[..., Flask],
 ) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
@@ -119,21 +119,21 @@ def test_behind_a_proxy_what_the_caller_adds_in_front_gains_nothing(
 
 
 @pytest.mark.parametrize(
-    ("address", "last"),
+    ("ip", "last"),
     [
         ("2001:db8:1:2:{0:x}::{0:x}", 429),  # one household's /64
         ("2001:db8:1:{0:x}::1", 303),
-        ("::ffff:10.0.0.{0}", 303),  # IPv4, as a socket of both kinds tells it
+        ("::ffff:10.0.0.{0}", 303),  # IPv4, as a dual-stack socket reports it
         ("10.0.0.{0}:1234", 303),  # as some proxies spell it
     ],
 )
-def test_of_ipv6_a_whole_network_is_one_caller(
-    address: str, last: int, make_app: Callable[..., Flask]
+def test_an_ipv6_network_counts_as_one_client(
+    ip: str, last: int, make_app: Callable[..., Flask]
 ) -> None:
     client = make_app(TRUSTED_PROXIES="1").test_client()
 
     responses = [
-        ask(client, f"a{n}@example.com", headers={"X-Forwarded-For": address.format(n + 1)})
+        ask(client, f"a{n}@example.com", headers={"X-Forwarded-For": ip.format(n + 1)})
         for n in range(31)
     ]
 

@@ -1,4 +1,4 @@
-"""Passkeys, in a real browser with a virtual authenticator, and at the doors by hand."""
+"""Passkeys in a real browser with a virtual authenticator, and with requests of our own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 
 class Authenticator:
-    """A browser with an authenticator in it, and somebody who is signed in."""
+    """A browser with a virtual authenticator and a signed-in user."""
 
     def __init__(self, page: Page, shop: Shop) -> None:
         self.page, self.shop = page, shop
@@ -80,7 +80,7 @@ class Authenticator:
         self.page.context.clear_cookies()
 
     def post(self, path: str, body: Any) -> tuple[int, Any]:
-        """A request of the page's own script."""
+        """Send a request as the page's script does."""
         message = self.page.evaluate(
             """async ([path, body]) => {
               const token = document.querySelector('[name=csrf_token]').value;
@@ -110,7 +110,7 @@ def key(chromium: Browser, shop: Shop) -> Iterator[Authenticator]:
 
 @pytest.fixture
 def ann(key: Authenticator) -> Authenticator:
-    """Ann, who has a passkey."""
+    """Return a browser in which Ann is signed in and has a passkey."""
     key.sign_in_by_mail("ann@example.com")
     key.add("My laptop")
     expect(key.page.get_by_text("My laptop", exact=True)).to_be_visible()
@@ -123,7 +123,7 @@ def rows(shop: Shop, model: Any) -> list[Any]:
 
 
 @both_databases
-def test_a_passkey_signs_in_without_typing_an_address(ann: Authenticator, shop: Shop) -> None:
+def test_a_passkey_signs_in_without_an_email(ann: Authenticator, shop: Shop) -> None:
     ann.sign_out()
 
     ann.use("/login?next=/dashboard/billing")
@@ -160,7 +160,7 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Authenticator, shop
     ]
 
 
-def test_a_removed_passkey_opens_nothing(ann: Authenticator, shop: Shop) -> None:
+def test_a_removed_passkey_starts_no_session(ann: Authenticator, shop: Shop) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(Passkey.__table__.delete())  # type: ignore[attr-defined]
     ann.sign_out()
@@ -170,15 +170,13 @@ def test_a_removed_passkey_opens_nothing(ann: Authenticator, shop: Shop) -> None
     expect(ann.page.get_by_text("This passkey isn't linked")).to_be_visible()
 
 
-def test_one_device_has_one_passkey_of_a_person(ann: Authenticator) -> None:
+def test_a_device_holds_one_passkey_per_user(ann: Authenticator) -> None:
     ann.add("Again")
 
     expect(ann.page.get_by_text("has a passkey of yours already")).to_be_visible()
 
 
-def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed(
-    ann: Authenticator, shop: Shop
-) -> None:
+def test_a_passkey_without_user_verification_is_refused(ann: Authenticator, shop: Shop) -> None:
     ann.sign_out()
     ann.wire.send(
         "WebAuthn.setUserVerified",
@@ -192,7 +190,7 @@ def test_a_passkey_of_somebody_who_is_not_verified_by_the_device_is_not_believed
 
 
 @pytest.mark.parametrize("column", ["disabled_at", "closing_at"])
-def test_a_closed_account_is_not_opened_by_a_passkey(
+def test_a_passkey_of_a_closing_account_starts_no_session(
     column: str, ann: Authenticator, shop: Shop
 ) -> None:
     with shop.app.app_context(), database.write_transaction():
@@ -205,7 +203,7 @@ def test_a_closed_account_is_not_opened_by_a_passkey(
     assert len(rows(shop, Session)) == 1
 
 
-def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Authenticator, shop: Shop) -> None:
+def test_an_assertion_works_once_and_for_its_own_challenge(ann: Authenticator, shop: Shop) -> None:
     ann.sign_out()
     ann.page.goto(f"{shop.url}/login")
     _, first = ann.post("/auth/passkey/options", {})
@@ -228,7 +226,7 @@ def test_an_answer_is_good_once_and_for_its_own_challenge(ann: Authenticator, sh
     assert len(rows(shop, Session)) == 2
 
 
-def test_an_answer_from_a_frame_of_another_site_is_refused(
+def test_an_assertion_from_a_frame_of_another_site_is_refused(
     ann: Authenticator, shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann.sign_out()
@@ -247,7 +245,7 @@ def test_an_answer_from_a_frame_of_another_site_is_refused(
     assert len(rows(shop, Session)) == 1
 
 
-def test_an_answer_of_another_browser_or_of_long_ago_is_refused(
+def test_an_assertion_of_another_browser_or_an_expired_challenge_is_refused(
     ann: Authenticator, shop: Shop
 ) -> None:
     ann.sign_out()
@@ -269,7 +267,7 @@ def test_an_answer_of_another_browser_or_of_long_ago_is_refused(
 
 
 @both_databases
-def test_a_copied_key_is_found_out_by_its_count(ann: Authenticator, shop: Shop) -> None:
+def test_a_cloned_passkey_is_detected_by_its_counter(ann: Authenticator, shop: Shop) -> None:
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(Passkey).values(sign_count=1000))
     ann.sign_out()
@@ -295,7 +293,7 @@ def test_a_copied_key_is_found_out_by_its_count(ann: Authenticator, shop: Shop) 
     ],
     ids=range(10),
 )
-def test_rubbish_is_refused_in_json(body: str, key: Authenticator, shop: Shop) -> None:
+def test_malformed_requests_get_errors_in_json(body: str, key: Authenticator, shop: Shop) -> None:
     key.page.goto(f"{shop.url}/login")
     key.post("/auth/passkey/options", {})
 
@@ -305,7 +303,7 @@ def test_rubbish_is_refused_in_json(body: str, key: Authenticator, shop: Shop) -
     assert rows(shop, Session) == []
 
 
-def test_adding_a_passkey_asks_for_a_fresh_sign_in_which_a_passkey_gives(
+def test_adding_a_passkey_requires_a_recent_sign_in_which_a_passkey_provides(
     ann: Authenticator, shop: Shop
 ) -> None:
     with shop.app.app_context(), database.write_transaction():

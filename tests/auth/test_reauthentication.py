@@ -1,4 +1,4 @@
-"""What cannot be undone asks for a sign-in of the last ten minutes."""
+"""Irreversible actions require a sign-in within the last ten minutes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_deleting_right_after_signing_in_needs_no_confirmation(ann: Visitor) -> 
     assert "Your account was deleted" in page.text
 
 
-def test_deleting_later_asks_to_confirm_and_comes_back(ann: Visitor) -> None:
+def test_deleting_later_requires_confirmation_and_returns_to_the_page(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         ann.visit("/dashboard/settings")
         page = ann.submit("/dashboard/settings/delete", confirmation="ann@example.com")
@@ -58,7 +58,7 @@ def test_the_link_confirms_as_well(ann: Visitor) -> None:
         assert ann.visit("/auth/confirm").path == "/dashboard"  # nothing to confirm
 
 
-def test_the_mail_goes_to_oneself_whatever_is_sent(ann: Visitor) -> None:
+def test_the_email_goes_to_the_signed_in_user_whatever_the_form_contains(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         token = ann.visit("/auth/confirm").form("/auth/confirm").fields["csrf_token"]
         ann.request("POST", "/auth/confirm", data={"csrf_token": token, "email": "eve@example.com"})
@@ -66,7 +66,7 @@ def test_the_mail_goes_to_oneself_whatever_is_sent(ann: Visitor) -> None:
     assert ann.mails_to("eve@example.com") == []
 
 
-def test_a_program_is_told_to_sign_in_again(ann: Visitor) -> None:
+def test_an_api_request_without_a_recent_sign_in_is_refused(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         token = ann.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
         response = ann.request("DELETE", "/api/user", headers={"X-CSRFToken": token})
@@ -76,9 +76,9 @@ def test_a_program_is_told_to_sign_in_again(ann: Visitor) -> None:
 
 
 @pytest.mark.parametrize("target", ["//evil.com", "https://evil.com/", "/no-such-page"])
-def test_one_is_led_back_to_a_page_of_ours_only(ann: Visitor, target: str) -> None:
+def test_confirmation_redirects_only_to_pages_of_the_application(ann: Visitor, target: str) -> None:
     assert ann.visit(f"/auth/confirm?next={quote(target)}").path == "/dashboard"
 
 
-def test_a_stranger_has_nothing_to_confirm(shop: Shop, visitor: Visitor) -> None:
+def test_a_signed_out_visitor_is_redirected_to_the_sign_in(shop: Shop, visitor: Visitor) -> None:
     assert visitor.visit("/auth/confirm").path == "/login"

@@ -1,4 +1,4 @@
-"""The browsers one is signed in with: seen, and signed out, one or all others."""
+"""The list of a user's sessions, and signing out one of them or all others."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_all_others_are_signed_out_at_once(shop: Shop) -> None:
     assert here.visit("/dashboard").path == "/dashboard"
 
 
-def test_nobody_signs_out_somebody_else_s_browser(shop: Shop) -> None:
+def test_a_user_cannot_end_another_user_s_session(shop: Shop) -> None:
     bob = browser(shop, IPHONE, "bob@example.com")
     browser(shop, EDGE, "bob@example.com")
     (path,) = revoke_paths(bob)
@@ -90,5 +90,5 @@ def test_nobody_signs_out_somebody_else_s_browser(shop: Shop) -> None:
         ("<script>alert(1)</script>", "<script>alert(1)<"),
     ],
 )
-def test_browsers_are_called_as_people_call_them(user_agent: str, words: str) -> None:
+def test_browsers_have_their_usual_names(user_agent: str, words: str) -> None:
     assert devices.describe(user_agent) == words

@@ -1,4 +1,4 @@
-"""Signing in: one address, one mail, one button; the account is made at the first one."""
+"""Sign-in by email. The first sign-in creates the account."""
 
 from __future__ import annotations
 
@@ -25,43 +25,39 @@ from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
 
-def people(shop: Shop) -> list[User]:
+def users(shop: Shop) -> list[User]:
     with shop.app.app_context():
         return list(db.session.scalars(select(User)))
 
 
-def test_a_first_sign_in_makes_the_account_at_the_button_and_not_before(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_the_button_of_the_first_sign_in_creates_the_account(shop: Shop, visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="  Ann@Example.COM ")
-    assert people(shop) == []
+    assert users(shop) == []
 
     link = visitor.link_from_mail("ann@example.com")
     visitor.visit(link)
     assert "ann@example.com" in visitor.page.text
-    assert people(shop) == []
+    assert users(shop) == []
 
     visitor.submit(urlsplit(link).path)
     assert visitor.page.path == "/dashboard"
-    assert [user.email for user in people(shop)] == ["ann@example.com"]
+    assert [user.email for user in users(shop)] == ["ann@example.com"]
 
 
-def test_opening_the_link_changes_nothing_however_often(shop: Shop, visitor: Visitor) -> None:
+def test_opening_the_link_changes_nothing(shop: Shop, visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
     link = visitor.link_from_mail("ann@example.com")
 
-    for method in ("GET", "HEAD", "GET"):  # mail scanners do this before the person does
+    for method in ("GET", "HEAD", "GET"):  # mail scanners do this before the user does
         assert requests.request(method, link, timeout=10).status_code == 200
 
     visitor.visit(link)
     assert visitor.submit(urlsplit(link).path).path == "/dashboard"
 
 
-def test_the_mail_leads_to_this_application_whatever_the_host_header_says(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_links_in_emails_ignore_the_host_header(shop: Shop, visitor: Visitor) -> None:
     page = visitor.visit("/login")
     token = page.form("/login").fields["csrf_token"]
 
@@ -75,7 +71,7 @@ def test_the_mail_leads_to_this_application_whatever_the_host_header_says(
     assert visitor.link_from_mail("ann@example.com").startswith(f"{shop.url}/auth/link/")
 
 
-def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visitor) -> None:
+def test_the_email_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
     link = visitor.link_from_mail("ann@example.com")
@@ -87,7 +83,7 @@ def test_the_mail_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visit
     assert "10 minutes" in mail["text"]
 
 
-def test_one_is_led_back_to_the_plan_one_had_chosen(visitor: Visitor) -> None:
+def test_a_sign_in_returns_to_the_chosen_plan(visitor: Visitor) -> None:
     visitor.visit("/pricing?interval=yearly")
     expected = quote("plan=solo&interval=yearly")
     chosen = next(link for link in visitor.page.links if expected in link)
@@ -100,14 +96,14 @@ def test_one_is_led_back_to_the_plan_one_had_chosen(visitor: Visitor) -> None:
     assert page.form("/billing/checkout", plan="solo", interval="yearly")
 
 
-def test_a_person_who_is_signed_in_is_not_asked_again(visitor: Visitor) -> None:
+def test_a_signed_in_user_is_not_asked_to_sign_in_again(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     assert visitor.visit("/login").path == "/dashboard"
     assert visitor.visit("/login?next=/pricing").path == "/pricing"
 
 
-def test_a_very_long_way_on_is_left_out_before_a_link_is_used_up(visitor: Visitor) -> None:
+def test_a_very_long_next_url_is_dropped_before_a_link_is_used(visitor: Visitor) -> None:
     page = visitor.sign_in("ann@example.com", start="/login?next=/pricing?a=" + "a" * 3000)
 
     assert page.path == "/dashboard"
@@ -126,7 +122,7 @@ def test_signing_out_ends_the_session_for_a_copied_cookie_too(visitor: Visitor, 
     assert response.status_code == 401
 
 
-def test_a_sign_in_makes_a_new_session_and_keeps_nothing_of_the_old_one(
+def test_a_sign_in_starts_a_new_session_without_data_of_the_old_one(
     visitor: Visitor, shop: Shop
 ) -> None:
     visitor.visit("/login")
@@ -140,7 +136,7 @@ def test_a_sign_in_makes_a_new_session_and_keeps_nothing_of_the_old_one(
         assert row.user_agent.startswith("python-requests")
 
 
-def test_a_session_ends_when_it_was_not_used_for_a_month(shop: Shop, visitor: Visitor) -> None:
+def test_a_session_expires_after_a_month_without_use(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     with time_machine.travel(now() + timedelta(days=29)):
@@ -149,9 +145,7 @@ def test_a_session_ends_when_it_was_not_used_for_a_month(shop: Shop, visitor: Vi
         assert visitor.visit("/dashboard").path == "/login"
 
 
-def test_a_session_ends_after_ninety_days_however_much_it_is_used(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_a_session_expires_after_ninety_days_of_use(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     start = now()
@@ -162,9 +156,7 @@ def test_a_session_ends_after_ninety_days_however_much_it_is_used(
         assert visitor.visit("/dashboard").path == "/login"
 
 
-def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_a_disabled_user_gets_no_email_and_no_hint(shop: Shop, visitor: Visitor) -> None:
     with shop.app.app_context():
         user = accounts.get_or_create("ann@example.com")
         from saas import database
@@ -181,7 +173,7 @@ def test_a_disabled_person_cannot_sign_in_and_learns_it_only_from_no_mail(
 
 
 @both_databases
-def test_fifty_people_who_press_at_once_make_one_session(
+def test_fifty_concurrent_uses_of_a_link_start_one_session(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     with shop.app.app_context():
@@ -189,28 +181,28 @@ def test_fifty_people_who_press_at_once_make_one_session(
         token = magic_links.token_for(db.session.scalars(select(SignInLink.id)).one())
 
     with ThreadPoolExecutor(10) as pool:
-        responses = list(pool.map(partial(press, shop), [token] * 50))
+        responses = list(pool.map(partial(redeem, shop), [token] * 50))
 
     assert sorted(responses) == ["ann@example.com"] + ["used"] * 49
-    assert len(people(shop)) == 1
+    assert len(users(shop)) == 1
 
 
-def press(shop: Shop, token: str) -> str:
-    """Who came in by a link, or why nobody did."""
-    came: list[str] = []
+def redeem(shop: Shop, token: str) -> str:
+    """Use a link, and return the signed-in email or the error."""
+    emails: list[str] = []
     with shop.app.app_context():
         try:
-            magic_links.redeem(token, lambda user: came.append(user.email))
+            magic_links.redeem(token, lambda user: emails.append(user.email))
         except magic_links.InvalidLink as error:
             return error.reason
-    return came[0]
+    return emails[0]
 
 
 @both_databases
-def test_two_links_of_one_address_are_followed_at_once(
+def test_concurrent_uses_of_two_links_of_a_user_do_not_deadlock(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    """One signs in, and neither waits for ever for the other."""
+    """One signs in, and no request waits for the other forever."""
     for number in range(5):
         email = f"ann{number}@example.com"
         with shop.app.app_context():
@@ -219,12 +211,12 @@ def test_two_links_of_one_address_are_followed_at_once(
             ids = db.session.scalars(select(SignInLink.id).where(SignInLink.email == email)).all()
             tokens = [magic_links.token_for(item) for item in ids]
         with ThreadPoolExecutor(2) as pool:
-            responses = list(pool.map(partial(press, shop), tokens))
+            responses = list(pool.map(partial(redeem, shop), tokens))
         assert sorted(responses) == [email, "used"]
 
 
 @both_databases
-def test_of_two_mails_that_a_browser_asks_for_at_once_one_works(
+def test_of_two_emails_that_a_browser_requests_at_once_one_works(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     together = Barrier(2)
@@ -240,11 +232,11 @@ def test_of_two_mails_that_a_browser_asks_for_at_once_one_works(
     with shop.app.app_context():
         ids = db.session.scalars(select(SignInLink.id).order_by(SignInLink.id))
         older, newer = (magic_links.token_for(item) for item in ids)
-    assert [press(shop, older), press(shop, newer)] == ["replaced", "ann@example.com"]
+    assert [redeem(shop, older), redeem(shop, newer)] == ["replaced", "ann@example.com"]
 
 
-def test_a_link_is_not_used_up_where_its_session_does_not_begin(shop: Shop) -> None:
-    """Both are one transaction: what ends every session of somebody comes before or after."""
+def test_a_link_stays_usable_when_its_session_cannot_start(shop: Shop) -> None:
+    """Both are one transaction, so revoking all sessions comes before or after it."""
     with shop.app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
         token = magic_links.token_for(db.session.scalars(select(SignInLink.id)).one())
@@ -255,11 +247,11 @@ def test_a_link_is_not_used_up_where_its_session_does_not_begin(shop: Shop) -> N
         with pytest.raises(RuntimeError):
             magic_links.redeem(token, fail)
 
-    assert press(shop, token) == "ann@example.com"
+    assert redeem(shop, token) == "ann@example.com"
 
 
 @pytest.mark.parametrize("path", ["/login", "/register"])
-def test_both_doors_lead_to_the_same_mail(path: str, visitor: Visitor) -> None:
+def test_sign_up_and_sign_in_send_the_same_email(path: str, visitor: Visitor) -> None:
     visitor.visit(path)
 
     page = visitor.submit(path, email="ann@example.com")
@@ -269,12 +261,12 @@ def test_both_doors_lead_to_the_same_mail(path: str, visitor: Visitor) -> None:
 
 
 @both_databases
-def test_of_a_link_that_is_over_nothing_is_kept(shop: Shop, visitor: Visitor) -> None:
+def test_expired_links_are_deleted(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     with shop.app.app_context():
         magic_links.delete_expired_links()
-        assert (count(SignInLink), count(OutboxMessage)) == (1, 1)  # a late click is told "used"
+        assert (count(SignInLink), count(OutboxMessage)) == (1, 1)  # a late click reads "used"
         with time_machine.travel(now() + timedelta(days=2)):
             magic_links.delete_expired_links()
         assert (count(SignInLink), count(OutboxMessage)) == (0, 0)

@@ -1,1 +1,1 @@
-"""Signing in with Google and GitHub, as the sandbox plays them over HTTP."""
+"""Sign-in with Google and GitHub, simulated by the sandbox over HTTP."""

@@ -1,4 +1,4 @@
-"""The way to a provider and back, and what is known then."""
+"""The OAuth flow to a provider and back, and the rows that it writes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ both_providers = pytest.mark.parametrize("provider", ["google", "github"])
 
 
 def start_sign_in(visitor: Visitor, provider: str, start: str = "/login") -> str:
-    """Press the provider's button; the address that one is sent to."""
+    """Press the provider's button, and return the URL of the redirect."""
     visitor.visit(start)
     visitor.submit(f"/auth/oauth/{provider}", follow=False)
     assert visitor.page.status == 303, visitor.page.text
     return visitor.page.response.headers["Location"]
 
 
-def choose(address: str, /, **choice: str) -> str:
-    """Say at the provider who one is; the address that one is sent back to."""
+def choose(url: str, /, **choice: str) -> str:
+    """Choose an account at the provider, and return the callback URL."""
     query = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
-    response = requests.get(f"{address}&{query}", allow_redirects=False, timeout=20)
+    response = requests.get(f"{url}&{query}", allow_redirects=False, timeout=20)
     return response.headers["Location"]
 
 
 def sign_in_with(visitor: Visitor, provider: str, start: str = "/login", /, **choice: str) -> Page:
-    """The whole way."""
+    """Sign in with the provider, from the button to the callback."""
     return visitor.visit(choose(start_sign_in(visitor, provider, start), **choice))
 
 

@@ -1,4 +1,4 @@
-"""Who is not let in, and is told why."""
+"""Failed sign-ins with a provider, and their error messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.harness.shop import Shop, open_shop
 from tests.harness.visitor import Page, Visitor
 
 
-def nothing_happened(shop: Shop) -> None:
+def assert_nothing_written(shop: Shop) -> None:
     assert rows(shop, Identity) == []
     assert rows(shop, Session) == []
     assert rows(shop, User) == []
@@ -51,7 +51,7 @@ def nothing_happened(shop: Shop) -> None:
         ({"as": "ada", "failure": "token_rubbish"}, 502, "couldn't verify"),
     ],
 )
-def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
+def test_an_error_at_a_provider_is_explained_and_starts_no_session(
     provider: str,
     choice: dict[str, str],
     status: int,
@@ -60,7 +60,7 @@ def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
     visitor: Visitor,
 ) -> None:
     assert_refused(sign_in_with(visitor, provider, **choice), status, words)
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
 @pytest.mark.parametrize(
@@ -78,31 +78,29 @@ def test_what_goes_wrong_at_a_provider_is_explained_and_signs_nobody_in(
         "unsigned",
     ],
 )
-def test_an_answer_that_proves_nothing_signs_nobody_in(
-    failure: str, shop: Shop, visitor: Visitor
-) -> None:
+def test_an_invalid_id_token_starts_no_session(failure: str, shop: Shop, visitor: Visitor) -> None:
     page = sign_in_with(visitor, "google", **{"as": "ada", "failure": failure})
 
     assert_refused(page, 502, "couldn't verify")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
-def test_the_word_true_does_not_verify_an_address(shop: Shop, visitor: Visitor) -> None:
+def test_the_string_true_does_not_verify_an_email(shop: Shop, visitor: Visitor) -> None:
     page = sign_in_with(visitor, "google", **{"as": "ada", "failure": "word_verified"})
 
     assert_refused(page, 403, "isn't verified at Google")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
-def test_github_without_its_profile_signs_nobody_in(shop: Shop, visitor: Visitor) -> None:
+def test_a_missing_github_profile_starts_no_session(shop: Shop, visitor: Visitor) -> None:
     page = sign_in_with(visitor, "github", **{"as": "ada", "failure": "api_error"})
 
     assert_refused(page, 503, "GitHub isn't responding")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
 @both_providers
-def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
+def test_a_provider_that_hangs_times_out_within_ten_seconds(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
     back = choose(start_sign_in(visitor, provider), **{"as": "ada", "failure": "token_hang"})
@@ -111,13 +109,13 @@ def test_a_provider_that_hangs_is_given_up_within_ten_seconds(
 
     assert_refused(page, 503, "isn't responding")
     assert page.response.elapsed < timedelta(seconds=10)
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
-def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
+def test_a_provider_that_responds_byte_by_byte_times_out_too(
     make_app: Callable[..., Flask],
 ) -> None:
-    """Each byte comes in time, and the whole of it never."""
+    """Each read succeeds, but the response never ends."""
     over = threading.Event()
 
     def dripping(_: dict[str, Any], start_response: Any) -> Iterator[bytes]:
@@ -143,9 +141,9 @@ def test_a_provider_that_answers_byte_by_byte_is_given_up_too(
 @pytest.mark.parametrize(
     ("path", "nonsense"),
     [("/openid-configuration", {}), ("/oauth2/v3/certs", {"keys": []})],
-    ids=["its document", "its keys"],
+    ids=["discovery document", "keys"],
 )
-def test_one_bad_answer_of_a_provider_is_not_remembered(
+def test_an_invalid_response_of_a_provider_is_not_cached(
     path: str, nonsense: dict[str, Any], make_app: Callable[..., Flask]
 ) -> None:
     sandbox_app = create_sandbox()
@@ -170,7 +168,7 @@ def test_one_bad_answer_of_a_provider_is_not_remembered(
 
 
 def way_in(visitor: Visitor) -> Page:
-    """With Google, wherever the way ends."""
+    """Sign in with Google, and return the last response."""
     visitor.visit("/login")
     page = visitor.submit("/auth/oauth/google", follow=False)
     if page.status != 303:
@@ -178,7 +176,7 @@ def way_in(visitor: Visitor) -> Page:
     return visitor.visit(choose(page.response.headers["Location"], **{"as": "ada"}))
 
 
-def test_a_provider_that_is_not_there_is_explained_at_the_button(
+def test_a_provider_that_is_unreachable_is_explained_at_the_button(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(SANDBOX_URL="http://localhost:1")
@@ -192,7 +190,7 @@ def test_a_provider_that_is_not_there_is_explained_at_the_button(
     assert_refused(page, 503, "Google isn't responding")
 
 
-def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
+def test_error_texts_of_a_provider_are_never_shown(visitor: Visitor) -> None:
     asked = dict(parse_qsl(urlsplit(start_sign_in(visitor, "google")).query))
 
     page = visitor.visit(
@@ -214,35 +212,37 @@ def test_what_a_provider_says_is_never_shown(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     "query", ["", "?code=x", "?state=x&code=x", "?error=access_denied", "?state=&code=", "?state=é"]
 )
-def test_an_answer_to_no_question_is_refused(query: str, shop: Shop, visitor: Visitor) -> None:
+def test_a_callback_without_a_started_sign_in_is_refused(
+    query: str, shop: Shop, visitor: Visitor
+) -> None:
     start_sign_in(visitor, "google")
 
     page = visitor.visit(f"/auth/oauth/google/callback{query}")
 
     assert_refused(page, 400, "wasn't started here")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
-def test_the_answer_to_one_browser_signs_no_other_in(shop: Shop, visitor: Visitor) -> None:
+def test_a_callback_in_another_browser_starts_no_session(shop: Shop, visitor: Visitor) -> None:
     back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     victim = shop.visitor()
     start_sign_in(victim, "google")
 
     assert_refused(victim.visit(back), 400, "wasn't started here")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
     assert visitor.visit(back).path == "/dashboard"
 
 
-def test_the_state_of_one_provider_is_nothing_to_another(shop: Shop, visitor: Visitor) -> None:
+def test_the_state_of_one_provider_is_refused_at_another(shop: Shop, visitor: Visitor) -> None:
     back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
 
     page = visitor.visit(back.replace("/google/", "/github/"))
 
     assert_refused(page, 400, "wasn't started here")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
-def test_an_answer_is_good_once_even_for_a_copied_cookie(shop: Shop, visitor: Visitor) -> None:
+def test_a_callback_works_once_even_with_a_copied_cookie(shop: Shop, visitor: Visitor) -> None:
     back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     copy = shop.visitor()
     copy.browser.cookies.update(visitor.browser.cookies)
@@ -252,7 +252,7 @@ def test_an_answer_is_good_once_even_for_a_copied_cookie(shop: Shop, visitor: Vi
     assert len(rows(shop, Session)) == 1
 
 
-def test_a_code_that_was_used_is_refused(shop: Shop, visitor: Visitor) -> None:
+def test_a_used_authorization_code_is_refused(shop: Shop, visitor: Visitor) -> None:
     used = dict(
         parse_qsl(urlsplit(choose(start_sign_in(visitor, "google"), **{"as": "ada"})).query)
     )
@@ -265,14 +265,14 @@ def test_a_code_that_was_used_is_refused(shop: Shop, visitor: Visitor) -> None:
     assert_refused(page, 502, "couldn't verify")
 
 
-def test_a_sign_in_that_took_longer_than_ten_minutes_is_begun_again(
+def test_a_sign_in_that_took_longer_than_ten_minutes_starts_again(
     shop: Shop, visitor: Visitor
 ) -> None:
     back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
 
     with time_machine.travel(now() + timedelta(minutes=10, seconds=1), tick=True):
         assert_refused(visitor.visit(back), 400, "wasn't started here")
-    nothing_happened(shop)
+    assert_nothing_written(shop)
 
 
 def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
@@ -287,7 +287,7 @@ def test_twenty_started_sign_ins_do_not_make_the_cookie_too_large(
 
 
 @both_providers
-def test_the_disabled_and_the_closing_are_told_so(
+def test_disabled_and_closing_accounts_are_refused_with_the_reason(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
     sign_in_with(visitor, provider, **{"as": "ada"})
@@ -301,9 +301,7 @@ def test_the_disabled_and_the_closing_are_told_so(
     assert len(rows(shop, Session)) == 1
 
 
-def test_a_disabled_account_is_not_joined_by_its_address_either(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_a_disabled_account_is_not_linked_by_its_email(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ada@example.com")
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(disabled_at=now()))

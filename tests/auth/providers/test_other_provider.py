@@ -1,4 +1,4 @@
-"""Another provider of OpenID Connect, which nobody here wrote."""
+"""Sign-in with an independent implementation of OpenID Connect."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def is_up(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def test_a_provider_that_we_did_not_write_signs_somebody_in(
+def test_a_sign_in_with_an_independent_provider_works(
     foreign_provider: str, make_app: Callable[..., Flask], sandbox: str
 ) -> None:
     port = free_port()
@@ -54,7 +54,7 @@ def test_a_provider_that_we_did_not_write_signs_somebody_in(
         asked = start_sign_in(visitor, "google")
         response = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
         page = visitor.visit(response.headers["Location"])
-        assert "Google does not host your mailbox" in page.text  # it says no `hd`
+        assert "Google does not host your mailbox" in page.text  # it sends no `hd`
         link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
         visitor.visit(link)
         page = visitor.submit(link)

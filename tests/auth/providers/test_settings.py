@@ -48,10 +48,10 @@ def test_a_provider_is_linked_used_and_unlinked(shop: Shop, visitor: Visitor) ->
     ]
 
 
-def test_what_was_unlinked_does_not_join_its_account_again_by_its_address(
+def test_an_unlinked_identity_is_not_linked_again_by_its_email(
     shop: Shop, visitor: Visitor
 ) -> None:
-    """Its account at Google may be in other hands, and have the same verified address."""
+    """The account at Google may belong to another user now, with the same verified email."""
     sign_in_with(visitor, "google", **{"as": "ada"})
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     page = visitor.visit("/dashboard/settings")
@@ -66,7 +66,9 @@ def test_what_was_unlinked_does_not_join_its_account_again_by_its_address(
     assert sign_in_with(shop.visitor(), "google", **{"as": "ada"}).path == "/dashboard"
 
 
-def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor) -> None:
+def test_an_identity_that_one_user_unlinked_can_be_linked_by_another(
+    shop: Shop, visitor: Visitor
+) -> None:
     sign_in_with(visitor, "google", **{"as": "ada"})
     path = f"/dashboard/settings/identities/{identity_of(shop).id}/unlink"
     visitor.visit("/dashboard/settings")
@@ -84,14 +86,12 @@ def test_what_one_person_unlinked_another_may_link(shop: Shop, visitor: Visitor)
 
 
 def subjects(visitor: Visitor, email: str, about: str) -> list[str]:
-    """Of the mails about something, the newest first."""
+    """Return the subjects of the emails that match, newest first."""
     mails = visitor.mails_to(email)
     return [mail["subject"] for mail in mails if about in mail["subject"]]
 
 
-def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_linking_an_identity_sends_an_email_to_the_owner(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ada@example.com")
     sign_in_with(shop.visitor(), "google", **{"as": "ada"})
     sign_in_with(shop.visitor(), "google", **{"as": "ada"})
@@ -105,7 +105,7 @@ def test_the_owner_of_an_account_is_told_when_an_identity_joins_it(
         assert db.session.get_one(User, user_id).email == "ada@example.com"
 
 
-def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
+def test_an_identity_of_one_user_is_not_linked_to_another(shop: Shop, visitor: Visitor) -> None:
     sign_in_with(shop.visitor(), "google", **{"as": "ada"})
     visitor.sign_in("eve@example.com")
     visitor.visit("/dashboard/settings")
@@ -118,7 +118,7 @@ def test_an_identity_of_one_person_is_not_linked_to_another(shop: Shop, visitor:
     assert owners[identity_of(shop).user_id] == "ada@example.com"
 
 
-def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: Visitor) -> None:
+def test_the_identity_of_another_user_cannot_be_unlinked(shop: Shop, visitor: Visitor) -> None:
     sign_in_with(shop.visitor(), "google", **{"as": "ada"})
     visitor.sign_in("eve@example.com")
     token = visitor.visit("/dashboard/settings").form("/logout").fields["csrf_token"]
@@ -131,7 +131,7 @@ def test_the_identity_of_somebody_else_cannot_be_unlinked(shop: Shop, visitor: V
 
 
 @pytest.mark.parametrize(("as_", "path"), [("ada", "/dashboard/settings"), ("grace", None)])
-def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
+def test_linking_requires_reauthentication_by_the_same_user(
     as_: str, path: str | None, shop: Shop, visitor: Visitor
 ) -> None:
     sign_in_with(shop.visitor(), "google", **{"as": "grace"})
@@ -154,11 +154,13 @@ def test_linking_asks_who_one_is_and_only_the_same_person_can_say(
         assert visitor.visit("/dashboard/settings").text.count("ada@example.com") > 0
 
 
-def test_who_signed_in_meanwhile_is_not_replaced(shop: Shop, visitor: Visitor) -> None:
+def test_a_sign_in_that_finishes_late_does_not_replace_the_session(
+    shop: Shop, visitor: Visitor
+) -> None:
     back = choose(start_sign_in(visitor, "google"), **{"as": "ada"})
     ann = shop.visitor()
     ann.sign_in("ann@example.com")
-    # One browser: it began the one sign-in and finished the other.
+    # One browser: it started one sign-in and finished another.
     with shop.app.test_request_context():
         serializer = shop.app.session_interface.get_signing_serializer(shop.app)
     mixed = serializer.loads(visitor.cookie) | serializer.loads(ann.cookie)

@@ -1,4 +1,4 @@
-"""Coming in, and finding one's own account and nobody else's."""
+"""Sign-in with a provider leads to the user's own account."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.harness.visitor import Visitor
 
 @both_databases
 @both_providers
-def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
+def test_the_first_sign_in_creates_the_account_and_the_next_finds_it(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
     assert sign_in_with(visitor, provider, **{"as": "ada"}).path == "/dashboard"
@@ -44,7 +44,7 @@ def test_a_first_sign_in_makes_the_account_and_the_next_finds_it(
     assert len(rows(shop, Session)) == 2
 
 
-def test_one_comes_back_to_where_one_was_going(visitor: Visitor) -> None:
+def test_a_sign_in_returns_to_the_requested_page(visitor: Visitor) -> None:
     page = sign_in_with(
         visitor, "google", "/login?next=/dashboard/settings%3Fa%3Db", **{"as": "ada"}
     )
@@ -52,13 +52,13 @@ def test_one_comes_back_to_where_one_was_going(visitor: Visitor) -> None:
     assert page.url.endswith("/dashboard/settings?a=b")
 
 
-def test_a_sign_in_leads_nowhere_else(visitor: Visitor) -> None:
+def test_a_sign_in_redirects_to_no_other_site(visitor: Visitor) -> None:
     page = sign_in_with(visitor, "google", "/login?next=//evil.example/", **{"as": "ada"})
 
     assert page.path == "/dashboard"
 
 
-def test_google_is_asked_with_pkce_nonce_and_our_exact_address(
+def test_google_is_asked_with_pkce_nonce_and_our_exact_redirect_uri(
     shop: Shop, visitor: Visitor
 ) -> None:
     asked = dict(parse_qsl(urlsplit(start_sign_in(visitor, "google")).query))
@@ -71,9 +71,7 @@ def test_google_is_asked_with_pkce_nonce_and_our_exact_address(
     assert asked["scope"] == "openid email"
 
 
-def test_the_address_that_one_comes_back_to_is_not_taken_from_the_host_header(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_the_redirect_uri_is_not_taken_from_the_host_header(shop: Shop, visitor: Visitor) -> None:
     token = visitor.visit("/login").form("/auth/oauth/google").fields["csrf_token"]
 
     response = visitor.request(
@@ -86,7 +84,7 @@ def test_the_address_that_one_comes_back_to_is_not_taken_from_the_host_header(
     assert urlencode({"redirect_uri": f"{shop.url}/auth/"}) in response.headers["Location"]
 
 
-def test_an_account_is_known_by_its_number_when_its_address_has_changed(
+def test_an_identity_is_found_by_its_id_after_its_email_changed(
     shop: Shop, visitor: Visitor
 ) -> None:
     sign_in_with(visitor, "google", **profile("old@example.com"))
@@ -98,7 +96,7 @@ def test_an_account_is_known_by_its_number_when_its_address_has_changed(
     assert identity_of(shop).email == "new@example.com"
 
 
-def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_owner(
+def test_a_reassigned_email_gives_no_access_to_the_former_owner_s_account(
     shop: Shop, visitor: Visitor
 ) -> None:
     sign_in_with(visitor, "google", **profile("first@example.com", account="number-one"))
@@ -113,7 +111,7 @@ def test_an_address_that_changed_hands_at_the_provider_opens_nothing_of_its_old_
 
 
 @both_providers
-def test_a_verified_address_joins_the_account_that_has_verified_it_too(
+def test_a_verified_email_is_linked_to_the_account_that_verified_it_too(
     provider: str, shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ada@example.com")
@@ -125,7 +123,7 @@ def test_a_verified_address_joins_the_account_that_has_verified_it_too(
 
 
 def prepare_account(shop: Shop, email: str) -> None:
-    """An account whose address nobody proved, with ways in that somebody put there."""
+    """Create an account with an unverified email, and credentials that an attacker added."""
     with shop.app.app_context():
         user = accounts.get_or_create(email)
         with database.write_transaction() as session:
@@ -146,7 +144,7 @@ def prepare_account(shop: Shop, email: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["google", "github", "mail"])
-def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
+def test_the_first_verification_revokes_earlier_credentials(
     way: str, shop: Shop, visitor: Visitor
 ) -> None:
     prepare_account(shop, "ada@example.com")
@@ -164,10 +162,10 @@ def test_whoever_prepared_an_account_is_out_when_its_owner_arrives(
     assert all(identity.subject != "13" for identity in rows(shop, Identity))
 
 
-def test_when_its_owner_arrives_with_google_a_link_in_somebody_s_hands_is_worth_nothing(
+def test_the_first_sign_in_with_google_revokes_earlier_magic_links(
     shop: Shop, visitor: Visitor
 ) -> None:
-    """Somebody has got at a mail to the address, whose account nobody has verified."""
+    """An attacker holds a magic link of an account that was never verified."""
     prepare_account(shop, "ada@example.com")
     visitor.visit("/login")
     visitor.submit("/login", email="ada@example.com")
@@ -188,7 +186,7 @@ _STRIPE = {
 }
 
 
-def test_a_provider_without_keys_is_not_there(make_app: Callable[..., Flask]) -> None:
+def test_a_provider_without_keys_is_not_offered(make_app: Callable[..., Flask]) -> None:
     keys = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret"}
     app = make_app(SANDBOX_URL="", SMTP_URL="smtp://localhost", **_STRIPE, **keys)
 
@@ -204,7 +202,7 @@ def test_a_provider_without_keys_is_not_there(make_app: Callable[..., Flask]) ->
     assert "https://github.com" not in policy
 
 
-def test_beginnings_are_limited_by_where_somebody_comes_from(visitor: Visitor) -> None:
+def test_started_sign_ins_are_limited_by_ip(visitor: Visitor) -> None:
     statuses = []
     for _ in range(31):
         visitor.visit("/login")
@@ -213,7 +211,7 @@ def test_beginnings_are_limited_by_where_somebody_comes_from(visitor: Visitor) -
     assert statuses == [303] * 30 + [429]
 
 
-def test_pictures_on_other_sites_use_up_nobodys_tries(visitor: Visitor) -> None:
+def test_images_on_other_sites_do_not_use_up_a_user_s_limit(visitor: Visitor) -> None:
     for _ in range(100):
         assert visitor.visit("/auth/oauth/google/callback?state=x&code=x").status == 400
 
@@ -225,7 +223,7 @@ ELSEWHERE = {"address": "elsewhere"}
 
 
 @pytest.mark.parametrize("has_account", [True, False])
-def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
+def test_an_email_that_google_does_not_host_is_verified_by_email_once(
     has_account: bool, shop: Shop, visitor: Visitor
 ) -> None:
     if has_account:
@@ -247,10 +245,10 @@ def test_google_s_word_for_a_mailbox_that_it_does_not_run_is_proven_once(
     ).path == ("/dashboard")
 
 
-def test_a_claim_of_google_s_is_not_linked_by_the_owner_s_mail_in_another_browser(
+def test_an_unverified_google_identity_is_not_linked_by_an_email_opened_in_another_browser(
     shop: Shop, visitor: Visitor
 ) -> None:
-    """Whoever once had the mailbox waits in vain for its owner."""
+    """A former owner of the mailbox cannot wait for the new owner's sign-in."""
     sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
 
     owner = shop.visitor()
@@ -262,7 +260,9 @@ def test_a_claim_of_google_s_is_not_linked_by_the_owner_s_mail_in_another_browse
     assert visitor.visit("/dashboard").path == "/login"
 
 
-def test_a_claim_that_waited_too_long_is_not_linked(shop: Shop, visitor: Visitor) -> None:
+def test_an_identity_that_waited_too_long_for_verification_is_not_linked(
+    shop: Shop, visitor: Visitor
+) -> None:
     sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
 
     with time_machine.travel(now() + timedelta(minutes=11), tick=True):
@@ -272,7 +272,7 @@ def test_a_claim_that_waited_too_long_is_not_linked(shop: Shop, visitor: Visitor
 
 
 @pytest.mark.parametrize("email", ["ann@gmail.com", "ann@googlemail.com"])
-def test_google_s_word_for_its_own_mailboxes_is_enough(
+def test_an_email_that_google_hosts_needs_no_further_verification(
     email: str, shop: Shop, visitor: Visitor
 ) -> None:
     assert sign_in_with(visitor, "google", "/login", **profile(email)).path == "/dashboard"
