@@ -47,7 +47,7 @@ def measure(many: int, sandbox: str, database_url: str) -> None:
         "SANDBOX_STRIPE_API_KEY": f"sk_test_{secrets.token_hex(16)}",
     }
     env |= prepared(many, env)
-    print(f"{many:,} subscriptions at Stripe, and a person for each", flush=True)
+    print(f"{many:,} subscriptions in Stripe, and a person for each", flush=True)
     billing(env, "verify")
     billing(env, "verify", "--per-second", "20")
     billing(env, "sync", "--all")

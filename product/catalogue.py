@@ -1,7 +1,7 @@
 """Your plans: names, displayed prices, features and quotas.
 
 Stripe charges its own prices. After changing a price here, run `flask billing setup` to create the
-new one; existing subscribers keep the old one. An invalid catalogue is refused at start.
+new one; existing subscribers keep the old one. An invalid catalogue is refused at startup.
 """
 
 from saas.plans import UNLIMITED, Catalogue, Plan

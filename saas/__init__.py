@@ -13,7 +13,7 @@ from saas import config as configuration
 def create_app(config: Mapping[str, Any] | None = None, product: str = "product") -> Flask:
     """Create the application for a product, given by the import name of its package.
 
-    `config` is a result of `config.from_env`; by default, that of the environment.
+    `config` comes from `config.from_env`, which by default reads the environment.
     """
     from saas import cli, products, schema_state
 

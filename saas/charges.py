@@ -34,7 +34,7 @@ class Recurring:
     amount: int | None
     full_amount: int | None
     currency: str
-    interval: str | None  # as at Stripe: day, week, month or year
+    interval: str | None  # as in Stripe: day, week, month or year
     interval_count: int = 1
     quantity: int | None = 1
     discounts: tuple[Discount, ...] = ()

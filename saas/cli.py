@@ -93,7 +93,7 @@ def _warnings() -> list[str]:
         warnings.simplefilter("always")
         try:
             config.from_env(config.environment(), products.current())
-        except config.ConfigError as error:  # the environment changed since the start
+        except config.ConfigError as error:  # the environment has changed since startup
             raise click.ClickException(str(error)) from None
     return [str(doubt.message) for doubt in doubts]
 

@@ -180,7 +180,7 @@ class Schedule:
     def periodic_task(
         self, *, minutes: float
     ) -> Callable[[Callable[[], None]], Callable[[], None]]:
-        """Register a function that runs every so many minutes."""
+        """Register a function that runs at this interval."""
 
         def register(function: Callable[[], None]) -> Callable[[], None]:
             self._refuse_duplicate(function)

@@ -1,7 +1,7 @@
 """Plans and catalogues, and the pure rule by which columns of a subscription give a plan.
 
 The product declares its plans in `product/catalogue.py`. Stripe charges its own prices, whose ids
-come from the configuration. An invalid catalogue is refused at start: see `Catalogue.problems`.
+come from the configuration. An invalid catalogue is refused at startup: see `Catalogue.problems`.
 """
 
 from __future__ import annotations

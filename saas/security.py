@@ -105,7 +105,7 @@ def secret_keys() -> list[str]:
 
 
 def safe_path(target: str | None, default: str) -> str:
-    """Return `target` if it is a path of ours that answers GET, otherwise `default`.
+    """Return `target` if it is one of our paths that answers GET, otherwise `default`.
 
     The URL map decides, because `////evil.com`, `http:evil.com` and control characters pass naive
     checks, and Werkzeug's `redirect` turns them into URLs of other sites. Very long paths are
@@ -213,7 +213,7 @@ def _headers(app: Flask) -> dict[str, str]:
 def stripe_pages(app: Flask) -> tuple[str, ...]:
     """Return the origins of Stripe's pages, to which our forms may redirect.
 
-    With a custom domain at Stripe, `STRIPE_PAGES` names them.
+    With a custom domain in Stripe, `STRIPE_PAGES` names them.
     """
     sandbox = app.config["SANDBOX_URL"]
     usual = (sandbox,) if app.config["STRIPE_IS_SANDBOX"] else _STRIPE_PAGES

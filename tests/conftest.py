@@ -176,7 +176,7 @@ def runner(app: Flask) -> Any:
 
 @pytest.fixture
 def shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
-    """A shop that is open: catalogue at Stripe, webhook endpoint, server on loopback."""
+    """A shop that is open: catalogue in Stripe, webhook endpoint, server on loopback."""
     yield from open_shop(make_app, sandbox)
 
 

@@ -1,4 +1,4 @@
-"""The catalogue of plans: what cannot be sold is refused at start; only what is named is sold."""
+"""The catalogue of plans: what cannot be sold is refused at startup; only what is named is sold."""
 
 from __future__ import annotations
 

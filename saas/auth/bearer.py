@@ -36,7 +36,7 @@ def token_required(scope: str) -> Callable[[View], View]:
             _authenticate(scope)
             return view(*args, **kwargs)
 
-        guarded.required_scope = scope  # type: ignore[attr-defined]  # checked at start
+        guarded.required_scope = scope  # type: ignore[attr-defined]  # checked at startup
         return security.csrf_exempt(guarded)  # type: ignore[return-value]  # by functools.wraps
 
     return guard
@@ -55,7 +55,7 @@ def token_or_session_required(scope: str) -> Callable[[View], View]:
                 _authenticate(scope)
             return view(*args, **kwargs)
 
-        guarded.required_scope = scope  # type: ignore[attr-defined]  # checked at start
+        guarded.required_scope = scope  # type: ignore[attr-defined]  # checked at startup
         return guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
 
     return guard

@@ -1,4 +1,4 @@
-"""Describe browser and system of a session."""
+"""Describe the browser and operating system of a session."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def undo(token: str) -> uuid.UUID:
 
 
 def _delete_empty_successor(change: EmailChange) -> None:
-    """Delete an empty account that has the old address since the change.
+    """Delete an empty account that took the old address after the change.
 
     Its owner signed in with that email before using the undo link. The link proves the same
     mailbox, so nothing is taken from another user.
@@ -213,7 +213,7 @@ def _move(user_id: uuid.UUID, old: str, new: str) -> None:
         raise InvalidChange("taken")
     try:
         accounts.write(user_id, email=new, verified_at=now())
-    except IntegrityError:  # another user signed up with it at this moment
+    except IntegrityError:  # another user signed up with it at the same time
         raise InvalidChange("taken") from None
     database.execute(delete(SignInLink).where(SignInLink.email == old))
     for listener in _listeners:

@@ -70,7 +70,7 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
 def sign_in_method(user_id: uuid.UUID, method: str, change: str, to: str = "") -> mail.Email | None:
     """Notify the owner of an account that a sign-in method was added or removed.
 
-    `to` is empty if the email was given up and is retried later.
+    `to` is empty if the email was given up on and is retried later.
     """
     user = db.session.get(User, user_id)
     return _sign_in_method(to or user.email, method, change) if user else None

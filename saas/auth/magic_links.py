@@ -54,7 +54,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
 
     `browser` is the secret of the requesting browser; a newer email replaces its older ones only.
     The same happens for every email, and a worker sends it, so that neither the response nor its
-    timing reveals accounts. `next_path` is a path of ours.
+    timing reveals accounts. `next_path` is a path within the application.
     """
     with database.write_transaction() as session:
         if browser:
@@ -183,7 +183,7 @@ def _use(link: SignInLink, enter: SignIn) -> str:
 
 
 def _count_attempt(link_id: uuid.UUID) -> bool:
-    """Count an attempt; return False when none is left, also for concurrent attempts."""
+    """Count an attempt; return False when none is left, even for concurrent ones."""
     with database.write_transaction():
         return bool(
             database.execute(

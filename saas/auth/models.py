@@ -116,7 +116,7 @@ class SignInLink(Model):
 
 
 class Identity(Model):
-    """An identity of this user at Google or GitHub, recognised by (issuer, subject).
+    """This user's identity at Google or GitHub, recognised by (issuer, subject).
 
     The email is what the provider reported at the last sign-in. It is only displayed, never used
     for lookups, because mailboxes change hands. An unlinked identity is kept, so that its email

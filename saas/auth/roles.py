@@ -61,7 +61,7 @@ def step_down(user: User) -> None:
 def disable(user: User, *, by: str) -> None:
     """Block sign-in, and end all sessions. Raises `AccountError` for the last administrator.
 
-    A subscription continues; cancel it at Stripe.
+    A subscription continues; cancel it in Stripe.
     """
     with database.write_transaction():
         _refuse_last_admin(user)
@@ -97,7 +97,7 @@ def _refuse_last_admin(user: User) -> None:
 
 
 def _change(user: User, action: str, by: str, **columns: Any) -> None:
-    """Change and record it, unless nothing changes. A change of role ends all sessions."""
+    """Change columns and record the action, if anything changes. A new role ends all sessions."""
     _refresh(user)
     if all(getattr(user, name) == value for name, value in columns.items()):
         return

@@ -55,7 +55,7 @@ def plan_required(
                 return view(*args, **kwargs)
             return render_template("billing/upgrade.html", required=required, feature=feature), 403
 
-        guarded.required_plan = plan_id  # type: ignore[attr-defined]  # checked at start
+        guarded.required_plan = plan_id  # type: ignore[attr-defined]  # checked at startup
         return guarded
 
     return guard
@@ -97,7 +97,7 @@ def use(user: Subscriber, feature: str) -> None:
 
 def _check_declared(feature: str) -> None:
     if feature not in products.catalogue().quotas:
-        raise ValueError(f"no plan of the catalogue has a quota {feature!r}")
+        raise ValueError(f"no plan in the catalogue has a quota {feature!r}")
 
 
 def _current_month(at: datetime) -> str:

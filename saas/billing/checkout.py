@@ -134,7 +134,7 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
     except gateway.NotFound:
         subscriptions.sync(
             user.id, cause="portal"
-        )  # the customer was deleted at Stripe, and the event is missing
+        )  # the customer was deleted in Stripe, and the event is missing
         raise CheckoutError("There is no longer a subscription to manage.") from None
 
 

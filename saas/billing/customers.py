@@ -1,4 +1,4 @@
-"""Customers at Stripe: whose they are, creating them once, and keeping their email current.
+"""Customers in Stripe: whose they are, creating them once, and keeping their email current.
 
 Several products may share one Stripe account. Every endpoint sees every event of the account, and
 its lists contain all customers, so everything here looks for this installation's metadata.
@@ -56,7 +56,7 @@ def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
 
 
 def is_ours(subscription: gateway.Subscription) -> bool:
-    """Return whether a subscription has our metadata or a price of the catalogue."""
+    """Return whether a subscription has our metadata or a price from the catalogue."""
     if subscription.metadata.get("installation") == str(installation_key()):
         return True
     return any(map(products.sold_as, subscription.price_ids))
@@ -89,7 +89,7 @@ def adopt(customer_id: str) -> uuid.UUID | None:
 
 
 def metadata_for(user: Subscriber) -> dict[str, str]:
-    """Return the metadata that names this installation and this user on objects at Stripe."""
+    """Return the metadata that names this installation and this user on objects in Stripe."""
     return {"installation": str(installation_key()), "user": str(user.id)}
 
 
@@ -109,7 +109,7 @@ def installation_key() -> uuid.UUID:
 
 
 def ensure_customer(user: Subscriber) -> str:
-    """Return the user's customer at Stripe, created once even under concurrent calls.
+    """Return the user's customer in Stripe, created once even under concurrent calls.
 
     Raises `AccountClosing` and `gateway.StripeError`.
     """
@@ -151,14 +151,14 @@ def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
 
 @email_changes.on_change
 def on_email_change(user_id: uuid.UUID) -> None:
-    """Mark the email at Stripe as stale, in the transaction that changes ours."""
+    """Mark the email in Stripe as stale, in the transaction that changes ours."""
     user = db.session.get(Subscriber, user_id)
     if user:
         mark_email_stale(user)
 
 
 def mark_email_stale(user: Subscriber) -> None:
-    """Have the email at Stripe updated, soon and until it succeeds."""
+    """Have the email in Stripe updated, soon and until it succeeds."""
     with database.write_transaction():
         this_user = update(Subscriber).where(Subscriber.id == user.id)
         database.execute(this_user.values(stripe_email_stale_since=now()))
@@ -167,7 +167,7 @@ def mark_email_stale(user: Subscriber) -> None:
 
 @jobs.task
 def update_email(user_id: str) -> None:
-    """Update the email at Stripe; a periodic task retries what fails."""
+    """Update the email in Stripe; a periodic task retries what fails."""
     try:
         update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:

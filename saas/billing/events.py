@@ -71,7 +71,7 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
     user_id = customers.find_user_id(customer_id) if customer_id else None
     named = customers.user_id_from_metadata(metadata or {})
     if user_id and named and named != user_id:
-        log.warning("metadata names another user than the owner of %s; it is ignored", customer_id)
+        log.warning("metadata names a user other than the owner of %s; it is ignored", customer_id)
     if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
         if user_id is None and cancel_orphaned_subscriptions(customer_id):

@@ -17,7 +17,7 @@ def _plans_for_sale() -> list[SelectChoice]:
 
 
 class CheckoutForm(Form):
-    """A plan of the catalogue. The nonce identifies the page, so that a double click buys once."""
+    """A plan in the catalogue. The nonce identifies the page, so that a double click buys once."""
 
     plan = SelectField("Plan", choices=_plans_for_sale)
     interval = SelectField(

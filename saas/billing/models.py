@@ -13,7 +13,7 @@ from saas.database import Key, Model, UTCDateTime, now
 
 
 class Installation(Model):
-    """One row: the id that marks customers at Stripe as ours.
+    """One row: the id that marks customers in Stripe as ours.
 
     Several products may share a Stripe account, and every endpoint receives every event.
     """

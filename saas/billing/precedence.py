@@ -51,7 +51,7 @@ def rank(subscription: Subscription) -> tuple[Any, ...]:
     """Return the sort key by which one of several subscriptions counts: the highest does.
 
     First those that are paid and give a plan, then those in their grace period, then live ones,
-    then those with a price of the catalogue; among live ones the higher plan, then the newest.
+    then those with a price from the catalogue; among live ones the higher plan, then the newest.
     """
     is_live = subscription.status in LIVE_STATUSES
     sold = [plan for price in subscription.price_ids if (plan := products.sold_as(price))]
@@ -77,5 +77,5 @@ def _plan_price(subscription: Subscription) -> str | None:
     if known:
         return max(known)[1]
     if subscription.status in LIVE_STATUSES:
-        log.warning("subscription %s has no price of the catalogue", subscription.id)
+        log.warning("subscription %s has no price from the catalogue", subscription.id)
     return subscription.price_ids[0] if subscription.price_ids else None

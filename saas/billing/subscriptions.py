@@ -34,7 +34,7 @@ class Busy(gateway.Unavailable):
 
 
 class _AlreadyProcessed(Exception):
-    """Another process has processed the event meanwhile: the transaction is rolled back."""
+    """Another process has processed the event in the meantime: roll back the transaction."""
 
 
 def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subscriber | None:

@@ -80,7 +80,7 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
 
 
 def _not_text(env: Mapping[str, str], schema: type[Schema]) -> dict[str, list[str]]:
-    """Return errors for variables of ours whose value is not valid UTF-8."""
+    """Return errors for our variables whose value is not valid UTF-8."""
     ours = schema().fields
     return {
         name: ["must be valid UTF-8."]

@@ -115,7 +115,7 @@ def token(value: str) -> None:
     """Check that a key can be sent in an HTTP header."""
     if not (value.isascii() and value.isprintable()) or " " in value:
         raise ValidationError(
-            "must be ASCII without spaces: other characters were pasted along with it."
+            "must be ASCII without spaces; something else may have been pasted with it."
         )
     if "," in value or ";" in value:
         raise ValidationError("must be a single value.")

@@ -15,7 +15,7 @@ mail = AppGroup("mail", short_help="Send pending emails, or preview an email.")
 
 @mail.command("flush")
 @click.option(
-    "--given-up", is_flag=True, help="Also retry emails that were given up after three days."
+    "--given-up", is_flag=True, help="Also retry emails that were given up on after three days."
 )
 @sandbox_process.requires_sandbox
 def flush(given_up: bool) -> None:

@@ -1,7 +1,7 @@
 """The outbox. Rows contain only ids, no email addresses and no content.
 
 There is one temporary exception: an email to a user whose row is deleted in the same transaction
-keeps its address until it is sent or given up.
+keeps its address until it is sent or given up on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class OutboxMessage(Model):
     kind: Mapped[str]
     subject_id: Mapped[uuid.UUID]
     context: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ids and dates of what happened
-    to_address: Mapped[str | None]  # only until it is sent or given up
+    to_address: Mapped[str | None]  # only until it is sent or given up on
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

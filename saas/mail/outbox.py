@@ -151,7 +151,7 @@ def deliver_due() -> DeliveryResult:
 
 
 def retry_failed() -> int:
-    """Retry emails that were given up; return their number.
+    """Retry emails that were given up on; return their number.
 
     For operators whose mail server was down longer than the retries last.
     """

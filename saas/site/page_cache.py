@@ -9,7 +9,7 @@ from flask import Response, current_app, request
 
 
 def cached_page(render: Callable[[], str], *key: str | None) -> Response:
-    """Return the page of this key, rendered once, with an ETag; 304 if the client has it.
+    """Return the page cached under this key, with an ETag; 304 if the client has it.
 
     The response is private if the request has a session, because the page may then contain a form
     and a name.

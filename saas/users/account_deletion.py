@@ -1,4 +1,4 @@
-"""Delete an account: the subscription at Stripe first, then our rows.
+"""Delete an account: the subscription in Stripe first, then our rows.
 
 A deleted account must never be charged. The steps are recorded in the row, so that a periodic task
 can finish an interrupted deletion.
@@ -25,7 +25,7 @@ log = logging.getLogger("saas.users")
 
 _UNFINISHED_AFTER = timedelta(minutes=2)
 _LEAST_STEP = timedelta(microseconds=1)  # of timestamps, in both databases
-_TIMEOUT = 9.0  # seconds for each of the two steps at Stripe
+_TIMEOUT = 9.0  # seconds for each of the two steps in Stripe
 
 
 class DeletionFailed(Exception):
@@ -37,7 +37,7 @@ class DeletionFailed(Exception):
 
 
 def delete_account(user: User, *, by: str | None = None) -> None:
-    """Cancel everything at Stripe, then delete the user. Raises `DeletionFailed`.
+    """Cancel everything in Stripe, then delete the user. Raises `DeletionFailed`.
 
     `by` is the audit log's actor if it is not the user.
     """
@@ -167,7 +167,7 @@ def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | 
 
 
 def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
-    """Delete the customer at Stripe, which blocks new subscriptions, and then our rows."""
+    """Delete the customer in Stripe, which blocks new subscriptions, and then our rows."""
     while True:
         user = db.session.get(User, user_id, populate_existing=True)
         customer_id = user.stripe_customer_id if user else None
@@ -200,7 +200,7 @@ def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
 
 
 def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
-    """Delete our rows and leave a tombstone; return False if a customer was stored meanwhile."""
+    """Delete our rows and leave a tombstone; return False if a customer was just stored."""
     with database.write_transaction() as session:
         user = session.get(User, user_id, populate_existing=True)
         if user is None:

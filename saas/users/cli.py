@@ -74,14 +74,14 @@ def demote(email: str) -> None:
 def disable(email: str) -> None:
     """Sign EMAIL out everywhere and block every sign-in method.
 
-    Nothing is deleted, and a subscription continues: cancel it at Stripe. The last administrator
+    Nothing is deleted, and a subscription continues: cancel it in Stripe. The last administrator
     who can sign in cannot be disabled.
     """
     user = accounts.get_by_email(email)
     roles.disable(user, by=OPERATOR)
     click.echo(f"{user.email} is disabled and signed out everywhere.")
     if user.is_subscribed:
-        click.echo("Their subscription continues. Cancel it at Stripe if it shouldn't.")
+        click.echo("Their subscription continues. Cancel it in Stripe if it shouldn't.")
 
 
 @bp.cli.command("enable")
@@ -127,7 +127,7 @@ def history(email: str, as_json: bool) -> None:
 def export(email: str) -> None:
     """Print all stored data about EMAIL as JSON.
 
-    Secrets are left out. The output is the same as the download in the settings. Data stored at
+    Secrets are left out. The output is the same as the download in the settings. Data stored in
     Stripe is not included.
     """
     user = accounts.get_by_email(email)
@@ -144,7 +144,7 @@ def export(email: str) -> None:
 def delete(email: str, yes: bool) -> None:
     """Delete the account of EMAIL.
 
-    Cancels the subscription at Stripe first, then deletes all rows of the account. The last
+    Cancels the subscription in Stripe first, then deletes all rows of the account. The last
     administrator cannot be deleted.
     """
     user = accounts.get_by_email(email)

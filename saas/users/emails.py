@@ -12,9 +12,9 @@ from saas.mail.transports import compose
 
 @mail.email("account_closed")
 def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -> mail.Email | None:
-    """Compose the last email to a deleted user; the address is erased once it is sent.
+    """Compose the last email to a deleted user; the address is erased afterwards.
 
-    Returns None if it was given up, because the address is then erased too.
+    Returns None if it was given up on, because the address is then erased too.
     """
     return _account_closed(to, was_customer) if to else None
 

@@ -1,6 +1,6 @@
 """Export all stored data about a user as plain values for JSON, without secrets.
 
-Derived values, such as tokens in emails, are not stored and not included. Neither is data at
+Derived values, such as tokens in emails, are not stored and not included. Neither is data in
 Stripe.
 """
 
@@ -53,7 +53,7 @@ def exported(model: T) -> T:
 
 
 _ABOUT = (
-    "Cards, invoices and payments are stored at Stripe, under the customer id "
+    "Cards, invoices and payments are stored in Stripe, under the customer id "
     "below. Times are in UTC; binary values are base64."
 )
 

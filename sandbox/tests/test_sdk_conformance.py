@@ -189,7 +189,7 @@ def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
     published = json.loads(FIXTURES.read_text())["resources"]
 
     different = {
-        f"{kind}.{name}: {json_type(value)} here, {json_type(published[kind][name])} at Stripe"
+        f"{kind}.{name}: {json_type(value)} here, {json_type(published[kind][name])} in Stripe"
         for kind, objects in examples.items()
         for one in objects
         for name, value in one.items()

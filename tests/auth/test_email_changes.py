@@ -201,7 +201,7 @@ def test_the_old_email_can_undo_the_change_and_every_session_ends(ann: Visitor, 
     page = owner.submit(path)
 
     assert page.path == "/login"
-    assert "Your email address is restored" in page.text
+    assert "Your email address has been restored" in page.text
     assert ann.request("GET", "/dashboard").status_code == 303
     assert owner.visit(path).status == 410
     owner.sign_in(OLD)
@@ -278,7 +278,7 @@ def test_a_change_can_be_undone_after_a_sign_in_with_the_old_email(
 
     page = owner.submit(path)
 
-    assert "Your email address is restored" in page.text
+    assert "Your email address has been restored" in page.text
     assert owner.visit("/dashboard").path == "/login"
     owner.sign_in(OLD)
     assert email_of(owner) == OLD

@@ -58,7 +58,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     22: ("invoice.created", "invoice without subscription", "invoice.upcoming without id"),
     23: ("refund", "dispute"),
     24: ("trial_will_end twice",),
-    25: ("email changed at Stripe",),
+    25: ("email changed in Stripe",),
     26: (
         "closed while subscribed", "with Stripe down", "twice", "racing a webhook",
         "racing an open checkout that is paid afterwards", "killed half-way",

@@ -185,4 +185,4 @@ def test_a_date_is_understood(quiet_shop: Shop) -> None:
     assert "missing" in run(quiet_shop, "catch-up", "--dry-run", "--since", yesterday).output
     unheard = run(quiet_shop, "replay", "evt_unheard_of")
     assert unheard.exit_code == 1
-    assert "is unknown here and at Stripe" in unheard.output
+    assert "is unknown both here and in Stripe" in unheard.output

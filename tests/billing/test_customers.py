@@ -107,7 +107,7 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     with caplog.at_level(logging.WARNING, "saas.billing"):
         assert deliver_event(quiet_shop, subscription) == "applied"
 
-    assert "metadata names another user" in caplog.text
+    assert "metadata names a user other than the owner" in caplog.text
     assert quiet_shop.user("ann@example.com").stripe_subscription_id == subscription
     assert quiet_shop.user("bob@example.com").stripe_subscription_id is None
 

@@ -128,7 +128,7 @@ def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
 
     shop.app.config["STRIPE_PRICES"] = prices
     stripe_account.client(shop).v1.prices.update(monthly, {"active": False})
-    assert f"{name}: {monthly} is archived at Stripe and cannot be bought." in problems(shop.app)
+    assert f"{name}: {monthly} is archived in Stripe and cannot be bought." in problems(shop.app)
 
 
 def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
@@ -151,7 +151,7 @@ def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
 def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": True})
-    assert only(shop.app)[0] == f"{endpoint(shop)} is disabled at Stripe."
+    assert only(shop.app)[0] == f"{endpoint(shop)} is disabled in Stripe."
 
     at_stripe.webhook_endpoints.update(
         endpoint(shop), {"disabled": False, "enabled_events": ["invoice.paid"]}
@@ -203,7 +203,7 @@ def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
     with time_machine.travel(now() + timedelta(minutes=5)):
         message, fix = only(shop.app)
 
-    assert "either the endpoint at Stripe has another secret" in message
+    assert "either the endpoint in Stripe has another secret" in message
     assert "flask billing setup" in fix
 
 
@@ -240,7 +240,7 @@ def test_an_application_that_runs_with_another_secret_or_not_at_all(
         "SANDBOX_STRIPE_WEBHOOK_SECRET": "whsec_of_another_installation",
     }  # fmt: skip
     message, fix = only(make_app(**env))
-    assert "uses another STRIPE_WEBHOOK_SECRET than this command" in message
+    assert "uses a different STRIPE_WEBHOOK_SECRET than this command" in message
     assert fix == "Restart it with this configuration."
 
     away = f"http://localhost:{free_port()}"
@@ -310,7 +310,7 @@ def test_a_price_of_the_other_mode(proxied_shop: ProxiedShop) -> None:
         message, fix = only(proxied_shop.app)
 
     assert message == (
-        f"STRIPE_SOLO_YEARLY_PRICE_ID: {price} is a price of live mode, but the key is a test key."
+        f"STRIPE_SOLO_YEARLY_PRICE_ID: {price} is a live-mode price, but the key is a test key."
     )
     assert fix == "flask billing setup"
 

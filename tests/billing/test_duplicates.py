@@ -136,7 +136,7 @@ def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
 
 
 def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
-    """A person whose customer at Stripe lives by a test clock, and the clock's id."""
+    """A person whose customer in Stripe lives by a test clock, and the clock's id."""
     at_stripe = stripe_account.client(shop).v1
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():

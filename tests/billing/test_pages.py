@@ -262,7 +262,7 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
 def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
-    """The company sells consulting to the same customer, in the same account at Stripe."""
+    """The company sells consulting to the same customer, in the same account in Stripe."""
     ann, visitor = subscribe_to_something_else(quiet_shop, ours=False), visitor_of_quiet_shop
     visitor.sign_in(ann.email)
 

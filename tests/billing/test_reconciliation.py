@@ -120,7 +120,7 @@ def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
     assert run(quiet_shop, "sync", "ann@example.com").exit_code == 0
     assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "active"
     nobody = run(quiet_shop, "sync", "ben@example.com")
-    assert nobody.output == "ben@example.com has no customer at Stripe.\n"
+    assert nobody.output == "ben@example.com has no customer in Stripe.\n"
 
 
 def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
@@ -251,7 +251,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_forgets_no_user(
     )
     assert again.returncode == 1
     # The remaining pages, and the user who differs; the first page is not forgotten.
-    assert "150 subscriptions at Stripe in 3 calls: 1 user with drift" in again.stderr
+    assert "150 subscriptions in Stripe in 3 calls: 1 user with drift" in again.stderr
     assert "person240@example.com" in again.stdout
     assert not notes.exists()
 

@@ -194,7 +194,7 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
     checked = run(shop, "doctor")
 
     assert "Stripe refused: Invalid email address" in caplog.text
-    assert "1 changed email addresses were not updated at Stripe" in checked.output
+    assert "1 changed email addresses were not updated in Stripe" in checked.output
 
 
 def test_a_double_click_on_a_first_purchase_ends_on_checkout(

@@ -56,7 +56,7 @@ def finish_oauth(provider: str) -> Response:
     start = pending_sign_ins.complete(provider, request.args.get("state", ""), started_in_browser())
     if start is None:
         raise SignInRefused("state", provider)
-    g.going_to = start.next_path  # also if this is refused
+    g.going_to = start.next_path  # even if this is refused
     _require_same_user(start)
 
     claim = oauth.fetch_claim(start, _back(provider), request.args)

@@ -155,7 +155,7 @@ def _for_open_invoice(
 
 
 def _invoice(invoice_id: str) -> gateway.Invoice | None:
-    """Return the current invoice, or None if it was deleted at Stripe."""
+    """Return the current invoice, or None if it was deleted in Stripe."""
     try:
         return gateway.invoice(invoice_id)
     except gateway.NotFound:

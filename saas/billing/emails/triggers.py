@@ -46,7 +46,7 @@ def enqueue_for_reminders(
     overdue: Overdue | None,
     event_id: str | None,
 ) -> None:
-    """Enqueue the emails about single objects at Stripe, once per object by their key."""
+    """Enqueue the emails about single objects in Stripe, once per object by their key."""
     subscription = after["stripe_subscription_id"]
     if overdue and overdue.invoice_id:
         kind = "action_required" if overdue.action_required else "payment_failed"

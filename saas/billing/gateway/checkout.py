@@ -140,7 +140,10 @@ def try_checkout(price_id: str, url: str) -> str:
 def create_portal_session(
     customer_id: str, *, return_url: str, change: tuple[str, str] | None = None
 ) -> str:
-    """Return the URL of the customer portal; with (subscription, price), of that change."""
+    """Return the URL of the customer portal.
+
+    With `change`, a subscription and a price, the portal opens at that change.
+    """
     params: Any = {"customer": require_id(customer_id), "return_url": return_url}
     if configuration := current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]:
         params["configuration"] = configuration

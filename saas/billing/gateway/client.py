@@ -75,11 +75,11 @@ class AuthenticationFailed(Unavailable):
 
 
 class NotConfigured(Unavailable):
-    """The API key, or the price that is to be sold, is not configured."""
+    """The API key, or the price to be sold, is not configured."""
 
 
 class NotFound(StripeError):
-    """The object does not exist at Stripe, or was deleted."""
+    """The object does not exist in Stripe, or was deleted."""
 
 
 class CustomerDeleted(NotFound):

@@ -1,4 +1,4 @@
-"""Customers at Stripe."""
+"""Customers in Stripe."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read the setup at Stripe, for `doctor` and the plan of `setup`."""
+"""Read the setup in Stripe, for `doctor` and the plan of `setup`."""
 
 from __future__ import annotations
 

@@ -177,7 +177,7 @@ def metadata(holder: Any) -> dict[str, str]:
 
 
 def is_deleted(holder: Any) -> bool:
-    """Return whether this is an object that was deleted at Stripe. False for ids."""
+    """Return whether this is an object that was deleted in Stripe. False for ids."""
     return _is_object(holder) and _value(holder, "deleted") is True
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("saas.billing")
 
-# Why `end_and_refund` canceled a subscription; stored at Stripe.
+# Why `end_and_refund` canceled a subscription; stored in Stripe.
 DUPLICATE = "second subscription, ended and refunded"
 ACCOUNT_DELETED = "subscription of a closed account, ended and refunded"
 _FAILED = ("failed", "canceled")  # https://docs.stripe.com/api/refunds/object#refund_object-status
@@ -39,9 +39,9 @@ class _Payment:
 def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> None:
     """Refund the last payment of a subscription and cancel it, once however often it is called.
 
-    `why` is `DUPLICATE` or `ACCOUNT_DELETED`, and is stored at Stripe as the comment of the
+    `why` is `DUPLICATE` or `ACCOUNT_DELETED`, and is stored in Stripe as the comment of the
     cancellation. With `since`, only the part of the paid period after that time is refunded. The
-    amount depends only on data at Stripe, so that a retry asks for the same one.
+    amount depends only on data in Stripe, so that a retry asks for the same one.
 
     The refund comes first: a canceled subscription is not checked again, so a crash in between
     would lose the refund. If Stripe refuses the refund, the subscription is canceled anyway,

@@ -189,7 +189,7 @@ def _required(holder: Mapping[str, object], name: str) -> str:
 
 
 def _text(holder: Mapping[str, object], name: str) -> str | None:
-    """Return an id or a name, which are printable ASCII at Stripe; None for anything else.
+    """Return an id or a name, which are printable ASCII in Stripe; None for anything else.
 
     Control characters raise an error, because databases may not store them.
     """

@@ -1,4 +1,4 @@
-"""Read and cancel subscriptions at Stripe."""
+"""Read and cancel subscriptions in Stripe."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscrip
 
 @dataclass(frozen=True)
 class Overdue:
-    """What a subscription owes: since when, and the newest invoice that was not collected."""
+    """The debt of a subscription: when it began, and the newest uncollected invoice."""
 
     since: datetime | None = None
     invoice_id: str | None = None

@@ -1,6 +1,6 @@
 """Set Stripe up for the catalogue: products, prices, portal, webhook endpoint. Idempotent.
 
-Names and amounts come from the catalogue. Prices at Stripe cannot be changed, so a new amount
+Names and amounts come from the catalogue. Prices in Stripe cannot be changed, so a new amount
 becomes a new price, which takes over the lookup key. Existing prices are reused if they have the
 lookup key, or are configured and match the catalogue.
 """
@@ -47,7 +47,7 @@ def plan() -> list[Step]:
 
 
 def set_up(prefix: str = "") -> dict[str, str]:
-    """Create what is missing at Stripe; return environment variables with a prefix.
+    """Create what is missing in Stripe; return environment variables with a prefix.
 
     The webhook secret is included only if an endpoint was created: Stripe returns it once.
     """

@@ -97,7 +97,7 @@ def userinfo() -> Response | tuple[Response, int, dict[str, str]]:
 
 @bp.errorhandler(TokenError)
 def handle_token_error(error: TokenError) -> tuple[BaseResponse, int, dict[str, str]]:
-    """Return an error, RFC 6749, 5.2: 400, or 401 for an unknown client in its own scheme."""
+    """Return an error (RFC 6749, 5.2): 400, or 401 with a challenge for an unknown client."""
     code = "invalid_grant" if error.error == "redirect_uri_mismatch" else error.error
     body = jsonify(error=code, error_description=str(error))
     if code != "invalid_client":

@@ -10,7 +10,7 @@ AUTHORITY = re.compile(r"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})
 
 
 def is_allowed(uri: str) -> bool:
-    """Return whether a URI is absolute, and https, or http on this machine, as at Google."""
+    """Return whether a URI is absolute, and https, or http on this machine, as Google requires."""
     if not CHARACTERS.fullmatch(uri):
         return False
     try:

@@ -16,7 +16,7 @@ from ..store import Store
 
 KEY_PATTERN = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
-# Settings that Stripe has in its Dashboard, and the sandbox in its own.
+# Settings that users of Stripe change in its Dashboard, and users of the sandbox in the sandbox's.
 DEFAULT_SETTINGS: dict[str, Any] = {
     "after_retries": "cancel",
     "retry_days": [3, 5, 7],

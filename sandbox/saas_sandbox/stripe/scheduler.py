@@ -77,7 +77,7 @@ class Scheduler:
 
 
 def advance(account: Account, clock: Resource) -> bool:
-    """Do what is due next on this clock; return False when it has arrived.
+    """Do what is due next on this clock; return False once nothing is left.
 
     Objects due in the same second are looked up together, which is faster for thousands of
     subscriptions. Schedules go first, because a renewal must bill the plan of the new phase.

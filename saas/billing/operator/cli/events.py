@@ -67,7 +67,7 @@ def events(failed: bool, limit: int, as_json: bool) -> None:
 @json_option
 @sandbox_process.requires_sandbox
 def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
-    """Apply events again, with the current state at Stripe. No email is sent twice.
+    """Apply events again, with the current state in Stripe. No email is sent twice.
 
     Exits with 1 if an event could not be applied.
     """
@@ -106,7 +106,7 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
             )
             raise SystemExit(130) from None
     verb = "missing" if dry_run else "applied"
-    output.note(f"{checked} events at Stripe: {applied} {verb}, {failed} failed.")
+    output.note(f"{checked} events in Stripe: {applied} {verb}, {failed} failed.")
     if failed:
         raise SystemExit(1)
 
@@ -128,7 +128,9 @@ def _replay(event_id: str, as_json: bool) -> bool:
     try:
         outcome = backfill.replay(event_id)
     except backfill.UnknownEvent:
-        output.note(f"{event_id} is unknown here and at Stripe, which keeps events for 30 days.")
+        output.note(
+            f"{event_id} is unknown both here and in Stripe, which keeps events for 30 days."
+        )
         return False
     except gateway.StripeError as error:
         reason = gateway.describe(error) if gateway.is_refusal(error) else error

@@ -1,4 +1,4 @@
-"""`flask billing setup` and `doctor`: create what billing needs at Stripe, and check it."""
+"""`flask billing setup` and `doctor`: create what billing needs in Stripe, and check it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from saas.billing.operator.diagnostics import checks
 @click.option("--yes", is_flag=True, help="Change a live account without asking.")
 @sandbox_process.requires_sandbox
 def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
-    """Create at Stripe what the catalogue sells: products, prices, portal and webhook endpoint.
+    """Create in Stripe what the catalogue sells: products, prices, portal and webhook endpoint.
 
     Shows a plan first. Existing objects are reused, and a second run changes nothing. Prints the
     variables that the application needs; the webhook secret only when the endpoint is new.
@@ -71,11 +71,11 @@ def _output_variables(variables: dict[str, str], file: Path | None) -> None:
     output.note(f"Wrote {', '.join(variables)} to {file}.")
 
 
-@bp.cli.command("doctor", short_help="Check the setup at Stripe.")
+@bp.cli.command("doctor", short_help="Check the setup in Stripe.")
 @json_option
 @sandbox_process.requires_sandbox
 def examine(as_json: bool) -> None:
-    """Check the setup at Stripe, and print how to fix each problem.
+    """Check the setup in Stripe, and print how to fix each problem.
 
     Opens a checkout session and expires it; changes nothing else. Exits with 1 if there is a
     problem.

@@ -46,7 +46,7 @@ rate_option = click.option(
 def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool) -> None:
     """Compare the columns of all users with Stripe. Writes nothing.
 
-    Reads the list of subscriptions at Stripe, a hundred per call, and prints a line for each column
+    Reads the list of subscriptions in Stripe, a hundred per call, and prints a line for each column
     that differs. Exits with 1 if there is any. The recurring amount is compared; the next invoice
     only with --next-invoice, which takes two calls per subscriber.
     """
@@ -57,7 +57,7 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
     )
     calls = "1 call" if comparison.calls == 1 else f"{comparison.calls} calls"
     output.note(
-        f"Compared {comparison.subscriptions} subscriptions at Stripe in {calls}: "
+        f"Compared {comparison.subscriptions} subscriptions in Stripe in {calls}: "
         f"{_drifted(comparison.drifts)}."
     )
     if comparison.drifts:
@@ -86,7 +86,7 @@ def sync(
 ) -> None:
     """Copy Stripe's state into our columns, for EMAIL or for all users.
 
-    Safe at any time, also while webhooks arrive. Prints a line for each column that differs. Exits
+    Safe at any time, even while webhooks arrive. Prints a line for each column that differs. Exits
     with 1 if Stripe failed for any user.
     """
     if bool(email) == all_users:
@@ -109,7 +109,7 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
     except accounts.AccountError as error:
         raise click.ClickException(str(error)) from None
     if not user.stripe_customer_id:
-        output.note(f"{user.email} has no customer at Stripe.")
+        output.note(f"{user.email} has no customer in Stripe.")
         return
     drift = reconciliation.differences(user.id, next_invoice=True)
     if drift:
@@ -136,7 +136,7 @@ def _sync_all(
     comparison.run(per_second, repair)
     output.note(
         f"{'Would repair' if dry_run else 'Repaired'} {_users(comparison.drifts - len(failed))} "
-        f"of {comparison.subscriptions} subscriptions at Stripe."
+        f"of {comparison.subscriptions} subscriptions in Stripe."
     )
     if failed:
         raise SystemExit(1)

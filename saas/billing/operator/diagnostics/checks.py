@@ -1,4 +1,4 @@
-"""Checks of the setup at Stripe, each with a fix.
+"""Checks of the setup in Stripe, each with a fix.
 
 They only read, except that one opens a checkout page and expires it again.
 """
@@ -130,7 +130,7 @@ def _price(name: str, price_id: str) -> Price | Finding:
     except gateway.NotFound as error:
         if "live mode" in str(error) or "test mode" in str(error):
             other, ours = ("test", "live") if gateway.is_live() else ("live", "test")
-            message = f"{name}: {price_id} is a price of {other} mode, but the key is a {ours} key."
+            message = f"{name}: {price_id} is a {other}-mode price, but the key is a {ours} key."
         else:
             message = f"{name}: the Stripe account has no price {price_id}."
         return Finding("prices", message, SETUP)
@@ -140,7 +140,7 @@ def _odd(key: tuple[str, str], price: Price) -> str | None:
     """Return what is wrong with the price that is sold. Older prices may differ."""
     units, interval = provisioning.terms(key)
     if not price.is_active:
-        return "is archived at Stripe and cannot be bought."
+        return "is archived in Stripe and cannot be bought."
     if price.interval != interval:
         return f"is not charged every {interval}."
     if (price.cents, price.currency) != (units, products.catalogue().currency):
@@ -237,7 +237,7 @@ def _emails() -> Findings:
     if users:
         yield Finding(
             "emails",
-            f"{users} changed email addresses were not updated at Stripe: "
+            f"{users} changed email addresses were not updated in Stripe: "
             "receipts go to the old ones.",
             "Stripe's reason is in the worker's log, in lines with: email of user",
         )

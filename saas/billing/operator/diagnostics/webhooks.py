@@ -26,7 +26,7 @@ _LOOK_BACK = timedelta(days=3)  # how long Stripe retries deliveries
 
 
 def examine() -> Findings:
-    """Check the endpoint at Stripe, and whether its events arrive."""
+    """Check the endpoint in Stripe, and whether its events arrive."""
     if provisioning.is_unreachable_by_stripe():
         yield from _listener()
         return
@@ -68,7 +68,7 @@ def _endpoint_findings(endpoint: Endpoint) -> Findings:
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         yield Finding("webhook", "STRIPE_WEBHOOK_SECRET is missing.", SETUP)
     if not endpoint.is_enabled:
-        yield Finding("webhook", f"{endpoint.id} is disabled at Stripe.", SETUP)
+        yield Finding("webhook", f"{endpoint.id} is disabled in Stripe.", SETUP)
     missing = set(events.HANDLED_TYPES) - endpoint.events
     if missing and "*" not in endpoint.events:
         yield Finding(
@@ -108,7 +108,7 @@ def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
     return Finding(
         "deliveries",
-        f"The application at {provisioning.webhook_url()} uses another STRIPE_WEBHOOK_SECRET "
+        f"The application at {provisioning.webhook_url()} uses a different STRIPE_WEBHOOK_SECRET "
         "than this command.",
         "Restart it with this configuration.",
     )
@@ -123,7 +123,7 @@ def _explain_missing(lost: list[datetime], sent: int) -> Finding:
     return Finding(
         "deliveries",
         f"None of Stripe's last {len(lost)} events arrived. The application accepts "
-        "STRIPE_WEBHOOK_SECRET, so either the endpoint at Stripe has another secret, or Stripe "
+        "STRIPE_WEBHOOK_SECRET, so either the endpoint in Stripe has another secret, or Stripe "
         "cannot reach the application.",
         "Compare the secret at https://dashboard.stripe.com/webhooks, or unset it and run "
         f"{SETUP}. Then run {CATCH_UP}.",

@@ -1,4 +1,4 @@
-"""The sandbox's own admin API, for settings that Stripe has in its Dashboard or not at all.
+"""The sandbox's own admin API, for what Stripe offers only in its Dashboard, or not at all.
 
 JSON under /stripe/control, with the same Bearer key as the API: settings, faults, time, disputes,
 and bulk data.

@@ -38,7 +38,7 @@ FAULT_FIELDS = [
     (
         "slow",
         "Slow responses",
-        "An API call takes longer. Its idempotency key is in use meanwhile.",
+        "An API call takes longer. Its idempotency key stays in use until it ends.",
     ),
     ("too_many", "Rate limit (429)", "An API call is rejected. Nothing is done."),
     ("broken", "Server error (500)", "An API call fails with a server error and has no effect."),

@@ -191,7 +191,7 @@ class Account:
 
     @contextmanager
     def suppress_events(self) -> Iterator[None]:
-        """Emit no events meanwhile, for computing what will not happen now."""
+        """Emit no events inside this context, for computing what does not happen yet."""
         before, self.events_suppressed = self.events_suppressed, True
         try:
             yield

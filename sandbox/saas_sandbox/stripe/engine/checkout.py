@@ -59,7 +59,7 @@ def complete_session(
     address: dict[str, str | None] | None = None,
     tax_id: str | None = None,
 ) -> Outcome:
-    """Complete the checkout. If the bank declines, it raises and nothing has changed."""
+    """Complete the checkout. If the bank declines, raise and change nothing."""
     customer = _get_or_create_customer(account, session, email, name)
     _save_collected_details(account, session, customer, name, address)
     if method:
@@ -102,7 +102,7 @@ def expire_session(account: Account, session: Resource) -> Resource:
 
 
 def apply_promotion_code(account: Account, session: Resource, code: str) -> None:
-    """Apply a promotion code in any case; raise if it cannot be used."""
+    """Apply a promotion code, ignoring its case; raise if it cannot be used."""
     codes = account.select(
         "promotion_code", "lookup = ? AND status = 'active'", code.strip().lower()
     )

@@ -1,6 +1,6 @@
 """Collect an invoice: attempts, retries, and their consequences.
 
-Retries follow a configurable schedule: so many days after the previous attempt.
+Retries follow a configurable schedule, given in days after the previous attempt.
 https://docs.stripe.com/billing/revenue-recovery/smart-retries
 """
 

@@ -16,7 +16,7 @@ from saas_sandbox.stripe.engine.shapes import build_object
 def create_from_params(
     account: Account, params: Params, customer: Resource, subscription: Resource
 ) -> list[str]:
-    """Create the discounts in `discounts[]` and count them; return ids in order."""
+    """Redeem the coupons in `discounts[]`; return the ids of the discounts in order."""
     discount_ids = []
     for number, entry in enumerate(params.get("discounts") or []):
         coupon, promotion_code = _find_coupon(account, entry, f"discounts[{number}]")

@@ -1,6 +1,6 @@
 """Validate parameters against the official SDK's TypedDicts.
 
-Parameters unknown to Stripe are refused as at Stripe. Parameters that Stripe knows but the sandbox
+Parameters unknown to Stripe are refused, as in Stripe. Parameters that Stripe knows but the sandbox
 does not read are refused with another error: `Params` records what was read.
 """
 

@@ -41,7 +41,7 @@ def previous_boundary(anchor: int, moment: int, interval: str, count: int) -> in
 
 
 def add_intervals(moment: int, interval: str, count: int) -> int:
-    """Return a time that is so many days, weeks, months or years later."""
+    """Return the time a number of days, weeks, months or years later."""
     if interval in SECONDS:
         return moment + SECONDS[interval] * count
     return _add_months(moment, count * (12 if interval == "year" else 1))

@@ -38,7 +38,7 @@ FEATURES: dict[str, dict[str, Any]] = {
 
 
 def build_default_configuration(account: Account) -> Resource:
-    """Return the default configuration, which at Stripe is saved once in the Dashboard."""
+    """Return the default configuration, which in Stripe is saved once in the Dashboard."""
     features = deepcopy(FEATURES)
     return build_configuration(account) | {
         "is_default": True,

@@ -1,6 +1,6 @@
 """Test clocks for customers that were created without one.
 
-At Stripe, a customer must be created on a test clock. Here any customer can be put on one later, so
+In Stripe, a customer must be created on a test clock. Here any customer can be put on one later, so
 that customers created by an application can be advanced.
 """
 

@@ -71,7 +71,7 @@ def update_tax(account: Account, params: Params) -> Resource:
 
 
 def _build_tax_settings(account: Account) -> Resource:
-    """Return the tax settings: "active" requires a head office, as at Stripe."""
+    """Return the tax settings: "active" requires a head office, as in Stripe."""
     stored = account.settings["tax_settings"]
     address = (stored.get("head_office") or {}).get("address")
     missing_fields = None if address else ["head_office"]
