@@ -184,7 +184,7 @@ def _retry_while_locked(execute: Callable[[], object]) -> None:
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in UTC, also on SQLite, which stores them naive."""
+    """Aware datetimes in UTC, even on SQLite, which stores naive ones."""
 
     impl = DateTime(timezone=True)
     cache_ok = True

@@ -27,7 +27,7 @@ _STARTER = ROOT / "migrations"
 
 
 def init_app(app: Flask, product: str) -> None:
-    """Set up `flask db` for the starter's migrations and those of the package `product`."""
+    """Set up `flask db` for the migrations of the starter and of the package `product`."""
     folders = [_STARTER / "versions", Path(get_root_path(product)) / "migrations"]
     app.config["MIGRATIONS"] = tuple(str(folder) for folder in folders if folder.is_dir())
     migrate.init_app(app, db, directory=_escape_for_ini(str(_STARTER)))

@@ -204,5 +204,5 @@ def _credential_ids(user: User) -> list[bytes]:
 
 
 def _rp_id() -> str:
-    """Return the domain that passkeys are bound to: that of `APP_URL`, never of a request."""
+    """Return the domain that passkeys are bound to: from `APP_URL`, never from a request."""
     return urlsplit(current_app.config["APP_URL"]).hostname or ""

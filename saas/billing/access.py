@@ -69,7 +69,7 @@ def usage(user: Subscriber, feature: str) -> Usage:
 
 
 def use(user: Subscriber, feature: str) -> None:
-    """Count one use. Raises `QuotaExhausted` when none is left, also under concurrent calls.
+    """Count one use. Raises `QuotaExhausted` when none is left, even for concurrent calls.
 
     If a view does not catch the error, users see a page that explains it.
     """

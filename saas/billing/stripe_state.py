@@ -51,7 +51,7 @@ class StripeState:
 
 
 def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
-    """Fetch the state of a user's customer. The next invoice takes a call of its own.
+    """Fetch the state of a user's customer. The next invoice takes a separate call.
 
     Raises `gateway.StripeError`.
     """

@@ -73,7 +73,7 @@ def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subs
 def differences(user: Subscriber, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
     """Return what a sync would change, as {column: (ours, Stripe's)}. Writes nothing.
 
-    Comparing the next invoice takes a call of its own.
+    Comparing the next invoice takes a separate call.
     """
     columns = stripe_state.fetch(user, next_invoice=next_invoice).columns(user)
     if not next_invoice:

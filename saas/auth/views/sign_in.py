@@ -69,7 +69,7 @@ def confirm() -> Answer:
 
 @bp.post("/auth/resend")
 def resend() -> Answer:
-    """Send another email, to the one this browser requested or that of an emailed link."""
+    """Send another email, to the address of this browser's request or of an emailed link."""
     form = ResendForm()
     before = magic_links.find_by_token(form.token.data) if form.token.data else _latest_link()
     if before is None or not form.validate_on_submit():

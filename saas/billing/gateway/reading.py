@@ -148,7 +148,7 @@ def optional_entries(holder: Any, name: str) -> list[Any]:
 
 
 def optional_ids(holder: Any, name: str) -> list[Any]:
-    """Return a list of ids, also of expanded objects; empty if it is missing."""
+    """Return a list of ids, including those of expanded objects; empty if it is missing."""
     value = _value(holder, name)
     if value is None:
         return []

@@ -1,4 +1,4 @@
-"""Create products and prices, also inline with a purchase.
+"""Create products and prices, including those defined inline in a purchase.
 
 https://docs.stripe.com/api/products and https://docs.stripe.com/api/prices
 """
