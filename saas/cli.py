@@ -6,6 +6,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import wraps
 from itertools import cycle
 from pathlib import Path
@@ -77,7 +78,7 @@ def check() -> None:
     are valid but probably unintended cause a warning. With invalid settings the application does
     not start, and prints the same errors.
     """
-    for doubt in _warnings():
+    for doubt in (*_warnings(), *_worker_warnings()):
         click.echo(f"Warning: {doubt}", err=True)
     problems = [*_database_problems(), *_stripe_problems()]
     for problem in problems:
@@ -96,6 +97,28 @@ def _warnings() -> list[str]:
         except config.ConfigError as error:  # the environment has changed since startup
             raise click.ClickException(str(error)) from None
     return [str(doubt.message) for doubt in doubts]
+
+
+def _worker_warnings() -> list[str]:
+    """Return warnings about the worker and its queue. Without them, emails wait."""
+    if current_app.config["JOBS_URL"] == "inline:":
+        return []
+    doubts = []
+    try:
+        current_app.extensions["queue"].ping()
+    except Exception as error:  # each storage raises its own exceptions
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        doubts.append(f"JOBS_URL: the queue is unreachable: {reason}.")
+    try:
+        overdue = jobs.overdue()
+    except SQLAlchemyError:
+        return doubts  # reported with the database
+    if overdue is None:
+        doubts.append("No worker has run yet. Start one: flask worker")
+    elif overdue > jobs.MAX_OVERDUE:
+        minutes = overdue // timedelta(minutes=1)
+        doubts.append(f"No worker has run for {minutes} minutes. Start one: flask worker")
+    return doubts
 
 
 def _database_problems() -> list[str]:

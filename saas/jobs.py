@@ -31,6 +31,7 @@ Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
 _CHECK_EVERY = 5.0  # seconds between looks at what is due
+MAX_OVERDUE = timedelta(minutes=5)  # of a periodic task; beyond it no worker seems to run
 _RECONNECT_EVERY = 5.0  # seconds between attempts to reach the queue
 
 _tasks: dict[str, Callable[..., None]] = {}
@@ -224,6 +225,15 @@ class Schedule:
             ):
                 _run(function)
 
+    def overdue(self) -> timedelta | None:
+        """Return how long the most overdue task has waited; None if no worker has run yet.
+
+        With a running worker this is a few seconds, or as long as its longest task.
+        """
+        names = [function.__name__ for function, _ in (*self._periodic_tasks, *self._daily)]
+        due = [due_at for name, due_at in _leases().items() if name in names]
+        return max(now() - min(due), timedelta(0)) if due else None
+
     def _refuse_duplicate(self, function: Callable[[], None]) -> None:
         """Raise for a duplicate name: leases are stored under the names of the functions."""
         for other, _ in (*self._periodic_tasks, *self._daily):
@@ -314,6 +324,7 @@ _schedule = Schedule()
 periodic_task = _schedule.periodic_task
 daily = _schedule.daily
 run_periodic_tasks = _schedule.run
+overdue = _schedule.overdue
 
 
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

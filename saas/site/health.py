@@ -6,7 +6,7 @@ from flask import current_app
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import schema_state
+from saas import jobs, schema_state
 from saas.database import db
 from saas.site import bp
 
@@ -18,13 +18,19 @@ def healthz() -> dict[str, str]:
 
 @bp.get("/readyz")
 def readyz() -> tuple[dict[str, str], int]:
-    """Return 200 if the database answers and is migrated, otherwise 503 with the failing part."""
+    """Return 200 if the database answers and is migrated, otherwise 503 with the failing part.
+
+    Without a worker, pages still work, so the status is 200 and `degraded`.
+    """
     try:
         db.session.execute(text("SELECT 1"))
         state = schema_state.state()
+        overdue = jobs.overdue() if state == "current" else None
     except SQLAlchemyError as error:
         current_app.logger.warning("not ready: %s", type(error).__name__)
         return {"status": "unavailable", "database": "does not answer"}, 503
     if state != "current":
         return {"status": "unavailable", "migrations": state}, 503
+    if overdue and overdue > jobs.MAX_OVERDUE:
+        return {"status": "degraded", "worker": f"silent for {overdue.total_seconds():.0f} s"}, 200
     return {"status": "ready"}, 200
