@@ -15,6 +15,12 @@ from saas.database import now
 from tests.harness.apps import both_databases
 
 
+@pytest.fixture(autouse=True)
+def secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`flask check` reads the environment again."""
+    monkeypatch.setenv("SECRET_KEY", "a-key-of-these-tests-0123456789-abcdefghijk")
+
+
 def check(app: Flask) -> str:
     result = app.test_cli_runner().invoke(args=["check"])
     return str(result.stderr)
