@@ -11,7 +11,7 @@ from saas import config as configuration
 
 
 def create_app(config: Mapping[str, Any] | None = None, product: str = "product") -> Flask:
-    """Create the application for a product, given by the import name of its package.
+    """Create the application for the product with this import name.
 
     `config` comes from `config.from_env`, which by default reads the environment.
     """

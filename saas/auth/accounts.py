@@ -24,7 +24,7 @@ _LOCAL_NAME = re.compile(
 
 
 class AccountError(Exception):
-    """An operation on an account is not possible; the message says why, for the user."""
+    """The operation on the account is not possible; the message tells the user why."""
 
 
 def clean_email(value: str) -> str:
@@ -51,8 +51,8 @@ def clean_email(value: str) -> str:
 def _validate(email: str) -> str | None:
     """Return the ASCII form of an email; local domains are valid outside of production.
 
-    The validator refuses domains that are never in the public DNS, except `test` on request. So
-    local domains are validated as `test`.
+    The validator refuses domains that never exist in the public DNS, except `test` on request.
+    Local domains are therefore validated as `test`.
     """
     local_name = _LOCAL_NAME.search(email)
     if local_name is None or current_app.config["SAAS_ENV"] == "production":
@@ -97,7 +97,7 @@ def get_by_email(email: str) -> User:
 
 
 def get_or_create(email: str, *, name: str | None = None, role: str = "user") -> User:
-    """Return the account with this email, created if necessary."""
+    """Return the account with this email, creating it if necessary."""
     with database.write_transaction():
         database.insert_or_ignore(
             User,
@@ -116,7 +116,7 @@ def get_or_create(email: str, *, name: str | None = None, role: str = "user") ->
 
 
 def create(email: str, *, name: str | None, role: str, by: str) -> User:
-    """Create an account for another person. Raises `AccountError` if the email has one."""
+    """Create an account for another person. Raises `AccountError` if the email already has one."""
     with database.write_transaction():
         if find_by_email(email):
             raise AccountError(f"{email} already has an account.")
@@ -136,7 +136,7 @@ def lock(user: User) -> User | None:
 
 
 def get_or_create_verified(email: str) -> User:
-    """Return the account of an email that its owner has just verified, created if necessary.
+    """Return the account of an email that its owner has just verified, creating it if necessary.
 
     The first verification revokes earlier credentials. Otherwise an attacker could create an
     account for another person's email and wait for its owner to use it (account pre-hijacking).
@@ -175,7 +175,7 @@ def rename(user: User, name: str) -> None:
 
 
 def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) -> bool:
-    """Write columns of an account; return whether it exists and meets the conditions.
+    """Write columns of an account; return whether it existed and met the conditions.
 
     Columns that copy Stripe's state belong to `billing.customers` and `billing.subscriptions`.
     Call inside `write_transaction()`.
@@ -185,7 +185,7 @@ def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) 
 
 
 def list_all() -> Iterator[User]:
-    """Yield all users by email, loaded in pages."""
+    """Yield all users, ordered by email and loaded page by page."""
     last = ""
     while page := db.session.scalars(
         select(User).where(User.email > last).order_by(User.email).limit(500)

@@ -1,4 +1,4 @@
-"""Personal access tokens: programs act for the user who created one, within its scopes.
+"""Personal access tokens let programs act for the token's owner, within its scopes.
 
 A token is `pat_`, an eight-character prefix that identifies its row, and a secret. The row stores a
 hash of the whole token. The secret is long and random, so plain SHA-256 is sufficient.
@@ -32,7 +32,8 @@ def create(
 ) -> tuple[ApiToken, str]:
     """Create a token and return it with its text, which cannot be shown again.
 
-    Without a `lifetime` it does not expire. Raises `AccountError` beyond `MAX_TOKENS`.
+    Without a `lifetime`, the token never expires. Raises `AccountError` if the user already has
+    `MAX_TOKENS` tokens.
     """
     prefix = f"pat_{secrets.token_hex(4)}"
     token = f"{prefix}_{secrets.token_urlsafe(32)}"

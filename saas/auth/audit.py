@@ -1,6 +1,6 @@
-"""The audit log of actions by administrators and operators: who, which user, what, when.
+"""The audit log of actions by administrators and operators: actor, user, action and time.
 
-Entries contain only ids and names of actions, so that they identify no one after a deletion.
+Entries contain only ids and names of actions, so they identify no one once an account is deleted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from saas import database
 from saas.auth.models import AuditEntry, User
 from saas.database import db
 
-OPERATOR = "operator"  # anyone who may run commands on the server
+OPERATOR = "operator"  # anyone who can run commands on the server
 
 
 def record(action: str, subject_id: uuid.UUID, *, by: str) -> None:
@@ -40,7 +40,7 @@ def history(subject_id: uuid.UUID) -> Sequence[AuditEntry]:
 
 
 def name_of(entry: AuditEntry) -> str:
-    """Return who performed an action: an email, or the id of a deleted user."""
+    """Return the name of an actor: an email, or the id of a deleted user."""
     if entry.actor == OPERATOR:
         return OPERATOR
     user = db.session.get(User, uuid.UUID(entry.actor))

@@ -45,7 +45,7 @@ def token_required(scope: str) -> Callable[[View], View]:
 def token_or_session_required(scope: str) -> Callable[[View], View]:
     """Require a token with `scope`, or a signed-in user.
 
-    For views that only read. `api_user()` returns the user.
+    For read-only views. `api_user()` returns the user.
     """
 
     def guard(view: View) -> View:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# The first match counts: browsers also include the names of older ones.
+# The first match wins, because browsers also send the names of older ones.
 _BROWSERS = (
     ("Edg", "Edge"),
     ("OPR/", "Opera"),

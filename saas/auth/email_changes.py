@@ -57,14 +57,14 @@ def on_change(listener: Listener) -> Listener:
     return listener
 
 
-# --- asking and confirming ----------------------------------------------------------------------
+# --- requesting and confirming ------------------------------------------------------------------
 
 
 def request_change(user: User, email: str) -> None:
     """Enqueue an email to the new, cleaned address; it replaces an older request.
 
-    This does the same for an email that already has an account. The difference is made when the
-    email is composed, so that neither the response nor its timing reveals accounts.
+    The same happens for an email that already has an account. Only the composer tells the two cases
+    apart, so neither the response nor its timing reveals whether an account exists.
     """
     with database.write_transaction() as session:
         _end(EmailChange.user_id == user.id, EmailChange.confirmed_at.is_(None))
@@ -81,7 +81,7 @@ def request_change(user: User, email: str) -> None:
 
 
 def find_open(token: str, user: User) -> EmailChange:
-    """Return the open change of this user for a token. Raises `InvalidChange`."""
+    """Return this user's open change with this token. Raises `InvalidChange`."""
     change = _find(_CONFIRM, token)
     if change.user_id != user.id:
         raise InvalidChange("other_person")
@@ -112,7 +112,7 @@ def confirm(token: str, user: User) -> str:
 
 
 def find_undoable(token: str) -> EmailChange:
-    """Return the change that a token can undo within its week. Raises `InvalidChange`."""
+    """Return the change that this token can still undo. Raises `InvalidChange`."""
     change = _find(_UNDO, token)
     if change.ended_at or change.confirmed_at is None:
         raise InvalidChange("used")
@@ -124,8 +124,8 @@ def find_undoable(token: str) -> EmailChange:
 def undo(token: str) -> uuid.UUID:
     """Restore the old email, once, and return the user's id. Raises `InvalidChange`.
 
-    This ends every session and later change, and removes credentials added since the request or in
-    the week before it, because they may belong to an attacker.
+    This ends all sessions, cancels later changes, and removes credentials added since the request
+    or in the week before it, because an attacker may have added them.
     """
     change = find_undoable(token)
     with database.write_transaction():
@@ -145,8 +145,8 @@ def undo(token: str) -> uuid.UUID:
 def _delete_empty_successor(change: EmailChange) -> None:
     """Delete an empty account that took the old address after the change.
 
-    Its owner signed in with that email before using the undo link. The link proves the same
-    mailbox, so nothing is taken from another user.
+    Its owner signed in with that email before using the undo link. The link proves that they own
+    the mailbox, so no other user loses anything.
     """
     newer = accounts.find_by_email(change.old_email)
     if newer is None or newer.id == change.user_id:
@@ -188,7 +188,7 @@ def _find(purpose: str, token: str) -> EmailChange:
 
 
 def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
-    """Mark the change as used; True for exactly one of several concurrent calls."""
+    """Mark the change as used; return True for only one of several concurrent calls."""
     until = {"expires_at": now() + UNDO} if "confirmed_at" in values else {}
     still_open = (EmailChange.ended_at.is_(None), EmailChange.expires_at > now())
     return bool(

@@ -18,7 +18,7 @@ _NO_TOKEN = "AZqp3rN6e2S4mYcXc1vT0H2oWq8Lk5RbJd7Gf9ZxQpUwEnMtVsKyCA"  # noqa: S1
 
 @mail.email("sign_in")
 def sign_in(link_id: uuid.UUID) -> mail.Email | None:
-    """Compose the sign-in email, unless it is used, expired, or the account is disabled."""
+    """Compose the sign-in email, unless its link is used or expired, or the account is disabled."""
     link = db.session.get(SignInLink, link_id)
     if link is None or link.used_at or link.replaced_at or link.expires_at <= now():
         return None
@@ -70,7 +70,7 @@ def email_changed(change_id: uuid.UUID) -> mail.Email | None:
 def sign_in_method(user_id: uuid.UUID, method: str, change: str, to: str = "") -> mail.Email | None:
     """Notify the owner of an account that a sign-in method was added or removed.
 
-    `to` is empty if the email was given up on and is retried later.
+    `to` is empty if the email had been given up on and is now retried.
     """
     user = db.session.get(User, user_id)
     return _sign_in_method(to or user.email, method, change) if user else None
@@ -85,7 +85,7 @@ def api_token(token_id: uuid.UUID) -> mail.Email | None:
 
 @mail.preview("api_token")
 def api_token_preview() -> mail.Email:
-    """Return a sample about a new token."""
+    """Return a sample email about a new token."""
     return _api_token("ada@example.com", "Nightly job")
 
 
@@ -109,13 +109,13 @@ def email_changed_preview() -> mail.Email:
 
 @mail.preview("sign_in_method")
 def sign_in_method_preview() -> mail.Email:
-    """Return a sample about an added passkey."""
+    """Return a sample email about an added passkey."""
     return _sign_in_method("ada@example.com", "passkey", "added")
 
 
 @mail.preview("sign_in_method_removed")
 def sign_in_method_removed_preview() -> mail.Email:
-    """Return a sample about an unlinked Google account."""
+    """Return a sample email about an unlinked Google account."""
     return _sign_in_method("ada@example.com", "google", "removed")
 
 

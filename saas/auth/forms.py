@@ -40,7 +40,7 @@ class LoginForm(EmailForm):
 
 
 class CodeForm(Form):
-    """The six digits of the email, in any script, without spaces and dashes."""
+    """The six-digit code; digits of any script, spaces and dashes are accepted."""
 
     code = StringField(
         "Code from the email",
@@ -54,12 +54,12 @@ class ConfirmForm(Form):
 
 
 class ResendForm(Form):
-    """A request for another email; with a token of an earlier one, to the same address."""
+    """A request for another email; with the `token` of an earlier one, to the same address."""
 
     token = HiddenField()
 
 
 class SwitchForm(Form):
-    """A sign-in; `switch` names the user who will be signed out, so that it is confirmed."""
+    """A sign-in; `switch` names the user who agreed to be signed out."""
 
     switch = HiddenField()

@@ -21,7 +21,7 @@ from saas.database import db, now
 
 @dataclass(frozen=True)
 class Claim:
-    """What a provider says about a user. `email` is cleaned; `is_verified` is the provider's claim.
+    """A provider's claim about a user. `email` is cleaned; the provider sets `is_verified`.
 
     `is_authoritative`: whether the provider would notice if the mailbox changed hands.
     """
@@ -39,9 +39,9 @@ class EmailNotVerified(Exception):
 
 
 def sign_in(claim: Claim) -> User:
-    """Return the user of an identity, created if necessary.
+    """Return the user of an identity, creating one if necessary.
 
-    Raises `SignInRefused`, or `EmailNotVerified` if an email must verify the address first.
+    Raises `SignInRefused`, or `EmailNotVerified` if the user must verify the address first.
     """
     with database.write_transaction():
         identity = _find(claim)
@@ -88,9 +88,9 @@ def link(user: User, claim: Claim) -> None:
 def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
     """Unlink an identity; return None if the user has no such identity. Raises `SignInRefused`.
 
-    The row is kept, so that its email does not link it again; only the settings do. The last
-    sign-in method of an account with an unverified email cannot be removed. All other users can
-    sign in by email.
+    The row is kept, so that only the settings can link it again, not its email. The last sign-in
+    method of an account with an unverified email cannot be removed. All other users can sign in by
+    email.
     """
     with database.write_transaction():
         identity = db.session.scalar(_is_linked_to(user).where(Identity.id == identity_id))
@@ -105,9 +105,9 @@ def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
 
 
 def notify_owner(user: User, method: str, change: Literal["added", "removed"]) -> None:
-    """Enqueue an email to the owner about a sign-in method, which an attacker may have changed.
+    """Notify the owner of a changed sign-in method, because an attacker may have changed it.
 
-    It goes to the account's current email, even if that changes before it is sent.
+    It goes to the email that the account has now, even if that changes before it is sent.
     """
     context, key = {"method": method, "change": change}, f"sign_in_method:{database.uuid7()}"
     mail.enqueue("sign_in_method", user.id, key=key, context=context, to=user.email)
@@ -124,7 +124,7 @@ def refuse_closed(user: User, provider: str) -> None:
 def _find_by_verified_email(claim: Claim) -> User:
     """Return the account for a new identity, by the email that both sides have verified.
 
-    The first verification revokes earlier credentials (prevents pre-hijacking).
+    The first verification revokes earlier credentials, to prevent pre-hijacking.
     """
     if claim.email is None:
         raise SignInRefused("no_address", claim.provider)

@@ -52,9 +52,9 @@ class InvalidCode(Exception):
 def send(email: str, next_path: str, browser: str | None = None) -> None:
     """Enqueue an email with a link and a code for a cleaned `email`.
 
-    `browser` is the secret of the requesting browser; a newer email replaces its older ones only.
-    The same happens for every email, and a worker sends it, so that neither the response nor its
-    timing reveals accounts. `next_path` is a path within the application.
+    `browser` is the secret of the requesting browser; a new email replaces only the older ones of
+    that browser. The same happens for every email, and a worker sends it, so that neither the
+    response nor its timing reveals accounts. `next_path` is a path within the application.
     """
     with database.write_transaction() as session:
         if browser:
@@ -72,7 +72,7 @@ def send(email: str, next_path: str, browser: str | None = None) -> None:
 
 
 def latest_for_browser(browser: str) -> SignInLink | None:
-    """Return the newest link requested by a browser, whatever its state."""
+    """Return the newest link that this browser requested, in any state."""
     return db.session.scalar(
         select(SignInLink)
         .where(SignInLink.browser_hash == _hash(browser))
@@ -82,7 +82,7 @@ def latest_for_browser(browser: str) -> SignInLink | None:
 
 
 def find_by_token(token: str) -> SignInLink | None:
-    """Return the link of a token, whatever its state. Its holder may request another one."""
+    """Return the link with this token, in any state. The holder may request another one."""
     link_id = tokens.row_id(_LINK, token)
     return db.session.get(SignInLink, link_id) if link_id else None
 
@@ -109,7 +109,7 @@ def find_valid(token: str) -> SignInLink:
 
 
 def redeem(token: str, enter: SignIn) -> str:
-    """Redeem a link: sign in its user, created if necessary, and return the next path.
+    """Redeem a link: sign in its user, creating one if necessary, and return the next path.
 
     `enter` is called with the user in the same transaction. Raises `InvalidLink`.
     """
@@ -152,7 +152,7 @@ def _find(token: str) -> SignInLink:
         raise InvalidLink("unknown")
     link = find_by_token(token)
     if link is None:
-        raise InvalidLink("expired")  # so old that it was deleted
+        raise InvalidLink("expired")  # expired so long ago that it was deleted
     return link
 
 
@@ -165,7 +165,7 @@ def _is_superseded(link: SignInLink) -> bool:
 
 
 def _use(link: SignInLink, enter: SignIn) -> str:
-    """Redeem one of several concurrent attempts, and end all other links of the email."""
+    """Redeem the link for one of several concurrent attempts; end all other links of the email."""
     with database.write_transaction() as session:
         # Lock in a fixed order, or two links of one email would deadlock.
         all_of_it = select(SignInLink.id).where(SignInLink.email == link.email)
@@ -183,7 +183,7 @@ def _use(link: SignInLink, enter: SignIn) -> str:
 
 
 def _count_attempt(link_id: uuid.UUID) -> bool:
-    """Count an attempt; return False when none is left, even for concurrent ones."""
+    """Count an attempt; return False if none are left. Safe for concurrent attempts."""
     with database.write_transaction():
         return bool(
             database.execute(
@@ -215,7 +215,7 @@ def _hash(browser: str) -> bytes:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired_links() -> None:
-    """Delete old links, and with them emails that never signed in."""
+    """Delete old links, including the email addresses of people who never signed in."""
     is_old = SignInLink.expires_at < now() - _KEPT
     with database.write_transaction():
         mail.delete_for(select(SignInLink.id).where(is_old))

@@ -42,8 +42,7 @@ class User(Subscriber, UserMixin, Model):
     )
     passkeys: Mapped[list[Passkey]] = relationship(viewonly=True, order_by="Passkey.created_at")
 
-    # Not columns: the row of `sessions` that this request came with, the secret that names it, and
-    # when it began.
+    # Not columns: the session of this request (a row of `sessions`), its secret and its start.
     session_id = cast("uuid.UUID | None", None)
     session_token = ""
     signed_in_at = cast("datetime | None", None)
@@ -188,7 +187,8 @@ class PendingSignIn(Model):
     """A sign-in in progress at a provider or in the browser's authenticator.
 
     State, nonce and challenge are derived from its id and not stored. Deleting the row completes
-    it, so that it is completed once. `user_id` is the user who was signed in at the start.
+    the sign-in, so it can be completed only once. `user_id` is the user who was signed in at the
+    start.
     """
 
     __tablename__ = "pending_sign_ins"

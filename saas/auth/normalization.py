@@ -49,6 +49,6 @@ def clean_name(text: str) -> str:
 
 
 def _is_separator(character: str) -> bool:
-    """Return whether a character separates digits: spaces, dashes, the frame of emoji digits."""
+    """Return whether a character separates digits: a space, a dash, the frame of emoji digits."""
     kind = unicodedata.category(character)
     return character.isspace() or kind in ("Pd", "Mn", "Me") or character in "\u30fc\u2212"

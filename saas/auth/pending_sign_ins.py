@@ -61,7 +61,7 @@ class SignInState:
 
 
 def start(method: str, purpose: str, next_path: str, user: User | None = None) -> SignInState:
-    """Store a sign-in that starts: `method` is google, github or passkey.
+    """Store the start of a sign-in; `method` is google, github or passkey.
 
     `purpose` is sign_in, or confirm, link or register, which require the signed-in `user`.
     """
@@ -80,8 +80,8 @@ def start(method: str, purpose: str, next_path: str, user: User | None = None) -
 def complete(method: str, state: str, ids: Sequence[str]) -> SignInState | None:
     """Return this browser's sign-in for `state`, and use it up.
 
-    `ids` is what the browser kept. Returns None if the sign-in is unknown, of another browser,
-    expired or completed; of several concurrent calls, one gets it.
+    `ids` are the ids that the browser kept. Returns None if the sign-in is unknown, expired,
+    completed, or belongs to another browser. Only one of several concurrent calls gets it.
     """
     for started in (pending for states in map(_find, ids) for pending in states):
         if started.method == method and hmac.compare_digest(started.state.encode(), state.encode()):
@@ -107,7 +107,7 @@ def delete_expired() -> None:
 
 
 def _find(text: str) -> list[SignInState]:
-    """Return what a browser started, trying every secret key, because keys may have changed."""
+    """Return a sign-in of this browser; try every secret key, because keys may have changed."""
     try:
         start_id = uuid.UUID(text)
     except ValueError:

@@ -80,8 +80,8 @@ def is_last_admin(user: User) -> bool:
 
     Inside `write_transaction()`, this stays true until its end.
     """
-    # Lock the rows, so that two administrators who leave at once wait for each other on PostgreSQL,
-    # and in a fixed order to avoid a deadlock.
+    # Lock the rows, so that two administrators who leave at the same time wait for each other on
+    # PostgreSQL, and in a fixed order to avoid a deadlock.
     admins = db.session.scalars(
         select(User.id)
         .where(User.role == "admin", User.disabled_at.is_(None), User.closing_at.is_(None))

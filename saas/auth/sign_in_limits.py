@@ -9,7 +9,7 @@ from werkzeug.exceptions import TooManyRequests
 
 from saas import limits
 
-# The same for every email, so that it does not reveal which ones have an account.
+# The limit is the same for every email, so it does not reveal which ones have an account.
 _ADVICE = (
     "Emails that were sent already still work: open the newest one and use its button or its "
     "code. Google, GitHub and passkeys work as well."

@@ -42,7 +42,7 @@ def is_code(purpose: str, row_id: uuid.UUID, code: str) -> bool:
 
 
 def secret_for(purpose: str, row_id: uuid.UUID, key: str) -> bytes:
-    """Return 32 bytes that only this row, purpose and key give."""
+    """Return 32 bytes derived from the row, the purpose and the key."""
     return base64_decode(security.signer(purpose, key).get_signature(row_id.bytes))
 
 

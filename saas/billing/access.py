@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Usage:
-    """The used count of this month and its limit; a `limit` of None means no limit."""
+    """The number of uses this month and its limit; a `limit` of None means unlimited."""
 
     used: int
     limit: int | None
@@ -69,7 +69,7 @@ def usage(user: Subscriber, feature: str) -> Usage:
 
 
 def use(user: Subscriber, feature: str) -> None:
-    """Count one use. Raises `QuotaExhausted` when none is left, even for concurrent calls.
+    """Count one use. Raises `QuotaExhausted` if none are left. Safe for concurrent calls.
 
     If a view does not catch the error, users see a page that explains it.
     """

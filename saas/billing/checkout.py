@@ -42,8 +42,8 @@ def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> s
 def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: str) -> str:
     """Return the URL of the open checkout page of this form, and expire all others.
 
-    Every request finishes only when the list shows a single open page. So concurrent requests, in
-    any number of processes, leave one page open. Of pages opened at the same time, the newest
+    A request finishes only when the list shows a single open page. Concurrent requests, in any
+    number of processes, therefore leave one page open. Of pages opened at the same time, the newest
     stays.
     """
     customer_id = _customer_id(user)
@@ -96,7 +96,7 @@ def _portal_if_bought(
 ) -> str | None:
     """Return the portal's URL if one of the pages was paid in the meantime, None otherwise.
 
-    So nothing is bought twice, and a trial that began on one page is not offered on another.
+    This way nothing is bought twice, and a trial that began on one page is not offered on another.
     """
     if not any(page.is_complete for page in pages):
         return None
@@ -110,7 +110,7 @@ def _portal_if_bought(
 
 
 def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> None:
-    """Refuse the page if the account began to be deleted while the page was created."""
+    """Refuse the page if the account's deletion began while the page was being created."""
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.is_closing:
         gateway.expire_checkout_session(page.id)
@@ -118,7 +118,7 @@ def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> Non
 
 
 def portal_url(user: Subscriber, price: str | None = None) -> str:
-    """Return the URL of the user's customer portal; with a price, of the change to it."""
+    """Return the URL of the customer portal; with a price, of its page for changing to it."""
     if not user.stripe_customer_id:
         raise CheckoutError("You don't have a subscription yet.")
     back = security.public_url("billing.returned")
@@ -134,7 +134,7 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
     except gateway.NotFound:
         subscriptions.sync(
             user.id, cause="portal"
-        )  # the customer was deleted in Stripe, and the event is missing
+        )  # the customer was deleted in Stripe, and the event has not arrived
         raise CheckoutError("There is no longer a subscription to manage.") from None
 
 

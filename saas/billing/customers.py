@@ -1,4 +1,4 @@
-"""Customers in Stripe: whose they are, creating them once, and keeping their email current.
+"""Customers in Stripe: identify their users, create each one once, and keep emails current.
 
 Several products may share one Stripe account. Every endpoint sees every event of the account, and
 its lists contain all customers, so everything here looks for this installation's metadata.
@@ -40,13 +40,13 @@ def reload(user_id: uuid.UUID) -> Subscriber | None:
 
 
 def find_user_id(customer_id: str) -> uuid.UUID | None:
-    """Return the id of the user with this customer, by our own columns."""
+    """Return the id of the user with this customer, according to our own columns."""
     has_customer = Subscriber.stripe_customer_id == customer_id
     return db.session.scalar(select(Subscriber.id).where(has_customer))
 
 
 def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:
-    """Return the user that metadata of this installation names, or None."""
+    """Return the id of the user that this installation's metadata names, or None."""
     if metadata.get("installation") != str(installation_key()):
         return None
     try:
@@ -66,7 +66,8 @@ def adopt(customer_id: str) -> uuid.UUID | None:
     """Store a customer with our metadata for the user it names, unless that user has another.
 
     This is needed when our record of it was lost: a backup was restored, or the process crashed
-    between the two. An email or `client_reference_id` proves nothing: any buyer can choose them.
+    before storing it. An email or a `client_reference_id` proves nothing, because any buyer can
+    choose them.
     """
     user_id = user_id_from_metadata(gateway.customer_metadata(customer_id))
     if user_id is None:
@@ -130,7 +131,7 @@ def ensure_customer(user: Subscriber) -> str:
 
 
 def _store(user_id: uuid.UUID, customer_id: str, *conditions: ColumnElement[bool]) -> bool:
-    """Store the customer of a user without one. A sync that is in progress will start again."""
+    """Store the customer of a user without one. A sync in progress will start over."""
     has_none = (Subscriber.id == user_id, Subscriber.stripe_customer_id.is_(None))
     counter = Subscriber.stripe_sync_counter + 1
     values = {"stripe_customer_id": customer_id, "stripe_sync_counter": counter}
@@ -176,7 +177,7 @@ def update_email(user_id: str) -> None:
 
 
 def update_stale_email(user_id: uuid.UUID) -> None:
-    """Give Stripe the current email of a user whose customer has an old one."""
+    """Send Stripe the user's current email if the customer still has an old one."""
     user = db.session.get(Subscriber, user_id, populate_existing=True)
     if user is None or user.stripe_email_stale_since is None:
         return
@@ -190,5 +191,5 @@ def update_stale_email(user_id: uuid.UUID) -> None:
             .values(stripe_email_stale_since=None)
         )
         if not done and (again := db.session.get(Subscriber, user_id, populate_existing=True)):
-            # It was changed again in the meantime, and our update may have arrived after that one.
+            # It was changed again in the meantime, and our update may have arrived last.
             mark_email_stale(again)

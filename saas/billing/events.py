@@ -25,7 +25,7 @@ HANDLED_TYPES = (
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",
     "customer.deleted",
-    "customer.discount.created",  # these and the three below may change the next invoice alone
+    "customer.discount.created",  # these and the three below may change only the next invoice
     "customer.discount.deleted",
     "customer.discount.updated",
     "customer.subscription.created",
@@ -53,12 +53,12 @@ def process(
 ) -> str:
     """Apply a recorded event and return the outcome: applied, ended, gone or not ours.
 
-    `metadata` came with the event. When it does not name this installation, an unknown customer
-    belongs to another product and Stripe is not called. None means that it is unknown, because
-    the ledger keeps no payload; then Stripe is called.
+    `metadata` came with the event. If it does not name this installation, an unknown customer
+    belongs to another product, and Stripe is not called. None means that it is unknown, because the
+    ledger keeps no payload; then Stripe is called.
 
-    Raises `gateway.StripeError`, `SQLAlchemyError` or whatever else went wrong. The attempt is
-    recorded; nothing else is written.
+    Raises `gateway.StripeError`, `SQLAlchemyError` or any other error. In that case only the
+    attempt is recorded.
     """
     try:
         return _apply(event_id, customer_id, metadata)
@@ -133,7 +133,7 @@ def mark_failed(event_id: str, error: Exception) -> None:
 
 @jobs.periodic_task(minutes=24 * 60)
 def delete_old_events() -> None:
-    """Delete events processed long ago. Stripe repeats none after 30 days."""
+    """Delete events processed long ago. Stripe delivers none again after 30 days."""
     with database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - RETENTION))
 

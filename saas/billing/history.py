@@ -53,7 +53,7 @@ def list_for_user(user_id: UUID, limit: int = 20) -> list[HistoryEntry]:
 
 
 def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
-    """Describe one change, by the first rule that fits."""
+    """Describe one change by the first rule that matches."""
     bought = _name(after["stripe_price_id"])
     if before["stripe_subscription_status"] != after["stripe_subscription_status"]:
         return _status_change(bought, before, after)

@@ -48,7 +48,7 @@ class StripeEvent(Model):
 
 
 class SubscriptionChange(Model):
-    """The history: a sync changed a column. `cause` is an event id or a command."""
+    """An entry of the history: a sync changed columns. `cause` is an event id or a command."""
 
     __tablename__ = "subscription_changes"
 

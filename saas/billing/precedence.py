@@ -1,4 +1,4 @@
-"""Chooses which of a customer's subscriptions counts, and derives the columns from it."""
+"""Choose which of a customer's subscriptions counts, and derive the columns from it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def columns_from(
 ) -> dict[str, Any]:
     """Return the columns that follow from a customer's subscriptions.
 
-    `overdue` belongs to the chosen one; it counts while that is past due.
+    `overdue` belongs to the chosen one; it is used while that one is past due.
     """
     chosen = choose(subscriptions)
     if chosen is None:

@@ -1,4 +1,4 @@
-"""What Stripe says about a user's customer, and the columns that follow from it."""
+"""The state of a user's customer in Stripe, and the columns that follow from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
 
 @dataclass(frozen=True)
 class StripeState:
-    """The state of one customer: our subscriptions, and what Stripe adds about the chosen one.
+    """The state of one customer: our subscriptions, and details of the chosen one.
 
     `overdue` is set while that one is past due or incomplete. `customer_deleted` means that Stripe
     has no such customer any more.

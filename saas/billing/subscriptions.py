@@ -1,4 +1,4 @@
-"""Keeps the columns of a subscriber equal to Stripe's state.
+"""Keep the columns of a subscriber equal to Stripe's state.
 
 `sync` is the only function that writes them. The webhook, the return from Checkout, the commands
 and the periodic tasks all call it. It fetches the current state each time, so the order of events
@@ -42,7 +42,7 @@ def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subs
 
     This is a compare-and-swap: read the counter, call Stripe without a transaction, and write only
     if the counter is unchanged. So a slow, stale response never overwrites a newer one. The counter
-    is incremented even when no column changes, because the response was newer all the same.
+    is incremented even if no column changes, because the response is still newer.
 
     `cause` is stored in the history. With `event_id`, the event is marked as processed in the same
     transaction.
@@ -86,7 +86,7 @@ def differences(user: Subscriber, *, next_invoice: bool = True) -> dict[str, tup
 
 
 def record_trial(user_id: uuid.UUID, subscriptions: list[Subscription]) -> None:
-    """Store the first trial of our subscriptions, for those whose webhook has not arrived yet."""
+    """Store the first trial of our subscriptions, for users whose webhook has not arrived yet."""
     ours = [subscription for subscription in subscriptions if customers.is_ours(subscription)]
     if trial := stripe_state.first_trial(ours):
         unknown = (Subscriber.id == user_id, Subscriber.trial_used_at.is_(None))
@@ -118,11 +118,11 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
     ]
     try:
         for duplicate in duplicates:
-            # Since the younger one was bought, the same time was paid twice.
+            # Since the newer one was bought, the same time has been paid for twice.
             since = max(duplicate.created, kept.created)
             gateway.end_and_refund(duplicate.id, gateway.DUPLICATE, since)
     except gateway.StripeError:
-        _write(user, state, cause, event_id=None)  # the plan that stays is paid for all the same
+        _write(user, state, cause, event_id=None)  # the plan that stays is paid for anyway
         raise
     return bool(duplicates)
 
@@ -163,7 +163,7 @@ def _swap(user: Subscriber, columns: Mapping[str, Any]) -> bool:
 def _record_change(
     user: Subscriber, counter: int, cause: str, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """Add a change to the history, except for an amount that only was not known before."""
+    """Add a change to the history, unless it only fills in an amount that was unknown before."""
     is_first_amount = before["stripe_recurring"] is None
     known = {**before, "stripe_recurring": after["stripe_recurring"]} if is_first_amount else before
     if known == after:

@@ -1,4 +1,4 @@
-"""Periodic tasks: retry failed events, and sync where no event came."""
+"""Periodic tasks: retry failed events, and sync users whose events did not arrive."""
 
 from __future__ import annotations
 

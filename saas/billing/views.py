@@ -20,7 +20,7 @@ from saas.billing.forms import CheckoutForm
 
 Answer = str | Response | tuple[str, int]
 
-_TIMEOUT = 9.0  # seconds until a page reports that Stripe does not answer
+_TIMEOUT = 9.0  # seconds until a page reports that Stripe is not responding
 
 
 def _hit_limit() -> None:
@@ -94,7 +94,7 @@ def portal() -> Answer:
 @bp.get("/billing/return")
 @login_required
 def returned() -> Answer:
-    """Handle the return from Checkout or the portal: sync the user, whatever the URL contains."""
+    """Handle the return from Checkout or the portal: always sync the user, for any URL."""
     had = current_user.plan
     try:
         _hit_limit()
@@ -132,7 +132,7 @@ def explain(error: CheckoutError) -> Answer:
 
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
-    """Show that Stripe is unreachable, or that it refused."""
+    """Show a page that says that Stripe is unreachable, or refused the request."""
     _log(error)
     kind = "refused" if gateway.is_refusal(error) else "unavailable"
     return render_template(f"billing/{kind}.html"), 503

@@ -15,7 +15,7 @@ from saas.auth.forms import ConfirmForm
 @bp.get("/auth/email/<token>")
 @login_required
 def email_change(token: str) -> Response:
-    """Show the page to which the link in the email leads; change nothing."""
+    """Show the page that the link in the email opens; change nothing."""
     change = email_changes.find_open(token, current_user)
     return _page("auth/email_change.html", new_email=change.new_email)
 
@@ -34,7 +34,7 @@ def confirm_email_change(token: str) -> BaseResponse:
 
 @bp.get("/auth/email/undo/<token>")
 def email_undo(token: str) -> Response:
-    """Show the page to which the undo link leads; change nothing."""
+    """Show the page that the undo link opens; change nothing."""
     change = email_changes.find_undoable(token)
     return _page("auth/email_undo.html", old_email=change.old_email)
 

@@ -152,7 +152,7 @@ def redeem(token: str) -> Answer:
     limits.SECRETS_BY_IP.hit(limits.client_ip())
     sign_in_link, form = magic_links.find_valid(token), SwitchForm()
     if _is_other_user(sign_in_link) and form.switch.data != str(current_user.id):
-        return _link_page(sign_in_link, 409)  # another user signed in in another tab
+        return _link_page(sign_in_link, 409)  # a different user has signed in in another tab
     going_to = magic_links.redeem(token, pending_identities.sign_in)
     return redirect(security.safe_path(going_to, "/dashboard"), code=303)
 

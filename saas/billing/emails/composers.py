@@ -41,7 +41,7 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
 def _has_own_welcome(user: Subscriber) -> bool:
     """Return whether the current subscription has its own welcome email.
 
-    It has none if two pages were paid at once and one subscription was canceled.
+    It has none if two pages were paid at the same time and one subscription was canceled.
     """
     welcomes = select(OutboxMessage.context).where(
         OutboxMessage.subject_id == user.id, OutboxMessage.kind == "welcome"
@@ -54,7 +54,7 @@ def _has_own_welcome(user: Subscriber) -> bool:
 
 @mail.email(FAILED)
 def payment_failed(user_id: uuid.UUID, *, invoice: str, subscription: str) -> mail.Email | None:
-    """Compose the email about a failed payment: where to pay, and until when the plan stays."""
+    """Compose the email about a failed payment: where to pay, and when access ends."""
     return _for_open_invoice(FAILED, user_id, invoice, subscription)
 
 
@@ -94,7 +94,7 @@ def cancellation(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
 
 @mail.email("ended")
 def ended(user_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
-    """Compose the email about the end of a plan, unless the user has one again."""
+    """Compose the email about the end of a plan, unless the user has a plan again."""
     user = _recipient(user_id)
     if user is None or user.is_paid:
         return None

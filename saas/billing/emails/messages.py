@@ -20,7 +20,7 @@ from saas.template_filters import amount, day, day_utc, discount, money, price
 
 @dataclass(frozen=True)
 class Charge:
-    """The price of a subscription, as far as it is known."""
+    """The price of a subscription, as far as we know it."""
 
     recurring: Recurring | None = None
     next_invoice: NextInvoice | None = None

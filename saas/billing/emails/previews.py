@@ -76,7 +76,7 @@ def _charge() -> Charge:
 
 
 def _page() -> str:
-    """Return a URL in place of a hosted invoice page."""
+    """Return a placeholder URL for a hosted invoice page."""
     if current_app.config["STRIPE_IS_SANDBOX"]:
         return f"{current_app.config['SANDBOX_URL']}/stripe/invoices/in_1SampleOfAnInvoice00"
     return "https://invoice.stripe.com/i/acct_sample/test_sample"

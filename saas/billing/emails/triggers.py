@@ -1,8 +1,8 @@
 """Enqueue the emails that follow from a sync.
 
-They follow from differences and Stripe's state, never from single events. Each recorded change
-causes one email, however many events report it and in whatever order. A state that appears and
-disappears between two syncs causes none.
+They depend on differences and on Stripe's state, never on single events. Each recorded change
+causes one email, regardless of the number and order of the events that report it. A state that
+appears and disappears between two syncs causes none.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
 
 
 def _plan(columns: Columns) -> Plan | None:
-    """Return the plan of these columns by Stripe's status, ignoring the grace period."""
+    """Return the plan that these columns give by status alone, without the grace period."""
     if columns["stripe_subscription_status"] not in _ENTITLING:
         return None
     sold = products.sold_as(columns["stripe_price_id"])
@@ -109,7 +109,7 @@ def _has_recovered(before: Columns, after: Columns) -> bool:
 
 
 def _enqueue_recovered(user: Subscriber, subscription: str) -> None:
-    """Enqueue it only if an email about the failure was enqueued, for the same invoice."""
+    """Enqueue the email about a recovery if one about the failure of its invoice was enqueued."""
     notices = db.session.scalars(
         select(OutboxMessage)
         .where(OutboxMessage.subject_id == user.id, OutboxMessage.kind.in_(_FAILURES))

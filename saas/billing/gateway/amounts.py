@@ -92,7 +92,7 @@ def read_items(subscription: Any) -> tuple[Item, ...]:
 
 
 def read_discounts(subscription: Any) -> tuple[Discount, ...]:
-    """Return the subscription's discounts, or the customer's, which apply only without them."""
+    """Return the subscription's discounts; if it has none, the customer's apply."""
     if own := _discounts(subscription):
         return own
     customer = reading.part(subscription, "customer")
@@ -152,12 +152,12 @@ def _unit_amount(price: Any, recurring: Any) -> Decimal | None:
 
 
 def _discounts(holder: Any) -> tuple[Discount, ...]:
-    """Return discounts; those that were not expanded are ids."""
+    """Return discounts; unexpanded ones are ids."""
     return tuple(_discount(discount) for discount in reading.optional_ids(holder, "discounts"))
 
 
 def _discount(discount: Any) -> Discount:
-    """Return a discount; one that was not expanded has only its id."""
+    """Return a discount; an unexpanded one has only its id."""
     if isinstance(discount, str):
         return Discount("")
     source = reading.part(discount, "source")

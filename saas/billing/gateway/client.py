@@ -50,7 +50,7 @@ class StripeError(Exception):
 
 
 class Unavailable(StripeError):
-    """Stripe cannot answer: unreachable, overloaded, or our key is refused. Try again later.
+    """Stripe is unreachable or overloaded, or refuses our key. Try again later.
 
     `pause` is the number of seconds that Stripe asks us to wait, if any.
     """
@@ -95,14 +95,14 @@ class InvalidRequest(StripeError):
 
 
 def is_refusal(error: StripeError) -> bool:
-    """Return whether Stripe or our configuration refuses, so that a retry will not help."""
+    """Return whether Stripe or our configuration refused the call, so a retry will not help."""
     return not isinstance(error, Unavailable) or isinstance(
         error, AuthenticationFailed | NotConfigured
     )
 
 
 def describe(error: StripeError) -> str:
-    """Return what happened, with Stripe's reason and without email addresses."""
+    """Describe an error with Stripe's reason and without email addresses."""
     reason = logs.without_addresses(str(error).rstrip("."))
     if isinstance(error, Unreadable | NotConfigured):
         return reason
@@ -128,7 +128,7 @@ def call(ask: Callable[[stripe.StripeClient], T]) -> T:
 
 @contextmanager
 def call_through(pace: Throttle) -> Iterator[None]:
-    """Route all calls inside through `pace`, which decides when they run and whether to retry."""
+    """Route all calls in the block through `pace`, which decides when they run and are retried."""
     token = _throttle.set(pace)
     try:
         yield
@@ -230,8 +230,8 @@ def call_unless_missing(ask: Callable[[stripe.StripeClient], object]) -> None:
 def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
     """Call Stripe for a customer, and check the key before treating the customer as deleted.
 
-    A key of another account or mode knows none of our customers. Plans would end and accounts would
-    be deleted while users are still charged. Such a key does not know our prices either.
+    With a key of another account or mode, none of our customers exist. Plans would end and accounts
+    would be deleted while users are still charged. Our prices do not exist there either.
     """
     try:
         return call(ask)

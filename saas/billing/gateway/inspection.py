@@ -66,14 +66,14 @@ def seconds_ahead() -> float:
 
 
 def can_charge() -> bool:
-    """Return whether the account can take payments. Restricted keys may not read this."""
+    """Return whether the account can take payments. Restricted keys can lack this permission."""
     return call(
         lambda client: reading.flag(client.v1.accounts.retrieve_current(), "charges_enabled")
     )
 
 
 def missing_for_tax() -> list[str] | None:
-    """Return what Stripe Tax is missing, such as `head_office`; None if it is active."""
+    """Return the settings that Stripe Tax lacks, such as `head_office`; None if it is active."""
 
     def ask(client: stripe.StripeClient) -> list[str] | None:
         settings = client.v1.tax.settings.retrieve()

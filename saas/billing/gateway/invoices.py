@@ -49,7 +49,7 @@ def list_invoices(
 ) -> InvoicePage:
     """Return a page of a customer's invoices without drafts.
 
-    The page is older than the invoice `before`, newer than `after`, or the newest. Raises
+    The page contains invoices older than `before`, newer than `after`, or the newest ones. Raises
     `NotFound` for an unknown customer or invoice.
     """
     params: Any = {"customer": require_id(customer_id), "limit": _PAGE_SIZE}

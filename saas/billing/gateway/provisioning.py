@@ -1,4 +1,4 @@
-"""Create what selling requires in Stripe: products, prices, portal, webhook endpoint."""
+"""Create the objects that selling requires: products, prices, portal, webhook endpoint."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Price:
-    """A price as compared with the catalogue: amount, currency and interval."""
+    """The fields of a price that must match the catalogue: amount, currency and interval."""
 
     id: str
     product_id: str
@@ -175,7 +175,7 @@ def delete_webhook_endpoint(endpoint_id: str) -> None:
 
 
 def move_webhook_endpoints(path: str, url: str) -> None:
-    """Change the URL of endpoints that end in `path`, after the application changed its port."""
+    """Change the URL of endpoints that end in `path`, after the application's port has changed."""
 
     def move(client: stripe.StripeClient) -> None:
         for endpoint in client.v1.webhook_endpoints.list({"limit": 100}).auto_paging_iter():

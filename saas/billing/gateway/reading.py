@@ -1,4 +1,4 @@
-"""Read fields of Stripe's responses: optional fields may be missing, others raise an error.
+"""Read fields of Stripe's responses: only optional fields may be missing.
 
 Stripe omits fields and sends null where its types allow it. Anything else raises `Unreadable` with
 the name of the field, so that callers see no AttributeError or TypeError.

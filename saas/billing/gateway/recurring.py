@@ -1,7 +1,8 @@
 """Compute the recurring amount of a subscription from the subscription alone.
 
-So a list of Stripe is enough to compare all users. Nothing is guessed: amounts that one number
-cannot express (metered items, tiers, several intervals, another currency) stay unknown.
+Stripe's list of subscriptions is therefore enough to compare all users. Nothing is guessed: amounts
+that one number cannot express (metered items, tiers, several intervals, another currency) stay
+unknown.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class _Line:
 
 
 def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurring | None:
-    """Return the recurring amount, for the item with this price; None without one."""
+    """Return the recurring amount, with the quantity of the item that has this price."""
     items = subscription.items
     main = next((item for item in items if item.price_id == price_id), items[0] if items else None)
     if main is None or not main.interval:  # a one-time price has no interval
@@ -106,7 +107,7 @@ def _current_discounts(subscription: Subscription, renews: datetime | None) -> I
 
 
 def _is_current(discount: Discount, renews: datetime | None) -> bool:
-    """Return whether the next invoice has the discount, by Stripe's dates and not our clock."""
+    """Return whether the discount applies to the next invoice, by Stripe's dates, not our clock."""
     return discount.ends is None or renews is None or discount.ends > renews
 
 

@@ -37,7 +37,7 @@ class _Payment:
 
 
 def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> None:
-    """Refund the last payment of a subscription and cancel it, once however often it is called.
+    """Refund a subscription's last payment and cancel it; repeated calls do both only once.
 
     `why` is `DUPLICATE` or `ACCOUNT_DELETED`, and is stored in Stripe as the comment of the
     cancellation. With `since`, only the part of the paid period after that time is refunded. The
@@ -120,7 +120,7 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
 
 
 def _refund(payment: _Payment, amount: int, why: str) -> None:
-    """Refund an amount of a payment, at most what is left of it, unless it was done before."""
+    """Refund an amount of a payment, up to the rest that is left, unless it was refunded before."""
     before = _refunds_of(payment)
     amount = min(amount, payment.paid - _sum_of(before))
     if amount <= 0 or _has_our_refund(before):

@@ -20,7 +20,7 @@ SIGNATURE_TOLERANCE = 300  # seconds, both sides; Stripe's own default for the p
 
 
 class BadSignature(Exception):
-    """The request is not signed by Stripe with one of our secrets, or not recently."""
+    """The request has no recent signature made with one of our secrets."""
 
 
 class BadEvent(Exception):
@@ -40,7 +40,7 @@ class Event:
     customer_id: str | None
     object_id: str | None
     metadata: Mapping[str, str] = field(default_factory=dict)  # only a hint
-    is_echo: bool = False  # changes nothing that we copy, or is reported by another event
+    is_echo: bool = False  # changes no copied value, or another event reports it
 
 
 def verify(payload: bytes, signature: str | None) -> Event:
@@ -120,7 +120,7 @@ _CHARGED = {"balance", "discount", "invoice_credit_balance", "tax_exempt", "addr
 
 
 def _is_echo(kind: str, data: Mapping[str, Any]) -> bool:
-    """Return whether a frequent event does not change what is charged.
+    """Return whether a frequent event has no effect on charges.
 
     A proration comes with the update of its subscription. In doubt, return False.
     """
@@ -162,8 +162,8 @@ def _livemode(body: Mapping[str, object]) -> bool:
 def _metadata_of(subject: Mapping[str, object]) -> dict[str, str]:
     """Return the metadata of the event's object; for an invoice, also its subscription's.
 
-    Its position depends on the API version of the endpoint: in `parent` since 2025-03-31.basil,
-    beside it before, and in the lines before 2023.
+    Its position depends on the API version of the endpoint: in `parent` since 2025-03-31.basil, at
+    the top level in earlier versions, and in the lines before 2023.
     """
     parent, lines = subject.get("parent"), subject.get("lines")
     listed = lines.get("data") if isinstance(lines, dict) else None

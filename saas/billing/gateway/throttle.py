@@ -1,4 +1,4 @@
-"""Make many calls within Stripe's rate limit."""
+"""Make a large number of calls within Stripe's rate limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saas.billing.gateway.client import (
 T = TypeVar("T")
 
 # Stripe allows 25 calls a second in test mode and 100 in live mode for the whole account:
-# https://docs.stripe.com/rate-limits. We use less, to leave room for checkouts.
+# https://docs.stripe.com/rate-limits. We make fewer, to leave room for checkouts.
 PER_SECOND = 20
 _ATTEMPTS = 8
 _ATTEMPTS_UNTHROTTLED = 3  # the SDK has already tried each of these three times
@@ -67,7 +67,7 @@ class Throttle:
 
 @contextmanager
 def throttled(per_second: float = PER_SECOND) -> Iterator[Throttle]:
-    """Route all calls to Stripe inside through one `Throttle`, which counts them."""
+    """Route all calls to Stripe in the block through one `Throttle`, which counts them."""
     pacer = Throttle(per_second)
     with call_through(pacer):
         yield pacer

@@ -1,4 +1,4 @@
-"""Applies events that never arrived, and replays events.
+"""Apply events that never arrived, and replay events.
 
 The order does not matter: an event only says which customer to sync.
 """
@@ -78,7 +78,7 @@ def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
 
 
 def _replay_from_ledger(event_id: str) -> str:
-    """Replay an event that Stripe no longer keeps: the customer is all that is needed."""
+    """Replay an event that Stripe no longer keeps: the id of the customer is enough."""
     row = db.session.get(StripeEvent, event_id)
     if row is None:
         raise UnknownEvent(event_id)
@@ -108,6 +108,6 @@ def _unprocessed(listed: list[Event]) -> list[Event]:
 
 
 def _batches(types: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Split the types into as many as Stripe filters by at once."""
+    """Split the types into batches no larger than Stripe's filter allows."""
     for start in range(0, len(types), gateway.MAX_EVENT_TYPES):
         yield types[start : start + gateway.MAX_EVENT_TYPES]

@@ -29,7 +29,7 @@ STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
 
 @dataclass(frozen=True)
 class Step:
-    """Something that `set_up` will `create`, `update`, `remove`, `skip` or `keep`."""
+    """A step of `set_up`: it will `create`, `update`, `remove`, `skip` or `keep` an object."""
 
     verb: str
     what: str
@@ -47,7 +47,7 @@ def plan() -> list[Step]:
 
 
 def set_up(prefix: str = "") -> dict[str, str]:
-    """Create what is missing in Stripe; return environment variables with a prefix.
+    """Create the missing objects in Stripe; return environment variables with a prefix.
 
     The webhook secret is included only if an endpoint was created: Stripe returns it once.
     """
@@ -101,7 +101,7 @@ def webhook_url() -> str:
 
 
 def is_unreachable_by_stripe() -> bool:
-    """Return whether Stripe cannot reach our URL: it is this machine, or private.
+    """Return whether Stripe cannot reach our URL, because it is local or private.
 
     `stripe listen` forwards events there: https://docs.stripe.com/webhooks#local-listener
     """

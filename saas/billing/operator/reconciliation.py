@@ -1,9 +1,9 @@
 """Compare all users' columns with Stripe's list: one call per hundred subscriptions.
 
-Each page is judged by the same rank that `subscriptions.sync` uses. If a page is not enough
+Each page is compared by the same rank that `subscriptions.sync` uses. If a page is not enough
 (several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
-changes made by a webhook in the meantime are not reported as drift. Finally, users are checked
-whose subscription is not in Stripe's list.
+changes made by a webhook in the meantime are not reported as drift. Finally, users whose
+subscription is not in Stripe's list are checked.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class SeenUsers:
     def __init__(self) -> None:
         self._marks = array("Q")
         self._is_sorted = True
-        self.compared: set[uuid.UUID] = set()  # fetched individually in this run; few
+        self.compared: set[uuid.UUID] = set()  # the few that were fetched individually in this run
 
     def add(self, user_id: uuid.UUID) -> None:
         self._marks.append(_mark(user_id))
@@ -195,7 +195,7 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
 
 
 def _known_subscription(user: Subscriber) -> Subscription | None:
-    """Return the subscription of our columns as the oldest one, so that only its class counts."""
+    """Return the subscription in our columns, dated so early that its age never decides for it."""
     if not user.stripe_subscription_id or not user.stripe_subscription_status:
         return None
     prices = (user.stripe_price_id,) if user.stripe_price_id else ()

@@ -55,7 +55,7 @@ class Comparison:
             _seen_file(self.after).unlink(missing_ok=True)
 
     def _load(self) -> None:
-        """Load the users that the earlier run has seen. Without them all would seem unlisted."""
+        """Load the users that the earlier run has seen. Without them, all would seem unlisted."""
         if not self.after:
             return
         if not _SUBSCRIPTION.fullmatch(self.after):

@@ -87,7 +87,7 @@ def replay(event_ids: tuple[str, ...], as_json: bool) -> None:
 @json_option
 @sandbox_process.requires_sandbox
 def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> None:
-    """Apply events that Stripe has and that never arrived here, or could not be applied.
+    """Apply Stripe's events that never arrived here, or could not be applied.
 
     If interrupted, run it again. Exits with 1 if an event could not be applied.
     """

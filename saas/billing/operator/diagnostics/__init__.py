@@ -1,1 +1,1 @@
-"""`flask billing doctor`: every way in which a Stripe setup goes wrong, and how to fix it."""
+"""`flask billing doctor`: find the faults of a Stripe setup, and say how to fix them."""

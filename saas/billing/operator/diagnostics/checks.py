@@ -23,7 +23,7 @@ from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 from saas.template_filters import exact_amount
 
-_SOON = timedelta(hours=1)  # within which the periodic task has tried several times
+_SOON = timedelta(hours=1)  # long enough for several attempts of the periodic task
 _CLOCK_TOLERANCE = 60  # seconds; signatures are refused beyond 300
 
 

@@ -1,8 +1,8 @@
 """Checks of the webhook: do Stripe's events arrive?
 
-Stripe never shows a webhook secret again. So whether ours is right shows only in two ways: events
-of Stripe that are missing in the ledger, and whether the running application accepts requests
-signed with the secret of this configuration.
+Stripe never shows a webhook secret again. There are only two ways to find out whether ours is
+correct: look for events that are missing from the ledger, and test whether the running application
+accepts requests signed with the secret of this configuration.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
 
 
 def _explain_missing(lost: list[datetime], sent: int) -> Finding:
-    """Distinguish single missing events from all events since a time."""
+    """Distinguish single missing events from a gap that contains all events since a time."""
     last = db.session.scalar(select(func.max(StripeEvent.created)))
     if last is not None and min(lost) <= last:
         said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
