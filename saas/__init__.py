@@ -30,11 +30,12 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
 
 
 def _init_extensions(app: Flask) -> None:
-    from saas import database, errors, jobs, limits, local_host, logs, proxies, security
+    from saas import database, errors, jobs, limits, local_host, logs, proxies, security, sentry
     from saas import template_filters as filters
     from saas.auth import sessions
 
     logs.init_app(app)
+    sentry.init_app(app)
     local_host.init_app(app)
     errors.init_app(app)
     database.init_app(app)

@@ -20,6 +20,7 @@ from saas.config.validators import (
     port,
     redis_url,
     sender,
+    sentry_dsn,
     smtp_url,
     starts_with,
     token,
@@ -90,6 +91,7 @@ class EnvironmentSchema(Schema):
     RESEND_API_KEY = _optional(starts_with("re_"), token)
     SMTP_URL = _optional(smtp_url)
     EMAIL_FROM = _optional(check_printable, sender)
+    SENTRY_DSN = _optional(sentry_dsn)
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 5, error="must be a whole number from 0 to 5."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from email.utils import getaddresses, parseaddr
+from importlib.util import find_spec
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,17 @@ def sender(value: str) -> None:
         raise ValidationError(
             "must be an email address, with ASCII before the @, such as App <hello@example.com>."
         )
+
+
+def sentry_dsn(value: str) -> None:
+    parts = split_url(value)
+    project = parts.path.rpartition("/")[2] if parts else ""
+    if not parts or parts.scheme not in ("http", "https") or not parts.username or not project:
+        raise ValidationError(
+            "must be a DSN from Sentry, such as https://key@o1.ingest.sentry.io/2."
+        )
+    if find_spec("sentry_sdk") is None:
+        raise ValidationError("needs the package sentry-sdk: install the extra `sentry`.")
 
 
 def ascii_email(email: str) -> str | None:
