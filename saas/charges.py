@@ -1,4 +1,4 @@
-"""Amounts of a subscription as they are stored on the subscriber, and their JSON.
+"""Amounts of a subscription, as stored on the subscriber, and their JSON.
 
 Amounts are in the smallest unit of their currency. A value that cannot be derived from the
 subscription alone is None, never a guess.

@@ -38,7 +38,7 @@ def init_app(app: Flask) -> None:
 
 
 def _explain(command: click.Command) -> None:
-    """Make a command report errors of the database and Stripe in one sentence."""
+    """Make a command report database and Stripe errors in one sentence."""
     if isinstance(command, click.Group):
         for subcommand in command.commands.values():
             _explain(subcommand)

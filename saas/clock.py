@@ -33,7 +33,7 @@ def follow(connection: Any, _record: Any, _proxy: Any) -> None:
     if time.monotonic() - _measured < _INTERVAL:
         return
     _measured = time.monotonic()
-    with suppress(psycopg.Error):  # the query that needs the connection reports the error
+    with suppress(psycopg.Error):  # the query that needs the connection will report the error
         _measure(connection)
 
 

@@ -65,7 +65,8 @@ def write_transaction() -> Iterator[Session]:
     """Open a transaction that writes, or join the outer one when nested.
 
     An open read transaction ends first: SQLite could not upgrade it without failing immediately,
-    and its data may be stale. So read again, inside, whatever a decision depends on.
+    and its data may be stale. Inside the block, therefore, read again all data that a decision
+    depends on.
     """
     session = db.session()
     if session.info.get("writing"):
@@ -145,7 +146,7 @@ def insert_or_ignore(model: type[Any], **values: Any) -> bool:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions; `_begin_sqlite` does.
     connection.isolation_level = None
-    # When two processes open a new file at once, SQLite fails in one of them without waiting.
+    # When two processes open a new file at the same time, SQLite fails in one without waiting.
     _retry_while_locked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -160,7 +161,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Begin a writing transaction, with a fair chance for every writer.
+    """Begin a writing transaction, and give every writer a fair chance.
 
     SQLite's busy handler sleeps longer the longer it has waited, so old writers starve under load
     (one waited 5 s and failed). Short random sleeps avoid this.

@@ -92,7 +92,7 @@ def wants_json() -> bool:
 
 
 def _bound_redirect(response: BaseResponse) -> BaseResponse:
-    """Turn a redirect to an overlong URL of the application into 414.
+    """Replace a redirect to an overlong URL of the application with 414.
 
     nginx returns 502 for response headers of more than 4 KiB, and counts it as a failure of the
     application. Other headers of the response are kept.

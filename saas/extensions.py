@@ -11,7 +11,7 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class Base(DeclarativeBase):
-    """Name every constraint, so that migrations can drop it on any database."""
+    """The base class of models. It names constraints, so that migrations can drop them anywhere."""
 
     metadata = MetaData(
         naming_convention={

@@ -11,7 +11,7 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 
 
 def is_host(name: str | None) -> bool:
-    """Return whether a host can have this name: an IP address, or valid DNS labels.
+    """Return whether this is a valid host name: an IP address, or valid DNS labels.
 
     A name whose last label is a number must be an IPv4 address:
     https://url.spec.whatwg.org/#ends-in-a-number-checker

@@ -1,4 +1,4 @@
-"""Background jobs: Huey passes on "row X is waiting", and the worker follows a schedule.
+"""Background jobs: Huey tells a worker which row to process, and a schedule runs periodic tasks.
 
 A package registers background tasks with `@jobs.task`, periodic ones with `@jobs.periodic_task`,
 and daily ones with `@jobs.daily`. Pending work is stored in rows: if a job is lost, a periodic task
@@ -30,7 +30,7 @@ from saas.database import Model, UTCDateTime, db, now
 Args = ParamSpec("Args")
 log = logging.getLogger("saas.jobs")
 
-_CHECK_EVERY = 5.0  # seconds between looks at what is due
+_CHECK_EVERY = 5.0  # seconds between checks for due tasks
 MAX_OVERDUE = timedelta(minutes=5)  # of a periodic task; beyond it no worker seems to run
 _RECONNECT_EVERY = 5.0  # seconds between attempts to reach the queue
 
@@ -88,7 +88,7 @@ class Queue:
     """Huey for one application, created on first use.
 
     Huey opens its storage in its constructor. Pages that queue nothing should not wait for it, and
-    an unreachable queue should not keep the application from starting.
+    an unreachable queue should not prevent the application from starting.
     """
 
     def __init__(self, app: Flask) -> None:
@@ -137,7 +137,7 @@ def run_worker(app: Flask, workers: int = 2) -> None:
 
 
 def _follow_schedule(app: Flask, stop: threading.Event) -> None:
-    """Run the tasks that are due, again and again, until `stop` is set."""
+    """Run due tasks until `stop` is set."""
     while True:
         try:
             with app.app_context():
@@ -149,7 +149,7 @@ def _follow_schedule(app: Flask, stop: threading.Event) -> None:
 
 
 def _connect(queue: Queue, stop: threading.Event) -> Huey | None:
-    """Return the queue once it is reachable, None when `stop` is set before."""
+    """Return the queue once it is reachable, or None if `stop` is set first."""
     is_logged = False
     while not stop.is_set():
         try:
@@ -165,7 +165,7 @@ def _connect(queue: Queue, stop: threading.Event) -> Huey | None:
 
 
 class Schedule:
-    """Functions that run by the clock, each in one worker at a time."""
+    """Functions that run on a schedule, each in one worker at a time."""
 
     def __init__(self, lease: timedelta = timedelta(minutes=1)) -> None:
         """Create an empty schedule.
@@ -242,7 +242,7 @@ class Schedule:
 
     @contextmanager
     def _holding_lease(self, name: str) -> Iterator[None]:
-        """Extend the lease while the task runs, however long that takes.
+        """Extend the lease for as long as the task runs.
 
         Each extension is short, so that the task is soon due again if the process dies.
         """
@@ -277,8 +277,7 @@ def _leases() -> dict[str, datetime]:
 
 
 def _may_be_due(due_at: datetime | None, every: timedelta) -> bool:
-    """Return whether it is worth asking for a lease; one that ends too late was set by another
-    clock or interval."""
+    """Return whether to ask for the lease. One that ends too late had another clock or interval."""
     return due_at is None or due_at <= now() or due_at > now() + every
 
 
@@ -319,7 +318,7 @@ def _extend_lease(name: str, until: datetime) -> None:
         log.warning("the lease of a periodic task could not be extended", extra={"job": name})
 
 
-# What packages register and the worker runs.
+# The tasks that packages register and the worker runs.
 _schedule = Schedule()
 periodic_task = _schedule.periodic_task
 daily = _schedule.daily
@@ -328,7 +327,7 @@ overdue = _schedule.overdue
 
 
 def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Pass a job to the queue. An unreachable queue must not fail what is already committed."""
+    """Pass a job to the queue. An unreachable queue must not fail a committed request."""
     try:
         current_app.extensions["queue"].send(name, args, kwargs)
     except Exception:

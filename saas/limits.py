@@ -34,7 +34,7 @@ _REDIS_RETRY = 30.0  # seconds after a failure in which Redis is not called
 
 @dataclass(frozen=True)
 class Limit:
-    """The number of hits of a key in a period, such as `Limit("login", "5 per 15 minutes")`.
+    """The maximum hits of a key in a period, such as `Limit("login", "5 per 15 minutes")`.
 
     `name` separates the counters of this limit from others.
     """
@@ -43,7 +43,7 @@ class Limit:
     rate: str
 
     def hit(self, key: str) -> None:
-        """Count a hit of `key`; raise 429 with the seconds to wait when the limit is exceeded."""
+        """Count a hit for `key`; raise 429 with the seconds to wait if the limit is exceeded."""
         counters: Counters = current_app.extensions["limits"]
         if wait := counters.hit(self, _opaque(key)):
             raise TooManyRequests(retry_after=wait)
@@ -64,7 +64,7 @@ EMAIL_CHANGE_BY_EMAIL_DAILY = Limit("email-change-email-day", "10 per day")
 # An attacker who requests emails for another mailbox could guess a few codes of each. At 20 a day
 # that takes a hundred years; the link in the email still works.
 CODES_BY_MAILBOX = Limit("code-mailbox", "20 per day")
-SECRETS_BY_IP = Limit("secret-ip", "60 per 15 minutes")  # attempts with links and codes
+SECRETS_BY_IP = Limit("secret-ip", "60 per 15 minutes")  # attempts to use links and codes
 API_TOKENS_BY_IP = Limit("api-token-ip", "60 per 15 minutes")  # invalid tokens
 OTHER_METHODS_BY_IP = Limit("other-methods-ip", "30 per 15 minutes")  # providers and passkeys
 STRIPE_BY_USER = Limit("stripe-user", "30 per minute")  # per endpoint; the return page reloads
@@ -73,7 +73,7 @@ CARDS_BY_IP = Limit("cards-ip", "60 per minute")  # unsigned cards; those of our
 
 
 class RateLimit(Model):
-    """The number of hits of a key in the window that ends at `expires_at`."""
+    """The number of hits for a key in the window that ends at `expires_at`."""
 
     __tablename__ = "rate_limits"
 
@@ -135,7 +135,8 @@ def client_ip() -> str:
     return proxies.client_ip()
 
 
-# Providers that document which spellings reach one mailbox. Elsewhere each spelling is its own.
+# Providers that document which spellings reach one mailbox. At other providers, each spelling
+# counts as its own mailbox.
 _IGNORE_DOTS = ("gmail.com", "googlemail.com")  # https://support.google.com/mail/answer/7436150
 _IGNORE_TAGS = (
     *_IGNORE_DOTS, "outlook.com", "hotmail.com", "live.com", "icloud.com", "me.com", "mac.com",

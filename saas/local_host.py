@@ -1,7 +1,7 @@
 """In development, redirect `127.0.0.1` to the host of APP_URL, usually `localhost`.
 
-Cookies and the callback URLs of sign-in and checkout belong to one host. A browser that starts on
-another name of this machine would return signed out.
+Cookies and the callback URLs of sign-in and checkout belong to one host. A user who starts on
+another name of this machine would come back signed out.
 """
 
 from __future__ import annotations

@@ -43,14 +43,14 @@ def init_app(app: Flask) -> None:
 
 
 def _reduce_noise(record: logging.LogRecord) -> bool:
-    """Filter the development server's log: drop static files and secrets in links."""
+    """Filter the development server's log: drop requests for static files, and secrets in links."""
     record.msg = without_secrets(record.getMessage())
     record.args = ()
     return not _NOISE.search(record.msg)
 
 
 def without_secrets(text: str) -> str:
-    """Return a URL, or a line that contains one, without secrets that sign a user in.
+    """Return a URL, or a line that contains one, without secrets that could sign a user in.
 
     Both the raw and the decoded form are checked: `next=%2Fauth%2Flink%2F…` and `/auth/%6Cink/…`
     contain the link as well.
@@ -70,7 +70,7 @@ def without_addresses(text: str) -> str:
 
 
 def request_id() -> str:
-    """Return the id of this request for error page and log; empty outside of a request."""
+    """Return the id of this request for the error page and the log; empty outside of a request."""
     return str(g.get("request_id", "")) if has_request_context() else ""
 
 

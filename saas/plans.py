@@ -1,4 +1,4 @@
-"""Plans and catalogues, and the pure rule by which columns of a subscription give a plan.
+"""Plans and catalogues, and the pure rule that derives a plan from a subscription's columns.
 
 The product declares its plans in `product/catalogue.py`. Stripe charges its own prices, whose ids
 come from the configuration. An invalid catalogue is refused at startup: see `Catalogue.problems`.
@@ -63,7 +63,7 @@ class Plan:
 
     @property
     def yearly_saving(self) -> int:
-        """How much less a year costs than twelve months; 0 if they cannot be compared."""
+        """The saving of a year over twelve months; 0 if they cannot be compared."""
         if self.monthly is None or self.yearly is None:
             return 0
         return max(self.monthly * 12 - self.yearly, 0)

@@ -22,8 +22,9 @@ T = TypeVar("T")
 # for a connection is 2 s.
 _STATEMENT_TIMEOUT = 7.0
 _CONNECT_TIMEOUT = 1.0
-# In transaction mode, a pooler gives each transaction another server connection, where earlier
-# prepared statements are unknown: https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
+# In transaction mode, a pooler may give each transaction a different server connection, where
+# earlier prepared statements do not exist:
+# https://www.psycopg.org/psycopg3/docs/advanced/prepare.html
 POOLABLE: dict[str, Any] = {"prepare_threshold": None}
 
 
@@ -66,5 +67,5 @@ class Connection(psycopg.Connection[Any]):
             return super().wait(gen, interval, _remaining() if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
-                self.pgconn.finish()  # a late response must not be taken for the next one
+                self.pgconn.finish()  # a late response must not be taken for the next query's
             raise

@@ -1,4 +1,4 @@
-"""The product that this application runs: loading, validation and access."""
+"""The product that this application runs: load, validate and return it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _features(package: ModuleType) -> Iterator[Feature]:
 
 
 def use_files(app: Flask, product: Product) -> None:
-    """Look for templates and static files in the product first, then in the starter."""
+    """Search for templates and static files in the product first, then in the starter."""
     own = Path(get_root_path(product.import_name))
     app.jinja_loader = ChoiceLoader(
         [FileSystemLoader(own / "templates"), FileSystemLoader(str(app.template_folder))]

@@ -1,4 +1,4 @@
-"""Proxies in front of the application, and how far their headers are trusted.
+"""Proxies in front of the application, and the trust in their headers.
 
 No header decides our own URL, and proxies are trusted only as far as `TRUSTED_PROXIES` allows.
 """

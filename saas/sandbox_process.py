@@ -26,7 +26,7 @@ _TIMEOUT = 20.0  # seconds for the sandbox to start on a slow machine
 
 
 def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
-    """Run a command that calls Stripe or sends email with a running sandbox, if it is in use."""
+    """Keep a sandbox running during a command that calls Stripe or sends email, if it is in use."""
 
     @wraps(command)
     def with_sandbox(*args: Args.args, **kwargs: Args.kwargs) -> T:
@@ -38,7 +38,7 @@ def requires_sandbox(command: Callable[Args, T]) -> Callable[Args, T]:
 
 @contextmanager
 def sandbox() -> Iterator[None]:
-    """Ensure that the sandbox at `SANDBOX_URL` runs; do nothing if it is not in use."""
+    """Ensure that the sandbox at `SANDBOX_URL` is running; do nothing if it is not in use."""
     url = current_app.config["SANDBOX_URL"]
     if not url or is_up(url):
         yield

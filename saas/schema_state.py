@@ -1,7 +1,7 @@
 """Migrations in two branches: the starter's, and the product's in its own folder.
 
-Alembic labels them `saas` and `product`. Each side adds to its own branch, so that an update of the
-starter and a migration of the product never conflict.
+Alembic labels them `saas` and `product`. Each side adds to its own branch, so updates of the
+starter and migrations of the product never conflict.
 """
 
 from __future__ import annotations

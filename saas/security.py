@@ -89,14 +89,15 @@ def _app_origin() -> str:
 def signer(purpose: str, key: str | None = None) -> Signer:
     """Return the signer for a purpose. The newest secret key signs, and all are accepted.
 
-    With `key`, only that one. The purpose is the salt, so signatures are not valid for another.
+    With `key`, only that one signs and is accepted. The purpose is the salt, so a signature is
+    valid for one purpose only.
     """
     keys = [key] if key else secret_keys()
     return Signer(keys, salt=purpose, key_derivation="hmac", digest_method=hashlib.sha256)
 
 
 def secret_keys() -> list[str]:
-    """Return the secret keys, the newest last, as itsdangerous wants them.
+    """Return the secret keys, newest last, as itsdangerous expects them.
 
     https://itsdangerous.palletsprojects.com/en/stable/concepts/#key-rotation
     """
@@ -109,7 +110,7 @@ def safe_path(target: str | None, default: str) -> str:
 
     The URL map decides, because `////evil.com`, `http:evil.com` and control characters pass naive
     checks, and Werkzeug's `redirect` turns them into URLs of other sites. Very long paths are
-    refused: proxies return 502 for long headers, and the link that was followed would be used up.
+    refused: proxies return 502 for long headers, and the emailed link would be used up for nothing.
     """
     if (
         not target
@@ -230,7 +231,7 @@ def _identity_pages(app: Flask) -> list[str]:
 def _harden(response: Response, headers: dict[str, str]) -> Response:
     if "token" in (request.view_args or {}):  # the URL is a secret, whatever the response
         response.headers["Referrer-Policy"] = "strict-origin"
-    if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # on other sites
+    if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # for other sites
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     for name, value in headers.items():
         response.headers.setdefault(name, value)

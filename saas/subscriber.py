@@ -74,7 +74,7 @@ class Subscriber:
 
     @declared_attr
     def trial_used_at(cls) -> Mapped[datetime | None]:
-        """When the one trial of this account began."""
+        """The start of this account's only trial."""
         return mapped_column(UTCDateTime)
 
     @property
@@ -95,7 +95,7 @@ class Subscriber:
 
     @property
     def is_subscribed(self) -> bool:
-        """Whether there is a subscription to manage, paid or not."""
+        """Whether the user has a subscription to manage, paid or not."""
         return self.stripe_subscription_status in LIVE_STATUSES
 
     @property

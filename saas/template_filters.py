@@ -36,9 +36,10 @@ def init_app(app: Flask) -> None:
 
 
 def static(name: str, version: str | None = None) -> str:
-    """Return the URL of a static file with a hash of it or `version`, so it can be cached forever.
+    """Return the URL of a static file with its hash or `version`, so it can be cached forever.
 
-    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of a page's time.
+    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of the time of a
+    page.
     """
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
@@ -150,12 +151,12 @@ def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
 
 
 def send_static(filename: str) -> Response:
-    """Return a static file of the product or else of the starter; 404 if there is none."""
+    """Return the product's static file, or the starter's; 404 if there is neither."""
     return send_from_directory(_folder_of(current_app, filename), filename)
 
 
 def static_file(app: Flask, name: str) -> Path:
-    """Return the path of a static file: the product's, or else ours."""
+    """Return the path of a static file: the product's if there is one, or ours."""
     return _folder_of(app, name) / name
 
 
@@ -179,7 +180,7 @@ def _hash(name: str) -> str:
 def _cache_static(response: Any) -> Any:
     """Cache files with their hash in the URL forever, and others for an hour.
 
-    Files with another hash, from another release, are not cached: a cache would serve them for the
+    A file with the hash of another release is not cached: a cache would serve it in place of the
     right one. Fonts have their own version in the URL.
     """
     if request.endpoint != "static" or response.status_code not in (200, 304):

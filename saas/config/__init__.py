@@ -1,8 +1,8 @@
-"""Settings: a pure function of the environment that reports all errors at once.
+"""Settings: a pure function of the environment that reports all errors together.
 
-This is the only module of the application that reads `os.environ`; `wsgi.py` and
-`gunicorn.conf.py` read the server's settings. Secrets have no default that could be guessed:
-`make run` writes random values to `instance/.env`, which all processes share.
+This is the only module of the application that reads `os.environ`; `wsgi.py` and `gunicorn.conf.py`
+read the server's settings. Secrets have no guessable defaults: `make run` writes random values to
+`instance/.env`, which all processes share.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Errors that no single variable shows: incomplete pairs, and what production requires."""
+"""Errors that no single variable shows: incomplete pairs, and violated rules of production."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _refuse_missing_certificates(settings: Mapping[str, Any], refuse: Any) -> No
 def _refuse_incomplete_stripe(
     settings: Mapping[str, Any], catalogue: Catalogue, refuse: Any
 ) -> None:
-    """Check only in production: elsewhere `flask billing setup` starts with only a key."""
+    """Check only in production: elsewhere, `flask billing setup` starts with just a key."""
     for name in ("STRIPE_WEBHOOK_SECRET", *catalogue.price_variables.values()):
         if settings["STRIPE_API_KEY"] and not settings[name]:
             refuse(name, "is required with STRIPE_API_KEY: see docs/operations.md.")

@@ -14,11 +14,11 @@ from saas.config.providers import sign_in_providers
 from saas.config.validators import ascii_email, split_list
 from saas.declaration import Brand, Product
 
-# The same for every application.
+# The same for all applications.
 _CONSTANTS: dict[str, Any] = {
     "SESSION_COOKIE_HTTPONLY": True,
     "SESSION_COOKIE_SAMESITE": "Lax",
-    # Forms are valid as long as the session, so one left open overnight still works.
+    # Forms are valid for as long as the session, so one left open overnight still works.
     "WTF_CSRF_TIME_LIMIT": None,
     # security.protect_from_forgery checks instead, so that /api returns 401 before 403.
     "WTF_CSRF_CHECK_DEFAULT": False,

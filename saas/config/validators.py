@@ -1,4 +1,4 @@
-"""Validators of single variables. Each raises `ValidationError` with what the value must be."""
+"""Validators of single variables. Each raises `ValidationError` that describes valid values."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ mail = AppGroup("mail", short_help="Send pending emails, or preview an email.")
 def flush(given_up: bool) -> None:
     """Send the emails that are due now.
 
-    The worker does the same every minute. Exits with 1 if an email could not be sent. It stays in
-    the outbox and is retried with growing intervals.
+    The worker does the same every minute. Exits with 1 if an email could not be sent. Failed emails
+    stay in the outbox and are retried at growing intervals.
     """
     if given_up:
         outbox.retry_failed()

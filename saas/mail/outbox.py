@@ -46,7 +46,7 @@ class DeliveryResult:
 
     sent: int = 0
     skipped: int = 0  # no longer relevant
-    failed: int = 0  # are retried later
+    failed: int = 0  # retried later
 
     def __add__(self, other: DeliveryResult) -> DeliveryResult:
         return DeliveryResult(
@@ -107,7 +107,7 @@ def enqueue(
 
     `context` holds ids and dates as JSON, never names, emails or secrets; the composer gets it as
     keyword arguments. `to` is for a user whose row is deleted in this transaction; it is deleted
-    once the email was sent. Call inside `write_transaction()`.
+    once the email has been sent. Call inside `write_transaction()`.
     """
     if kind not in _composers:
         raise ValueError(f"no email is registered for {kind!r}")
@@ -153,7 +153,7 @@ def deliver_due() -> DeliveryResult:
 def retry_failed() -> int:
     """Retry emails that were given up on; return their number.
 
-    For operators whose mail server was down longer than the retries last.
+    For operators whose mail server was down for longer than the retries last.
     """
     given_up = (OutboxMessage.due_at.is_(None), OutboxMessage.last_error.isnot(None))
     with database.write_transaction():

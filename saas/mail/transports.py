@@ -97,7 +97,7 @@ def _send_by_resend(email: Email, message_id: uuid.UUID) -> None:
         response.status_code == 409
         and _body_of(response).get("name") == "invalid_idempotent_request"
     ):
-        return  # an earlier attempt was accepted, and the content has changed since
+        return  # an earlier attempt was accepted, and the content has changed since then
     if not 200 <= response.status_code < 300:  # noqa: PLR2004 - a success
         reason = _body_of(response).get("message") or response.reason
         raise DeliveryFailed(f"the mail service returned {response.status_code}: {reason}")

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
-VERSION = "2"  # raise it when cards change their look, to invalidate caches
+VERSION = "2"  # increase it when cards look different, to invalidate caches
 MODES = ("light", "dark")
 
 
@@ -30,7 +30,7 @@ class Card:
         return urlencode({k: v for k, v in vars(self).items() if v != _DEFAULTS[k]})
 
     def tag(self, surroundings: str) -> str:
-        """Return the ETag: the same for the same card in the same surroundings."""
+        """Return the ETag: the same for the same card, version and `surroundings`."""
         content = f"{VERSION}\n{self.query}\n{surroundings}"
         return hashlib.sha256(content.encode()).hexdigest()[:24]
 

@@ -49,7 +49,7 @@ class CardCache:
         return drawn
 
     def fallback(self, mode: str) -> bytes:
-        """Return the background with name and URL, for when drawing fails."""
+        """Return the background with name and URL, for use when drawing fails."""
         return self._renderer.blank(mode)
 
 

@@ -64,7 +64,7 @@ def longest(field: str) -> int:
 
 
 def read(query: Mapping[str, str]) -> Card:
-    """Return the card of a query; raise 400 with all invalid fields."""
+    """Return the card for a query; raise 400 with all invalid fields."""
     try:
         return Card(**_SCHEMA.load(dict(query)))
     except ValidationError as error:

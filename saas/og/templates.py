@@ -52,14 +52,14 @@ def page(card: Card) -> Parts:
 
 @template
 def post(card: Card) -> Parts:
-    """An article: the author's initial and name, and the date."""
+    """An article, with the author's initial and name, and the date."""
     foot = partial(_byline, card.author, card.date) if card.author or card.date else None
     return Parts(card.type, card.heading, card.line, foot)
 
 
 @template
 def pricing(card: Card) -> Parts:
-    """A plan and its price: the amount large, the rest of the price beside it."""
+    """A plan and its price, with a large amount and the rest of the price beside it."""
     foot = partial(_offer, card.plan, card.price) if card.plan or card.price else None
     return Parts(card.type, card.heading, card.line, foot)
 

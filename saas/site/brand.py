@@ -12,7 +12,7 @@ from saas.site import bp
 
 @bp.get("/brand.css")
 def brand_css() -> Response:
-    """Serve the brand's colours: cached forever with their hash in the URL, else for an hour."""
+    """Serve the brand's colours, cached forever with their hash in the URL, or else for an hour."""
     css = tokens(current_app.config["BRAND"])
     is_current = request.args.get("v") == _version(css)
     response = Response(css, mimetype="text/css")

@@ -37,9 +37,9 @@ class DeletionFailed(Exception):
 
 
 def delete_account(user: User, *, by: str | None = None) -> None:
-    """Cancel everything in Stripe, then delete the user. Raises `DeletionFailed`.
+    """End all billing in Stripe, then delete the user. Raises `DeletionFailed`.
 
-    `by` is the audit log's actor if it is not the user.
+    `by` is the actor for the audit log, if not the user.
     """
     is_new, mark = _begin_closing(user, by)
     try:
@@ -101,7 +101,7 @@ def _finish(user_id: uuid.UUID) -> None:
 
 
 def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
-    """Block new checkouts; return whether this attempt is the first, and the mark.
+    """Block new checkouts; return whether this is the first attempt, and its mark.
 
     A later attempt moves the mark slightly, so that the first one cannot call the deletion off. The
     last administrator cannot be deleted.
@@ -157,7 +157,7 @@ def _cancel_subscriptions(user_id: uuid.UUID) -> None:
 
 
 def _is_bought_since(subscription: gateway.Subscription, closing_at: datetime | None) -> bool:
-    """Return whether it was bought after the deletion began, and so must be refunded."""
+    """Return whether it was bought after the deletion began, so that it must be refunded."""
     # Stripe's times are whole seconds, and times of test clocks cannot be compared with ours.
     return (
         closing_at is not None

@@ -12,7 +12,7 @@ from saas.mail.transports import compose
 
 @mail.email("account_closed")
 def account_closed(_: uuid.UUID, *, was_customer: bool, to: str | None = None) -> mail.Email | None:
-    """Compose the last email to a deleted user; the address is erased afterwards.
+    """Compose the last email to a deleted user, whose address is erased afterwards.
 
     Returns None if it was given up on, because the address is then erased too.
     """

@@ -80,7 +80,7 @@ def _others(user: User) -> list[tuple[Any, ColumnElement[bool]]]:
 
 
 def _is_customer(column: Any, user: User) -> ColumnElement[bool]:
-    """Compare with a customer. A comparison with None would match events without a customer."""
+    """Compare a column with the user's customer; never match NULL with None."""
     return and_(column.is_not(None), column == user.stripe_customer_id)
 
 

@@ -91,7 +91,7 @@ def update_role() -> Answer:
             roles.step_down(current_user)
             sessions.start(
                 current_user._get_current_object()
-            )  # the change of role has ended all sessions
+            )  # the role change has ended all sessions
     except accounts.AccountError as error:
         flash(str(error), "error")
         return _settings(role_form=form), 409
@@ -129,7 +129,7 @@ def delete_account() -> Answer:
 
 
 def _settings(**tried: Form) -> str:
-    """Render the page; `tried` are the invalid forms by name."""
+    """Render the page; `tried` contains the invalid forms, by name."""
     forms = {
         "name_form": NameForm(formdata=None, obj=current_user),
         "email_form": ChangeEmailForm(formdata=None),

@@ -27,7 +27,7 @@ class _Line:
 
 
 def recurring_amount(subscription: Subscription, price_id: str | None) -> Recurring | None:
-    """Return the recurring amount, with the quantity of the item that has this price."""
+    """Return the recurring amount, with the quantity of this price's item; None if none recurs."""
     items = subscription.items
     main = next((item for item in items if item.price_id == price_id), items[0] if items else None)
     if main is None or not main.interval:  # a one-time price has no interval

@@ -39,11 +39,11 @@ _LIGHTS = (
     ((-300, -130, 900, TOP), 150),
     ((-200, BOTTOM, 1400, 2 * HEIGHT - BOTTOM), 130),
 )
-_CLEAR: Ramp = [0] * 40 + [255] * 216  # the faintest edge of a letter would outline it on the glow
+_CLEAR: Ramp = [0] * 40 + [255] * 216  # or faint edges would outline letters on the glow
 
 
 def bake(mode: str, brand: Brand, site: str, logo: Path, library: Library) -> Ground:
-    """The ground of a mode, with the product's logo and name and the site's address on it."""
+    """Return the background of a mode, with the product's logo and name and the site's address."""
     style = look(brand, mode)
     canvas = _light().point(ramp(GLOW))
     canvas.paste(_gradient(WIDTH, _BAR), (0, HEIGHT - _BAR))
@@ -81,7 +81,7 @@ def _gradient(width: int, height: int) -> Image.Image:
 
 
 def _place(canvas: Image.Image, logo: Path, ground: RGB) -> bytes:
-    """Put the logo on the canvas; its colours, 3 bytes each, for its part of the palette."""
+    """Put the logo on the canvas; return its colours, 3 bytes each, for its part of the palette."""
     with Image.open(logo) as opened:
         picture = opened.convert("RGBA").resize((_LOGO, _LOGO), Image.Resampling.LANCZOS)
     whole = Image.new("RGB", picture.size, ground)
@@ -103,7 +103,7 @@ def _write(
     left: int = 0,
     right: int = 0,
 ) -> None:
-    """One line beside the logo: from `left` in ink, or up to `right` and muted."""
+    """Write one line beside the logo: in ink from `left`, or muted and ending at `right`."""
     setting = layout.fit(words, library, style, False, Box(480, 2 * size, 1), (size,))
     width = round(glyphs.width(setting.lines[0]) * size)
     mask = Image.new("L", (width + 8, 2 * size))

@@ -20,7 +20,7 @@ _STRONG = {"L": "L", "R": "R", "EN": "R", "AN": "R"}  # numbers count as R betwe
 
 @dataclass(frozen=True)
 class Stretch:
-    """Consecutive characters of one direction, in reading order."""
+    """Consecutive characters with the same direction, in reading order."""
 
     text: str
     rtl: bool
@@ -93,7 +93,7 @@ def _number_signs(kinds: list[str]) -> list[str]:
 
 
 def _neutrals(kinds: list[str], rtl: bool) -> list[str]:
-    """N1, N2: neutrals between two of one direction take it, others the paragraph's."""
+    """N1, N2: neutrals between two of one direction take it; others take the paragraph's."""
     base = "R" if rtl else "L"
     resolved: list[str] = []
     runs = [(strong, list(run)) for strong, run in groupby(kinds, key=_STRONG.__contains__)]

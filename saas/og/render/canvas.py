@@ -1,7 +1,7 @@
 """The variable band of a card: text, pills and badges on an empty background.
 
 A pixel is an index into the palette. Positions are in px from the margin where reading starts. For
-a right-to-left heading that is the right margin, so callers need not distinguish.
+a right-to-left heading that is the right margin, so callers treat both the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Canvas:
         muted: bool = False,
         most: int = MEASURE,
     ) -> int:
-        """Draw one line on the foot from `x`, cut after `most` px; return its width."""
+        """Draw one line in the foot from `x`, at most `most` px wide; return its width."""
         room = min(most, MEASURE - x)
         if room < 2 * size:
             return 0
@@ -141,7 +141,7 @@ def _rounded(width: int, height: int) -> Image.Image:
 
 
 def _place(band: Image.Image, pictures: list[Picture], ground: RGB) -> bytes:
-    """Reduce all pictures together to the remaining colours of the palette."""
+    """Reduce all emoji together to the remaining colours of the palette."""
     size = sum(p.image.width for p in pictures), max(p.image.height for p in pictures)
     strip = Image.new("RGB", size, ground)
     lefts = []

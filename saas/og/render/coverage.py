@@ -1,7 +1,7 @@
 """Which characters a font file contains, read from its `cmap` table.
 
-Pillow does not report this, and parsing fonts with a general library costs a hundred megabytes. The
-table stores ranges, which is all that is needed:
+Pillow does not report this, and parsing fonts with a general library takes a hundred megabytes. The
+table stores ranges, and nothing else is needed:
 https://learn.microsoft.com/typography/opentype/spec/cmap
 """
 

@@ -35,7 +35,7 @@ _OWN = {
 }
 _GAPS = {"CalSans.ttf": 0.09}
 _WEIGHT = {"heading": ("Bold", "SemiBold", "Black"), "text": ("Medium", "Regular")}
-# The most common scripts come first, so that others are rarely checked.
+# The most common scripts come first, so that the others are rarely checked.
 _FIRST = ("Arabic", "Hebrew", "Devanagari", "Bengali", "Thai", "CJK", "", "Symbols", "Symbols2")
 _NOT_FOR_CARDS = re.compile("Italic|Condensed|Mono|UI|Display|Unjoined")
 _INVISIBLE = "\u200c\u200d\ufe0e\ufe0f"
@@ -47,10 +47,10 @@ _EMOJI = re.compile("[\U0001f000-\U0001faff]|.*\ufe0f|[\u231a\u231b\u23e9-\u23f3
 
 @dataclass(frozen=True, eq=False)
 class Face:
-    """One font of one file, made once: caches tell faces apart by identity.
+    """One font of one file, created once: caches distinguish faces by identity.
 
-    `plain` when its letters can be drawn one by one and kept. `gap` is added to each space, in em:
-    as a heading, Cal Sans lets words run together.
+    `plain`: whether its letters can be drawn one by one and cached. `gap` is added to each space,
+    in em, because the words of a heading in Cal Sans run together.
     """
 
     path: Path
@@ -102,7 +102,7 @@ class Library:
         files = [file for folder in folders for file in _font_files(folder)]
         self._others = [file for file in files if "Emoji" not in file.name]
         self._emoji = [Face(file, emoji=True) for file in files if "NotoColorEmoji" in file.name]
-        self._found = lru_cache(maxsize=4096)(self._find)  # letters repeat
+        self._found = lru_cache(maxsize=4096)(self._find)  # the same letters recur
 
     @classmethod
     def from_setting(cls, folders: str) -> Library:

@@ -12,9 +12,9 @@ from saas.og.render.text import Piece
 
 SIZES = (80, 76, 72, 68, 64, 60, 56, 52)
 _LEADING = 1.12  # line height in px per px of font size
-_TALL_LEADING = 1.3  # scripts that stack marks above and below
+_TALL_LEADING = 1.3  # for scripts that stack marks above and below letters
 _LEAN = 6  # px by which a line may exceed the sum of its words
-_TALLER = 0x0590  # from here on (Hebrew, Arabic, Indic, East Asian) letters are taller
+_TALLER = 0x0590  # from this code point on (Hebrew, Arabic, Indic, East Asian), letters are taller
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Setting:
-    """A set text: lines in drawing order, font size and line height in px."""
+    """Text that is set: lines in drawing order, font size and line height in px."""
 
     lines: tuple[tuple[Span, ...], ...]
     size: int
@@ -42,7 +42,7 @@ class Setting:
 def fit(
     words: str, library: Library, style: Style, rtl: bool, box: Box, sizes: Sequence[int] = SIZES
 ) -> Setting:
-    """Set `words` at the largest size without broken words; otherwise break, otherwise cut."""
+    """Set `words` at the largest size that breaks no word; if none fits, break words, then cut."""
     setter = _Setter(library, style, rtl)
     measured = _enough(setter.measure(text.pieces(words)), 1.1 * box.lines * box.width / sizes[-1])
     tall = _LEADING if all(ord(char) < _TALLER for char in words) else _TALL_LEADING
@@ -89,7 +89,7 @@ class _Setter:
     def broken(
         self, measured: list[Measured], limit: float, most: int, size: int, leading: int
     ) -> Setting:
-        """Return filled lines; text beyond `most` lines becomes an ellipsis."""
+        """Return full lines; an ellipsis replaces text beyond `most` lines."""
         lines = [_joined(line) for line in _wrap(self._small(measured, limit), limit, most + 1)]
         if len(lines) > most:
             lines = lines[:most]
@@ -114,7 +114,7 @@ class _Setter:
 
 
 def _enough(measured: Iterable[Measured], em: float) -> list[Measured]:
-    """Return as many pieces as could fill the box; the rest is not measured."""
+    """Return only as many pieces as could fill the box, because measuring takes time."""
     found = []
     for piece, width in measured:
         found.append((piece, width))
@@ -137,7 +137,7 @@ def _whole(measured: list[Measured], limit: float, most: int) -> list[list[Measu
 def _even(
     measured: list[Measured], lines: list[list[Measured]], limit: float
 ) -> list[list[Measured]]:
-    """Return the same number of lines at the narrowest width, to avoid a single last word."""
+    """Return the same number of lines at the narrowest width, so no word is alone on the last."""
     low, high = limit / 2, limit
     for _ in range(5 if len(lines) > 1 else 0):
         middle = (low + high) / 2

@@ -36,7 +36,7 @@ ACCENT_RAMP = ramp(ACCENT)
 
 @dataclass(frozen=True)
 class Look:
-    """The colours of a mode as CSS values, and the maximum strength of the glow."""
+    """The colours of a mode, as CSS values, and the maximum strength of the glow."""
 
     ground: str
     ink: str
@@ -64,7 +64,7 @@ def blend(first: RGB, second: RGB, share: float) -> RGB:
 
 
 def colors(look: Look, logo: bytes) -> bytes:
-    """The palette of a mode up to `PICTURES`, 3 bytes an index; `logo` is its last part."""
+    """Return the palette of a mode up to `PICTURES`, 3 bytes per index; `logo` is its last part."""
     ground = rgb(look.ground)
     first, second = map(rgb, look.brand)
     steps = [
@@ -81,6 +81,6 @@ def _steps(first: RGB, second: RGB, indices: range) -> list[RGB]:
 
 
 def _glow(ground: RGB, first: RGB, second: RGB, strongest: float) -> list[RGB]:
-    """Return the ramp of the glow: the stronger, the more of the second colour."""
+    """Return the ramp of the glow: the stronger the glow, the more of the second colour."""
     shares = [step / (len(GLOW) - 1) for step in range(len(GLOW))]
     return [blend(ground, blend(first, second, share), strongest * share) for share in shares]

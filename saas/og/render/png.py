@@ -1,11 +1,11 @@
 """Encode a PNG from a constant background and a variable band, quickly.
 
 The rows above and below the band are deflated once, each so that it can stand alone (`Z_FULL_FLUSH`
-ends on a byte and resets the state; RFC 1951). A card then only costs the compression of its band.
-The pieces are joined into one zlib stream, whose checksum is combined from those of the pieces (RFC
+ends on a byte and resets the state; RFC 1951). For each card, only its band is compressed. The
+pieces are joined into one zlib stream, whose checksum is combined from those of the pieces (RFC
 1950). `plain` encodes the same picture with Pillow.
 
-Rows contain their filter byte, 0, as a first column of index 0: width 1 + 1200.
+Rows contain their filter byte, 0, as the first column: width 1 + 1200.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def fast(cls, raw: bytes) -> Rows:
-        """Compress rows of text, which have long runs: `Z_RLE` is fast and mostly smaller."""
+        """Compress rows of text: they have long runs, so `Z_RLE` is fast and mostly smaller."""
         rows = cls._deflate(zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE), raw)
         if len(rows.deflated) < _CROWDED:
             return rows
@@ -69,7 +69,7 @@ class Ground:
 
     @classmethod
     def bake(cls, palette: bytes, above: Image.Image, below: Image.Image) -> Ground:
-        """Deflate the constant parts once. Images are in mode L, `STRIDE` wide, of indices."""
+        """Deflate the constant parts once. Images are in mode L, `STRIDE` px wide."""
         top = Rows.small(above.tobytes())
         return cls(palette, above, below, top, Rows.small(below.tobytes(), zlib.Z_FINISH))
 

@@ -1,4 +1,4 @@
-"""Render a card to PNG: set its parts, draw them on a canvas, and join it to the background."""
+"""Render a card as PNG: set its parts, draw them on a canvas, and add the background."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _GAP = 24  # px between label and heading
 _LINE_GAP = 18  # px between heading and second line
 _LINE_SIZES = (34, 30)
-_CROWDED_SIZES = SIZES[3:]  # for a heading with a line and a foot below it, to leave space
+_CROWDED_SIZES = SIZES[3:]  # for a heading above a second line and a foot, to leave space
 _FOOT_ROOM = 88  # height of the foot in px
 _PADDING = 10  # px of padding above and below
 
@@ -36,7 +36,7 @@ class RenderedCard:
 
 
 class Renderer:
-    """Draws cards for one product: its brand and logo, the site's address, and the fonts."""
+    """Draws cards for one product, with its brand and logo, the site's address, and the fonts."""
 
     def __init__(self, brand: Brand, site: str, logo: Path, library: Library) -> None:
         self.brand, self.site, self.logo, self.library = brand, site, logo, library
@@ -92,7 +92,7 @@ class Renderer:
 
 
 def _set(canvas: Canvas, parts: Parts) -> None:
-    """Draw the parts below each other, centred in the available space."""
+    """Draw the parts from top to bottom, centred in the available space."""
     room = BOTTOM - TOP - 2 * _PADDING - (_FOOT_ROOM if parts.foot else 0)
     line = _fitted(canvas, parts.line, room)
     others = (PILL + _GAP if parts.label else 0) + (line.height + _LINE_GAP if line else 0)

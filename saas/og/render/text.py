@@ -92,7 +92,7 @@ def is_rtl(text: str) -> bool:
 
 
 def pieces(text: str) -> list[Piece]:
-    """Cut `text` wherever a line may end."""
+    """Cut `text` at every position where a line may end."""
     return [
         Piece(part, spaced=not position and bool(number))
         for number, word in enumerate(text.split())
