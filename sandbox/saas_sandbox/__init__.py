@@ -1,7 +1,7 @@
 """The sandbox: local stand-ins for external services, in a separate process.
 
 It provides Stripe, a mailbox, Google and GitHub, for development and tests only. It imports nothing
-from the application, which uses it like the real services.
+from the application, which uses the sandbox like the real services.
 """
 
 import time
@@ -47,8 +47,8 @@ def create_sandbox(
 ) -> Flask:
     """Create the sandbox as a Flask application.
 
-    `data` is the SQLite file, `post` delivers webhooks, `now` is the real time. With `inline`,
-    scheduler and deliveries run at the end of each request, which tests prefer to a thread.
+    `data` is the SQLite file, `post` delivers webhooks, `now` is the real time. With `inline`, the
+    scheduler and deliveries run at the end of each request, as tests need.
     """
     app = Flask(__name__)
     sandbox = _build_sandbox(Store(data), post, now, inline)
@@ -67,7 +67,7 @@ def _register_blueprints(app: Flask) -> None:
     app.register_blueprint(mailbox.bp)
     app.register_blueprint(identity.bp)
     app.register_blueprint(api.bp)
-    # For tools that accept another host, but no path.
+    # For tools that accept a different host, but no path.
     app.register_blueprint(api.bp, name="stripe_api_at_root", url_prefix="/v1")
     app.register_blueprint(admin_api.bp)
     app.register_blueprint(checkout.bp)

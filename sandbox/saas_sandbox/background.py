@@ -1,4 +1,4 @@
-"""A thread that advances time and delivers webhooks when something is due."""
+"""A thread that advances time and delivers webhooks when they are due."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ MAX_SLEEP = 60.0
 
 
 class Background:
-    """Runs scheduler and deliveries in a thread, or with `inline` between requests."""
+    """Runs the scheduler and deliveries in a thread, or between requests with `inline`."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Background:
             self._awake.set()
 
     def drain(self) -> None:
-        """Do everything that is due, synchronously."""
+        """Do all due work synchronously."""
         while self.scheduler.tick():
             pass
         while self.webhook_sender.send_due():

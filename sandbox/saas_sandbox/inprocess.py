@@ -1,4 +1,4 @@
-"""The official SDK, calling the sandbox without a socket: three times as fast as loopback."""
+"""Call the sandbox with the official SDK without a socket, three times as fast as over loopback."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -19,8 +19,8 @@ bp = Blueprint("mailbox", __name__)
 
 URL_PATTERN = re.compile(r"https?://[^\s<>\"']+")
 HREF_PATTERN = re.compile(r"""href=["'](https?://[^"']+)["']""")
-# A click on a link leads the whole window there; nothing in a mail runs by itself. Its pictures
-# come from this machine, where the application is.
+# A clicked link opens in the whole window, and scripts in an email never run. Pictures may come
+# only from this machine, where the application runs.
 FRAME_POLICY = (
     "sandbox allow-top-navigation-by-user-activation; style-src 'unsafe-inline'; "
     "img-src data: http://localhost:* http://127.0.0.1:*"
@@ -94,7 +94,7 @@ def show_html(id: str) -> Response:
 
 
 def _open_links_in_top_window(html: str) -> str:
-    """Return the email with links that open outside of the frame."""
+    """Return the email with all links changed to open outside of the frame."""
     base = '<base target="_top">'
     with_base, count = re.subn("<head[^>]*>", lambda head: head[0] + base, html, count=1)
     return with_base if count else base + html

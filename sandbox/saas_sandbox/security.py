@@ -7,7 +7,7 @@ from flask import Flask, Response, abort, request
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; font-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; frame-src 'self'; base-uri 'none'; "
-    # Checkout and portal redirect to the merchant, whose origin may be any.
+    # Checkout and portal redirect to the merchant, which can have any origin.
     "form-action 'self' http: https:; frame-ancestors 'self'"
 )
 

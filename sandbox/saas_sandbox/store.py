@@ -1,7 +1,7 @@
 """Storage of the sandbox: one SQLite file, or memory.
 
-There is one connection and one writer. Every request is one transaction under one lock, so that
-calls never see partial results of others. At the sandbox's size this is simple and fast enough.
+There is one connection and one writer. Every request is one transaction under one lock, so that no
+call sees partial results of another. At the sandbox's size this is simple and fast enough.
 """
 
 import sqlite3
@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS mails (
 
 MEMORY = ":memory:"
 
-# What brings the file of an earlier version up to date, by `user_version`.
+# The statements that upgrade a file from an earlier version, by `user_version`.
 UPGRADES = (
     # Up to 0.2.0, internal data was stored under "_".
     """
@@ -129,7 +129,7 @@ class Store:
         self._db.executescript(SCHEMA)
 
     def _upgrade(self) -> None:
-        """Bring the file of an earlier version up to date."""
+        """Upgrade a file from an earlier version."""
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'accounts'").fetchone():
             for number, script in enumerate(UPGRADES[version:], version + 1):
@@ -138,7 +138,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit or roll back the block as a whole. Nested, join the outer transaction."""
+        """Commit or roll back the block as a whole. A nested block joins the outer transaction."""
         with self._lock:
             if self._depth:
                 yield
@@ -160,7 +160,7 @@ class Store:
 
     @contextmanager
     def savepoint(self, keep_on: Callable[[Exception], bool]) -> Iterator[None]:
-        """Roll back the block on an error, unless `keep_on` says to keep its changes."""
+        """Roll back the block on an error, unless `keep_on` returns True for the error."""
         with self.transaction():
             self._db.execute("SAVEPOINT part")
             try:

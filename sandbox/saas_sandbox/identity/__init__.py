@@ -1,8 +1,7 @@
 """The identity provider: simulates Google (OpenID Connect) and GitHub (OAuth 2).
 
-Any client id and secret are accepted, and no password is asked for. Every failure of such a
-provider can be chosen on the page, or by `sandbox_…` parameters next to the client's own
-(views.py).
+Any client id and secret are accepted, and no password is asked for. Failures of a provider are
+chosen on the page, or with `sandbox_…` parameters in the client's request (views.py).
 """
 
 from flask import Blueprint, current_app, render_template

@@ -1,4 +1,4 @@
-"""The authorization request, and how it is refused (RFC 6749, 4.1).
+"""Authorization requests, and their refusal (RFC 6749, 4.1).
 
 The redirect URI is validated first. If it is invalid, nothing is redirected, and a page shows the
 error (4.1.2.1: "MUST NOT automatically redirect the user-agent to the invalid redirection URI").
@@ -67,7 +67,7 @@ def parse_query(query: bytes) -> MultiDict[str, str]:
 
 
 def parse_request(provider: Provider, params: MultiDict[str, str]) -> AuthorizationRequest:
-    """Return the request, or raise the error that refuses it."""
+    """Return the validated request, or raise an error."""
     client_id, redirect_uri = _validate_client(params)
     error = _find_error(provider, params)
     state = params.get("state", "")

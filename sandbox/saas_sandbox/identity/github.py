@@ -111,7 +111,7 @@ def _negotiate(fields: dict[str, str]) -> Response:
 
 
 def _authenticate() -> Grant:
-    """ "Authorization: Bearer", or "token" as GitHub had it before."""
+    """Check "Authorization: Bearer", or GitHub's older form "token"."""
     credentials = request.authorization
     if credentials is None or credentials.type not in ("bearer", "token"):
         raise ApiError(401, "Requires authentication")
@@ -123,7 +123,7 @@ def _authenticate() -> Grant:
 
 
 def _user_fields(user: User) -> dict[str, Any]:
-    """Return the profile. `email` is the public address, which no user here has."""
+    """Return the profile. `email` is the public address, which is always empty here."""
     return {
         "login": user.login,
         "id": int(user.number) % 10**9,

@@ -1,7 +1,7 @@
 """Google as an OpenID Connect provider: discovery, authorization, token, keys, userinfo.
 
 https://openid.net/specs/openid-connect-core-1_0.html, with Google's paths below our own URL. The
-authorization endpoint accepts GET; a POST to it is a choice made on its page.
+authorization endpoint accepts GET; its own page sends the user's choice with POST.
 """
 
 from flask import Blueprint, Response, current_app, jsonify, request, url_for

@@ -70,7 +70,7 @@ def create_tables(store: Store) -> None:
 
 
 def check_client_secret(store: Store, provider: str, client_id: str, secret: str) -> bool:
-    """Return whether the secret is right. The first secret used with a client id is stored."""
+    """Return whether the secret is correct. The first secret used with a client id is stored."""
     if not 8 <= len(secret) <= 500:
         return False
     digest = sha256(secret.encode(errors="replace")).hexdigest()

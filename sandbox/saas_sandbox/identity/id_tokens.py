@@ -29,7 +29,7 @@ CLAIM_FAILURES: Mapping[str, Callable[[Claims], Claims]] = {
 
 
 def build_id_token(key: RSAKey, now: float, issuer: str, grant: Grant) -> str | None:
-    """Return the token, or None if it is to be missing."""
+    """Return the token, or None if the chosen failure omits it."""
     if grant.failure == "no_id_token":
         return None
 
@@ -56,7 +56,7 @@ def build_user_claims(grant: Grant) -> Claims:
 
 
 def _hosted_domain(email: Email) -> Claims:
-    """Return Google's `hd`: the domain of an organization that it hosts; Gmail has none."""
+    """Return Google's `hd`, the domain of a hosted organization; None for Gmail."""
     domain = email.email.rpartition("@")[2]
     is_organization = email.hosted and domain not in ("gmail.com", "googlemail.com")
     return {"hd": domain} if is_organization else {}

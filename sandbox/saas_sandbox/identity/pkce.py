@@ -11,7 +11,7 @@ VERIFIER = re.compile(r"[A-Za-z0-9\-._~]{43,128}")
 
 
 def find_error(challenge: str, method: str) -> tuple[str, str] | None:
-    """Return what is wrong with the challenge of a request, if anything."""
+    """Return the error in the challenge of a request, or None."""
     if not challenge and not method:
         return None
     if not challenge:

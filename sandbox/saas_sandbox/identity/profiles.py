@@ -48,7 +48,7 @@ class User:
 
 
 class InvalidProfileError(ValueError):
-    """The custom profile is invalid; `field` is the field, and the message says what to do."""
+    """The custom profile is invalid; `field` names the field, and the message says what to do."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
@@ -83,7 +83,7 @@ def build_custom_user(email: str, name: str, address: str, account: str) -> User
 
     "elsewhere" is verified, but the mailbox is not hosted by Google.
 
-    `account` simulates a changed address: it is the address at the creation of the account.
+    `account` simulates a changed address: it is the address with which the account was created.
     """
     if address not in ("verified", "elsewhere", "unverified", "none"):
         raise InvalidProfileError("address", "Choose one of the four options.")

@@ -1,4 +1,4 @@
-"""Redirect URIs: which are accepted, and how parameters are added."""
+"""Validate redirect URIs, and add parameters to them."""
 
 import ipaddress
 import re

@@ -1,4 +1,4 @@
-"""The token endpoint, as far as both providers share it: client and code."""
+"""The parts of the token endpoint that both providers share: client and code."""
 
 from urllib.parse import unquote_plus
 

@@ -1,4 +1,4 @@
-"""The page on which one chooses a user and a failure.
+"""The page for choosing a user and a failure.
 
 Tests can use query parameters instead of the page: `sandbox_as` (a prepared user, "somebody",
 "refuse" or "error") skips the page, `sandbox_email`, `sandbox_name`, `sandbox_address` and
@@ -28,7 +28,7 @@ OTHER_ISSUER = "https://accounts.evil.example"
 
 
 def handle_authorization(provider: Provider) -> Page:
-    """Show the page, or answer if the choice is already made."""
+    """Show the page, or respond directly if the parameters contain the choice."""
     params = authorization.parse_query(request.query_string)
     try:
         auth_request = authorization.parse_request(provider, params)

@@ -16,7 +16,7 @@ from ..store import Store
 
 KEY_PATTERN = re.compile(r"^sk_test_[A-Za-z0-9_]{16,}$")
 
-# Settings that users of Stripe change in its Dashboard, and users of the sandbox in the sandbox's.
+# Settings that Stripe has in its Dashboard, and the sandbox in its own dashboard.
 DEFAULT_SETTINGS: dict[str, Any] = {
     "after_retries": "cancel",
     "retry_days": [3, 5, 7],
@@ -28,7 +28,7 @@ DEFAULT_SETTINGS: dict[str, Any] = {
 def get_or_create_account(
     store: Store, key: str, base_url: str, real_now: Callable[[], float]
 ) -> Account:
-    """Return the account of a key, created on first use with the URL of its hosted pages."""
+    """Return the account of a key, creating it on first use with the URL of its hosted pages."""
     id = derive_account_id(key)
     row = store.fetch_one("SELECT * FROM accounts WHERE id = ?", id)
     if row is None:

@@ -1,4 +1,4 @@
-"""The passage of time. Every scheduled change has a `due`; they happen here, in order.
+"""The passage of time: make scheduled changes in the order of their `due`.
 
 Objects of a customer with a test clock follow that clock, all others real time.
 https://docs.stripe.com/billing/testing/test-clocks
@@ -30,19 +30,19 @@ LOOKUP_LIMIT = 20
 
 
 class Scheduler:
-    """Advances test clocks, and does what is due in real time."""
+    """Advances test clocks, and makes changes that are due in real time."""
 
     def __init__(self, store: Store, real_now: Callable[[], float]) -> None:
         self.store = store
         self.real_now = real_now
 
     def tick(self) -> bool:
-        """Do a batch of what is due; return True if there may be more."""
+        """Make a batch of due changes; return True if there may be more."""
         with self.store.transaction():
             return self._advance_clocks() or self._run_due_in_real_time()
 
     def next_due(self) -> float | None:
-        """Return when something is due in real time, or None."""
+        """Return the time of the next change in real time, or None."""
         row = self.store.fetch_one(
             "SELECT min(due) FROM objects WHERE clock = '' AND due IS NOT NULL"
         )
@@ -77,7 +77,7 @@ class Scheduler:
 
 
 def advance(account: Account, clock: Resource) -> bool:
-    """Do what is due next on this clock; return False once nothing is left.
+    """Make the next due changes on this clock; return False if none are left.
 
     Objects due in the same second are looked up together, which is faster for thousands of
     subscriptions. Schedules go first, because a renewal must bill the plan of the new phase.
@@ -106,7 +106,7 @@ def _finish_advance(account: Account, clock: Resource) -> None:
 
 
 def _run_due(account: Account, row: sqlite3.Row) -> bool:
-    """Do what was due for this object, unless an earlier change has removed it."""
+    """Make the due change of this object, unless an earlier change has removed it."""
     resource = account.get(row["type"], row["id"])
     if resource["_internal"].get("due") != row["due"]:
         return False
@@ -115,7 +115,7 @@ def _run_due(account: Account, row: sqlite3.Row) -> bool:
 
 
 def _run_next_action(account: Account, subscription: Resource) -> None:
-    """Do the earliest due change of a subscription."""
+    """Make the earliest due change of a subscription."""
     actions = lifecycle.list_upcoming_actions(subscription)
     _, action = min(actions, key=lambda entry: entry[0])
     SUBSCRIPTION_ACTIONS[action](account, subscription)

@@ -1,7 +1,7 @@
 """Send webhooks: rows stored with their event are signed and sent after the commit.
 
-Delivery is at least once, in no guaranteed order, and retried after any response but 2xx: soon at
-first, so that a restart loses nothing, then less often for three days.
+Delivery is at least once and in no guaranteed order. It is retried after any response but 2xx: soon
+at first, so that a restart loses nothing, then less often for three days.
 https://docs.stripe.com/webhooks#retries
 """
 
@@ -61,7 +61,7 @@ class Delivery:
 
 
 def post_over_http(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
-    """POST like Stripe: redirects are not followed, certificates are verified."""
+    """Send a POST request like Stripe: do not follow redirects, but verify certificates."""
     try:
         with requests.Session() as session:
             session.trust_env = False
@@ -84,14 +84,14 @@ class WebhookSender:
         self._in_flight: dict[int, Future[None]] = {}
 
     def send_due(self) -> bool:
-        """Send what is due and wait for the responses; return True if something was sent."""
+        """Send due deliveries and wait for the responses; return True if any were sent."""
         deliveries = self._list_due()
         for delivery in deliveries:
             self._send(delivery)
         return bool(deliveries)
 
     def start_due(self, wake: Callable[[], None]) -> None:
-        """Send what is due without waiting; `wake` is called when responses arrive."""
+        """Send due deliveries without waiting; `wake` is called when responses arrive."""
         free = MAX_WORKERS * 2 - len(self._in_flight)
         for delivery in self._list_due(free) if free > 0 else []:
             future = self._executor.submit(self._send, delivery)
@@ -99,7 +99,7 @@ class WebhookSender:
             future.add_done_callback(partial(self._finish, delivery.id, wake))
 
     def next_due(self) -> float | None:
-        """Return when the next delivery is due, or None."""
+        """Return the time when the next delivery is due, or None."""
         busy = ",".join(str(id) for id in list(self._in_flight)) or "0"
         row = self.store.fetch_one(
             "SELECT min(next_at) FROM deliveries "  # noqa: S608 numbers of our own
@@ -189,7 +189,7 @@ def build_headers(endpoint: Resource, body: str) -> dict[str, str]:
 
 
 def redeliver(store: Store, account: str, delivery: int) -> None:
-    """Deliver once more now, whatever the previous result."""
+    """Deliver once more now, even if an earlier delivery succeeded."""
     store.execute(
         "UPDATE deliveries SET state = 'pending', attempts = 0, next_at = 0 "
         "WHERE id = ? AND account = ?",

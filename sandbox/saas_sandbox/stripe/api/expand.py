@@ -86,7 +86,7 @@ def _look_up(account: Account, id: str, path: str) -> Resource:
 
 
 def _is_object(value: Any) -> bool:
-    """Return whether it is already complete: an object, a list object, or objects in a list."""
+    """Return whether a value is already expanded: an object, a list object or a list of them."""
     if isinstance(value, list):
         return all(_is_object(entry) for entry in value)
     return isinstance(value, dict) and "object" in value

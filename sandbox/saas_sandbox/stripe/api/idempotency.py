@@ -1,4 +1,4 @@
-"""Idempotency keys: one execution per key. Its response is stored, a concurrent request refused.
+"""Idempotency keys: execute once per key, store the response, refuse concurrent requests.
 
 "The idempotency layer compares incoming parameters to those of the original request and errors if
 they’re not the same"; "If incoming parameters fail validation, or the request conflicts with

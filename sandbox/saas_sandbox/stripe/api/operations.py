@@ -21,7 +21,7 @@ OPERATIONS: list[Operation] = []
 
 
 def operation(method: str, path: str, shape: Any) -> Callable[[Handler], Handler]:
-    """Register a function for `method /v1path`; `shape` is the SDK's TypedDict for it."""
+    """Register a function for `method /v1path`; `shape` is the SDK's TypedDict of parameters."""
 
     def register(handle: Handler) -> Handler:
         OPERATIONS.append(Operation(method, path, shape, handle))

@@ -148,7 +148,7 @@ def check_limits(operation: Operation, params: Params) -> None:
 
 
 def _check_value(family: str, value: Any, pattern: str, where: str) -> None:
-    """Walk the parameters. `pattern` is the path without list indices, `where` the sent path."""
+    """Check parameters recursively; `pattern` is the path `where` without list indices."""
     if isinstance(value, Params):
         _check_exclusive(family, value, where)
         for name, inner in value.items():

@@ -1,4 +1,4 @@
-"""The sandbox's own admin API, for what Stripe offers only in its Dashboard, or not at all.
+"""The sandbox's own admin API, for functions that Stripe has only in its Dashboard, or lacks.
 
 JSON under /stripe/control, with the same Bearer key as the API: settings, faults, time, disputes,
 and bulk data.
@@ -110,7 +110,7 @@ def get_settings(account: Account) -> dict[str, Any]:
 
 @admin_endpoint("/faults", FaultsSchema)
 def set_faults(account: Account, **values: Any) -> dict[str, Any]:
-    """Set the faults; those not named are turned off."""
+    """Set the faults, and turn off all others."""
     injection.set_faults(account, injection.Faults(**values))
     return get_faults(account)
 

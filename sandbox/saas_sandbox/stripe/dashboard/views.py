@@ -1,4 +1,4 @@
-"""The dashboard: what happened to a subscription and why, and controls."""
+"""The dashboard: the events of a subscription with explanations, and controls."""
 
 import json
 from typing import Any
@@ -185,7 +185,7 @@ def _format_subscription(account: Account, subscription: Resource) -> dict[str, 
 
 
 def _list_retries(account: Account, subscription: Resource) -> list[tuple[int, str]]:
-    """Return when the newest invoice is retried, if it is."""
+    """Return the time of the newest invoice's next retry, if there is one."""
     invoice = account.find("invoice", subscription["latest_invoice"] or "")
     when = invoice and invoice["next_payment_attempt"]
     return [(when, "retry")] if when else []
@@ -194,7 +194,7 @@ def _list_retries(account: Account, subscription: Resource) -> list[tuple[int, s
 def _describe_card(
     account: Account, customer: Resource, subscriptions: list[Resource]
 ) -> str | None:
-    """Return what pays renewals: the card of the newest live subscription, or the customer's."""
+    """Describe the card for renewals: that of the newest live subscription, or the customer's."""
     customer_default = (customer.get("invoice_settings") or {}).get("default_payment_method")
     defaults = [
         subscription["default_payment_method"]

@@ -19,7 +19,7 @@ from saas_sandbox.stripe.engine.resource import Resource, dump, get_columns
 
 @dataclass(frozen=True)
 class DeliveryPlan:
-    """How an event is delivered to one endpoint: copies, delay in seconds, and the reason."""
+    """The delivery of an event to one endpoint: copies, delay in seconds, and the reason."""
 
     copies: int = 1
     delay: float = 0
@@ -64,7 +64,7 @@ class Account:
     # Objects
 
     def find(self, kind: str, id: str) -> Resource | None:
-        """Return the object, or None if it never existed or left no tombstone."""
+        """Return the object or its tombstone, or None."""
         if (kind, id) not in self._loaded:
             row = self.store.fetch_one(
                 "SELECT body FROM objects WHERE account = ? AND type = ? AND id = ?",
@@ -139,7 +139,7 @@ class Account:
         return resource
 
     def emit(self, type: str, resource: Resource, previous: dict[str, Any] | None = None) -> None:
-        """Store the event, and a delivery for each matching endpoint, in this transaction."""
+        """Store the event and a delivery for each matching endpoint, in this transaction."""
         if self.events_suppressed:
             return
         endpoints = [e for e in self.enabled_endpoints() if {"*", type} & set(e["enabled_events"])]
@@ -191,7 +191,7 @@ class Account:
 
     @contextmanager
     def suppress_events(self) -> Iterator[None]:
-        """Emit no events inside this context, for computing what does not happen yet."""
+        """Emit no events inside this context, to compute changes that do not happen yet."""
         before, self.events_suppressed = self.events_suppressed, True
         try:
             yield

@@ -81,7 +81,7 @@ def _check_anchor(prices: list[Resource], anchor: int, now: int) -> None:
 
 
 def build_trial_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return what happens when a trial ends, with defaults."""
+    """Return the settings for the end of a trial, with defaults."""
     defaults = {"billing_cycle_anchor": None, "missing_payment_method": "create_invoice"}
     return {"end_behavior": {**defaults, **settings.get("end_behavior", {})}}
 
@@ -114,7 +114,7 @@ def build_item(
 
 
 def _first_period_end(subscription: Resource, price: Resource, start: int) -> int:
-    """Return the anchor if it is ahead, otherwise the next boundary of the billing cycle."""
+    """Return the anchor if it is in the future, otherwise the next boundary of the cycle."""
     anchor: int = subscription["billing_cycle_anchor"]
     if anchor > start:
         return anchor

@@ -1,6 +1,6 @@
-"""Create many subscriptions in seconds, for tests of speed and paging.
+"""Create thousands of subscriptions in seconds, for tests of speed and paging.
 
-The first is created the ordinary way. The others are copies with their own ids: customer, card,
+The first is created in the ordinary way. The others are copies with their own ids: customer, card,
 subscription and paid invoice, without events and payments.
 """
 

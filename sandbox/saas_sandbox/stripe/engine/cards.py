@@ -28,7 +28,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Decline:
-    """Why a bank declined. `code` is Stripe's, `decline_code` is the bank's."""
+    """The reason why a bank declined. `code` is Stripe's, `decline_code` is the bank's."""
 
     code: str
     decline_code: str | None

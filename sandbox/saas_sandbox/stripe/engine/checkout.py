@@ -38,7 +38,7 @@ def update_totals(account: Account, session: Resource) -> None:
 
 
 def calculate_subtotal(account: Account, session: Resource, coupon: Resource | None = None) -> int:
-    """Return the price of a full period or purchase; with a coupon, of what it covers."""
+    """Return the price of a full period or purchase; with a coupon, of the products it covers."""
     priced_lines = [
         (account.get("price", line["price"]), line) for line in session["_internal"]["lines"]
     ]
@@ -214,7 +214,7 @@ def _calculate_trial_end(account: Account, session: Resource, customer: Resource
 
 
 def _link_payment(account: Account, session: Resource, invoice: Resource) -> None:
-    """Record on the payment which session waits for the bank."""
+    """Record on the payment the session that waits for the bank."""
     intent = collection.get_or_create_intent(account, invoice)
     intent["_internal"]["session"] = session["id"]
     account.save(intent)

@@ -90,7 +90,7 @@ def find_payment_method(account: Account, invoice: Resource) -> Resource | None:
 
 
 def get_or_create_intent(account: Account, invoice: Resource) -> Resource:
-    """Return the payment intent of an invoice, created on first use."""
+    """Return the payment intent of an invoice, creating it on first use."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             return account.get("payment_intent", payment["payment"]["payment_intent"])
@@ -110,7 +110,7 @@ def get_or_create_intent(account: Account, invoice: Resource) -> Resource:
 
 
 def pay_out_of_band(account: Account, invoice: Resource) -> None:
-    """Mark as paid outside of Stripe."""
+    """Mark an invoice as paid outside of Stripe."""
     for payment in account.select("invoice_payment", "parent = ?", invoice["id"]):
         if payment["status"] == "open":
             intent = account.get("payment_intent", payment["payment"]["payment_intent"])
@@ -127,7 +127,7 @@ def pay_out_of_band(account: Account, invoice: Resource) -> None:
 
 
 def detach_payment_intent(account: Account, invoice: Resource) -> Resource:
-    """Show the payment of an invoice as a charge without an intent, as for the oldest payments.
+    """Present the payment of an invoice as a charge without an intent, like very old payments.
 
     "charge is only surfaced if the charge object is not associated with a payment intent"
     """
@@ -186,7 +186,7 @@ def _handle_failure(account: Account, invoice: Resource, outcome: Outcome) -> No
 
 
 def _schedule_retry(account: Account, invoice: Resource) -> bool:
-    """Set the next attempt; return True if none is left. Authentications are not retried."""
+    """Set the next attempt; return True if all retries are used up (some invoices have none)."""
     retries: list[int] = account.settings["retry_days"]
     attempt = invoice["attempt_count"]
     is_attempted_once = invoice["billing_reason"] in ("subscription_create", "manual")

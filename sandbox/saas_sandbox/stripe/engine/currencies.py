@@ -1,4 +1,4 @@
-"""The currencies that Stripe supports, and which cannot be combined.
+"""The currencies that Stripe supports, and checks of their combinations.
 
 https://docs.stripe.com/currencies
 """
@@ -50,7 +50,7 @@ def check_customer_currency(account: Account, customer: Resource, currency: str)
 
 
 def check_coupon_currency(coupon: Resource, currency: str, param: str) -> None:
-    """Refuse a coupon whose amount off is in other currencies."""
+    """Refuse a coupon whose amount off is not defined in this currency."""
     options = get_internal(coupon).get("currency_options") or {}
     if coupon["amount_off"] and currency not in (coupon["currency"], *options):
         raise invalid(

@@ -1,4 +1,4 @@
-"""Discounts: what a coupon takes off, and for how long. https://docs.stripe.com/api/discounts"""
+"""Discounts: the amount off and its duration. https://docs.stripe.com/api/discounts"""
 
 from decimal import Decimal
 from typing import Any
@@ -143,7 +143,7 @@ def check_minimum(promotion_code: Resource, amount: int, currency: str) -> None:
 
 
 def calculate_discount(coupon: Resource, amount: int) -> int:
-    """Return what a coupon takes off an amount."""
+    """Return the part of an amount that a coupon takes off."""
     if amount <= 0:
         return 0
     if coupon["percent_off"] is not None:
@@ -176,7 +176,7 @@ def _apply_discount(invoice: Resource, discount: Resource, coupon: Resource) -> 
 
 
 def _allocate(eligible: list[Resource], amount: int, discount: str) -> None:
-    """Distribute the amount over the lines by size; the last one takes the rest."""
+    """Distribute the amount over the lines by size; add the rest to the last one."""
     whole = sum(max(line["amount"], 0) for line in eligible)
     remaining = amount
     for number, line in enumerate(eligible):

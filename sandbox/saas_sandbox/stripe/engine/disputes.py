@@ -24,7 +24,7 @@ EVIDENCE_FIELDS = (
 
 
 def open_dispute(account: Account, charge: Resource, reason: str = "fraudulent") -> Resource:
-    """Dispute a charge: the amount is withdrawn at once, and evidence is requested."""
+    """Dispute a charge: withdraw the amount immediately, and request evidence."""
     clock = charge["_internal"]["clock"]
     now = account.now(clock)
     dispute = build_object(

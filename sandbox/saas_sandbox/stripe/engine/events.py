@@ -1,4 +1,4 @@
-"""Events, with the previous values of what changed. https://docs.stripe.com/api/events"""
+"""Events, with the previous values of changed fields. https://docs.stripe.com/api/events"""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def build_event(
 
 
 def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the previous values: for hashes only changed names, for lists the whole."""
+    """Return the previous values: of hashes only changed names, of lists everything."""
     changed = {}
     for name in [*before, *(n for n in after if n not in before)]:
         old, new = before.get(name), after.get(name)

@@ -94,7 +94,7 @@ def create_proration(
 
 
 def list_pending_items(account: Account, subscription: Resource) -> list[Resource]:
-    """Return invoice items that wait for the subscription's next invoice."""
+    """Return pending invoice items for the subscription's next invoice."""
     return account.select(
         "invoiceitem", "subscription = ? AND status = 'pending'", subscription["id"]
     )

@@ -103,7 +103,7 @@ def change_status(account: Account, subscription: Resource, status: str) -> None
 def save_subscription(
     account: Account, subscription: Resource, event: str = "customer.subscription.updated"
 ) -> Resource:
-    """Save it, with the time of its next scheduled change."""
+    """Save a subscription, with the time of its next scheduled change."""
     subscription["_internal"]["due"] = min(
         (time for time, _ in list_upcoming_actions(subscription)), default=None
     )
@@ -151,7 +151,7 @@ def cancel_subscription(
     reason: str = "cancellation_requested",
     at: int | None = None,
 ) -> Resource:
-    """Cancel it now.
+    """Cancel a subscription now.
 
     "During cancellation automatic collection for all unpaid invoices is disabled
     (auto_advance=false)."
@@ -169,7 +169,7 @@ def cancel_subscription(
 
 
 def schedule_cancel(account: Account, subscription: Resource, at: int, *, period_end: bool) -> None:
-    """Schedule the end: the API sets a flag for the period end, the portal only a date.
+    """Schedule the end: the API sets a flag for the period end, the portal sets only a date.
 
     Measured on a flexible-billing subscription: a cancellation in the portal sets `cancel_at` and
     leaves `cancel_at_period_end` false.
@@ -187,7 +187,7 @@ def unschedule_cancel(subscription: Resource) -> None:
 
 
 def handle_invoice_paid(account: Account, subscription: Resource, invoice: Resource) -> None:
-    """Continue what waited for the payment."""
+    """Apply the changes that waited for the payment."""
     pending = invoice["_internal"].get("pending")
     if pending:
         subscription |= {**pending, "pending_update": None}
@@ -209,7 +209,7 @@ def handle_invoice_failed(account: Account, subscription: Resource) -> None:
 
 
 def handle_retries_exhausted(account: Account, subscription: Resource) -> None:
-    """Apply the account's setting: cancel, mark unpaid, or leave as it is."""
+    """Apply the account's setting: cancel the subscription, mark it unpaid, or leave it."""
     action = account.settings["after_retries"]
     if subscription["status"] != "past_due" or action == "past_due":
         return

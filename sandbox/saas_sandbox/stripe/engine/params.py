@@ -55,7 +55,7 @@ class Params(dict[str, Any]):
         return value if isinstance(value, Params) else Params({})
 
     def copy_to(self, resource: dict[str, Any], *names: str) -> None:
-        """Set the given fields; an empty value unsets."""
+        """Copy the given fields to an object; an empty value unsets a field."""
         for name in names:
             if name in self:
                 value = to_plain(self[name])
@@ -75,7 +75,7 @@ class Params(dict[str, Any]):
 
 
 def to_plain(value: Any) -> Any:
-    """Return the values as plain dicts and lists, counted as read."""
+    """Return the values as plain dicts and lists, and mark them as read."""
     if isinstance(value, Params):
         return {name: to_plain(value[name]) for name in list(value)}
     if isinstance(value, list):
@@ -147,7 +147,7 @@ def _parse_union(hints: tuple[Any, ...], value: Any, path: str) -> Any:
     named = any(get_origin(hint) is Literal and hint != _UNSET for hint in hints)
     skipped = {type(None), _UNSET} | ({str} if named else set())
 
-    if isinstance(value, dict):  # then the error of a hash is the most useful
+    if isinstance(value, dict):  # the error for a hash is the most useful one
         hints = tuple(sorted(hints, key=_is_hash))
     last_error = invalid(f"Invalid value for {path}", param=path)
     for hint in (h for h in hints if h not in skipped and get_origin(h) is not _DUPLICATE_TYPE):

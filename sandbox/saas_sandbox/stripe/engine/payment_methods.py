@@ -104,7 +104,7 @@ def build_from_bank(account: Account, bank: BankAccount, clock: str | None = Non
 
 
 def get_behaviour(method: Resource) -> dict[str, Any]:
-    """Return how this method behaves when it is attached or charged."""
+    """Return the behaviour of this method when it is attached or charged."""
     number = method["_internal"]["number"]
     if number in BANKS_BY_NUMBER:
         return {"delayed": True, "charge_fails": BANKS_BY_NUMBER[number].fails}
@@ -119,7 +119,7 @@ def get_behaviour(method: Resource) -> dict[str, Any]:
 
 
 def describe_method(method: Resource) -> str:
-    """ "Visa •••• 4242": how a person recognises it."""
+    """Return a description for people, such as "Visa •••• 4242"."""
     if method["type"] == "card":
         return f"{method['card']['brand'].title()} •••• {method['card']['last4']}"
     return f"Bank account •••• {method['us_bank_account']['last4']}"

@@ -1,4 +1,4 @@
-"""Plan objects, which subscription items still contain beside their price."""
+"""Plan objects, which subscription items still contain next to their price."""
 
 import stripe
 

@@ -78,7 +78,7 @@ def dump(resource: Resource) -> str:
 
 
 def copy_resource(resource: Resource) -> Resource:
-    """Return a deep copy, by way of JSON, which is several times faster than `copy.deepcopy`."""
+    """Return a deep copy, made through JSON: several times faster than `copy.deepcopy`."""
     copy: Resource = json.loads(dump(resource))
     return copy
 

@@ -29,10 +29,10 @@ def create_by_api(
     *,
     prorate: bool = True,
 ) -> Resource:
-    """Create it incomplete or trialing, then pay according to `payment_behavior`.
+    """Create a subscription incomplete or trialing, then pay according to `payment_behavior`.
 
     https://docs.stripe.com/api/subscriptions/create – default_incomplete leaves the first attempt
-    to the caller; error_if_incomplete refuses everything if it fails.
+    to the caller; error_if_incomplete refuses the whole call if the payment fails.
     """
     invoice = billing_cycle.create_with_first_invoice(
         account, subscription, customer, prorate=prorate
@@ -56,7 +56,7 @@ def create_by_api(
 def create_by_checkout(
     account: Account, subscription: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
-    """Create it after the payment: since basil, Checkout collects the payment first.
+    """Create a subscription after the payment: since basil, Checkout collects the payment first.
 
     The customer is present, so any authentication has already happened.
     """
@@ -80,7 +80,7 @@ def create_by_checkout(
 
 
 def mark_processing(account: Account, subscription: Resource, outcome: Outcome) -> None:
-    """ "Subscriptions can also be incomplete if there's a pending payment": that one may wait."""
+    """ "Subscriptions can also be incomplete if there's a pending payment": it must not expire."""
     if outcome.kind == "processing":
         subscription["_internal"]["processing"] = True
         lifecycle.save_subscription(account, subscription)

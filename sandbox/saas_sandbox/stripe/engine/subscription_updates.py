@@ -54,7 +54,7 @@ def change_items(
     reset_anchor: bool = False,
     behaviour: str = "allow_incomplete",
 ) -> Resource:
-    """Apply the items, create prorations, and bill at once where Stripe does."""
+    """Apply the items, create prorations, and bill immediately when Stripe does."""
     now = account.now(lifecycle.get_clock_id(subscription))
     before = deepcopy(subscription["items"]["data"])
     apply_item_changes(account, subscription, changes, now)
@@ -235,7 +235,7 @@ def _create_proration(
 
 
 def _full_period_start(subscription: Resource, item: Resource) -> int:
-    """Return where a whole period would start, for an item that was added in the middle."""
+    """Return the start of the full period of an item that was added during it."""
     recurring: dict[str, Any] = item["price"]["recurring"]
     return periods.previous_boundary(
         subscription["billing_cycle_anchor"],

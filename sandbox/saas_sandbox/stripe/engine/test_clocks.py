@@ -30,7 +30,7 @@ def build_clock(account: Account, frozen_time: int, name: str | None) -> Resourc
 
 
 def start_advance(account: Account, clock: Resource, moment: int) -> None:
-    """Start advancing. The response is immediate; the clock is ready when everything is done."""
+    """Start advancing. The response is immediate; the clock becomes ready when all is done."""
     if clock["status"] != "ready":
         raise invalid("This test clock is still advancing.", code="test_clock_advancing")
     if moment <= clock["frozen_time"]:

@@ -15,7 +15,7 @@ STEPS = ("day", "week", "month", "year")
 
 
 def get_or_create_clock(account: Account, customer: Resource) -> Resource:
-    """Return the customer's clock, created at the current time with all of their objects."""
+    """Return the customer's clock, creating it at the current time with all of their objects."""
     if customer["test_clock"]:
         return account.get(KIND, customer["test_clock"])
 
@@ -25,7 +25,7 @@ def get_or_create_clock(account: Account, customer: Resource) -> Resource:
 
 
 def advance_customer(account: Account, customer: Resource, step: str, count: int = 1) -> Resource:
-    """Advance by days, weeks, months or years; "renewal" goes just past the next one."""
+    """Advance by days, weeks, months or years, or by "renewal" to just after the next renewal."""
     clock = get_or_create_clock(account, customer)
     now = clock["frozen_time"]
     if step == "renewal":

@@ -1,7 +1,7 @@
-"""Reproducible faults: the same for the same seed.
+"""Reproducible faults: the same seed causes the same faults.
 
-Every decision depends on the seed, the kind of event, and its number in this account. So the third
-API call fails in the same way in every run.
+Every decision depends on the seed, the kind of event, and its number in this account. The third API
+call therefore fails in the same way in every run.
 """
 
 import random

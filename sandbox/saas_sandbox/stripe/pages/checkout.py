@@ -25,7 +25,7 @@ def show(id: str) -> Page:
 
 @bp.post("/<id>")
 def pay(id: str) -> Page:
-    """Pay with a card. A decline is shown above the form, and nothing has changed."""
+    """Pay with a card. A decline is shown above the form and changes nothing."""
     form = request.form
     try:
         with open_page(checkout.KIND, id) as (account, session):
@@ -138,7 +138,7 @@ def _format_totals(account: Account, session: Resource) -> dict[str, Any]:
 
 
 def _needs_card(session: Resource) -> bool:
-    """ "if_required": only when something is to be paid today."""
+    """Return whether to ask for a card: with "if_required", only for an amount due today."""
     return bool(session["amount_total"]) or session["payment_method_collection"] != "if_required"
 
 

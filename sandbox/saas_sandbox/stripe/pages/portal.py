@@ -189,7 +189,7 @@ def _format_subscription(account: Account, subscription: Resource) -> dict[str, 
 
 
 def _flow_url(session: Resource, flow: dict[str, Any]) -> str:
-    """Return the start of a flow; other pages are unavailable until it is done."""
+    """Return the URL of the flow's first page; other pages are unavailable until it is done."""
     home, kind = _home_url(session), flow["type"]
     if kind == "payment_method_update":
         return f"{home}/card"
@@ -202,7 +202,7 @@ def _flow_url(session: Resource, flow: dict[str, Any]) -> str:
 
 
 def _finish(account: Account, session: Resource) -> BaseResponse:
-    """Redirect after a flow to its return URL, otherwise to the portal."""
+    """Redirect to the return URL of the flow, if any, otherwise to the portal."""
     flow = session["flow"]
     if not flow or session["_internal"].get("flow_done"):
         return redirect(_home_url(session), 303)

@@ -272,7 +272,7 @@ def _build_tax_id_collection(params: Params) -> dict[str, Any]:
 
 
 def _parse_customer_update(params: Params, customer: Resource | None) -> dict[str, str]:
-    """Return what the page may change of an existing customer: nothing unless `auto`."""
+    """Return the fields of an existing customer that the page may change: none unless `auto`."""
     permissions = to_plain(params.section("customer_update"))
     if permissions and customer is None:
         raise invalid("`customer_update` can only be used with `customer`.", "customer_update")

@@ -210,7 +210,7 @@ def _build_currency_options(coupon: Resource, params: Params) -> dict[str, Any]:
 
 
 def _parse_products(account: Account, params: Params) -> dict[str, Any] | None:
-    """Return the products that it applies to; without any, it applies to all."""
+    """Return the products that a coupon is limited to; if empty, it applies to all."""
     products = params.section("applies_to").get("products")
     for number, product in enumerate(products or []):
         account.get_undeleted("product", product, f"applies_to[products][{number}]")

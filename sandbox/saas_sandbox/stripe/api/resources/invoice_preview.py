@@ -131,7 +131,7 @@ def _preview_new_subscription(account: Account, params: Params, details: Params)
 
 
 def _is_ended_by(subscription: Resource, moment: int) -> bool:
-    """Return whether it ends instead of being renewed then."""
+    """Return whether the subscription ends at that time instead of being renewed."""
     cancel_at = subscription["cancel_at"]
     return subscription["cancel_at_period_end"] or (cancel_at is not None and cancel_at <= moment)
 

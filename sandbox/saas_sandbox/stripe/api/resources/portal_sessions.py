@@ -62,7 +62,7 @@ def _find_configuration(account: Account, params: Params) -> Resource:
 def _parse_flow(
     account: Account, params: Params, customer: Resource, configuration: Resource
 ) -> dict[str, Any]:
-    """Return a deep link to one flow. Only the section of its type may be given."""
+    """Return a deep link to one flow. Only the parameters of its own type are allowed."""
     kind = params["type"]
     if kind not in (*FLOWS, "payment_method_update"):
         raise invalid(f"This sandbox does not support the flow {kind}.", "flow_data[type]")

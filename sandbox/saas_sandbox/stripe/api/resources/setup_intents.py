@@ -1,4 +1,4 @@
-"""Setup intents, as far as checkout sessions in mode `setup` refer to them."""
+"""Setup intents, but only those of checkout sessions in mode `setup`."""
 
 import stripe
 from stripe import params as shape

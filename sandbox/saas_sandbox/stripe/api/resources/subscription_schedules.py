@@ -1,4 +1,4 @@
-"""Subscription schedules, as far as a scheduled plan change needs them.
+"""Subscription schedules, limited to scheduled plan changes.
 
 https://docs.stripe.com/api/subscription_schedules
 """

@@ -131,7 +131,7 @@ def cancel(account: Account, params: Params, id: str) -> Resource:
 
 @operation("POST", "/subscriptions/<id>/resume", shape.SubscriptionResumeParams)
 def resume(account: Account, params: Params, id: str) -> Resource:
-    """Resume a paused subscription: it is paid at once, by default with a new billing date."""
+    """Resume a paused subscription: charge it immediately, by default with a new billing date."""
     subscription = account.get("subscription", id)
     if subscription["status"] != "paused":
         raise invalid("This subscription cannot be resumed as it is not paused.", "id")
