@@ -16,6 +16,7 @@ from saas.auth import audit, normalization
 from saas.auth.models import ApiToken, Identity, Passkey, PendingSignIn, Session, SignInLink, User
 from saas.database import db
 
+_PAGE_SIZE = 500
 NAME_LENGTH = 100  # characters
 # RFC 6761, RFC 6762, RFC 8375, and ICANN's `internal`.
 _LOCAL_NAME = re.compile(
@@ -184,14 +185,15 @@ def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) 
     return database.execute(row.values(columns)) == 1
 
 
-def list_all() -> Iterator[User]:
-    """Yield all users, ordered by email and loaded page by page."""
-    last = ""
+def list_all(after: str = "") -> Iterator[User]:
+    """Yield the users by email, loaded in pages; with `after`, those behind this email."""
+    last = after
     while page := db.session.scalars(
-        select(User).where(User.email > last).order_by(User.email).limit(500)
+        select(User).where(User.email > last).order_by(User.email).limit(_PAGE_SIZE)
     ).all():
         yield from page
         last = page[-1].email
+        db.session.expunge_all()  # so that memory does not grow with the number of users
 
 
 def count() -> int:

@@ -33,7 +33,15 @@ class User(Subscriber, UserMixin, Model):
     disabled_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
     closing_at: Mapped[datetime | None] = mapped_column(UTCDateTime, index=True)
 
-    __table_args__ = (CheckConstraint("role IN ('user', 'admin')", name="role"),)
+    __table_args__ = (
+        CheckConstraint("role IN ('user', 'admin')", name="role"),
+        # Indexes for the queries of periodic tasks and of roles.is_last_admin.
+        Index(
+            "ix_users_status_period_end", "stripe_subscription_status", "stripe_current_period_end"
+        ),
+        Index("ix_users_status_cancel_at", "stripe_subscription_status", "stripe_cancel_at"),
+        Index("ix_users_role", "role"),
+    )
 
     identities: Mapped[list[Identity]] = relationship(
         viewonly=True,

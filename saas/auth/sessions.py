@@ -112,9 +112,9 @@ def revoke_others(user: User) -> int:
 
 @jobs.periodic_task(minutes=60)
 def delete_expired_sessions() -> None:
-    """Delete expired sessions."""
+    """Delete expired sessions. Idle ones are no longer valid, and are deleted when they expire."""
     with database.write_transaction():
-        database.execute(delete(Session).where(~_is_alive(now())))
+        database.execute(delete(Session).where(Session.expires_at <= now()))
 
 
 def _load(token: str) -> User | None:

@@ -95,14 +95,23 @@ def enable(email: str) -> None:
 
 
 @bp.cli.command("list")
+@click.option(
+    "--limit", default=1000, show_default=True, type=click.IntRange(1), help="Number of users."
+)
+@click.option("--after", default="", metavar="EMAIL", help="Start behind this email.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-def list_users(as_json: bool) -> None:
-    """List all users by email.
+def list_users(limit: int, after: str, as_json: bool) -> None:
+    """List users by email.
 
     Shows role, plan, subscription status, and whether the user is disabled.
     """
-    for user in accounts.list_all():
+    last = ""
+    for number, user in enumerate(accounts.list_all(after)):
+        if number == limit:
+            click.echo(f"There are more users. To go on: --after {last}", err=True)
+            return
         click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _format(user))
+        last = user.email
 
 
 @bp.cli.command("history")

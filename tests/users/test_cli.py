@@ -31,6 +31,20 @@ def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
     assert as_json[1]["subscription"]["plan"] == "hobby"
 
 
+def test_a_long_list_comes_in_parts(runner: Any) -> None:
+    emails = [f"{name}@example.com" for name in ("ann", "bob", "cat")]
+    for email in emails:
+        runner.invoke(args=["users", "create", email])
+
+    first = runner.invoke(args=["users", "list", "--limit", "2"])
+    rest = runner.invoke(args=["users", "list", "--limit", "2", "--after", emails[1]])
+
+    assert [line.split()[0] for line in first.stdout.splitlines()] == emails[:2]
+    assert first.stderr == "There are more users. To go on: --after bob@example.com\n"
+    assert [line.split()[0] for line in rest.stdout.splitlines()] == emails[2:]
+    assert rest.stderr == ""
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -1,0 +1,92 @@
+"""Queries that would become slow with the number of users use an index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event, text
+
+from saas import database
+from saas.auth import accounts, roles, sessions
+from saas.billing import tasks
+from saas.database import db
+from saas.mail import outbox
+from saas.users import account_deletion
+from tests.harness.apps import both_databases
+
+GROWING = ("users", "sessions", "outbox_messages", "stripe_events")
+WORK: dict[str, Callable[[], Any]] = {
+    "expired sessions": sessions.delete_expired_sessions,
+    "ended periods": tasks.sync_ended_periods,
+    "ending trials": tasks.sync_ending_trials,
+    "stale emails": tasks.update_stale_emails,
+    "unfinished deletions": account_deletion.finish_deletions,
+    "due emails": outbox.deliver_due,
+    "last admin": lambda: roles.is_last_admin(accounts.get_by_email("ann@example.com")),
+    "users by page": lambda: next(accounts.list_all()),
+}
+
+
+@contextmanager
+def recorded() -> Iterator[list[tuple[str, Any]]]:
+    """Collect the statements that run, with their parameters."""
+    statements: list[tuple[str, Any]] = []
+
+    def record(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            statements.append((statement, parameters))
+
+    event.listen(db.engine, "before_cursor_execute", record)
+    try:
+        yield statements
+    finally:
+        event.remove(db.engine, "before_cursor_execute", record)
+
+
+def plan(statement: str, parameters: Any) -> list[str]:
+    """Return the lines of the database's plan."""
+    is_postgres = db.engine.dialect.name == "postgresql"
+    with db.engine.connect() as connection:
+        if is_postgres:  # a small table is read whole, whatever indexes there are
+            connection.execute(text("SET enable_seqscan = off"))
+        explain = "EXPLAIN" if is_postgres else "EXPLAIN QUERY PLAN"
+        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
+        return [str(row[-1]) for row in rows]
+
+
+def full_scans(statements: list[tuple[str, Any]]) -> list[str]:
+    scans = [f"Seq Scan on {table}" for table in GROWING] + [f"SCAN {table}" for table in GROWING]
+    return [
+        f"{line} in {statement}"
+        for statement, parameters in statements
+        for line in plan(statement, parameters)
+        if any(scan in line and "USING" not in line for scan in scans)
+    ]
+
+
+@both_databases
+@pytest.mark.parametrize("name", WORK)
+def test_it_scans_no_growing_table(name: str, app: Flask) -> None:
+    with app.app_context():
+        accounts.get_or_create("ann@example.com", role="admin")
+        database.release_connection()
+        with recorded() as statements:
+            WORK[name]()
+        database.release_connection()
+
+        assert statements
+        assert full_scans(statements) == []
+
+
+@both_databases
+def test_a_full_scan_is_recognised(app: Flask) -> None:
+    with app.app_context():
+        with recorded() as statements:
+            db.session.execute(text("SELECT id FROM users WHERE name = 'Ann'"))
+        database.release_connection()
+
+        assert len(full_scans(statements)) == 1
