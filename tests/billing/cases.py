@@ -1,4 +1,4 @@
-"""The cases that billing must get right, row by row; a test claims each clause by naming it.
+"""The cases that billing must handle, row by row. A test claims each clause by naming it.
 
     @case(15, "an old subscription's `deleted` after the new one started")
     def test_…
@@ -19,7 +19,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     2: ("different events for one subscription in parallel",),
     3: ("any order", "repeats", "omissions"),
     4: ("two events in the same second",),
-    5: ("failure at each step", "kill -9 at each step", "mails once"),
+    5: ("failure at each step", "kill -9 at each step", "emails once"),
     6: ("database down", "Stripe down", "429", "timeout", "401"),
     7: (
         "no signature", "bad signature", "wrong secret", "v0 only", "non-ASCII", "too old",
@@ -32,12 +32,12 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     10: ("unknown type", "other livemode", "a Connect account's event", "another api_version"),
     11: (
-        "unknown customer without metadata", "unknown customer with metadata", "person deleted",
-        "metadata absent", "metadata of another person", "same email at two people",
+        "unknown customer without metadata", "unknown customer with metadata", "user deleted",
+        "metadata absent", "metadata of another user", "same email of two users",
         "a live subscription of a tombstone",
     ),
     12: ("deleted: true", "404", "the next checkout makes a new one"),
-    13: ("the return before the webhook", "the webhook never", "a forged or foreign session_id"),
+    13: ("the return before the webhook", "no webhook", "a forged or foreign session_id"),
     14: ("already subscribed", "double click", "two tabs", "two customers created at once"),
     15: ("an old subscription's `deleted` after the new one started",),
     16: (
@@ -60,10 +60,10 @@ ROWS: dict[int, tuple[str, ...]] = {
     24: ("trial_will_end twice",),
     25: ("email changed in Stripe",),
     26: (
-        "closed while subscribed", "with Stripe down", "twice", "racing a webhook",
-        "racing an open checkout that is paid afterwards", "killed half-way",
+        "deleted while subscribed", "with Stripe down", "twice", "racing a webhook",
+        "racing an open checkout that is paid afterwards", "killed halfway",
     ),
-    27: ("verify shows the drift", "sync --all mends it", "running it during webhooks"),
+    27: ("verify shows the drift", "sync --all repairs it", "running it during webhooks"),
     28: ("the clock jumps a year",),
 }  # fmt: skip
 
@@ -71,7 +71,7 @@ claimed: dict[tuple[int, str], list[str]] = defaultdict(list)
 
 
 def case(row: int, *clauses: str) -> Callable[[Test], Test]:
-    """Claim clauses of a row, all of them when none is named."""
+    """Claim these clauses of a row, or all of them."""
     for clause in clauses:
         if clause not in ROWS[row]:
             raise ValueError(f"row {row} has no clause {clause!r}")

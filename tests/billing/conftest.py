@@ -1,4 +1,4 @@
-"""Live shops for the tests of crashes, races and deadlines: started once, when first needed."""
+"""Live shops for the tests of crashes, races and deadlines, started when first needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop
 
 @pytest.fixture
 def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
-    """A shop whose webhook endpoint is gone, so that only what a test sends arrives."""
+    """A shop without a webhook endpoint, so that it receives only the events that a test sends."""
     for shop in open_shop(make_app, sandbox):
         stripe_account.remove_endpoints(shop)
         yield shop
@@ -25,13 +25,13 @@ def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
 
 @pytest.fixture
 def proxied_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[ProxiedShop]:
-    """A shop with a gate between the application and Stripe, which changes answers."""
+    """A shop with a proxy between the application and Stripe, which can change responses."""
     yield from open_proxied_shop(make_app, tmp_path)
 
 
 @pytest.fixture
 def slow_shop(make_app: Callable[..., Flask], sandbox: str, tmp_path: Path) -> Iterator[Shop]:
-    """A quiet shop without a worker: its mails wait until the test hands them over."""
+    """A quiet shop without a worker: its emails wait until the test delivers them."""
     for shop in open_shop(make_app, sandbox, JOBS_URL=f"sqlite:///{tmp_path / 'jobs.db'}"):
         stripe_account.remove_endpoints(shop)
         yield shop

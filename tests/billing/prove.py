@@ -1,8 +1,8 @@
-"""`make prove`: thousands of lives, every order of events with one of them repeated anywhere.
+"""`make prove`: thousands of scenarios, and every order of events with one event repeated.
 
-Takes an hour or two on two cores. What is done is noted after each piece, so that it can be
-interrupted and goes on where it was; it starts anew when the code of `saas/` or of the proof has
-changed. A subscriber that ends badly is told as the list of its steps, and the command ends with 1.
+Takes an hour or two on two cores. Progress is saved after each piece, so that an interrupted run
+resumes. When the code of `saas/` or of these tests changes, it starts from the beginning. A failing
+scenario is printed as a list of steps, and the command exits with 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Piece = tuple[str, str | int]
 
 
 def main() -> int:
-    """Prove what is not proven yet; the exit code."""
+    """Prove the remaining pieces, and return the exit code."""
     given_ = _arguments()
     code = _code()
     notes = _read_notes(code)
@@ -47,10 +47,10 @@ def main() -> int:
     print(f"{len(notes)} pieces are proven, {len(left)} are left.", flush=True)
     started_at, failed = time.monotonic(), False
     with multiprocessing.get_context("spawn").Pool(given_.jobs, maxtasksperchild=10) as pool:
-        for number, (piece, trouble) in enumerate(pool.imap_unordered(prove, left), start=1):
-            if trouble:
+        for number, (piece, failure) in enumerate(pool.imap_unordered(prove, left), start=1):
+            if failure:
                 failed = True
-                print(f"\n{piece} failed:\n{trouble}", flush=True)
+                print(f"\n{piece} failed:\n{failure}", flush=True)
                 continue
             notes.add(str(piece))
             _write_notes(code, notes)
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def pieces(lives: int, orders: int) -> Iterator[Piece]:
-    """What is to be proven, in pieces of some seconds."""
+    """Yield the pieces to prove; each takes some seconds."""
     for name in test_event_order.STANDARD:
         yield "every order", name
     for number in range(-(-orders // ORDERS_AT_ONCE)):
@@ -70,9 +70,9 @@ def pieces(lives: int, orders: int) -> Iterator[Piece]:
 
 
 def prove(piece: Piece) -> tuple[Piece, str]:
-    """Prove a piece in a fresh world; what went wrong, or nothing."""
+    """Prove a piece in a new world, and return it with a traceback or ""."""
     kind, what = piece
-    logging.disable()  # a warning about each of many thousand bad moments helps nobody
+    logging.disable()  # thousands of warnings about intended failures are of no use
     try:
         with tempfile.TemporaryDirectory() as folder:
             url = f"sqlite:///{folder}/app.db"
@@ -122,7 +122,7 @@ def _longer(both_sides: World, number: Any) -> None:
 
 
 def _code() -> str:
-    """A digest of everything that the proof speaks about."""
+    """Return a digest of the code under test and of these tests."""
     digest = hashlib.sha256()
     for path in sorted([*(ROOT / "saas").rglob("*.py"), *Path(__file__).parent.rglob("*.py")]):
         digest.update(path.read_bytes())
@@ -134,7 +134,7 @@ def _read_notes(code: str) -> set[str]:
         return set()
     notes = json.loads(NOTES.read_text())
     if notes["code"] != code:
-        print("The code has changed since the last time: starting anew.")
+        print("The code has changed since the last time: starting from the beginning.")
         return set()
     return set(notes["done"])
 

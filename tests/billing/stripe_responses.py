@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 
 SCHEMA = Path(os.environ.get("STRIPE_SCHEMA", "../shared/stripe/response-schema.json"))
-Change = Callable[[Any, list[str]], Any]  # a body and what was to be expanded; another body
+Change = Callable[
+    [Any, list[str]], Any
+]  # takes a body and the expanded fields, returns the changed body
 
 
 def without_optional(body: Any, expanded: list[str]) -> Any:
-    """Leave out every field that Stripe may leave out, unless it was asked for."""
+    """Remove every optional field, except the requested ones."""
     return _walked(body, None, lambda field, name: field["optional"] and name not in expanded)
 
 
 def without_nullable(body: Any, expanded: list[str]) -> Any:
-    """Send null wherever Stripe's types allow it, but for what was asked for."""
+    """Set every nullable field to null, except the requested ones."""
     return _walked(
         body, None, lambda *_: False, lambda field, name: name not in expanded and _may_be(field)
     )
@@ -49,7 +51,7 @@ def _may_be(field: dict[str, Any], what: str = "null") -> bool:
 
 
 def _reference(field: dict[str, Any] | None) -> str | None:
-    """The type of the objects in a field, where it is one."""
+    """Return the type of the objects in a field, if it has one."""
     if field is None:
         return None
     inner = [field["type"], *field["type"].get("o", ())]

@@ -1,4 +1,4 @@
-"""A feature behind a plan: who may, how often, and what the others read."""
+"""Features that need a plan, and quotas."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
 
-def test_without_the_plan_a_page_says_what_is_missing_and_leads_to_it(visitor: Visitor) -> None:
+def test_without_the_plan_a_page_names_the_plan_and_links_to_it(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     page = visitor.visit("/dashboard/reports")
@@ -30,7 +30,7 @@ def test_without_the_plan_a_page_says_what_is_missing_and_leads_to_it(visitor: V
     assert any(link.startswith("/pricing") and "plan=solo" in link for link in page.links)
 
 
-def test_without_the_plan_the_form_cannot_be_sent_past_the_page(visitor: Visitor) -> None:
+def test_without_the_plan_the_form_is_refused(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
 
@@ -41,7 +41,7 @@ def test_without_the_plan_the_form_cannot_be_sent_past_the_page(visitor: Visitor
     assert response.status_code == 403
 
 
-def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
+def test_an_exhausted_quota_is_explained_and_resets_next_month(
     shop: Shop, visitor: Visitor
 ) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
@@ -60,7 +60,7 @@ def test_a_quota_that_is_used_up_says_so_and_is_new_next_month(
         access.use(ann, "reports")
 
 
-def test_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
+def test_an_unknown_quota_is_named_in_the_error(shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
 
     with shop.app.app_context(), pytest.raises(ValueError, match="has a quota 'memos'"):
@@ -68,7 +68,7 @@ def test_a_quota_that_does_not_exist_is_named(shop: Shop) -> None:
 
 
 @both_databases
-def test_a_quota_holds_however_many_ask_at_once(shop: Shop) -> None:
+def test_concurrent_requests_do_not_exceed_a_quota(shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         access.use(ann, "reports")

@@ -1,4 +1,4 @@
-"""What is shown is what is charged: on the pages, in the mails, in the API and in `verify`."""
+"""Displayed amounts equal charged amounts on pages, in emails, in the API and in `verify`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saas.auth.models import User
 from saas.billing import customers
 from saas.billing.operator import provisioning
 from saas.database import now
-from tests.billing.test_emails import address, advance, mails, sync
+from tests.billing.test_emails import advance, email_of, emails_of, sync
 from tests.harness import stripe_account
 from tests.harness.shop import Shop
 from tests.harness.stripe_account import CARD
@@ -23,13 +23,13 @@ from tests.harness.waiting import eventually
 
 @pytest.fixture
 def raised(quiet_shop: Shop) -> None:
-    """The catalogue of somebody who has raised Solo from €15 to €20."""
+    """Raise the price of Solo from €15 to €20."""
     quiet_shop.change_plan("solo", monthly=2000)
 
 
 @pytest.fixture
 def ann(quiet_shop: Shop) -> User:
-    return stripe_account.subscriber(quiet_shop, address(quiet_shop))[0]
+    return stripe_account.subscriber(quiet_shop, email_of(quiet_shop))[0]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def subscription(visitor: Visitor) -> dict[str, Any]:
     return result
 
 
-def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
+def test_after_a_price_increase_existing_subscribers_see_their_old_price(
     quiet_shop: Shop, ann: User, visitor: Visitor, raised: None
 ) -> None:
     with quiet_shop.app.app_context():
@@ -77,16 +77,16 @@ def test_after_a_raised_price_an_old_subscriber_reads_the_old_one(
         assert "€15" in message, path
         assert "€20" not in message, path
     assert subscription(visitor)["recurring"]["amount"] == 1500
-    assert "€20" in billing(quiet_shop.visitor(), "/pricing")  # for who buys now
+    assert "€20" in billing(quiet_shop.visitor(), "/pricing")  # for new subscribers
 
 
-def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
+def test_with_a_100_percent_discount_nothing_is_due(shop: Shop) -> None:
     at_stripe, visitor = stripe_account.client(shop).v1, shop.visitor()
     free = coupon(shop, percent_off=100)
     at_stripe.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": free}, "code": "FREE"}
     )
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(f"{visitor.page.path}/code", code="free")
@@ -99,7 +99,7 @@ def test_a_code_of_100_percent_reads_as_nothing_to_pay(shop: Shop) -> None:
     assert "Next invoice €0 on" in message
     assert "€15 a month" not in message
     (welcome,) = eventually(
-        lambda: [mail for mail in mails(shop) if "You are on" in mail["subject"]]
+        lambda: [mail for mail in emails_of(shop) if "You are on" in mail["subject"]]
     )
     assert "You pay €0 a month, 100% off." in welcome["text"]
 
@@ -172,9 +172,9 @@ def test_prorations_and_balance_are_in_the_next_invoice(
         ),
         ({"percent_off": 20, "duration": "once"}, "€15 a month", "20% off one invoice"),
     ],
-    ids=["forever", "fraction", "amount", "more than it costs", "repeating", "once"],
+    ids=["forever", "fraction", "amount", "more than the price", "repeating", "once"],
 )
-def test_a_discount_is_named_and_taken_off(
+def test_a_discount_is_shown_and_subtracted(
     quiet_shop: Shop, ann: User, visitor: Visitor, terms: Any, price: str, discount: str
 ) -> None:
     update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, **terms)}])
@@ -188,7 +188,7 @@ def test_a_discount_is_named_and_taken_off(
         assert "Next invoice €12 on" in message
 
 
-def test_several_discounts_come_off_one_after_the_other(
+def test_several_discounts_are_subtracted_one_after_the_other(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
     both = [coupon(quiet_shop, percent_off=20), coupon(quiet_shop, amount_off=200, currency="eur")]
@@ -210,13 +210,13 @@ def test_several_discounts_come_off_one_after_the_other(
     ("currency", "amount", "price"),
     [("jpy", 1500, "¥1,500 a month"), ("kwd", 9500, "KWD 9.500 a month"), ("eur", 950, "€9.50")],
 )
-def test_every_currency_has_its_own_decimals(
+def test_amounts_have_the_decimals_of_their_currency(
     quiet_shop: Shop, currency: str, amount: int, price: str
 ) -> None:
     at_stripe, visitor = stripe_account.client(quiet_shop).v1, quiet_shop.visitor()
-    visitor.sign_in(address(quiet_shop))
+    visitor.sign_in(email_of(quiet_shop))
     with quiet_shop.app.app_context():
-        ann = accounts.get_by_email(address(quiet_shop))
+        ann = accounts.get_by_email(email_of(quiet_shop))
         customer, metadata = customers.ensure_customer(ann), customers.metadata_for(ann)
     at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer})
     data: Any = {
@@ -254,7 +254,7 @@ def test_paused_payments_are_shown_as_paused(quiet_shop: Shop, ann: User, visito
     assert "Active" in resumed
 
 
-def test_items_of_two_intervals_are_not_called_monthly(
+def test_items_with_two_intervals_are_not_called_monthly(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
     at_stripe = stripe_account.client(quiet_shop).v1
@@ -271,20 +271,20 @@ def test_items_of_two_intervals_are_not_called_monthly(
     assert subscription(visitor)["recurring"]["interval"] is None
 
 
-def test_a_cancellation_after_the_next_invoice_says_that_it_is_billed_until_then(
+def test_a_cancellation_after_the_next_invoice_announces_that_invoice(
     quiet_shop: Shop, ann: User
 ) -> None:
     far = int((now() + timedelta(days=200)).timestamp())
     update(quiet_shop, ann, cancel_at=far)
     sync(quiet_shop, ann)
 
-    (mail,) = mails(quiet_shop)[-1:]
+    (mail,) = emails_of(quiet_shop)[-1:]
     assert f"until {day(far)} (UTC)" in mail["text"]
     assert "Until then you are billed as before. Your next invoice is €15 on" in mail["text"]
     assert "nothing more is charged" not in mail["text"]
 
 
-def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
+def test_pages_history_and_email_show_the_same_day(
     quiet_shop: Shop, ann: User, visitor: Visitor
 ) -> None:
     changed = update(quiet_shop, ann, cancel_at_period_end=True)
@@ -297,12 +297,12 @@ def test_the_same_day_is_named_on_every_page_in_the_history_and_in_the_mail(
     assert "Dates are in UTC" in message.text
     assert "Next invoice" not in message.text
     assert f"Ends on {ends}" in billing(visitor, "/dashboard")
-    (mail,) = mails(quiet_shop)[-1:]
+    (mail,) = emails_of(quiet_shop)[-1:]
     assert f"until {ends} (UTC)" in mail["text"]
 
 
 @pytest.mark.browser
-def test_a_reader_at_utc_plus_13_sees_that_day_too(
+def test_a_browser_at_utc_plus_13_shows_the_same_day(
     quiet_shop: Shop, ann: User, visitor: Visitor, chromium: Browser
 ) -> None:
     late = (now() + timedelta(days=9)).replace(hour=23, minute=30)
@@ -339,7 +339,7 @@ def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann
 
     at_stripe = stripe_account.client(quiet_shop).v1
     at_stripe.customers.update(str(ann.stripe_customer_id), {"balance": -1000})
-    assert run("verify").exit_code == 0  # the list does not tell of it
+    assert run("verify").exit_code == 0  # the list does not contain it
     output = run("verify", "--next-invoice")
     assert output.exit_code == 1
     assert "next_invoice.amount_due" in output.stdout
@@ -347,8 +347,8 @@ def test_verify_finds_a_changed_amount_and_sync_repairs_it(quiet_shop: Shop, ann
     assert run("verify", "--next-invoice").exit_code == 0
 
 
-def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
+def test_a_change_of_the_next_invoice_alone_is_synced(shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
     visitor = shop.visitor()
     visitor.sign_in(ann.email)
     at_stripe = stripe_account.client(shop).v1
@@ -358,10 +358,12 @@ def test_a_change_of_the_next_invoice_alone_rings(shop: Shop) -> None:
     eventually(lambda: subscription(visitor)["next_invoice"]["amount_due"] == 500)
     message = billing(visitor)
     assert "Next invoice €5 on" in message
-    assert "Updated" not in message  # it is no line of the history
+    assert "Updated" not in message  # it adds no line to the history
 
 
-def test_an_upcoming_invoice_without_an_id_is_taken(quiet_shop: Shop, ann: User) -> None:
+def test_an_event_about_an_upcoming_invoice_without_an_id_is_accepted(
+    quiet_shop: Shop, ann: User
+) -> None:
     subject = {"object": "invoice", "customer": ann.stripe_customer_id, "id": None}
 
     response = stripe_account.send_event(quiet_shop, "invoice.upcoming", subject)
@@ -369,12 +371,14 @@ def test_an_upcoming_invoice_without_an_id_is_taken(quiet_shop: Shop, ann: User)
     assert (response.status_code, response.json()) == (200, {"outcome": "applied"})
 
 
-def test_the_mails_about_a_trial_tell_its_own_price(quiet_shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop), synced=False, trial_days=14)
+def test_emails_about_a_trial_show_the_subscriber_s_price(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(
+        quiet_shop, email_of(quiet_shop), synced=False, trial_days=14
+    )
     update(quiet_shop, ann, discounts=[{"coupon": coupon(quiet_shop, percent_off=50)}])
     sync(quiet_shop, ann)
 
-    (welcome,) = mails(quiet_shop)
+    (welcome,) = emails_of(quiet_shop)
 
     text = welcome["text"]
     assert "After that you pay €7.50 a month, 50% off. The first payment is €7.50." in text

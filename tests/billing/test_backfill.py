@@ -1,4 +1,4 @@
-"""`flask billing events`, `catch-up` and `replay`: what never arrived is fetched and applied."""
+"""`flask billing events`, `catch-up` and `replay`: missed events are fetched and applied."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def ledger(shop: Shop) -> dict[str, StripeEvent]:
 
 
 @both_databases
-def test_a_week_of_events_that_never_arrived_is_applied(quiet_shop: Shop) -> None:
+def test_a_week_of_missed_events_is_applied(quiet_shop: Shop) -> None:
     _, ended = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     stripe_account.subscriber(quiet_shop, "ben@example.com", synced=False)
     stripe_account.client(quiet_shop).v1.subscriptions.cancel(ended)
@@ -54,7 +54,7 @@ def test_a_week_of_events_that_never_arrived_is_applied(quiet_shop: Shop) -> Non
     assert "0 applied, 0 failed" in run(quiet_shop, "catch-up").output
 
 
-def test_what_arrived_is_not_applied_again(quiet_shop: Shop) -> None:
+def test_received_events_are_not_applied_again(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     run(quiet_shop, "catch-up")
     before = ledger(quiet_shop)
@@ -70,7 +70,7 @@ def test_what_arrived_is_not_applied_again(quiet_shop: Shop) -> None:
     assert set(ledger(quiet_shop)) == set(before)
 
 
-def test_an_event_that_cannot_be_applied_is_named_and_the_others_are_applied(
+def test_a_failing_event_is_named_and_the_others_are_applied(
     proxied_shop: ProxiedShop,
 ) -> None:
     shop = proxied_shop
@@ -119,7 +119,7 @@ def test_the_ledger_shows_attempts_and_the_last_error(quiet_shop: Shop) -> None:
 
 
 @both_databases
-def test_an_event_is_replayed_from_stripe_s_copy_or_from_the_ledger_s(quiet_shop: Shop) -> None:
+def test_an_event_is_replayed_from_stripe_or_from_the_ledger(quiet_shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     at_stripe = stripe_account.client(quiet_shop).v1
     kept = at_stripe.events.list({"type": "customer.subscription.created"}).data[0].id
@@ -138,10 +138,10 @@ def test_an_event_is_replayed_from_stripe_s_copy_or_from_the_ledger_s(quiet_shop
     assert all(event.processed_at for event in ledger(quiet_shop).values())
     with quiet_shop.app.app_context():
         causes = db.session.scalars(select(SubscriptionChange.cause)).all()
-    assert causes == ["test", "evt_forgotten"]  # the others changed nothing
+    assert causes == ["test", "evt_forgotten"]  # the other events changed nothing
 
 
-def test_a_type_that_we_do_not_handle_is_left_alone(quiet_shop: Shop) -> None:
+def test_an_unhandled_event_type_is_not_replayed(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     other = (
         stripe_account.client(quiet_shop).v1.events.list({"type": "customer.created"}).data[0].id
@@ -153,7 +153,7 @@ def test_a_type_that_we_do_not_handle_is_left_alone(quiet_shop: Shop) -> None:
     assert ledger(quiet_shop) == {}
 
 
-def test_an_empty_ledger_says_so(runner: Any) -> None:
+def test_an_empty_ledger_is_reported(runner: Any) -> None:
     assert runner.invoke(args=["billing", "events"]).output == "No events have arrived yet.\n"
     failed = runner.invoke(args=["billing", "events", "--failed"])
     assert failed.output == "All events have been applied.\n"
@@ -178,7 +178,7 @@ def test_wrong_arguments_are_explained(args: list[str], message: str, app: Flask
     assert message in result.output
 
 
-def test_a_date_is_understood(quiet_shop: Shop) -> None:
+def test_a_date_is_accepted(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     yesterday = f"{now() - timedelta(days=1):%Y-%m-%d}"
 

@@ -1,4 +1,4 @@
-"""The table of cases is whole: each of its clauses is claimed by a test."""
+"""Each clause of the table of cases is claimed by a test."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ours or not: one Stripe account sells several products, and we touch what is ours alone."""
+"""Only our own customers are changed, even when a Stripe account sells several products."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop
 
-NOBODY = "00000000-0000-4000-8000-000000000000"
+UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
 @both_databases
 @case(11, "unknown customer with metadata")
-def test_a_customer_with_our_marks_is_adopted_by_the_person_it_names(quiet_shop: Shop) -> None:
+def test_a_customer_with_our_metadata_is_adopted_by_the_named_user(quiet_shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     forget_customer(quiet_shop)
 
@@ -56,13 +56,15 @@ def test_a_customer_created_by_an_earlier_version_is_adopted(quiet_shop: Shop) -
     "where",
     [
         lambda metadata: {"parent": {"subscription_details": {"metadata": metadata}}},
-        lambda metadata: {"subscription_details": {"metadata": metadata}},  # before 2025-03-31
+        lambda metadata: {
+            "subscription_details": {"metadata": metadata}
+        },  # API versions before 2025-03-31
         lambda metadata: {
             "lines": {"data": [{"metadata": {}}, {"metadata": metadata}]}
-        },  # before 2023
+        },  # API versions before 2023
     ],
 )
-def test_an_invoice_names_its_person_in_every_version_of_the_api(
+def test_the_user_of_an_invoice_is_found_in_every_api_version(
     quiet_shop: Shop, where: Callable[[dict[str, str]], dict[str, Any]]
 ) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
@@ -78,7 +80,7 @@ def test_an_invoice_names_its_person_in_every_version_of_the_api(
     assert user.stripe_subscription_id == subscription
 
 
-def test_a_person_who_has_a_customer_takes_no_second_one(
+def test_a_user_with_a_customer_adopts_no_second_one(
     quiet_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
@@ -94,8 +96,8 @@ def test_a_person_who_has_a_customer_takes_no_second_one(
     assert stripe_account.client(quiet_shop).v1.subscriptions.retrieve(other).status == "active"
 
 
-@case(11, "metadata of another person")
-def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
+@case(11, "metadata of another user")
+def test_metadata_that_names_another_user_does_not_move_a_stored_customer(
     quiet_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
@@ -116,22 +118,22 @@ def test_marks_that_name_somebody_else_change_nothing_about_a_stored_customer(
     "metadata",
     [
         {},
-        {"installation": NOBODY, "user": "{person}"},
+        {"installation": UNKNOWN, "user": "{user}"},
         {"installation": "{installation}"},
         {"installation": "{installation}", "user": "no id"},
-        {"installation": "{installation}", "user": NOBODY},
-        {"installation": "{installation}", "person": NOBODY},
-        {"user_id": "{person}"},
+        {"installation": "{installation}", "user": UNKNOWN},
+        {"installation": "{installation}", "person": UNKNOWN},
+        {"user_id": "{user}"},
     ],
     ids=["none", "other installation", "no user", "no id", "unknown", "0.2", "other product"],
 )
 @case(11, "unknown customer without metadata")
-def test_what_another_product_sells_to_the_same_address_is_left_alone(
+def test_subscriptions_of_another_product_to_the_same_email_are_ignored(
     quiet_shop: Shop, metadata: dict[str, str]
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
     ours = metadata_of(quiet_shop, ann)
-    metadata = {name: value.format(**ours, person=ann.id) for name, value in metadata.items()}
+    metadata = {name: value.format(**ours, user=ann.id) for name, value in metadata.items()}
     foreign = subscribe(quiet_shop, customer_metadata=metadata, metadata=metadata)
 
     assert deliver_event(quiet_shop, foreign) == "not ours"
@@ -140,10 +142,10 @@ def test_what_another_product_sells_to_the_same_address_is_left_alone(
     assert quiet_shop.user("ann@example.com").stripe_subscription_id != foreign
 
 
-def test_stripe_is_not_asked_about_what_carries_no_mark_of_ours(
+def test_events_without_our_metadata_cause_no_requests_to_stripe(
     quiet_shop: Shop, make_app: Callable[..., Flask]
 ) -> None:
-    """Every endpoint sees every event of the account: foreign ones must cost nothing."""
+    """Every endpoint receives every event of the account, so foreign ones must be cheap."""
     foreign = subscribe(quiet_shop, customer_metadata={}, metadata={"product": "another"})
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=quiet_shop.key,
@@ -155,7 +157,7 @@ def test_stripe_is_not_asked_about_what_carries_no_mark_of_ours(
         assert deliver_event(quiet_shop, foreign, url=url) == "not ours"
 
 
-def test_a_reference_that_a_buyer_can_choose_proves_nothing(quiet_shop: Shop) -> None:
+def test_a_reference_that_the_buyer_can_choose_is_not_trusted(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     forget_customer(quiet_shop)
     customer = stripe_account.client(quiet_shop).v1.customers.create({"email": "ann@example.com"})
@@ -173,7 +175,7 @@ def test_a_reference_that_a_buyer_can_choose_proves_nothing(quiet_shop: Shop) ->
 
 @both_databases
 @case(11, "a live subscription of a tombstone")
-def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
+def test_a_subscription_of_a_deleted_account_is_canceled_and_refunded(
     quiet_shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
@@ -197,8 +199,8 @@ def test_what_a_closed_account_still_pays_for_is_ended_and_refunded(
     assert deliver_event(quiet_shop, outlived, kind="customer.subscription.deleted") == "not ours"
 
 
-def test_an_adoption_that_was_left_is_made_by_the_sweep(quiet_shop: Shop) -> None:
-    """The ledger keeps no metadata, so the sweep asks Stripe whose customer it is."""
+def test_a_periodic_task_completes_an_unfinished_adoption(quiet_shop: Shop) -> None:
+    """The ledger keeps no metadata, so the task asks Stripe for the customer's owner."""
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     forget_customer(quiet_shop)
     with quiet_shop.app.app_context():
@@ -218,7 +220,7 @@ def test_an_adoption_that_was_left_is_made_by_the_sweep(quiet_shop: Shop) -> Non
 
 
 def forget_customer(shop: Shop) -> None:
-    """What a restored backup does: the person is there, the note of the customer is not."""
+    """Remove the customer's id from the user, as restoring a backup does."""
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_customer_id=None))
 
@@ -226,7 +228,7 @@ def forget_customer(shop: Shop) -> None:
 def deliver_event(
     shop: Shop, subscription: str, *, kind: str = "customer.subscription.updated", url: str = ""
 ) -> str:
-    """Deliver an event about a subscription as it is now; what the answer says came of it."""
+    """Deliver an event about a subscription in its current state, and return the outcome."""
     at_stripe = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
     response = stripe_account.send_event(
         shop, kind, at_stripe.to_dict(for_json=True), id=f"evt_{subscription}_{kind}", url=url
@@ -241,7 +243,7 @@ def metadata_of(shop: Shop, user: User) -> dict[str, str]:
 
 
 def subscribe(shop: Shop, *, customer_metadata: dict[str, str], metadata: dict[str, str]) -> str:
-    """Somebody with Ann's address pays for Solo at the same account; the subscription's id."""
+    """Create a customer with Ann's email who pays for Solo, and return the subscription's id."""
     at_stripe = stripe_account.client(shop).v1
     customer = at_stripe.customers.create(
         {"email": "ann@example.com", "metadata": customer_metadata}

@@ -1,6 +1,6 @@
-"""Stripe waits some ten seconds for our answer: it gets one, whatever Stripe itself does meanwhile.
+"""Stripe waits about ten seconds for our response, and gets it even while its API is failing.
 
-And nobody waits for Stripe with us: no transaction is open while it is being asked.
+No transaction is open during a request to Stripe, so other requests do not wait.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.billing.cases import case
 from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop, deliver_event
 
-STRIPE_WAITS = 10.0  # seconds; a promise, so it may be asserted
+STRIPE_WAITS = 10.0  # seconds; documented, so it may be asserted
 _numbers = itertools.count(1)
 
 
@@ -39,7 +39,7 @@ def email() -> str:
 
 
 class SubscriptionResponses:
-    """What each customer's subscriptions are answered with, by the customer's id."""
+    """A WSGI app with a response to the list of subscriptions of each customer."""
 
     def __init__(self, shop: LiveShop) -> None:
         self.shop, self.over = shop, threading.Event()
@@ -54,18 +54,18 @@ class SubscriptionResponses:
         return refusal(500)(environ, start_response)
 
     def drips(self, _: dict[str, Any], start_response: Any) -> Iterator[bytes]:
-        """A byte now and then, so that no read ever times out."""
+        """Send a byte now and then, so that no read times out."""
         start_response("200 OK", [("Content-Type", "application/json")])
         while not self.over.wait(0.5):
             yield b" "
 
     def is_slow(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Each answer comes in time, and there are too many of them."""
+        """Send each page in time, but too many of them."""
         self.over.wait(3)
         return self.has_3000(environ, start_response)
 
     def has_3000(self, environ: dict[str, Any], start_response: Any) -> Any:
-        """Thirty pages of what the customer has, over and over, under other ids."""
+        """Send thirty pages of copies of the customer's subscription with other ids."""
         asked = parse_qs(environ["QUERY_STRING"])
         (real,) = (
             stripe_account.client(self.shop)
@@ -97,33 +97,35 @@ def refusal(status: int) -> Callable[[dict[str, Any], Any], Any]:
     return refuse
 
 
-def rubbish(_: dict[str, Any], start_response: Any) -> Any:
+def invalid_response(_: dict[str, Any], start_response: Any) -> Any:
     start_response("200 OK", [("Content-Type", "text/html")])
     return [b"<h1>Welcome to nginx!</h1>"]
 
 
 @case(6, "Stripe down", "429", "timeout", "401")
-def test_stripe_gets_its_answer_in_time_whatever_stripe_does(live_on_sqlite: LiveShop) -> None:
-    shop, weather = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
+def test_webhooks_get_a_response_in_time_whatever_stripe_s_api_does(
+    live_on_sqlite: LiveShop,
+) -> None:
+    shop, responder = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
     kinds = {
-        "hangs": weather.hangs, "drips": weather.drips, "is slow": weather.is_slow,
-        "too many": refusal(429), "broken": refusal(500), "away": refusal(503),
-        "our key is refused": refusal(401), "rubbish": rubbish,
+        "hangs": responder.hangs, "drips": responder.drips, "is slow": responder.is_slow,
+        "too many": refusal(429), "broken": refusal(500), "unavailable": refusal(503),
+        "key refused": refusal(401), "invalid": invalid_response,
     }  # fmt: skip
     users = {kind: stripe_account.subscriber(shop, email(), synced=False) for kind in kinds}
     for kind, (user, _) in users.items():
-        weather.of[str(user.stripe_customer_id)] = kinds[kind]
+        responder.of[str(user.stripe_customer_id)] = kinds[kind]
 
-    with shop.proxy.answering(weather), ThreadPoolExecutor(len(kinds)) as pool:
+    with shop.proxy.answering(responder), ThreadPoolExecutor(len(kinds)) as pool:
         responses = dict(
             zip(kinds, pool.map(lambda of: timed(shop, *of), users.values()), strict=True)
         )
-        weather.over.set()
+        responder.over.set()
 
     for kind, (response, seconds) in responses.items():
         assert response.status_code == 503, kind
         assert seconds < STRIPE_WAITS, kind
-    for user, subscription in users.values():  # good weather again: Stripe tries once more
+    for user, subscription in users.values():  # the fault is over, and Stripe retries
         response, _ = timed(shop, user, subscription)
         assert response.json() == {"outcome": "applied"}
         assert shop.user(user.email).stripe_subscription_id == subscription
@@ -138,13 +140,13 @@ def timed(shop: LiveShop, user: User, subscription: str) -> tuple[requests.Respo
 
 
 def test_three_thousand_subscriptions_are_read_to_the_last_page(live_on_sqlite: LiveShop) -> None:
-    """In time if Stripe is quick; otherwise by the sweep, for which nobody waits."""
-    shop, weather = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
+    """In the request if Stripe is fast enough, otherwise by the periodic task."""
+    shop, responder = live_on_sqlite, SubscriptionResponses(live_on_sqlite)
     ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
-    weather.of[str(ann.stripe_customer_id)] = weather.has_3000
+    responder.of[str(ann.stripe_customer_id)] = responder.has_3000
 
     shop.proxy.calls.clear()
-    with shop.proxy.answering(weather):
+    with shop.proxy.answering(responder):
         response, seconds = timed(shop, ann, subscription)
         asked = shop.proxy.calls.count("GET /v1/subscriptions")
         with shop.app_behind_proxy.app_context(), time_machine.travel(in_a_while(), tick=True):
@@ -160,37 +162,41 @@ def in_a_while() -> datetime:
 
 
 @case(6, "database down")
-def test_with_the_database_locked_the_answer_comes_in_time_too(live_on_sqlite: LiveShop) -> None:
+def test_webhooks_get_a_response_in_time_while_the_database_is_locked(
+    live_on_sqlite: LiveShop,
+) -> None:
     shop = live_on_sqlite
     ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
-    somebody = sqlite3.connect(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
-    somebody.execute("BEGIN IMMEDIATE")
+    connection = sqlite3.connect(shop.env["DATABASE_URL"].removeprefix("sqlite:///"))
+    connection.execute("BEGIN IMMEDIATE")
 
     response, seconds = timed(shop, ann, subscription)
 
     assert response.status_code == 503
     assert seconds < STRIPE_WAITS
-    somebody.rollback()
-    somebody.close()
+    connection.rollback()
+    connection.close()
     assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
 
 
 @case(6, "database down")
-def test_a_database_that_refuses_us_is_503_and_comes_back(live_on_postgres: LiveShop) -> None:
+def test_a_database_that_refuses_connections_is_503_until_it_recovers(
+    live_on_postgres: LiveShop,
+) -> None:
     shop = live_on_postgres
     ann, subscription = stripe_account.subscriber(shop, email(), synced=False)
-    let_in(shop, False)
+    allow_connections(shop, False)
 
     response, seconds = timed(shop, ann, subscription)
 
     assert response.status_code == 503
     assert seconds < STRIPE_WAITS
-    let_in(shop, True)
+    allow_connections(shop, True)
     assert timed(shop, ann, subscription)[0].json() == {"outcome": "applied"}
 
 
-def let_in(shop: LiveShop, allowed: bool) -> None:
-    """Whether the server takes connections to the shop's database; ends those that are open."""
+def allow_connections(shop: LiveShop, allowed: bool) -> None:
+    """Allow or refuse connections to the shop's database, and close open ones."""
     server, name = shop.env["DATABASE_URL"].rsplit("/", 1)
     with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
         connection.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS {str(allowed).lower()}')
@@ -203,13 +209,13 @@ def event(shop: LiveShop, user: User, subscription: str) -> Any:
     return timed(shop, user, subscription)[0]
 
 
-def way_back(shop: LiveShop, user: User, _: str) -> Any:
+def checkout_return(shop: LiveShop, user: User, _: str) -> Any:
     browser, _header = shop.signed_in(user)
     with browser:
         return shop.ask("GET", "/billing/return", 0, browser)
 
 
-def choice(shop: LiveShop, user: User, _: str) -> Any:
+def checkout(shop: LiveShop, user: User, _: str) -> Any:
     browser, header = shop.signed_in(user)
     data = {"plan": "solo", "interval": "yearly"}
     with browser:
@@ -217,14 +223,14 @@ def choice(shop: LiveShop, user: User, _: str) -> Any:
         return shop.ask("POST", "/billing/checkout", 0, browser, data=data, headers=headers)
 
 
-def farewell(shop: LiveShop, user: User, _: str) -> Any:
+def account_deletion(shop: LiveShop, user: User, _: str) -> Any:
     browser, header = shop.signed_in(user)
     with browser:
         return shop.ask("DELETE", "/api/user", 0, browser, headers=header)
 
 
-@pytest.mark.parametrize("ask", [event, way_back, choice, farewell])
-def test_while_stripe_is_asked_everybody_else_goes_on_writing(
+@pytest.mark.parametrize("ask", [event, checkout_return, checkout, account_deletion])
+def test_requests_to_stripe_do_not_block_other_writes(
     live: LiveShop, ask: Callable[..., Any]
 ) -> None:
     ann, subscription = stripe_account.subscriber(live, email())
@@ -232,7 +238,9 @@ def test_while_stripe_is_asked_everybody_else_goes_on_writing(
     with ThreadPoolExecutor(2) as pool, live.proxy.holding() as arrived:
         response = pool.submit(ask, live, ann, subscription)
         assert arrived.wait(10)
-        pool.submit(rename, live, ann).result(timeout=5)  # the same row, while we are held
+        pool.submit(rename, live, ann).result(
+            timeout=5
+        )  # the same row, while the request to Stripe is held
         assert not response.done()
         assert open_transactions(live) == 0
 
@@ -245,9 +253,9 @@ def rename(shop: LiveShop, user: User) -> None:
 
 
 def open_transactions(shop: LiveShop) -> int:
-    """On PostgreSQL, how many connections hold a transaction and do nothing."""
+    """Return the number of connections on PostgreSQL that are idle in a transaction."""
     with shop.app.app_context():
         if db.engine.dialect.name == "sqlite":
-            return 0  # the writer has shown it: there is one lock for all
+            return 0  # the write above showed it: there is one lock for all
         idle = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' "
         return db.session.scalar(text(idle + "AND datname = current_database()")) or 0

@@ -1,4 +1,4 @@
-"""`flask billing doctor` names what is wrong with a Stripe set-up, and what mends it."""
+"""`flask billing doctor` names the problems of a Stripe set-up and their fixes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def doctor(app: Flask) -> Result:
 
 
 def problems(app: Flask) -> dict[str, str]:
-    """What is wrong, and what mends it."""
+    """Return the problems and their fixes."""
     result = app.test_cli_runner().invoke(args=["billing", "doctor", "--json"])
     entries = [json.loads(line) for line in result.stdout.splitlines()]
     assert result.exit_code == int(any(item["problem"] for item in entries)), result.output
@@ -47,7 +47,7 @@ def endpoint(shop: Shop) -> str:
     return stripe_account.client(shop).v1.webhook_endpoints.list().data[0].id
 
 
-def test_a_set_up_as_it_should_be_is_in_order(shop: Shop) -> None:
+def test_a_correct_set_up_has_no_problems(shop: Shop) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
     eventually(lambda: "All of Stripe's last" in doctor(shop.app).output)
 
@@ -58,14 +58,14 @@ def test_a_set_up_as_it_should_be_is_in_order(shop: Shop) -> None:
     assert f"Stripe answers at {shop.sandbox}/stripe, in test mode" in result.output
 
 
-def test_before_anything_has_happened_the_secret_is_not_claimed_to_be_right(shop: Shop) -> None:
+def test_before_the_first_event_the_secret_is_reported_as_unverified(shop: Shop) -> None:
     result = doctor(shop.app)
 
     assert result.exit_code == 0
     assert "No events yet, so the webhook secret is untested." in result.output
 
 
-def test_no_key_and_a_wrong_key(app: Flask, shop: Shop) -> None:
+def test_a_missing_and_a_wrong_key_are_reported(app: Flask, shop: Shop) -> None:
     assert only(app) == ("STRIPE_API_KEY is not set.", "flask seed")
 
     shop.app.config["STRIPE_API_KEY"] = "sk_test_short"
@@ -78,7 +78,7 @@ def test_no_key_and_a_wrong_key(app: Flask, shop: Shop) -> None:
     assert "dashboard.stripe.com/apikeys" in fix
 
 
-def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
+def test_an_unreachable_stripe_is_reported(shop: Shop) -> None:
     away = f"http://127.0.0.1:{free_port()}"
     shop.app.config["STRIPE_API_BASE"] = away
     shop.app.extensions.get("stripe", {}).clear()
@@ -89,7 +89,7 @@ def test_a_stripe_that_cannot_be_reached(shop: Shop) -> None:
     assert f"curl -I {away}" in fix
 
 
-def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
+def test_a_product_id_instead_of_a_price_id_is_reported(tmp_path: Path) -> None:
     result = flask(
         "billing", "doctor", DATABASE_URL=f"sqlite:///{tmp_path}/a.db",
         STRIPE_API_KEY="sk_test_0123456789abcdef", STRIPE_SOLO_MONTHLY_PRICE_ID="prod_hidden",
@@ -101,10 +101,10 @@ def test_a_product_s_id_in_place_of_a_price_s(tmp_path: Path) -> None:
         in result.stderr
     )
     assert "hidden" not in result.stderr
-    assert ROOT.name not in result.stderr  # no trace
+    assert ROOT.name not in result.stderr  # no traceback
 
 
-def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
+def test_a_missing_price_and_a_different_amount_are_reported(shop: Shop) -> None:
     prices = dict(shop.app.config["STRIPE_PRICES"])
     monthly, yearly = prices["solo", "monthly"][0], prices["solo", "yearly"][0]
     shop.app.config["STRIPE_PRICES"] = {**prices, ("solo", "monthly"): ("price_unheard_of",)}
@@ -131,7 +131,7 @@ def test_a_price_that_is_not_there_or_not_as_the_page_says(shop: Shop) -> None:
     assert f"{name}: {monthly} is archived in Stripe and cannot be bought." in problems(shop.app)
 
 
-def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
+def test_subscribers_of_an_unknown_price_are_reported(shop: Shop) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
     prices = shop.app.config["STRIPE_PRICES"]
     old = prices["solo", "monthly"][0]
@@ -148,7 +148,7 @@ def test_people_who_pay_a_price_that_no_variable_holds(shop: Shop) -> None:
     assert problems(shop.app)[message].endswith(f",{old}")
 
 
-def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> None:
+def test_a_missing_wrong_or_disabled_endpoint_is_reported(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": True})
     assert only(shop.app)[0] == f"{endpoint(shop)} is disabled in Stripe."
@@ -171,7 +171,7 @@ def test_an_endpoint_that_is_missing_elsewhere_or_switched_off(shop: Shop) -> No
     assert only(shop.app) == (message, "flask billing setup")
 
 
-def test_an_endpoint_of_another_version_of_the_api(shop: Shop) -> None:
+def test_an_endpoint_of_another_api_version_is_reported(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     at_stripe.webhook_endpoints.create(
         {
@@ -187,7 +187,7 @@ def test_an_endpoint_of_another_version_of_the_api(shop: Shop) -> None:
     assert any("2 endpoints deliver to" in message for message in result)
 
 
-def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
+def test_a_secret_of_another_endpoint_is_reported(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     url = f"{shop.url}/api/webhooks/stripe"
     at_stripe.webhook_endpoints.delete(endpoint(shop))
@@ -207,7 +207,7 @@ def test_a_secret_that_is_not_the_endpoint_s(shop: Shop) -> None:
     assert "flask billing setup" in fix
 
 
-def test_events_that_were_missed_while_others_arrived(shop: Shop) -> None:
+def test_missed_events_are_reported(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     at_stripe.webhook_endpoints.update(endpoint(shop), {"disabled": True})
     with time_machine.travel(now() + timedelta(seconds=2), tick=True):
@@ -224,7 +224,7 @@ def test_events_that_were_missed_while_others_arrived(shop: Shop) -> None:
     assert fix == "flask billing catch-up"
 
 
-def test_an_application_that_runs_with_another_secret_or_not_at_all(
+def test_an_application_with_another_secret_or_not_running_is_reported(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     prices = {
@@ -251,7 +251,7 @@ def test_an_application_that_runs_with_another_secret_or_not_at_all(
     assert message == f"Nothing accepts webhooks at {away}/api/webhooks/stripe."
 
 
-def test_a_portal_in_which_nobody_can_change_plans(shop: Shop) -> None:
+def test_a_portal_without_plan_changes_is_reported(shop: Shop) -> None:
     configurations = stripe_account.client(shop).v1.billing_portal.configurations
     ours = configurations.list({"is_default": False}).data[0].id
     configurations.update(ours, {"features": {"subscription_update": {"enabled": False}}})
@@ -264,7 +264,7 @@ def test_a_portal_in_which_nobody_can_change_plans(shop: Shop) -> None:
     assert "bpc_unheard_of is missing or inactive" in only(shop.app)[0]
 
 
-def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
+def test_tax_that_is_enabled_here_and_disabled_at_stripe_is_reported(shop: Shop) -> None:
     shop.app.config["STRIPE_AUTOMATIC_TAX"] = True
     message, fix = only(shop.app)
     assert "Stripe Tax is not active: checkouts fail. Missing: head_office." in message
@@ -276,7 +276,7 @@ def test_tax_that_is_on_here_and_off_at_stripe(shop: Shop) -> None:
 
 
 class ClockAhead(QuietRequestHandler):
-    """Sends a Date header that is `seconds` ahead."""
+    """A request handler whose Date header is `seconds` ahead."""
 
     seconds = 0
 
@@ -284,7 +284,7 @@ class ClockAhead(QuietRequestHandler):
         return formatdate(now().timestamp() + self.seconds, usegmt=True)
 
 
-def test_a_clock_that_is_wrong(make_app: Callable[..., Flask]) -> None:
+def test_a_wrong_clock_is_reported(make_app: Callable[..., Flask]) -> None:
     sandbox_app = create_sandbox()
     with serving(sandbox_app, request_handler=ClockAhead) as url:
         for shop in open_shop(make_app, url, SANDBOX_URL=url):
@@ -298,7 +298,7 @@ def test_a_clock_that_is_wrong(make_app: Callable[..., Flask]) -> None:
     sandbox_app.extensions["sandbox"].close()
 
 
-def test_a_price_of_the_other_mode(proxied_shop: ProxiedShop) -> None:
+def test_a_price_of_the_other_mode_is_reported(proxied_shop: ProxiedShop) -> None:
     proxy, price = proxied_shop.proxy, proxied_shop.price["solo", "yearly"]
     refused = (
         f"No such price: '{price}'; a similar object exists in live mode, but a test mode key was "
@@ -315,7 +315,7 @@ def test_a_price_of_the_other_mode(proxied_shop: ProxiedShop) -> None:
     assert fix == "flask billing setup"
 
 
-def test_a_restricted_key_that_may_not_look(proxied_shop: ProxiedShop) -> None:
+def test_a_restricted_key_without_read_permissions_is_reported(proxied_shop: ProxiedShop) -> None:
     proxy = proxied_shop.proxy
     refused = "Having the 'rak_webhook_read' permission would allow this request to continue"
 
@@ -326,7 +326,9 @@ def test_a_restricted_key_that_may_not_look(proxied_shop: ProxiedShop) -> None:
     assert fix.startswith("Give the restricted key this permission")
 
 
-def test_modes_that_do_not_fit_the_environment(make_app: Callable[..., Flask], shop: Shop) -> None:
+def test_a_key_mode_that_does_not_match_the_environment_is_reported(
+    make_app: Callable[..., Flask], shop: Shop
+) -> None:
     shop.app.config["SAAS_ENV"] = "production"
     assert only(shop.app)[0] == "Production uses a test key, so no real payments are possible."
 

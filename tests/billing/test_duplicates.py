@@ -1,4 +1,4 @@
-"""Two subscriptions of one person: the higher plan stays, and what was paid twice goes back."""
+"""Duplicate subscriptions of a user: the higher plan stays, and the other payment is refunded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import customers
 from saas.database import db
-from tests.billing.test_emails import address, mails, sync
+from tests.billing.test_emails import email_of, emails_of, sync
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
@@ -23,7 +23,7 @@ REFUND = "A second subscription was ended and refunded"
 
 
 def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
-    """Another subscription, as by a page that was paid in a tab left open; its id."""
+    """Create another subscription, as by a page left open in a tab, and return its id."""
     with shop.app.app_context():
         metadata = customers.metadata_for(user)
     subscription = stripe_account.client(shop).v1.subscriptions.create(
@@ -37,7 +37,7 @@ def buys(shop: Shop, user: User, plan: str, interval: str = "monthly") -> str:
 
 
 def refunded(shop: Shop, user: User) -> list[int]:
-    """The amounts that went back, by charge, the newest first."""
+    """Return the refunded amounts by charge, newest first."""
     customer = str(user.stripe_customer_id)
     charges = stripe_account.client(shop).v1.charges.list({"customer": customer}).data
     return [charge.amount_refunded for charge in charges]
@@ -49,8 +49,10 @@ def kept(shop: Shop, *result: str) -> list[bool]:
 
 
 @both_databases
-def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop) -> None:
-    ann, business = stripe_account.subscriber(quiet_shop, address(quiet_shop), "team", "yearly")
+def test_a_lower_plan_bought_in_a_stale_tab_is_canceled_and_refunded_in_full(
+    quiet_shop: Shop,
+) -> None:
+    ann, business = stripe_account.subscriber(quiet_shop, email_of(quiet_shop), "team", "yearly")
     pro = buys(quiet_shop, ann, "solo")
 
     for _ in range(3):
@@ -60,12 +62,14 @@ def test_a_stale_tab_downgrades_nobody_and_is_refunded_in_full(quiet_shop: Shop)
     assert refunded(quiet_shop, ann) == [1500, 0]
     after = quiet_shop.user(ann.email)
     assert after.stripe_price_id == quiet_shop.price["team", "yearly"]
-    (mail,) = [item for item in mails(quiet_shop) if item["subject"] == REFUND]
+    (mail,) = [item for item in emails_of(quiet_shop) if item["subject"] == REFUND]
     assert "We refunded €15.00" in mail["text"]
 
 
-def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop: Shop) -> None:
-    """Half of the month of Solo was over when Team was bought beside it."""
+def test_a_higher_plan_stays_and_the_unused_time_of_the_lower_one_is_refunded(
+    quiet_shop: Shop,
+) -> None:
+    """Half of the month of Solo had passed when Team was bought."""
     ann, clock = somebody_on_a_clock(quiet_shop)
     pro = buys(quiet_shop, ann, "solo")
     at_stripe = stripe_account.client(quiet_shop).v1
@@ -82,12 +86,12 @@ def test_a_higher_plan_stays_and_the_rest_of_the_lower_one_goes_back(quiet_shop:
 
     assert kept(quiet_shop, pro, business) == [False, True]
     assert refunded(quiet_shop, ann) == [0, 750]
-    (mail,) = [entry for entry in mails(quiet_shop) if entry["subject"] == REFUND]
+    (mail,) = [entry for entry in emails_of(quiet_shop) if entry["subject"] == REFUND]
     assert "We refunded €7.50" in mail["text"]
 
 
-def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Shop) -> None:
-    ann, business = stripe_account.subscriber(quiet_shop, address(quiet_shop), "team")
+def test_a_free_duplicate_is_canceled_and_no_email_mentions_a_refund(quiet_shop: Shop) -> None:
+    ann, business = stripe_account.subscriber(quiet_shop, email_of(quiet_shop), "team")
     with quiet_shop.app.app_context():
         metadata = customers.metadata_for(ann)
     trial = stripe_account.client(quiet_shop).v1.subscriptions.create(
@@ -103,20 +107,20 @@ def test_what_cost_nothing_is_ended_and_no_mail_tells_of_a_refund(quiet_shop: Sh
 
     assert kept(quiet_shop, business, trial.id) == [True, False]
     assert refunded(quiet_shop, ann) == [0]
-    (mail,) = [item for item in mails(quiet_shop) if "was ended" in item["subject"]]
+    (mail,) = [item for item in emails_of(quiet_shop) if "was ended" in item["subject"]]
     assert mail["subject"] == "A second subscription was ended"
     assert "there was nothing to refund" in mail["text"]
 
 
 @pytest.mark.parametrize(("kind", "given_back"), [("charge", 1500), ("payment_record", 0)])
-def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
+def test_a_duplicate_is_refunded_to_its_payment_method(
     proxied_shop: ProxiedShop, kind: str, given_back: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a charge without a payment intent; or outside of Stripe, where it cannot be refunded."""
+    """A charge without a payment intent, or a payment outside of Stripe that cannot be refunded."""
     stripe_account.remove_endpoints(
         proxied_shop
-    )  # a webhook's sync would read the unchanged answers
-    ann, business = stripe_account.subscriber(proxied_shop, address(proxied_shop), "team")
+    )  # a webhook's sync would read the unchanged responses
+    ann, business = stripe_account.subscriber(proxied_shop, email_of(proxied_shop), "team")
     pro = buys(proxied_shop, ann, "solo")
     at_stripe = stripe_account.client(proxied_shop).v1
     charge = at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data[0].id
@@ -136,11 +140,11 @@ def test_a_duplicate_is_refunded_by_what_it_was_paid_with(
 
 
 def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
-    """A person whose customer in Stripe lives by a test clock, and the clock's id."""
+    """Return a user whose customer has a test clock, and the clock's id."""
     at_stripe = stripe_account.client(shop).v1
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id
     with shop.app.app_context():
-        ann = accounts.get_or_create(address(shop))
+        ann = accounts.get_or_create(email_of(shop))
         metadata = customers.metadata_for(ann)
         customer = at_stripe.customers.create(
             {"email": ann.email, "metadata": metadata, "test_clock": clock}

@@ -1,4 +1,4 @@
-"""What people are told about their plan: once for each change, whoever noticed it, in any order."""
+"""Emails about the plan: one for each change, whatever detected it, in any order of events."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 
 
-def address(shop: Shop) -> str:
-    """An address of this test's own: the mailbox is shared by all of them."""
+def email_of(shop: Shop) -> str:
+    """Return an email of this test's own: all tests share the mailbox."""
     return f"ann-{shop.key[-12:]}@example.com"
 
 
-def mails(shop: Shop, email: str = "") -> list[dict[str, Any]]:
-    """What is in the mailbox, the oldest first, without the mail that signs in."""
-    received = shop.visitor().mails_to(email or address(shop))
+def emails_of(shop: Shop, email: str = "") -> list[dict[str, Any]]:
+    """Return the emails in the mailbox, oldest first, without sign-in emails."""
+    received = shop.visitor().mails_to(email or email_of(shop))
     return [item for item in reversed(received) if "Sign in" not in item["subject"]]
 
 
 def subjects(shop: Shop, email: str = "") -> list[str]:
-    return [item["subject"] for item in mails(shop, email)]
+    return [item["subject"] for item in emails_of(shop, email)]
 
 
 def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
-    """Let time pass; a clock that is still moving after the last time comes to rest first."""
+    """Advance the test clock, after waiting for the previous advance to finish."""
 
     def begins() -> bool:
         response = requests.post(
@@ -78,16 +78,14 @@ def sync(shop: Shop, user: Any) -> None:
 
 
 def promised(shop: Shop) -> dict[str, str]:
-    """Key → kind of every mail that was promised."""
+    """Return the kind of every enqueued email by its key."""
     with shop.app.app_context():
         return {row.key: row.kind for row in db.session.scalars(select(OutboxMessage))}
 
 
 @both_databases
-def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
-    shop: Shop, visitor: Visitor
-) -> None:
-    visitor.sign_in(address(shop))
+def test_return_and_webhooks_send_one_welcome_email(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in(email_of(shop))
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(visitor.page.path, **CARD)
@@ -97,23 +95,23 @@ def test_a_bought_plan_is_welcomed_once_by_return_and_webhooks_together(
         visitor.visit("/billing/return")
 
     assert subjects(shop) == ["You are on Solo"]
-    (email,) = mails(shop)
+    (email,) = emails_of(shop)
     assert "100 reports a month" in email["text"]
     assert f"{shop.url}/dashboard" in email["links"]
 
 
 @both_databases
 @case(21, "payment failed", "recovery restores")
-def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_is_its_end(
+def test_emails_about_a_failed_payment_link_to_the_invoice_and_say_when_access_ends(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Your payment for Solo failed" in subjects(shop))
-    email = mails(shop)[-1]
-    since = shop.user(address(shop)).stripe_past_due_since
+    email = emails_of(shop)[-1]
+    since = shop.user(email_of(shop)).stripe_past_due_since
     assert since is not None
     assert f"by {since + timedelta(days=7):%-d %B %Y}" in email["text"]
     page = next(link for link in email["links"] if "/stripe/invoices/in_" in link)
@@ -128,16 +126,16 @@ def test_a_failed_payment_is_told_with_its_page_and_the_day_access_ends_and_so_i
         "Your payment for Solo failed",
         "Your payment for Solo has arrived",
     ]
-    assert shop.user(address(shop)).stripe_subscription_id == subscription
+    assert shop.user(email_of(shop)).stripe_subscription_id == subscription
 
 
 @case(21, "action required")
-def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
+def test_a_payment_that_requires_authentication_has_its_own_email(
     shop: Shop, visitor: Visitor
 ) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_authenticationRequired")
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Confirm your payment for Solo" in subjects(shop))
@@ -146,10 +144,10 @@ def test_a_payment_that_its_owner_must_confirm_is_told_as_that(
 
 
 @both_databases
-def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
+def test_retries_of_an_invoice_send_one_email_and_the_next_invoice_another(
     quiet_shop: Shop,
 ) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     for _ in range(3):
@@ -161,10 +159,10 @@ def test_retries_of_one_invoice_are_one_mail_and_the_next_invoice_another(
 
 @both_databases
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-def test_every_order_of_events_gives_the_same_mails(
+def test_every_order_of_events_sends_the_same_emails(
     order: tuple[int, ...], quiet_shop: Shop
 ) -> None:
-    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop), synced=False)
+    ann, subscription = stripe_account.subscriber(quiet_shop, email_of(quiet_shop), synced=False)
     events = [
         ("customer.subscription.created", {"id": subscription, "object": "subscription"}),
         ("invoice.paid", {"id": "in_1", "object": "invoice"}),
@@ -185,19 +183,19 @@ def test_every_order_of_events_gives_the_same_mails(
     assert subjects(quiet_shop) == ["You are on Solo"]
 
 
-def test_a_lost_event_gives_its_mail_at_the_next_sync(quiet_shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+def test_the_next_sync_sends_the_email_of_a_lost_event(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     assert subjects(quiet_shop) == ["You are on Solo"]
 
-    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", address(quiet_shop)])
+    quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", email_of(quiet_shop)])
 
     assert subjects(quiet_shop) == ["You are on Solo", "Your payment for Solo failed"]
 
 
-def test_what_came_and_went_between_two_looks_is_not_told(quiet_shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+def test_changes_that_were_reverted_between_two_syncs_send_no_email(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
@@ -214,11 +212,11 @@ def pay_open_invoices(shop: Shop, customer: str | None) -> None:
         at_stripe.invoices.pay(invoice.id)
 
 
-def test_a_failure_that_was_mended_before_its_mail_went_out_is_not_told(
+def test_a_failure_that_was_paid_before_its_email_was_sent_is_not_reported(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    """The mail server was away meanwhile; neither the failure nor the recovery is news now."""
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    """The mail server was unreachable, so failure and recovery are both outdated."""
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     without_mail = make_app(
@@ -248,8 +246,8 @@ def stripe_settings(shop: Shop) -> dict[str, str]:
     }
 
 
-def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+def test_an_uncollectible_invoice_is_not_called_paid(quiet_shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -265,8 +263,10 @@ def test_an_invoice_that_was_written_off_is_not_called_paid(quiet_shop: Shop) ->
 
 
 @both_databases
-def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+def test_a_cancellation_is_confirmed_with_its_date_and_its_end_is_reported(
+    quiet_shop: Shop,
+) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     at_stripe = stripe_account.client(quiet_shop).v1
     at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": True})
     for _ in range(2):
@@ -283,8 +283,8 @@ def test_cancelling_is_confirmed_with_its_date_and_the_end_is_told(quiet_shop: S
     assert subjects(quiet_shop) == ["You are on Solo", confirmed, "Solo has ended"]
 
 
-def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+def test_a_second_cancellation_after_a_resumption_is_confirmed_again(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     at_stripe = stripe_account.client(quiet_shop).v1
     for cancels in (True, False, True):
         at_stripe.subscriptions.update(subscription, {"cancel_at_period_end": cancels})
@@ -295,14 +295,14 @@ def test_who_resumes_and_cancels_again_is_told_again(quiet_shop: Shop) -> None:
     ] * 2
 
 
-def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) -> None:
+def test_a_plan_that_ends_for_lack_of_payment_sends_the_reason(quiet_shop: Shop) -> None:
     requests.post(
         f"{quiet_shop.sandbox}/stripe/control/settings",
         json={"after_retries": "unpaid"},
         headers={"Authorization": f"Bearer {quiet_shop.key}"},
         timeout=30,
     )
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -311,7 +311,7 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
     sync(quiet_shop, ann)
 
     assert subjects(quiet_shop)[-1] == "Solo has ended"
-    assert "We didn't receive your payment" in mails(quiet_shop)[-1]["text"]
+    assert "We didn't receive your payment" in emails_of(quiet_shop)[-1]["text"]
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     pay_open_invoices(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -322,9 +322,9 @@ def test_a_payment_that_never_came_ends_the_plan_and_says_why(quiet_shop: Shop) 
 def test_a_canceled_duplicate_is_reported_once_even_after_a_failure(
     proxied_shop: ProxiedShop,
 ) -> None:
-    """Stripe fails between the refund and the write; the email follows with the next sync."""
+    """Stripe fails between the refund and the write. The next sync sends the email."""
     stripe_account.remove_endpoints(proxied_shop)
-    ann, first = stripe_account.subscriber(proxied_shop, address(proxied_shop))
+    ann, first = stripe_account.subscriber(proxied_shop, email_of(proxied_shop))
     with proxied_shop.app.app_context():
         metadata = customers.metadata_for(ann)
     second = (
@@ -352,20 +352,22 @@ def test_a_canceled_duplicate_is_reported_once_even_after_a_failure(
     for _ in range(3):
         sync(proxied_shop, ann)
 
-    kept = proxied_shop.user(address(proxied_shop)).stripe_subscription_id
+    kept = proxied_shop.user(email_of(proxied_shop)).stripe_subscription_id
     (ended,) = {first, second} - {kept}
     keys = [key for key in promised(proxied_shop) if "duplicate" in key]
     assert keys == [f"duplicate_refunded:{ended}"]
     assert subjects(proxied_shop).count("A second subscription was ended and refunded") == 1
 
 
-def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_shop: Shop) -> None:
-    """The welcome was promised for the one that is ended before anybody has composed it."""
-    ann, first = stripe_account.subscriber(slow_shop, address(slow_shop))
+def test_after_two_simultaneous_payments_the_welcome_email_names_the_remaining_plan(
+    slow_shop: Shop,
+) -> None:
+    """The welcome was enqueued for a subscription that is canceled before the email is composed."""
+    ann, first = stripe_account.subscriber(slow_shop, email_of(slow_shop))
     with slow_shop.app.app_context():
         metadata = customers.metadata_for(ann)
     created = stripe_account.client(slow_shop).v1.subscriptions.retrieve(first).created
-    eventually(lambda: now().timestamp() >= created + 1)  # so that the second is the newer one
+    eventually(lambda: now().timestamp() >= created + 1)  # so that the second subscription is newer
     stripe_account.client(slow_shop).v1.subscriptions.create(
         {
             "customer": str(ann.stripe_customer_id),
@@ -387,11 +389,11 @@ def test_who_paid_for_two_pages_at_once_is_welcomed_to_the_plan_that_stays(slow_
 def test_a_recovery_is_reported_after_a_failure_email_that_is_being_sent(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
-    """A worker is sending the failure: it is not known yet whether that email arrives."""
+    """A worker is sending the failure, and it is not known yet whether that email arrives."""
     queue = f"sqlite:///{tmp_path / 'jobs.db'}"
     for shop in open_proxied_shop(make_app, tmp_path, JOBS_URL=queue):
         stripe_account.remove_endpoints(shop)
-        ann, _ = stripe_account.subscriber(shop, address(shop))
+        ann, _ = stripe_account.subscriber(shop, email_of(shop))
         deliver_emails(shop)
         use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
         advance(shop, ann.stripe_customer_id)
@@ -424,27 +426,27 @@ def is_past_due(shop: Shop, user: Any) -> bool:
     return shop.user(user.email).stripe_subscription_status == "past_due"
 
 
-def test_closing_an_account_is_told_at_the_address_which_is_then_forgotten(
+def test_account_deletion_sends_an_email_and_then_deletes_the_stored_email(
     shop: Shop, visitor: Visitor
 ) -> None:
-    address = f"{uuid.uuid4().hex}@example.com"  # the last mail is found by its address alone
+    address = f"{uuid.uuid4().hex}@example.com"  # the last email is found by its recipient alone
     stripe_account.subscriber(shop, address)
     visitor.sign_in(address)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/delete", confirmation=address)
 
-    def told() -> list[str]:
+    def closing_emails() -> list[str]:
         response = requests.get(f"{shop.sandbox}/mail.json", params={"to": address}, timeout=30)
         return [message["subject"] for message in response.json()["messages"]]
 
-    eventually(lambda: told()[0] == "Your account at Acme is closed")
-    assert "Solo has ended" not in told()
+    eventually(lambda: closing_emails()[0] == "Your account at Acme is closed")
+    assert "Solo has ended" not in closing_emails()
     with shop.app.app_context():
         rows = db.session.scalars(select(OutboxMessage)).all()
         assert all(address not in str(vars(row)) for row in rows)
 
 
-def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
+def test_a_stored_email_is_deleted_when_its_last_message_is_given_up(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
@@ -471,7 +473,7 @@ def test_an_address_is_forgotten_when_its_last_mail_is_given_up(
 @both_databases
 @case(24)
 def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop), trial_days=14)
+    ann, _ = stripe_account.subscriber(shop, email_of(shop), trial_days=14)
     eventually(lambda: subjects(shop) == ["Your trial of Solo has begun"])
 
     advance(shop, ann.stripe_customer_id, "week")
@@ -488,7 +490,7 @@ def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
 
 
 def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop), trial_days=14)
     ends = ann.stripe_current_period_end
     assert ends is not None
     with quiet_shop.app.app_context():
@@ -502,8 +504,8 @@ def test_the_end_of_a_trial_is_announced_without_any_event(quiet_shop: Shop) -> 
     ]
 
 
-def test_a_trial_that_was_cancelled_announces_no_charge(quiet_shop: Shop) -> None:
-    ann, subscription = stripe_account.subscriber(quiet_shop, address(quiet_shop), trial_days=14)
+def test_a_canceled_trial_announces_no_charge(quiet_shop: Shop) -> None:
+    ann, subscription = stripe_account.subscriber(quiet_shop, email_of(quiet_shop), trial_days=14)
     stripe_account.client(quiet_shop).v1.subscriptions.update(
         subscription, {"cancel_at_period_end": True}
     )

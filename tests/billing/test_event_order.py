@@ -17,7 +17,7 @@ from tests.billing.simulation.customer import Subscriber
 from tests.billing.simulation.recording import Recording, record
 from tests.billing.simulation.world import World
 
-ORDERS = int(os.environ.get("ORDERS", "200"))  # of longer lives
+ORDERS = int(os.environ.get("ORDERS", "200"))  # of longer scenarios
 
 Steps = Sequence[Callable[[Subscriber], None]]
 
@@ -108,7 +108,9 @@ def in_memory(migrated_sqlite: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize("name", STANDARD)
 @case(3)
-def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) -> None:
+def test_every_order_of_a_standard_scenario_gives_the_same_state(
+    in_memory: World, name: str
+) -> None:
     recording = record_standard(in_memory, name)
     assert 3 <= len(recording.moments) <= 5, [moment.type for moment in recording.moments]
 
@@ -117,7 +119,7 @@ def test_every_order_of_a_standard_life_ends_alike(in_memory: World, name: str) 
 
 
 @pytest.mark.parametrize("name", LONGER)
-def test_orders_of_longer_lives_end_alike(in_memory: World, name: str) -> None:
+def test_orders_of_longer_scenarios_give_the_same_state(in_memory: World, name: str) -> None:
     before, then = LONGER[name]
     recording = record(in_memory, before, *then)
     assert len(recording.moments) > 9, [moment.type for moment in recording.moments]
@@ -130,7 +132,7 @@ def test_orders_of_longer_lives_end_alike(in_memory: World, name: str) -> None:
 def record_standard(both_sides: World, name: str) -> Recording:
     """Record a standard subscriber, without the announcement of its invoice.
 
-    It changes nothing at Stripe, and would make five events six; the longer lives have it.
+    It changes nothing at Stripe, and would make five events six. The longer scenarios have it.
     """
     before, then = STANDARD[name]
     recording = record(both_sides, before, *then)
@@ -141,7 +143,7 @@ def record_standard(both_sides: World, name: str) -> Recording:
 
 
 def orders_of(count: int) -> Iterator[tuple[int, ...]]:
-    """Every order; every order of all but one; every order with one again at the end."""
+    """Yield every order: of all, of all but one, and with one repeated at the end."""
     everything = range(count)
     for order in itertools.permutations(everything):
         yield order
@@ -151,7 +153,7 @@ def orders_of(count: int) -> Iterator[tuple[int, ...]]:
 
 
 def some_order_of(count: int, chance: random.Random) -> list[int]:
-    """Any order, with some moments missing and some twice."""
+    """Return a random order, with some moments missing and some twice."""
     order = [number for number in range(count) if chance.random() > 0.15]
     order += [number for number in order if chance.random() < 0.2]
     chance.shuffle(order)
@@ -159,7 +161,7 @@ def some_order_of(count: int, chance: random.Random) -> list[int]:
 
 
 def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
-    """Played in this order, the subscriber ends as it ended at Stripe, and no event is left."""
+    """Played in this order, the subscriber's columns equal Stripe's state, and no event is left."""
     played = recording.play(order)
 
     message = [f"{number} {recording.moments[number].type}" for number in order]

@@ -1,4 +1,4 @@
-"""From choosing a plan to leaving it, through the pages that people see, with real webhooks."""
+"""From choosing a plan to canceling it, through the pages, with real webhooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.waiting import eventually
 
 
 def choose(visitor: Visitor, plan: str = "solo", interval: str = "monthly") -> Page:
-    """From the pricing page to Checkout."""
+    """Choose a plan on the pricing page, and return the Checkout page."""
     visitor.visit(f"/pricing?interval={interval}")
     return visitor.submit("/billing/checkout", having={"plan": plan, "interval": interval})
 
@@ -40,9 +40,7 @@ def status(visitor: Visitor) -> dict[str, str]:
 
 
 @both_databases
-def test_a_plan_is_bought_on_the_hosted_page_and_shows_at_once(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_a_plan_bought_on_the_hosted_page_is_shown_at_once(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     checkout = choose(visitor, "solo", "yearly")
@@ -58,7 +56,9 @@ def test_a_plan_is_bought_on_the_hosted_page_and_shows_at_once(
 
 
 @both_databases
-def test_the_webhook_alone_suffices_when_nobody_comes_back(shop: Shop, visitor: Visitor) -> None:
+def test_the_webhook_alone_suffices_when_the_user_does_not_return(
+    shop: Shop, visitor: Visitor
+) -> None:
     visitor.sign_in("ann@example.com")
     choose(visitor)
 
@@ -77,7 +77,7 @@ def _all_processed(shop: Shop) -> bool:
         return bool(rows) and all(row.processed_at for row in rows)
 
 
-def test_a_card_that_is_declined_can_be_replaced(visitor: Visitor) -> None:
+def test_a_declined_card_can_be_replaced(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     choose(visitor)
 
@@ -89,7 +89,7 @@ def test_a_card_that_is_declined_can_be_replaced(visitor: Visitor) -> None:
     assert status(visitor)["plan"] == "solo"
 
 
-def test_the_way_back_from_checkout_leads_to_the_plan(visitor: Visitor) -> None:
+def test_checkout_returns_to_the_chosen_plan(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     checkout = choose(visitor, "team", "yearly")
 
@@ -119,7 +119,7 @@ def test_two_pages_paid_at_once_leave_one_subscription_and_one_payment(
     shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
-    with shop.app.app_context():  # the second page is opened in the instant of the first
+    with shop.app.app_context():  # the second page is opened at the same moment as the first
         ann = shop.user("ann@example.com")
         pages = [
             gateway.create_checkout_session(
@@ -161,10 +161,10 @@ def test_a_second_choice_closes_the_first_checkout(shop: Shop, visitor: Visitor)
     assert "expired" in visitor.visit(first).text.lower()
 
 
-def test_the_same_page_used_again_after_its_checkout_expired_opens_a_new_one(
+def test_reusing_a_form_after_its_checkout_expired_opens_a_new_one(
     shop: Shop, visitor: Visitor
 ) -> None:
-    """The back button brings the same form, with the same nonce, again."""
+    """The back button shows the same form with the same nonce."""
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
     form = visitor.page.form("/billing/checkout", plan="solo", interval="monthly")
@@ -179,7 +179,9 @@ def test_the_same_page_used_again_after_its_checkout_expired_opens_a_new_one(
 
 
 @case(14, "already subscribed")
-def test_who_subscribes_is_led_to_the_portal_at_that_change(shop: Shop, visitor: Visitor) -> None:
+def test_a_subscriber_is_redirected_to_the_portal_for_a_change_of_plan(
+    shop: Shop, visitor: Visitor
+) -> None:
     stripe_account.subscriber(shop, "ann@example.com", "solo", "monthly")
     visitor.sign_in("ann@example.com")
 
@@ -190,7 +192,9 @@ def test_who_subscribes_is_led_to_the_portal_at_that_change(shop: Shop, visitor:
     assert stripe_account.client(shop).v1.checkout.sessions.list().data == []
 
 
-def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visitor: Visitor) -> None:
+def test_changes_in_the_portal_arrive_by_webhook_and_are_shown(
+    shop: Shop, visitor: Visitor
+) -> None:
     visitor.sign_in("ann@example.com")
     choose(visitor)
     pay(visitor)
@@ -240,7 +244,7 @@ def test_a_life_in_the_portal_comes_back_by_webhook_and_shows(shop: Shop, visito
         {"nonce": "ä"},
     ],
 )
-def test_an_unknown_plan_or_interval_buys_nothing_and_says_so(
+def test_an_unknown_plan_or_interval_is_refused_with_a_message(
     changes: dict[str, str], shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
@@ -271,7 +275,7 @@ def test_a_price_and_a_customer_from_the_browser_are_ignored(shop: Shop, visitor
     assert session.customer == ann.stripe_customer_id != bob.stripe_customer_id
 
 
-def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
+def test_the_portal_always_belongs_to_the_signed_in_user(shop: Shop, visitor: Visitor) -> None:
     bob, _ = stripe_account.subscriber(shop, "bob@example.com")
     visitor.sign_in("ann@example.com")
     form = visitor.visit("/dashboard/settings").form("/dashboard/settings/name")
@@ -286,7 +290,7 @@ def test_the_portal_is_always_one_s_own(shop: Shop, visitor: Visitor) -> None:
     assert "have a subscription yet" in visitor.visit("/dashboard/billing").text
 
 
-def test_a_customer_that_is_gone_at_stripe_is_noticed_at_the_portal(
+def test_opening_the_portal_detects_a_customer_deleted_at_stripe(
     shop: Shop, visitor: Visitor
 ) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
@@ -320,7 +324,7 @@ def test_a_foreign_or_forged_session_id_grants_nothing(shop: Shop, visitor: Visi
         assert status(visitor)["plan"] == "hobby"
 
 
-def test_with_stripe_down_buying_says_so_and_changes_nothing(
+def test_a_purchase_during_a_stripe_outage_is_explained_and_changes_nothing(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
@@ -347,7 +351,7 @@ def test_with_stripe_down_buying_says_so_and_changes_nothing(
     assert 'http-equiv="refresh"' in waiting.response.text
 
 
-def test_billing_pages_never_ask_stripe(
+def test_billing_pages_send_no_requests_to_stripe(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
     stripe_account.subscriber(shop, "ann@example.com")

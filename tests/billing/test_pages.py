@@ -1,4 +1,4 @@
-"""Billing as people see it: banners, invoices, trials, codes, tax, and the address for receipts."""
+"""Billing pages: banners, invoices, trials, codes, tax, and the email for receipts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saas.auth.models import User
 from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
 from tests.billing.cases import case
-from tests.billing.test_emails import address, advance, stripe_settings, sync, use_card
+from tests.billing.test_emails import advance, email_of, stripe_settings, sync, use_card
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
@@ -29,7 +29,7 @@ from tests.harness.waiting import eventually
 
 @pytest.fixture
 def trials(shop: Shop) -> None:
-    """The catalogue of somebody who offers fourteen free days of Solo."""
+    """Offer a trial of fourteen days of Solo."""
     shop.change_plan("solo", trial_days=14)
 
 
@@ -42,7 +42,7 @@ def buy(visitor: Visitor, plan: str = "solo", **fields: str) -> None:
 def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
@@ -50,7 +50,7 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(stripe_past_due_since=now() - timedelta(days=1)))
     visitor = visitor_of_quiet_shop
-    visitor.sign_in(address(quiet_shop))
+    visitor.sign_in(email_of(quiet_shop))
     ends = now() + timedelta(days=6)
 
     message = visitor.visit("/dashboard").text
@@ -79,8 +79,8 @@ def visitor_of_quiet_shop(quiet_shop: Shop) -> Visitor:
 
 
 def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
-    visitor.sign_in(address(shop))
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
+    visitor.sign_in(email_of(shop))
     advance(shop, ann.stripe_customer_id)
 
     page = visitor.visit("/dashboard/billing/invoices")
@@ -94,17 +94,15 @@ def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> N
     assert page.text.count("Paid") == 2
 
 
-def test_without_invoices_the_page_says_so(shop: Shop, visitor: Visitor) -> None:
-    visitor.sign_in(address(shop))
+def test_a_page_without_invoices_is_explained(shop: Shop, visitor: Visitor) -> None:
+    visitor.sign_in(email_of(shop))
 
     assert "No invoices yet" in visitor.visit("/dashboard/billing/invoices").text
 
 
-def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
-    shop: Shop, visitor: Visitor
-) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
-    visitor.sign_in(address(shop))
+def test_many_invoices_are_listed_page_by_page_without_gaps(shop: Shop, visitor: Visitor) -> None:
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
+    visitor.sign_in(email_of(shop))
     advance(shop, ann.stripe_customer_id, "month", count=101)
 
     def all_of_them() -> list[str | None]:
@@ -128,11 +126,11 @@ def test_many_invoices_are_turned_over_page_by_page_and_none_is_missed(
     assert visitor.visit(newer[0]).status == 200
 
 
-def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor: Visitor) -> None:
+def test_invoices_of_another_user_are_not_shown(shop: Shop, visitor: Visitor) -> None:
     stripe_account.subscriber(shop, "bob@example.com")
     (his,) = stripe_account.client(shop).v1.invoices.list().data
-    stripe_account.subscriber(shop, address(shop))
-    visitor.sign_in(address(shop))
+    stripe_account.subscriber(shop, email_of(shop))
+    visitor.sign_in(email_of(shop))
 
     for query in (f"before={his.id}", f"after={his.id}", "before=in_unheard_of", "after=%00"):
         page = visitor.visit(f"/dashboard/billing/invoices?{query}")
@@ -140,11 +138,11 @@ def test_an_invoice_of_somebody_else_opens_nothing_of_theirs(shop: Shop, visitor
         assert str(his.number) not in page.text
 
 
-def test_with_stripe_down_the_invoices_say_so(
+def test_the_invoice_page_explains_a_stripe_outage(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
-    stripe_account.subscriber(shop, address(shop))
-    visitor.sign_in(address(shop))
+    stripe_account.subscriber(shop, email_of(shop))
+    visitor.sign_in(email_of(shop))
     settings = {**stripe_settings(shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with serving(make_app(**settings)) as url:
         visitor.base = url
@@ -156,33 +154,31 @@ def test_with_stripe_down_the_invoices_say_so(
 
 
 @both_databases
-def test_a_trial_begins_once_for_each_account_whatever_becomes_of_it(
-    shop: Shop, visitor: Visitor, trials: None
-) -> None:
+def test_an_account_gets_one_trial_only(shop: Shop, visitor: Visitor, trials: None) -> None:
     assert "14 days free" in visitor.visit("/pricing").text
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     buy(visitor)
-    eventually(lambda: shop.user(address(shop)).is_trialing)
+    eventually(lambda: shop.user(email_of(shop)).is_trialing)
     assert "Trial of Solo, monthly started" in visitor.visit("/dashboard/billing").text
-    ann = shop.user(address(shop))
+    ann = shop.user(email_of(shop))
     stripe_account.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
-    eventually(lambda: shop.user(address(shop)).stripe_customer_id is None)
+    eventually(lambda: shop.user(email_of(shop)).stripe_customer_id is None)
 
     assert "days free" not in visitor.visit("/pricing").text
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
 
     assert "days free" not in visitor.page.text
     visitor.submit(visitor.page.path, **CARD)
-    eventually(lambda: shop.user(address(shop)).stripe_subscription_status == "active")
+    eventually(lambda: shop.user(email_of(shop)).stripe_subscription_status == "active")
 
 
-def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> None:
+def test_a_promotion_code_is_accepted_at_checkout(shop: Shop, visitor: Visitor) -> None:
     at_stripe = stripe_account.client(shop).v1
     coupon = at_stripe.coupons.create({"percent_off": 20, "duration": "forever"})
     at_stripe.promotion_codes.create(
         {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "FRIENDS"}
     )
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo", "interval": "monthly"})
     visitor.submit(f"{visitor.page.path}/code", code="friends")
@@ -192,12 +188,12 @@ def test_a_promotion_code_is_taken_at_checkout(shop: Shop, visitor: Visitor) -> 
     assert "€12.00" in visitor.visit("/dashboard/billing/invoices").text
 
 
-def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
+def test_with_automatic_tax_checkout_asks_for_the_country(
     make_app: Callable[..., Flask], sandbox: str
 ) -> None:
     for shop in open_shop(make_app, sandbox, STRIPE_AUTOMATIC_TAX="true"):
         visitor = shop.visitor()
-        visitor.sign_in(address(shop))
+        visitor.sign_in(email_of(shop))
         office: Any = {"address": {"country": "DE"}}
         stripe_account.client(shop).v1.tax.settings.update({"head_office": office})
         buy(
@@ -206,7 +202,7 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
         )  # fmt: skip
         at_stripe = stripe_account.client(shop).v1
         (session,) = at_stripe.checkout.sessions.list().data
-        ann = shop.user(address(shop))
+        ann = shop.user(email_of(shop))
         customer = at_stripe.customers.retrieve(str(ann.stripe_customer_id))
 
         assert session.automatic_tax.enabled
@@ -217,8 +213,8 @@ def test_with_automatic_tax_checkout_asks_where_the_buyer_is(
 
 
 def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
-    """Somebody whose only subscription is of a price that the catalogue does not know."""
-    ann, first = stripe_account.subscriber(shop, address(shop))
+    """Return a user whose only subscription has a price outside of the catalogue."""
+    ann, first = stripe_account.subscriber(shop, email_of(shop))
     at_stripe = stripe_account.client(shop).v1
     at_stripe.subscriptions.cancel(first)
     with shop.app.app_context():
@@ -243,7 +239,7 @@ def subscribe_to_something_else(shop: Shop, *, ours: bool) -> User:
     return ann
 
 
-def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
+def test_a_subscriber_to_a_discontinued_plan_sees_that(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
     ann, visitor = subscribe_to_something_else(quiet_shop, ours=True), visitor_of_quiet_shop
@@ -256,10 +252,10 @@ def test_whoever_pays_for_a_plan_that_is_not_offered_any_more_is_told_so(
     assert "no longer offered" in message
     assert "Changed to another plan" in message
     assert "Nothing is charged" not in message
-    assert "/stripe/portal/" in page.url  # nobody is sold a second subscription
+    assert "/stripe/portal/" in page.url  # no second subscription can be bought
 
 
-def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
+def test_a_customer_s_subscriptions_of_another_product_are_not_changed(
     quiet_shop: Shop, visitor_of_quiet_shop: Visitor
 ) -> None:
     """The company sells consulting to the same customer, in the same account in Stripe."""
@@ -276,10 +272,10 @@ def test_what_somebody_buys_of_another_product_is_not_ours_to_change(
 
 
 @case(14, "two tabs")
-def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -> None:
-    """Another tab has opened its page in the same moment: neither has seen the other's."""
+def test_resubmitting_a_form_leaves_no_other_checkout_open(quiet_shop: Shop) -> None:
+    """Another tab opened its checkout at the same moment, so neither saw the other's."""
     with quiet_shop.app.app_context():
-        ann = accounts.get_or_create(address(quiet_shop))
+        ann = accounts.get_or_create(email_of(quiet_shop))
         first = checkout.checkout_url(ann, "solo", "monthly", "aa")
         gateway.create_checkout_session(
             customer_id=str(accounts.get_by_email(ann.email).stripe_customer_id),
@@ -297,16 +293,16 @@ def test_a_form_that_is_sent_again_leaves_no_other_page_open(quiet_shop: Shop) -
 
 
 @both_databases
-def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
+def test_a_new_email_reaches_the_stripe_customer_after_an_outage(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    ann, _ = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     at_stripe = stripe_account.client(quiet_shop).v1
     settings = {**stripe_settings(quiet_shop), "SANDBOX_URL": f"http://localhost:{free_port()}"}
     with make_app(**settings).app_context(), database.write_transaction():
         database.execute(update(User).values(email="new@example.com"))
         customers.mark_email_stale(ann)
-    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == address(quiet_shop)
+    assert at_stripe.customers.retrieve(str(ann.stripe_customer_id)).email == email_of(quiet_shop)
 
     with quiet_shop.app.app_context():
         tasks.update_stale_emails()
@@ -315,12 +311,12 @@ def test_a_new_address_reaches_stripe_s_customer_even_when_stripe_was_away(
     assert quiet_shop.user("new@example.com").stripe_email_stale_since is None
 
 
-def test_an_address_that_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
+def test_an_email_changed_at_stripe_changes_nothing_here(shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
     stripe_account.client(shop).v1.customers.update(
         str(ann.stripe_customer_id), {"email": "elsewhere@example.com"}
     )
     with shop.app.app_context(), time_machine.travel(now() + timedelta(minutes=1), tick=True):
         subscriptions.sync(ann.id, cause="test")
 
-    assert shop.user(address(shop)).email == address(shop)
+    assert shop.user(email_of(shop)).email == email_of(shop)

@@ -1,23 +1,23 @@
-"""The way from a plan on the pricing page to the portal, opened at that change."""
+"""From a plan on the pricing page to the portal, opened at that change."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from tests.billing.test_emails import address, sync
+from tests.billing.test_emails import email_of, sync
 from tests.harness import stripe_account
 from tests.harness.shop import Shop
 from tests.harness.stripe_proxy import ProxiedShop, recording
 
 
 def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
-    ann, pro = stripe_account.subscriber(quiet_shop, address(quiet_shop))
+    ann, pro = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
     at_stripe.subscriptions.update(pro, {"items": [{"id": item.id, "quantity": 3}]})
     sync(quiet_shop, ann)
     visitor = quiet_shop.visitor()
-    visitor.sign_in(address(quiet_shop))
+    visitor.sign_in(email_of(quiet_shop))
     visitor.visit("/pricing")
 
     visitor.submit("/billing/checkout", having={"plan": "team", "interval": "monthly"})
@@ -31,8 +31,8 @@ def test_a_change_of_plan_keeps_the_seats(quiet_shop: Shop) -> None:
 def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
     proxied_shop: ProxiedShop,
 ) -> None:
-    """Three seats of Solo, behind an add-on: Stripe's portal changes no subscription of several."""
-    user, pro = stripe_account.subscriber(proxied_shop, address(proxied_shop))
+    """Three seats of Solo and an add-on: Stripe's portal cannot change several items."""
+    user, pro = stripe_account.subscriber(proxied_shop, email_of(proxied_shop))
     at_stripe = stripe_account.client(proxied_shop).v1
     product = at_stripe.products.create({"name": "Add-on"}).id
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
@@ -49,7 +49,7 @@ def test_a_subscription_of_several_items_opens_the_portal_at_its_start(
         {"items": [{"id": item.id, "deleted": True}, *added]},  # type: ignore[list-item]
     )
     ann = proxied_shop.visitor()
-    ann.sign_in(address(proxied_shop))
+    ann.sign_in(email_of(proxied_shop))
     sent: list[dict[str, list[str]]] = []
 
     with recording(proxied_shop.proxy, "POST /v1/billing_portal/sessions", sent):

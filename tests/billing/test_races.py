@@ -1,8 +1,8 @@
-"""Two processes of ten threads against each other: in the end our columns equal Stripe's.
+"""Races of two processes with ten threads each: finally our columns equal Stripe's state.
 
-How often Stripe is asked is bounded: a sync whose answer came too late asks once more, and when
-that is too late as well, somebody began to ask after it was called, and has written. So an event
-asks for the subscriptions at most twice, however many arrive at once.
+The number of requests to Stripe is limited. A sync whose response was overtaken fetches once more.
+When that is overtaken too, another sync started after this one and has written its result. So an
+event fetches the subscriptions at most twice, however many arrive at once.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.harness.live_shop import THREADS, WORKERS, LiveShop, deliver_event
 from tests.harness.stripe_account import CARD
 
 AT_ONCE = WORKERS * THREADS
-ASKED_AT_MOST = 2  # times for each event
+ASKED_AT_MOST = 2  # for each event
 PREVIEW = "POST /v1/invoices/create_preview"
 _numbers = itertools.count(1)
 
@@ -50,7 +50,7 @@ def subject_of(user: User, subscription: str) -> dict[str, Any]:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Call everything at the same time; the answers, in the order of the calls."""
+    """Call all functions at the same time, and return the results in the order of the calls."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return [result.result() for result in [pool.submit(call) for call in calls]]
 
@@ -74,7 +74,7 @@ def _nothing_deadlocks(live: LiveShop) -> Any:
 
 
 def assert_in_sync(shop: LiveShop, user: User) -> None:
-    """The copy equals Stripe's state, and the history tells how it came about without a gap."""
+    """The copy equals Stripe's state, and the history leads to it without a gap."""
     with shop.app.app_context():
         assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
         changes = db.session.scalars(
@@ -102,7 +102,7 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
     event = f"evt_{subscription}"
 
     live.proxy.calls.clear()
-    with live.proxy.gathering(THREADS):  # nobody writes before ten have asked
+    with live.proxy.gathering(THREADS):  # no thread writes before ten have fetched
         responses = at_once(*[event_sender(live, ann, subscription, event)] * AT_ONCE)
 
     assert [response.status_code for response in responses] == [200] * AT_ONCE
@@ -114,7 +114,7 @@ def test_one_event_in_every_thread_at_once_has_one_effect(live: LiveShop) -> Non
 
 
 @case(2)
-def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop) -> None:
+def test_concurrent_events_of_one_customer_end_with_stripe_s_state(live: LiveShop) -> None:
     ann, subscription = stripe_account.subscriber(live, email())
     at_stripe = stripe_account.client(live).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
@@ -135,7 +135,7 @@ def test_different_events_of_one_customer_end_with_stripe_s_state(live: LiveShop
     assert live.user(ann.email).stripe_price_id == truth
 
 
-def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live: LiveShop) -> None:
+def test_repeated_events_of_many_users_do_not_block_each_other(live: LiveShop) -> None:
     rng = random.Random(3)
     users = [stripe_account.subscriber(live, email(), synced=False) for _ in range(8)]
     events = [event_sender(live, *one) for one in users for _ in range(4)] * 3
@@ -152,7 +152,7 @@ def test_events_of_many_people_with_repeats_do_not_get_in_each_other_s_way(live:
 
 
 @case(27, "running it during webhooks")
-def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
+def test_commands_and_returns_from_checkout_run_beside_webhooks(live: LiveShop) -> None:
     ann, subscription = stripe_account.subscriber(live, email())
     at_stripe = stripe_account.client(live).v1
     headers = as_a_browser(live, ann)
@@ -160,7 +160,7 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
     def sync() -> int:
         return live.app.test_cli_runner().invoke(args=["billing", "sync", ann.email]).exit_code
 
-    def come_back() -> int:
+    def return_from_checkout() -> int:
         response = live.ask("GET", "/billing/return", 0, headers=dict(headers))
         return response.status_code if response is not None else 0
 
@@ -170,7 +170,7 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
 
     responses = at_once(
         *[lambda n=n: cancel_and_resume(n % 2 == 0) for n in range(12)],
-        *[come_back] * 6,
+        *[return_from_checkout] * 6,
         *[sync] * 6,
     )
 
@@ -178,7 +178,7 @@ def test_commands_and_ways_back_beside_webhooks(live: LiveShop) -> None:
     assert_in_sync(live, ann)
 
 
-def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: LiveShop) -> None:
+def test_a_duplicate_detected_by_many_threads_is_refunded_once(live: LiveShop) -> None:
     ann, first = stripe_account.subscriber(live, email(), synced=False)
     at_stripe = stripe_account.client(live).v1
     metadata = at_stripe.subscriptions.retrieve(first).metadata
@@ -192,7 +192,7 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
 
     responses = at_once(*[event_sender(live, ann, item) for item in (first, second) * 5])
 
-    assert {response.status_code for response in responses} <= {200, 503}  # 503: it comes again
+    assert {response.status_code for response in responses} <= {200, 503}  # 503: Stripe retries
     event_sender(live, ann, second)()
     statuses = [at_stripe.subscriptions.retrieve(item).status for item in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
@@ -200,8 +200,8 @@ def test_a_second_subscription_found_by_many_at_once_is_refunded_once(live: Live
 
 
 @case(14, "two tabs", "double click")
-def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None:
-    """Whatever is chosen in however many tabs, in two processes: one page can be paid."""
+def test_of_checkouts_opened_at_once_one_stays_open(live: LiveShop) -> None:
+    """With many tabs and two processes, only one page can be paid."""
     for plans_of_tabs in (["solo"] * 6, ["solo", "team"] * 4):
         with live.app.app_context():
             ann = accounts.get_or_create(email())
@@ -219,8 +219,8 @@ def test_of_pages_that_are_opened_at_once_one_stays_open(live: LiveShop) -> None
         assert opened[0] in {response.headers["Location"] for response in responses}
 
 
-def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: LiveShop) -> None:
-    """The other request has seen no subscription yet, and would offer the trial again."""
+def test_a_checkout_paid_while_another_is_opened_starts_one_trial(live: LiveShop) -> None:
+    """The other request saw no subscription, and would offer the trial again."""
     with live.app.app_context():
         ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
@@ -244,7 +244,7 @@ def test_a_page_that_is_paid_while_another_is_opened_begins_one_trial(live: Live
 
 
 @case(26, "twice", "racing a webhook")
-def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None:
+def test_account_deletion_beside_other_requests_leaves_nothing_to_pay(live: LiveShop) -> None:
     ann, subscription = stripe_account.subscriber(live, email())
     headers = as_a_browser(live, ann)
 
@@ -271,8 +271,8 @@ def test_closing_beside_everything_leaves_nobody_charged(live: LiveShop) -> None
     assert_not_charged(live, ann)
 
 
-def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None:
-    """Somebody without a subscription closes the account while pages are opened to buy one."""
+def test_a_checkout_that_races_account_deletion_sells_nothing(live: LiveShop) -> None:
+    """A user without a subscription deletes the account while checkouts are opened."""
     with live.app.app_context():
         ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
@@ -287,13 +287,13 @@ def test_a_checkout_that_races_the_closing_sells_nothing(live: LiveShop) -> None
         *[lambda n=n: buy(n) for n in range(6, 12)],
     )
 
-    # 503 to one whose customer was deleted between two steps: nothing was changed, it says.
+    # 503 when the customer was deleted between two steps: nothing was changed.
     assert {response.status_code for response in responses} <= {200, 303, 401, 503}
     assert responses[6].status_code == 200
     assert_not_charged(live, ann)
 
 
-def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
+def test_a_checkout_created_while_account_deletion_starts_is_expired(
     live: LiveShop,
 ) -> None:
     with live.app.app_context():
@@ -316,7 +316,7 @@ def test_a_page_that_is_made_while_the_account_begins_to_close_is_not_left_open(
 
 
 @case(26, "racing an open checkout that is paid afterwards")
-def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live: LiveShop) -> None:
+def test_a_checkout_paid_during_account_deletion_is_refunded(live: LiveShop) -> None:
     with live.app.app_context():
         ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
@@ -326,7 +326,7 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
 
     with ThreadPoolExecutor(1) as pool, live.proxy.holding() as arrived:
         closed = pool.submit(live.ask, "DELETE", "/api/user", 0, headers=dict(headers))
-        assert arrived.wait(10)  # it is about to ask which pages are open
+        assert arrived.wait(10)  # it is about to list the open pages
         requests.post(page.headers["Location"], data=CARD, timeout=30, allow_redirects=False)
     response = closed.result()
 
@@ -339,10 +339,10 @@ def test_a_page_that_is_paid_while_the_account_closes_is_not_paid_for_long(live:
 
 
 @case(26, "racing an open checkout that is paid afterwards")
-def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
+def test_a_payment_in_progress_during_account_deletion_is_refunded(
     live: LiveShop,
 ) -> None:
-    """It cannot be expired, and its subscription begins when all others have been listed."""
+    """The page cannot be expired, and its subscription starts after the others were listed."""
     with live.app.app_context():
         ann = accounts.get_or_create(email())
     headers = as_a_browser(live, ann)
@@ -370,8 +370,8 @@ def test_a_page_whose_payment_is_under_way_is_refunded_when_its_account_is_gone(
 
 
 @case(26, "with Stripe down", "twice")
-def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveShop) -> None:
-    """Stripe goes away under both: who has read that it will be finished is right."""
+def test_concurrent_account_deletions_do_not_undo_each_other(live: LiveShop) -> None:
+    """Stripe fails during both. A response that announced the deletion stays true."""
     ann, subscription = stripe_account.subscriber(live, email())
     headers = as_a_browser(live, ann)
     first_asks, second_is_told = threading.Event(), threading.Event()
@@ -398,7 +398,7 @@ def test_of_two_closings_none_takes_back_what_the_other_has_promised(live: LiveS
     assert stripe_account.client(live).v1.subscriptions.retrieve(subscription).status == "canceled"
 
 
-def test_of_two_new_addresses_stripe_ends_with_the_last_in_whatever_order_they_arrive(
+def test_of_two_new_emails_stripe_ends_with_the_last_in_any_order_of_requests(
     live: LiveShop,
 ) -> None:
     ann, _ = stripe_account.subscriber(live, email())
@@ -429,7 +429,7 @@ def pages_of(shop: LiveShop, user: User) -> list[stripe.checkout.Session]:
 
 
 def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
-    """The headers of somebody who is signed in, for many requests at once."""
+    """Return the headers of a signed-in browser, for concurrent requests."""
     browser, header = shop.signed_in(user)
     cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     browser.close()
@@ -437,14 +437,14 @@ def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
 
 
 def assert_not_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
-    """The account is gone, and of its customers none has anything to pay or a page to pay on."""
+    """The account is deleted, and its customers have no live subscription and no open checkout."""
     at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None
         buried = select(func.count()).where(ClosedAccount.user_id == user.id)
         assert db.session.scalar(buried) == 1
-    everybody = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
-    assert user.email not in [customer.email for customer in everybody]
+    customers = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
+    assert user.email not in [customer.email for customer in customers]
     assert {page.status for page in pages_of(shop, user)} <= {pages}
     for subscription in at_stripe.subscriptions.list({"limit": 100}).auto_paging_iter():
         assert subscription.metadata.to_dict().get("user") != str(user.id)

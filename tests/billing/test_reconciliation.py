@@ -1,4 +1,4 @@
-"""`flask billing verify` and `sync`: our copy is compared with Stripe's own list, and mended."""
+"""`flask billing verify` and `sync`: our copy is compared with Stripe's list, and repaired."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.harness.stripe_proxy import Held, ProxiedShop
 
 @pytest.fixture
 def quiet_shop(quiet_shop: Shop, tmp_path: Path) -> Shop:
-    """A shop without webhooks, and with an instance folder of its own."""
+    """A shop without webhooks, with its own instance folder."""
     quiet_shop.app.instance_path = str(tmp_path / "instance")
     return quiet_shop
 
@@ -58,7 +58,7 @@ def change(shop: Shop, email: str, **values: Any) -> None:
         database.execute(update(User).where(User.email == email).values(**values))
 
 
-def weather(shop: Shop, **shares: float) -> None:
+def set_faults(shop: Shop, **shares: float) -> None:
     requests.post(
         f"{shop.sandbox}/stripe/control/faults", json=shares,
         headers={"Authorization": f"Bearer {shop.key}"}, timeout=10,
@@ -66,7 +66,7 @@ def weather(shop: Shop, **shares: float) -> None:
 
 
 @both_databases
-def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
+def test_verify_reports_a_copy_without_drift(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     stripe_account.subscriber(quiet_shop, "ben@example.com", "team", "yearly")
 
@@ -78,8 +78,8 @@ def test_where_all_is_as_stripe_says_verify_says_so(quiet_shop: Shop) -> None:
 
 
 @both_databases
-@case(27, "verify shows the drift", "sync --all mends it")
-def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop) -> None:
+@case(27, "verify shows the drift", "sync --all repairs it")
+def test_verify_shows_missed_changes_and_sync_repairs_them(quiet_shop: Shop) -> None:
     _, canceled = stripe_account.subscriber(quiet_shop, "ann@example.com")
     stripe_account.subscriber(quiet_shop, "ben@example.com", synced=False)
     stripe_account.subscriber(quiet_shop, "cat@example.com")
@@ -108,7 +108,7 @@ def test_what_was_missed_is_shown_by_verify_and_mended_by_sync(quiet_shop: Shop)
     assert run(quiet_shop, "verify").exit_code == 0
 
 
-def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
+def test_one_user_is_synced_by_email(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     with quiet_shop.app.app_context():
         accounts.get_or_create("ben@example.com")
@@ -119,11 +119,11 @@ def test_one_person_is_synced_by_address(quiet_shop: Shop) -> None:
 
     assert run(quiet_shop, "sync", "ann@example.com").exit_code == 0
     assert columns(quiet_shop, "ann@example.com")["stripe_subscription_status"] == "active"
-    nobody = run(quiet_shop, "sync", "ben@example.com")
-    assert nobody.output == "ben@example.com has no customer in Stripe.\n"
+    not_subscribed = run(quiet_shop, "sync", "ben@example.com")
+    assert not_subscribed.output == "ben@example.com has no customer in Stripe.\n"
 
 
-def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
+def test_every_copied_column_is_compared(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
     wrong = {
         "stripe_subscription_id": "sub_unheard_of",
@@ -145,7 +145,7 @@ def test_every_column_that_is_copied_is_compared(quiet_shop: Shop) -> None:
         run(quiet_shop, "sync", "--all")
 
 
-def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: Shop) -> None:
+def test_a_user_whose_subscription_stripe_does_not_list_is_found(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     with quiet_shop.app.app_context():
         accounts.get_or_create("ben@example.com")
@@ -162,7 +162,7 @@ def test_somebody_whose_subscription_stripe_does_not_list_is_found(quiet_shop: S
     assert "ann@example.com" not in result.stdout
 
 
-def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_call(
+def test_an_ended_subscription_beside_a_live_one_is_no_drift_and_needs_no_request(
     quiet_shop: Shop,
 ) -> None:
     ann, first = stripe_account.subscriber(quiet_shop, "ann@example.com")
@@ -185,25 +185,25 @@ def test_an_ended_subscription_beside_the_present_one_is_no_drift_and_costs_no_c
     result = run(quiet_shop, "verify")
 
     assert result.exit_code == 0, result.output
-    assert calls(result) == 2  # 122 subscriptions, a hundred a call
+    assert calls(result) == 2  # 122 subscriptions, a hundred per request
 
 
-def test_what_cannot_be_mended_is_no_drift(quiet_shop: Shop) -> None:
-    """Marks on a subscription alone do not say whose its customer is."""
+def test_a_difference_that_cannot_be_repaired_is_no_drift(quiet_shop: Shop) -> None:
+    """Metadata of a subscription alone does not identify the customer's user."""
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
     stripe_account.client(quiet_shop).v1.customers.update(
         str(ann.stripe_customer_id), {"metadata": {"installation": "", "user": ""}}
     )
     change(quiet_shop, ann.email, **dict.fromkeys(("stripe_customer_id", *SYNCED_COLUMNS)))
 
-    mended, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
+    repaired, compared = run(quiet_shop, "sync", "--all"), run(quiet_shop, "verify")
 
-    assert "Repaired 0 users" in mended.output
-    assert (mended.exit_code, compared.exit_code) == (0, 0)
+    assert "Repaired 0 users" in repaired.output
+    assert (repaired.exit_code, compared.exit_code) == (0, 0)
 
 
-def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
-    """As after a backup was restored: Stripe's marks say whose the customer is."""
+def test_a_lost_customer_is_adopted(quiet_shop: Shop) -> None:
+    """As after restoring a backup: the metadata at Stripe identifies the user."""
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     change(quiet_shop, "ann@example.com", stripe_customer_id=None,
            **dict.fromkeys(SYNCED_COLUMNS))  # fmt: skip
@@ -216,7 +216,7 @@ def test_a_customer_that_we_lost_is_adopted(quiet_shop: Shop) -> None:
     assert columns(quiet_shop, "ann@example.com")["stripe_subscription_id"] == subscription
 
 
-def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> None:
+def test_many_subscribers_are_compared_with_a_request_per_hundred(quiet_shop: Shop) -> None:
     price = quiet_shop.price["solo", "monthly"]
     bulk_subscribers.fill(quiet_shop.sandbox, quiet_shop.key, price, 350)
     assert bulk_subscribers.copy_into_columns(quiet_shop.app) == 350
@@ -227,10 +227,10 @@ def test_a_crowd_is_compared_with_a_call_for_each_hundred(quiet_shop: Shop) -> N
 
     assert result.exit_code == 1
     assert "2 users with drift" in result.output
-    assert calls(result) == 4 + 2  # a page each, and a question for each who differs
+    assert calls(result) == 4 + 2  # one per page, and one for each user who differs
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_forgets_no_user(
+def test_an_interrupted_run_says_how_to_resume_and_skips_no_user(
     proxied_shop: ProxiedShop,
 ) -> None:
     shop = proxied_shop
@@ -250,14 +250,14 @@ def test_an_interrupted_run_says_how_to_go_on_and_forgets_no_user(
         **verify_command(shop, *advice[1].split()), capture_output=True, timeout=60
     )
     assert again.returncode == 1
-    # The remaining pages, and the user who differs; the first page is not forgotten.
+    # The remaining pages, and the user who differs, who was on the first page.
     assert "150 subscriptions in Stripe in 3 calls: 1 user with drift" in again.stderr
     assert "person240@example.com" in again.stdout
     assert not notes.exists()
 
 
 def verify_command(shop: ProxiedShop, *args: str) -> dict[str, Any]:
-    """A process that runs `flask billing …` on the shop's database."""
+    """Start `flask billing …` on the shop's database."""
     return {
         "args": [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi", "billing", *args],
         "cwd": ROOT,
@@ -283,19 +283,19 @@ def interrupt(command: dict[str, Any], held: Held) -> tuple[int, str]:
     return process.returncode, errors
 
 
-def test_a_stripe_that_is_overloaded_is_waited_for(quiet_shop: Shop) -> None:
+def test_verify_waits_when_stripe_limits_the_rate(quiet_shop: Shop) -> None:
     price = quiet_shop.price["solo", "monthly"]
     bulk_subscribers.fill(quiet_shop.sandbox, quiet_shop.key, price, 450)
     bulk_subscribers.copy_into_columns(quiet_shop.app)
-    weather(quiet_shop, seed=3, too_many=0.6)
+    set_faults(quiet_shop, seed=3, too_many=0.6)
 
     result = run(quiet_shop, "verify")
 
     assert result.exit_code == 0, result.output
-    assert calls(result) > 5  # some were asked again
+    assert calls(result) > 5  # some requests were retried
 
 
-def test_a_stripe_that_is_away_is_told_in_a_sentence(
+def test_an_unreachable_stripe_is_explained_in_a_sentence(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     away = make_app(
@@ -332,7 +332,7 @@ def test_wrong_arguments_are_explained(
     assert message in result.output
 
 
-def test_what_was_seen_survives_in_a_file(tmp_path: Path) -> None:
+def test_the_seen_users_are_saved_in_a_file(tmp_path: Path) -> None:
     users = [database.uuid7() for _ in range(1000)]
     seen = reconciliation.SeenUsers()
     for user in users[:500]:

@@ -1,4 +1,4 @@
-"""Setting Stripe up for the catalogue, again and again."""
+"""`flask billing setup` creates the catalogue at Stripe, and can be repeated."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.sample_product.catalogue import catalogue
 from tests.harness.shop import Shop
 
 
-def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
+def test_a_repeated_setup_creates_nothing(shop: Shop) -> None:
     at_stripe = stripe_account.client(shop).v1
     before = [price.id for price in at_stripe.prices.list().data]
 
@@ -30,10 +30,10 @@ def test_setting_up_again_makes_nothing_new(shop: Shop) -> None:
     portals = at_stripe.billing_portal.configurations.list().data
     assert [portal.is_default for portal in portals].count(False) == 1
     assert variables["STRIPE_SOLO_MONTHLY_PRICE_ID"] == shop.price["solo", "monthly"]
-    assert "STRIPE_WEBHOOK_SECRET" not in variables  # Stripe tells it once
+    assert "STRIPE_WEBHOOK_SECRET" not in variables  # Stripe returns it once
 
 
-def test_a_raised_price_takes_nobody_s_plan_away(shop: Shop) -> None:
+def test_after_a_price_increase_existing_subscribers_keep_their_plan(shop: Shop) -> None:
     old = shop.price["solo", "monthly"]
     shop.change_plan("solo", monthly=1900)
 
@@ -90,7 +90,7 @@ def test_a_new_account_is_set_up_and_a_second_run_changes_nothing(
     assert env_lines(second.stdout) == kept
 
 
-def test_the_variables_are_put_into_a_file_beside_what_stands_there(
+def test_the_variables_are_added_to_an_existing_file(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     file = tmp_path / "some" / ".env"
@@ -120,7 +120,7 @@ def test_a_secret_is_not_lost_when_the_file_cannot_be_written(
     assert env_lines(result.stdout)["SANDBOX_STRIPE_WEBHOOK_SECRET"].startswith("whsec_")
 
 
-def test_what_was_made_by_hand_is_adopted(make_app: Callable[..., Flask]) -> None:
+def test_objects_created_by_hand_are_adopted(make_app: Callable[..., Flask]) -> None:
     bare = new_account(make_app)
     key, sandbox = bare.config["STRIPE_API_KEY"], bare.config["STRIPE_API_BASE"]
     at_stripe = stripe.StripeClient(key, base_addresses={"api": sandbox}).v1
@@ -152,7 +152,7 @@ def test_an_endpoint_of_another_version_is_replaced_without_a_gap(shop: Shop) ->
     new, kept = env_lines(first.stdout)["SANDBOX_STRIPE_WEBHOOK_SECRET"].split(",")
     assert kept == known
     assert new != known
-    assert len(endpoints.list().data) == 2  # both deliver until the new secret is in use
+    assert len(endpoints.list().data) == 2  # both endpoints deliver until the new secret is in use
 
     second = run(shop.app)
 
@@ -161,7 +161,7 @@ def test_an_endpoint_of_another_version_is_replaced_without_a_gap(shop: Shop) ->
     assert left.api_version == "2026-10-28.endive"
 
 
-def test_a_live_account_is_asked_about_first(make_app: Callable[..., Flask]) -> None:
+def test_setup_of_a_live_account_requires_confirmation(make_app: Callable[..., Flask]) -> None:
     app = new_account(make_app, SANDBOX_STRIPE_API_KEY=f"sk_test_{secrets.token_hex(8)}_live_x")
 
     refused = run(app, input="n\n")
@@ -172,7 +172,7 @@ def test_a_live_account_is_asked_about_first(make_app: Callable[..., Flask]) -> 
     assert env_lines(run(app, "--yes").stdout)["SANDBOX_STRIPE_WEBHOOK_SECRET"]
 
 
-def test_without_a_key_it_says_where_to_get_one(app: Flask) -> None:
+def test_without_a_key_setup_says_where_to_get_one(app: Flask) -> None:
     result = run(app)
 
     assert result.exit_code == 1
@@ -181,9 +181,9 @@ def test_without_a_key_it_says_where_to_get_one(app: Flask) -> None:
     )
 
 
-def test_an_endpoint_that_stripe_cannot_reach_is_skipped(make_app: Callable[..., Flask]) -> None:
+def test_no_endpoint_is_created_for_a_local_url(make_app: Callable[..., Flask]) -> None:
     app = new_account(make_app)
-    app.config["STRIPE_IS_SANDBOX"] = False  # as with a test key of one's own
+    app.config["STRIPE_IS_SANDBOX"] = False  # as with a real test key
 
     result = run(app)
 
@@ -199,7 +199,7 @@ def test_with_a_key_alone_the_application_starts_and_setup_can_run() -> None:
     assert value["STRIPE_API_BASE"] == "https://api.stripe.com"
 
 
-def test_going_back_to_an_older_price_sells_that_one_again(shop: Shop) -> None:
+def test_returning_to_an_older_price_reuses_it(shop: Shop) -> None:
     old = shop.price["solo", "monthly"]
     with shop.app.app_context():
         shop.change_plan("solo", monthly=1900)

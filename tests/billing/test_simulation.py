@@ -92,7 +92,7 @@ SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
         ("resume",),
         ("advance_clock", "renewal"),
     ],
-    "the answer to the cancelling is lost while the account is closed": [
+    "the response to the cancellation is lost during account deletion": [
         ("buy", "solo", "monthly"),
         ("sync",),
         ("stripe_fails_once", 2, "lost"),
@@ -129,24 +129,24 @@ def lives(count: int) -> settings:
 
 @lives(LIVES)
 @given(scenario=scenarios.SCENARIOS)
-def test_whatever_happens_our_columns_end_as_stripe_s(
-    in_memory: World, scenario: list[Step]
-) -> None:
+def test_random_scenarios_end_with_stripe_s_state(in_memory: World, scenario: list[Step]) -> None:
     run_scenario(in_memory, scenario)
 
 
 @lives(OVER_HTTP)
 @given(scenario=scenarios.SCENARIOS)
-def test_whatever_happens_over_http_too(over_http: World, scenario: list[Step]) -> None:
+def test_random_scenarios_over_http_end_with_stripe_s_state(
+    over_http: World, scenario: list[Step]
+) -> None:
     run_scenario(over_http, scenario)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS_TO_KEEP.values(), ids=SCENARIOS_TO_KEEP)
-def test_a_life_that_is_kept(in_memory: World, scenario: list[Step]) -> None:
+def test_a_kept_scenario_ends_with_stripe_s_state(in_memory: World, scenario: list[Step]) -> None:
     run_scenario(in_memory, scenario)
 
 
-def test_a_life_is_told_in_the_form_in_which_it_can_be_lived_again() -> None:
+def test_a_scenario_is_printed_in_a_form_that_can_be_run_again() -> None:
     scenario = SCENARIOS_TO_KEEP["a bit of everything"]
 
     lines = scenarios.format_scenario(scenario).partition("SCENARIO = ")[2]

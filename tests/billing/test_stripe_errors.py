@@ -1,4 +1,4 @@
-"""Stripe says no, or not now: people read what helps, and who runs the shop reads the reason."""
+"""Refusals and outages of Stripe: users read what helps, and operators the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saas import database
 from saas.auth.models import User
 from saas.billing import tasks
 from saas.database import db, now
-from tests.billing.test_emails import address, mails
+from tests.billing.test_emails import email_of, emails_of
 from tests.harness import stripe_account
 from tests.harness.servers import free_port
 from tests.harness.stripe_account import CARD
@@ -36,7 +36,7 @@ def shop(proxied_shop: ProxiedShop) -> ProxiedShop:
 @pytest.fixture
 def ann(shop: ProxiedShop) -> Visitor:
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     return visitor
 
 
@@ -49,7 +49,7 @@ def run(shop: ProxiedShop, *command: str) -> Any:
     return shop.app.test_cli_runner().invoke(args=["billing", *command])
 
 
-def test_a_checkout_that_stripe_refuses_is_no_outage(
+def test_a_checkout_refused_by_stripe_is_not_shown_as_an_outage(
     shop: ProxiedShop, ann: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     no = refusing(shop.proxy, "POST /v1/checkout/sessions", message=NO_HEAD_OFFICE)
@@ -63,7 +63,7 @@ def test_a_checkout_that_stripe_refuses_is_no_outage(
     assert "another plan" in page.text
     assert "isn't responding" not in page.text
     assert NO_HEAD_OFFICE.rstrip(".") in caplog.text
-    assert NO_HEAD_OFFICE not in page.text  # it is for who runs this
+    assert NO_HEAD_OFFICE not in page.text  # it is for operators
     assert checked.exit_code == 1
     assert f"Stripe refuses to open a checkout page: {NO_HEAD_OFFICE}" in checked.output
 
@@ -77,10 +77,10 @@ def test_a_checkout_that_stripe_refuses_is_no_outage(
     ],
 )
 @pytest.mark.parametrize("status", [400, 402, 403])
-def test_every_page_tells_a_refusal_from_an_outage(
+def test_every_page_distinguishes_a_refusal_from_an_outage(
     shop: ProxiedShop, ann: Visitor, call: str, path: str, title: str, status: int
 ) -> None:
-    stripe_account.subscriber(shop, address(shop))
+    stripe_account.subscriber(shop, email_of(shop))
 
     with shop.proxy.answering(refusing(shop.proxy, call, status, message="Not for you.")):
         page = ask(ann, path)
@@ -102,12 +102,12 @@ def ask(visitor: Visitor, path: str) -> Page:
     return visitor.submit(path)
 
 
-def test_commands_give_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor) -> None:
-    stripe_account.subscriber(shop, address(shop))
+def test_commands_print_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor) -> None:
+    stripe_account.subscriber(shop, email_of(shop))
     every_get = refusing(shop.proxy, "GET /v1/", message="Your account is under review.")
 
     with shop.proxy.answering(every_get):
-        for command in (("verify",), ("sync", "--all"), ("sync", address(shop)), ("setup",)):
+        for command in (("verify",), ("sync", "--all"), ("sync", email_of(shop)), ("setup",)):
             result = run(shop, *command)
             assert result.exit_code == 1, command
             assert "Stripe refused: Your account is under review" in result.stderr, command
@@ -129,13 +129,13 @@ def test_commands_give_stripe_s_reason_in_a_line(shop: ProxiedShop, ann: Visitor
         (500, "Broken.", "Stripe did not answer: APIError 500: Broken"),
     ],
 )
-def test_commands_give_the_reason_of_an_outage_and_no_part_of_a_key(
+def test_commands_print_the_reason_of_an_outage_and_no_part_of_a_key(
     status: int, message: str, text: str, shop: ProxiedShop, ann: Visitor
 ) -> None:
-    stripe_account.subscriber(shop, address(shop))
+    stripe_account.subscriber(shop, email_of(shop))
 
     with shop.proxy.answering(refusing(shop.proxy, "GET /v1/", status, message=message)):
-        result = run(shop, "sync", address(shop))
+        result = run(shop, "sync", email_of(shop))
 
     assert text in result.stderr
     assert "1234" not in result.stderr
@@ -143,17 +143,17 @@ def test_commands_give_the_reason_of_an_outage_and_no_part_of_a_key(
 
 
 def test_commands_say_why_stripe_cannot_be_reached(shop: ProxiedShop, ann: Visitor) -> None:
-    stripe_account.subscriber(shop, address(shop))
+    stripe_account.subscriber(shop, email_of(shop))
     shop.app.config["STRIPE_API_BASE"] = f"http://127.0.0.1:{free_port()}"
     shop.app.extensions.pop("stripe", None)
 
-    result = run(shop, "sync", address(shop))
+    result = run(shop, "sync", email_of(shop))
 
     assert "APIConnectionError: ConnectionRefusedError: Connection refused" in result.stderr
 
 
-def test_an_event_that_stripe_refuses_to_explain_comes_again(shop: ProxiedShop) -> None:
-    user, subscription = stripe_account.subscriber(shop, address(shop))
+def test_an_event_whose_fetch_stripe_refuses_is_retried(shop: ProxiedShop) -> None:
+    user, subscription = stripe_account.subscriber(shop, email_of(shop))
     subject = {
         "id": subscription, "object": "subscription", "customer": user.stripe_customer_id
     }  # fmt: skip
@@ -168,22 +168,22 @@ def test_an_event_that_stripe_refuses_to_explain_comes_again(shop: ProxiedShop) 
     assert again.json() == {"outcome": "applied"}
 
 
-def test_an_account_that_cannot_be_closed_says_what_helps(shop: ProxiedShop, ann: Visitor) -> None:
-    stripe_account.subscriber(shop, address(shop))
+def test_a_refused_account_deletion_explains_what_helps(shop: ProxiedShop, ann: Visitor) -> None:
+    stripe_account.subscriber(shop, email_of(shop))
     ann.visit("/dashboard/settings")
 
     with shop.proxy.answering(refusing(shop.proxy, "DELETE /v1/subscriptions", message="No.")):
-        page = ann.submit("/dashboard/settings/delete", confirmation=address(shop))
+        page = ann.submit("/dashboard/settings/delete", confirmation=email_of(shop))
 
     assert "our payment provider rejected it. Nothing was deleted." in page.text
     assert "try again in a few minutes" not in page.text
-    assert not shop.user(address(shop)).is_closing
+    assert not shop.user(email_of(shop)).is_closing
 
 
-def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
+def test_the_doctor_names_an_email_that_stripe_does_not_accept(
     shop: ProxiedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    user, _ = stripe_account.subscriber(shop, address(shop))
+    user, _ = stripe_account.subscriber(shop, email_of(shop))
     with shop.app.app_context(), database.write_transaction():
         long_ago = now().replace(year=now().year - 1)
         db.session.get_one(User, user.id).stripe_email_stale_since = long_ago
@@ -200,13 +200,13 @@ def test_an_address_that_stripe_does_not_take_is_named_by_the_doctor(
 def test_a_double_click_on_a_first_purchase_ends_on_checkout(
     shop: ProxiedShop, ann: Visitor
 ) -> None:
-    """The second of two requests with one key is 409 until the first has its answer."""
+    """The second of two requests with one idempotency key is 409 until the first has finished."""
     seen = itertools.count()
 
     def in_use(environ: dict[str, Any], start_response: Any) -> Any:
         if call_of(environ) not in ("POST /v1/customers", "POST /v1/checkout/sessions"):
             return shop.proxy.app(environ, start_response)
-        if next(seen) % 3 == 2:  # the third time it is free
+        if next(seen) % 3 == 2:  # the third request succeeds
             return shop.proxy.app(environ, start_response)
         headers = [("Content-Type", "application/json"), ("Stripe-Should-Retry", "true")]
         start_response("409 Conflict", headers)
@@ -219,11 +219,11 @@ def test_a_double_click_on_a_first_purchase_ends_on_checkout(
     assert "/stripe/checkout/" in page.path or "Pay" in page.text
     assert next(seen) == 6
     ann.submit(page.path, **CARD)
-    assert shop.user(address(shop)).stripe_subscription_status == "active"
+    assert shop.user(email_of(shop)).stripe_subscription_status == "active"
 
 
 def _failed(body: Any, _: list[str]) -> Any:
-    """A refund that Stripe took and a bank did not."""
+    """Return a refund that Stripe accepted and the bank refused."""
     for item in body.get("data", [body]):
         if item.get("object") == "refund":
             item["status"] = "failed"
@@ -231,10 +231,10 @@ def _failed(body: Any, _: list[str]) -> Any:
 
 
 @pytest.mark.parametrize("how", ["refused", "failed"])
-def test_a_refund_that_was_not_made_is_not_called_refunded(
+def test_a_failed_refund_is_not_called_refunded(
     how: str, shop: ProxiedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    user, first = stripe_account.subscriber(shop, address(shop))
+    user, first = stripe_account.subscriber(shop, email_of(shop))
     at_stripe = stripe_account.client(shop).v1
     metadata = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
     second = at_stripe.subscriptions.create(
@@ -252,21 +252,21 @@ def test_a_refund_that_was_not_made_is_not_called_refunded(
         "failed": changing(shop.proxy, _failed),
     }
     with shop.proxy.answering(responses[how]):
-        run(shop, "sync", address(shop))
+        run(shop, "sync", email_of(shop))
 
     subscription = [at_stripe.subscriptions.retrieve(item) for item in (first, second)]
     (ended,) = [item for item in subscription if item.status == "canceled"]
     assert ended.cancellation_details
     assert "refunded" not in str(ended.cancellation_details.comment)
     assert {"refused": "The charge is disputed", "failed": "is failed"}[how] in caplog.text
-    eventually(lambda: any("was ended" in item["subject"] for item in mails(shop)))
-    (mail,) = [item for item in mails(shop) if "was ended" in item["subject"]]
+    eventually(lambda: any("was ended" in item["subject"] for item in emails_of(shop)))
+    (mail,) = [item for item in emails_of(shop) if "was ended" in item["subject"]]
     assert "refunded" not in mail["subject"]
     assert "refused to refund" in mail["text"]
 
 
 def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: ProxiedShop) -> None:
-    user, first = stripe_account.subscriber(shop, address(shop))
+    user, first = stripe_account.subscriber(shop, email_of(shop))
     at_stripe = stripe_account.client(shop).v1
     metadata = at_stripe.subscriptions.retrieve(first).metadata.to_dict()
     (charge,) = at_stripe.charges.list({"customer": str(user.stripe_customer_id)}).data
@@ -279,13 +279,13 @@ def test_a_payment_that_was_refunded_by_hand_is_not_refunded_twice(shop: Proxied
         }
     )
 
-    run(shop, "sync", address(shop))
-    run(shop, "sync", address(shop))
+    run(shop, "sync", email_of(shop))
+    run(shop, "sync", email_of(shop))
 
     assert at_stripe.charges.retrieve(charge.id).amount_refunded == 1500
 
 
-def test_asking_too_often_has_a_limit_that_strands_nobody(shop: ProxiedShop, ann: Visitor) -> None:
+def test_requests_of_one_user_that_ask_stripe_are_limited(shop: ProxiedShop, ann: Visitor) -> None:
     asked = [ann.request("GET", "/dashboard/billing/invoices") for _ in range(31)]
     shop.proxy.calls.clear()
     limited = ann.request("GET", "/dashboard/billing/invoices")
@@ -303,7 +303,7 @@ def test_asking_too_often_has_a_limit_that_strands_nobody(shop: ProxiedShop, ann
     assert other.visit("/dashboard/billing/invoices").status == 200
 
 
-def test_a_domain_of_one_s_own_at_stripe_is_compared_with_what_browsers_allow(
+def test_the_doctor_compares_a_custom_domain_at_stripe_with_the_content_policy(
     make_app: Callable[..., Flask], tmp_path: Path, shop: ProxiedShop, ann: Visitor
 ) -> None:
     def on_own_domain(body: Any, _: list[str]) -> Any:

@@ -1,4 +1,4 @@
-"""What Stripe may leave out is missing, and what it never sends arrives: nothing breaks on it."""
+"""Responses of Stripe without optional fields or with invalid values cause no error."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.billing.stripe_responses import without_nullable, without_optional
-from tests.billing.test_emails import address, advance, use_card
+from tests.billing.test_emails import advance, email_of, use_card
 from tests.harness import stripe_account
 from tests.harness.stripe_account import CARD
 from tests.harness.stripe_proxy import Change, ProxiedShop, changing
@@ -29,19 +29,19 @@ def run(shop: ProxiedShop, command: str) -> Any:
 
 
 def is_one_line(result: Any) -> bool:
-    """What a command says that could not read an answer: a sentence, and no trace."""
+    """Whether the output of a command is one sentence without a traceback."""
     output = result.stderr.strip().splitlines()[-1]
     return output.startswith("Error: ") and "Traceback" not in result.output
 
 
 @pytest.mark.parametrize("change", [without_optional, without_nullable])
-def test_whatever_is_optional_in_stripe_s_types_may_be_missing(
+def test_optional_fields_of_stripe_s_types_may_be_missing(
     shop: ProxiedShop, change: Change
 ) -> None:
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
-    change({}, [])  # skips where the types are absent
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
+    change({}, [])  # skips when the types are missing
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
 
     with shop.proxy.answering(changing(shop.proxy, change)):
         for command in (*COMMANDS, f"sync {ann.email}"):
@@ -62,7 +62,7 @@ def test_whatever_is_optional_in_stripe_s_types_may_be_missing(
     assert shop.user(ann.email).stripe_subscription_status == "active"
 
 
-def test_a_portal_s_products_are_there_only_when_asked_for(shop: ProxiedShop) -> None:
+def test_the_products_of_a_portal_are_returned_only_when_expanded(shop: ProxiedShop) -> None:
     def as_stripe(body: Any, expanded: list[str]) -> Any:
         for item in body.get("data", [body]):
             if "products" not in expanded:
@@ -79,10 +79,10 @@ def test_a_portal_s_products_are_there_only_when_asked_for(shop: ProxiedShop) ->
 
 
 @pytest.mark.parametrize("kind", ["charge", "payment_record"])
-def test_an_invoice_that_is_paid_by_other_than_a_payment_intent_stops_no_sync(
+def test_an_invoice_paid_without_a_payment_intent_does_not_break_the_sync(
     shop: ProxiedShop, kind: str
 ) -> None:
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
     advance(shop, ann.stripe_customer_id)
 
@@ -104,11 +104,11 @@ def test_an_invoice_that_is_paid_by_other_than_a_payment_intent_stops_no_sync(
     )  # fmt: skip
 
 
-def test_an_answer_that_cannot_be_read_is_told_with_the_name_of_the_field(
+def test_an_invalid_response_is_reported_with_the_name_of_the_field(
     shop: ProxiedShop,
 ) -> None:
-    """Each field of a subscription in turn holds what Stripe never sends there."""
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
+    """Each field of a subscription in turn has a value that Stripe never sends."""
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     real = (
         stripe_account.client(shop).v1.subscriptions.retrieve(subscription).to_dict(for_json=True)
     )
@@ -134,10 +134,10 @@ ODD_PRICES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", [*ODD_PRICES, "unit_amount_decimal of any size"])
-def test_a_number_that_is_none_stops_no_page_and_no_command(name: str, shop: ProxiedShop) -> None:
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
+def test_an_invalid_number_breaks_no_page_and_no_command(name: str, shop: ProxiedShop) -> None:
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     field = name.partition(" ")[0]
 
     def odd(body: Any, _: list[str]) -> Any:
@@ -163,12 +163,10 @@ def test_a_number_that_is_none_stops_no_page_and_no_command(name: str, shop: Pro
 @pytest.mark.parametrize(
     "change", [{"recurring": None}, {"transform_quantity": {"divide_by": 2, "round": "nearest"}}]
 )
-def test_a_price_that_cannot_be_told_is_not_guessed(
-    change: dict[str, Any], shop: ProxiedShop
-) -> None:
-    ann, _ = stripe_account.subscriber(shop, address(shop))
+def test_an_unreadable_price_is_not_guessed(change: dict[str, Any], shop: ProxiedShop) -> None:
+    ann, _ = stripe_account.subscriber(shop, email_of(shop))
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
 
     def odd(body: Any, _: list[str]) -> Any:
         for item in body["data"]:
@@ -195,12 +193,10 @@ def spoiled(name: str, inside: bool) -> Change:
 
 
 @pytest.mark.parametrize("body", [[], "text", 5, None, {"data": "none"}, {"object": "list"}, {}])
-def test_a_body_of_another_shape_is_an_outage_and_never_an_error_of_ours(
-    shop: ProxiedShop, body: Any
-) -> None:
-    ann, subscription = stripe_account.subscriber(shop, address(shop))
+def test_a_malformed_response_is_treated_as_an_outage(shop: ProxiedShop, body: Any) -> None:
+    ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
 
     with shop.proxy.answering(changing(shop.proxy, lambda *_: body)):
         message = stripe_account.send_event(
@@ -221,11 +217,11 @@ def test_a_body_of_another_shape_is_an_outage_and_never_an_error_of_ours(
     )  # fmt: skip
 
 
-def test_a_page_to_pay_without_an_address_is_told_and_nobody_is_sent_nowhere(
+def test_a_checkout_session_without_a_url_is_explained(
     shop: ProxiedShop, caplog: pytest.LogCaptureFixture
 ) -> None:
     visitor = shop.visitor()
-    visitor.sign_in(address(shop))
+    visitor.sign_in(email_of(shop))
     visitor.visit("/pricing")
 
     def without_address(body: Any, _: list[str]) -> Any:
@@ -239,4 +235,4 @@ def test_a_page_to_pay_without_an_address_is_told_and_nobody_is_sent_nowhere(
     visitor.visit("/pricing")
     page = visitor.submit("/billing/checkout", having={"plan": "solo"})
     visitor.submit(page.path, **CARD)
-    assert shop.user(address(shop)).stripe_subscription_status == "active"
+    assert shop.user(email_of(shop)).stripe_subscription_status == "active"

@@ -1,4 +1,4 @@
-"""Our columns equal Stripe's state, whoever says what in which order."""
+"""Our columns equal Stripe's state after any sequence of events."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def columns(user: User) -> dict[str, Any]:
 
 
 @both_databases
-def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
+def test_the_columns_store_stripe_s_state(quiet_shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com", "solo", "yearly")
 
     truth = stripe_account.client(quiet_shop).v1.subscriptions.retrieve(subscription)
@@ -57,7 +57,7 @@ def test_the_columns_take_over_what_stripe_says(quiet_shop: Shop) -> None:
 
 @both_databases
 @case(11, "metadata absent")
-def test_an_event_is_a_doorbell_its_content_is_never_believed(quiet_shop: Shop) -> None:
+def test_the_content_of_an_event_is_not_trusted(quiet_shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     lie = {
         "id": subscription,
@@ -98,7 +98,7 @@ def test_an_event_sent_ten_times_at_once_has_one_effect(quiet_shop: Shop) -> Non
 
 
 @both_databases
-def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> None:
+def test_different_concurrent_events_end_with_stripe_s_state(quiet_shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
     at_stripe = stripe_account.client(quiet_shop).v1
@@ -120,8 +120,8 @@ def test_different_events_at_once_end_with_stripe_s_state(quiet_shop: Shop) -> N
 
 
 @both_databases
-def test_a_stale_answer_never_overwrites_a_newer_one(proxied_shop: ProxiedShop) -> None:
-    """Another process syncs between our call to Stripe and our write, so we call again."""
+def test_a_stale_response_never_overwrites_a_newer_one(proxied_shop: ProxiedShop) -> None:
+    """Another process syncs between our request to Stripe and our write, so we fetch again."""
     stripe_account.remove_endpoints(proxied_shop)
     ann, subscription = stripe_account.subscriber(proxied_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
@@ -141,8 +141,8 @@ def test_a_stale_answer_never_overwrites_a_newer_one(proxied_shop: ProxiedShop) 
     assert status == "canceled"
 
 
-def test_who_comes_second_with_an_event_writes_nothing(quiet_shop: Shop) -> None:
-    """Two processes handle one event; the other one claimed it between our fetch and our write."""
+def test_the_second_process_with_an_event_writes_nothing(quiet_shop: Shop) -> None:
+    """Two processes handle one event. The other claimed it between our fetch and our write."""
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
     stripe_account.send_event(quiet_shop, "customer.subscription.updated", subject, id="evt_1")
@@ -157,7 +157,7 @@ def test_who_comes_second_with_an_event_writes_nothing(quiet_shop: Shop) -> None
     assert after.stripe_subscription_status == "active"
 
 
-def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
+def test_the_sync_counter_increases_even_without_changes(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
 
     with quiet_shop.app.app_context():
@@ -169,7 +169,7 @@ def test_the_counter_moves_even_when_nothing_changed(quiet_shop: Shop) -> None:
 
 
 @case(12, "deleted: true", "the next checkout makes a new one")
-def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_new_one(
+def test_deleting_a_customer_at_stripe_ends_access_and_a_purchase_creates_a_new_one(
     quiet_shop: Shop,
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
@@ -186,7 +186,7 @@ def test_a_customer_deleted_at_stripe_ends_access_and_the_next_purchase_makes_a_
         assert customers.ensure_customer(gone) != old
 
 
-def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> None:
+def test_an_event_about_an_unknown_customer_is_200_and_changes_nothing(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ann@example.com")
     before = columns(quiet_shop.user("ann@example.com"))
 
@@ -201,7 +201,7 @@ def test_an_unknown_customer_is_200_and_nothing_is_touched(quiet_shop: Shop) -> 
 
 
 @case(6, "Stripe down")
-def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
+def test_an_event_during_a_stripe_outage_is_recorded_and_requested_again(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
     from tests.harness.servers import free_port, serving
@@ -226,14 +226,14 @@ def test_with_stripe_down_an_event_is_noted_and_asked_for_again(
         assert event.last_error
         assert event.last_error.startswith("Unavailable")
 
-    # Stripe is back and delivers the same event again.
+    # Stripe has recovered and delivers the same event again.
     stripe_account.send_event(quiet_shop, "customer.subscription.created", subject)
     assert quiet_shop.user("ann@example.com").stripe_subscription_status == "active"
 
 
 @both_databases
 @case(14, "two customers created at once")
-def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
+def test_two_tabs_create_one_customer(quiet_shop: Shop) -> None:
     from saas.auth import accounts
 
     with quiet_shop.app.app_context():
@@ -250,7 +250,7 @@ def test_two_tabs_make_one_customer(quiet_shop: Shop) -> None:
     assert len(stripe_account.client(quiet_shop).v1.customers.list().data) == 1
 
 
-def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -> None:
+def test_a_duplicate_subscription_is_canceled_at_once_and_refunded(quiet_shop: Shop) -> None:
     ann, first = stripe_account.subscriber(quiet_shop, "ann@example.com", synced=False)
     at_stripe = stripe_account.client(quiet_shop).v1
     with quiet_shop.app.app_context():
@@ -280,14 +280,14 @@ def test_a_second_subscription_is_ended_at_once_and_refunded(quiet_shop: Shop) -
     listed = at_stripe.subscriptions.list({"customer": customer, "status": "all"}).data
     status = {item.id: item.status for item in listed}
     assert sorted(status[item] for item in (first, second)) == ["active", "canceled"]
-    assert status[foreign] == "active"  # not marked as ours: not touched
+    assert status[foreign] == "active"  # without our metadata: unchanged
     (refund,) = at_stripe.refunds.list().data
     assert refund.amount == 1500
     assert status[str(quiet_shop.user("ann@example.com").stripe_subscription_id)] == ("active")
 
 
-def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite: LiveShop) -> None:
-    """A restricted key may lack the right to refund: it is tried again until somebody grants it."""
+def test_a_refund_refused_by_stripe_does_not_block_the_plan(live_on_sqlite: LiveShop) -> None:
+    """A restricted key may lack the permission to refund. It is retried until it is granted."""
     live = live_on_sqlite
     ann, first = stripe_account.subscriber(live, "twice@example.com", synced=False)
     with live.app.app_context():
@@ -322,10 +322,10 @@ def test_a_refund_that_stripe_refuses_keeps_nobody_from_the_plan(live_on_sqlite:
     assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
 
 
-def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
+def test_a_key_of_another_account_ends_no_plan_and_deletes_no_account(
     make_app: Callable[..., Flask], quiet_shop: Shop
 ) -> None:
-    """It knows none of our customers; taken at its word, everybody would lose what they pay for."""
+    """That account has none of our customers. Trusting it would end every user's plan."""
     ann, subscription = stripe_account.subscriber(quiet_shop, "ann@example.com")
     names = {catalogue.price_variables[key]: price for key, price in quiet_shop.price.items()}
     mistaken = make_app(
@@ -348,7 +348,7 @@ def test_a_key_of_another_account_ends_no_plan_and_closes_no_account(
     assert at_stripe.subscriptions.retrieve(subscription).status == "active"
 
 
-# --- the rules, as they are written -------------------------------------------------------------
+# --- the documented rules -----------------------------------------------------------------------
 
 
 def subscription(id: str = "sub_1", price: str = "price_pm", **changes: Any) -> Subscription:
@@ -366,7 +366,7 @@ def chosen(*result: Subscription) -> dict[str, Any]:
         return precedence.columns_from(list(result), Overdue(NOW - timedelta(days=1)))
 
 
-def test_of_several_subscriptions_the_highest_rank_counts() -> None:
+def test_the_highest_ranked_subscription_counts() -> None:
     later = NOW + timedelta(days=1)
 
     assert (
@@ -379,7 +379,7 @@ def test_of_several_subscriptions_the_highest_rank_counts() -> None:
         chosen(subscription("sub_a", "price_bm"), subscription("sub_b", created=later))[
             "stripe_subscription_id"
         ]
-        == "sub_a"  # the higher plan, though the other one is newer
+        == "sub_a"  # the higher plan, although the other is newer
     )
     assert (
         chosen(subscription("sub_a"), subscription("sub_b", status="canceled", created=later))[
@@ -397,7 +397,7 @@ def test_of_several_subscriptions_the_highest_rank_counts() -> None:
         chosen(subscription("sub_a", "no_longer_sold"), subscription("sub_b", status="canceled"))[
             "stripe_subscription_id"
         ]
-        == "sub_a"  # it is paid for: whoever has it shall not buy another
+        == "sub_a"  # it is paid for, so the user must not buy another
     )
     assert (
         chosen(subscription("sub_a", status="past_due"), subscription("sub_b", status="paused"))[
@@ -407,7 +407,7 @@ def test_of_several_subscriptions_the_highest_rank_counts() -> None:
     )
 
 
-def test_of_several_items_the_plan_s_counts_with_its_own_period() -> None:
+def test_the_plan_s_item_counts_with_its_own_period() -> None:
     end = NOW + timedelta(days=365)
     mixed = subscription(
         price_ids=("price_extra", "price_bm"),
@@ -418,7 +418,7 @@ def test_of_several_items_the_plan_s_counts_with_its_own_period() -> None:
     assert chosen(mixed)["stripe_current_period_end"] == end
 
 
-def test_nothing_unusual_crashes() -> None:
+def test_unusual_subscriptions_cause_no_error() -> None:
     assert chosen()["stripe_subscription_id"] is None
     assert chosen(subscription(price_ids=(), period_ends={}))["stripe_price_id"] is None
     assert chosen(subscription(status="brand_new"))["stripe_subscription_status"] == "brand_new"
@@ -440,7 +440,7 @@ def test_nothing_unusual_crashes() -> None:
         (None, None, "hobby"),
     ],
 )
-def test_the_status_decides_about_access(
+def test_the_status_decides_access(
     status: str | None, past_due_days: int | None, plan: str
 ) -> None:
     value = catalogue.granted(
@@ -469,7 +469,7 @@ def test_an_unknown_price_gives_the_free_plan() -> None:
     )
 
 
-def test_stripe_is_never_asked_inside_a_transaction(quiet_shop: Shop) -> None:
+def test_stripe_is_never_called_inside_a_transaction(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, "ann@example.com")
 
     with quiet_shop.app.app_context(), database.write_transaction():

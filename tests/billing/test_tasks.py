@@ -1,4 +1,4 @@
-"""What was missed is found again: no event is lost, no ended plan is kept."""
+"""Periodic tasks apply failed events and end plans whose webhook was missed."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop
 
 
-def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
-    make_app: Callable[..., Flask], shop: Shop
-) -> None:
+def test_a_periodic_task_applies_a_failed_event(make_app: Callable[..., Flask], shop: Shop) -> None:
     stripe_account.remove_endpoints(shop)
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com", synced=False)
     cut_off = make_app(
@@ -47,8 +45,8 @@ def test_an_event_that_could_not_be_applied_is_applied_by_the_sweep(
     assert shop.user("ann@example.com").stripe_subscription_status == "active"
 
 
-def test_events_that_nobody_can_apply_keep_no_others_waiting(shop: Shop) -> None:
-    """The oldest ones have failed often; a new one comes first and is applied."""
+def test_events_that_always_fail_do_not_delay_others(shop: Shop) -> None:
+    """The oldest events have failed often. A new one comes first and is applied."""
     stripe_account.remove_endpoints(shop)
     ann, _ = stripe_account.subscriber(shop, "ann@example.com", synced=False)
     with shop.app.app_context():
@@ -72,7 +70,7 @@ def left_behind(event: str, customer: str, *, days: int, attempts: int = 0) -> S
     )  # fmt: skip
 
 
-def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
+def test_a_plan_that_ended_without_a_webhook_is_removed(shop: Shop) -> None:
     stripe_account.remove_endpoints(shop)
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     stripe_account.client(shop).v1.subscriptions.cancel(subscription)
@@ -91,7 +89,7 @@ def test_a_plan_that_ended_in_silence_is_not_kept(shop: Shop) -> None:
         assert shop.user("ann@example.com").stripe_subscription_status == "canceled"
 
 
-def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
+def test_a_renewed_period_keeps_the_plan(shop: Shop) -> None:
     stripe_account.remove_endpoints(shop)
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
@@ -102,7 +100,7 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
                     stripe_synced_at=now() - timedelta(hours=2),
                 )
             )
-        assert shop.user("ann@example.com").is_paid  # the clock decides nothing
+        assert shop.user("ann@example.com").is_paid  # the clock does not decide
         tasks.sync_ended_periods()
 
         renewed = shop.user("ann@example.com")
@@ -111,7 +109,7 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(
-    "sweep",
+    "periodic_task",
     [
         tasks.retry_events,
         tasks.sync_ended_periods,
@@ -119,10 +117,10 @@ def test_a_period_that_was_renewed_takes_nothing_away(shop: Shop) -> None:
         tasks.update_stale_emails,
     ],
 )
-def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
-    sweep: Callable[[], None], make_app: Callable[..., Flask], shop: Shop
+def test_a_stripe_outage_does_not_keep_the_worker_from_sending_emails(
+    periodic_task: Callable[[], None], make_app: Callable[..., Flask], shop: Shop
 ) -> None:
-    """Ten are waiting; after three questions without an answer the rest waits for the next turn."""
+    """Ten events are waiting. After three failed requests the rest waits for the next run."""
     asked: list[str] = []
 
     def away(environ: dict[str, Any], start_response: Any) -> list[bytes]:
@@ -148,6 +146,6 @@ def test_a_stripe_that_is_away_does_not_keep_the_worker_from_the_mails(
     with serving(away) as url:
         cut_off = make_app(SANDBOX_STRIPE_API_KEY=shop.key, SANDBOX_URL=url)
         with cut_off.app_context():
-            sweep()
+            periodic_task()
 
     assert len(asked) == 3

@@ -111,7 +111,7 @@ class CrashingApp:
         try:
             status, headers, body = self._answer(environ)
             steps.fail_at = 0
-            steps.step("the answer")
+            steps.step("the response")
         finally:
             _steps.reset(token)
         headers += [("X-Steps", "; ".join(steps.passed)), ("X-Process", str(os.getpid()))]

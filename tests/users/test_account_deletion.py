@@ -44,7 +44,7 @@ def status_at_stripe(shop: Shop, subscription: str) -> str:
 
 
 @both_databases
-@case(26, "closed while subscribed")
+@case(26, "deleted while subscribed")
 def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
     shop: Shop, visitor: Visitor
 ) -> None:
@@ -267,7 +267,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
         assert [user.email for user in accounts.list_all()] == ["ann@example.com"]
 
 
-@case(11, "person deleted")
+@case(11, "user deleted")
 def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():

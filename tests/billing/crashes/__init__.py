@@ -1,7 +1,7 @@
-"""Killed at any step: nothing is lost, and nothing happens twice.
+"""After a crash at any step, nothing is lost and nothing is done twice.
 
-A server process gets SIGKILL just before every single step of handling an event, of closing an
-account and of sending a mail, one step after the other until there is none left; which steps there
-are is heard from the running process (see `tests.harness.crashing_app`). Then it is repaired as in
-production: Stripe delivers again, the user tries again, or a periodic task runs.
+A server process gets SIGKILL before a step of processing an event, of deleting an account or of
+sending an email. The tests repeat this for each step. The running process reports its steps (see
+`tests.harness.crashing_app`). Recovery works as in production: Stripe redelivers the event, the
+user tries again, or a periodic task runs.
 """

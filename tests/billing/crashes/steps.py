@@ -1,4 +1,4 @@
-"""Dying at every step, mending it as production does, and what must be true then."""
+"""Crash at every step, recover as in production, and check the result."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop
 from tests.harness.visitor import Page
 
-A_MOMENT_LATER = timedelta(minutes=6)  # when leases are over and sweeps look again
+A_MOMENT_LATER = timedelta(minutes=6)  # leases have expired, and periodic tasks are due
 _numbers = itertools.count(1)
 
 
 def email() -> str:
-    """Somebody new: a test lives through as many people as there are steps."""
-    return f"mortal-{next(_numbers)}@example.com"
+    """Return a new email. A test uses one user per step."""
+    return f"crash-{next(_numbers)}@example.com"
 
 
 def every_step(responses: list[requests.Response | None], *landmarks: str) -> Iterator[int]:
-    """Numbers of steps to die at, until one was answered; its steps must pass these landmarks."""
+    """Yield numbers of steps to crash at, until a request completes. It must pass the landmarks."""
     for number in itertools.count(1):
         yield number
         response = responses[-1]
@@ -45,7 +45,7 @@ def every_step(responses: list[requests.Response | None], *landmarks: str) -> It
 
 
 def run_tasks(shop: LiveShop) -> None:
-    """What the worker does every minute, when everything that was begun has been given up."""
+    """Run the periodic tasks, after the leases of the crashed process have expired."""
     with shop.app.app_context(), time_machine.travel(now() + A_MOMENT_LATER, tick=True):
         tasks.retry_events()
         account_deletion.finish_deletions()
@@ -67,7 +67,7 @@ def assert_applied_once(shop: LiveShop, user: User, event: str) -> None:
 
 
 def assert_emails_sent_once(shop: LiveShop, user: User) -> None:
-    """Every promised mail was handed over; a second copy has the same Message-ID."""
+    """Every enqueued email was delivered. A second copy has the same Message-ID."""
     run_tasks(shop)
     with shop.app.app_context():
         mine = select(OutboxMessage).where(OutboxMessage.subject_id == user.id)

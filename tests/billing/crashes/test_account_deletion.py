@@ -1,4 +1,4 @@
-"""Closing an account: gone once, and nobody is charged."""
+"""Account deletion after crashes: deleted once, and not charged."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop, deliver_event
 
 
-@pytest.mark.parametrize("mended_by", ["the person", "the sweep"])
-@case(26, "killed half-way")
-def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
+@pytest.mark.parametrize("recovered_by", ["user", "periodic task"])
+@case(26, "killed halfway")
+def test_an_account_is_deleted_once_after_a_crash_at_any_step(
+    live: LiveShop, recovered_by: str
+) -> None:
     responses: list[requests.Response | None] = []
     for die_at in every_step(
         responses,
         "UPDATE users", "COMMIT", "GET /stripe/v1/checkout/sessions",
         "POST /stripe/v1/checkout/sessions/<cs_test>/expire", "GET /stripe/v1/subscriptions",
         "DELETE /stripe/v1/subscriptions/<sub>", "DELETE /stripe/v1/customers/<cus>",
-        "INSERT closed_accounts", "DELETE users", "COMMIT", "the answer",
+        "INSERT closed_accounts", "DELETE users", "COMMIT", "the response",
     ):  # fmt: skip
         ann, subscription = stripe_account.subscriber(live, email())
         open_checkout(live, ann)
@@ -40,12 +42,12 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
         responses.append(live.ask("DELETE", "/api/user", die_at, browser, headers=header))
 
         assert_no_deleted_user_is_charged(live, ann, subscription)
-        if mended_by == "the sweep" and is_closing(live, ann):
+        if recovered_by == "periodic task" and is_closing(live, ann):
             run_tasks(live)
         elif responses[-1] is None:
             again = live.ask("DELETE", "/api/user", 0, browser, headers=header)
             assert again is not None
-            assert again.status_code in (200, 401), again.text  # 401: it was closed already
+            assert again.status_code in (200, 401), again.text  # 401: it was already deleted
         assert_closed_once(live, ann, subscription)
         farewell = live.inbox.to(ann.email, "is closed")
         assert len(set(farewell)) == 1
@@ -54,7 +56,7 @@ def test_an_account_is_closed_at_whatever_step_we_died(live: LiveShop, mended_by
 
 
 def open_checkout(shop: LiveShop, user: User) -> None:
-    """A page to pay on that somebody left open in another tab."""
+    """Open a checkout page, as in another tab."""
     with shop.app.app_context():
         gateway.create_checkout_session(
             customer_id=str(user.stripe_customer_id),
@@ -73,7 +75,7 @@ def is_closing(shop: LiveShop, user: User) -> bool:
 
 
 def assert_closed_once(shop: LiveShop, user: User, subscription: str) -> None:
-    run_tasks(shop)  # the mail, if it was not handed over
+    run_tasks(shop)  # the email, if it was not delivered
     at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None

@@ -1,4 +1,4 @@
-"""Handling an event: applied once, refunded once, adopted once."""
+"""Events after crashes: applied once, refunded once, adopted once."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ from tests.harness import stripe_account
 from tests.harness.live_shop import LiveShop, deliver_event
 
 
-@pytest.mark.parametrize("mended_by", ["stripe", "the sweep"])
+@pytest.mark.parametrize("recovered_by", ["stripe", "periodic task"])
 @case(5, "kill -9 at each step")
-def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mended_by: str) -> None:
+def test_an_event_is_applied_once_after_a_crash_at_any_step(
+    live: LiveShop, recovered_by: str
+) -> None:
     responses: list[requests.Response | None] = []
     for die_at in every_step(
         responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "UPDATE users",
-        "INSERT subscription_changes", "UPDATE stripe_events", "COMMIT", "the answer",
+        "INSERT subscription_changes", "UPDATE stripe_events", "COMMIT", "the response",
     ):  # fmt: skip
         ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
@@ -37,7 +39,7 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
 
         responses.append(deliver_event(live, subject, id=event, die_at=die_at))
 
-        if responses[-1] is None and mended_by == "the sweep" and is_noted(live, event):
+        if responses[-1] is None and recovered_by == "periodic task" and is_noted(live, event):
             run_tasks(live)
         else:
             again = deliver_event(live, subject, id=event)
@@ -49,7 +51,7 @@ def test_an_event_is_applied_once_at_whatever_step_we_died(live: LiveShop, mende
 
 
 @case(5, "failure at each step")
-def test_an_event_is_applied_once_whichever_step_failed(live: LiveShop) -> None:
+def test_an_event_is_applied_once_after_a_failure_of_any_step(live: LiveShop) -> None:
     for fail_at in itertools.count(1):
         ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         subject = {"id": subscription, "object": "subscription", "customer": ann.stripe_customer_id}
@@ -72,13 +74,15 @@ def is_noted(shop: LiveShop, event: str) -> bool:
         return db.session.get(StripeEvent, event) is not None
 
 
-def test_a_second_subscription_is_refunded_once_at_whatever_step_we_died(live: LiveShop) -> None:
+def test_a_duplicate_subscription_is_refunded_once_after_a_crash_at_any_step(
+    live: LiveShop,
+) -> None:
     responses: list[requests.Response | None] = []
     for die_at in every_step(
         responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions",
         "POST /stripe/v1/refunds", "DELETE /stripe/v1/subscriptions/<sub>",
-        "GET /stripe/v1/subscriptions", "UPDATE users", "COMMIT", "the answer",
+        "GET /stripe/v1/subscriptions", "UPDATE users", "COMMIT", "the response",
     ):  # fmt: skip
         ann, first = stripe_account.subscriber(live, email(), synced=False)
         second = subscribe_again(live, ann)
@@ -107,7 +111,7 @@ def subscribe_again(shop: LiveShop, user: User) -> str:
     return subscription.id
 
 
-def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveShop) -> None:
+def test_a_customer_is_adopted_after_a_crash_at_any_step(live_on_postgres: LiveShop) -> None:
     live = live_on_postgres
     responses: list[requests.Response | None] = []
     for die_at in every_step(
@@ -116,7 +120,7 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
         "GET /stripe/v1/subscriptions", "UPDATE users", "UPDATE stripe_events", "COMMIT",
     ):  # fmt: skip
         ann, subscription = stripe_account.subscriber(live, email(), synced=False)
-        with live.app.app_context(), database.write_transaction():  # as a restored backup does
+        with live.app.app_context(), database.write_transaction():  # as after restoring a backup
             database.execute(update(User).where(User.id == ann.id).values(stripe_customer_id=None))
         subject = marked(live, subscription)
 
@@ -127,7 +131,7 @@ def test_a_customer_is_adopted_at_whatever_step_we_died(live_on_postgres: LiveSh
         assert live.user(ann.email).stripe_customer_id == ann.stripe_customer_id
 
 
-def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
+def test_an_orphaned_subscription_is_refunded_once_after_a_crash_at_any_step(
     live_on_sqlite: LiveShop,
 ) -> None:
     live = live_on_sqlite
@@ -135,11 +139,11 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
     for die_at in every_step(
         responses,
         "INSERT stripe_events", "COMMIT", "GET /stripe/v1/subscriptions", "POST /stripe/v1/refunds",
-        "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the answer",
+        "DELETE /stripe/v1/subscriptions/<sub>", "UPDATE stripe_events", "COMMIT", "the response",
     ):  # fmt: skip
         ann, subscription = stripe_account.subscriber(live, email(), synced=False)
         with live.app.app_context():
-            # The account does not know of its customer when it closes.
+            # The account does not know its customer when it is deleted.
             with database.write_transaction():
                 database.execute(
                     update(User).where(User.id == ann.id).values(stripe_customer_id=None)
@@ -155,7 +159,7 @@ def test_what_outlived_its_account_is_refunded_once_at_whatever_step_we_died(
 
 
 def marked(shop: LiveShop, subscription: str) -> dict[str, Any]:
-    """The subscription as an event carries it, with our marks."""
+    """Return the subscription as an event contains it, with our metadata."""
     at_stripe = stripe_account.client(shop).v1.subscriptions.retrieve(subscription)
     message: dict[str, Any] = at_stripe.to_dict(for_json=True)
     return message

@@ -1,4 +1,4 @@
-"""Dying at any moment, while Stripe and people go on."""
+"""Crashes at any moment, while Stripe and users send requests."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.harness.live_shop import WORKERS, LiveShop, kill_a_worker
 from tests.harness.waiting import eventually
 
 
-def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop) -> None:
-    """Webhooks that Stripe sends by itself, closings and sign-ins, while processes die."""
+def test_random_crashes_under_load_lose_nothing(live: LiveShop) -> None:
+    """Processes are killed during webhooks from Stripe, account deletions and sign-ins."""
     users = [stripe_account.subscriber(live, email()) for _ in range(6)]
     leaving, staying = users[:2], users[2:]
     addresses = [email() for _ in range(12)]
@@ -44,8 +44,8 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
             pool.map(partial(leave, live), [user for user, _ in leaving]),
             pool.map(partial(sign_in, live), addresses),
         ]
-    assert len(list(chain(*work))) == 18  # and none of them failed by itself
-    live.kill()  # and in the end everything at once
+    assert len(list(chain(*work))) == 18  # and no process failed by itself
+    live.kill()  # and finally all processes at once
     live.start()
     eventually(lambda: not undelivered(live), seconds=60)
     live.enable_events(False)
@@ -54,7 +54,7 @@ def test_killed_at_random_under_load_everything_still_comes_true(live: LiveShop)
     assert_all_applied(live, [user for user, _ in staying])
     for user, subscription in leaving:
         assert_no_deleted_user_is_charged(live, user, subscription)
-        # Or we died before it was begun: then nothing at all has changed.
+        # Or the crash came before the start: then nothing has changed.
         assert is_gone(live, user) or status_of(live, subscription) == "active"
     for address in addresses:
         handed = live.inbox.to(address)
@@ -67,7 +67,7 @@ def dying_at_random(shop: LiveShop) -> Iterator[None]:
     rng, over = random.Random(7), threading.Event()
 
     def reap() -> None:
-        while not over.wait(rng.uniform(0, 0.3)):  # no waiting for anything: random is the point
+        while not over.wait(rng.uniform(0, 0.3)):  # random on purpose; it waits for nothing
             kill_a_worker(shop, rng.randrange(WORKERS))
 
     reaper = threading.Thread(target=reap)
@@ -95,7 +95,7 @@ def leave(shop: LiveShop, user: User) -> None:
 
 
 def sign_in(shop: LiveShop, address: str) -> None:
-    with suppress(requests.RequestException):  # perhaps in the middle of the answer
+    with suppress(requests.RequestException):  # perhaps in the middle of the response
         ask_to_sign_in(shop, address, 0)
 
 
@@ -109,13 +109,13 @@ def assert_all_applied(shop: LiveShop, users: list[User]) -> None:
 
 
 def undelivered(shop: LiveShop) -> int:
-    """Events that Stripe has not yet been able to deliver; it goes on trying."""
+    """Return the events that Stripe has not delivered yet and still retries."""
     (row,) = shop.sandbox_store.fetch_all("SELECT count(*) FROM deliveries WHERE state = 'pending'")
     return int(row[0])
 
 
 def assert_gapless_history(user: User) -> None:
-    """Each change begins where the one before ended, so none is missing and none is double."""
+    """Each change starts where the previous one ended: no change is missing or recorded twice."""
     changes = db.session.scalars(
         select(SubscriptionChange)
         .where(SubscriptionChange.user_id == user.id)

@@ -1,4 +1,4 @@
-"""One subscriber: every step is a method, and may be refused."""
+"""A simulated subscriber. Every step is a method and may be refused."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Subscriber:
             self.world.at_stripe.customers.update(
                 customer, {"invoice_settings": {"default_payment_method": card.id}}
             )
-            for item in self.live():  # Checkout has given the subscription a card of its own
+            for item in self.live():  # Checkout set the subscription's own default payment method
                 self.world.at_stripe.subscriptions.update(
                     item.id, {"default_payment_method": card.id}
                 )
@@ -171,7 +171,7 @@ class Subscriber:
         for _ in range(times):
             status, text = self.world.transport.deliver(delivery)
             assert status in (200, 503), text
-            if status == 503:  # Stripe comes again
+            if status == 503:  # Stripe retries
                 self.world.undelivered.append(delivery)
                 return
 
@@ -194,7 +194,7 @@ class Subscriber:
         subscriptions.sync(self.id, cause="a subscriber")
 
     def run_tasks(self) -> None:
-        """Run the periodic tasks as some hours later."""
+        """Run the periodic tasks as if some hours had passed."""
         with database.write_transaction():
             ago = now() - timedelta(hours=3)
             database.execute(update(StripeEvent).values(received_at=ago))
@@ -215,7 +215,7 @@ class Subscriber:
         return user.stripe_customer_id if user else None
 
     def at_stripe(self) -> list[stripe.Subscription]:
-        """Every subscription of every customer that was ever created for this user."""
+        """Return every subscription of every customer ever created for this user."""
         if self._fetched_at != self.world.writes:
             self._fetched, self._fetched_at = self._fetch(), self.world.writes
         return self._fetched
@@ -231,13 +231,13 @@ class Subscriber:
         ]
 
     def live(self) -> list[stripe.Subscription]:
-        """The live subscriptions that are ours."""
+        """Return the live subscriptions that are ours."""
         return [
             item for item in self.at_stripe() if item.status in LIVE and item.id not in self.foreign
         ]
 
     def observe(self) -> None:
-        """Remember the state at Stripe: our columns may only ever have a state that Stripe had."""
+        """Record the state at Stripe: our columns may only have states that Stripe had."""
         for item in self.at_stripe():
             self.seen[item.id].add((item.status, item["items"].data[0].price.id))
 

@@ -21,9 +21,9 @@ NOTICES = ("payment_failed", "action_required")
 
 
 def assert_emails_match_history(subscriber: Subscriber) -> None:
-    """Each recorded change has its mails exactly once, and there are no others.
+    """Each recorded change has its emails exactly once, and there are no others.
 
-    The history goes with its person; what was promised before stays in the outbox.
+    The history is deleted with its user; emails enqueued before stay in the outbox.
     """
     if subscriber.user() is None:
         return

@@ -19,7 +19,7 @@ from tests.harness.sample_product.catalogue import catalogue
 
 
 def check_after_step(subscriber: Subscriber) -> None:
-    """The rules of access, whatever was missed so far."""
+    """Check the rules of access, which hold even before missed events are recovered."""
     subscriber.observe()
     user = subscriber.user()
     if user and user.stripe_subscription_id:
@@ -49,7 +49,7 @@ def check_at_end(subscriber: Subscriber) -> None:
 
 
 def changes_of(subscriber: Subscriber) -> Sequence[SubscriptionChange]:
-    """The recorded history."""
+    """Return the recorded history."""
     mine = select(SubscriptionChange).where(SubscriptionChange.user_id == subscriber.id)
     return db.session.scalars(mine).all()
 
@@ -75,7 +75,7 @@ def _assert_in_sync(subscriber: Subscriber) -> None:
 
 
 def _assert_higher_plan_kept(subscriber: Subscriber) -> None:
-    """No duplicate that was paid for was ended for the sake of lower plans alone."""
+    """No paid duplicate was canceled in favor of a lower plan."""
     ours = [item for item in subscriber.at_stripe() if item.id not in subscriber.foreign]
     for ended in ours:
         why = ended.cancellation_details.comment if ended.cancellation_details else None
@@ -108,7 +108,7 @@ def _assert_columns(user: User, subscription: stripe.Subscription) -> None:
 
 
 def _assert_amounts(subscriber: Subscriber, user: User, subscription_id: str) -> None:
-    """The amounts that are shown are those that are charged, computed a second time."""
+    """The displayed amounts equal the charged ones, which are computed independently here."""
     at_stripe = subscriber.world.at_stripe
     subscription = at_stripe.subscriptions.retrieve(
         subscription_id, {"expand": ["discounts.source.coupon"]}
@@ -138,7 +138,7 @@ def _seconds(at: datetime | None) -> int | None:
 
 
 def _assert_untouched(subscriber: Subscriber, foreign: str) -> None:
-    """Other subscriptions end with their customer or a failed payment, never through us."""
+    """Other subscriptions end with their customer or a failed payment; we never cancel them."""
     subscription = subscriber.world.at_stripe.subscriptions.retrieve(foreign)
     if subscription.status == "canceled":
         customer = subscriber.world.at_stripe.customers.retrieve(str(subscription.customer))

@@ -1,4 +1,4 @@
-"""The connection to Stripe, which can fail: until it recovers, or for one request."""
+"""A connection to Stripe that can fail, for a while or for one request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class FaultyNetwork(stripe.HTTPClient):
     """A client of Stripe's SDK that fails on demand, and otherwise uses another client.
 
     A request can fail before it arrives ("500", "429", "401", "unreachable"), or arrive and have
-    its effect while the answer is lost ("lost"), which is what makes people pay twice.
+    its effect while the response is lost ("lost"), so that users may pay twice.
     """
 
     name = "faulty"
@@ -28,7 +28,7 @@ class FaultyNetwork(stripe.HTTPClient):
     def __init__(self, transport: stripe.HTTPClient) -> None:
         super().__init__()
         self._transport = transport
-        self.writes = 0  # how often something may have been changed at Stripe
+        self.writes = 0  # how many requests may have changed something at Stripe
         self.clear()
 
     def change_transport(self, transport: stripe.HTTPClient) -> None:
@@ -38,10 +38,10 @@ class FaultyNetwork(stripe.HTTPClient):
     def clear(self) -> None:
         """Let all requests succeed from now on."""
         self.is_down = False
-        self._faults: dict[int, str] = {}  # by the number of the request from now on
+        self._faults: dict[int, str] = {}  # by the number of the request, counted from now
 
     def fail(self, which: int, how: str) -> None:
-        """Let the request after `which` others fail in this transport, once."""
+        """Let one request fail with this transport, after `which` others."""
         self._faults[which] = how
 
     def request(self, *args: Any, **kwargs: Any) -> Answer:
@@ -55,7 +55,7 @@ class FaultyNetwork(stripe.HTTPClient):
         self.writes += args[0] != "get" and not args[1].endswith("/create_preview")
         response: Answer = self._transport.request(*args, **kwargs)
         if how == "lost":
-            raise stripe.APIConnectionError("the answer was lost")
+            raise stripe.APIConnectionError("the response was lost")
         return response
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from tests.billing.simulation.customer import Subscriber
 from tests.billing.simulation.world import Delivery, World
 
 Answer = tuple[str, int, Mapping[str, str]]
-Answers = dict[str, Answer]
+Responses = dict[str, Answer]
 
 
 class RecordingClient(stripe.HTTPClient):
@@ -38,8 +38,8 @@ class RecordingClient(stripe.HTTPClient):
     def __init__(self, transport: stripe.HTTPClient) -> None:
         super().__init__()
         self._transport = transport
-        self.writing: Answers | None = None
-        self.reading: Answers | None = None
+        self.writing: Responses | None = None
+        self.reading: Responses | None = None
 
     def request(self, method: str, url: str, headers: Any, post_data: Any = None) -> Answer:
         asked = f"{url} {post_data or ''}"
@@ -63,7 +63,7 @@ class Moment:
 
     type: str
     delivery: Delivery
-    answers: Answers
+    responses: Responses
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Recording:
     def play(self, order: Sequence[int]) -> dict[str, Any]:
         """Deliver the moments in this order, and return the columns.
 
-        Sync where the last moment was not delivered.
+        Sync if the last moment was not delivered.
         """
         self._rewind()
         latest = 0
@@ -95,7 +95,7 @@ class Recording:
         return self.columns()
 
     def _signed(self, number: int) -> Delivery:
-        """The event, signed now: many orders take longer than a signature is good for."""
+        """Sign the event now: replaying many orders takes longer than a signature is valid."""
         app, delivery = self.subscriber.world.app, self.moments[number].delivery
         assert app is not None
         header = stripe.WebhookSignature.generate_signature_header(
@@ -104,7 +104,7 @@ class Recording:
         return delivery._replace(headers={**delivery.headers, "Stripe-Signature": header})
 
     def columns(self) -> dict[str, Any]:
-        """Our copy of Stripe's state, and the customer."""
+        """Return our copy of Stripe's state, and the customer."""
         user = self.subscriber.user()
         assert user is not None
         return {
@@ -115,7 +115,7 @@ class Recording:
         }
 
     def unprocessed(self) -> Sequence[str]:
-        """Events that arrived and had no effect."""
+        """Return the events that arrived and had no effect."""
         left = select(StripeEvent.id).where(StripeEvent.processed_at.is_(None))
         return db.session.scalars(left).all()
 
@@ -129,7 +129,7 @@ class Recording:
 
     @contextmanager
     def _stripe_as_of(self, number: int) -> Iterator[None]:
-        self.client.reading = self.moments[number].answers
+        self.client.reading = self.moments[number].responses
         try:
             yield
         finally:
@@ -155,7 +155,7 @@ def record(world: World, before: Sequence[Callable[[Subscriber], None]], *then: 
 
 
 def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment]:
-    responses = _what_stripe_says(subscriber, client)
+    responses = _record_responses(subscriber, client)
     for delivery in subscriber.world.undelivered:
         event = read_event(json.loads(delivery.body))
         if events.ignore_reason(event) is None:
@@ -163,8 +163,8 @@ def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment
     subscriber.world.undelivered.clear()
 
 
-def _what_stripe_says(subscriber: Subscriber, client: RecordingClient) -> Answers:
-    """Record every response that handling an event may need, as of now."""
+def _record_responses(subscriber: Subscriber, client: RecordingClient) -> Responses:
+    """Record every response that processing an event may need, as of now."""
     client.writing = responses = {}
     user = subscriber.user()
     assert user is not None

@@ -1,4 +1,4 @@
-"""Stories: lists of steps, drawn by hypothesis, lived, and told when they end badly."""
+"""Scenarios: lists of steps drawn by Hypothesis, run, and printed when they fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.billing.simulation.world import World
 
 Step = tuple[Any, ...]
 
-# What a person, Stripe or we may answer to a step: no, not now, not there.
+# How the application or Stripe may refuse a step.
 REFUSALS = (
     gateway.StripeError,
     CheckoutError,
@@ -27,7 +27,7 @@ REFUSALS = (
 
 
 def step(name: str, *arguments: st.SearchStrategy[Any]) -> st.SearchStrategy[Step]:
-    """A step of `Life`, with drawn arguments."""
+    """Return a strategy for a step of `Subscriber`, with drawn arguments."""
     return st.tuples(st.just(name), *arguments)
 
 
@@ -73,7 +73,7 @@ STEPS = st.one_of(
     step("close"),
 )
 
-# What costs money is drawn more often: most lives shall have something to lose.
+# Purchases are drawn more often, so that most scenarios have a subscription.
 MONEY = st.one_of(
     bought, step("buy_duplicate", plan, interval), step("change", plan, interval), step("sync")
 )

@@ -27,7 +27,7 @@ WEBHOOK = "/api/webhooks/stripe"
 
 
 class Delivery(NamedTuple):
-    """What Stripe sends to our endpoint."""
+    """A webhook request of Stripe."""
 
     body: bytes
     headers: dict[str, str]
@@ -46,14 +46,14 @@ class Transport(Protocol):
 
 
 class World:
-    """Sandbox, application, the network between them, and the events that are not delivered yet."""
+    """A sandbox, an application, the network between them, and the undelivered events."""
 
     def __init__(self, sandbox: Flask, database_url: str, transport: Transport) -> None:
         self.undelivered: list[Delivery] = []
         self.transport = transport
         self.network = FaultyNetwork(transport.to_stripe())
         self.app = self._make_app(database_url)
-        self._by_hand = FaultyNetwork(transport.to_stripe())  # never fails: for the test itself
+        self._by_hand = FaultyNetwork(transport.to_stripe())  # never fails; for the test itself
         self._posts = 0
         self.at_stripe = self._client(self._by_hand).v1
         self.numbers = itertools.count()
@@ -90,7 +90,7 @@ class World:
 
     @property
     def writes(self) -> int:
-        """A counter that grows whenever something may have changed at Stripe."""
+        """Return a counter that grows when something may have changed at Stripe."""
         return self.network.writes + self._by_hand.writes + self._posts
 
     def pay(self, page: str) -> None:
@@ -109,7 +109,7 @@ class World:
 
 
 class InMemory:
-    """Both in this process, without a socket."""
+    """Sandbox and application in this process, without sockets."""
 
     base = BASE_ADDRESS
 
@@ -132,7 +132,7 @@ class InMemory:
 
 
 class OverHttp:
-    """Both as servers on loopback."""
+    """Sandbox and application as servers on loopback."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -153,7 +153,7 @@ class OverHttp:
 
 @contextmanager
 def in_memory(database_url: str) -> Iterator[World]:
-    """A world in this process."""
+    """Yield a world in this process."""
     kept: list[Delivery] = []
     sandbox = _sandbox(kept)
     transport = InMemory(sandbox)
@@ -165,7 +165,7 @@ def in_memory(database_url: str) -> Iterator[World]:
 
 @contextmanager
 def over_http(database_url: str) -> Iterator[World]:
-    """A world of two servers; events are held here and delivered later."""
+    """Yield a world of two servers. Events are held here and delivered later."""
     kept: list[Delivery] = []
     sandbox = _sandbox(kept)
     with serving(sandbox) as base:

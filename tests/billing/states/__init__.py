@@ -1,5 +1,5 @@
-"""What Stripe can say of a subscription, and what follows from it: cases that no story tells.
+"""Unusual states of subscriptions at Stripe, and what the application makes of them.
 
-Through the front door: a signed event arrives at a server process, which asks Stripe. Where the
-sandbox never says a thing, the gate in front of it does.
+A signed event arrives at a server process, which asks Stripe. Responses that the sandbox never
+gives come from the proxy in front of it.
 """

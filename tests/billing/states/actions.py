@@ -1,4 +1,4 @@
-"""What the tests of these cases say to the shop, and what they read there."""
+"""Actions and queries for the tests of these cases."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def subscription_of(shop: LiveShop, user: User) -> stripe.Subscription:
 
 
 def deliver_update(shop: LiveShop, user: User, kind: str = "customer.subscription.updated") -> str:
-    """Stripe's doorbell: an event about the person's customer; what came of it."""
+    """Deliver an event about the user's customer, and return the outcome."""
     subject = {"id": "sub_1", "object": "subscription", "customer": user.stripe_customer_id}
     return outcome(deliver_event(shop, subject, id=new_event(), kind=kind))
 
@@ -65,7 +65,7 @@ def stored(shop: LiveShop, user: User) -> User:
 
 @contextmanager
 def stripe_listing(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Iterator[None]:
-    """Within this, Stripe lists these subscriptions for the person."""
+    """Let Stripe list these subscriptions for the user."""
 
     def respond(environ: dict[str, Any], start_response: Any) -> Any:
         asked = parse_qs(environ["QUERY_STRING"]).get("customer", [""])[0]
@@ -80,7 +80,7 @@ def stripe_listing(shop: LiveShop, user: User, *bodies: dict[str, Any]) -> Itera
 
 
 def subscription_body(shop: LiveShop, user: User, **changes: Any) -> dict[str, Any]:
-    """The person's subscription as Stripe tells it, but for these changes."""
+    """Return the user's subscription as Stripe has it, with these changes."""
     subscription: dict[str, Any] = subscription_of(shop, user).to_dict(for_json=True)
     return {**subscription, **changes}
 
@@ -90,7 +90,7 @@ def items(*result: dict[str, Any]) -> dict[str, Any]:
 
 
 def item(shop: LiveShop, user: User, price: str, days: int = 30, **more: Any) -> dict[str, Any]:
-    """An item like the person's own, with another price and its own period."""
+    """Return an item like the user's own, with another price and its own period."""
     (own,) = subscription_body(shop, user)["items"]["data"]
     end = int((now() + timedelta(days=days)).timestamp())
     return {
@@ -111,7 +111,7 @@ def subscribe(shop: LiveShop, user: User, price: str, **more: Any) -> str:
 
 
 def pay(shop: LiveShop, user: User, number: str) -> stripe.checkout.Session:
-    """Choose Solo and pay on the hosted page; the session as it is then."""
+    """Choose Solo, pay on the hosted page, and return the Checkout Session."""
     browser, header = shop.signed_in(user)
     with browser:
         data = {"plan": "solo", "interval": "monthly"}
@@ -130,7 +130,7 @@ def deliver_session_event(shop: LiveShop, session: Any, kind: str) -> requests.R
 
 
 def advance(shop: LiveShop, user: User, step: str) -> None:
-    """Let the person's time at Stripe pass, to the end of its way."""
+    """Advance the customer's test clock, and wait until it is ready."""
     key = {"Authorization": f"Bearer {shop.key}"}
     body = {"customer": user.stripe_customer_id, "step": step}
     control = f"{shop.sandbox}/stripe/control"
@@ -146,7 +146,7 @@ def advance(shop: LiveShop, user: User, step: str) -> None:
 
 
 def use_failing_card(shop: LiveShop, user: User, kind: str = "pm_card_chargeCustomerFail") -> None:
-    """Replace the person's card by one whose charges fail."""
+    """Replace the user's card by one whose charges fail."""
     customer = str(user.stripe_customer_id)
     card = at_stripe(shop).payment_methods.attach(kind, {"customer": customer})
     at_stripe(shop).customers.update(

@@ -15,5 +15,5 @@ def shop(live_on_sqlite: LiveShop) -> LiveShop:
 
 @pytest.fixture
 def ann(shop: LiveShop) -> User:
-    """Somebody who has just subscribed to Solo, and of whom we have not heard yet."""
+    """Return a new subscriber to Solo, before the first webhook."""
     return stripe_account.subscriber(shop, new_email(), synced=False)[0]

@@ -1,4 +1,4 @@
-"""Items, prices and discounts in unusual shapes: the right amount or none, never a wrong one."""
+"""Unusual items, prices and discounts lead to the right amount or to none."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ MONTHLY = {"interval": "month", "interval_count": 1, "usage_type": "licensed"}
 
 
 def priced(shop: LiveShop, ann: User, **price: Any) -> dict[str, Any]:
-    """Ann's item with another price's fields."""
+    """Return Ann's item with these fields of its price."""
     own = item(shop, ann, shop.price["solo", "monthly"])
     return {**own, "price": {**own["price"], **price}}
 
 
 def extra(shop: LiveShop, ann: User, quantity: int = 1, **price: Any) -> dict[str, Any]:
-    """Another item beside Ann's own, of another product."""
+    """Return an additional item of another product."""
     result = priced(shop, ann, id="price_extra", product="prod_extra", **price)
     return {**result, "id": "si_extra", "quantity": quantity}
 
 
 def discount(shop: LiveShop, **terms: Any) -> dict[str, Any]:
-    """A discount as Stripe shows it, of a coupon that really exists."""
+    """Return a discount of an existing coupon, as Stripe returns it."""
     ends, scope = terms.pop("ends", None), terms.pop("applies_to", None)
     values = {"duration": "forever", **terms}
     coupon = at_stripe(shop).coupons.create(values).to_dict(for_json=True)
@@ -51,7 +51,7 @@ def discount(shop: LiveShop, **terms: Any) -> dict[str, Any]:
 
 
 def amount(shop: LiveShop, ann: User, **changes: Any) -> int | None:
-    """What our copy says that recurs, when Stripe shows the subscription so."""
+    """Sync Ann's subscription with these changes, and return the recurring amount."""
     with stripe_listing(shop, ann, subscription_body(shop, ann, **changes)):
         assert deliver_update(shop, ann) == "applied"
     result = stored(shop, ann)
@@ -73,9 +73,12 @@ def amount(shop: LiveShop, ann: User, **changes: Any) -> int | None:
         ({}, 0, 0),
         ({}, None, None),
     ],
-    ids=["fraction", "tiers", "metered", "package", "part", "foreign currency", "none", "unsaid"],
+    ids=[
+    "fraction", "tiers", "metered", "package rounded up", "package rounded down",
+    "other currency", "quantity 0", "no quantity",
+    ],
 )  # fmt: skip
-def test_a_price_of_any_kind_gives_the_right_amount_or_none(
+def test_prices_of_any_kind_give_the_right_amount_or_none(
     shop: LiveShop, ann: User, price: Any, quantity: int | None, expected: int | None
 ) -> None:
     own = {**priced(shop, ann, **price), "quantity": quantity}
@@ -83,7 +86,7 @@ def test_a_price_of_any_kind_gives_the_right_amount_or_none(
     assert amount(shop, ann, items=items(own)) == expected
 
 
-def test_items_of_several_intervals_are_no_single_amount(shop: LiveShop, ann: User) -> None:
+def test_items_with_different_intervals_have_no_single_amount(shop: LiveShop, ann: User) -> None:
     yearly = {**MONTHLY, "interval": "year"}
     monthly = extra(shop, ann, 2, unit_amount=500, unit_amount_decimal="500")
     own = priced(shop, ann)
@@ -101,7 +104,7 @@ def test_items_of_several_intervals_are_no_single_amount(shop: LiveShop, ann: Us
         ({"amount_off": 700, "currency": "usd"}, None),
         ({"percent_off": 50, "ends": 1}, 2500),
     ],
-    ids=["of all", "an amount", "of another currency", "over"],
+    ids=["percent", "amount", "other currency", "expired"],
 )
 def test_a_discount_on_several_items(
     shop: LiveShop, ann: User, terms: Any, expected: int | None
@@ -113,17 +116,17 @@ def test_a_discount_on_several_items(
     assert amount(shop, ann, items=result, discounts=[discount(shop, **terms)]) == expected
 
 
-def test_a_discount_on_one_item_leaves_the_other_alone(shop: LiveShop, ann: User) -> None:
+def test_a_discount_on_one_item_does_not_change_the_other(shop: LiveShop, ann: User) -> None:
     own = {**priced(shop, ann), "discounts": [discount(shop, percent_off=50)]}
     result = items(own, extra(shop, ann, unit_amount=500, unit_amount_decimal="500"))
 
     assert amount(shop, ann, items=result) == 1250
 
 
-def test_a_coupon_that_was_deleted_counts_where_it_can_only_mean_one_item(
+def test_a_deleted_coupon_counts_when_it_can_only_apply_to_one_item(
     shop: LiveShop, ann: User
 ) -> None:
-    """Which products it is for is not shown in the list, and cannot be asked any more."""
+    """The list does not contain its products, and a deleted coupon cannot be fetched."""
     gone = discount(shop, percent_off=50)
     at_stripe(shop).coupons.delete(gone["source"]["coupon"]["id"])
     two = items(priced(shop, ann), extra(shop, ann))
@@ -132,7 +135,7 @@ def test_a_coupon_that_was_deleted_counts_where_it_can_only_mean_one_item(
     assert amount(shop, ann, discounts=[gone], items=two) is None
 
 
-def test_a_discount_of_the_customer_counts_where_the_subscription_has_none(
+def test_a_discount_of_the_customer_counts_when_the_subscription_has_none(
     shop: LiveShop, ann: User
 ) -> None:
     customer = at_stripe(shop).customers.retrieve(ann.stripe_customer_id).to_dict(for_json=True)
@@ -160,7 +163,7 @@ def test_a_discount_that_ends_with_the_period_is_not_in_the_next_price(
     ("behavior", "on", "plus"),
     [("exclusive", True, True), ("inclusive", True, False), ("exclusive", False, False)],
 )
-def test_a_price_before_tax_says_so(
+def test_a_price_without_tax_is_marked(
     shop: LiveShop, ann: User, behavior: str, on: bool, plus: bool
 ) -> None:
     result = items(priced(shop, ann, tax_behavior=behavior))
@@ -172,7 +175,7 @@ def test_a_price_before_tax_says_so(
     assert recurring.plus_tax is plus
 
 
-def preview_answers(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
+def preview_responds(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
     def respond(environ: dict[str, Any], start_response: Any) -> Any:
         if not environ["PATH_INFO"].endswith("/invoices/create_preview"):
             return shop.proxy.app(environ, start_response)
@@ -183,10 +186,10 @@ def preview_answers(shop: LiveShop, status: int, error: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
-def test_a_refused_preview_keeps_nothing_else_from_being_written(
+def test_after_a_refused_preview_everything_else_is_written(
     shop: LiveShop, ann: User, status: int
 ) -> None:
-    with preview_answers(shop, status, {"type": "invalid_request_error", "message": "No."}):
+    with preview_responds(shop, status, {"type": "invalid_request_error", "message": "No."}):
         assert deliver_update(shop, ann) == "applied"
 
     result = stored(shop, ann)
@@ -195,10 +198,10 @@ def test_a_refused_preview_keeps_nothing_else_from_being_written(
     assert plan(shop, ann) == "solo"
 
 
-def test_an_outage_at_the_preview_comes_again(shop: LiveShop, ann: User) -> None:
+def test_an_event_is_retried_after_an_outage_at_the_preview(shop: LiveShop, ann: User) -> None:
     subject = {"id": "sub_1", "object": "subscription", "customer": ann.stripe_customer_id}
     event = new_event()
-    with preview_answers(shop, 500, {"type": "api_error", "message": "Down."}):
+    with preview_responds(shop, 500, {"type": "api_error", "message": "Down."}):
         response = deliver_event(shop, subject, id=event, kind="customer.subscription.updated")
         assert response is not None
         assert response.status_code == 503
@@ -211,7 +214,7 @@ def test_an_outage_at_the_preview_comes_again(shop: LiveShop, ann: User) -> None
     assert stored(shop, ann).stripe_next_invoice
 
 
-def test_paused_collection_promises_no_next_invoice(shop: LiveShop, ann: User) -> None:
+def test_with_paused_collection_no_next_invoice_is_shown(shop: LiveShop, ann: User) -> None:
     subscription = subscription_of(shop, ann).id
     at_stripe(shop).subscriptions.update(subscription, {"pause_collection": {"behavior": "void"}})
 
@@ -220,7 +223,7 @@ def test_paused_collection_promises_no_next_invoice(shop: LiveShop, ann: User) -
     assert stored(shop, ann).stripe_next_invoice is None
 
 
-def test_a_new_card_of_a_customer_is_no_reason_to_ask(shop: LiveShop, ann: User) -> None:
+def test_a_new_card_of_a_customer_causes_no_requests_to_stripe(shop: LiveShop, ann: User) -> None:
     customer = {"id": ann.stripe_customer_id, "object": "customer"}
 
     def outcome(**changed: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a page that was paid, left or paid in days gives."""
+"""Checkout pages that are paid, abandoned or paid with a delay."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from tests.billing.states.actions import (
 from tests.harness.live_shop import LiveShop, deliver_event
 
 
-@case(13, "the return before the webhook", "the webhook never")
-def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop, ann: User) -> None:
+@case(13, "the return before the webhook", "no webhook")
+def test_returning_from_checkout_gives_the_plan_before_the_webhook(
+    shop: LiveShop, ann: User
+) -> None:
     browser, _ = shop.signed_in(ann)
     with browser:
         response = shop.ask("GET", "/billing/return", 0, browser)
@@ -33,7 +35,7 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
     assert response is not None
     assert response.status_code == 303
     assert plan(shop, ann) == "solo"
-    assert deliver_update(shop, ann) == "applied"  # the webhook after all
+    assert deliver_update(shop, ann) == "applied"  # the late webhook
     assert plan(shop, ann) == "solo"
 
 
@@ -45,7 +47,7 @@ def test_who_comes_back_has_the_plan_though_no_event_has_arrived(shop: LiveShop,
         ("000111111116", "checkout.session.async_payment_failed", "hobby", "Solo failed"),
     ],
 )
-def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
+def test_a_delayed_payment_gives_the_plan_when_it_succeeds(
     shop: LiveShop, bank: str, kind: str, ends_with: str, message: str
 ) -> None:
     with shop.app.app_context():
@@ -55,7 +57,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
     assert session.payment_status == "unpaid"
     outcome(deliver_session_event(shop, session, "checkout.session.completed"))
     assert plan(shop, bob) == "hobby"
-    assert shop.inbox.to(bob.email) == []  # nothing has failed yet, and nothing begun
+    assert shop.inbox.to(bob.email) == []  # not failed, and not started
 
     advance(shop, bob, "week")
     outcome(deliver_session_event(shop, session, kind))
@@ -66,7 +68,7 @@ def test_a_payment_that_takes_days_gives_the_plan_when_it_is_there(
 
 @case(16, "expired session", "mode payment or setup")
 @pytest.mark.parametrize("mode", ["payment", "setup", "subscription"])
-def test_a_session_that_sells_no_plan_gives_none(shop: LiveShop, mode: str) -> None:
+def test_a_checkout_session_without_a_plan_gives_no_plan(shop: LiveShop, mode: str) -> None:
     with shop.app.app_context():
         bob = accounts.get_or_create(new_email())
         customer = at_stripe(shop).customers.create({"email": bob.email}).id

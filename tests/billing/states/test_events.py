@@ -1,4 +1,4 @@
-"""Events of every kind, and what they ring for."""
+"""Events of every kind, and their effects."""
 
 from __future__ import annotations
 
@@ -30,8 +30,10 @@ from tests.harness.live_shop import LiveShop, deliver_event
 
 
 @case(4)
-def test_of_two_events_in_the_same_second_the_newest_state_wins(shop: LiveShop, ann: User) -> None:
-    """Both carry the same second, and the later one arrives first."""
+def test_after_two_events_of_the_same_second_the_newest_state_is_stored(
+    shop: LiveShop, ann: User
+) -> None:
+    """Both have the same timestamp, and the later one arrives first."""
     with time_machine.travel(now(), tick=False):
         at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
         deliver_update(shop, ann, "customer.subscription.deleted")
@@ -41,18 +43,20 @@ def test_of_two_events_in_the_same_second_the_newest_state_wins(shop: LiveShop, 
 
 
 @case(10, "another api_version")
-def test_an_event_of_another_version_of_the_api_is_a_doorbell_too(
+def test_an_event_of_another_api_version_triggers_a_sync_too(
     shop: LiveShop, ann: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stripe, "api_version", "2019-02-11")  # what `tell` writes into the event
+    monkeypatch.setattr(
+        stripe, "api_version", "2019-02-11"
+    )  # as `deliver_event` writes into the event
     old = {"id": "sub_1", "object": "subscription", "customer": {"id": ann.stripe_customer_id}}
 
     assert outcome(deliver_event(shop, old, id=new_event())) == "applied"
     assert plan(shop, ann) == "solo"
 
 
-@case(11, "same email at two people")
-def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, ann: User) -> None:
+@case(11, "same email of two users")
+def test_another_customer_with_the_same_email_changes_nothing(shop: LiveShop, ann: User) -> None:
     deliver_update(shop, ann)
     twin = at_stripe(shop).customers.create({"email": ann.email})
     subject = {"id": "sub_1", "object": "subscription", "customer": twin.id}
@@ -74,7 +78,7 @@ def test_another_customer_with_the_same_address_changes_nothing(shop: LiveShop, 
 def test_invoices_of_every_kind_are_200(
     shop: LiveShop, ann: User, kind: str, subject: dict[str, Any]
 ) -> None:
-    """Stripe holds a draft back for days when invoice.created is not answered with 2xx."""
+    """Stripe delays a draft for days when invoice.created gets no 2xx response."""
     subject = {**subject, "customer": ann.stripe_customer_id}
 
     assert outcome(deliver_event(shop, subject, id=new_event(), kind=kind)) in (
@@ -83,7 +87,7 @@ def test_invoices_of_every_kind_are_200(
 
 
 @case(23)
-def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop, ann: User) -> None:
+def test_refunds_and_disputes_do_not_change_access(shop: LiveShop, ann: User) -> None:
     deliver_update(shop, ann)
     (charge,) = at_stripe(shop).charges.list({"customer": ann.stripe_customer_id}).data
     at_stripe(shop).refunds.create({"charge": charge.id})
@@ -103,7 +107,7 @@ def test_a_refund_and_a_dispute_leave_access_to_the_subscription(shop: LiveShop,
 
 
 @case(25)
-def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User) -> None:
+def test_an_email_changed_at_stripe_does_not_change_the_sign_in(shop: LiveShop, ann: User) -> None:
     changed = at_stripe(shop).customers.update(
         str(ann.stripe_customer_id), {"email": "eve@example.com"}
     )
@@ -118,7 +122,7 @@ def test_an_address_changed_at_stripe_signs_nobody_in(shop: LiveShop, ann: User)
 
 
 @case(12, "404")
-def test_a_customer_that_stripe_does_not_know_is_forgotten(shop: LiveShop, ann: User) -> None:
+def test_a_customer_unknown_to_stripe_is_removed_from_the_user(shop: LiveShop, ann: User) -> None:
     deliver_update(shop, ann)
     with shop.app.app_context(), database.write_transaction():
         lost = f"cus_lost_{ann.id}"
@@ -138,7 +142,7 @@ def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop,
     new = subscribe(shop, ann, shop.price["team", "monthly"])
     deliver_update(shop, ann, "customer.subscription.created")
 
-    deliver_update(shop, ann, "customer.subscription.deleted")  # of the old one, and late
+    deliver_update(shop, ann, "customer.subscription.deleted")  # of the old subscription, and late
 
     assert stored(shop, ann).stripe_subscription_id == new
     assert plan(shop, ann) == "team"
@@ -146,7 +150,7 @@ def test_the_end_of_an_old_subscription_does_not_end_the_new_one(shop: LiveShop,
 
 @case(28)
 @pytest.mark.parametrize("years", [1, -1])
-def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: int) -> None:
+def test_a_jump_of_the_clock_does_not_change_access(shop: LiveShop, ann: User, years: int) -> None:
     deliver_update(shop, ann)
     jump = now() + timedelta(days=365 * years)
     with time_machine.travel(jump, tick=True), shop.app.app_context():
@@ -155,6 +159,6 @@ def test_a_clock_that_jumps_decides_nothing(shop: LiveShop, ann: User, years: in
         assert accounts.get_by_email(ann.email).plan.id == "solo"
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
 
-    deliver_update(shop, ann)  # what was written in another year stands in nobody's way
+    deliver_update(shop, ann)  # timestamps of another year do not block later writes
 
     assert plan(shop, ann) == "hobby"

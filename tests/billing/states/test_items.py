@@ -52,7 +52,7 @@ def test_an_older_price_gives_its_plan_too(
     ],
     ids=["unknown price", "no items", "quantity 0", "no quantity"],
 )
-def test_unusual_items_give_what_is_known_and_crash_nothing(
+def test_unusual_items_cause_no_error_and_keep_the_known_columns(
     shop: LiveShop, ann: User, price: str | None, more: dict[str, Any], value: str
 ) -> None:
     known = shop.price["solo", "monthly"]
@@ -65,7 +65,7 @@ def test_unusual_items_give_what_is_known_and_crash_nothing(
 
 
 @case(20, "several items", "items with different periods")
-def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User) -> None:
+def test_the_period_is_that_of_the_plan_s_item(shop: LiveShop, ann: User) -> None:
     extra = item(shop, ann, "price_extra", days=3)
     main = item(shop, ann, shop.price["team", "yearly"], days=365)
 
@@ -78,10 +78,10 @@ def test_of_several_items_the_plan_s_own_period_counts(shop: LiveShop, ann: User
 
 
 @case(20, "more than 10 subscriptions")
-def test_the_living_one_is_found_among_many_that_have_ended(shop: LiveShop, ann: User) -> None:
+def test_the_live_subscription_is_found_among_many_ended_ones(shop: LiveShop, ann: User) -> None:
     at_stripe(shop).subscriptions.cancel(subscription_of(shop, ann).id)
     living = subscribe(shop, ann, shop.price["team", "monthly"])
-    for _ in range(12):  # never paid, so that a webhook in between ends nothing
+    for _ in range(12):  # never paid, so that a webhook in between cancels nothing
         price = shop.price["solo", "monthly"]
         started = subscribe(shop, ann, price, payment_behavior="default_incomplete")
         at_stripe(shop).subscriptions.cancel(started)

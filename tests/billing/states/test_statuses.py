@@ -28,12 +28,12 @@ from tests.harness.live_shop import LiveShop
 
 @case(17)
 @pytest.mark.parametrize(
-    ("message", "value"),
+    ("changes", "plan_id"),
     [
         ({"status": "incomplete"}, "hobby"),
         ({"status": "incomplete_expired"}, "hobby"),
         ({"status": "trialing"}, "solo"),
-        ({"status": "past_due"}, "solo"),  # within the grace
+        ({"status": "past_due"}, "solo"),  # within the grace period
         ({"status": "unpaid"}, "hobby"),
         ({"status": "paused"}, "hobby"),
         (
@@ -42,20 +42,20 @@ from tests.harness.live_shop import LiveShop
         ),
         ({"status": "brand_new"}, "hobby"),
     ],
-    ids=lambda given: given.get("status") if isinstance(given, dict) else given,
+    ids=lambda value: value["status"] if isinstance(value, dict) else value,
 )
-def test_each_status_gives_or_takes_as_written(
-    shop: LiveShop, ann: User, message: dict[str, Any], value: str
+def test_each_status_gives_the_documented_plan(
+    shop: LiveShop, ann: User, changes: dict[str, Any], plan_id: str
 ) -> None:
-    with stripe_listing(shop, ann, subscription_body(shop, ann, **message)):
+    with stripe_listing(shop, ann, subscription_body(shop, ann, **changes)):
         assert deliver_update(shop, ann) == "applied"
 
-        assert plan(shop, ann) == value
-        assert stored(shop, ann).stripe_subscription_status == message["status"]
+        assert plan(shop, ann) == plan_id
+        assert stored(shop, ann).stripe_subscription_status == changes["status"]
 
 
 @case(18)
-def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: User) -> None:
+def test_a_cancellation_can_be_scheduled_revoked_and_immediate(shop: LiveShop, ann: User) -> None:
     subscription = subscription_of(shop, ann)
     change = at_stripe(shop).subscriptions.update
 
@@ -81,7 +81,7 @@ def test_an_end_can_be_planned_called_off_and_made_at_once(shop: LiveShop, ann: 
 
 
 @case(19, "monthly to yearly with proration")
-def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
+def test_a_change_to_yearly_with_prorations_shows_the_price_of_stripe(
     shop: LiveShop, ann: User
 ) -> None:
     subscription = subscription_of(shop, ann)
@@ -101,7 +101,7 @@ def test_a_change_to_yearly_with_several_lines_is_the_price_stripe_says(
 
 
 @case(19, "pending update")
-def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, ann: User) -> None:
+def test_a_change_with_a_pending_payment_has_no_effect_yet(shop: LiveShop, ann: User) -> None:
     subscription = subscription_of(shop, ann)
     use_failing_card(shop, ann)
     item = subscription["items"].data[0].id
@@ -122,7 +122,7 @@ def test_a_change_that_waits_for_its_payment_is_no_change_yet(shop: LiveShop, an
 
 
 @case(19, "scheduled downgrade")
-def test_a_downgrade_that_is_planned_counts_from_its_day(shop: LiveShop) -> None:
+def test_a_scheduled_downgrade_takes_effect_on_its_day(shop: LiveShop) -> None:
     email = new_email()
     bob, subscription = stripe_account.subscriber(shop, email, "team", synced=False)
     plan_a_downgrade(shop, subscription)
@@ -157,7 +157,7 @@ def plan_a_downgrade(shop: LiveShop, subscription: str) -> None:
 
 
 @case(21, "recovery restores")
-def test_what_failed_and_is_paid_is_as_before(shop: LiveShop, ann: User) -> None:
+def test_paying_a_failed_invoice_restores_the_subscription(shop: LiveShop, ann: User) -> None:
     use_failing_card(shop, ann)
     advance(shop, ann, "renewal")
     deliver_update(shop, ann, "invoice.payment_failed")
