@@ -1,4 +1,4 @@
-"""What is done once a day: at its time, once, and later where no worker was there."""
+"""Daily tasks run at their time, once, and later if no worker was running."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def reports() -> int:
 
 
 @both_databases
-def test_it_runs_at_its_time_and_once(app: Flask) -> None:
+def test_a_daily_task_runs_once_at_its_time(app: Flask) -> None:
     with app.app_context():
         with time_machine.travel(EVENING, tick=False):
             write_old_report()
@@ -52,7 +52,7 @@ def test_it_runs_at_its_time_and_once(app: Flask) -> None:
             assert reports() == 0
 
 
-def test_it_runs_later_where_no_worker_was_there(app: Flask) -> None:
+def test_a_daily_task_runs_later_if_no_worker_was_running(app: Flask) -> None:
     with app.app_context():
         with time_machine.travel(EVENING, tick=False):
             write_old_report()
@@ -63,7 +63,7 @@ def test_it_runs_later_where_no_worker_was_there(app: Flask) -> None:
 
 
 @both_databases
-def test_of_several_workers_one_runs_it(app: Flask) -> None:
+def test_one_of_several_workers_runs_a_daily_task(app: Flask) -> None:
     ran: list[int] = []
     schedule = jobs.Schedule()
 
@@ -84,12 +84,12 @@ def test_of_several_workers_one_runs_it(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("at", ["3:30", "03:30:10", "25:00", "noon", "03:30+01:00"])
-def test_a_time_that_is_none_is_refused(at: str) -> None:
+def test_an_invalid_time_is_refused(at: str) -> None:
     with pytest.raises(ValueError, match="03:30|format|hour"):
         jobs.daily(at=at)
 
 
-def test_a_name_that_is_registered_twice_is_refused() -> None:
+def test_a_duplicate_task_name_is_refused() -> None:
     again = FunctionType(tasks.delete_old_reports.__code__, {"__name__": "elsewhere"})
 
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Behind PgBouncer in transaction mode: each transaction has another connection of the server."""
+"""PgBouncer in transaction mode: each transaction may use another server connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ default_pool_size = 4
 
 @contextmanager
 def pgbouncer(url: str) -> Iterator[str]:
-    """The same database behind PgBouncer, which refuses to run as root."""
+    """Start PgBouncer, which refuses to run as root, in front of the same database."""
     program = shutil.which("pgbouncer")
     if program is None:
         pytest.skip("pgbouncer is not installed: apt-get install pgbouncer")
@@ -60,7 +60,7 @@ def pgbouncer(url: str) -> Iterator[str]:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_pages_jobs_and_mails_work_without_connections_of_ones_own(
+def test_pages_jobs_and_emails_work_behind_pgbouncer(
     database_url: str, make_app: Callable[..., Flask], sandbox: str
 ) -> None:
     with pgbouncer(database_url) as url:
@@ -69,7 +69,7 @@ def test_pages_jobs_and_mails_work_without_connections_of_ones_own(
         app = make_app(**env)
         with workers(SANDBOX_URL=sandbox, **env) as crew, serving(app, port) as served:
             crew.start(2)
-            for number in range(8):  # more often than psycopg prepares a statement for
+            for number in range(8):  # more often than psycopg's threshold for prepared statements
                 visitor = Visitor(served, sandbox)
                 visitor.sign_in(f"person{number}@example.com")
                 assert visitor.visit("/dashboard/settings").status == 200

@@ -1,4 +1,4 @@
-"""A periodic task runs in one worker at a time, however many workers ask."""
+"""A periodic task runs in one worker at a time."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_task_that_lasts_longer_than_its_interval_is_not_started_again(app: Fl
     try:
         eventually(lambda: started)
         seen = set()
-        while len(seen) < 8:  # the lease was extended again and again, beyond the interval
+        while len(seen) < 8:  # the lease was extended repeatedly, beyond the interval
             seen.add(due_at(app, "slow_task"))
             run(app, schedule)
         assert len(started) == 1
@@ -61,7 +61,7 @@ def test_a_task_that_lasts_longer_than_its_interval_is_not_started_again(app: Fl
         first.join()
 
 
-def test_a_task_runs_once_per_interval_however_many_workers_ask(app: Flask) -> None:
+def test_a_task_runs_once_per_interval_with_many_workers(app: Flask) -> None:
     ran: list[int] = []
     schedule = jobs.Schedule()
 
@@ -77,7 +77,7 @@ def test_a_task_runs_once_per_interval_however_many_workers_ask(app: Flask) -> N
     assert ran == [1, 1]
 
 
-def test_a_task_whose_worker_died_soon_runs_in_another(app: Flask) -> None:
+def test_a_task_of_a_killed_worker_soon_runs_in_another(app: Flask) -> None:
     ran: list[int] = []
     schedule = jobs.Schedule()
 
@@ -86,7 +86,7 @@ def test_a_task_whose_worker_died_soon_runs_in_another(app: Flask) -> None:
         ran.append(1)
 
     run(app, schedule)
-    set_due(app, now() + schedule.lease)  # as a worker leaves it that died an instant ago
+    set_due(app, now() + schedule.lease)  # as after a worker was killed a moment ago
     run(app, schedule)
     assert len(ran) == 1
     set_due(app, now())
@@ -96,7 +96,7 @@ def test_a_task_whose_worker_died_soon_runs_in_another(app: Flask) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
-def test_the_queue_s_tables_are_no_difference_from_the_models(
+def test_the_tables_of_the_queue_are_not_reported_as_missing_migrations(
     make_app: Callable[..., Flask], database_url: str
 ) -> None:
     app = make_app(JOBS_URL=database_url)

@@ -1,4 +1,4 @@
-"""Workers are killed in the middle of what they do: no mail and no event is lost."""
+"""When workers are killed at work, no email and no event is lost."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class Workers:
             self.running.append(subprocess.Popen(command, cwd=ROOT, env=self.env))
 
     def kill(self) -> None:
-        """At once, and without a word: SIGKILL."""
+        """Kill all workers with SIGKILL."""
         for worker in self.running:
             worker.kill()
             worker.wait()
         self.running.clear()
 
     def stop(self) -> list[int]:
-        """As an operator does: SIGTERM, and their exit codes."""
+        """Stop all workers with SIGTERM, and return their exit codes."""
         for worker in self.running:
             worker.send_signal(signal.SIGTERM)
         codes = [worker.wait(timeout=30) for worker in self.running]
@@ -83,7 +83,7 @@ def workers(**env: str) -> Iterator[Workers]:
 
 
 def let_time_pass(app: Flask) -> None:
-    """Leases run out and sweeps are due, as after some minutes."""
+    """Let leases expire and make periodic tasks due, as after some minutes."""
     with app.app_context(), database.write_transaction():
         for column in (OutboxMessage.due_at, jobs.TaskLease.due_at, StripeEvent.received_at):
             model = column.class_
@@ -121,11 +121,11 @@ def queues(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
     ],
     indirect=["database_url"],
 )
-def test_workers_killed_while_they_hand_over_lose_no_mail(
+def test_workers_killed_while_they_deliver_lose_no_email(
     queue: str, after: bool, request: pytest.FixtureRequest, tmp_path: Path,
     make_app: Callable[..., Flask], proxy: tuple[StripeProxy, str], database_url: str,
 ) -> None:  # fmt: skip
-    """Killed before the mail server has accepted, or after it has and we have not noted it."""
+    """Killed before the mail server accepted the email, or before we recorded that it did."""
     sandbox, url = proxy
     jobs_url = queues(queue, tmp_path, request)
     app = make_app(JOBS_URL=jobs_url, SANDBOX_URL=url, SAAS_ENV="development")
@@ -135,7 +135,7 @@ def test_workers_killed_while_they_hand_over_lose_no_mail(
     with workers(DATABASE_URL=database_url, JOBS_URL=jobs_url, SANDBOX_URL=url) as crew:
         with sandbox.holding("POST /resend/emails", after=after) as held:
             crew.start(2)
-            eventually(lambda: held.count >= 2, 40)  # some are handing emails over
+            eventually(lambda: held.count >= 2, 40)  # some are delivering emails
             crew.kill()
         assert handed_over(app) == 0
 
@@ -146,12 +146,14 @@ def test_workers_killed_while_they_hand_over_lose_no_mail(
 
     reader = Visitor("http://localhost:5000", url)
     for email in PEOPLE:
-        assert len(reader.mails_to(email)) == 1  # the mailbox knows a mail that comes again
+        assert (
+            len(reader.mails_to(email)) == 1
+        )  # the mailbox recognizes an email that arrives again
     reader.close()
 
 
 @both_databases
-def test_workers_killed_while_they_apply_events_lose_none(
+def test_workers_killed_while_they_apply_events_lose_no_event(
     tmp_path: Path,
     make_app: Callable[..., Flask],
     proxy: tuple[StripeProxy, str],
@@ -165,7 +167,7 @@ def test_workers_killed_while_they_apply_events_lose_none(
         with workers(**env) as crew:
             with stripe.holding("GET /v1/subscriptions") as held:
                 crew.start(2)
-                eventually(lambda: held.count, 40)  # only one runs the task and asks Stripe
+                eventually(lambda: held.count, 40)  # only one runs the task and calls Stripe
                 assert held.count == 1
                 crew.kill()
             assert _unprocessed(shop.app) == 4
@@ -179,7 +181,7 @@ def test_workers_killed_while_they_apply_events_lose_none(
 
 
 def _receive_without_stripe(make_app: Callable[..., Flask], shop: Shop) -> None:
-    """Events of four people arrive while Stripe cannot be asked: noted, and not applied."""
+    """Events of four users arrive during a Stripe outage: recorded, and not applied."""
     at_stripe = stripe_account.client(shop).v1
     for endpoint in at_stripe.webhook_endpoints.list().data:
         at_stripe.webhook_endpoints.delete(endpoint.id)
@@ -214,7 +216,7 @@ def _unprocessed(app: Flask) -> int:
 @pytest.mark.parametrize(
     "url", ["postgresql://nobody@127.0.0.1:1/nothing", "redis://127.0.0.1:1/0"]
 )
-def test_without_a_queue_emails_are_sent_all_the_same(
+def test_emails_are_sent_without_a_queue(
     url: str, make_app: Callable[..., Flask], proxy: tuple[StripeProxy, str], database_url: str,
 ) -> None:  # fmt: skip
     _, sandbox = proxy

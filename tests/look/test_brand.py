@@ -1,4 +1,4 @@
-"""One file and a logo hold the brand: after a change of them, the old one is nowhere."""
+"""The brand is one file and a logo. After changing them, the old brand appears nowhere."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.harness.apps import own_env
 
 _COLOR = re.compile(r"#[0-9a-f]{6}\b")
 
-# Prints what people see of the product: pages, mails, styles, and the colours of pictures.
+# Prints what users see of the product: pages, emails, styles, and the colours of pictures.
 _SHOW = """
 import io
 from flask_migrate import upgrade
@@ -43,7 +43,7 @@ for path in [*(cards if has_cards else []), "/static/icons/logo.png", "/favicon.
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A copy of what the application is, whose brand can be changed."""
+    """Return a copy of the application whose brand can be changed."""
     folder = tmp_path / "project"
     folder.mkdir()
     for part in ("assets", "migrations", "product", "saas", "templates"):
@@ -58,16 +58,16 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def other(color: str) -> str:
-    """A colour that is a little darker."""
+    """Return a slightly darker colour."""
     channels = (int(color[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{max(channel - 5, 0):02x}" for channel in channels)
 
 
-def test_after_a_change_the_old_name_and_colours_are_nowhere(project: Path) -> None:
+def test_after_a_change_the_old_name_and_colours_appear_nowhere(project: Path) -> None:
     brand = project / "product" / "brand.toml"
     old, name = brand.read_text("utf-8"), read_brand(brand).name
     colors = set(_COLOR.findall(old))
-    assert name in run(project, "-c", _SHOW).stdout  # it is shown before
+    assert name in run(project, "-c", _SHOW).stdout  # it is shown before the change
     new = _COLOR.sub(lambda result: other(result[0]), old)
     brand.write_text(new.replace(name, "Zephyr"), "utf-8")
 
@@ -80,12 +80,12 @@ def test_after_a_change_the_old_name_and_colours_are_nowhere(project: Path) -> N
     assert "Zephyr" in shown.stdout
     seen = set(_COLOR.findall(shown.stdout))
     left = seen & colors
-    assert left <= {"#ffffff"}  # which words on buttons are in, whatever the brand
+    assert left <= {"#ffffff"}  # the colour of text on buttons, for any brand
     expected = set(_COLOR.findall(new))
     assert expected <= seen
 
 
-def test_icons_that_are_older_than_the_brand_are_noticed(project: Path) -> None:
+def test_icons_older_than_the_brand_are_reported(project: Path) -> None:
     assert run(project, "assets/brand.py", "product", "--check").returncode == 0
     brand = project / "product" / "brand.toml"
     start = read_brand(brand).gradient[0]
@@ -97,7 +97,7 @@ def test_icons_that_are_older_than_the_brand_are_noticed(project: Path) -> None:
     assert checked.stderr == "The icons are older than the brand. Run: make brand\n"
 
 
-def test_a_product_from_before_the_logo_of_emails_is_noticed(project: Path) -> None:
+def test_a_product_without_the_logo_for_emails_is_reported(project: Path) -> None:
     (project / "product" / "static" / "icons" / "logo.png").unlink()
 
     checked = run(project, "assets/brand.py", "product", "--check")
@@ -132,7 +132,7 @@ def test_a_product_from_before_the_logo_of_emails_is_noticed(project: Path) -> N
         ("[colors]", "[colors", "brand.toml cannot be read"),
     ],
 )
-def test_a_brand_that_cannot_be_used_is_refused_by_its_entry(
+def test_an_invalid_brand_is_refused_with_the_name_of_its_entry(
     before: str, after: str, message: str, tmp_path: Path
 ) -> None:
     sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
@@ -146,7 +146,7 @@ def test_a_brand_that_cannot_be_used_is_refused_by_its_entry(
     assert message in str(refused.value)
 
 
-def test_colours_may_be_written_in_capitals(tmp_path: Path) -> None:
+def test_colours_may_be_uppercase(tmp_path: Path) -> None:
     sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
     (tmp_path / "brand.toml").write_text(sample.replace("#0f766e", "#0F766E"), "utf-8")
 

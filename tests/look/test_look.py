@@ -1,4 +1,4 @@
-"""The look, judged by its files: nothing inline, nothing missing, little to load."""
+"""Templates and static files: nothing inline, nothing missing, little to load."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_page_has_nothing_inline_that_the_content_policy_refuses(page: Path) -
 
 
 @pages
-def test_a_page_asks_only_for_icons_that_exist(page: Path) -> None:
+def test_pages_use_only_existing_icons(page: Path) -> None:
     known = set((ROOT / "assets" / "icons.txt").read_text().split())
 
     asked = set(re.findall(r"""icon\(["']([a-z0-9-]+)["']""", page.read_text()))
@@ -65,7 +65,7 @@ def test_the_style_sheet_loads_nothing_from_another_origin() -> None:
 
 
 class _Parts(HTMLParser):
-    """What a browser fetches for a page, without pictures that do not show."""
+    """The files that a browser loads for a page, without images that are not shown."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class _Parts(HTMLParser):
 
 @pytest.fixture
 def first_visit(app: Flask) -> dict[str, int]:
-    """Path → compressed bytes of all that a first visit to the home page moves."""
+    """Return the compressed size of each file that a first visit to the home page loads."""
     visitor = app.test_client()
     home = visitor.get("/")
     reader = _Parts()

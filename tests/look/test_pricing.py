@@ -1,4 +1,4 @@
-"""The pricing page in a browser: what should be on a line is, and a phone shows all of it."""
+"""The pricing page in a browser: its parts are aligned, and it fits a phone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def opened(chromium: Browser, shop: Shop, width: int, path: str = "/pricing") ->
 
 
 @pytest.mark.parametrize("interval", ["monthly", "yearly"])
-def test_prices_and_buttons_of_plans_line_up_with_a_trial_on_one(
+def test_prices_and_buttons_are_aligned_when_one_plan_has_a_trial(
     chromium: Browser, shop: Shop, interval: str
 ) -> None:
     shop.change_plan("team", summary="For several who write, in several places and languages.")
@@ -41,7 +41,7 @@ def test_prices_and_buttons_of_plans_line_up_with_a_trial_on_one(
     page.close()
 
 
-def test_on_a_tablet_four_plans_are_two_and_two(chromium: Browser, shop: Shop) -> None:
+def test_on_a_tablet_four_plans_are_in_two_rows(chromium: Browser, shop: Shop) -> None:
     page = opened(chromium, shop, 768)
 
     first, second, third, fourth = page.evaluate(_TOPS, ".btn")
@@ -50,7 +50,7 @@ def test_on_a_tablet_four_plans_are_two_and_two(chromium: Browser, shop: Shop) -
     page.close()
 
 
-def test_on_a_phone_the_features_stay_in_view_beside_the_last_plan(
+def test_on_a_phone_the_features_stay_visible_beside_the_last_plan(
     chromium: Browser, shop: Shop
 ) -> None:
     page = opened(chromium, shop, 390)

@@ -1,4 +1,4 @@
-"""`flask mail`: what waits is handed over, and every mail can be looked at without sending one."""
+"""`flask mail` delivers waiting emails, and previews every email without sending it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from saas.mail.models import OutboxMessage
 from tests.harness.servers import free_port
 
 
-def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) -> None:
+def test_every_email_has_a_preview(app: Flask, runner: Any, tmp_path: Path) -> None:
     listed = runner.invoke(args=["mail", "preview"]).output
     kinds = [line.split()[0] for line in listed.splitlines()]
     assert set(outbox.kinds()) <= set(kinds)
@@ -34,7 +34,7 @@ def test_every_mail_can_be_looked_at(app: Flask, runner: Any, tmp_path: Path) ->
         html = file.read_text()
         [picture] = re.findall(r"<img[^>]*>", html)
         assert f'src="{app.config["APP_URL"]}/static/icons/logo.png' in picture
-        assert 'alt=""' in picture  # the name stands beside it, and images may be off
+        assert 'alt=""' in picture  # the name is beside it, and images may be off
         assert "http" not in html.partition("<body")[0]  # nothing is loaded
         assert "<" not in text
         assert app.config["APP_NAME"] in text
@@ -59,7 +59,7 @@ def test_preview_explains_wrong_arguments(
     assert message in result.output
 
 
-def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., Flask]) -> None:
+def test_flush_delivers_due_emails_and_reports_how_many(make_app: Callable[..., Flask]) -> None:
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
     with away.app_context():
         magic_links.send("ann@example.com", "/dashboard")
@@ -79,7 +79,7 @@ def test_flush_hands_over_what_is_due_and_says_how_many(make_app: Callable[..., 
     assert (result.exit_code, result.output) == (0, "2 sent.\n")
 
 
-def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
+def test_failed_emails_are_delivered_after_the_mail_server_recovers(
     make_app: Callable[..., Flask],
 ) -> None:
     away = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
@@ -104,6 +104,6 @@ def test_what_was_given_up_is_handed_over_once_the_mail_server_is_back(
     again = app.invoke(args=["mail", "flush", "--given-up"])
 
     assert as_ever.output == "0 sent.\n"
-    # Of somebody who is gone the address was forgotten when the mail was given up.
+    # A deleted user's email was deleted when delivery was given up.
     assert revived.output == "1 sent. 1 skipped, because they no longer apply.\n"
     assert again.output == "0 sent.\n"

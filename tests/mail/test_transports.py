@@ -1,4 +1,4 @@
-"""Mail leaves by SMTP or by Resend's API; what is not accepted is tried again, as the same mail."""
+"""Emails are sent by SMTP or Resend's API. Delivery of the same email is retried until accepted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.harness.servers import free_port
 
 
 class SMTPInbox:
-    """What an SMTP server was handed, and whether it accepts anything."""
+    """An SMTP server that keeps the emails it accepts, and can refuse them."""
 
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], EmailMessage]] = []
@@ -53,7 +53,7 @@ class SMTPInbox:
 
 
 @pytest.fixture
-def postbox() -> Iterator[tuple[SMTPInbox, str]]:
+def smtp_inbox() -> Iterator[tuple[SMTPInbox, str]]:
     box = SMTPInbox()
 
     def authenticate(_server: Any, _s: Any, _e: Any, _m: Any, data: Any) -> AuthResult:
@@ -72,15 +72,15 @@ def postbox() -> Iterator[tuple[SMTPInbox, str]]:
     server.stop()
 
 
-def promised(app: Flask) -> list[OutboxMessage]:
+def outbox_messages(app: Flask) -> list[OutboxMessage]:
     with app.app_context():
         return list(db.session.scalars(select(OutboxMessage)))
 
 
-def test_smtp_gets_one_recipient_and_both_parts(
-    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
+def test_smtp_emails_have_one_recipient_and_both_parts(
+    make_app: Callable[..., Flask], smtp_inbox: tuple[SMTPInbox, str]
 ) -> None:
-    box, url = postbox
+    box, url = smtp_inbox
     app = make_app(SMTP_URL=url, EMAIL_FROM="Acme <hello@acme.example>")
 
     with app.app_context():
@@ -99,10 +99,10 @@ def test_smtp_gets_one_recipient_and_both_parts(
     assert "/auth/link/" in html.get_content()
 
 
-def test_a_password_in_any_script_signs_in_at_the_mail_server(
-    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
+def test_an_smtp_password_may_contain_non_ascii_characters(
+    make_app: Callable[..., Flask], smtp_inbox: tuple[SMTPInbox, str]
 ) -> None:
-    box, url = postbox
+    box, url = smtp_inbox
     app = make_app(SMTP_URL=url.replace("p%40ss", quote("pä ss→")))
 
     with app.app_context():
@@ -112,18 +112,18 @@ def test_a_password_in_any_script_signs_in_at_the_mail_server(
     app = make_app(SMTP_URL=url.replace("p%40ss", quote("wröng")))
     with app.app_context():
         magic_links.send("bob@example.com", "/dashboard")
-    assert str(promised(app)[-1].last_error).startswith("SMTPAuthenticationError: ")
+    assert str(outbox_messages(app)[-1].last_error).startswith("SMTPAuthenticationError: ")
 
 
-def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
-    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
+def test_a_refused_email_is_retried_as_the_same_email(
+    make_app: Callable[..., Flask], smtp_inbox: tuple[SMTPInbox, str]
 ) -> None:
-    box, url = postbox
+    box, url = smtp_inbox
     app = make_app(SMTP_URL=url)
     box.refuses = True
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert message.handed_over_at is None
     assert str(message.last_error).startswith("SMTPDataError: the mail server returned 451")
 
@@ -137,10 +137,10 @@ def test_a_mail_that_was_refused_is_tried_again_as_the_same_mail(
 
     ((_, mail),) = box.mails
     assert str(message.id) in mail["Message-ID"]
-    assert promised(app)[0].handed_over_at is not None
+    assert outbox_messages(app)[0].handed_over_at is not None
 
 
-def test_a_server_that_is_away_fails_no_request_and_loses_no_mail(
+def test_an_unreachable_mail_server_fails_no_request_and_loses_no_email(
     make_app: Callable[..., Flask],
 ) -> None:
     app = make_app(SMTP_URL=f"smtp://127.0.0.1:{free_port()}")
@@ -148,28 +148,28 @@ def test_a_server_that_is_away_fails_no_request_and_loses_no_mail(
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert message.is_waiting
     assert message.last_error == "ConnectionRefusedError: Connection refused"
 
 
-def test_a_mail_that_has_lost_its_sense_is_not_sent(
-    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
+def test_an_outdated_email_is_not_sent(
+    make_app: Callable[..., Flask], smtp_inbox: tuple[SMTPInbox, str]
 ) -> None:
-    box, url = postbox
+    box, url = smtp_inbox
     app = make_app(SMTP_URL=url)
     box.refuses = True
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
         box.refuses = False
-        with time_machine.travel(now() + timedelta(minutes=11)):  # the link is over
+        with time_machine.travel(now() + timedelta(minutes=11)):  # the link has expired
             outbox.flush()
 
     assert box.mails == []
-    assert not promised(app)[0].is_waiting
+    assert not outbox_messages(app)[0].is_waiting
 
 
-def test_resend_is_asked_as_its_documentation_says(
+def test_requests_to_resend_follow_its_documentation(
     make_app: Callable[..., Flask], httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     httpserver.expect_request("/resend/emails", method="POST").respond_with_json({"id": "1"})
@@ -188,20 +188,20 @@ def test_resend_is_asked_as_its_documentation_says(
     assert body["headers"]["Auto-Submitted"] == "auto-generated"
 
 
-def test_no_address_and_no_token_stays_behind_in_the_outbox(
-    make_app: Callable[..., Flask], postbox: tuple[SMTPInbox, str]
+def test_the_outbox_stores_no_email_and_no_token_after_delivery(
+    make_app: Callable[..., Flask], smtp_inbox: tuple[SMTPInbox, str]
 ) -> None:
-    _, url = postbox
+    _, url = smtp_inbox
     app = make_app(SMTP_URL=url)
 
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert "ann" not in str(vars(message))
 
 
-def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
+def test_an_email_enqueued_twice_is_sent_once(app: Flask) -> None:
     from saas import database, mail
 
     subject = database.uuid7()
@@ -209,14 +209,14 @@ def test_a_promise_repeated_is_one_mail(app: Flask) -> None:
         for _ in range(2):
             with database.write_transaction():
                 mail.enqueue("sign_in", subject, key="once")
-        assert len(promised(app)) == 1
+        assert len(outbox_messages(app)) == 1
         with pytest.raises(ValueError, match="no email"), database.write_transaction():
             mail.enqueue("unheard_of", subject)
 
 
 @contextmanager
-def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
-    """A server that says these lines, one to each that it hears, and then hangs up or hangs."""
+def scripted_server(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
+    """Serve these lines, one in reply to each received line, then disconnect or hang."""
     listener = socket.create_server(("127.0.0.1", 0))
     event = threading.Event()
 
@@ -243,42 +243,42 @@ def speaking(*lines: bytes, then_waits: bool = False) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("lines", "then_waits", "text"),
     [
-        ((), True, "TimeoutError: timed out"),  # says nothing at all
+        ((), True, "TimeoutError: timed out"),  # sends nothing
         ((b"220 here\r\n",), True, "TimeoutError: timed out"),  # stops in the middle
         ((b"220 here\r\n", b"250 ok\r\n"), False, "SMTPServerDisconnected"),  # hangs up
         ((b"554 not today\r\n",), False, "SMTPConnectError"),
         ((b"220 here\r\n", b"250 ok\r\n", b"550 no such sender\r\n"), False, "SMTP"),
     ],
 )
-def test_a_mail_server_that_hangs_or_drops_loses_no_mail(
+def test_a_mail_server_that_hangs_or_disconnects_loses_no_email(
     lines: tuple[bytes, ...], then_waits: bool, text: str, make_app: Callable[..., Flask]
 ) -> None:
-    with speaking(*lines, then_waits=then_waits) as port:
+    with scripted_server(*lines, then_waits=then_waits) as port:
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
         app.config["MAIL_TIMEOUT"] = 0.3
         with app.app_context():
             magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert message.is_waiting
     assert str(message.last_error).startswith(text)
 
 
-def test_a_server_that_accepts_and_then_forgets_its_manners_got_the_mail_once(
+def test_a_mail_server_that_disconnects_after_accepting_gets_the_email_once(
     make_app: Callable[..., Flask],
 ) -> None:
     polite = (b"220 here\r\n", b"250 ok\r\n", b"250 ok\r\n", b"250 ok\r\n", b"354 go on\r\n")
-    with speaking(*polite, b"250 taken\r\n", b"500 what?\r\n") as port:
+    with scripted_server(*polite, b"250 taken\r\n", b"500 what?\r\n") as port:
         app = make_app(SMTP_URL=f"smtp://127.0.0.1:{port}")
         with app.app_context():
             magic_links.send("ann@example.com", "/dashboard")
 
-    assert promised(app)[0].handed_over_at
+    assert outbox_messages(app)[0].handed_over_at
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate of 127.0.0.1 with its key, made for this test and known to nobody."""
+    """Return an untrusted certificate for 127.0.0.1, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
     address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
@@ -305,7 +305,7 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("scheme", ["smtp+starttls", "smtps"])
 @pytest.mark.parametrize("is_trusted", [True, False])
-def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
+def test_the_password_is_sent_only_to_a_server_with_a_trusted_certificate(
     scheme: str,
     is_trusted: bool,
     make_app: Callable[..., Flask],
@@ -335,7 +335,7 @@ def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
     finally:
         server.stop()
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     if is_trusted:
         assert len(box.mails) == 1
         assert message.handed_over_at
@@ -346,7 +346,7 @@ def test_the_password_is_given_to_a_server_with_a_good_certificate_only(
 
 
 @pytest.mark.parametrize("status", [401, 422, 429, 500])
-def test_what_resend_refuses_is_tried_again_under_the_same_key(
+def test_an_email_refused_by_resend_is_retried_with_the_same_idempotency_key(
     status: int, make_app: Callable[..., Flask], httpserver: HTTPServer
 ) -> None:
     refuse = httpserver.expect_ordered_request("/resend/emails", method="POST")
@@ -358,7 +358,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
 
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
-        (message,) = promised(app)
+        (message,) = outbox_messages(app)
         text = f"DeliveryFailed: the mail service returned {status}: … is not verified"
         assert (message.last_error, message.handed_over_at) == (text, None)
         with time_machine.travel(now() + timedelta(minutes=1)):
@@ -367,7 +367,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
     first, second = (request for request, _ in httpserver.log)
     assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
     assert first.json == second.json
-    assert promised(app)[0].handed_over_at
+    assert outbox_messages(app)[0].handed_over_at
 
 
 @pytest.mark.parametrize(
@@ -380,7 +380,7 @@ def test_what_resend_refuses_is_tried_again_under_the_same_key(
         (200, "{}", "returned 200 without an id"),
     ],
 )
-def test_a_mail_is_sent_only_when_the_service_answers_with_its_id(
+def test_an_email_counts_as_sent_only_if_the_response_contains_its_id(
     status: int, body: str, reason: str, make_app: Callable[..., Flask], httpserver: HTTPServer
 ) -> None:
     httpserver.expect_request("/resend/emails").respond_with_data(
@@ -392,37 +392,37 @@ def test_a_mail_is_sent_only_when_the_service_answers_with_its_id(
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert message.is_waiting
     assert message.last_error == f"DeliveryFailed: the mail service {reason}"
 
 
-def test_the_log_says_that_a_mail_server_s_name_is_unknown(make_app: Callable[..., Flask]) -> None:
+def test_an_unknown_mail_server_name_is_logged(make_app: Callable[..., Flask]) -> None:
     app = make_app(SMTP_URL="smtp://mail.invalid")
 
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert (message.last_error or "").startswith("gaierror: ")
     assert len(message.last_error or "") > len("gaierror: ")
 
 
-def test_the_log_says_that_a_mail_server_takes_no_password(make_app: Callable[..., Flask]) -> None:
-    with speaking(b"220 here\r\n", b"250 hello\r\n", b"221 bye\r\n") as port:
+def test_a_mail_server_without_authentication_is_logged(make_app: Callable[..., Flask]) -> None:
+    with scripted_server(b"220 here\r\n", b"250 hello\r\n", b"221 bye\r\n") as port:
         app = make_app(SMTP_URL=f"smtp://me:secret@127.0.0.1:{port}")
         with app.app_context():
             magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert (message.last_error or "").startswith("SMTPNotSupportedError: SMTP AUTH extension")
     assert "secret" not in (message.last_error or "")
 
 
-def test_a_mail_that_resend_has_already_under_its_key_is_handed_over(
+def test_an_email_that_resend_already_has_under_its_key_counts_as_delivered(
     make_app: Callable[..., Flask], httpserver: HTTPServer
 ) -> None:
-    """The answer to the first attempt was lost, and the words have changed since."""
+    """The response to the first attempt was lost, and the text has changed since."""
     httpserver.expect_request("/resend/emails").respond_with_json(
         {"name": "invalid_idempotent_request", "message": "used with another body"}, status=409
     )
@@ -431,16 +431,16 @@ def test_a_mail_that_resend_has_already_under_its_key_is_handed_over(
     with app.app_context():
         magic_links.send("ann@example.com", "/dashboard")
 
-    assert promised(app)[0].handed_over_at
+    assert outbox_messages(app)[0].handed_over_at
 
 
-def test_a_mail_service_that_hangs_loses_no_mail(make_app: Callable[..., Flask]) -> None:
-    with speaking(then_waits=True) as port:
+def test_a_mail_service_that_hangs_loses_no_email(make_app: Callable[..., Flask]) -> None:
+    with scripted_server(then_waits=True) as port:
         app = make_app(SANDBOX_URL=f"http://127.0.0.1:{port}")
         app.config["MAIL_TIMEOUT"] = 0.3
         with app.app_context():
             magic_links.send("ann@example.com", "/dashboard")
 
-    (message,) = promised(app)
+    (message,) = outbox_messages(app)
     assert message.is_waiting
     assert message.last_error == "TimeoutError: timed out"

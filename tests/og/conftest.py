@@ -1,4 +1,4 @@
-"""Renderers of cards, and templates that only one test knows."""
+"""Renderers of cards, and templates that exist for one test."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _NOTO = ("NotoSansArabic-Bold.ttf", "NotoSansCJK-Bold.ttc", "NotoColorEmoji.ttf"
 
 
 @pytest.fixture(scope="session")
-def press() -> Renderer:
-    """Draws with the project's own fonts only, so that cards are the same everywhere."""
+def renderer() -> Renderer:
+    """Return a renderer with the project's own fonts only: its cards are the same everywhere."""
     return Renderer(PLINTH, "plinth.example", LOGO, Library(()))
 
 
 @pytest.fixture(scope="session")
-def noto() -> Renderer:
-    """Draws in every script."""
+def noto_renderer() -> Renderer:
+    """Return a renderer with fonts for every script."""
     library = Library(SYSTEM)
     if missing := [name for name in _NOTO if name not in library.names]:
         pytest.skip(f"{', '.join(missing)}: install the packages that docs/og.md names")
@@ -31,7 +31,7 @@ def noto() -> Renderer:
 
 @pytest.fixture
 def register() -> Iterator[Callable[[Template], Template]]:
-    """Register templates as a product does; they are forgotten after the test."""
+    """Register templates as a product does, until the end of the test."""
     names = set(TEMPLATES)
     yield template
     for name in TEMPLATES.keys() - names:

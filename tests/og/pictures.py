@@ -2,7 +2,7 @@
 
     python -m tests.og.pictures
 
-draws them anew; look at each of them before you commit it.
+draws them again. Look at each of them before you commit it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ OWN = {
     ),
     "russian": Card("Быстрые карточки для ссылок, которые не ломаются", "Блог", "dark"),
 }
-# Drawn with Debian's Noto fonts, whose versions differ: shown, not compared.
+# Drawn with Debian's Noto fonts, whose versions differ, so tests do not compare them.
 NOTO = {
     "arabic": Card("بطاقات المشاركة التي لا تنكسر أبدا مع Flask 3.1", "مدونة"),
     "japanese": Card(
@@ -59,9 +59,9 @@ NOTO = {
 
 def main() -> None:
     for cards, folders in ((OWN, ()), (NOTO, SYSTEM)):
-        press = Renderer(PLINTH, "plinth.example", LOGO, Library(folders))
+        renderer = Renderer(PLINTH, "plinth.example", LOGO, Library(folders))
         for name, card in cards.items():
-            (FOLDER / f"{name}.png").write_bytes(press.print(card).png)
+            (FOLDER / f"{name}.png").write_bytes(renderer.print(card).png)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Cards over HTTP: kept, signed, and never an error where a picture was asked for."""
+"""Cards over HTTP: cached, signed, and never an error in place of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saas.og.links import card_url
 from saas.og.templates import Parts, Template
 
 
-def test_a_card_that_cannot_be_drawn_becomes_the_blank_one_and_is_not_kept(
+def test_a_card_that_cannot_be_drawn_is_blank_and_not_cached(
     app: Flask, register: Callable[[Template], Template]
 ) -> None:
     @register
@@ -37,7 +37,7 @@ def test_a_card_that_cannot_be_drawn_becomes_the_blank_one_and_is_not_kept(
 @pytest.mark.parametrize(
     "heading", ["Two  spaces\n", "x" * 900, "e\u0301", "Ünïcode & <b>", "日本"]
 )
-def test_our_own_pages_may_say_anything_and_their_signature_holds(heading: str, app: Flask) -> None:
+def test_cards_of_our_own_pages_are_signed_whatever_their_text(heading: str, app: Flask) -> None:
     with app.test_request_context():
         query = {name: values[0] for name, values in _query(card_url(heading)).items()}
 
@@ -45,7 +45,7 @@ def test_our_own_pages_may_say_anything_and_their_signature_holds(heading: str, 
 
 
 @pytest.mark.parametrize("name", ["heading", "type", "mode", "template", "line", "price"])
-def test_a_signature_is_for_one_card_only(name: str, app: Flask) -> None:
+def test_a_signature_is_valid_for_one_card_only(name: str, app: Flask) -> None:
     with app.test_request_context():
         attributes = {name: values[0] for name, values in _query(card_url("Hello")).items()}
         other = {"mode": "dark", "template": "post"}.get(name, "other")
@@ -53,7 +53,7 @@ def test_a_signature_is_for_one_card_only(name: str, app: Flask) -> None:
         assert not links.is_signed(schemas.read({**attributes, name: other}), attributes["sig"])
 
 
-def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
+def test_a_signature_with_the_previous_secret_is_valid(make_app: Any) -> None:
     before = make_app(SECRET_KEY="the-secret-before-of-more-than-32-characters")
     with before.test_request_context():
         address = card_url("Hello")
@@ -64,7 +64,7 @@ def test_a_signature_of_the_secret_before_still_holds(make_app: Any) -> None:
         assert links.is_signed(schemas.read(query), query["sig"])
 
 
-def test_kept_cards_take_bounded_memory(app: Flask) -> None:
+def test_cached_cards_use_limited_memory(app: Flask) -> None:
     cache = CardCache(app, max_bytes=60_000)
     cards = [Card(f"Card {number}") for number in range(20)]
 
@@ -89,7 +89,7 @@ def test_kept_cards_take_bounded_memory(app: Flask) -> None:
         "heading=Post&template=post&author=%F0%9F%9A%80",
     ],
 )
-def test_no_query_gives_a_server_error(query: str, app: Flask) -> None:
+def test_no_query_causes_a_server_error(query: str, app: Flask) -> None:
     response = app.test_client().get(f"/api/og?{query}")
 
     assert response.status_code == 200
@@ -100,14 +100,14 @@ def _query(address: str) -> dict[str, list[str]]:
     return parse_qs(urlsplit(address).query)
 
 
-def test_other_sites_may_show_cards(app: Flask) -> None:
+def test_other_sites_may_embed_cards(app: Flask) -> None:
     response = app.test_client().get("/api/og?heading=Hello")
 
     assert response.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
 
 
-def test_bytes_that_are_no_text_are_400(app: Flask) -> None:
-    """As gunicorn hands them on: raw, where percent signs would make them harmless."""
+def test_undecodable_bytes_are_400(app: Flask) -> None:
+    """As gunicorn passes them: raw, not percent-encoded."""
     environ = create_environ("/api/og")
     environ["QUERY_STRING"] = "heading=\xff\xfe"
 
@@ -116,7 +116,7 @@ def test_bytes_that_are_no_text_are_400(app: Flask) -> None:
     assert status.startswith("400")
 
 
-def test_the_command_explains_itself(app: Flask) -> None:
+def test_the_og_command_has_help(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["og", "--help"])
 
     assert result.exit_code == 0

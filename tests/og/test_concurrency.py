@@ -1,4 +1,4 @@
-"""Many cards at once, cards that are not whole, and what readers other than Pillow say."""
+"""Concurrent cards, incomplete cards, and checks with tools other than Pillow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.og.test_scripts import HEADINGS
 CROWD = 50
 
 
-def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
+def test_other_pages_respond_while_fifty_cards_are_drawn(
     app: Flask, register: Callable[[Template], Template]
 ) -> None:
     started, finish = threading.Semaphore(0), threading.Event()
@@ -56,16 +56,16 @@ def test_fifty_cards_being_drawn_leave_the_other_pages_answering(
         assert {card.result() for card in cards} == {200}
 
 
-def test_cards_drawn_at_once_are_those_drawn_one_after_the_other(press: Renderer) -> None:
+def test_cards_drawn_concurrently_equal_those_drawn_sequentially(renderer: Renderer) -> None:
     cards = [
         Card(f"Card {number} of many", mode=("light", "dark")[number % 2]) for number in range(40)
     ]
 
-    # In a process of its own, in which no letter has been drawn before.
+    # In a new process, in which no glyph has been drawn before.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         drawn = process.submit(_draw_at_once, cards).result()
 
-    assert drawn == [press.print(card) for card in cards]
+    assert drawn == [renderer.print(card) for card in cards]
 
 
 def _draw_at_once(cards: list[Card]) -> list[RenderedCard]:
@@ -74,7 +74,7 @@ def _draw_at_once(cards: list[Card]) -> list[RenderedCard]:
         return list(pool.map(renderer.print, cards))
 
 
-def test_a_card_that_is_not_whole_is_not_cached(app: Flask) -> None:
+def test_an_incomplete_card_is_not_cached(app: Flask) -> None:
     client = app.test_client()
     unknown = "\U00030001"  # of CJK extension G, which no packaged font has
 
@@ -85,11 +85,11 @@ def test_a_card_that_is_not_whole_is_not_cached(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_pngcheck_finds_nothing_wrong(mode: str, noto: Renderer, tmp_path: Path) -> None:
+def test_pngcheck_accepts_the_cards(mode: str, noto_renderer: Renderer, tmp_path: Path) -> None:
     if not shutil.which("pngcheck"):
         pytest.skip("pngcheck is not installed")
     for name, heading in HEADINGS.items():
-        (tmp_path / f"{name}.png").write_bytes(noto.print(Card(heading, "Blog", mode)).png)
+        (tmp_path / f"{name}.png").write_bytes(noto_renderer.print(Card(heading, "Blog", mode)).png)
 
     output = _run("pngcheck", "-q", *map(str, tmp_path.iterdir()))
 
@@ -99,7 +99,7 @@ def test_pngcheck_finds_nothing_wrong(mode: str, noto: Renderer, tmp_path: Path)
 @pytest.mark.parametrize(
     "signature", ["", "0" * 22, "0" * 21, "x" * 10_000, "é", "\u2028", "%00", "' OR 1=1"]
 )
-def test_a_forged_signature_is_a_stranger_and_no_error(signature: str, app: Flask) -> None:
+def test_a_forged_signature_is_invalid_and_causes_no_error(signature: str, app: Flask) -> None:
     with app.test_request_context():
         assert not links.is_signed(Card("Hello"), signature)
 
@@ -108,12 +108,12 @@ def test_a_forged_signature_is_a_stranger_and_no_error(signature: str, app: Flas
     "end", [" cut", "\u200d🚀", "🏴\U000e0067\U000e0062\U000e007f", "🇩🇪", "e\u0301"]
 )
 @pytest.mark.parametrize("before", range(195, 201))
-def test_a_title_that_is_cut_anywhere_keeps_its_signature(
+def test_a_title_cut_at_any_character_keeps_its_signature(
     before: int, end: str, app: Flask
 ) -> None:
     with app.test_request_context():
-        address = urlsplit(links.card_url("é" * before + end)).query
-        query = {name: values[0] for name, values in parse_qs(address).items()}
+        query_string = urlsplit(links.card_url("é" * before + end)).query
+        query = {name: values[0] for name, values in parse_qs(query_string).items()}
 
         assert links.is_signed(schemas.read(query), query["sig"])
 

@@ -1,4 +1,4 @@
-"""What docs/og.md promises can be copied and works."""
+"""The examples of docs/og.md work."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "og.md").read_text()
 
 
 @pytest.mark.usefixtures("register")
-def test_the_template_of_the_guide_draws_a_card(press: Renderer) -> None:
+def test_the_template_of_the_guide_draws_a_card(renderer: Renderer) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
 
     exec(code, {**vars(templates), "partial": partial})  # noqa: S102 - our own guide
 
     message = {"plan": "v2.0", "author": "Ada", "date": "22 November"}
-    drawn = press.print(Card("Faster cards", template="release", **message))
-    assert drawn.png != press.print(Card("Faster cards")).png
+    drawn = renderer.print(Card("Faster cards", template="release", **message))
+    assert drawn.png != renderer.print(Card("Faster cards")).png
     assert code.count("\n") <= 22
 
 
@@ -35,7 +35,7 @@ def test_the_guide_names_every_parameter_and_every_option() -> None:
     assert options - {"--out"} == {f"--{name}" for name in CardSchema().fields}
 
 
-def test_the_guide_shows_only_pictures_that_there_are() -> None:
+def test_the_guide_shows_only_existing_pictures() -> None:
     shown = re.findall(r"\]\((og/[^)]+)\)", GUIDE)
 
     assert len(shown) >= 5

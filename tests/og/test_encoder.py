@@ -1,4 +1,4 @@
-"""The fast ways give what the plain ways give."""
+"""The fast encoder and layout give the results of the simple ones."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def _random_card(seed: int) -> Card:
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 20))
-def test_the_encoder_gives_pixel_for_pixel_what_pillow_saves(seed: int, press: Renderer) -> None:
+def test_the_encoder_gives_the_pixels_that_pillow_saves(seed: int, renderer: Renderer) -> None:
     for card in map(_random_card, range(seed, seed + 20)):
-        band, ground = press.compose(card)[0].band, press.ground(card.mode)
+        band, ground = renderer.compose(card)[0].band, renderer.ground(card.mode)
 
         fast, plain = png.encode(ground, band), png.plain(ground, band)
 
         assert _pixels(fast).tobytes() == _pixels(plain).tobytes(), card
 
 
-def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Renderer) -> None:
-    sheet, _ = noto.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
-    colors = sheet.finish(rgb(noto.brand.dark.background))
-    ground = noto.ground("dark")
+def test_emoji_have_colours_and_are_encoded_like_pillow_does(noto_renderer: Renderer) -> None:
+    sheet, _ = noto_renderer.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
+    colors = sheet.finish(rgb(noto_renderer.brand.dark.background))
+    ground = noto_renderer.ground("dark")
 
     fast, plain = png.encode(ground, sheet.band, colors), png.plain(ground, sheet.band, colors)
 
@@ -48,8 +48,8 @@ def test_emoji_bring_their_colours_and_are_encoded_as_pillow_does(noto: Renderer
     assert len({*_colors(fast)}) > 80
 
 
-def test_a_card_is_a_png_to_a_decoder_that_is_not_pillow(press: Renderer) -> None:
-    card = press.print(_random_card(1)).png
+def test_a_card_is_valid_for_a_png_decoder_other_than_pillow(renderer: Renderer) -> None:
+    card = renderer.print(_random_card(1)).png
 
     names, stream = [], b""
     position = 8
@@ -69,7 +69,7 @@ def test_a_card_is_a_png_to_a_decoder_that_is_not_pillow(press: Renderer) -> Non
 
 
 @pytest.mark.parametrize("size", [52, 68, 80])
-def test_kept_letters_stand_where_shaping_puts_them(size: int) -> None:
+def test_cached_glyphs_are_placed_where_shaping_puts_them(size: int) -> None:
     face = Face(OWN / "CalSans.ttf", plain=True)
     words = "KerningAVATAR:Type,Wave&1,234Łódź"  # spaces are wider on cards
     kept = Image.new("L", (1900, 140))
@@ -81,7 +81,7 @@ def test_kept_letters_stand_where_shaping_puts_them(size: int) -> None:
 
     apart = ImageChops.difference(kept, shaped)
     ink = ImageStat.Stat(shaped).sum[0]
-    assert ImageStat.Stat(apart).sum[0] < 0.12 * ink  # edges, never a letter's body
+    assert ImageStat.Stat(apart).sum[0] < 0.12 * ink  # edges, never the inside of a letter
 
 
 def _pixels(card: bytes) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Every page that can be shared carries a card of its own."""
+"""Every page that can be shared has its own card."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGES = ["/", "/pricing", "/privacy", "/terms", "/login", "/register"]
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_says_what_its_card_shows(path: str, app: Flask) -> None:
+def test_the_metadata_of_a_page_describes_its_card(path: str, app: Flask) -> None:
     message = _shared(app, path)
 
     assert message["og:image:width"] == "1200"
@@ -28,7 +28,7 @@ def test_a_page_says_what_its_card_shows(path: str, app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_the_card_of_a_page_is_drawn_beyond_the_limit(path: str, app: Flask) -> None:
+def test_the_card_of_a_page_is_exempt_from_the_rate_limit(path: str, app: Flask) -> None:
     with app.app_context(), suppress(TooManyRequests):
         while True:
             limits.CARDS_BY_IP.hit("127.0.0.1")
@@ -41,7 +41,7 @@ def test_the_card_of_a_page_is_drawn_beyond_the_limit(path: str, app: Flask) -> 
     assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
 
 
-def test_no_two_pages_share_a_card(app: Flask) -> None:
+def test_every_page_has_a_different_card(app: Flask) -> None:
     assert len({_shared(app, path)["og:image"] for path in PAGES}) == len(PAGES)
 
 

@@ -1,4 +1,4 @@
-"""Cards look as they looked when somebody last looked at them."""
+"""Cards equal the pictures in the documentation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.og import pictures
 
 
 @pytest.mark.parametrize("name", pictures.OWN)
-def test_cards_look_as_they_did(name: str, press: Renderer) -> None:
+def test_cards_equal_their_pictures(name: str, renderer: Renderer) -> None:
     kept = Image.open(pictures.FOLDER / f"{name}.png").convert("RGB")
 
-    drawn = Image.open(io.BytesIO(press.print(pictures.OWN[name]).png)).convert("RGB")
+    drawn = Image.open(io.BytesIO(renderer.print(pictures.OWN[name]).png)).convert("RGB")
 
-    # Another FreeType moves the grey at the edges of letters; a moved line is ten times as much.
+    # Another FreeType changes the grey edges of letters; a moved line changes ten times more.
     apart = ImageStat.Stat(ImageChops.difference(kept, drawn).convert("L")).mean[0]
     assert apart < 0.8, "look at it, then: python -m tests.og.pictures"
 

@@ -1,4 +1,4 @@
-"""GET /api/og: a good card, or an answer that names what is wrong."""
+"""GET /api/og returns a card, or an error that names the field."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saas.og.links import card_url
 
 
 @pytest.mark.parametrize("mode", ["light", "dark"])
-def test_a_card_is_1200_by_630_and_fills_it(mode: str, app: Flask) -> None:
+def test_a_card_has_1200_by_630_pixels(mode: str, app: Flask) -> None:
     response = app.test_client().get(f"/api/og?heading=Hello&type=Blog&mode={mode}")
 
     assert response.status_code == 200
@@ -63,7 +63,7 @@ def test_bad_parameters_are_400_with_the_field_named(
         "👩‍👩‍👧‍👦🇩🇪👍🏽",
     ],
 )
-def test_odd_headings_give_a_card(heading: str, app: Flask) -> None:
+def test_unusual_headings_give_a_card(heading: str, app: Flask) -> None:
     query = {"heading": heading.encode("utf-8", "surrogatepass")}
 
     response = app.test_client().get("/api/og", query_string=query)
@@ -72,7 +72,7 @@ def test_odd_headings_give_a_card(heading: str, app: Flask) -> None:
     assert Image.open(io.BytesIO(response.data)).size == (1200, 630)
 
 
-def test_a_good_card_may_be_kept_for_ever_and_is_not_drawn_again(app: Flask) -> None:
+def test_a_complete_card_is_cached_and_not_drawn_again(app: Flask) -> None:
     client = app.test_client()
     first = client.get("/api/og?heading=Hello")
     again = client.get(
@@ -87,20 +87,20 @@ def test_a_good_card_may_be_kept_for_ever_and_is_not_drawn_again(app: Flask) -> 
     assert (head.status_code, head.data) == (200, b"")
 
 
-def test_strangers_may_draw_only_so_many_and_our_own_pages_all(app: Flask) -> None:
+def test_unsigned_cards_are_rate_limited_and_those_of_our_pages_are_not(app: Flask) -> None:
     client = app.test_client()
     statuses = [client.get(f"/api/og?heading=Card+{n}").status_code for n in range(62)]
 
     assert statuses[:60] == [200] * 60
     assert statuses[-1] == 429
-    assert client.get("/api/og?heading=Card+1").status_code == 200  # seen: nothing to draw
+    assert client.get("/api/og?heading=Card+1").status_code == 200  # cached: nothing to draw
     with app.app_context():
         signed = card_url("Card 100")
     assert client.get(signed).status_code == 200
     assert client.get(signed.replace("100", "101")).status_code == 429
 
 
-def test_pages_carry_their_own_card(app: Flask) -> None:
+def test_pages_link_to_their_own_card(app: Flask) -> None:
     page = app.test_client().get("/pricing").text
 
     assert 'property="og:image"' in page

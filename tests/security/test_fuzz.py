@@ -187,7 +187,7 @@ def test_no_body_gives_a_server_error(doors: EntryPoints) -> None:
 
 @both_databases
 @pytest.mark.parametrize("who", ROLES)
-def test_no_query_gives_a_server_error(who: str, doors: EntryPoints) -> None:
+def test_no_query_causes_a_server_error(who: str, doors: EntryPoints) -> None:
     user = Browser(doors.app, who)
 
     for path in [

@@ -23,7 +23,7 @@ from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
-from tests.mail.test_transports import postbox  # noqa: F401 - a fixture
+from tests.mail.test_transports import smtp_inbox  # noqa: F401 - a fixture
 
 # --- enumeration --------------------------------------------------------------------------------
 
@@ -124,10 +124,10 @@ def statements(app: Flask) -> Iterator[list[str]]:
 def test_an_address_that_is_two_reaches_nobody_else_even_if_it_got_so_far(
     to: str,
     make_app: Callable[..., Flask],
-    postbox: tuple[Any, str],  # noqa: F811 - a fixture
+    smtp_inbox: tuple[Any, str],  # noqa: F811 - a fixture
 ) -> None:
     """The forms refuse these; here the last wall is tried alone."""
-    box, url = postbox
+    box, url = smtp_inbox
     app = make_app(SMTP_URL=url)
 
     with app.app_context(), pytest.raises(transports.DeliveryFailed):

@@ -1,4 +1,4 @@
-"""While a product is written, errors and logs say what happened; in production the log does."""
+"""Tracebacks are shown in development, and only logged in production."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def broken() -> str:
 
 
 @pytest.mark.parametrize("environment", ["development", "test"])
-def test_a_page_that_breaks_shows_its_trace_in_development_alone(
+def test_a_failing_page_shows_its_traceback_in_development_only(
     environment: str, make_app: Callable[..., Flask]
 ) -> None:
     app = make_app(SAAS_ENV=environment, JOBS_URL="sqlite:///jobs.db")
@@ -40,7 +40,7 @@ def test_a_page_that_breaks_shows_its_trace_in_development_alone(
     }
 
 
-def test_the_sidebar_alone_links_to_the_sandbox(shop: Shop, visitor: Visitor) -> None:
+def test_only_the_sidebar_links_to_the_sandbox(shop: Shop, visitor: Visitor) -> None:
     sandbox = [shop.sandbox + path for path in ("/mail", "/stripe")]
     for path in ("/", "/pricing", "/terms"):
         assert not _links_to_the_sandbox(shop, visitor, path)
@@ -54,7 +54,7 @@ def _links_to_the_sandbox(shop: Shop, visitor: Visitor, path: str) -> list[str]:
     return [link for link in visitor.visit(path).links if link.startswith(shop.sandbox)]
 
 
-def test_a_line_of_the_development_log_is_for_people() -> None:
+def test_lines_of_the_development_log_are_readable() -> None:
     record = logging.LogRecord("saas", logging.WARNING, "", 0, "event %s", ("handled",), None)
     record.outcome, record.event_type = "applied", "invoice.paid"
 
@@ -63,7 +63,7 @@ def test_a_line_of_the_development_log_is_for_people() -> None:
     assert line.endswith(" warning event handled  event_type=invoice.paid  outcome=applied")
 
 
-def test_a_trace_in_the_development_log_keeps_its_lines() -> None:
+def test_a_traceback_in_the_development_log_keeps_its_lines() -> None:
     try:
         broken()
     except LookupError as error:

@@ -1,4 +1,4 @@
-"""In development one name of this machine leads to the one that cookies and callbacks belong to."""
+"""In development other local hostnames redirect to the one of cookies and callbacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Make = Callable[..., Flask]
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "[::1]", "0.0.0.0", "app.localhost"])  # noqa: S104
-def test_another_name_of_this_machine_leads_to_app_url(make_app: Make, name: str) -> None:
+def test_another_local_hostname_redirects_to_app_url(make_app: Make, name: str) -> None:
     browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
 
     response = browser.get("/pricing?interval=yearly", base_url=f"http://{name}:5000")
@@ -27,12 +27,12 @@ def test_another_name_of_this_machine_leads_to_app_url(make_app: Make, name: str
         ("GET", "/healthz", "127.0.0.1:5000"),
         ("GET", "/readyz", "127.0.0.1:5000"),
         ("POST", "/api/webhooks/stripe", "127.0.0.1:5000"),
-        ("GET", "/pricing", "127.0.0.1:8080"),  # a proxy in front names its own upstream
+        ("GET", "/pricing", "127.0.0.1:8080"),  # a proxy in front sends the name of its upstream
         ("GET", "/pricing", "127.0.0.1:none"),
         ("GET", "/pricing", "192.0.2.7:5000"),
     ],
 )
-def test_what_is_not_a_page_or_not_this_server_is_not_redirected(
+def test_other_requests_and_other_hosts_are_not_redirected(
     make_app: Make, method: str, path: str, host: str
 ) -> None:
     browser = make_app(SAAS_ENV="development", JOBS_URL="").test_client()
@@ -42,7 +42,7 @@ def test_what_is_not_a_page_or_not_this_server_is_not_redirected(
     assert "Location" not in response.headers
 
 
-def test_elsewhere_nothing_is_redirected(make_app: Make) -> None:
+def test_outside_of_development_nothing_is_redirected(make_app: Make) -> None:
     response = make_app().test_client().get("/pricing", base_url="http://127.0.0.1:5000")
 
     assert response.status_code == 200

@@ -1,4 +1,4 @@
-"""The front door: public pages, health, errors, headers."""
+"""Public pages, health checks, errors and headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from tests.harness.visitor import Page, Visitor
 @pytest.mark.parametrize(
     "path", ["/", "/pricing", "/pricing?interval=yearly", "/terms", "/privacy"]
 )
-def test_public_pages_are_the_same_for_everybody_and_can_be_shared(path: str, app: Flask) -> None:
+def test_public_pages_are_the_same_for_all_visitors_and_can_be_shared(
+    path: str, app: Flask
+) -> None:
     client = app.test_client()
 
     page = client.get(path)
@@ -31,7 +33,7 @@ def test_public_pages_are_the_same_for_everybody_and_can_be_shared(path: str, ap
     assert again.status_code == 304
 
 
-def test_every_address_of_the_sitemap_is_there_and_open_to_robots(app: Flask) -> None:
+def test_every_url_of_the_sitemap_exists_and_allows_robots(app: Flask) -> None:
     client = app.test_client()
     robots = RobotFileParser()
     robots.parse(client.get("/robots.txt").text.splitlines())
@@ -47,7 +49,7 @@ def test_every_address_of_the_sitemap_is_there_and_open_to_robots(app: Flask) ->
     assert robots.site_maps() == [f"{app.config['APP_URL']}/sitemap.xml"]
 
 
-def test_prices_are_those_of_the_catalogue(visitor: Visitor) -> None:
+def test_the_shown_prices_are_those_of_the_catalogue(visitor: Visitor) -> None:
     monthly = visitor.visit("/pricing").text
     yearly = visitor.visit("/pricing?interval=yearly").text
 
@@ -58,14 +60,14 @@ def test_prices_are_those_of_the_catalogue(visitor: Visitor) -> None:
     assert "€12" in yearly  # the year, by month
 
 
-def test_an_unknown_interval_or_plan_shows_the_usual_page(visitor: Visitor) -> None:
+def test_an_unknown_interval_or_plan_shows_the_default_page(visitor: Visitor) -> None:
     page = visitor.visit("/pricing?interval=weekly&plan=gold")
 
     assert page.status == 200
     assert "€15" in page.text
 
 
-def test_public_pages_do_not_show_somebody_else_s_name(visitor: Visitor, shop: Shop) -> None:
+def test_public_pages_show_no_user_s_name(visitor: Visitor, shop: Shop) -> None:
     visitor.sign_in("zebediah@example.com")
 
     own = visitor.visit("/")
@@ -78,7 +80,7 @@ def test_public_pages_do_not_show_somebody_else_s_name(visitor: Visitor, shop: S
     assert "/login" in strangers.links
 
 
-def test_no_link_of_the_public_pages_is_dead(visitor: Visitor) -> None:
+def test_public_pages_have_no_dead_links(visitor: Visitor) -> None:
     seen: set[str] = set()
     waiting = ["/"]
     while waiting:
@@ -98,7 +100,7 @@ def test_no_link_of_the_public_pages_is_dead(visitor: Visitor) -> None:
     }
 
 
-def test_pages_ask_nobody_else_for_anything(app: Flask) -> None:
+def test_pages_load_nothing_from_other_hosts(app: Flask) -> None:
     for path in ("/", "/pricing", "/login"):
         page = app.test_client().get(path).text
         expected = re.findall(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="([^"]+)"', page)
@@ -107,7 +109,7 @@ def test_pages_ask_nobody_else_for_anything(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/nowhere", "/api/nowhere", "/static/css/app.css"])
-def test_every_answer_carries_the_security_headers(path: str, app: Flask) -> None:
+def test_every_response_has_the_security_headers(path: str, app: Flask) -> None:
     with app.test_client().get(path) as response:
         headers = response.headers
 
@@ -117,10 +119,10 @@ def test_every_answer_carries_the_security_headers(path: str, app: Flask) -> Non
     assert f"form-action 'self' {app.config['SANDBOX_URL']}" in policy
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["Referrer-Policy"] == "strict-origin-when-cross-origin"
-    assert "Strict-Transport-Security" not in headers  # development is http
+    assert "Strict-Transport-Security" not in headers  # development uses http
 
 
-def test_a_page_with_a_token_tells_its_address_to_nobody(visitor: Visitor) -> None:
+def test_a_page_with_a_token_sends_no_referrer(visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
 
@@ -130,13 +132,13 @@ def test_a_page_with_a_token_tells_its_address_to_nobody(visitor: Visitor) -> No
     page = visitor.visit(link)
 
     assert page.status == 200
-    assert unproven.status_code == 400  # and the token is still good
+    assert unproven.status_code == 400  # and the token is still valid
     for response in (page.response, unproven):
         assert response.headers["Referrer-Policy"] == "strict-origin"
     assert page.response.headers["Cache-Control"] == "no-store"
 
 
-def test_static_files_named_with_their_hash_are_kept_for_ever(app: Flask) -> None:
+def test_static_files_with_a_hash_in_their_name_are_cached_forever(app: Flask) -> None:
     client = app.test_client()
     match = re.search(r'href="(/static/css/app\.css\?v=[^"]+)"', client.get("/").text)
     assert match
@@ -148,10 +150,12 @@ def test_static_files_named_with_their_hash_are_kept_for_ever(app: Flask) -> Non
     ):
         assert "immutable" in named.headers["Cache-Control"]
         assert "immutable" not in bare.headers["Cache-Control"]
-        assert other.headers["Cache-Control"] == "no-cache"  # of another release, while both run
+        assert (
+            other.headers["Cache-Control"] == "no-cache"
+        )  # the hash of another release, while both run
 
 
-def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> None:
+def test_errors_are_pages_for_browsers_and_json_for_api_clients(app: Flask) -> None:
     client = app.test_client()
 
     page = client.get("/nowhere", headers={"X-Request-Id": "abcdef123456"})
@@ -172,7 +176,7 @@ def test_people_get_a_page_and_programs_get_json_for_an_error(app: Flask) -> Non
         ("TRACE", "/"),
     ],
 )  # fmt: skip
-def test_a_method_that_a_route_lacks_is_405_with_what_it_has(
+def test_an_unsupported_method_is_405_with_the_allowed_ones(
     method: str, path: str, app: Flask
 ) -> None:
     response = app.test_client().open(path, method=method)
@@ -184,7 +188,7 @@ def test_a_method_that_a_route_lacks_is_405_with_what_it_has(
         assert response.json["error"]["code"] == "method_not_allowed"
 
 
-def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]) -> None:
+def test_a_database_failure_is_503_without_a_traceback(make_app: Callable[..., Flask]) -> None:
     app = make_app(DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
     client = app.test_client()
     page = client.get("/login")  # needs no database
@@ -210,7 +214,7 @@ def test_a_broken_database_is_503_without_a_trace(make_app: Callable[..., Flask]
     ["/login", "/logout", "/billing/checkout", "/billing/portal", "/dashboard/settings/name",
      "/dashboard/settings/delete", "/dashboard/reports"],
 )  # fmt: skip
-def test_a_form_without_its_token_changes_nothing_and_says_so(path: str, visitor: Visitor) -> None:
+def test_a_form_without_its_token_is_refused_with_a_message(path: str, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     response = visitor.request("POST", path, data={"email": "eve@example.com", "name": "Eve Evil"})
@@ -238,8 +242,8 @@ def test_a_form_sent_from_another_site_is_refused(
 
 
 @pytest.mark.parametrize(("path", "name"), [("/pricing", "interval"), ("/login", "next")])
-def test_bytes_that_are_no_text_are_400(path: str, name: str, app: Flask) -> None:
-    """As gunicorn hands them on: raw, where percent signs would make them harmless."""
+def test_undecodable_bytes_are_400(path: str, name: str, app: Flask) -> None:
+    """As gunicorn passes them: raw, not percent-encoded."""
     environ = create_environ(path)
     environ["QUERY_STRING"] = f"{name}=\xff\xfe"
 
@@ -248,7 +252,7 @@ def test_bytes_that_are_no_text_are_400(path: str, name: str, app: Flask) -> Non
     assert status.startswith("400")
 
 
-def test_input_of_any_size_is_refused_in_bounded_memory(visitor: Visitor) -> None:
+def test_oversized_input_is_refused_in_limited_memory(visitor: Visitor) -> None:
     response = visitor.request("POST", "/login", data={"email": "a" * 2_000_000})
 
     assert response.status_code == 413
