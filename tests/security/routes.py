@@ -1,8 +1,8 @@
-"""Who may do what: every route, with the answer that each of three people gets.
+"""Access to every route: its response to an anonymous visitor, a user and an administrator.
 
-A new route has a line here, or `test_authorization` fails and says so. The answers are those to a
-request with a valid CSRF token and nothing else: 422 is a form that was sent empty, 404 an id of
-nobody, LOGIN the redirect of an anonymous person to the sign-in page.
+Every route needs a line here; otherwise `test_authorization` names it and fails. The requests
+contain only a valid CSRF token: 422 is the response to an empty form, 404 to an unknown id, and
+LOGIN the redirect of an anonymous visitor to the sign-in page.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ CONFIRM = "303 /auth/confirm"
 ANYBODY = (200, 200, 200)
 MEMBERS = (LOGIN, 200, 200)
 
-# (anonymous, user, admin); a redirect is told with its target.
+# (anonymous, user, admin); a redirect is written with its target.
 ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
-    # pages for everybody
+    # public pages
     "GET /": ANYBODY,
     "GET /pricing": ANYBODY,
     "GET /terms": ANYBODY,
@@ -29,7 +29,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /readyz": ANYBODY,
     "GET /static/<path:filename>": (404, 404, 404),
     "GET /api/og": (400, 400, 400),
-    # signing in
+    # sign-in
     "GET /login": (200, "303 /dashboard", "303 /dashboard"),
     "POST /login": (422, "303 /dashboard", "303 /dashboard"),
     "GET /register": (200, "303 /dashboard", "303 /dashboard"),
@@ -41,12 +41,12 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /auth/link/<token>": (404, 404, 404),
     "GET /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
     "POST /auth/confirm": (LOGIN, "303 /dashboard", "303 /dashboard"),
-    "POST /auth/oauth/<provider>": (404, 404, 404),  # of a provider that there is not
+    "POST /auth/oauth/<provider>": (404, 404, 404),  # an unknown provider
     "GET /auth/oauth/<provider>/callback": (404, 404, 404),
-    "POST /auth/passkey/options": (415, 415, 415),  # JSON alone
+    "POST /auth/passkey/options": (415, 415, 415),  # JSON only
     "POST /auth/passkey": (415, 415, 415),
     "POST /logout": (LOGIN, "303 /", "303 /"),
-    # one's own account
+    # the user's own account
     "GET /dashboard": MEMBERS,
     "GET /dashboard/settings": MEMBERS,
     "POST /dashboard/settings/name": (LOGIN, 422, 422),
@@ -76,7 +76,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "POST /dashboard/settings/tokens/<uuid:token_id>/revoke": (LOGIN, 404, 404),
     "GET /api/openapi.json": ANYBODY,
     "GET /api/user": (401, 200, 200),
-    "DELETE /api/user": (401, 200, 409),  # the only administrator stays
+    "DELETE /api/user": (401, 200, 409),  # the only administrator keeps the role
     # billing
     "GET /dashboard/billing": MEMBERS,
     "GET /dashboard/billing/invoices": MEMBERS,
@@ -85,8 +85,8 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /billing/return": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "POST /api/webhooks/stripe": (400, 400, 400),
     # the product
-    "GET /dashboard/reports": (LOGIN, 403, 403),  # asks for a plan
+    "GET /dashboard/reports": (LOGIN, 403, 403),  # requires a plan
     "POST /dashboard/reports": (LOGIN, 403, 403),
-    "GET /api/reports": (401, 401, 401),  # tokens alone
+    "GET /api/reports": (401, 401, 401),  # API tokens only
     "POST /api/reports": (401, 401, 401),
 }  # fmt: skip

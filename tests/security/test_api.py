@@ -1,4 +1,4 @@
-"""Programs get the answers that are written in `openapi.yaml`, whatever they send."""
+"""API responses match `openapi.yaml`, whatever is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ thorough = settings(
 )  # fmt: skip
 
 
-def test_every_json_route_is_written_down(app: Flask) -> None:
+def test_every_json_route_is_documented(app: Flask) -> None:
     there = {name for name, rule in routes(app) if rule.rule.startswith("/api/")}
 
     missing = there - {f"{item.method.upper()} {item.path}" for item in OPERATIONS}
@@ -43,10 +43,8 @@ def test_every_json_route_is_written_down(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("who", ["anonymous", "user"])
-@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda each: each.label)
-def test_programs_get_what_is_written_whatever_they_send(
-    operation: Any, who: str, shop: Shop
-) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.label)
+def test_api_responses_match_the_document(operation: Any, who: str, shop: Shop) -> None:
     visitor = shop.visitor()
     if who == "user":
         visitor.sign_in("ann@example.com")

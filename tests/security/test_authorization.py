@@ -17,7 +17,7 @@ from tests.harness.clients import (
 from tests.security.routes import ROUTES
 
 
-def test_every_route_is_listed_with_who_may_use_it(app: Flask) -> None:
+def test_every_route_is_listed_with_its_access(app: Flask) -> None:
     there = {name for name, _ in routes(app)}
 
     assert there == set(ROUTES), (
@@ -28,7 +28,7 @@ def test_every_route_is_listed_with_who_may_use_it(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> None:
+def test_every_role_gets_the_listed_responses(app: Flask, who: str) -> None:
     wrong = {}
     for name, rule in routes(app):
         client = client_for(app, who)
@@ -44,7 +44,7 @@ def test_everybody_gets_the_answers_that_are_written(app: Flask, who: str) -> No
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_no_route_answers_a_method_that_it_does_not_have(app: Flask, who: str) -> None:
+def test_unsupported_methods_are_refused(app: Flask, who: str) -> None:
     client = client_for(app, who)
     headers = {"X-CSRFToken": csrf_token_for(client)}
     has: dict[str, set[str]] = {}

@@ -1,4 +1,4 @@
-"""Production as it is deployed: gunicorn, and a real nginx in front of it."""
+"""Production as deployed: gunicorn behind a real nginx."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN = {"Host": "app.example.com"}
 def urls(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
 ) -> Iterator[dict[str, str]]:
-    """The same application behind an nginx that is reached by https, and by http."""
+    """The URLs of one application behind nginx, by https and by http."""
     folder = tmp_path_factory.mktemp("nginx")
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     (folder / "https").mkdir()
@@ -40,7 +40,7 @@ def urls(
         yield {"https": https, "http": http}
 
 
-def test_what_came_by_http_is_led_to_https_and_health_and_webhooks_are_not(
+def test_http_redirects_to_https_except_for_health_checks_and_webhooks(
     urls: dict[str, str],
 ) -> None:
     page = requests.get(f"{urls['http']}/login", headers=OWN, allow_redirects=False, timeout=10)
@@ -56,7 +56,7 @@ def test_what_came_by_http_is_led_to_https_and_health_and_webhooks_are_not(
 
 
 def ask_for_mail(url: str, email: str, **headers: str) -> int:
-    """The status of a form that a browser sends whose pages a proxy gave `no-referrer`."""
+    """Submit the form of a page to which a proxy added `no-referrer`, and return the status."""
     page = requests.get(f"{url}/login", headers=OWN, timeout=10)
     cookie = page.headers["Set-Cookie"]
     assert cookie.startswith("__Host-session=")
@@ -79,7 +79,7 @@ def ask_for_mail(url: str, email: str, **headers: str) -> int:
     return response.status_code
 
 
-def test_forms_work_and_a_forged_address_with_ports_is_still_one_caller(
+def test_forms_work_and_forged_ips_with_ports_count_as_one_client(
     urls: dict[str, str],
 ) -> None:
     statuses = [

@@ -1,4 +1,4 @@
-"""Hosts whose clocks disagree: the database's clock is the one that counts."""
+"""Hosts with different clocks: the database's clock counts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 from tests.jobs.test_workers import workers
 
-# Python runs it first of all: the process lives at another time.
+# Python runs this at startup, so the process has another time.
 _SHIFT = """\
 import datetime, time_machine
 there = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds={ahead})
@@ -30,7 +30,7 @@ pytestmark = [
 def two_hosts(
     folder: Path, url: str, sandbox: str, ahead: int
 ) -> Iterator[tuple[GunicornServer, GunicornServer]]:
-    """A web host whose clock is ahead, and one with the database's; workers have the latter."""
+    """A web host whose clock is ahead, and one with the clock of the database and the workers."""
     env = {"DATABASE_URL": url, "JOBS_URL": url, "SANDBOX_URL": sandbox, "SAAS_ENV": "development"}
     (folder / "one").mkdir()
     (folder / "one" / "sitecustomize.py").write_text(_SHIFT.format(ahead=ahead))
@@ -47,12 +47,12 @@ def two_hosts(
 
 
 @pytest.mark.parametrize("ahead", [2, 60, -60])
-def test_a_host_whose_clock_is_wrong_delays_no_mail_and_signs_nobody_out(
+def test_a_wrong_clock_of_a_host_delays_no_email_and_ends_no_session(
     ahead: int, tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     with two_hosts(tmp_path, database_url, sandbox, ahead) as (one, other):
         visitor = Visitor(one.url, sandbox)
-        visitor.sign_in("ann@example.com")  # by a mail that another host has sent
+        visitor.sign_in("ann@example.com")  # with an email that another host sent
 
         visitor.base = other.url
         assert visitor.visit("/dashboard/settings").path == "/dashboard/settings"

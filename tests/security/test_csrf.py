@@ -1,4 +1,4 @@
-"""Every route that may change something × every way to forge the proof that we sent the form."""
+"""Every route that may write × every way to omit or forge the CSRF token."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from flask.testing import FlaskClient
 from saas.database import db
 from tests.harness.clients import SAFE, client_for, csrf_token_for, path_for, routes
 
-# What proves its caller another way: a signature.
+# Authenticated in another way: by a signature.
 EXEMPT = {"POST /api/webhooks/stripe", "GET /api/reports", "POST /api/reports"}
 
 Forgery = Callable[[Flask, str], dict[str, Any]]
 
 
-def _of_somebody_else(app: Flask, who: str) -> dict[str, Any]:
+def _of_another_browser(app: Flask, who: str) -> dict[str, Any]:
     other = "admin" if who == "user" else "user"
     return {"data": {"csrf_token": csrf_token_for(client_for(app, other))}}
 
@@ -32,7 +32,7 @@ NO_PROOF: dict[str, Forgery] = {
     "an empty token": lambda app, who: {"data": {"csrf_token": ""}},
     "a made-up token": lambda app, who: {"data": {"csrf_token": "a.b.c"}},
     "a made-up header": lambda app, who: {"headers": {"X-CSRFToken": "a.b.c"}},
-    "the token of somebody else": _of_somebody_else,
+    "the token of another browser": _of_another_browser,
     "a token from before the sign-in": _of_before_sign_in,
     "JSON": lambda app, who: {"json": {"csrf_token": "x"}},
     "plain text": lambda app, who: {"data": "csrf_token=x", "content_type": "text/plain"},
@@ -50,7 +50,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("who", ["user", "admin", "anonymous"])
 @pytest.mark.parametrize("forgery", NO_PROOF)
-def test_nothing_is_changed_without_proof(app: Flask, forgery: str, who: str) -> None:
+def test_requests_without_a_valid_token_change_nothing(app: Flask, forgery: str, who: str) -> None:
     if who == "anonymous" and "sign-in" in forgery:
         pytest.skip("an anonymous person's token is their own")
     client = client_for(app, who)
@@ -63,7 +63,7 @@ def test_nothing_is_changed_without_proof(app: Flask, forgery: str, who: str) ->
 
 @pytest.mark.parametrize("who", ["user", "admin", "anonymous"])
 @pytest.mark.parametrize("origin", FOREIGN)
-def test_nothing_is_changed_from_elsewhere_even_with_a_valid_token(
+def test_cross_site_requests_with_a_valid_token_change_nothing(
     app: Flask, origin: str, who: str
 ) -> None:
     client = client_for(app, who)
@@ -74,7 +74,7 @@ def test_nothing_is_changed_from_elsewhere_even_with_a_valid_token(
     assert everything(app) == before
 
 
-def test_reading_changes_nothing_whatever_it_claims_to_be(app: Flask) -> None:
+def test_get_requests_change_nothing_whatever_method_they_claim(app: Flask) -> None:
     client = client_for(app, "user")
     before = everything(app)
 
@@ -87,7 +87,7 @@ def test_reading_changes_nothing_whatever_it_claims_to_be(app: Flask) -> None:
     assert everything(app) == before
 
 
-def test_only_what_is_signed_is_exempt(app: Flask) -> None:
+def test_only_signed_requests_are_exempt(app: Flask) -> None:
     marked = {
         name
         for name, rule in routes(app)
@@ -98,7 +98,7 @@ def test_only_what_is_signed_is_exempt(app: Flask) -> None:
 
 
 def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
-    """The routes that did not refuse, with their answers."""
+    """Return the routes that did not refuse the request, with their responses."""
     passed = {}
     for name, rule in routes(app):
         method = name.split()[0]
@@ -111,7 +111,7 @@ def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
 
 
 def everything(app: Flask) -> dict[str, list[Any]]:
-    """Every row of every table."""
+    """Return every row of every table."""
     with app.app_context():
         return {
             table.name: sorted(map(repr, db.session.execute(table.select()).all()))

@@ -1,4 +1,4 @@
-"""What docs/security.md names as a proof is there."""
+"""The tests that docs/security.md names exist."""
 
 from __future__ import annotations
 

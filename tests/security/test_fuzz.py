@@ -1,7 +1,7 @@
-"""Whatever is sent to any route, with any fields, no answer is a server error.
+"""No input to any route causes a server error.
 
-Routes come from the URL map and fields from the forms and links on the pages, so what is new is
-fuzzed by itself. Derandomised: the same inputs every time, so that a failure can be repeated.
+Routes come from the URL map, and fields from the forms and links on the pages, so new ones are
+included automatically. Derandomised: the inputs are always the same, so failures are repeatable.
 """
 
 from __future__ import annotations
@@ -104,18 +104,18 @@ class EntryPoints:
 
 
 @pytest.fixture
-def doors(shop: Shop) -> EntryPoints:
+def entry_points(shop: Shop) -> EntryPoints:
     result = EntryPoints(shop.app)
-    # Errors become answers, as they do in production, and not exceptions of the test client.
+    # Errors become responses, as in production, and not exceptions of the test client.
     shop.app.config["PROPAGATE_EXCEPTIONS"] = False
     result.look_around()
     return result
 
 
 class Browser:
-    """A browser that signs in again when it was signed out, from an address of its own each time.
+    """A browser that signs in again when its session ended, with a new IP for each request.
 
-    (Otherwise the limits would answer 429 to nearly everything.)
+    (Otherwise the rate limits would refuse nearly all requests.)
     """
 
     def __init__(self, app: Flask, who: str) -> None:
@@ -158,25 +158,25 @@ def unsafe(app: Flask) -> Iterator[tuple[str, str]]:
             yield name.split()[0], path_for(app, rule)
 
 
-@both_databases  # PostgreSQL refuses what SQLite takes, a NUL in a text for one
+@both_databases  # PostgreSQL refuses values that SQLite accepts, such as a NUL in a text
 @pytest.mark.parametrize("who", ROLES)
-def test_no_form_gives_a_server_error(who: str, doors: EntryPoints) -> None:
-    user = Browser(doors.app, who)
+def test_no_form_causes_a_server_error(who: str, entry_points: EntryPoints) -> None:
+    user = Browser(entry_points.app, who)
 
-    for method, path in list(unsafe(doors.app)):
+    for method, path in list(unsafe(entry_points.app)):
         send = partial(user.send, path, method, content_type="application/x-www-form-urlencoded")
-        fuzz(pairs(doors.fields).map(encoded), lambda body, send=send: send(data=body), path)
+        fuzz(pairs(entry_points.fields).map(encoded), lambda body, send=send: send(data=body), path)
 
 
 @both_databases
-def test_no_body_gives_a_server_error(doors: EntryPoints) -> None:
+def test_no_body_causes_a_server_error(entry_points: EntryPoints) -> None:
     kinds = st.sampled_from(
         ["application/json", "multipart/form-data; boundary=x", "text/plain", "", "a/b; charset=x"]
     )
     bodies = JSON.map(lambda value: json.dumps(value).encode()) | st.binary(max_size=200) | VALUES
-    user = Browser(doors.app, "user")
+    user = Browser(entry_points.app, "user")
 
-    for method, path in list(unsafe(doors.app)):
+    for method, path in list(unsafe(entry_points.app)):
         send = partial(user.send, path, method)
         fuzz(
             st.tuples(bodies, kinds),
@@ -187,18 +187,24 @@ def test_no_body_gives_a_server_error(doors: EntryPoints) -> None:
 
 @both_databases
 @pytest.mark.parametrize("who", ROLES)
-def test_no_query_causes_a_server_error(who: str, doors: EntryPoints) -> None:
-    user = Browser(doors.app, who)
+def test_no_query_causes_a_server_error(who: str, entry_points: EntryPoints) -> None:
+    user = Browser(entry_points.app, who)
 
     for path in [
-        path_for(doors.app, rule) for name, rule in routes(doors.app) if name[:3] == "GET"
+        path_for(entry_points.app, rule)
+        for name, rule in routes(entry_points.app)
+        if name[:3] == "GET"
     ]:
         ask = partial(user.send, path, "GET")
-        fuzz(pairs(doors.fields).map(encoded), lambda query, ask=ask: ask(query_string=query), path)
+        fuzz(
+            pairs(entry_points.fields).map(encoded),
+            lambda query, ask=ask: ask(query_string=query),
+            path,
+        )
 
 
 def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], what: str) -> None:
-    """Send many inputs; each answer must be fine."""
+    """Send many inputs, and check each response."""
 
     @thorough
     @given(inputs)
@@ -208,15 +214,15 @@ def fuzz(inputs: st.SearchStrategy[Any], send: Callable[[Any], TestResponse], wh
     one()
 
 
-def test_no_address_gives_a_server_error(doors: EntryPoints) -> None:
-    user = Browser(doors.app, "user")
+def test_no_path_causes_a_server_error(entry_points: EntryPoints) -> None:
+    user = Browser(entry_points.app, "user")
     begins = st.sampled_from(
-        sorted({rule.rule.partition("<")[0] for _, rule in routes(doors.app)}) + ["/%2e%2e/"]
+        sorted({rule.rule.partition("<")[0] for _, rule in routes(entry_points.app)}) + ["/%2e%2e/"]
     )
 
     @settings(thorough, max_examples=300)
     @given(begin=begins, rest=VALUES, method=st.sampled_from(["GET", "POST", "DELETE"]))
-    def knock(begin: str, rest: bytes, method: str) -> None:
+    def send(begin: str, rest: bytes, method: str) -> None:
         path = begin + quote_from_bytes(rest, safe="/")
         try:
             response = user.send(path, method)
@@ -224,11 +230,11 @@ def test_no_address_gives_a_server_error(doors: EntryPoints) -> None:
             return
         assert_fine(response, path[:100])
 
-    knock()
+    send()
 
 
-def test_no_header_gives_a_server_error(doors: EntryPoints) -> None:
-    user = Browser(doors.app, "user")
+def test_no_header_causes_a_server_error(entry_points: EntryPoints) -> None:
+    user = Browser(entry_points.app, "user")
     names = st.sampled_from([
         "Cookie", "Accept", "Accept-Language", "Accept-Encoding", "If-None-Match", "Range",
         "Origin", "If-Modified-Since", "User-Agent", "Referer", "X-Request-Id", "X-Forwarded-For",
@@ -241,14 +247,14 @@ def test_no_header_gives_a_server_error(doors: EntryPoints) -> None:
 
     @settings(thorough, max_examples=300)
     @given(name=names, value=values, path=paths, method=st.sampled_from(["GET", "POST"]))
-    def knock(name: str, value: str, path: str, method: str) -> None:
+    def send(name: str, value: str, path: str, method: str) -> None:
         assert_fine(user.send(path, method, headers={name: value}), f"{method} {path} {name}")
 
-    knock()
+    send()
 
 
 def assert_fine(response: TestResponse, what: str) -> None:
-    """Not our fault, and never the way to another site."""
+    """Check that a response is no server error and no redirect to another site."""
     assert response.status_code < 500, f"{what}: {response.status_code}"
     assert "Traceback" not in response.text if "text" in response.content_type else True
     to = urlsplit(response.headers.get("Location", ""))

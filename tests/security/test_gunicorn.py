@@ -1,4 +1,4 @@
-"""What only a real server shows: sizes, logs, and how it ends."""
+"""Tests that need a real server: request sizes, logs and shutdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEGABYTE = 1024 * 1024
 _LINK = re.compile(r"/auth/link/([^\s\"?]+)")
 
 
-def test_bodies_without_measure_are_4xx_in_bounded_memory(
+def test_oversized_bodies_are_4xx_in_limited_memory(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     fields = "&".join(f"f{number}=x" for number in range(100_000))
@@ -67,7 +67,9 @@ def refused(visitor: Visitor, token: str, body: bytes, kind: str) -> bool:
     headers = {"Content-Type": kind, "X-CSRFToken": token}
     try:
         response = visitor.request("POST", "/login", data=body, headers=headers)
-    except requests.ConnectionError:  # answered before all of it was sent, and hung up
+    except (
+        requests.ConnectionError
+    ):  # responded and closed the connection before all of it was sent
         return True
     return 400 <= response.status_code < 500
 
@@ -84,18 +86,18 @@ def refused(visitor: Visitor, token: str, body: bytes, kind: str) -> bool:
         b"GET /dashboard/../../etc/passwd HTTP/1.1",
     ],
 )
-def test_odd_requests_get_nothing_and_break_nothing(
+def test_malformed_requests_are_refused_and_break_nothing(
     request_line: bytes, server: GunicornServer
 ) -> None:
     status, body = raw(server.url, request_line)
 
-    assert 300 <= status < 500  # two slashes are led to one
+    assert 300 <= status < 500  # two slashes redirect to one
     assert b"root:" not in body
     assert b"[metadata]" not in body
 
 
 def raw(url: str, request_line: bytes) -> tuple[int, bytes]:
-    """As it is written: no client tidies it up."""
+    """Send a raw request, which no client normalizes."""
     parts = urlsplit(url)
     with socket.create_connection((parts.hostname, parts.port), timeout=10) as line:
         line.sendall(request_line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
@@ -112,8 +114,8 @@ def server(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, sand
         yield started
 
 
-def test_no_log_holds_a_token_a_code_or_an_address(server: GunicornServer, sandbox: str) -> None:
-    """All that the processes say, with gunicorn's access log switched on."""
+def test_no_log_contains_a_token_a_code_or_an_email(server: GunicornServer, sandbox: str) -> None:
+    """The complete output of the processes, with gunicorn's access log enabled."""
     visitor = Visitor(server.url, sandbox)
     visitor.sign_in("quiet@example.com")
     (mail,) = visitor.mails_to("quiet@example.com")
@@ -134,7 +136,7 @@ def test_no_log_holds_a_token_a_code_or_an_address(server: GunicornServer, sandb
     assert "POST /auth/link/" in message
 
 
-def test_one_record_is_one_line_whatever_was_asked_for(server: GunicornServer) -> None:
+def test_a_log_record_is_one_line_for_any_request(server: GunicornServer) -> None:
     raw(server.url, b"GET /nowhere%0a%7b%22level%22:%22error%22%7d%0d HTTP/1.1")
 
     eventually(lambda: "nowhere" in server.log)
@@ -144,10 +146,10 @@ def test_one_record_is_one_line_whatever_was_asked_for(server: GunicornServer) -
             json.loads(line)
 
 
-def test_a_server_told_to_end_answers_what_it_has_begun(
+def test_sigterm_finishes_the_requests_in_progress(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
-    """SIGTERM while eight requests wait for the database: all are answered, and nobody else."""
+    """SIGTERM while eight requests wait for the database: they finish, and new ones are refused."""
     with running_gunicorn(tmp_path, DATABASE_URL=database_url, SANDBOX_URL=sandbox) as server:
         visitors = [Visitor(server.url) for _ in range(8)]
         for visitor in visitors:
@@ -175,7 +177,7 @@ def test_a_server_told_to_end_answers_what_it_has_begun(
 
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:
-    """Somebody writes, until `release`; everybody else who wants to write waits."""
+    """Hold the database's write lock until `release`."""
     _holders[database_url] = sqlite3.connect(
         database_url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False
     )

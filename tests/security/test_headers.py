@@ -1,4 +1,4 @@
-"""What every answer carries: pages, JSON, redirects, errors and files."""
+"""Headers of every response: pages, JSON, redirects, errors and files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALWAYS = {
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_every_answer_of_every_route_carries_the_headers(who: str, app: Flask) -> None:
+def test_every_response_of_every_route_has_the_headers(who: str, app: Flask) -> None:
     client = client_for(app, who)
     token = csrf_token_for(client)
     wanting = []
@@ -52,7 +52,7 @@ def is_hardened(headers: Any) -> bool:
 
 
 @pytest.mark.parametrize("who", ["user", "admin"])
-def test_no_private_page_may_be_kept(who: str, app: Flask) -> None:
+def test_no_private_page_may_be_cached(who: str, app: Flask) -> None:
     client = client_for(app, who)
 
     for name, rule in routes(app):
@@ -69,7 +69,7 @@ def production(make_app: Callable[..., Flask], database_url: str) -> Flask:
     return make_app(**{**PRODUCTION, **own})
 
 
-def test_production_insists_on_https_and_binds_its_cookie_to_its_host(production: Flask) -> None:
+def test_production_enforces_https_and_binds_its_cookie_to_its_host(production: Flask) -> None:
     client = production.test_client()
 
     response = client.get("/login", base_url="https://app.example.com")
@@ -85,7 +85,7 @@ def test_production_insists_on_https_and_binds_its_cookie_to_its_host(production
 
 @pytest.mark.parametrize("host", ["evil.example", "app.example.com.evil.example", "a" * 300, "["])
 @pytest.mark.parametrize("path", ["/login", "/api/user", "/static/css/app.css"])
-def test_another_host_is_refused_without_an_error_of_ours(
+def test_an_unknown_host_is_refused_without_a_server_error(
     host: str, path: str, production: Flask
 ) -> None:
     response = production.test_client().get(path, headers={"Host": host})
@@ -96,10 +96,8 @@ def test_another_host_is_refused_without_an_error_of_ours(
 
 
 @pytest.mark.browser
-def test_a_browser_runs_nothing_that_was_smuggled_into_a_page(
-    shop: Shop, chromium: Browser
-) -> None:
-    """The policy holds in Chromium: inline, foreign and framed alike."""
+def test_a_browser_runs_no_injected_scripts(shop: Shop, chromium: Browser) -> None:
+    """Chromium enforces the policy for inline, foreign and framed scripts."""
     page = chromium.new_page()
     page.goto(f"{shop.url}/login")
     refused: list[str] = []

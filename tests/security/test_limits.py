@@ -1,4 +1,4 @@
-"""Tries are counted for all processes together, and go on being counted after a restart."""
+"""Rate limits count across processes and restarts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.harness.visitor import Visitor
 
 
 def asks(server: GunicornServer, email: str, **headers: str) -> int:
-    """The status of asking for a mail, with a connection and so perhaps a process of its own."""
+    """Request an email over a new connection, perhaps to another process; return the status."""
     visitor = Visitor(server.url)
     token = visitor.visit("/login").form("/login").fields["csrf_token"]
     data = {"email": email, "csrf_token": token}
@@ -34,10 +34,10 @@ def test_limits_hold_over_processes_and_restarts(
         assert asks(server, "bob@example.com") == 303
 
 
-def test_behind_our_proxy_the_caller_is_who_the_proxy_saw(
+def test_behind_a_trusted_proxy_the_client_ip_is_the_one_that_it_added(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
-    """What a browser claims stands to the left of what the proxy adds, and counts for nothing."""
+    """IPs that a client sends are to the left of the proxy's entry, and are ignored."""
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox, "TRUSTED_PROXIES": "1"}
     with running_gunicorn(tmp_path, **env) as server:
         forged = [

@@ -1,4 +1,4 @@
-"""What the application stands on refuses, hangs, fills up and comes back: bounded, and healed."""
+"""Database, disk and mail server hang, refuse or fill up: responses stay fast, and it recovers."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.harness.live_shop import LiveShop, deliver_event, open_live_shop
 from tests.harness.servers import free_port
 from tests.harness.visitor import Visitor
 
-WE_ANSWER_WITHIN = 10.0  # seconds; a promise, so it may be asserted
+WE_ANSWER_WITHIN = 10.0  # seconds; documented, so it may be asserted
 
 
 class TcpProxy:
-    """A telephone line to a server, which can be cut, and which can go silent."""
+    """A TCP proxy in front of a server, which can hang or refuse connections."""
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.target = target
@@ -42,10 +42,10 @@ class TcpProxy:
         self.open: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._take_calls)
+        self.thread = threading.Thread(target=self._accept)
         self.thread.start()
 
-    def _take_calls(self) -> None:
+    def _accept(self) -> None:
         while True:
             try:
                 caller, _ = self.listener.accept()
@@ -57,9 +57,9 @@ class TcpProxy:
             server = socket.create_connection(self.target)
             self.open += [caller, server]
             for pair in ((caller, server), (server, caller)):
-                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+                threading.Thread(target=self._forward, args=pair, daemon=True).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket) -> None:
+    def _forward(self, source: socket.socket, target: socket.socket) -> None:
         with suppress(OSError):
             while message := source.recv(65536):
                 self.flows.wait()
@@ -68,11 +68,11 @@ class TcpProxy:
             target.shutdown(socket.SHUT_RDWR)
 
     def cut(self) -> None:
-        """End every call, and take no new ones."""
+        """Close every connection, and refuse new ones."""
         self.refuses = True
-        self._hang_up()
+        self._close_connections()
 
-    def _hang_up(self) -> None:
+    def _close_connections(self) -> None:
         for end in self.open:
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -85,11 +85,11 @@ class TcpProxy:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.thread.join()
-        self._hang_up()
+        self._close_connections()
 
 
 @pytest.fixture(scope="module")
-def line(postgres_server: str) -> Iterator[TcpProxy]:
+def tcp_proxy(postgres_server: str) -> Iterator[TcpProxy]:
     parts = urlsplit(postgres_server)
     tcp_proxy = TcpProxy((parts.hostname or "127.0.0.1", parts.port or 5432))
     yield tcp_proxy
@@ -98,14 +98,14 @@ def line(postgres_server: str) -> Iterator[TcpProxy]:
 
 @pytest.fixture(scope="module")
 def on_postgres(
-    line: TcpProxy,
+    tcp_proxy: TcpProxy,
     postgres_server: str,
     migrated_postgres: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LiveShop]:
-    """A shop of real processes whose way to its database is the line."""
+    """A shop of real processes that reaches its database through the proxy."""
     with postgres.database(postgres_server, migrated_postgres) as url:
-        through = make_url(url).set(host="127.0.0.1", port=line.port)
+        through = make_url(url).set(host="127.0.0.1", port=tcp_proxy.port)
         address = through.render_as_string(hide_password=False)
         with open_live_shop(address, tmp_path_factory.mktemp("live")) as shop:
             yield shop
@@ -121,15 +121,15 @@ def on_sqlite(
         yield shop
 
 
-def asks(visitor: Visitor, email: str) -> tuple[requests.Response, float]:
-    """Ask for a mail to sign in with; the answer, and how long it took."""
+def request_email(visitor: Visitor, email: str) -> tuple[requests.Response, float]:
+    """Request a sign-in email; return the response and the seconds that it took."""
     token = visitor.visit("/login").form("/login").fields["csrf_token"]
     started_at = time.monotonic()
     response = visitor.request("POST", "/login", data={"email": email, "csrf_token": token})
     return response, time.monotonic() - started_at
 
 
-def looks(visitor: Visitor) -> tuple[requests.Response, float]:
+def check_readiness(visitor: Visitor) -> tuple[requests.Response, float]:
     started_at = time.monotonic()
     response = visitor.request("GET", "/readyz")
     return response, time.monotonic() - started_at
@@ -137,55 +137,55 @@ def looks(visitor: Visitor) -> tuple[requests.Response, float]:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("fault", ["hangs", "refuses"])
-def test_a_database_that_does_not_answer_is_503_in_time_and_heals(
-    fault: str, line: TcpProxy, on_postgres: LiveShop
+def test_an_unreachable_database_is_503_in_time_until_it_recovers(
+    fault: str, tcp_proxy: TcpProxy, on_postgres: LiveShop
 ) -> None:
     visitor = on_postgres.visitor()
-    assert asks(visitor, f"before-{fault}@example.com")[0].status_code == 303
+    assert request_email(visitor, f"before-{fault}@example.com")[0].status_code == 303
 
-    line.flows.clear() if fault == "hangs" else line.cut()
+    tcp_proxy.flows.clear() if fault == "hangs" else tcp_proxy.cut()
     try:
-        response, seconds = asks(visitor, f"meanwhile-{fault}@example.com")
-        ready, looked = looks(visitor)
+        response, seconds = request_email(visitor, f"meanwhile-{fault}@example.com")
+        ready, ready_seconds = check_readiness(visitor)
         public = visitor.request("GET", "/pricing")
-        webhook, message = tells(on_postgres, fault)
+        webhook, message = deliver_unknown_event(on_postgres, fault)
     finally:
-        line.refuses = False
-        line.flows.set()
+        tcp_proxy.refuses = False
+        tcp_proxy.flows.set()
 
     assert (response.status_code, ready.status_code, public.status_code) == (503, 503, 200)
-    assert webhook.status_code == 503  # so Stripe tells us again
-    assert max(seconds, looked, message) < WE_ANSWER_WITHIN
+    assert webhook.status_code == 503  # so Stripe retries
+    assert max(seconds, ready_seconds, message) < WE_ANSWER_WITHIN
     assert "temporarily unavailable" in response.text
-    assert asks(visitor, f"after-{fault}@example.com")[0].status_code == 303
-    assert looks(visitor)[0].status_code == 200
-    assert tells(on_postgres, fault)[0].status_code == 200
+    assert request_email(visitor, f"after-{fault}@example.com")[0].status_code == 303
+    assert check_readiness(visitor)[0].status_code == 200
+    assert deliver_unknown_event(on_postgres, fault)[0].status_code == 200
 
 
-def tells(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
-    """Deliver an event about somebody whom we do not know."""
+def deliver_unknown_event(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
+    """Deliver an event about an unknown customer."""
     subject = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_of_nobody"}
     started_at = time.monotonic()
-    response = deliver_event(shop, subject, id=f"evt_while_it_{fault}")
+    response = deliver_event(shop, subject, id=f"evt_while_database_{fault}")
     assert response is not None
     return response, time.monotonic() - started_at
 
 
-def test_a_database_that_somebody_keeps_locked_is_503_in_time(on_sqlite: LiveShop) -> None:
+def test_a_locked_database_is_503_in_time(on_sqlite: LiveShop) -> None:
     visitor = on_sqlite.visitor()
     somebody = sqlite3.connect(database_file(on_sqlite))
     somebody.execute("BEGIN IMMEDIATE")
 
-    response, seconds = asks(visitor, "locked@example.com")
+    response, seconds = request_email(visitor, "locked@example.com")
     somebody.rollback()
     somebody.close()
 
     assert response.status_code == 503
     assert seconds < WE_ANSWER_WITHIN
-    assert asks(visitor, "unlocked@example.com")[0].status_code == 303
+    assert request_email(visitor, "unlocked@example.com")[0].status_code == 303
 
 
-def test_a_database_whose_connections_are_all_taken_is_503(database_url: str, sandbox: str) -> None:
+def test_a_database_without_free_connections_is_503(database_url: str, sandbox: str) -> None:
     value = settings(DATABASE_URL=database_url, SANDBOX_URL=sandbox)
     value["SQLALCHEMY_ENGINE_OPTIONS"] = {"pool_size": 1, "max_overflow": 0, "pool_timeout": 0.1}
     app = create_app(value, PRODUCT)
@@ -206,17 +206,17 @@ def database_file(shop: LiveShop) -> Path:
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits another process")
-def test_a_full_disk_is_503_and_leaves_the_database_whole(on_sqlite: LiveShop) -> None:
+def test_a_full_disk_is_503_and_leaves_the_database_intact(on_sqlite: LiveShop) -> None:
     visitor = on_sqlite.visitor()
-    assert asks(visitor, "before-full@example.com")[0].status_code == 303
+    assert request_email(visitor, "before-full@example.com")[0].status_code == 303
 
     with full_disk(on_sqlite):
-        response, _ = asks(visitor, "meanwhile-full@example.com")
+        response, _ = request_email(visitor, "meanwhile-full@example.com")
         page = visitor.request("GET", "/pricing")
 
     assert response.status_code == 503
     assert page.status_code == 200
-    assert asks(visitor, "after-full@example.com")[0].status_code == 303
+    assert request_email(visitor, "after-full@example.com")[0].status_code == 303
     database = sqlite3.connect(database_file(on_sqlite))
     assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     mails = database.execute(
@@ -228,7 +228,7 @@ def test_a_full_disk_is_503_and_leaves_the_database_whole(on_sqlite: LiveShop) -
 
 @contextmanager
 def full_disk(shop: LiveShop) -> Iterator[None]:
-    """Within this, no file of the server grows: as on a full disk, and nobody needs to be root."""
+    """Let no file of the server grow within the block, as on a full disk. Works without root."""
     wal = database_file(shop).with_name("app.db-wal").stat().st_size
     before = {
         worker.pid: resource.prlimit(worker.pid, resource.RLIMIT_FSIZE) for worker in shop.workers()
@@ -242,10 +242,10 @@ def full_disk(shop: LiveShop) -> Iterator[None]:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_mail_server_that_hangs_or_refuses_keeps_nobody_waiting(
+def test_a_mail_server_that_hangs_or_refuses_delays_no_request(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
-    """Mail leaves outside of the request, so its server is nothing to whoever waits for a page."""
+    """Emails are sent outside of the request, so the mail server does not delay pages."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for number, port in enumerate((silent.getsockname()[1], free_port())):
             app = make_app(
@@ -263,4 +263,4 @@ def test_a_mail_server_that_hangs_or_refuses_keeps_nobody_waiting(
             assert response.status_code == 303
             assert time.monotonic() - started_at < WE_ANSWER_WITHIN
             with app.app_context():
-                assert outbox.deliver_due().refused  # and it is tried again later
+                assert outbox.deliver_due().refused  # and delivery is retried later

@@ -1,4 +1,4 @@
-"""What is kept for everybody is made of configuration, whatever the first request says."""
+"""Cached public pages depend only on configuration, not on the first request."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FIRST = {
 
 
 class FrontServer:
-    """A server as it is reached, with what it answers when nothing odd was asked first."""
+    """A server, and its responses when the first request was a usual one."""
 
     def __init__(self, server: GunicornServer, url: str) -> None:
         self.server, self.url = server, url
@@ -53,7 +53,7 @@ def front(
     migrated_sqlite: Path,
     sandbox: str,
 ) -> Iterator[FrontServer]:
-    """One worker, so that whoever replaces it has kept nothing, and every header believed."""
+    """A server that trusts every header, with one worker: its replacement has an empty cache."""
     folder = tmp_path_factory.mktemp("kept")
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}
@@ -66,7 +66,7 @@ def front(
 
 
 @pytest.mark.parametrize("first", FIRST)
-def test_the_first_request_decides_nothing_that_others_get(first: str, front: FrontServer) -> None:
+def test_the_first_request_does_not_affect_other_responses(first: str, front: FrontServer) -> None:
     path, headers = FIRST[first]
 
     replace_worker(front.server)
@@ -76,7 +76,7 @@ def test_the_first_request_decides_nothing_that_others_get(first: str, front: Fr
 
 
 def replace_worker(server: GunicornServer) -> None:
-    """Let a process serve that has served nothing yet."""
+    """Replace the worker by one that has served nothing yet."""
     (old,) = server.process.children()
     old.kill()
     eventually(
@@ -85,7 +85,7 @@ def replace_worker(server: GunicornServer) -> None:
 
 
 def ask(url: str, path: str, headers: str = "X-Nothing: at-all") -> bytes:
-    """The answer, without what is another at each."""
+    """Return the response, without the parts that differ each time."""
     parts = urlsplit(url)
     host = "" if headers.startswith("Host:") else "Host: localhost\r\n"
     message = f"GET {path} HTTP/1.1\r\n{host}{headers}\r\nConnection: close\r\n\r\n"
@@ -99,7 +99,7 @@ def ask(url: str, path: str, headers: str = "X-Nothing: at-all") -> bytes:
     )
 
 
-def test_a_prefix_in_the_environment_is_refused_at_start(tmp_path: Path, sandbox: str) -> None:
+def test_a_url_prefix_in_the_environment_is_refused_at_start(tmp_path: Path, sandbox: str) -> None:
     with (
         pytest.raises(AssertionError, match="did not start"),
         running_gunicorn(tmp_path, SCRIPT_NAME="/x"),
@@ -109,8 +109,8 @@ def test_a_prefix_in_the_environment_is_refused_at_start(tmp_path: Path, sandbox
     assert "SCRIPT_NAME: is not supported" in (tmp_path / "server.log").read_text()
 
 
-def test_a_server_that_hands_a_prefix_over_is_not_followed(app: object) -> None:
-    """What another WSGI server than ours would do with the header."""
+def test_a_url_prefix_from_a_server_is_ignored(app: object) -> None:
+    """As a WSGI server other than ours would pass the header."""
     client = app.test_client()  # type: ignore[attr-defined]
 
     first = client.get("/", environ_overrides={"SCRIPT_NAME": f"//{EVIL}"})

@@ -1,4 +1,4 @@
-"""What strangers may not learn, where mail goes, and what is left of somebody who has gone."""
+"""Account enumeration, recipients of emails, sessions, and the data of deleted accounts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.mail.test_transports import smtp_inbox  # noqa: F401 - a fixture
 # --- enumeration --------------------------------------------------------------------------------
 
 
-def known(app: Flask, email: str, **changes: Any) -> None:
+def create_user(app: Flask, email: str, **changes: Any) -> None:
     with app.app_context():
         accounts.get_or_create_verified(email)
         with database.write_transaction():
@@ -38,7 +38,7 @@ def known(app: Flask, email: str, **changes: Any) -> None:
 
 
 def unverified_with_identity(app: Flask, email: str) -> None:
-    """Whoever only ever came by a provider."""
+    """Create a user who has only signed in with a provider."""
     with app.app_context(), database.write_transaction() as session:
         user = accounts.get_or_create(email)
         session.add(
@@ -53,23 +53,23 @@ def unverified_with_identity(app: Flask, email: str) -> None:
 
 
 @both_databases
-def test_nothing_in_an_answer_tells_whether_somebody_has_an_account(
+def test_responses_do_not_reveal_whether_an_email_has_an_account(
     make_app: Callable[..., Flask], tmp_path: object
 ) -> None:
-    """Not the status, the headers, the page after it, nor what is done for it meanwhile."""
+    """Neither status, headers and the next page, nor the SQL statements of the request."""
     app = make_app(JOBS_URL=f"sqlite:///{tmp_path}/jobs.db")
-    known(app, "a@example.com")
-    known(app, "b@example.com", disabled_at=now())
-    known(app, "c@example.com", closing_at=now())
-    known(app, "d@example.com", role="admin")
+    create_user(app, "a@example.com")
+    create_user(app, "b@example.com", disabled_at=now())
+    create_user(app, "c@example.com", closing_at=now())
+    create_user(app, "d@example.com", role="admin")
     unverified_with_identity(app, "e@example.com")
 
-    message = {f"{letter}@example.com": all_that_is_told(app, letter) for letter in "abcdef"}
+    message = {f"{letter}@example.com": observable_behavior(app, letter) for letter in "abcdef"}
 
     assert len({repr(item) for item in message.values()}) == 1, message
 
 
-def all_that_is_told(app: Flask, letter: str) -> list[object]:
+def observable_behavior(app: Flask, letter: str) -> list[object]:
     client = app.test_client()
     email = f"{letter}@example.com"
     page = client.get("/login").text
@@ -89,26 +89,26 @@ def all_that_is_told(app: Flask, letter: str) -> list[object]:
 
 
 def plain(page: str) -> str:
-    """Without what is new in every page."""
+    """Remove the values that differ on every page."""
     return re.sub(r'value="[^"]{20,}"', "", page)
 
 
 @contextmanager
 def statements(app: Flask) -> Iterator[list[str]]:
-    """The statements that the database is asked for within this: as many take as long."""
-    heard: list[str] = []
+    """Collect the SQL statements within the block: equal statements take about equal time."""
+    executed: list[str] = []
 
-    def hear(_c: object, _cursor: object, statement: str, *_: object) -> None:
-        heard.append(statement)
+    def record(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        executed.append(statement)
 
     with app.app_context():
         engine = db.engine
-    event.listen(engine, "before_cursor_execute", hear)
-    yield heard
-    event.remove(engine, "before_cursor_execute", hear)
+    event.listen(engine, "before_cursor_execute", record)
+    yield executed
+    event.remove(engine, "before_cursor_execute", record)
 
 
-# --- mail ---------------------------------------------------------------------------------------
+# --- email --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def statements(app: Flask) -> Iterator[list[str]]:
         "=?utf-8?q?b=40evil.test=0d=0aBcc:_c=40evil.test?=@v.test",
     ],
 )
-def test_an_address_that_is_two_reaches_nobody_else_even_if_it_got_so_far(
+def test_a_string_with_two_emails_is_refused_by_the_transport_too(
     to: str,
     make_app: Callable[..., Flask],
     smtp_inbox: tuple[Any, str],  # noqa: F811 - a fixture
 ) -> None:
-    """The forms refuse these; here the last wall is tried alone."""
+    """The forms refuse these. This tests the last check alone."""
     box, url = smtp_inbox
     app = make_app(SMTP_URL=url)
 
@@ -136,7 +136,7 @@ def test_an_address_that_is_two_reaches_nobody_else_even_if_it_got_so_far(
     assert box.mails == []
 
 
-def test_what_somebody_calls_themselves_is_words_and_no_page(shop: Shop, visitor: Visitor) -> None:
+def test_a_user_s_name_is_shown_as_text_and_not_as_html(shop: Shop, visitor: Visitor) -> None:
     harm = "<img src=x onerror=1>"
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
@@ -151,8 +151,8 @@ def test_what_somebody_calls_themselves_is_words_and_no_page(shop: Shop, visitor
 # --- sessions -----------------------------------------------------------------------------------
 
 
-def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> None:
-    """Signed by the right key, as another application that shares it might do."""
+def test_a_forged_remember_token_starts_no_session(shop: Shop) -> None:
+    """Signed with the right key, as by another application that shares it."""
     owner, stranger = shop.visitor(), shop.visitor()
     owner.sign_in("ann@example.com")
     with shop.app.test_request_context():
@@ -164,22 +164,22 @@ def test_a_remember_token_that_was_never_issued_signs_nobody_in(shop: Shop) -> N
         assert stranger.visit("/dashboard").path == "/login"
 
 
-def test_one_cookie_is_all_that_a_browser_gets(visitor: Visitor) -> None:
-    """No `remember_token` beside it, which would outlive a session that was ended."""
+def test_a_browser_gets_one_cookie_only(visitor: Visitor) -> None:
+    """No `remember_token`, which would outlive a revoked session."""
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard")
 
     assert set(visitor.browser.cookies.get_dict()) == {"session"}
 
 
-def test_the_spellings_of_an_address_are_one_account(shop: Shop, visitor: Visitor) -> None:
+def test_the_spellings_of_an_email_share_one_account(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("kate@example.com")
 
     for spelling in ("KATE@Example.COM", "\N{KELVIN SIGN}ate@example.com", "kate@example．com"):
         other = shop.visitor()
         other.visit("/login")
         other.submit("/login", email=spelling)
-        # A sign that merely looks like one of ours is refused, not turned into another mailbox.
+        # A character that merely looks like an ASCII one leads to no other mailbox.
         assert other.page.path == "/auth/check-inbox" or not spelling.isascii(), spelling
 
     with shop.app.app_context():
@@ -190,7 +190,7 @@ def test_the_spellings_of_an_address_are_one_account(shop: Shop, visitor: Visito
 
 
 @both_databases
-def test_of_somebody_who_has_gone_no_word_is_left(
+def test_no_data_of_a_deleted_user_is_left(
     shop: Shop, visitor: Visitor, caplog: pytest.LogCaptureFixture
 ) -> None:
     stripe_account.subscriber(shop, "zebediah@example.com")
@@ -212,7 +212,7 @@ def test_of_somebody_who_has_gone_no_word_is_left(
 
 
 def everything(app: Flask) -> list[str]:
-    """Every row of every table that there is, the queue's and others that no model knows too."""
+    """Return every row of every table, including those without a model, such as the queue's."""
     with app.app_context():
         return [
             f"{name}: {row}"

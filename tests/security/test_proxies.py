@@ -1,4 +1,4 @@
-"""What proxies and platforms say of a request, and what becomes of it."""
+"""Headers of proxies and platforms, and their effects."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def ask_for_mail(client: FlaskClient, email: str, forwarded_for: str) -> int:
 
 
 @pytest.mark.parametrize("kind", SAME_CALLER)
-def test_a_caller_is_one_however_a_proxy_spells_its_address(
+def test_all_spellings_of_a_client_ip_count_as_one(
     kind: str, make_app: Callable[..., Flask]
 ) -> None:
     app = make_app(TRUSTED_PROXIES="1")
@@ -59,7 +59,7 @@ def test_a_caller_is_one_however_a_proxy_spells_its_address(
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
 @pytest.mark.parametrize("host", ["10.1.2.3:8080", "web-1", "evil.example", "[", ""])
-def test_health_answers_whatever_it_is_called(path: str, host: str, production: Flask) -> None:
+def test_health_checks_respond_to_any_host(path: str, host: str, production: Flask) -> None:
     headers = {"Host": host, "X-Forwarded-Proto": "http"}
 
     assert production.test_client().get(path, headers=headers).status_code == 200
@@ -68,23 +68,23 @@ def test_health_answers_whatever_it_is_called(path: str, host: str, production: 
 @pytest.mark.parametrize(
     "host", ["APP.Example.COM", "app.example.com.", "App.example.com.:443", "app.example.com:"]
 )
-def test_a_host_is_the_same_in_every_spelling(host: str, production: Flask) -> None:
+def test_the_host_is_accepted_in_every_spelling(host: str, production: Flask) -> None:
     headers = {"Host": host, "X-Forwarded-Proto": "https"}
 
     assert production.test_client().get("/login", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["xn--a", f"{'a' * 64}.example.com", "a..b"])
-def test_what_can_be_no_host_is_no_error_of_ours(host: str, shop: Shop) -> None:
+def test_an_invalid_host_causes_no_server_error(host: str, shop: Shop) -> None:
     assert shop.visitor().request("GET", "/login", headers={"Host": host}).status_code < 500
 
 
-def test_a_host_with_a_letter_that_older_rules_lack_is_one(shop: Shop) -> None:
+def test_a_host_with_a_letter_of_the_newer_idna_rules_is_accepted(shop: Shop) -> None:
     own = {"Host": "xn--strae-oqa.example", "Origin": "http://xn--strae-oqa.example"}
 
     assert shop.visitor().request("GET", "/login", headers=own).status_code == 200
     refused = shop.visitor().request("POST", "/login", headers=own)
-    assert refused.status_code == 400  # not for its origin: it has no token
+    assert refused.status_code == 400  # refused for its missing token, not for its origin
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_host_with_a_letter_that_older_rules_lack_is_one(shop: Shop) -> None:
         (f"/login?next={'y' * 3500}", "http"),
     ],
 )
-def test_no_redirect_is_longer_than_proxies_let_through(
+def test_no_redirect_is_longer_than_proxies_accept(
     path: str, scheme: str, production: Flask
 ) -> None:
     headers = {"Host": "app.example.com", "X-Forwarded-Proto": scheme}
@@ -117,7 +117,7 @@ def test_no_redirect_is_longer_than_proxies_let_through(
         ("/login", "https, http", "/login"),
     ],
 )
-def test_http_is_led_to_https(path: str, scheme: str, leads_to: str, production: Flask) -> None:
+def test_http_redirects_to_https(path: str, scheme: str, leads_to: str, production: Flask) -> None:
     headers = {"Host": "app.example.com", "X-Forwarded-Proto": scheme}
 
     for method in ("GET", "POST"):
@@ -128,7 +128,7 @@ def test_http_is_led_to_https(path: str, scheme: str, leads_to: str, production:
 
 
 @pytest.mark.parametrize("scheme", ["https", "http, https", "", None])
-def test_https_and_a_proxy_that_says_nothing_lead_nowhere(
+def test_https_and_proxies_without_a_protocol_header_cause_no_redirect(
     scheme: str | None, production: Flask
 ) -> None:
     headers = {
@@ -139,7 +139,7 @@ def test_https_and_a_proxy_that_says_nothing_lead_nowhere(
     assert production.test_client().get("/login", headers=headers).status_code == 200
 
 
-def test_a_webhook_is_not_led_anywhere_and_another_host_is_refused(production: Flask) -> None:
+def test_webhooks_are_not_redirected_and_unknown_hosts_are_refused(production: Flask) -> None:
     client = production.test_client()
     own = {"Host": "app.example.com", "X-Forwarded-Proto": "http"}
 
@@ -147,8 +147,8 @@ def test_a_webhook_is_not_led_anywhere_and_another_host_is_refused(production: F
     assert client.get("/login", headers={**own, "Host": "evil.example"}).status_code == 400
 
 
-def test_an_opaque_origin_counts_as_ours_when_the_browser_says_so(app: Flask) -> None:
-    """A proxy that adds `Referrer-Policy: no-referrer` makes browsers send it with our forms."""
+def test_an_opaque_origin_is_accepted_when_the_browser_reports_same_origin(app: Flask) -> None:
+    """Browsers send it with our forms when a proxy adds `Referrer-Policy: no-referrer`."""
     client = client_for(app, "user")
     token = csrf_token_for(client)
     headers = {"Origin": "null", "Sec-Fetch-Site": "same-origin"}
@@ -161,7 +161,7 @@ def test_an_opaque_origin_counts_as_ours_when_the_browser_says_so(app: Flask) ->
     assert without_proof.status_code == 400
 
 
-def test_a_form_that_was_open_while_the_key_was_rotated_is_accepted(
+def test_a_form_opened_before_a_key_rotation_is_accepted(
     make_app: Callable[..., Flask],
 ) -> None:
     old = make_app()
@@ -182,7 +182,7 @@ def test_a_form_that_was_open_while_the_key_was_rotated_is_accepted(
 
 
 @pytest.mark.parametrize("ahead", [2, 60, 3600])
-def test_a_cookie_of_a_host_whose_clock_is_ahead_is_read(ahead: int, app: Flask) -> None:
+def test_a_cookie_from_a_host_whose_clock_is_ahead_is_accepted(ahead: int, app: Flask) -> None:
     with time_machine.travel(now() + timedelta(seconds=ahead)):
         client = client_for(app, "user")
 
@@ -191,7 +191,7 @@ def test_a_cookie_of_a_host_whose_clock_is_ahead_is_read(ahead: int, app: Flask)
     assert client.post("/dashboard/settings/name", data=form).location == "/dashboard/settings"
 
 
-def test_subdomains_are_left_alone_unless_asked_for(
+def test_hsts_covers_subdomains_only_if_configured(
     make_app: Callable[..., Flask], production: Flask, database_url: str
 ) -> None:
     own = {"DATABASE_URL": database_url, "SANDBOX_URL": "", "JOBS_URL": "sqlite:///jobs.db"}
@@ -207,8 +207,8 @@ def test_subdomains_are_left_alone_unless_asked_for(
     assert policies == ["max-age=63072000", "max-age=63072000; includeSubDomains"]
 
 
-def test_other_sites_show_nothing_of_ours(app: Flask) -> None:
-    """Share cards are the exception, as they are made for other sites: `og/test_card_cache.py`."""
+def test_other_sites_cannot_embed_our_responses(app: Flask) -> None:
+    """Except share cards, which are made for other sites: `og/test_card_cache.py`."""
     client = app.test_client()
     policy = "Cross-Origin-Resource-Policy"
 
@@ -217,8 +217,8 @@ def test_other_sites_show_nothing_of_ours(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("path", ["/login", "/nowhere", "/terms", "/api/webhooks/stripe"])
-def test_a_body_that_nobody_wants_gets_an_answer_through_nginx(path: str, big_bodies: str) -> None:
-    """Closed with bytes unread, the connection would be reset, and nginx would say 502."""
+def test_a_rejected_body_gets_our_response_through_nginx(path: str, big_bodies: str) -> None:
+    """Closing with unread bytes would reset the connection, and nginx would respond 502."""
     for size in (100_000, 900_000, 3_000_000, 12_000_000):
         for _ in range(3):
             status = send(big_bodies, path, size)
@@ -229,7 +229,7 @@ def test_a_body_that_nobody_wants_gets_an_answer_through_nginx(path: str, big_bo
 def big_bodies(
     tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, sandbox: str
 ) -> object:
-    """An nginx that lets more through than the one that is recommended."""
+    """An nginx that accepts larger bodies than the recommended one."""
     folder = tmp_path_factory.mktemp("bodies")
     (folder / "app.db").write_bytes(migrated_sqlite.read_bytes())
     env = {"DATABASE_URL": f"sqlite:///{folder}/app.db", "SANDBOX_URL": sandbox}

@@ -1,4 +1,4 @@
-"""Many at once, at a server of two processes, on both databases: once is once."""
+"""Concurrent requests to a server of two processes, on both databases."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def visitor(server: GunicornServer, sandbox: str) -> Visitor:
 
 
 @both_databases
-def test_fifty_who_press_the_button_of_one_link_make_one_session(
+def test_fifty_concurrent_submits_of_a_link_start_one_session(
     server: GunicornServer, sandbox: str, make_app: Callable[..., Flask]
 ) -> None:
     asking = visitor(server, sandbox)
@@ -56,7 +56,7 @@ def test_fifty_who_press_the_button_of_one_link_make_one_session(
 
 
 @both_databases
-def test_fifty_guesses_at_once_are_five(server: GunicornServer, sandbox: str) -> None:
+def test_fifty_concurrent_guesses_count_as_five(server: GunicornServer, sandbox: str) -> None:
     guesser = visitor(server, sandbox)
     guesser.visit("/login")
     guesser.submit("/login", email="guessed@example.com")

@@ -1,4 +1,4 @@
-"""What an answer says and who may keep it: exact policies, errors without causes."""
+"""Exact policies and caching of responses, and errors without internal details."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-# With no-referrer Flask-WTF would refuse every form over https; more would tell tokens to others.
+# With no-referrer Flask-WTF would refuse all forms over https; a weaker policy leaks tokens.
 REFERRERS = {"strict-origin", "strict-origin-when-cross-origin"}
 
 
-def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
-    """Every route, asked in its own methods and in a wrong one, and what is no route at all."""
+def all_responses(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
+    """Yield responses of every route with its own and a wrong method, and of unknown paths."""
     client = client_for(app, who)
     token = csrf_token_for(client)
     for name, rule in routes(app):
@@ -58,10 +58,10 @@ def answers(app: Flask, who: str) -> Iterator[tuple[str, TestResponse]]:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_every_answer_is_protected_whatever_it_answers(app: Flask, who: str) -> None:
-    for name, response in answers(app, who):
+def test_every_response_is_protected_whatever_its_status(app: Flask, who: str) -> None:
+    for name, response in all_responses(app, who):
         check_headers(name, response)
-        assert "Strict-Transport-Security" not in response.headers, name  # development is http
+        assert "Strict-Transport-Security" not in response.headers, name  # development uses http
 
 
 def check_headers(name: str, response: TestResponse) -> None:
@@ -81,10 +81,10 @@ def check_headers(name: str, response: TestResponse) -> None:
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_private_answers_are_kept_by_nobody_and_public_ones_name_nobody(
+def test_private_responses_are_not_cached_and_public_ones_contain_no_user(
     app: Flask, who: str
 ) -> None:
-    for name, response in answers(app, who):
+    for name, response in all_responses(app, who):
         cache = response.headers["Cache-Control"]
         if "public" in cache:
             assert "Set-Cookie" not in response.headers, name
@@ -111,10 +111,10 @@ def test_production_forms_work_over_https_without_a_referrer(
     sent = {"email": "no address", "csrf_token": token[1]}
     response = client.post("/login", base_url="https://app.example.com", data=sent)
 
-    assert response.status_code == 422  # understood, and not refused as forged
+    assert response.status_code == 422  # processed, and not refused as forged
 
 
-def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
+def test_an_error_page_shows_the_request_id_of_the_log_and_no_cause(
     app: Flask, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = client_for(app, "user")
@@ -137,7 +137,7 @@ def test_what_breaks_is_told_with_an_id_that_the_log_has_and_without_the_cause(
 
 @pytest.mark.browser
 @pytest.mark.parametrize("signed_in", [False, True])
-def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
+def test_no_page_violates_the_policy_in_chromium(
     chromium: Browser, shop: Shop, visitor: Visitor, signed_in: bool
 ) -> None:
     context = chromium.new_context()
@@ -149,7 +149,7 @@ def test_chromium_finds_nothing_on_our_pages_that_the_policy_forbids(
     page.on("console", lambda message: complaints.append(f"{page.url}: {message.text}"))
 
     for name, rule in routes(shop.app):
-        # Pages, not files: what is no HTML, Chromium shows in pages of its own.
+        # Pages only: Chromium wraps other files in pages of its own.
         shown = not rule.arguments and "." not in rule.rule and "export" not in rule.rule
         if name.startswith("GET") and shown and "/api" not in name:
             page.goto(shop.url + path_for(shop.app, rule))

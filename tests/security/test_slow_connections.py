@@ -1,4 +1,4 @@
-"""Slow connections: gunicorn alone gives each a thread, so a proxy that buffers stands in front."""
+"""Slow connections: gunicorn gives each a thread, so it needs a buffering proxy in front."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BEGINNING = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r
 
 
 async def forward(port: int, browser: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-    """What nginx does by default: the whole request is read before the server hears of it."""
+    """Read the whole request before forwarding it, as nginx does by default."""
     try:
         head = await browser.readuntil(b"\r\n\r\n")
         lines = head.lower().split(b"\r\n")
@@ -37,7 +37,7 @@ async def forward(port: int, browser: asyncio.StreamReader, back: asyncio.Stream
 
 @contextmanager
 def buffering(port: int) -> Iterator[int]:
-    """A proxy that buffers requests, before the server at a port; its own port."""
+    """Start a proxy that buffers requests for the server at a port, and yield its own port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -63,7 +63,7 @@ async def stop(server: asyncio.Server) -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-def test_slow_connections_do_not_keep_others_from_being_answered_behind_a_buffering_proxy(
+def test_slow_connections_do_not_block_others_behind_a_buffering_proxy(
     tmp_path: Path, database_url: str, sandbox: str
 ) -> None:
     env = {"DATABASE_URL": database_url, "SANDBOX_URL": sandbox}

@@ -1,4 +1,4 @@
-"""A checkout to start in, and `bin/start` in it: what it says until a sentence, and how it ends."""
+"""A checkout of the project, and `bin/start` in it: its output and its exit code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def copy_project(folder: Path) -> Path:
 
 
 def copy_repository(folder: Path) -> Path:
-    """A Git repository with all that is committed here, or about to be; tests included."""
+    """Create a Git repository with all committed and uncommitted files, including tests."""
     git = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(git, capture_output=True, text=True, check=True).stdout
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # noqa: S607 - Git, wherever
+    subprocess.run(["git", "init", "-q", str(folder)], check=True)  # noqa: S607 - Git, from the PATH
     return folder
 
 
@@ -45,7 +45,7 @@ def plain_env(home: Path, **env: str) -> dict[str, str]:
 
 
 class StartProcess:
-    """A `bin/start` under way."""
+    """A running `bin/start`."""
 
     def __init__(
         self, checkout: Path, env: dict[str, str], before: Sequence[str] = (), **options: Any
@@ -70,13 +70,13 @@ class StartProcess:
         return "".join(self.lines)
 
     def wait_for(self, sentence: str) -> None:
-        """Wait until it has said this, or has ended."""
+        """Wait until it has printed this, or has ended."""
         eventually(lambda: sentence in self.output or self.process.poll() is not None, seconds=90)
         if sentence != READY:
             self.process.wait(timeout=30)
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """Send a signal where it still runs; return the exit code."""
+        """Send a signal if it still runs, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         code = self.process.wait(timeout=30)

@@ -1,4 +1,4 @@
-"""The first run on any machine: environments that broke others, and what each leads to."""
+"""The first run in environments that have caused failures, and the outcome of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.startup.checkout import READY, StartProcess, copy_project, is_free, p
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkout with demo data, below a folder whose name breaks shells and ConfigParser."""
+    """A checkout with demo data, in a folder whose name breaks shells and ConfigParser."""
     folder = tmp_path_factory.mktemp("odd") / 'it\'s 100% "odd" $HOME é' / ("long" * 30)
     checkout = copy_project(folder)
     start = StartProcess(checkout, plain_env(folder, PORT=str(free_port(2))))
@@ -32,7 +32,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Row:
-    """An environment, and the sentence that it leads to."""
+    """An environment, and the expected sentence."""
 
     id: str
     env: dict[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ def _can_unshare() -> bool:
 
 
 @pytest.mark.parametrize("row", [*STARTS, *REFUSALS], ids=lambda row: row.id)
-def test_an_environment_leads_to_a_start_or_to_a_sentence(
+def test_an_environment_starts_or_is_explained_in_a_sentence(
     row: Row, prepared: Path, tmp_path: Path
 ) -> None:
     if "unshare" in row.before and not _can_unshare():
@@ -122,9 +122,7 @@ def taken(request: pytest.FixtureRequest) -> Iterator[tuple[str, int]]:
         yield {"::": "::1", "0.0.0.0": "127.0.0.1"}.get(host, host), other.getsockname()[1]  # noqa: S104
 
 
-def test_a_port_that_is_taken_on_either_address_family_is_named(
-    taken: tuple[str, int], prepared: Path
-) -> None:
+def test_a_port_taken_on_ipv4_or_ipv6_is_named(taken: tuple[str, int], prepared: Path) -> None:
     host, port = taken
 
     start = StartProcess(prepared, plain_env(prepared, PORT=str(port)))
@@ -135,7 +133,7 @@ def test_a_port_that_is_taken_on_either_address_family_is_named(
     assert f"by another program on {host}." in start.output
 
 
-def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
+def test_an_instance_path_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / "checkout")
     (checkout / "instance").write_text("")
 
@@ -146,8 +144,8 @@ def test_an_instance_that_is_not_a_folder_is_named(tmp_path: Path) -> None:
     assert f"Cannot write to the folder {checkout / 'instance'}" in start.output
 
 
-def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
-    """Flask's own command reads the nearest `.env`, wherever above it is."""
+def test_settings_of_a_parent_folder_are_ignored(tmp_path: Path) -> None:
+    """Flask's own command reads the nearest `.env` of any parent folder."""
     checkout = copy_project(tmp_path / "checkout")
     (tmp_path / ".env").write_text("EMAIL_FROM=Stranger <hello@example.com>\nJOBS_URL=inline:\n")
     port = free_port(2)
@@ -161,7 +159,7 @@ def test_settings_of_a_folder_above_are_not_ours(tmp_path: Path) -> None:
     assert "Stranger" not in page
 
 
-def test_a_folder_with_a_colon_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+def test_a_folder_with_a_colon_is_refused_before_anything_is_created(tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / f"a{os.pathsep}b")
 
     result = subprocess.run(

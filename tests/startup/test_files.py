@@ -1,4 +1,4 @@
-"""What stands in the repository for platforms, and what must never stand in it."""
+"""Files of the repository for platforms, and files that must never be committed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from saas.config import ROOT, EnvironmentSchema
 from tests.harness.apps import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
-# Set by bin/start for its own processes; refused wherever it is set; of other programs.
+# Set by bin/start for its own processes; always refused; of other programs.
 _INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 
-def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
+def test_env_example_lists_exactly_the_variables_that_are_read() -> None:
     files = [ROOT / "gunicorn.conf.py", *ROOT.glob("Procfile*"), *(ROOT / "bin").iterdir()]
     files += (ROOT / "saas").rglob("*.py")
     matches = [_READ.findall(file.read_text("utf-8")) for file in files if file.is_file()]
@@ -38,7 +38,7 @@ def test_env_example_has_every_variable_that_is_read_and_no_other() -> None:
         ({"PORT": "7350", "BIND": "127.0.0.1:80"}, "127.0.0.1:80"),
     ],
 )
-def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: str) -> None:
+def test_the_web_process_listens_where_a_platform_says(env: dict[str, str], bind: str) -> None:
     procfile = (ROOT / "Procfile").read_text("utf-8")
     web = re.search(r"^web: gunicorn (.+)$", procfile, re.M)
     assert web
@@ -63,7 +63,7 @@ def test_the_web_line_listens_where_a_platform_says(env: dict[str, str], bind: s
         ({"BIND": "127.0.0.1:99999"}, "BIND must be an IP or host and a port"),
     ],
 )
-def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], message: str) -> None:
+def test_an_invalid_bind_address_is_refused_in_a_line(env: dict[str, str], message: str) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app"],
         cwd=ROOT, env=own_env(SAAS_ENV="test", JOBS_URL="inline:", **env),
@@ -75,7 +75,7 @@ def test_where_nothing_can_listen_is_refused_in_a_line(env: dict[str, str], mess
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_the_root_has_the_list_of_packages_that_platforms_look_for() -> None:
+def test_the_root_has_the_requirements_file_that_platforms_expect() -> None:
     lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
 
     named = [line.removeprefix("-r ") for line in lines if not line.startswith("#")]
@@ -93,14 +93,14 @@ def test_git_ignores_files_with_secrets(name: str, tmp_path: Path) -> None:
 
 
 def _is_ignored(name: str, folder: Path) -> bool:
-    """By our own list, and not by what else this machine ignores."""
+    """Return whether the project's .gitignore ignores it, not the machine's."""
     (folder / ".gitignore").write_text((ROOT / ".gitignore").read_text())
     subprocess.run(["git", "init", "--quiet", str(folder)], check=True)  # noqa: S607
     command = ["git", "-c", "core.excludesFile=", "check-ignore", "--quiet", name]
     return subprocess.run(command, cwd=folder).returncode == 0
 
 
-def test_a_draft_of_secrets_does_not_outlive_a_failure(tmp_path: Path) -> None:
+def test_a_draft_with_secrets_is_deleted_after_a_failure(tmp_path: Path) -> None:
     (tmp_path / "live.env").write_text("KEPT=1\n")
     write_env(tmp_path / "live.env", {"STRIPE_WEBHOOK_SECRET": "whsec_1"})
     (tmp_path / "folder.env").mkdir()

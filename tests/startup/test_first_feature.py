@@ -1,4 +1,4 @@
-"""docs/first-feature.md works as it stands: applied to a copy, its tests pass."""
+"""docs/first-feature.md works: applied to a copy of the project, its tests pass."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(project: Path, *command: str, **options: str) -> None:
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
 
 
-def test_the_document_makes_a_feature_that_works(project: Path) -> None:
+def test_the_feature_of_the_document_works(project: Path) -> None:
     document = (ROOT / "docs" / "first-feature.md").read_text("utf-8")
     catalogue = (project / "product" / "catalogue.py").read_text("utf-8")
     if '    id="starter",' not in catalogue:

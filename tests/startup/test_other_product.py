@@ -1,7 +1,7 @@
-"""A builder changes everything in `product/`, and none of the starter's tests notices.
+"""A builder can change everything in `product/` without breaking the starter's tests.
 
-Most tests run on `tests/harness/sample_product` and cannot notice. The others, which start what is
-in `product/`, run here once more, in a copy with other plans, another brand and no example.
+Most tests run on `tests/harness/sample_product` and do not depend on it. The others, which start
+`product/`, run here again in a copy with other plans, another brand and no example.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ product = Product(
 """
 
 
-def test_only_these_tests_know_the_product_itself() -> None:
+def test_only_these_tests_use_the_product_package() -> None:
     folders = r'(?:ROOT|project|folder) / "product"|"product/'
     knows = re.compile(rf'^ *(?:from|import) product\b|{folders}|"wsgi"|"wsgi:app"', re.M)
     match = {
@@ -76,7 +76,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def without_example(folder: Path) -> Path:
-    """A copy of the repository whose product has nothing of the example."""
+    """Return a copy of the repository with a product without the example."""
     copy_repository(folder)
     product, brand = folder / "product", (folder / "product" / "brand.toml").read_text("utf-8")
     shutil.rmtree(product)
@@ -101,7 +101,7 @@ def test_with_another_product_the_starter_s_tests_pass(project: Path) -> None:
     assert result.returncode == 0, result.stdout[-4000:]
 
 
-def test_the_example_goes_by_deleting_its_folder(tmp_path: Path) -> None:
+def test_deleting_its_folder_removes_the_example(tmp_path: Path) -> None:
     project = copy_repository(tmp_path / "project")
     shutil.rmtree(project / "product" / "share_cards")
     command = [sys.executable, "-m", "pytest", "tests/e2e/test_journey.py", "tests/product"]

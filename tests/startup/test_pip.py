@@ -1,4 +1,4 @@
-"""`bin/setup` under the user's own pip settings: packages land in .venv, or a sentence says why."""
+"""`bin/setup` with the user's pip settings: it installs packages into .venv or explains why not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def need_wheel(checkout: Path, name: str = "tiny", code: str = "") -> Path:
-    """Make a wheel, and a list of requirements that pins it; return the wheel's folder."""
+    """Build a wheel and requirements that pin it, and return the wheel's folder."""
     folder = checkout.parent / "wheels"
     folder.mkdir()
     wheel = folder / f"{name}-1.0-py3-none-any.whl"
@@ -76,7 +76,7 @@ target = {elsewhere}
 @pytest.mark.parametrize(
     ("variables", "file"), [(_BY_VARIABLES, ""), ({"PIP_USER": "1"}, _BY_FILE)]
 )
-def test_packages_land_in_the_environment_whatever_pip_is_set_to(
+def test_packages_are_installed_into_the_environment_with_any_pip_settings(
     variables: dict[str, str], file: str, checkout: Path
 ) -> None:
     places = {"wheels": need_wheel(checkout), "elsewhere": checkout.parent / "elsewhere"}
@@ -91,7 +91,7 @@ def test_packages_land_in_the_environment_whatever_pip_is_set_to(
     assert not places["elsewhere"].exists()
 
 
-def test_an_environment_whose_packages_do_not_import_is_not_taken_for_ready(checkout: Path) -> None:
+def test_an_environment_whose_packages_cannot_be_imported_is_not_ready(checkout: Path) -> None:
     wheels = need_wheel(checkout, "flask", "raise ImportError('made for another machine')")
 
     result = setup(checkout, PIP_NO_INDEX="1", PIP_FIND_LINKS=str(wheels))
@@ -102,7 +102,7 @@ def test_an_environment_whose_packages_do_not_import_is_not_taken_for_ready(chec
     assert not (checkout / ".venv" / "ready").exists()
 
 
-def test_a_configuration_that_pip_cannot_read_is_told(checkout: Path) -> None:
+def test_a_configuration_that_pip_cannot_read_is_reported(checkout: Path) -> None:
     need_wheel(checkout)
     (checkout / "pip.conf").write_text("no section\n")
 

@@ -1,4 +1,4 @@
-"""While somebody works on the code, worker and sandbox start again as the web process does."""
+"""In development, worker and sandbox reload changed code as the web process does."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ from tests.startup.checkout import READY, StartProcess, copy_project, plain_env
         ("sandbox/saas_sandbox/home.py", "Sandbox running at"),
     ],
 )
-def test_a_changed_file_starts_its_process_again(
-    changed: str, sentence: str, tmp_path: Path
-) -> None:
+def test_a_changed_file_restarts_its_process(changed: str, sentence: str, tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / "checkout")
     file = checkout / changed
     good = file.read_text("utf-8")

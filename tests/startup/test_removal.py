@@ -1,4 +1,4 @@
-"""docs/removing.md: what is left runs."""
+"""docs/removing.md: the rest works after a removal."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_without_the_sandbox_the_application_starts_with_real_keys(tmp_path: Pat
     assert "andbox" not in start.output + page.text
 
 
-def test_without_the_sandbox_and_without_keys_the_start_says_what_is_missing(
+def test_without_the_sandbox_and_keys_the_start_says_what_is_missing(
     tmp_path: Path,
 ) -> None:
     checkout = copy_project(tmp_path / "checkout")
@@ -56,7 +56,7 @@ def edit(file: Path, pattern: str, replacement: str = "") -> None:
     file.write_text(after, "utf-8")
 
 
-def test_without_share_cards_the_rest_passes_its_tests(tmp_path: Path) -> None:
+def test_without_share_cards_the_remaining_tests_pass(tmp_path: Path) -> None:
     project = without_example(tmp_path / "project")
     for folder in ("saas/og", "tests/og", "bench/og", "docs/og"):
         shutil.rmtree(project / folder)

@@ -1,4 +1,4 @@
-"""The sandbox is a distribution of its own, and a server does not have it."""
+"""The sandbox is its own distribution, which servers do not have."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ print(paid.status_code, session.status, client.subscriptions.retrieve(session.su
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty environment with the sandbox alone, and what its tests need."""
+    """A virtual environment with only the sandbox and the packages of its tests."""
     folder = tmp_path_factory.mktemp("alone")
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     source = folder / "source"  # building leaves files behind
@@ -77,14 +77,16 @@ def run(environment: Path, *arguments: str, cwd: Path) -> subprocess.CompletedPr
     return subprocess.run(command, cwd=cwd, env=own_env(), capture_output=True, text=True)
 
 
-def test_installed_alone_it_plays_a_purchase(environment: Path, port: str, tmp_path: Path) -> None:
+def test_the_sandbox_installed_alone_serves_a_purchase(
+    environment: Path, port: str, tmp_path: Path
+) -> None:
     bought = run(environment, "-c", _PURCHASE, port, cwd=tmp_path)
 
     assert bought.stdout == "303 complete active\n", bought.stderr
     assert "No module named 'saas'" in run(environment, "-c", "import saas", cwd=tmp_path).stderr
 
 
-def test_installed_alone_it_runs_its_own_tests(environment: Path) -> None:
+def test_the_sandbox_installed_alone_passes_its_own_tests(environment: Path) -> None:
     files = ["tests/test_catalogue.py", "tests/test_checkout.py", "tests/identity/test_codes.py"]
 
     result = run(environment, "-m", "pytest", *files, cwd=ROOT / "sandbox")
@@ -92,9 +94,13 @@ def test_installed_alone_it_runs_its_own_tests(environment: Path) -> None:
     assert result.returncode == 0, result.stdout[-2000:]
 
 
-def test_what_a_server_installs_has_no_sandbox(tmp_path: Path) -> None:
+def test_a_server_installation_has_no_sandbox(tmp_path: Path) -> None:
     listed = (ROOT / "requirements" / "base.txt").read_text("utf-8")
-    result = [sys.executable, "-c", "import saas_sandbox"]  # as a wheel leaves it: not in the path
+    result = [
+        sys.executable,
+        "-c",
+        "import saas_sandbox",
+    ]  # as when installed from a wheel: not on the path
 
     process = subprocess.run(result, cwd=tmp_path, env=own_env(), capture_output=True, text=True)
 

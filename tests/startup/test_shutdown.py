@@ -1,4 +1,4 @@
-"""However `make run` ends, what it started ends with it; what is left all the same is named."""
+"""When `make run` ends, its processes end too; remaining ones are named at the next start."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_web_worker_and_sandbox_end_with_the_start(way: str, checkout: Path) -> 
 
 
 def _nothing_lives(checkout: Path) -> bool:
-    """Every process of ours keeps the lock for as long as it lives."""
+    """Return whether no process runs: each holds the lock as long as it runs."""
     with (checkout / "instance" / "running.lock").open() as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ def _nothing_lives(checkout: Path) -> bool:
     return True
 
 
-def test_what_an_earlier_run_has_left_is_told_from_another_program(tmp_path: Path) -> None:
+def test_processes_of_an_earlier_run_are_distinguished_from_other_programs(tmp_path: Path) -> None:
     checkout = copy_project(tmp_path / "checkout")
     (checkout / "instance").mkdir()
     gone = subprocess.Popen(["true"])  # noqa: S607

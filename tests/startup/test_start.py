@@ -1,4 +1,4 @@
-"""`make run` in every odd situation: a sentence each, never a traceback."""
+"""`make run` in unusual situations: a sentence each, never a traceback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.harness.servers import free_port
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A copy of the project, with the environment of this test run."""
+    """Return a copy of the project, with the environment of this test run."""
     copy = tmp_path / "checkout"
     kept_out = shutil.ignore_patterns(
         ".git", ".venv", "node_modules", "instance", "tests", "docs", "__pycache__", ".*_cache"
@@ -43,7 +43,7 @@ def start(checkout: Path, **env: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
+def test_a_taken_port_is_named_with_a_solution(checkout: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -58,14 +58,14 @@ def test_a_taken_port_is_named_with_a_way_out(checkout: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["web", "80", "70000", "", "²"])
-def test_a_port_that_is_none_is_refused(port: str, checkout: Path) -> None:
+def test_an_invalid_port_is_refused(port: str, checkout: Path) -> None:
     result = start(checkout, PORT=port)
 
     assert result.returncode == 1
     assert "PORT must be a number from 1024 to 65534" in result.stderr
 
 
-def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout: Path) -> None:
+def test_a_second_start_in_the_same_folder_is_refused_and_changes_nothing(checkout: Path) -> None:
     (checkout / "instance").mkdir()
     with (checkout / "instance" / "running.lock").open("w") as first:
         fcntl.flock(first, fcntl.LOCK_EX)
@@ -77,7 +77,7 @@ def test_a_second_start_in_the_same_folder_is_told_and_touches_nothing(checkout:
     assert not (checkout / "instance" / ".env").exists()
 
 
-def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
+def test_a_database_of_a_newer_version_is_not_changed(checkout: Path) -> None:
     (checkout / "instance").mkdir()
     path = checkout / "instance" / "app.db"
     with sqlite3.connect(path) as database:
@@ -92,7 +92,7 @@ def test_a_database_from_a_newer_version_is_left_alone(checkout: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(checkout: Path) -> None:
     (checkout / "instance").mkdir()
     (checkout / "instance" / "app.db").write_text("this is not a database, it is a text file" * 9)
 
@@ -103,7 +103,7 @@ def test_a_file_that_is_no_database_is_told(checkout: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
+def test_all_invalid_settings_are_named(checkout: Path) -> None:
     (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_wrong_kind\nSMTP_URL=mail.example.com\n")
 
     result = start(checkout, PORT=str(free_port(2)))
@@ -114,7 +114,7 @@ def test_settings_that_cannot_be_used_are_all_named(checkout: Path) -> None:
     assert "pk_test_wrong_kind" not in result.stderr
 
 
-def test_secrets_are_random_private_and_kept(checkout: Path) -> None:
+def test_secrets_are_random_private_and_persistent(checkout: Path) -> None:
     (checkout / ".env").write_text("STRIPE_API_KEY=pk_test_stops_the_start_here\n")
     start(checkout, PORT=str(free_port(2)))
     first = (checkout / "instance" / ".env").read_text()
@@ -143,7 +143,7 @@ def _without_network(checkout: Path) -> dict[str, str]:
     return {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
 
 
-def test_a_first_run_without_a_network_says_so(checkout: Path) -> None:
+def test_a_first_run_without_a_network_is_explained(checkout: Path) -> None:
     result = setup(checkout, **_without_network(checkout))
 
     assert result.returncode == 1
@@ -152,7 +152,7 @@ def test_a_first_run_without_a_network_says_so(checkout: Path) -> None:
 
 
 def _pretend_ready(checkout: Path, where: str) -> None:
-    """An environment as a finished set-up leaves it; installing nothing keeps the test quick."""
+    """Create an environment as after a finished set-up; installing nothing keeps the test fast."""
     (checkout / "requirements" / "base.txt").write_text("# nothing\n")
     result = setup(checkout)
     assert result.returncode == 0, result.stderr
@@ -160,7 +160,7 @@ def _pretend_ready(checkout: Path, where: str) -> None:
     stamp.write_text(stamp.read_text().replace(str(checkout), where))
 
 
-def test_a_second_run_needs_neither_network_nor_time(checkout: Path) -> None:
+def test_a_second_run_needs_no_network_and_installs_nothing(checkout: Path) -> None:
     _pretend_ready(checkout, str(checkout))
 
     result = setup(checkout, **_without_network(checkout))
@@ -178,7 +178,7 @@ def test_a_moved_folder_gets_a_new_environment(checkout: Path) -> None:
     assert "The folder was moved" in result.stdout
 
 
-def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
+def test_an_incomplete_environment_is_created_again(checkout: Path) -> None:
     _pretend_ready(checkout, str(checkout))
     (checkout / ".venv" / "ready").unlink()
 

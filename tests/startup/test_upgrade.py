@@ -1,4 +1,4 @@
-"""`make upgrade` brings the starter's next version into a product, which stays as it is."""
+"""`make upgrade` merges the starter's next version into a product, and keeps the product."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def starter(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def product(starter: Path, tmp_path: Path) -> Path:
-    """A clone in which a builder has changed what is theirs, and nothing else."""
+    """A clone in which a builder changed only the product."""
     folder = tmp_path / "product"
     git(tmp_path, "clone", "-q", "--origin", "upstream", str(starter), str(folder))
     own = folder / "product"
@@ -73,7 +73,7 @@ def product(starter: Path, tmp_path: Path) -> Path:
 
 
 def release(starter: Path) -> str:
-    """The next version: a new migration, a change of ours, and changes of the example."""
+    """Commit the next version: a new migration, changes of the starter and of the example."""
     newest = sorted((starter / "migrations" / "versions").glob("0*.py"))[-1].name.partition("_")[0]
     add_migration(starter / "migrations" / "versions", "0999", newest, "starter_things")
     edit(starter / "setup.cfg", "version = 0.", "version = 99.")
@@ -86,7 +86,7 @@ def release(starter: Path) -> str:
 
 
 def upgrade(product: Path) -> subprocess.CompletedProcess[str]:
-    """Merge alone: the environment of these tests is not to be made anew."""
+    """Merge only: these tests do not rebuild the environment."""
     env = own_env(
         GIT_AUTHOR_NAME="Ann", GIT_AUTHOR_EMAIL="ann@example.com",
         GIT_COMMITTER_NAME="Ann", GIT_COMMITTER_EMAIL="ann@example.com",
@@ -96,7 +96,7 @@ def upgrade(product: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("found_by", ["tag", "versions file"])
-def test_the_next_version_comes_in_and_the_product_stays(
+def test_an_upgrade_merges_the_next_version_and_keeps_the_product(
     found_by: str, starter: Path, product: Path
 ) -> None:
     new = release(starter)
@@ -135,7 +135,7 @@ def flask_db(product: Path, *arguments: str) -> str:
     return result.stdout
 
 
-def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product: Path) -> None:
+def test_a_changed_file_of_the_starter_is_named(starter: Path, product: Path) -> None:
     edit(product / "templates" / "site" / "terms.html", "Fair use", "Be nice")
     commit(product, "Change the starter's page")
     git(starter, "tag", "v99.0.0", release(starter))
@@ -144,10 +144,10 @@ def test_a_file_of_the_starter_that_was_changed_is_named(starter: Path, product:
 
     assert result.returncode == 1
     assert "conflict:\n  templates/site/terms.html\nResolve them" in result.stderr
-    assert "- It is faster." in result.stdout  # the notes come all the same
+    assert "- It is faster." in result.stdout  # the release notes are printed anyway
 
 
-def test_what_is_not_committed_is_not_touched(starter: Path, product: Path) -> None:
+def test_uncommitted_changes_stop_the_upgrade(starter: Path, product: Path) -> None:
     append(product / "product" / "brand.toml", "# not committed")
 
     result = upgrade(product)
@@ -170,8 +170,8 @@ def named_versions() -> dict[str, str]:
     return dict(line.split() for line in lines if not line.startswith("#"))
 
 
-def test_a_product_begun_on_the_last_version_comes_to_this_state(tmp_path: Path) -> None:
-    """From this repository's own history, where the copy has it."""
+def test_a_product_of_the_last_version_upgrades_to_this_state(tmp_path: Path) -> None:
+    """Uses the history of this repository, if the copy has it."""
     started = list(named_versions().values())[-1]
     known = ["git", "-C", str(ROOT), "merge-base", "--is-ancestor", started, "HEAD"]
     if subprocess.run(known, capture_output=True).returncode:
@@ -195,7 +195,7 @@ def test_a_product_begun_on_the_last_version_comes_to_this_state(tmp_path: Path)
     assert "b0b0b0b0b0b0" in flask_db(product, "current")
 
 
-def test_the_versions_file_names_commits_of_this_repository() -> None:
+def test_the_versions_file_names_existing_commits() -> None:
     for version, commit_id in named_versions().items():
         assert len(version.split(".")) == 3
         assert len(commit_id) == 40
