@@ -113,7 +113,7 @@ class Scope:
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """What a feature adds to the starter's pages.
+    """The additions of a feature to the starter's pages.
 
     Every package in the product's folder that declares `feature = Feature(...)` belongs to the
     product. Delete the package to remove the feature.
@@ -131,7 +131,7 @@ class Feature:
 
 @dataclass(frozen=True)
 class Product(Feature):
-    """A product, with what it adds outside of its features.
+    """A product, with its additions outside of features.
 
     `import_name` is the package's `__name__`. A file in its folder `templates/` or `static/`
     replaces the starter's file with the same path.

@@ -26,7 +26,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from saas import logs
 
 _MAX_LOCATION = 2_000  # characters of a Location header
-# A title, and what to do next.
+# A title, and advice.
 _TEXTS = {
     400: ("We couldn't read that request", "Go back, reload the page and try again."),
     401: ("Please sign in", "You need an account to see this page."),
@@ -194,7 +194,7 @@ def _code_of(error: HTTPException) -> str:
 def _as_page(error: HTTPException) -> Response:
     title, message = _text(error)
     if error.code == 429 and error.description != TooManyRequests.description:
-        message = f"{message} {error.description}"  # such as what still works
+        message = f"{message} {error.description}"  # such as other ways to sign in
     if isinstance(request.routing_exception, (BadHost, SecurityError)):
         # The Host header is not ours, so no URL can be built for an HTML page.
         return Response(f"{title}. {message}\n", error.code or 400, mimetype="text/plain")

@@ -226,9 +226,9 @@ class Schedule:
                 _run(function)
 
     def overdue(self) -> timedelta | None:
-        """Return how long the most overdue task has waited; None if no worker has run yet.
+        """Return the wait of the most overdue task; None if no worker has run yet.
 
-        With a running worker this is a few seconds, or as long as its longest task.
+        With a running worker this is a few seconds, or the duration of its longest task.
         """
         names = [function.__name__ for function, _ in (*self._periodic_tasks, *self._daily)]
         due = [due_at for name, due_at in _leases().items() if name in names]

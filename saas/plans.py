@@ -183,7 +183,7 @@ def _problems_of(plan: Plan) -> Iterator[str]:
     if not isinstance(plan.id, str) or not _ID.fullmatch(plan.id) or len(plan.id) > 40:
         yield (
             f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
-            "becomes a part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
+            "becomes part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
         )
     yield from _problems_of_details(plan)
     for name in INTERVALS:

@@ -1,4 +1,4 @@
-"""Sends errors to Sentry when `SENTRY_DSN` is set, without personal data."""
+"""Send errors to Sentry if `SENTRY_DSN` is set, without personal data."""
 
 from __future__ import annotations
 

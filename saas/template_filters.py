@@ -112,7 +112,7 @@ def day(at: datetime) -> str:
 
 
 def day_utc(at: datetime) -> str:
-    """Format a date with its time zone, where the context does not name it."""
+    """Format a date with its time zone, for texts that do not mention it."""
     return f"{day(at)} (UTC)"
 
 

@@ -186,7 +186,7 @@ def write(user_id: uuid.UUID, *conditions: ColumnElement[bool], **columns: Any) 
 
 
 def list_all(after: str = "") -> Iterator[User]:
-    """Yield the users by email, loaded in pages; with `after`, those behind this email."""
+    """Yield the users in order of email, loaded page by page; with `after`, only later emails."""
     last = after
     while page := db.session.scalars(
         select(User).where(User.email > last).order_by(User.email).limit(_PAGE_SIZE)

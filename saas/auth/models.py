@@ -61,7 +61,7 @@ class User(Subscriber, UserMixin, Model):
         return 0 if days and used_trials.is_used(self.email) else days
 
     def get_id(self) -> str:
-        """Return what Flask-Login stores in the cookie: the session's secret, not the user's id."""
+        """Return the value for Flask-Login's cookie: the session's secret, not the user's id."""
         return self.session_token
 
     @property
@@ -125,9 +125,9 @@ class SignInLink(Model):
 class Identity(Model):
     """This user's identity at Google or GitHub, recognised by (issuer, subject).
 
-    The email is what the provider reported at the last sign-in. It is only displayed, never used
-    for lookups, because mailboxes change hands. An unlinked identity is kept, so that its email
-    does not link it again.
+    The email is the one that the provider reported at the last sign-in. It is only displayed, never
+    used for lookups, because mailboxes change hands. An unlinked identity is kept, so that its
+    email does not link it again.
     """
 
     __tablename__ = "identities"

@@ -1,4 +1,4 @@
-"""Normalise what users type or paste: invisible characters, width, digits."""
+"""Normalise user input: invisible characters, width, digits."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Google and GitHub sign-in, through Authlib: the only module that imports it.
 
 Google uses OpenID Connect Core 1.0 (code flow, PKCE S256, nonce, signed id_token). GitHub uses
-plain OAuth 2, where the profile is a separate request. This module adds what Authlib 1.9 does not
-check: a deadline, the presence and audience of the id_token, RFC 9207's `iss`, and `email_verified`
+plain OAuth 2, where the profile is a separate request. This module adds checks that Authlib 1.9
+lacks: a deadline, the presence and audience of the id_token, RFC 9207's `iss`, and `email_verified`
 as a boolean. Import it lazily, because Authlib takes a third of a second.
 """
 

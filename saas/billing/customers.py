@@ -141,7 +141,7 @@ def _store(user_id: uuid.UUID, customer_id: str, *conditions: ColumnElement[bool
 def _delete_unused_customer(user_id: uuid.UUID, customer_id: str) -> None:
     """Delete a customer whose account is being deleted, so that Stripe keeps no email."""
     gateway.delete_customer(customer_id)
-    # If the account stays after all, its next customer is a new one.
+    # If the account is kept after all, its next customer is a new one.
     with database.write_transaction():
         database.execute(
             update(Subscriber)
@@ -168,7 +168,7 @@ def mark_email_stale(user: Subscriber) -> None:
 
 @jobs.task
 def update_email(user_id: str) -> None:
-    """Update the email in Stripe; a periodic task retries what fails."""
+    """Update the email in Stripe; a periodic task retries failed updates."""
     try:
         update_stale_email(uuid.UUID(user_id))
     except gateway.StripeError as error:

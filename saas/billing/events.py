@@ -91,9 +91,9 @@ def ignore_reason(event: Event) -> str | None:
     if event.type not in HANDLED_TYPES:
         return "its type is not handled"
     if event.livemode != gateway.is_live():
-        return "it is of the other mode"
+        return "it is from the other mode"
     if event.account is not None:
-        return "it is of a connected account"
+        return "it belongs to a connected account"
     if event.is_echo:
         return "it changes nothing that is stored"
     return None

@@ -32,7 +32,7 @@ class Banner:
 
 @dataclass(frozen=True)
 class SubscriptionStatus:
-    """The state of a subscription: a badge, the next date, and what to do.
+    """The state of a subscription: a badge, the next date, and an action to take.
 
     `label` is empty without a subscription. `tone` is the variant of its badge. `date_label` says
     what happens on `date`, such as "Renews on".

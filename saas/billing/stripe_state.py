@@ -83,7 +83,7 @@ def _has_next_invoice(chosen: Subscription) -> bool:
 
 
 def _overdue(user: Subscriber, chosen: Subscription) -> Overdue:
-    """Return what is overdue. The grace period starts with the oldest open invoice.
+    """Return the overdue payment. The grace period starts with the oldest open invoice.
 
     Without an open invoice it starts when we first knew, or now.
     """

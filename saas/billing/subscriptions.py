@@ -71,7 +71,7 @@ def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subs
 
 
 def differences(user: Subscriber, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
-    """Return what a sync would change, as {column: (ours, Stripe's)}. Writes nothing.
+    """Return the changes that a sync would make: {column: (ours, Stripe's)}. Writes nothing.
 
     Comparing the next invoice takes a separate call.
     """
@@ -153,7 +153,7 @@ def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | Non
 
 
 def _swap(user: Subscriber, columns: Mapping[str, Any]) -> bool:
-    """Write the columns if the counter is what it was when `user` was read."""
+    """Write the columns if the counter is unchanged since `user` was read."""
     counter = user.stripe_sync_counter
     unchanged = (Subscriber.id == user.id, Subscriber.stripe_sync_counter == counter)
     values = {**columns, "stripe_synced_at": now(), "stripe_sync_counter": counter + 1}

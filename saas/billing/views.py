@@ -132,7 +132,7 @@ def explain(error: CheckoutError) -> Answer:
 
 @bp.errorhandler(gateway.StripeError)
 def unavailable(error: gateway.StripeError) -> Answer:
-    """Show a page that says that Stripe is unreachable, or refused the request."""
+    """Show an error page: Stripe is unreachable, or refused the request."""
     _log(error)
     kind = "refused" if gateway.is_refusal(error) else "unavailable"
     return render_template(f"billing/{kind}.html"), 503

@@ -14,7 +14,7 @@ from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
 
-TIMEOUT = 9.0  # seconds until we respond, whatever happens; Stripe gives up after about ten
+TIMEOUT = 9.0  # seconds until we respond in any case; Stripe gives up after about ten
 
 
 @bp.post("/api/webhooks/stripe")

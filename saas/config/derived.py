@@ -114,7 +114,7 @@ def _sender(settings: Mapping[str, Any], brand: Brand) -> str:
 
 
 def _mailbox(name: str, email: str) -> str:
-    """Return a `From` header with exactly one address, whatever the name contains."""
+    """Return a `From` header with exactly one address, for any name."""
     return str(Address(display_name=name, addr_spec=email)) if name else email
 
 

@@ -25,7 +25,7 @@ class OutboxMessage(Model):
     key: Mapped[str] = mapped_column(unique=True)
     kind: Mapped[str]
     subject_id: Mapped[uuid.UUID]
-    context: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ids and dates of what happened
+    context: Mapped[dict[str, Any] | None] = mapped_column(JSON)  # ids and dates of the cause
     to_address: Mapped[str | None]  # only until it is sent or given up on
     created_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     attempts: Mapped[int] = mapped_column(default=0)

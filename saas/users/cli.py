@@ -98,7 +98,7 @@ def enable(email: str) -> None:
 @click.option(
     "--limit", default=1000, show_default=True, type=click.IntRange(1), help="Number of users."
 )
-@click.option("--after", default="", metavar="EMAIL", help="Start behind this email.")
+@click.option("--after", default="", metavar="EMAIL", help="Start after this email.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 def list_users(limit: int, after: str, as_json: bool) -> None:
     """List users by email.
@@ -108,7 +108,7 @@ def list_users(limit: int, after: str, as_json: bool) -> None:
     last = ""
     for number, user in enumerate(accounts.list_all(after)):
         if number == limit:
-            click.echo(f"There are more users. To go on: --after {last}", err=True)
+            click.echo(f"There are more users. To continue: --after {last}", err=True)
             return
         click.echo(json.dumps(OperatorsUserSchema().dump(user)) if as_json else _format(user))
         last = user.email
@@ -121,7 +121,7 @@ def list_users(limit: int, after: str, as_json: bool) -> None:
 def history(email: str, as_json: bool) -> None:
     """Show the audit log of EMAIL.
 
-    It contains the actions of administrators and operators: when, who, what.
+    It contains the time, actor and name of each action by an administrator or operator.
     """
     for entry in audit.history(accounts.get_by_email(email).id):
         if as_json:

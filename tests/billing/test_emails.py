@@ -273,7 +273,7 @@ def test_a_cancellation_is_confirmed_with_its_date_and_its_end_is_reported(
         sync(quiet_shop, ann)
     ends = ann.stripe_current_period_end
     assert ends is not None
-    confirmed = f"Solo is cancelled and ends on {ends:%-d %B %Y}"
+    confirmed = f"Solo is canceled and ends on {ends:%-d %B %Y}"
     assert subjects(quiet_shop) == ["You are on Solo", confirmed]
 
     advance(quiet_shop, ann.stripe_customer_id)

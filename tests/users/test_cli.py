@@ -40,7 +40,7 @@ def test_a_long_list_comes_in_parts(runner: Any) -> None:
     rest = runner.invoke(args=["users", "list", "--limit", "2", "--after", emails[1]])
 
     assert [line.split()[0] for line in first.stdout.splitlines()] == emails[:2]
-    assert first.stderr == "There are more users. To go on: --after bob@example.com\n"
+    assert first.stderr == "There are more users. To continue: --after bob@example.com\n"
     assert [line.split()[0] for line in rest.stdout.splitlines()] == emails[2:]
     assert rest.stderr == ""
 

@@ -1,4 +1,4 @@
-"""Share cards: who may make them, how often, and what they show."""
+"""Test share cards: permissions, quotas and content."""
 
 from __future__ import annotations
 

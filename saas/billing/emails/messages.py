@@ -110,7 +110,7 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
     upcoming = charge.next_invoice
     return compose(
         to,
-        f"{plan.name} is cancelled and ends on {day(ends)}",
+        f"{plan.name} is canceled and ends on {day(ends)}",
         "cancellation",
         plan=plan,
         charge=charge,

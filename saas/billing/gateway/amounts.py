@@ -1,4 +1,4 @@
-"""Items, prices and discounts of a subscription, as far as amounts depend on them."""
+"""Items, prices and discounts of a subscription: the fields that amounts depend on."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def call_for_customer(ask: Callable[[stripe.StripeClient], T]) -> T:
         ]
         if prices and not any(_is_known(price) for price in prices):
             raise Unavailable(
-                "Stripe knows neither the customer nor any of our prices. "
+                "Neither the customer nor any of our prices exists in Stripe. "
                 "Does STRIPE_API_KEY belong to another account or mode?"
             ) from None
         raise

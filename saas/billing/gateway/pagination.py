@@ -66,7 +66,7 @@ def subscription_page(after: str | None = None) -> SubscriptionPage:
 
 
 def event_page(types: Sequence[str], since: datetime, after: str | None = None) -> EventPage:
-    """Return events of up to 20 types since a time, newest first; Stripe keeps 30 days."""
+    """Return events of up to 20 types after a time, newest first; Stripe keeps them for 30 days."""
     params: Any = {
         "types": list(types),
         "created": {"gte": int(since.timestamp())},

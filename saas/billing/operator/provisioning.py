@@ -36,7 +36,7 @@ class Step:
 
 
 def plan() -> list[Step]:
-    """Return what `set_up` would do. Only reads."""
+    """Return the steps that `set_up` would take. Changes nothing."""
     prices = _existing_prices()
     return [
         *(_product_step(plan) for plan in _with_own_product(prices)),

@@ -107,7 +107,7 @@ def repair(drift: Drift, cause: str) -> None:
 
 
 def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
-    """Return what a sync of one user would change; None if nothing, or for a deleted user."""
+    """Return the changes that a sync would make to a user; None if none, or for a deleted user."""
     for _ in range(3):
         user = _read(user_id)
         if user is None:

@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def fast(cls, raw: bytes) -> Rows:
-        """Compress rows of text: they have long runs, so `Z_RLE` is fast and mostly smaller."""
+        """Compress rows of text. `Z_RLE` suits their long runs: it is fast and mostly smaller."""
         rows = cls._deflate(zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE), raw)
         if len(rows.deflated) < _CROWDED:
             return rows

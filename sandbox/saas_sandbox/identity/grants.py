@@ -108,7 +108,7 @@ def issue_code(
 
 
 def redeem_code(store: Store, now: float, provider: str, client_id: str, code: str) -> Grant | None:
-    """Return the grant of a code and use it up, whatever the result.
+    """Return the grant of a code and use it up, even if it is refused.
 
     RFC 6749, 4.1.2: used again, the server "MUST deny the request and SHOULD revoke (when possible)
     all tokens previously issued based on that authorization code". Tokens are valid only while

@@ -1,4 +1,4 @@
-"""`flask billing setup` and `doctor`: create what billing needs in Stripe, and check it."""
+"""`flask billing setup` and `doctor`: create the objects for billing in Stripe, and check them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from saas.billing.operator.diagnostics import checks
 @click.option("--yes", is_flag=True, help="Change a live account without asking.")
 @sandbox_process.requires_sandbox
 def setup(dry_run: bool, file: Path | None, yes: bool) -> None:
-    """Create in Stripe what the catalogue sells: products, prices, portal and webhook endpoint.
+    """Create the objects for the catalogue in Stripe: products, prices, portal, webhook endpoint.
 
     Shows a plan first. Existing objects are reused, and a second run changes nothing. Prints the
     variables that the application needs; the webhook secret only when the endpoint is new.

@@ -1,4 +1,4 @@
-"""Test our own webhook: does the application accept what this configuration signs?"""
+"""Test our own webhook: does the application accept requests signed with this configuration?"""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
 
 
 def _explain_missing(lost: list[datetime], sent: int) -> Finding:
-    """Distinguish single missing events from a gap that contains all events since a time."""
+    """Distinguish single missing events from a gap with no events at all."""
     last = db.session.scalar(select(func.max(StripeEvent.created)))
     if last is not None and min(lost) <= last:
         said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."

@@ -1,7 +1,7 @@
 """Validate parameters against the official SDK's TypedDicts.
 
 Parameters unknown to Stripe are refused, as in Stripe. Parameters that Stripe knows but the sandbox
-does not read are refused with another error: `Params` records what was read.
+does not read are refused with another error: `Params` records which ones were read.
 """
 
 import difflib

@@ -131,7 +131,7 @@ def save_card(id: str) -> Page:
 
 @bp.post("/<id>/details")
 def update_details(id: str) -> Page:
-    """Update name and address, as far as the configuration allows."""
+    """Update the name and address that the configuration allows to be changed."""
     try:
         with open_page(KIND, id) as (account, session):
             customer = account.get_undeleted("customer", session["customer"])
