@@ -46,12 +46,12 @@ def has_expired() -> bool:
 
 
 def run_within_deadline(ask: Callable[[], T], name: str) -> T:
-    """Return the result of `ask`; with a deadline, run it in a thread and stop waiting in time.
+    """Return the result of `ask`; with a deadline, run it in a thread and give up in time.
 
     Socket timeouts do not limit slow name resolution, several IPs that do not answer, or a response
     that arrives byte by byte. `name` is the name of the thread.
 
-    Raises `TimeoutError`, and whatever `ask` raises.
+    Raises `TimeoutError`, and any exception of `ask`.
     """
     if not is_set():
         return ask()

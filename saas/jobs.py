@@ -38,7 +38,7 @@ _tasks: dict[str, Callable[..., None]] = {}
 
 
 class TaskLease(Model):
-    """When a periodic task is due next. The worker that moves the time forward runs the task."""
+    """The next due time of a periodic task. The worker that moves it forward runs the task."""
 
     __tablename__ = "task_leases"
 
@@ -171,8 +171,8 @@ class Schedule:
         """Create an empty schedule.
 
         Args:
-            lease: how far ahead a running task extends its lease. If its worker dies, another one
-                runs the task after that time.
+            lease: the time by which a running task extends its lease. If its worker dies, another
+                one runs the task after that time.
         """
         self.lease = lease
         self._periodic_tasks: list[tuple[Callable[[], None], timedelta]] = []
@@ -226,7 +226,7 @@ class Schedule:
                 _run(function)
 
     def overdue(self) -> timedelta | None:
-        """Return the wait of the most overdue task; None if no worker has run yet.
+        """Return the time since the most overdue task was due; None if no worker has run yet.
 
         With a running worker this is a few seconds, or the duration of its longest task.
         """
@@ -277,7 +277,7 @@ def _leases() -> dict[str, datetime]:
 
 
 def _may_be_due(due_at: datetime | None, every: timedelta) -> bool:
-    """Return whether to ask for the lease. One that ends too late had another clock or interval."""
+    """Return whether to ask for the lease. Another clock or interval may have set it too late."""
     return due_at is None or due_at <= now() or due_at > now() + every
 
 

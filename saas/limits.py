@@ -125,7 +125,7 @@ def _hit(limiter: FixedWindowRateLimiter, limit: Limit, key: str) -> int:
 
 
 def _opaque(key: str) -> str:
-    """Return the key as it is stored: hashed, so that counters hold no emails or IPs."""
+    """Return the stored form of a key: a hash, so that counters hold no emails or IPs."""
     secret = current_app.config["SECRET_KEY"].encode()
     return hmac.new(secret, b"limit:" + key.encode(), hashlib.sha256).hexdigest()[:32]
 

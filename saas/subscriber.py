@@ -69,7 +69,7 @@ class Subscriber:
 
     @declared_attr
     def stripe_email_stale_since(cls) -> Mapped[datetime | None]:
-        """When the email of the customer in Stripe became outdated; None if it is current."""
+        """The time when the customer's email in Stripe became outdated; None if it is current."""
         return mapped_column(UTCDateTime, index=True)
 
     @declared_attr

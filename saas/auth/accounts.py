@@ -69,7 +69,7 @@ def _validate(email: str) -> str | None:
 
 
 def clean_name(value: str) -> str:
-    """Return a name as it is stored. Raises ValueError with a message for the user."""
+    """Return a name in its stored form. Raises ValueError with a message for the user."""
     name = normalization.clean_name(value)
     if not name:
         raise ValueError("Enter your name.")

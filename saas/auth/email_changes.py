@@ -203,7 +203,7 @@ def _claim(change: EmailChange, *conditions: Any, **values: datetime) -> bool:
 def _move(user_id: uuid.UUID, old: str, new: str) -> None:
     """Write the new email, delete sign-in links of the old one, and call the listeners.
 
-    The old email's trial stays used, whatever the account's email is now.
+    The trial of the old email remains used.
     """
     trial_used_at = db.session.scalar(select(User.trial_used_at).where(User.id == user_id))
     if trial_used_at:

@@ -38,7 +38,7 @@ def hit_by_browser(browser: str, email: str) -> None:
 
 
 def hit_by_owner(user_id: str) -> None:
-    """Count a request by a user with a session or an earlier email of ours; raise 429."""
+    """Count a request by a user with a session or an earlier sign-in email; raise 429."""
     with _advice():
         limits.SIGN_IN_BY_OWNER.hit(user_id)
 
@@ -46,7 +46,7 @@ def hit_by_owner(user_id: str) -> None:
 def hit_email_change(user_id: str, email: str) -> None:
     """Count a request to confirm a new email; raise 429.
 
-    Separate from sign-in emails, so that it cannot use up those of the new email's owner.
+    It is separate from the limits on sign-in emails, so it cannot lock out the new email's owner.
     """
     limits.SIGN_IN_BY_IP.hit(limits.client_ip())
     limits.EMAIL_CHANGE_BY_USER.hit(user_id)

@@ -62,7 +62,7 @@ def plan_required(
 
 
 def usage(user: Subscriber, feature: str) -> Usage:
-    """Return how much of this month's quota is used. Raises `ValueError` for an unknown quota."""
+    """Return the used part of this month's quota. Raises `ValueError` for an unknown quota."""
     _check_declared(feature)
     row = db.session.get(FeatureUse, (user.id, feature, _current_month(now())))
     return Usage(row.used if row else 0, user.plan.quota(feature))

@@ -75,7 +75,7 @@ class ClosedAccount(Model):
 
 
 class FeatureUse(Model):
-    """How often a user has used a feature in a calendar month (UTC), such as 2026-11."""
+    """The uses of a feature by a user in a calendar month (UTC), such as 2026-11."""
 
     __tablename__ = "feature_uses"
 

@@ -38,7 +38,7 @@ class _AlreadyProcessed(Exception):
 
 
 def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subscriber | None:
-    """Make a user's columns equal to Stripe's state. Return the user, None if it was deleted.
+    """Make a user's columns equal to Stripe's state. Return the user, or None if they were deleted.
 
     This is a compare-and-swap: read the counter, call Stripe without a transaction, and write only
     if the counter is unchanged. So a slow, stale response never overwrites a newer one. The counter

@@ -13,7 +13,7 @@ from saas.plans import Catalogue
 
 
 def contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[str, list[str]]:
-    """Return errors that concern several variables, and those of production."""
+    """Return errors that concern several variables, and errors of production settings."""
     problems: dict[str, list[str]] = {}
 
     def refuse(name: str, why: str) -> None:

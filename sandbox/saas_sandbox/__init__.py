@@ -48,7 +48,7 @@ def create_sandbox(
     """Create the sandbox as a Flask application.
 
     `data` is the SQLite file, `post` delivers webhooks, `now` is the real time. With `inline`, the
-    scheduler and deliveries run at the end of each request, as tests need.
+    scheduler and deliveries run at the end of each request, which suits tests.
     """
     app = Flask(__name__)
     sandbox = _build_sandbox(Store(data), post, now, inline)

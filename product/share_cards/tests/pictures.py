@@ -1,4 +1,4 @@
-"""Takes the pictures that the home page shows, from this product in a browser: `make brand`.
+"""Take the screenshots of the home page from this product in a browser: `make brand`.
 
 Writes product/static/img/dashboard-light.avif and dashboard-dark.avif, about 20 KB each. It needs
 Chromium, and starts an application and a sandbox of its own.

@@ -122,7 +122,7 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
 
 
 def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
-    """Return subscriptions created since then, even for a deleted customer."""
+    """Return subscriptions created since a time, even for a deleted customer."""
 
     def fetch(client: stripe.StripeClient) -> list[Subscription]:
         page = client.v1.subscriptions.list(

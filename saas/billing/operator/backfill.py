@@ -26,7 +26,7 @@ class UnknownEvent(Exception):
 
 @dataclass(frozen=True)
 class Batch:
-    """A page of Stripe's events: how many there are, and which of them are missing here."""
+    """A page of Stripe's events: their number, and the ones that are missing here."""
 
     checked: int
     missing: list[Event]

@@ -1,4 +1,4 @@
-"""Which characters a font file contains, read from its `cmap` table.
+"""Read the characters that a font file contains from its `cmap` table.
 
 Pillow does not report this, and parsing fonts with a general library takes a hundred megabytes. The
 table stores ranges, and nothing else is needed:

@@ -185,7 +185,7 @@ def _precedence(file: Path) -> tuple[bool, bool, int, str]:
 
 
 def _distance(file: Path, style: Style) -> int:
-    """Return how far a file's weight is from the style's."""
+    """Return the distance of a file's weight from the style's."""
     weight = file.stem.partition("-")[2]
     return _WEIGHT[style].index(weight) if weight in _WEIGHT[style] else len(_WEIGHT[style])
 

@@ -35,7 +35,7 @@ def note(text: str) -> None:
 
 
 def short(value: Any) -> str:
-    """Return a value as it is shown in a table."""
+    """Return a value in the form shown in a table."""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     return "-" if value is None else str(value)

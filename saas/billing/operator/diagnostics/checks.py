@@ -137,7 +137,7 @@ def _price(name: str, price_id: str) -> Price | Finding:
 
 
 def _odd(key: tuple[str, str], price: Price) -> str | None:
-    """Return the error in the price that is sold. Older prices may differ."""
+    """Describe the fault of the price on sale, if any. Older prices may differ."""
     units, interval = provisioning.terms(key)
     if not price.is_active:
         return "is archived in Stripe and cannot be bought."

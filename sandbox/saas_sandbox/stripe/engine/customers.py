@@ -37,7 +37,7 @@ def build_customer(account: Account, clock: str | None = None) -> Resource:
 
 
 def validate_field(name: str, value: str | None) -> str | None:
-    """Return a name or email address as it is stored; an empty one is None."""
+    """Return the stored form of a name or email address; None if it is empty."""
     if name == "email" and value:
         check_email(value, "email")
     return value[:256] if value else None
