@@ -26,16 +26,16 @@ from tests.harness.visitor import Visitor
 
 
 def pytest_configure() -> None:
-    """Let the commands under test hear Ctrl-C, also where the tests run in the background.
+    """Let the commands under test receive Ctrl-C, also when the tests run in the background.
 
-    What a shell starts in the background ignores SIGINT, and so does everything that it starts.
+    A process that a shell starts in the background ignores SIGINT, and so do its children.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-# Tests that take long and seldom find what the others do not: crashes, orders of events, random
-# histories, outages, whole processes. `make test` leaves them to `make check`.
+# Slow tests that rarely find what the others do not: crashes, orders of events, random scenarios,
+# outages, whole processes. Only `make check` runs them, not `make test`.
 THOROUGH = (
     "auth/providers/test_errors.py::test_a_provider_that_", "billing/crashes",
     "billing/test_deadlines.py", "billing/test_event_order.py",
@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium, one for all: Playwright runs once in a process."""
+    """A headless Chromium for all tests, since Playwright runs once in a process."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -72,7 +72,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The sandbox's address. One for the run; every test has an account of its own in it."""
+    """The URL of the sandbox. All tests share it; every test has its own account in it."""
     sandbox_app = create_sandbox(str(tmp_path_factory.mktemp("sandbox") / "sandbox.db"))
     with serving(sandbox_app) as url:
         yield url
@@ -81,7 +81,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def product_package() -> str:
-    """The product that is tested: the sample one, or in `product/tests` your own."""
+    """The product under test: the sample one, or in `product/tests` your own."""
     return PRODUCT
 
 
@@ -109,7 +109,7 @@ def migrated_postgres(postgres_server: str, product_package: str) -> Iterator[st
 
 @pytest.fixture
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A migrated database of this test's own: SQLite, or PostgreSQL where it is parametrized."""
+    """The URL of a migrated database for this test: SQLite, or PostgreSQL when parametrized."""
     if getattr(request, "param", "sqlite") == "sqlite":
         path = tmp_path / "app.db"
         shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
@@ -122,14 +122,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield url
 
 
-_compiled_templates = FileSystemBytecodeCache()  # compiled once, not again for each test
+_compiled_templates = FileSystemBytecodeCache()  # compiled once, not for each test
 
 
 @pytest.fixture
 def make_app(
     database_url: str, sandbox: str, product_package: str
 ) -> Iterator[Callable[..., Flask]]:
-    """Makes applications on this test's database; `APP_URL` and the like are changed by keyword."""
+    """Return a function that makes applications on this test's database; settings are keywords."""
     with ExitStack() as stack:
 
         def make(product: str = product_package, **changes: str) -> Flask:
@@ -155,7 +155,7 @@ def app(make_app: Callable[..., Flask]) -> Flask:
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[str]:
-    """A real Redis that keeps nothing on disk."""
+    """A real Redis without persistence."""
     program = shutil.which("redis-server")
     if program is None:
         pytest.skip("Redis is not installed: apt-get install redis-server")
@@ -176,11 +176,11 @@ def runner(app: Flask) -> Any:
 
 @pytest.fixture
 def shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
-    """A shop that is open: catalogue in Stripe, webhook endpoint, server on loopback."""
+    """An open shop: catalogue in Stripe, webhook endpoint, server on loopback."""
     yield from open_shop(make_app, sandbox)
 
 
 @pytest.fixture
 def visitor(shop: Shop) -> Visitor:
-    """Somebody with a browser."""
+    """A visitor with a browser."""
     return shop.visitor()

@@ -49,7 +49,7 @@ def views_use_the_database(path: str, tree: ast.Module) -> Iterator[tuple[int, s
 
 
 def domain_modules_use_the_request(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Within packages, only views and the guards of `auth` know the request."""
+    """Within packages, only views and the guards of `auth` use the request."""
     is_domain = path.startswith(tuple(f"saas/{name}/" for name in PACKAGES))
     if is_domain and not is_view(path) and path not in GUARDS:
         for line, name in imports(tree):
@@ -104,7 +104,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_the_application_keeps_its_rules(rule: Rule) -> None:
+def test_the_application_follows_its_rules(rule: Rule) -> None:
     broken = [
         f"{path}:{line} {text}"
         for path in sorted(str(file.relative_to(ROOT)) for file in sources())
@@ -114,7 +114,7 @@ def test_the_application_keeps_its_rules(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_each_rule_finds_what_it_forbids(rule: Rule) -> None:
+def test_each_rule_detects_a_violation(rule: Rule) -> None:
     path, source = BROKEN[rule]
 
     assert list(rule(path, ast.parse(source)))
@@ -128,7 +128,7 @@ def sources() -> Iterator[Path]:
 
 
 def imports(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The names that a module imports, such as `flask.request`."""
+    """Return the names that a module imports, such as `flask.request`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

@@ -1,4 +1,4 @@
-"""The catalogue of plans: what cannot be sold is refused at startup; only what is named is sold."""
+"""The catalogue of plans: invalid plans are refused at startup, and only listed prices are sold."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def club(**changes: Any) -> Plan:
 
 
 def selling(*more: Plan) -> Product:
-    """The sample product with further plans."""
+    """Return the sample product with these additional plans."""
     sold = dataclasses.replace(catalogue, plans=(*catalogue.plans, *more))
     return dataclasses.replace(sample_product, catalogue=sold)
 
@@ -59,20 +59,20 @@ def selling(*more: Plan) -> Product:
     ],
     ids=lambda value: "" if isinstance(value, list) else f"{value.id} {value.prices}",
 )
-def test_a_plan_that_cannot_be_sold_is_named_with_its_field(plan: Plan, message: list[str]) -> None:
+def test_an_invalid_plan_is_named_with_its_field(plan: Plan, message: list[str]) -> None:
     problems = Catalogue("eur", (*catalogue.plans, plan)).problems()
 
     assert any(all(part in problem for part in message) for problem in problems), problems
 
 
-def test_a_plan_of_one_interval_is_in_order_and_no_free_plan_is_not() -> None:
+def test_a_plan_may_have_one_interval_and_a_free_plan_is_required() -> None:
     good = Catalogue("eur", (HOBBY, club(monthly=9900), club(id="year", yearly=9900)))
     assert good.problems() == []
     bad = Catalogue("eur", (SOLO, TEAM))
     assert bad.problems() == ["Exactly one plan must have free=True, not 0."]
 
 
-def test_an_odd_catalogue_is_refused_at_start_by_all_its_problems() -> None:
+def test_an_invalid_catalogue_is_refused_at_startup_with_all_its_problems() -> None:
     odd = selling(club(id="solo-plus", monthly=9900), club(id="gift", monthly=0))
 
     with pytest.raises(ConfigError) as refused:
@@ -85,7 +85,7 @@ def test_an_odd_catalogue_is_refused_at_start_by_all_its_problems() -> None:
     assert "The plan 'gift' has monthly=0" in message
 
 
-def test_a_new_plan_has_variables_for_what_it_is_sold_as() -> None:
+def test_a_new_plan_has_a_variable_for_each_of_its_prices() -> None:
     product = selling(club(id="year", yearly=99000))
     values = {"STRIPE_YEAR_YEARLY_PRICE_ID": "prod_1", "STRIPE_YEAR_MONTHLY_PRICE_ID": "prod_1"}
 
@@ -111,12 +111,12 @@ def test_two_highlighted_plans_are_named() -> None:
 
 @pytest.fixture
 def one_interval_each(shop: Shop) -> None:
-    """Solo by the month alone, Team by the year alone."""
+    """Sell Solo only monthly and Team only yearly."""
     shop.change_plan("solo", yearly=None)
     shop.change_plan("team", monthly=None)
 
 
-def test_only_the_named_intervals_are_shown_and_sold(
+def test_only_the_configured_intervals_are_shown_and_sold(
     shop: Shop, visitor: Visitor, one_interval_each: None
 ) -> None:
     for interval in ("monthly", "yearly"):

@@ -29,7 +29,7 @@ def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [("check",), ("users", "list"), ("worker",)])
-def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
+def test_invalid_settings_are_reported_in_lines_without_a_traceback(
     command: tuple[str, ...],
 ) -> None:
     result = flask(*command, SECRET_KEY="short", PAST_DUE_GRACE_DAYS="soon", SMTP_URL="mail")
@@ -43,7 +43,7 @@ def test_settings_that_cannot_be_used_are_told_in_lines_and_not_in_traces(
     ]
 
 
-def test_a_half_configured_production_starts_nothing_and_prints_no_value() -> None:
+def test_an_incomplete_production_does_not_start_and_prints_no_value() -> None:
     half = {name: value for name, value in PRODUCTION.items() if name != "STRIPE_WEBHOOK_SECRET"}
     changed = {"APP_URL": "http://hidden.example", "GOOGLE_CLIENT_ID": "hidden-client"}
 
@@ -57,7 +57,7 @@ def test_a_half_configured_production_starts_nothing_and_prints_no_value() -> No
         assert "Traceback" not in result.stderr
 
 
-def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -> None:
+def test_a_test_key_in_production_is_only_a_warning(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/app.db"
     production = {**PRODUCTION, "STRIPE_API_KEY": "sk_test_hidden", "DATABASE_URL": url}
     flask("db", "upgrade", **production)
@@ -73,7 +73,9 @@ def test_a_test_key_in_production_is_a_warning_and_no_obstacle(tmp_path: Path) -
     assert "hidden" not in result.stderr
 
 
-def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flask_check_passes_on_a_correct_set_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
     result = shop.app.test_cli_runner().invoke(args=["check"])
 
@@ -81,7 +83,7 @@ def test_flask_check_finds_everything_in_order(shop: Shop, monkeypatch: pytest.M
     assert result.exit_code == 0
 
 
-def test_flask_check_says_what_to_run(
+def test_flask_check_names_the_command_to_run(
     make_app: Callable[..., Flask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
@@ -94,7 +96,7 @@ def test_flask_check_says_what_to_run(
     assert "The sandbox is not set up yet. Run: flask seed" in result.output
 
 
-def test_flask_check_tells_when_the_database_is_away(
+def test_flask_check_reports_an_unreachable_database(
     make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SECRET_KEY", SECRET)
@@ -108,7 +110,7 @@ def test_flask_check_tells_when_the_database_is_away(
     assert "hidden" not in result.output
 
 
-def test_the_folder_of_a_new_database_is_made(
+def test_the_folder_of_a_new_database_is_created(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     app = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/data/deep/app.db")
@@ -119,7 +121,7 @@ def test_the_folder_of_a_new_database_is_made(
     assert (tmp_path / "data" / "deep").is_dir()
 
 
-def test_a_database_file_that_cannot_be_used_is_told_with_its_cause(
+def test_an_unusable_database_file_is_reported_with_its_cause(
     make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     (tmp_path / "notes.txt").write_text("this is no database, and long enough to be read as one")
@@ -138,7 +140,7 @@ def test_a_database_file_that_cannot_be_used_is_told_with_its_cause(
 
 
 @pytest.mark.postgres
-def test_what_postgresql_refuses_is_told_in_its_own_words(
+def test_errors_of_postgresql_are_reported_with_its_message(
     make_app: Callable[..., Flask], postgres_server: str
 ) -> None:
     url = make_url(postgres_server)
@@ -154,7 +156,7 @@ def test_what_postgresql_refuses_is_told_in_its_own_words(
 
 
 @pytest.mark.parametrize("command", [("users", "list"), ("billing", "sync", "--all")])
-def test_a_database_that_is_not_ready_is_told_in_a_sentence(
+def test_a_database_that_is_not_ready_is_explained_in_a_sentence(
     command: tuple[str, ...], make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     empty = make_app(DATABASE_URL=f"sqlite:///{tmp_path}/new.db")
@@ -168,7 +170,7 @@ def test_a_database_that_is_not_ready_is_told_in_a_sentence(
 
 @pytest.fixture
 def seed(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], str]:
-    """`flask seed` for a shop, in the environment that it would have."""
+    """Run `flask seed` for a shop, in its environment."""
     shop.app.instance_path = str(tmp_path)
     env = {name: shop.app.config[name] for name in ("APP_URL", "SANDBOX_URL", "DATABASE_URL")}
     account = {"SANDBOX_STRIPE_API_KEY": shop.key, **shop.price_variables}
@@ -183,15 +185,13 @@ def seed(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callabl
     return run
 
 
-def test_demo_users_are_completed_when_a_run_was_cut_short(
-    shop: Shop, seed: Callable[[], str]
-) -> None:
+def test_seeding_again_completes_an_interrupted_run(shop: Shop, seed: Callable[[], str]) -> None:
     shop.app.test_cli_runner().invoke(args=["users", "create", "solo@example.com"])
 
     assert "solo@example.com       user   Solo" in seed()
 
 
-def test_demo_users_get_their_plan_again_when_it_has_ended_or_its_price_has_changed(
+def test_seeding_again_restores_plans_that_ended_or_changed_their_price(
     shop: Shop, seed: Callable[[], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cancel_and_seed() -> User:
@@ -223,7 +223,7 @@ def test_demo_users_get_their_plan_again_when_it_has_ended_or_its_price_has_chan
     assert cancel_and_seed().stripe_price_id == raised
 
 
-def test_demo_data_never_reaches_a_real_stripe(tmp_path: Path) -> None:
+def test_demo_data_is_never_sent_to_a_real_stripe(tmp_path: Path) -> None:
     live = {name: value for name, value in PRODUCTION.items() if name.startswith("STRIPE_")}
 
     result = flask("seed", DATABASE_URL=f"sqlite:///{tmp_path}/a.db", **live)
@@ -239,7 +239,7 @@ def test_demo_data_is_refused_in_production() -> None:
     assert result.stderr == "Error: Demo data is for development only. SAAS_ENV is production.\n"
 
 
-def test_there_is_no_sandbox_in_production() -> None:
+def test_the_sandbox_does_not_run_in_production() -> None:
     result = flask("sandbox", **PRODUCTION)
 
     assert result.returncode == 2
@@ -247,7 +247,7 @@ def test_there_is_no_sandbox_in_production() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "seed", "worker", "sandbox", "users", "billing"])
-def test_every_command_explains_itself(command: str, runner: Any) -> None:
+def test_every_command_has_help(command: str, runner: Any) -> None:
     result = runner.invoke(args=[command, "--help"])
 
     assert result.exit_code == 0

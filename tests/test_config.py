@@ -1,4 +1,4 @@
-"""Settings are a pure function of the environment; every error is told at once."""
+"""Settings are a pure function of the environment, and all errors are reported at once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRODUCTION = {
 
 
 def from_env(env: dict[str, str]) -> dict[str, Any]:
-    """The settings of the sample product."""
+    """Return the settings of the sample product."""
     return config.from_env(env, sample_product)
 
 
@@ -69,7 +69,7 @@ def test_a_complete_production_is_accepted() -> None:
     assert settings["JOBS_URL"] == "postgresql://u:p@db/app"
 
 
-def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> None:
+def test_all_invalid_variables_are_named_at_once_without_their_values() -> None:
     env = {
         "SAAS_ENV": "prod",
         "APP_URL": "ftp://hidden-value",
@@ -89,7 +89,7 @@ def test_every_variable_at_fault_is_named_at_once_and_no_value_is_printed() -> N
     assert "must start with price_" in str(caught.value)
 
 
-def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
+def test_malformed_variables_do_not_hide_missing_ones() -> None:
     message = problems(
         {
             **PRODUCTION,
@@ -123,7 +123,7 @@ def test_what_is_malformed_hides_nothing_that_is_missing_or_half() -> None:
         ("http://[::1]:5000", "http://[::1]:5000"),
     ],
 )
-def test_app_url_becomes_the_origin_that_browsers_send(value: str, sent: str) -> None:
+def test_app_url_is_normalized_to_the_origin_that_browsers_send(value: str, sent: str) -> None:
     assert from_env({"SECRET_KEY": SECRET, "APP_URL": value})["APP_URL"] == sent
 
 
@@ -138,7 +138,7 @@ def test_app_url_becomes_the_origin_that_browsers_send(value: str, sent: str) ->
         ),
     ],
 )
-def test_mails_come_from_exactly_one_address(value: dict[str, str], sender: str) -> None:
+def test_the_sender_is_exactly_one_email(value: dict[str, str], sender: str) -> None:
     assert from_env({"SECRET_KEY": SECRET, **value})["EMAIL_FROM"] == sender
 
 
@@ -150,14 +150,14 @@ def test_mails_come_from_exactly_one_address(value: dict[str, str], sender: str)
         ("A <b@evil.example>", '"A <b@evil.example>" <hello@localhost>'),
     ],
 )
-def test_without_a_sender_mails_come_from_the_brand(name: str, sender: str) -> None:
+def test_without_a_sender_emails_come_from_the_brand(name: str, sender: str) -> None:
     brand = dataclasses.replace(sample_product.brand, name=name)
     product = dataclasses.replace(sample_product, brand=brand)
 
     assert config.from_env({"SECRET_KEY": SECRET}, product)["EMAIL_FROM"] == sender
 
 
-def test_a_name_in_the_environment_is_said_to_have_no_effect() -> None:
+def test_a_brand_name_in_the_environment_is_reported_as_ineffective() -> None:
     with pytest.warns(UserWarning, match="APP_NAME is no longer read"):
         settings = from_env({"SECRET_KEY": SECRET, "APP_NAME": "Other"})
 
@@ -165,7 +165,7 @@ def test_a_name_in_the_environment_is_said_to_have_no_effect() -> None:
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "SECRET_KEY_FALLBACKS"])
-def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
+def test_a_secret_that_is_not_random_is_refused(name: str) -> None:
     assert list(problems({**PRODUCTION, name: "secret" * 8})) == [name]
 
 
@@ -223,11 +223,11 @@ def test_a_secret_that_nobody_drew_at_random_is_refused(name: str) -> None:
         ("STRIPE_AUTOMATIC_TAX", "ja"),
     ],
 )
-def test_a_value_of_the_wrong_shape_is_named(name: str, value: str) -> None:
+def test_a_malformed_value_is_named(name: str, value: str) -> None:
     assert list(problems({"SECRET_KEY": SECRET, name: value})) == [name]
 
 
-def test_what_is_pasted_along_invisibly_is_no_part_of_a_value() -> None:
+def test_invisible_characters_around_a_value_are_removed() -> None:
     settings = from_env({"SECRET_KEY": SECRET, "APP_URL": "\ufeffhttp://localhost:8000 "})
 
     assert settings["APP_URL"] == "http://localhost:8000"
@@ -241,18 +241,18 @@ def test_what_is_pasted_along_invisibly_is_no_part_of_a_value() -> None:
         ("STRIPE_PAGES", "https://pay.example.com#"),
     ],
 )
-def test_what_cannot_work_in_production_is_named(name: str, value: str) -> None:
+def test_settings_that_cannot_work_in_production_are_named(name: str, value: str) -> None:
     assert list(problems({**PRODUCTION, name: value})) == [name]
 
 
-def test_a_host_that_is_an_ip_address_is_trusted_as_browsers_send_it() -> None:
+def test_a_host_that_is_an_ip_is_trusted_as_browsers_send_it() -> None:
     settings = from_env({**PRODUCTION, "APP_URL": "https://[2001:DB8:0:0:0:0:0:1]"})
 
     assert settings["APP_URL"] == "https://[2001:db8::1]"
     assert settings["TRUSTED_HOSTS"] == ["[2001:db8::1]"]
 
 
-def test_files_are_read_under_the_process_environment_and_can_be_left_out(
+def test_the_process_environment_overrides_files_which_are_optional(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "instance").mkdir()
@@ -272,7 +272,7 @@ def test_files_are_read_under_the_process_environment_and_can_be_left_out(
     assert "SECRET_KEY" not in alone
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FLASK_SKIP_DOTENV")
     (tmp_path / ".env").write_bytes(b"SECRET_KEY=\xff\xfe")
 
@@ -282,7 +282,7 @@ def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     assert caught.value.problems == {".env": ["is not a text file in UTF-8."]}
 
 
-def test_a_half_configured_production_is_refused_by_name() -> None:
+def test_missing_production_settings_are_named() -> None:
     message = problems({"SAAS_ENV": "production", "SECRET_KEY": "a" * 40, "TRUSTED_PROXIES": "1"})
 
     assert set(message) == {
@@ -308,7 +308,7 @@ def test_a_half_configured_production_is_refused_by_name() -> None:
         ({"STRIPE_API_KEY": "", "SANDBOX_STRIPE_API_KEY": "sk_test_x"}, "STRIPE_API_KEY"),
     ],
 )
-def test_half_a_service_is_refused(change: dict[str, str], at_fault: str) -> None:
+def test_an_incomplete_service_is_refused(change: dict[str, str], at_fault: str) -> None:
     assert at_fault in problems({**PRODUCTION, **change})
 
 
@@ -319,12 +319,12 @@ def test_half_a_service_is_refused(change: dict[str, str], at_fault: str) -> Non
         ({"TRUSTED_PROXIES": "0"}, "TRUSTED_PROXIES is 0. Behind a proxy, all clients then share"),
     ],
 )
-def test_what_is_doubtful_in_production_is_a_warning(change: dict[str, str], doubt: str) -> None:
+def test_doubtful_production_settings_are_warnings(change: dict[str, str], doubt: str) -> None:
     with pytest.warns(UserWarning, match=doubt):
         from_env({**PRODUCTION, **change})
 
 
-def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
+def test_a_real_stripe_key_replaces_only_the_sandbox_s_stripe() -> None:
     sandbox = {
         "SECRET_KEY": SECRET,
         "SANDBOX_STRIPE_API_KEY": "sk_test_sandbox",
@@ -339,10 +339,10 @@ def test_a_real_key_replaces_the_sandbox_s_stripe_and_nothing_else() -> None:
     assert both["STRIPE_API_KEY"] == "sk_live_abc"
     assert both["STRIPE_API_BASE"] == "https://api.stripe.com"
     assert "price_sandbox" not in str(both["STRIPE_PRICES"])
-    assert both["SANDBOX_URL"] == "http://localhost:5001"  # the mailbox is still played
+    assert both["SANDBOX_URL"] == "http://localhost:5001"  # the sandbox still provides the mailbox
 
 
-def test_half_a_provider_is_refused() -> None:
+def test_an_incomplete_provider_is_refused() -> None:
     for value, missing in (("ID", "SECRET"), ("SECRET", "ID")):
         for provider in ("GOOGLE", "GITHUB"):
             message = problems({**PRODUCTION, f"{provider}_CLIENT_{value}": "x"})
@@ -357,7 +357,7 @@ def test_production_has_the_providers_that_have_keys_and_no_others() -> None:
     assert list(from_env({**PRODUCTION, **keys})["SIGN_IN_PROVIDERS"]) == ["github"]
 
 
-def test_a_real_key_replaces_that_provider_of_the_sandbox_alone() -> None:
+def test_real_keys_of_a_provider_replace_only_that_provider_of_the_sandbox() -> None:
     keys = {"GOOGLE_CLIENT_ID": "id", "GOOGLE_CLIENT_SECRET": "secret", "SECRET_KEY": SECRET}
 
     providers = from_env(keys)["SIGN_IN_PROVIDERS"]
@@ -370,7 +370,7 @@ def test_a_real_key_replaces_that_provider_of_the_sandbox_alone() -> None:
     "secret",
     ["whsec_", f"whsec_{SIGNING},whsec_", ",", "whsec_x", "whsec_...", f"whsec_{28 * '0'}"],
 )
-def test_a_webhook_secret_that_everybody_knows_is_refused(secret: str) -> None:
+def test_a_publicly_known_webhook_secret_is_refused(secret: str) -> None:
     assert "STRIPE_WEBHOOK_SECRET" in problems({**PRODUCTION, "STRIPE_WEBHOOK_SECRET": secret})
 
 
@@ -381,11 +381,11 @@ def test_a_webhook_secret_that_everybody_knows_is_refused(secret: str) -> None:
         "https://pay.example.com; script-src *", "https://pay.example.com https://b.example.com",
     ],
 )  # fmt: skip
-def test_pages_of_stripe_that_are_no_origins_are_refused(pages: str) -> None:
+def test_stripe_pages_that_are_not_origins_are_refused(pages: str) -> None:
     assert "STRIPE_PAGES" in problems({**PRODUCTION, "STRIPE_PAGES": pages})
 
 
-def test_pages_of_stripe_are_kept_as_browsers_spell_them() -> None:
+def test_stripe_pages_are_stored_as_browsers_send_them() -> None:
     value = "https://Pay.Example.com/, https://b.example.com:443"
 
     settings = from_env({**PRODUCTION, "STRIPE_PAGES": value})

@@ -1,4 +1,4 @@
-"""The traps of SQLite's defaults are closed: no lost update, no sudden "database is locked"."""
+"""SQLite without the problems of its defaults: no lost updates, no "database is locked"."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> Non
     def look_then_write() -> None:
         for _ in range(25):
             with app.app_context():
-                db.session.scalars(select(User)).all()  # a read transaction is open now
+                db.session.scalars(select(User)).all()  # a read transaction is now open
                 with database.write_transaction():
                     database.execute(
                         update(User).values(stripe_sync_counter=User.stripe_sync_counter + 1)
@@ -56,12 +56,12 @@ def test_a_read_may_be_followed_by_a_write_while_others_write(app: Flask) -> Non
         assert db.session.get_one(User, user_id).stripe_sync_counter == 200
 
 
-def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
+def test_a_failed_transaction_writes_nothing_and_enqueues_nothing(app: Flask) -> None:
     called: list[str] = []
 
     def fail_half_way() -> None:
         with database.write_transaction():
-            accounts.get_or_create("ann@example.com")  # writes too, and joins
+            accounts.get_or_create("ann@example.com")  # writes too, and joins the transaction
             database.after_commit(lambda: called.append("queued"))
             raise ValueError("half-way")
 
@@ -73,7 +73,7 @@ def test_a_failure_writes_nothing_and_queues_nothing(app: Flask) -> None:
         assert called == []
 
 
-def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> None:
+def test_no_external_service_may_be_called_in_a_write_transaction(app: Flask) -> None:
     with (
         app.app_context(),
         database.write_transaction(),
@@ -82,7 +82,7 @@ def test_nobody_outside_may_be_asked_while_a_transaction_writes(app: Flask) -> N
         database.release_connection()
 
 
-def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
+def test_deleting_a_user_deletes_their_rows(app: Flask) -> None:
     with app.app_context():
         user = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
@@ -95,7 +95,7 @@ def test_deleting_a_person_deletes_what_is_theirs(app: Flask) -> None:
 
 
 @both_databases
-def test_times_come_back_as_aware_utc(app: Flask) -> None:
+def test_times_are_read_as_aware_utc(app: Flask) -> None:
     berlin = timezone(timedelta(hours=2))
     with app.app_context():
         user = accounts.get_or_create("ann@example.com")
@@ -111,7 +111,7 @@ def test_times_come_back_as_aware_utc(app: Flask) -> None:
             database.execute(update(User).values(disabled_at=datetime(2026, 7, 1)))
 
 
-def test_keys_grow_with_time() -> None:
+def test_keys_increase_with_time() -> None:
     keys = [database.uuid7() for _ in range(3)]
 
     assert all(key.version == 7 for key in keys)

@@ -1,4 +1,4 @@
-"""The user's proxies and ~/.netrc: outside hosts honour the proxy, loopback and our keys do not."""
+"""The user's proxies and ~/.netrc: only requests to outside hosts use the proxy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
-    """What a proxy of the environment is asked for, and with which Authorization."""
+    """Yield the requests to a proxy of the environment, with their Authorization headers."""
     asked: list[tuple[str, str]] = []
 
     class Proxy(BaseHTTPRequestHandler):
@@ -56,7 +56,7 @@ def proxied(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
 
 
 @pytest.mark.usefixtures("netrc")
-def test_the_sandbox_is_asked_directly_and_with_our_keys(
+def test_requests_to_the_sandbox_use_no_proxy_and_our_keys(
     shop: Shop, proxied: list[tuple[str, str]]
 ) -> None:
     with shop.app.test_request_context():
@@ -69,7 +69,7 @@ def test_the_sandbox_is_asked_directly_and_with_our_keys(
 
 
 @pytest.mark.usefixtures("netrc")
-def test_services_outside_are_asked_through_the_proxy(
+def test_requests_to_outside_services_use_the_proxy(
     make_app: Callable[..., Flask], proxied: list[tuple[str, str]]
 ) -> None:
     app = make_app(
@@ -91,7 +91,7 @@ def test_services_outside_are_asked_through_the_proxy(
 
 
 @pytest.mark.usefixtures("netrc")
-def test_what_we_send_through_a_proxy_has_our_own_credentials(
+def test_requests_through_a_proxy_have_our_credentials(
     proxied: list[tuple[str, str]],
 ) -> None:
     http.request("GET", "http://outside.example/", headers={"Authorization": "Bearer ours"})
@@ -106,12 +106,12 @@ def test_what_we_send_through_a_proxy_has_our_own_credentials(
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST.", "app.localhost", "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0"]  # noqa: S104
 )  # fmt: skip
-def test_names_of_this_machine(host: str) -> None:
+def test_local_hostnames_are_recognized(host: str) -> None:
     assert http.is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["localhost.example.com", "10.0.0.1", "example.com", "", None])
-def test_names_of_other_machines(host: str | None) -> None:
+def test_other_hostnames_are_not_local(host: str | None) -> None:
     assert not http.is_loopback(host)
 
 

@@ -1,4 +1,4 @@
-"""Logs: one line a record, and no secret in any."""
+"""Logs: one line per record, and no secrets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flask import Flask
 from saas.logs import JSONFormatter, without_secrets
 
 
-def test_a_record_is_one_line_of_json_whatever_it_says() -> None:
+def test_a_record_is_one_line_of_json() -> None:
     try:
         raise ValueError("two\nlines")
     except ValueError as error:
@@ -40,7 +40,7 @@ def test_a_record_is_one_line_of_json_whatever_it_says() -> None:
         "/login?next=%2Fauth%2Foauth%2Fgoogle%2Fcallback%3Fstate%3Dc2VjcmV0",
     ],
 )
-def test_no_spelling_of_a_url_brings_a_secret_into_the_log(url: str) -> None:
+def test_no_spelling_of_a_url_writes_a_secret_to_the_log(url: str) -> None:
     assert "c2VjcmV0" not in without_secrets(f'"GET {url} HTTP/1.1" 200')
 
 

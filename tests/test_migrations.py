@@ -1,4 +1,4 @@
-"""Migrations go up and down, match the models, and never empty a table by accident."""
+"""Migrations upgrade and downgrade, match the models, and never empty a table by accident."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from tests.harness.apps import both_databases, own_env
 
 
 def _alembic() -> Config:
-    """Alembic's settings as `flask db` has them; inside an application context."""
+    """Return Alembic's settings as in `flask db`; requires an application context."""
     config: Config = current_app.extensions["migrate"].migrate.get_config()
     return config
 
 
 def _add_revision(folder: Path, name: str, branch: str, upgrade: str) -> None:
-    """Write a migration at the end of a branch, into a folder that Alembic then reads as well."""
+    """Write a migration at the end of a branch, into an additional folder of Alembic."""
     folder.mkdir(exist_ok=True)
     before = ScriptDirectory.from_config(_alembic()).get_revision(f"{branch}@head").revision
     (folder / f"{name}.py").write_text(
@@ -52,7 +52,7 @@ def _add_revision(folder: Path, name: str, branch: str, upgrade: str) -> None:
 
 
 @both_databases
-def test_migrations_go_up_and_down_and_match_the_models(app: Flask) -> None:
+def test_migrations_upgrade_and_downgrade_and_match_the_models(app: Flask) -> None:
     with app.app_context():
         command.check(_alembic())
         downgrade(revision="base")
@@ -63,7 +63,7 @@ def test_migrations_go_up_and_down_and_match_the_models(app: Flask) -> None:
 
 
 @both_databases
-def test_new_migrations_on_both_sides_apply_together(app: Flask, tmp_path: Path) -> None:
+def test_new_migrations_of_starter_and_product_apply_together(app: Flask, tmp_path: Path) -> None:
     with app.app_context():
         for branch in ("saas", "product"):
             table = f"op.create_table('{branch}_things', sa.Column('id', sa.Integer()))"
@@ -85,7 +85,7 @@ def test_new_migrations_on_both_sides_apply_together(app: Flask, tmp_path: Path)
 
 
 @both_databases
-def test_one_branch_that_is_behind_is_enough_to_be_behind(app: Flask, tmp_path: Path) -> None:
+def test_the_database_is_behind_if_one_branch_is_behind(app: Flask, tmp_path: Path) -> None:
     with app.app_context():
         for branch in ("saas", "product"):
             _add_revision(tmp_path / branch, f"{branch}_next", branch, "pass")
@@ -112,7 +112,7 @@ ROWS_OF_0_1 = (
 
 
 @both_databases
-def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
+def test_a_database_of_0_1_is_upgraded_by_the_usual_command(app: Flask) -> None:
     """Before 0.2 there was one branch, whose last revision is 0009."""
     with app.app_context():
         downgrade(revision="base")
@@ -136,8 +136,8 @@ def test_a_database_of_0_1_moves_over_by_the_usual_command(app: Flask) -> None:
         assert email.context == {"subscription": "sub_1"}
 
 
-def test_a_new_migration_goes_to_the_product(tmp_path: Path) -> None:
-    """On top of the starter's newest, whose tables it may name; none without a change."""
+def test_a_new_migration_is_added_to_the_product(tmp_path: Path) -> None:
+    """It depends on the starter's newest one, whose tables it may use. None without a change."""
     project = tmp_path / "project"
     parts = ("product", "saas", "migrations", "templates", "wsgi.py", "assets")
     for part in parts:
@@ -210,8 +210,8 @@ def test_rebuilding_a_parent_table_keeps_the_rows_of_its_children(
         assert db.session.scalar(text("PRAGMA foreign_keys")) == 1
 
 
-def test_the_trap_is_real(app: Flask) -> None:
-    """The same rebuild with foreign keys on loses the children: what env.py protects from."""
+def test_rebuilding_with_foreign_keys_enabled_empties_the_children(app: Flask) -> None:
+    """This shows the problem that env.py prevents."""
     with app.app_context():
         user = accounts.get_or_create("ann@example.com")
         with database.write_transaction() as session:
@@ -274,15 +274,15 @@ sys.exit(any(child.exitcode for child in children))
 """
 
 
-def test_a_new_file_is_opened_by_many_processes_at_once(tmp_path: Path) -> None:
-    """SQLite refuses, without waiting, all but one of those that switch a new file to WAL."""
+def test_many_processes_can_open_a_new_file_at_once(tmp_path: Path) -> None:
+    """SQLite refuses, without waiting, all but one connection that switch a new file to WAL."""
     script = [sys.executable, "-c", _OPEN_AT_ONCE, str(tmp_path)]
     result = subprocess.run(script, env=own_env(), cwd=ROOT, capture_output=True, text=True)
 
     assert result.returncode == 0, result.stderr
 
 
-def test_a_database_from_a_newer_version_is_told_apart(app: Flask) -> None:
+def test_a_database_of_a_newer_version_is_recognized(app: Flask) -> None:
     with app.app_context():
         with database.write_transaction() as session:
             session.execute(text("INSERT INTO alembic_version VALUES ('from-tomorrow')"))

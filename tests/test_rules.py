@@ -14,7 +14,7 @@ from tests.conftest import THOROUGH
 
 OURS = ("saas", "product", "saas_sandbox", "tests")
 MOST_LINES = 40
-# Names with an underscore that others give for use by everybody, or that have no public way.
+# Names with an underscore that libraries document, or that have no public alternative.
 THEIRS = {
     "_asdict": "of named tuples",
     "_replace": "of named tuples",
@@ -39,21 +39,21 @@ def places(path: Path, lines: Iterator[tuple[int, str]]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_test_uses_a_private_name_of_another_module(path: Path) -> None:
+def test_tests_use_no_private_names_of_other_modules(path: Path) -> None:
     assert places(path, private_names(parse(path))) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_test_replaces_a_function_of_ours(path: Path) -> None:
+def test_tests_replace_none_of_our_functions(path: Path) -> None:
     assert places(path, replacements(parse(path))) == []
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_function_of_the_tests_is_long(path: Path) -> None:
+def test_functions_of_tests_are_short(path: Path) -> None:
     assert places(path, long_functions(parse(path))) == []
 
 
-def test_every_test_that_is_called_thorough_exists() -> None:
+def test_every_thorough_test_exists() -> None:
     for prefix in THOROUGH:
         file, _, name = prefix.partition("::")
         path = ROOT / "tests" / file
@@ -81,7 +81,7 @@ def test_something(monkeypatch):
 """
 
 
-def test_the_rules_find_what_they_forbid() -> None:
+def test_the_rules_detect_violations() -> None:
     tree = ast.parse(SAMPLE + "    ...\n" * 30)
 
     assert [line for line, _ in private_names(tree)] == [4, 8]
@@ -90,7 +90,7 @@ def test_the_rules_find_what_they_forbid() -> None:
 
 
 def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Imports and attributes that begin with one underscore, other than of `self` and `cls`."""
+    """Return imports and attributes with one leading underscore, except of `self` and `cls`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and _is_ours(node.module or "", node.level):
             for alias in node.names:
@@ -103,7 +103,7 @@ def private_names(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def replacements(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Calls that patch, and assignments to, what comes from a module of ours."""
+    """Return calls that patch, and assignments to, members of our modules."""
     imported = _imported_from_us(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _patches(node) and _target_is_ours(node, imported):
@@ -159,7 +159,7 @@ def _target_is_ours(call: ast.Call, imported: set[str]) -> bool:
 
 
 def _root(node: ast.AST) -> str:
-    """The name with which an expression such as `jobs.now` begins."""
+    """Return the first name of an expression such as `jobs.now`."""
     while isinstance(node, ast.Attribute | ast.Subscript):
         node = node.value
     return node.id if isinstance(node, ast.Name) else ""

@@ -1,4 +1,4 @@
-"""API tokens: created and revoked in the settings, and what a program may do with one."""
+"""API tokens: created and revoked in the settings, and their use in requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,9 @@ def call(shop: Shop, token: str | None, method: str = "GET", path: str = "/api/u
     return requests.request(method, f"{shop.url}{path}", headers=headers, timeout=30)
 
 
-def test_a_token_is_shown_once_and_reads_its_owner(shop: Shop, ann: Visitor) -> None:
+def test_a_token_is_shown_once_and_gives_access_to_its_owner_s_data(
+    shop: Shop, ann: Visitor
+) -> None:
     created = create(ann)
     token = token_in(created)
 
@@ -64,7 +66,7 @@ def test_a_token_is_shown_once_and_reads_its_owner(shop: Shop, ann: Visitor) -> 
     assert token not in ann.request("GET", "/dashboard/settings/export").text
 
 
-def test_the_owner_is_told_of_a_new_token(ann: Visitor) -> None:
+def test_a_new_token_sends_an_email_to_its_owner(ann: Visitor) -> None:
     create(ann, name="Nightly <job>")
 
     (mail,) = eventually(
@@ -100,7 +102,7 @@ def test_a_revoked_token_is_refused_at_once(shop: Shop, ann: Visitor) -> None:
         ),
     ],
 )  # fmt: skip
-def test_without_a_valid_token_the_answer_is_401_with_a_challenge(
+def test_a_request_without_a_valid_token_is_401_with_a_challenge(
     shop: Shop, authorization: str | None, status: int, challenge: str, code: str
 ) -> None:
     """https://www.rfc-editor.org/rfc/rfc6750#section-3"""
@@ -146,15 +148,15 @@ def test_a_disabled_account_s_token_is_refused(shop: Shop) -> None:
     assert call(shop, token).status_code == 401
 
 
-def test_a_token_does_not_delete_the_account_or_open_pages(shop: Shop, ann: Visitor) -> None:
+def test_a_token_cannot_delete_the_account_or_open_pages(shop: Shop, ann: Visitor) -> None:
     token = token_in(create(ann))
 
     assert call(shop, token, "DELETE").status_code == 401
     assert "/login" in call(shop, token, path="/dashboard").url
 
 
-def test_the_owner_of_an_address_finds_no_token_that_was_made_before(shop: Shop) -> None:
-    """Somebody may have prepared an account for an address that is not theirs."""
+def test_the_first_verification_of_an_email_deletes_earlier_tokens(shop: Shop) -> None:
+    """An attacker may have created the account before its owner (pre-hijacking)."""
     with shop.app.app_context():
         prepared = accounts.get_or_create("ann@example.com")
         _, token = api_tokens.create(prepared, "x", ["user:read"], None)
@@ -164,7 +166,7 @@ def test_the_owner_of_an_address_finds_no_token_that_was_made_before(shop: Shop)
     assert call(shop, token).status_code == 401
 
 
-def test_calls_of_one_token_are_limited_and_others_go_on(shop: Shop, ann: Visitor) -> None:
+def test_requests_are_limited_for_each_token(shop: Shop, ann: Visitor) -> None:
     token, other = token_in(create(ann)), token_in(create(ann, name="Another"))
     with shop.app.app_context():
         prefix = token[: len("pat_12345678")]
@@ -199,7 +201,7 @@ def test_a_token_that_cannot_be_created_is_explained(
     assert message in page.text
 
 
-def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> None:
+def test_creating_a_token_requires_a_recent_sign_in(shop: Shop, ann: Visitor) -> None:
     ann.visit(PAGE)
     with time_machine.travel(now() + timedelta(minutes=11)):
         page = ann.submit(PAGE, name="x", scopes="user:read", expires="90")
@@ -207,7 +209,7 @@ def test_creating_a_token_asks_for_a_fresh_sign_in(shop: Shop, ann: Visitor) -> 
     assert page.path == "/auth/confirm"
 
 
-def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
+def test_the_number_of_tokens_is_limited(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
         user = accounts.get_by_email("ann@example.com")
         for number in range(api_tokens.MAX_TOKENS):
@@ -219,7 +221,7 @@ def test_there_is_an_upper_limit_of_tokens(shop: Shop, ann: Visitor) -> None:
     assert "You can have 50 tokens. Revoke one first." in page.text
 
 
-def test_the_database_does_not_have_the_secret(shop: Shop) -> None:
+def test_the_database_does_not_contain_the_secret(shop: Shop) -> None:
     with shop.app.app_context():
         ann = accounts.get_or_create("ann@example.com")
         row, token = api_tokens.create(ann, "x", ["user:read"], None)
@@ -230,9 +232,7 @@ def test_the_database_does_not_have_the_secret(shop: Shop) -> None:
         database.release_connection()
 
 
-def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
-    shop: Shop, ann: Visitor
-) -> None:
+def test_a_token_writes_and_lists_within_its_scopes(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
         user = stripe_account.subscriber(shop, "ann@example.com")[0]
         _, reader = api_tokens.create(user, "reader", ["reports:read"], None)
@@ -252,15 +252,15 @@ def test_a_program_writes_and_lists_with_the_scopes_that_its_token_has(
     assert call(shop, writer, path="/api/reports").status_code == 403
 
 
-def test_a_session_is_no_token(shop: Shop, ann: Visitor) -> None:
-    """What a browser sends by itself counts for nothing there, so no other site can make it act."""
+def test_a_session_cookie_is_not_accepted_as_a_token(shop: Shop, ann: Visitor) -> None:
+    """Cookies are ignored there, so other sites cannot use a browser's session."""
     response = ann.request("POST", "/api/reports", json={"title": "First"})
 
     assert response.status_code == 401
 
 
 @both_databases
-def test_what_no_database_stores_is_a_bad_request(shop: Shop, ann: Visitor) -> None:
+def test_values_that_no_database_stores_are_400(shop: Shop, ann: Visitor) -> None:
     with shop.app.app_context():
         user = stripe_account.subscriber(shop, "ann@example.com")[0]
         _, token = api_tokens.create(user, "x", ["reports:write"], None)

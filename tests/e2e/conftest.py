@@ -1,4 +1,4 @@
-"""The real thing: a fresh checkout, started by its own command, in a real browser."""
+"""A fresh checkout, started by its own command, in a real browser."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def plain(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 class RunningProject:
-    """What `make serve` started: web, worker and sandbox, and what they print."""
+    """The processes of `make serve` (web, worker and sandbox), and their output."""
 
     def __init__(self, folder: Path, port: int) -> None:
         self.folder, self.port = folder, port
@@ -77,7 +77,7 @@ class RunningProject:
         return any("Stop with Ctrl-C" in line for line in self.lines)
 
     def flask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A `flask` command beside what is running."""
+        """Run a `flask` command beside the running processes."""
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         env = {name: value for name, value in os.environ.items() if name in kept}
         return subprocess.run(
@@ -88,7 +88,7 @@ class RunningProject:
 
 @pytest.fixture(scope="session")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a stranger has after cloning: what is committed or about to be, and nothing else."""
+    """A checkout as after cloning: only committed and uncommitted files, nothing ignored."""
     folder = tmp_path_factory.mktemp("clone") / "saas-starter"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607

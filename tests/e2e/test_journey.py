@@ -1,4 +1,4 @@
-"""The main job, end to end: from a fresh clone to a paying customer, in a browser."""
+"""End to end: from a fresh clone to a paying customer, in a browser."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 
 def sign_in(page: Page, running: RunningProject, email: str) -> None:
-    """From the sign-in page to the button of the mail."""
+    """Sign in, from the form to the button of the email's page."""
     page.get_by_label("Email address").fill(email)
     page.get_by_role("button", name=re.compile("mail|link|continue|sign in", re.I)).first.click()
     expect(page).to_have_url(re.compile("/auth/check-inbox"))
@@ -40,7 +40,7 @@ def _link_for(page: Page, running: RunningProject, email: str) -> str:
 
 
 def choose(page: Page, kind: Literal["link", "button"]) -> None:
-    """Press what the card of the plan offers, for the interval that is shown."""
+    """Press the button of the plan, for the interval that is shown."""
     buy = page.locator(f"#{PLAN.id}").get_by_role(kind, name=re.compile(re.escape(PLAN.name)))
     buy.locator("visible=true").click()
 
@@ -53,12 +53,12 @@ def pay(page: Page, number: str = CARD["number"]) -> None:
 
 
 def accessible(page: Page) -> None:
-    """axe finds nothing on the page."""
+    """Check that axe finds no problem on the page."""
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
 
-def test_from_the_landing_page_to_a_paying_customer_and_out_again(
+def test_from_the_landing_page_to_a_paying_customer_and_account_deletion(
     page: Page, running: RunningProject
 ) -> None:
     problems: list[str] = []
@@ -146,10 +146,10 @@ def test_nothing_overflows(page: Page, running: RunningProject, width: int, sche
         assert wide <= width, f"{path} is {wide} px wide at {width}"
 
 
-def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
+def test_the_browser_allows_form_redirects_to_checkout_only(
     page: Page, running: RunningProject
 ) -> None:
-    """form-action is at work: the same form, sent elsewhere, is stopped by the browser."""
+    """The browser enforces form-action: it blocks the same form sent to another site."""
     page.goto(f"{running.url}/login")
     blocked: list[str] = []
     page.on("console", lambda message: blocked.append(message.text))
@@ -170,7 +170,7 @@ def test_the_browser_lets_a_form_lead_to_checkout_and_nowhere_else(
     assert page.url.startswith(f"{running.url}/login")
 
 
-def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
+def test_the_link_in_the_email_opens_a_page_with_a_sign_in_button(
     page: Page, running: RunningProject
 ) -> None:
     page.goto(f"{running.url}/login")
@@ -189,7 +189,7 @@ def test_the_button_of_the_mail_leads_to_the_button_that_signs_in(
 def test_a_double_click_signs_in_once_on_a_slow_network(
     page: Page, running: RunningProject
 ) -> None:
-    """The second click would use up what the first one has, and show its refusal."""
+    """The link works once, so without care the second click would show an error."""
     email = "double@example.com"
     page.route(
         "**/*",
@@ -209,21 +209,21 @@ def test_a_double_click_signs_in_once_on_a_slow_network(
 
 
 def later(page: Page, route: Route) -> None:
-    """The server has it at once, the browser its answer a little later."""
+    """Send the request at once, and deliver the response a little later."""
     response = route.fetch(max_redirects=0)
     page.wait_for_timeout(300)
-    with suppress(Error):  # the browser has given this request up for another one
+    with suppress(Error):  # the browser dropped this request for another one
         route.fulfill(response=response)
 
 
 def click_twice(page: Page, words: str) -> None:
-    """As a hand does, without waiting for what the first click brings."""
+    """Click twice like a user, without waiting for the first click's effect."""
     box = page.get_by_role("button", name=re.compile(words, re.I)).first.bounding_box()
     assert box
     page.mouse.dblclick(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2, delay=60)
 
 
-def test_keyboard_alone_signs_in(page: Page, running: RunningProject) -> None:
+def test_sign_in_works_with_the_keyboard_alone(page: Page, running: RunningProject) -> None:
     page.goto(f"{running.url}/login")
     page.get_by_label("Email address").focus()
     page.keyboard.type("keys@example.com")
@@ -235,7 +235,7 @@ def test_keyboard_alone_signs_in(page: Page, running: RunningProject) -> None:
     expect(page).to_have_url(f"{running.url}/dashboard")
 
 
-def test_what_was_started_says_where_to_click_and_checks_out(running: RunningProject) -> None:
+def test_the_start_prints_its_urls_and_the_checks_pass(running: RunningProject) -> None:
     message = "".join(running.lines)
 
     assert f"Open     {running.url}" in message
@@ -246,12 +246,12 @@ def test_what_was_started_says_where_to_click_and_checks_out(running: RunningPro
     assert (running.folder / "instance" / "app.db").exists()
 
 
-def test_the_demo_people_have_their_plans(running: RunningProject) -> None:
+def test_the_demo_users_have_their_plans(running: RunningProject) -> None:
     listed = running.flask("users", "list").stdout
 
     for plan in product.catalogue.for_sale:
         assert re.search(rf"{plan.id}@example\.com +user +{re.escape(plan.name)} +active", listed)
     free = re.escape(product.catalogue.free.name)
     assert re.search(rf"admin@example\.com +admin +{free}", listed)
-    assert running.flask("seed").returncode == 0  # again: adds nothing
+    assert running.flask("seed").returncode == 0  # a second run adds nothing
     assert running.flask("users", "list").stdout == listed

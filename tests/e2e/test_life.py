@@ -1,4 +1,4 @@
-"""Three months of a customer's life, from both sides: the application's pages and the sandbox's.
+"""Three months of a subscription, on the pages of the application and of the sandbox.
 
 `PICTURES=sandbox/docs/images pytest tests/e2e/test_life.py` takes the pictures of its README.
 """
@@ -25,14 +25,14 @@ WHO = "life@example.com"
 
 
 def picture(page: Page, name: str) -> None:
-    """Keep what is seen now, where pictures are wanted."""
+    """Take a picture of the page, if PICTURES is set."""
     if folder := os.environ.get("PICTURES"):
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/{name}.png")
 
 
 def panel(page: Page, running: RunningProject) -> None:
-    """The customer's page in the control panel."""
+    """Open the customer's page in the control panel."""
     page.goto(f"{running.sandbox}/stripe/")
     page.get_by_role("link", name="acct_").first.click()
     page.get_by_role("link", name=WHO).first.click()
@@ -45,7 +45,7 @@ def portal(page: Page, running: RunningProject) -> None:
 
 
 def shows(page: Page, running: RunningProject, words: str | re.Pattern[str]) -> None:
-    """The webhook arrives on its own time: look again until the page shows it."""
+    """Reload until the page shows the effect of the webhook."""
     for _ in range(40):
         page.goto(f"{running.url}/dashboard/billing")
         if page.get_by_text(words).first.is_visible():
@@ -55,7 +55,7 @@ def shows(page: Page, running: RunningProject, words: str | re.Pattern[str]) -> 
 
 
 def open_invoice(page: Page, running: RunningProject) -> str:
-    """The address in the mail that a real Stripe would send: the hosted invoice page."""
+    """Open the hosted invoice page, whose URL is in the email that a real Stripe would send."""
     key = dotenv_values(running.folder / "instance" / "sandbox.env")["SANDBOX_STRIPE_API_KEY"]
     response = page.request.get(
         f"{running.sandbox}/stripe/v1/invoices?status=open",
@@ -65,7 +65,7 @@ def open_invoice(page: Page, running: RunningProject) -> str:
 
 
 @pytest.mark.skipif(len(PLAN.intervals) < 2, reason="the plan is sold in one interval only")
-def test_three_months_pay_fail_banner_recover_change_cancel(
+def test_three_months_with_a_failed_payment_a_change_of_plan_and_a_cancellation(
     page: Page, running: RunningProject
 ) -> None:
     page.goto(f"{running.url}/login?next=/pricing")
@@ -82,7 +82,7 @@ def test_three_months_pay_fail_banner_recover_change_cancel(
 
 
 def renew_until_payment_fails(page: Page, running: RunningProject) -> None:
-    """The first renewal is paid, the second fails: the dashboard shows a banner."""
+    """Advance until the second renewal fails: the dashboard shows a banner."""
     panel(page, running)
     page.get_by_role("button", name="Next renewal").click()
     page.get_by_role("button", name="A card that will fail").click()
@@ -108,7 +108,7 @@ def pay_the_invoice(page: Page, running: RunningProject) -> None:
 
 
 def change_card_and_plan(page: Page, running: RunningProject) -> None:
-    """Add another card, and change the interval after a look at its proration."""
+    """Add another card, and change the interval after checking its proration."""
     portal(page, running)
     page.get_by_role("link", name="Add a card").click()
     page.get_by_label("Card number").fill("5555 5555 5555 4444")

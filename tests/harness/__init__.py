@@ -1,1 +1,1 @@
-"""What the starter's tests stand on."""
+"""Fixtures and helpers of the starter's tests."""

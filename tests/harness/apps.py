@@ -37,7 +37,7 @@ def own_env(**env: str) -> dict[str, str]:
 
 
 def migrate(url: str, product: str = PRODUCT) -> None:
-    """Bring a database up to date."""
+    """Apply all migrations to a database."""
     app = create_app(settings(product, DATABASE_URL=url), product)
     with app.app_context():
         upgrade(revision="heads")
@@ -50,7 +50,7 @@ def close(app: Flask) -> None:
         db.session.remove()
         for engine in db.engines.values():
             engine.dispose()
-    if queue := vars(app.extensions["queue"]).get("huey"):  # made when it was first needed
+    if queue := vars(app.extensions["queue"]).get("huey"):  # created when it was first needed
         queue.storage.close()
     if app.config["REDIS_URL"]:
         app.extensions["limits"].close()

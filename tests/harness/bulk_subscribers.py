@@ -1,4 +1,4 @@
-"""Many subscribers at once: made by a lever of the sandbox, and copied into our columns."""
+"""Many subscribers at once: created by the sandbox's admin API, and copied into our columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS_AT_ONCE = 1000
 
 
 def fill(sandbox: str, key: str, price: str, count: int) -> None:
-    """So many subscriptions at Stripe, each with a customer of its own."""
+    """Create this many subscriptions at Stripe, each with its own customer."""
     response = requests.post(
         f"{sandbox}/stripe/control/fill",
         json={"price": price, "subscriptions": count},
@@ -31,7 +31,7 @@ def fill(sandbox: str, key: str, price: str, count: int) -> None:
 
 
 def copy_into_columns(app: Flask) -> int:
-    """A person for every subscription at Stripe, in sync; how many."""
+    """Create a synced user for every subscription at Stripe, and return their number."""
     created = 0
     with app.app_context():
         users = _rows()

@@ -1,4 +1,4 @@
-"""The browser for what only a browser shows."""
+"""The browser, for tests that need one."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def client_for(app: Flask, who: str) -> FlaskClient:
 
 
 def start_session(app: Flask, user: User) -> tuple[str, str, str]:
-    """Sign a user in as the views do; return the cookie's name and value, and a CSRF token."""
+    """Sign in a user as the views do; return the cookie's name and value, and a CSRF token."""
     with app.test_request_context(base_url=app.config["APP_URL"]) as context:
         sessions.start(user)
         token = generate_csrf()
@@ -46,7 +46,7 @@ def start_session(app: Flask, user: User) -> tuple[str, str, str]:
 
 
 def csrf_token_for(client: FlaskClient) -> str:
-    """The token in a form that this browser sees."""
+    """Return the CSRF token of a form in this browser."""
     for path in ("/dashboard/settings", "/login"):
         if match := _TOKEN.search(client.get(path).text):
             return match[1]
@@ -54,7 +54,7 @@ def csrf_token_for(client: FlaskClient) -> str:
 
 
 def routes(app: Flask) -> Iterator[tuple[str, Rule]]:
-    """Every method of every route, as "GET /path"."""
+    """Return every method of every route, as "GET /path"."""
     for rule in app.url_map.iter_rules():
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             yield f"{method} {rule.rule}", rule
@@ -67,7 +67,7 @@ def path_for(app: Flask, rule: Rule) -> str:
 
 
 def status_or_redirect(response: TestResponse) -> int | str:
-    """The status, and of a redirect where it leads."""
+    """Return the status, and the target of a redirect."""
     if 300 <= response.status_code < 400:
         return f"{response.status_code} {urlsplit(response.location).path}"
     return response.status_code

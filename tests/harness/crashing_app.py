@@ -1,14 +1,13 @@
-"""The application as gunicorn serves it to tests of crashes: it can be told at which step to die.
+"""The application for tests of crashes, served by gunicorn. It can be killed at a given step.
 
-A step is whatever leaves something behind that outlives the process: a statement that writes, a
-commit, a request to somebody outside, an SMTP command, the answer. Steps are not marked in the
-product, where a mark could be forgotten: they are heard at the walls, by the events of SQLAlchemy
-and the audit hooks of Python. So a new step of the product is a new step here, by itself. What is
-between two steps leaves nothing behind, so dying just before each of them is dying everywhere.
+A step is anything with an effect outside of the process: a writing statement, a commit, a request
+to another service, an SMTP command, the response. The events of SQLAlchemy and the audit hooks of
+Python report the steps, so new ones are included automatically. Between two steps nothing has an
+effect outside, so a crash just before each step covers all crashes.
 
 `X-Die-At: 3` in a request kills the process (SIGKILL) just before the third step of that request;
-with `X-Fail-At: 3` that step fails instead, as with a full disk or a cut cable. The answer of one
-that lived on tells its steps in `X-Steps`.
+with `X-Fail-At: 3` that step fails instead, as with a full disk or a lost connection. The response
+lists the steps in `X-Steps`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
-import css_inline  # noqa: F401 - these two are slow to load: once, and not after each death
+import css_inline  # noqa: F401 - slow to import: once, and not after each crash
 import stripe  # noqa: F401
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
@@ -71,24 +70,24 @@ def _step_outside(name: str) -> None:
 
 
 @event.listens_for(Engine, "before_cursor_execute")
-def _hear_statement(connection: Any, _c: Any, statement: str, *_: Any) -> None:
+def _on_statement(connection: Any, _c: Any, statement: str, *_: Any) -> None:
     if match := _WRITES.match(statement):
         connection.info["wrote"] = True
         _step(f"{match[1].split()[0]} {match[2]}")
 
 
 @event.listens_for(Engine, "commit")
-def _hear_commit(connection: Any) -> None:
+def _on_commit(connection: Any) -> None:
     if connection.info.pop("wrote", False):
         _step("COMMIT")
 
 
 @event.listens_for(Engine, "rollback")
-def _hear_rollback(connection: Any) -> None:
+def _on_rollback(connection: Any) -> None:
     connection.info.pop("wrote", None)
 
 
-def _hear_audit(name: str, arguments: tuple[Any, ...]) -> None:
+def _on_audit(name: str, arguments: tuple[Any, ...]) -> None:
     if name == "http.client.send" and (match := _REQUEST.match(bytes(arguments[1]))):
         path = _ID.sub(r"/<\1>", match[2].decode().partition("?")[0])
         _step_outside(f"{match[1].decode()} {path}")
@@ -109,7 +108,7 @@ class CrashingApp:
         steps = Steps(die_at, fail_at)
         token = _steps.set(steps)
         try:
-            status, headers, body = self._answer(environ)
+            status, headers, body = self._respond(environ)
             steps.fail_at = 0
             steps.step("the response")
         finally:
@@ -118,7 +117,7 @@ class CrashingApp:
         start_response(status, headers)
         return [body]
 
-    def _answer(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    def _respond(self, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
         started: list[Any] = []
         written = self.app(environ, lambda status, headers, *_: started.extend((status, headers)))
         body = b"".join(written)
@@ -128,8 +127,8 @@ class CrashingApp:
 
 
 def make() -> CrashingApp:
-    """For gunicorn: `tests.harness.crashing_app:make()`."""
-    sys.addaudithook(_hear_audit)
+    """Return the application for gunicorn: `tests.harness.crashing_app:make()`."""
+    sys.addaudithook(_on_audit)
     return CrashingApp(
         create_app(
             from_env(json.loads(os.environ[SETTINGS_VARIABLE]), product), product.import_name

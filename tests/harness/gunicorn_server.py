@@ -1,4 +1,4 @@
-"""The application as it is served: gunicorn with its own configuration, in processes of its own."""
+"""The application as deployed: gunicorn with the project's configuration, in separate processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.harness.waiting import eventually
 
 
 class GunicornServer:
-    """A server that was started; `log` is all that its processes have said."""
+    """A running server; `log` is the output of its processes."""
 
     def __init__(self, url: str, process: psutil.Popen, log_file: Path) -> None:
         self.url, self.process, self._log_file = url, process, log_file
@@ -30,12 +30,12 @@ class GunicornServer:
         return self._log_file.read_text(errors="replace")
 
     def memory(self) -> int:
-        """The bytes that all its processes have of their own."""
+        """Return the private memory of all its processes in bytes."""
         family = [self.process, *self.process.children(recursive=True)]
         return sum(process.memory_full_info().uss for process in family)
 
     def count_connections(self) -> int:
-        """How many connections its processes have accepted and not ended."""
+        """Return the number of open connections of its processes."""
         port = int(self.url.rpartition(":")[2])
         return len({
             talk.raddr
@@ -50,7 +50,7 @@ class GunicornServer:
 
 @contextmanager
 def running_gunicorn(folder: Path, *options: str, **env: str) -> Iterator[GunicornServer]:
-    """Within this, gunicorn serves the application, with these environment variables."""
+    """Serve the application by gunicorn within the block, with these environment variables."""
     port = free_port()
     url = f"http://localhost:{port}"
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}

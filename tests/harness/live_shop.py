@@ -1,4 +1,4 @@
-"""A shop that is served by real processes, which can be killed, with a proxy in front of Stripe."""
+"""A shop served by real processes, which can be killed, with a proxy in front of Stripe."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ WORKERS, THREADS = 2, 10
 
 
 class SMTPInbox:
-    """An SMTP server that remembers every copy it was handed, by Message-ID."""
+    """An SMTP server that records the Message-ID of every copy that it receives."""
 
     def __init__(self) -> None:
         self.copies: list[tuple[str, str, str]] = []  # recipient, Message-ID, subject
@@ -47,7 +47,7 @@ class SMTPInbox:
         return "250 accepted"
 
     def to(self, recipient: str, about: str = "") -> list[str]:
-        """The Message-IDs of what came for somebody, with these words in the subject."""
+        """Return the Message-IDs of emails to this recipient, with these words in the subject."""
         mine = [copy for copy in self.copies if copy[0] == recipient]
         return [message_id for _, message_id, subject in mine if about in subject]
 
@@ -55,8 +55,8 @@ class SMTPInbox:
 class LiveShop(Shop):
     """A shop behind gunicorn with two processes of ten threads.
 
-    `app` is the same application in this process, on the same database, for looking and for what
-    another process would do, such as the sweeps.
+    `app` is the same application in this process, on the same database: for queries, and for work
+    of other processes, such as periodic tasks.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class LiveShop(Shop):
         self.master: psutil.Popen
 
     def start(self) -> None:
-        """Start the server; requests that come before it listens are refused."""
+        """Start the server; earlier requests are refused."""
         values = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
         kept = ("PATH", "HOME", "LANG", "TMPDIR")
         env = {name: value for name, value in os.environ.items() if name in kept}
@@ -102,7 +102,7 @@ class LiveShop(Shop):
         return list(self.master.children())
 
     def kill(self) -> None:
-        """SIGKILL to every process at once: what a power cut does."""
+        """Kill all processes at once with SIGKILL, as a power failure does."""
         everybody = [self.master, *self.workers()]
         for process in everybody:
             _kill(process)
@@ -110,14 +110,14 @@ class LiveShop(Shop):
         psutil.wait_procs(everybody)
 
     def enable_events(self, enabled: bool) -> None:
-        """Whether Stripe delivers events to us by itself, or the test does."""
+        """Let Stripe deliver events to us, or leave that to the test."""
         at_stripe = stripe_account.client(self).v1
         (endpoint,) = at_stripe.webhook_endpoints.list().data
         events: Any = ["*"] if enabled else ["product.deleted"]
         at_stripe.webhook_endpoints.update(endpoint.id, {"enabled_events": events})
 
     def post(self, path: str, die_at: int, **options: Any) -> requests.Response | None:
-        """A POST in whose midst the server may die; None when it did."""
+        """Send a POST during which the server may be killed; return None if it was."""
         return self.ask("POST", path, die_at, **options)
 
     def ask(
@@ -133,7 +133,7 @@ class LiveShop(Shop):
         return response
 
     def signed_in(self, user: User) -> tuple[requests.Session, dict[str, str]]:
-        """A browser in which this user is signed in, and the header that a script would send."""
+        """Return a browser in which this user is signed in, and the CSRF header of a script."""
         name, value, token = start_session(self.app, user)
         browser = requests.Session()
         browser.cookies.set(name, value)
@@ -148,7 +148,7 @@ def _kill(process: psutil.Process) -> None:
 
 
 def kill_a_worker(shop: LiveShop, which: int) -> None:
-    """SIGKILL to one of the workers; gunicorn starts another."""
+    """Kill one of the workers with SIGKILL; gunicorn starts another."""
     workers = shop.workers()
     if workers:
         _kill(workers[which % len(workers)])
@@ -156,7 +156,7 @@ def kill_a_worker(shop: LiveShop, which: int) -> None:
 
 @contextmanager
 def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
-    """A live shop on a migrated database, with a sandbox, a proxy and an inbox of its own."""
+    """Yield a live shop on a migrated database, with its own sandbox, proxy and inbox."""
     sandbox_app = create_sandbox(str(folder / "sandbox.db"))
     proxy, inbox = StripeProxy(sandbox_app), SMTPInbox()
     mail = Controller(inbox, hostname="127.0.0.1", port=free_port())
@@ -179,7 +179,7 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
                 shop.enable_events(False)
                 yield shop
             finally:
-                shop.kill()  # quicker than asking, and nobody needs what it holds
+                shop.kill()  # faster than SIGTERM, and its state is not needed
                 close(shop.app)
                 close(shop.app_behind_proxy)
     finally:
@@ -200,7 +200,7 @@ def deliver_event(
     kind: str = "customer.subscription.updated", die_at: int = 0, fail_at: int = 0,
     previous_attributes: dict[str, Any] | None = None,
 ) -> requests.Response | None:  # fmt: skip
-    """Deliver an event as Stripe would; None when the server died over it."""
+    """Deliver an event as Stripe would; return None if the server was killed."""
     payload, headers = stripe_account.signed_event(
         shop, kind, subject, id=id, previous_attributes=previous_attributes
     )

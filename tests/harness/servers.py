@@ -15,7 +15,7 @@ _used_ports: set[int] = set()
 
 
 class QuietRequestHandler(WSGIRequestHandler):
-    """Writes no log, so that the output of a failing test stays readable."""
+    """A request handler without a log, so that the output of a failing test stays readable."""
 
     def log(self, type: str, message: str, *args: object) -> None:
         return
@@ -31,7 +31,7 @@ class QuietRequestHandler(WSGIRequestHandler):
 def serving(
     app: Any, port: int = 0, request_handler: type[WSGIRequestHandler] = QuietRequestHandler
 ) -> Iterator[str]:
-    """Serve a WSGI application within the block; yields its URL."""
+    """Serve a WSGI application within the block, and yield its URL."""
 
     def application(environ: dict[str, Any], start_response: Any) -> Any:
         environ["tests.response"] = response = app(environ, start_response)
@@ -54,9 +54,9 @@ def serving(
 def free_port(neighbours: int = 1) -> int:
     """Return a free port; with `neighbours`, the first of so many free ports in a row.
 
-    Below the range from which the system takes ports for outgoing connections (32768 on Linux):
-    one of those could be taken by any other test before we listen on it. Never the same one twice:
-    the mailbox is shared, and tells tests apart by the port in their links.
+    Ports are below the range for outgoing connections (32768 on Linux), since any other test could
+    take one of those before we listen on it. No port is returned twice, because the mailbox is
+    shared and tests are distinguished by the port in their links.
     """
     while True:
         port = random.randrange(20_000, 32_000)

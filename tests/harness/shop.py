@@ -1,4 +1,4 @@
-"""A shop: the application as a server that visitors and Stripe can reach, with plans for sale."""
+"""A shop: the application as a server for visitors and webhooks, with plans for sale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.harness.visitor import Visitor
 
 
 class Shop:
-    """An application that is served at `url`, with an account of its own at the sandbox."""
+    """An application served at `url`, with its own account in the sandbox."""
 
     def __init__(self, app: Flask, url: str, sandbox: str, key: str) -> None:
         self.app, self.url, self.sandbox, self.key = app, url, sandbox, key
@@ -48,13 +48,13 @@ class Shop:
 
     @property
     def lowest_plan(self) -> str:
-        """The id of the lowest plan that is sold by the month."""
+        """Return the id of the lowest plan with a monthly price."""
         sold: Catalogue = self.app.config["CATALOGUE"]
         return next(plan.id for plan in sold.for_sale if plan.monthly)
 
     @property
     def price_variables(self) -> dict[str, str]:
-        """The prices, for the environment of another process."""
+        """Return the price ids, for the environment of another process."""
         names = self.app.config["CATALOGUE"].price_variables
         return {f"SANDBOX_{names[key]}": price for key, price in self.price.items()}
 
@@ -82,7 +82,7 @@ def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> I
 
 @contextmanager
 def running_shop(product: str, folder: Path) -> Iterator[Shop]:
-    """Open a shop outside of the tests, with a sandbox and a database of its own."""
+    """Open a shop outside of the tests, with its own sandbox and database."""
     sandbox_app = create_sandbox(str(folder / "sandbox.db"))
     url = f"sqlite:///{folder / 'app.db'}"
     migrate(url, product)

@@ -16,7 +16,7 @@ from tests.harness.shop import Shop
 
 stripe.enable_telemetry = False
 
-CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}  # pays at Checkout
+CARD = {"number": "4242 4242 4242 4242", "expiry": "12 / 34", "cvc": "123"}  # can be charged
 
 
 def client(shop: Shop) -> stripe.StripeClient:
@@ -39,9 +39,9 @@ def subscriber(
     synced: bool = True,
     trial_days: int = 0,
 ) -> tuple[User, str]:
-    """A person with a subscription at Stripe: the person and the subscription's id.
+    """Create a user with a subscription at Stripe; return the user and the subscription's id.
 
-    To the lowest plan, unless another one is named; by the month, unless it is sold otherwise.
+    By default the lowest plan, monthly unless it is sold otherwise.
     """
     plan = plan or shop.lowest_plan
     interval = interval or next(sold for id, sold in shop.price if id == plan)
@@ -67,7 +67,7 @@ def subscriber(
 
 
 def refunds_of(shop: Shop, customer: str) -> list[str]:
-    """The ids of what was given back to this customer. Stripe lists refunds by charge only."""
+    """Return the ids of this customer's refunds. Stripe lists refunds by charge only."""
     at_stripe = client(shop).v1
     return [
         refund.id

@@ -20,11 +20,13 @@ from tests.harness.servers import serving
 from tests.harness.shop import Shop, open_shop
 
 WSGIApp = Callable[[dict[str, Any], Any], Any]
-Change = Callable[[Any, list[str]], Any]  # a body and what was to be expanded; the new body
+Change = Callable[
+    [Any, list[str]], Any
+]  # takes a body and the expanded fields, returns the new body
 
 
 class Held:
-    """The requests that a proxy holds; `release` lets them go on."""
+    """The requests that a proxy holds; `release` lets them continue."""
 
     def __init__(self, let_through: int) -> None:
         self.count = 0
@@ -32,7 +34,7 @@ class Held:
         self._arrived, self._released = threading.Event(), threading.Event()
 
     def wait(self, timeout: float) -> bool:
-        """Wait until a request is held; False when none has come in time."""
+        """Wait until a request is held; return False on timeout."""
         return self._arrived.wait(timeout)
 
     def release(self) -> None:
@@ -49,7 +51,7 @@ class Held:
 
 
 class StripeProxy:
-    """Forwards to the sandbox. `calls` are those to Stripe, as in "GET /v1/subscriptions"."""
+    """A proxy to the sandbox. `calls` lists the requests to Stripe, as "GET /v1/subscriptions"."""
 
     def __init__(self, app: WSGIApp) -> None:
         self.app = app
@@ -96,9 +98,10 @@ class StripeProxy:
         """Within the block, hold calls until its end.
 
         Args:
-            call: such as "POST /v1/customers" or "POST /resend/emails"; else every one to Stripe.
+            call: such as "POST /v1/customers" or "POST /resend/emails"; by default every call to
+                Stripe.
             after: let the sandbox do its work first, and hold its response.
-            let_through: so many calls are not held.
+            let_through: how many calls are not held.
         """
         held = Held(let_through)
 
@@ -173,7 +176,7 @@ def recording(
 
 
 def _expanded(environ: dict[str, Any]) -> list[str]:
-    """The last names of what a GET asks to expand; bodies have been read by then."""
+    """Return the last names of the expanded fields of a GET; bodies have already been read."""
     query = parse_qsl(environ["QUERY_STRING"])
     return [value.rpartition(".")[2] for name, value in query if name.startswith("expand")]
 
@@ -187,7 +190,7 @@ class ProxiedShop(Shop):
 def open_proxied_shop(
     make_app: Callable[..., Flask], folder: Path, **changes: str
 ) -> Iterator[ProxiedShop]:
-    """Open a shop on a sandbox of its own, with a proxy between the two."""
+    """Open a shop with its own sandbox, and a proxy between the two."""
     sandbox_app = create_sandbox(str(folder / f"sandbox-{secrets.token_hex(4)}.db"))
     proxy = StripeProxy(sandbox_app)
     with serving(sandbox_app) as sandbox, serving(proxy) as proxied:

@@ -1,4 +1,4 @@
-"""A person at a browser without JavaScript: reads pages, fills in forms that are really there."""
+"""A browser without JavaScript, which reads pages and submits their forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.harness.waiting import eventually
 
 
 class Form:
-    """A form as the page has it."""
+    """A form of a page."""
 
     def __init__(self, action: str, method: str) -> None:
         self.action = action
@@ -72,7 +72,7 @@ class PageReader(HTMLParser):
 
 
 class Page:
-    """An answer, as a person sees it."""
+    """A response, as a user sees it."""
 
     def __init__(self, response: requests.Response) -> None:
         self.response = response
@@ -86,7 +86,7 @@ class Page:
         self.text = " ".join(" ".join(reader.text).split())
 
     def form(self, action: str, **values: str) -> Form:
-        """The form that posts to a path, and that has these values in it already."""
+        """Return the form that posts to a path and already contains these values."""
         for form in self.forms:
             here = urlsplit(urljoin(self.url, form.action)).path == action
             if here and all(_offers(form, *pair) for pair in values.items()):
@@ -99,24 +99,24 @@ def _offers(form: Form, name: str, value: str) -> bool:
 
 
 class Visitor:
-    """Somebody with a browser of their own."""
+    """A visitor with their own browser."""
 
     def __init__(self, base: str, sandbox: str = "") -> None:
         self.base, self.sandbox = base, sandbox
-        self.home = base  # the mailbox is shared: only mails that lead here are for this test
+        self.home = base  # the mailbox is shared: only emails that link here are for this test
         self.browser = requests.Session()
         self.page: Page
 
     @property
     def cookie(self) -> str:
-        """The value of the session cookie."""
+        """Return the value of the session cookie."""
         return str(self.browser.cookies.get_dict()["session"])
 
     def close(self) -> None:
         self.browser.close()
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """A request as it is, redirects not followed."""
+        """Send a request without following redirects."""
         options.setdefault("allow_redirects", False)
         return self.browser.request(method, urljoin(self.base, path), timeout=30, **options)
 
@@ -132,7 +132,7 @@ class Visitor:
         follow: bool = True,
         **values: str,
     ) -> Page:
-        """Fill in the form of this page that posts to `action`, and send it."""
+        """Fill in the form of this page that posts to `action`, and submit it."""
         form = self.page.form(action, **(having or {}))
         url = urljoin(self.page.url, form.action)
         data = {**form.fields, **(having or {}), **values}
@@ -157,7 +157,7 @@ class Visitor:
         ]
 
     def link_from_mail(self, email: str) -> str:
-        """The link of the newest mail that signs an address in, as a path."""
+        """Return the path of the newest magic link to this user."""
 
         def links() -> list[str]:
             mails = (link for mail in self.mails_to(email) for link in mail["links"])
@@ -166,7 +166,7 @@ class Visitor:
         return eventually(links)[0]
 
     def sign_in(self, email: str, start: str = "/login") -> Page:
-        """The whole way: ask, read the mail, open the link, press the button."""
+        """Sign in: request an email, open its link and press the button."""
         self.visit(start)
         self.submit("/login", email=email)
         assert self.page.path == "/auth/check-inbox", self.page.text

@@ -1,4 +1,4 @@
-"""Waiting for what another process or thread is about to do, without a fixed time."""
+"""Waiting for another process or thread, without a fixed time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def eventually(ask: Callable[[], T], seconds: float = 10.0) -> T:
-    """Return what `ask` returns, once that is true."""
+    """Call `ask` until its result is true, and return it."""
     give_up = time.monotonic() + seconds
     while not (value := ask()):
         if time.monotonic() > give_up:

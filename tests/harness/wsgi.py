@@ -1,4 +1,4 @@
-"""The application of the tests, for the processes that they start; otherwise as `wsgi.py`."""
+"""The tests' application for the processes that they start; otherwise the same as `wsgi.py`."""
 
 from saas import create_app
 from saas.config import ConfigError

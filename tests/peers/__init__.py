@@ -1,1 +1,1 @@
-"""Other people's Stripe: run by `make check-peers`, and by nothing else."""
+"""Checks against other implementations of Stripe, run by `make check-peers` only."""

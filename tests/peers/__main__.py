@@ -1,4 +1,4 @@
-"""`make check-peers`: what other people's Stripe says, with the versions; see sandbox/README.md."""
+"""`make check-peers`: results with other implementations of Stripe; see sandbox/README.md."""
 
 import logging
 import sys
@@ -10,8 +10,8 @@ from tests.peers import stripe_cli, stripe_mock
 
 
 def main() -> int:
-    """Run what is there; 1 when a peer is missing or something fails that should work."""
-    logging.disable(logging.WARNING)  # what is refused is told below, in a line each
+    """Run the available peers; return 1 if one is missing or fails unexpectedly."""
+    logging.disable(logging.WARNING)  # refusals are printed below, in a line each
     print(f"Other people's Stripe, {datetime.now(UTC):%d %B %Y}")
     return 0 if all([_trigger(), _mock()]) else 1
 

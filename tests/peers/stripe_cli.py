@@ -18,7 +18,7 @@ from saas.billing.events import HANDLED_TYPES
 KEY = "sk_test_0123456789abcdefpeers"
 WAIT = 120
 
-# What cannot work, and why. Everything else has to.
+# Triggers that cannot work, and why. All others must work.
 UNPLAYED = {
     "charge.dispute.created": "sends `payment_method_types`, which our version of the API has not",
     "charge.refunded": "sends `payment_method_types`, which our version of the API has not",
@@ -43,19 +43,19 @@ UNPLAYED = {
 
 
 def command() -> str | None:
-    """The CLI: STRIPE_CLI, or `stripe` on the PATH."""
+    """Return the CLI: STRIPE_CLI, or `stripe` on the PATH."""
     return shutil.which(os.environ.get("STRIPE_CLI", "stripe"))
 
 
 def version(cli: str) -> str:
-    result = subprocess.run(  # noqa: S603 the tool that was named
+    result = subprocess.run(  # noqa: S603 the configured tool
         [cli, "version"], capture_output=True, text=True, timeout=WAIT, check=True
     )
     return result.stdout.splitlines()[0]
 
 
 def check(cli: str) -> bool:
-    """Trigger them all, say what came, and tell whether it is what was expected."""
+    """Trigger all events, print the results, and return whether they are as expected."""
     with _sandbox() as address:
         results = [_line(cli, address, event) for event in HANDLED_TYPES]
     for _, line in results:
@@ -76,9 +76,9 @@ def _line(cli: str, address: str, event: str) -> tuple[bool, str]:
 
 
 def _trigger(cli: str, address: str, event: str) -> str | None:
-    """What the CLI complains of, if it does."""
+    """Return the error of the CLI, if any."""
     with tempfile.TemporaryDirectory() as home:
-        result = subprocess.run(  # noqa: S603 the tool that was named
+        result = subprocess.run(  # noqa: S603 the configured tool
             [cli, "trigger", event, "--api-base", address, "--api-key", KEY],
             env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "NO_PROXY": "127.0.0.1"},
             capture_output=True,
@@ -91,7 +91,7 @@ def _trigger(cli: str, address: str, event: str) -> str | None:
 
 
 def _lacks(address: str, event: str) -> str | None:
-    """The trigger only counts if its event was told."""
+    """Return whether the event is missing: a trigger counts only with its event."""
     entries = requests.get(
         f"{address}/v1/events", params={"type": event}, auth=(KEY, ""), timeout=WAIT
     ).json()["data"]

@@ -1,7 +1,7 @@
-"""The application against stripe-mock, which knows every parameter of Stripe's and does nothing.
+"""The application against stripe-mock, which validates every parameter and stores nothing.
 
-A call of the gateway counts if stripe-mock takes what we send and the gateway can read what comes
-back; what it means is not tried here, since stripe-mock keeps nothing.
+A call of the gateway passes if stripe-mock accepts the request and the gateway can read the
+response. Its effects are not tested, since stripe-mock stores nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SECRET = "whsec_" + 40 * "0"
 EMAIL = "ann@example.com"
 BUYER = {"user": "1", "installation": "peers"}
 
-# What a stripe-mock of an older API cannot take, and why. Everything else has to work.
+# Calls that a stripe-mock of an older API refuses, and why. All others must work.
 UNPLAYED = {
     "create_webhook_endpoint": "names our version of the API, which an older one does not know",
     "next_invoice": "/v1/invoices/create_preview is younger than the API of late 2024",
@@ -41,18 +41,18 @@ UNPLAYED = {
 
 
 def address() -> str | None:
-    """Where stripe-mock listens: STRIPE_MOCK, without a slash at its end."""
+    """Return the URL of stripe-mock: STRIPE_MOCK, without a trailing slash."""
     return os.environ.get("STRIPE_MOCK", "").rstrip("/") or None
 
 
 def version(url: str) -> str:
-    """What it says of itself; raises `requests.ConnectionError` where nothing answers."""
+    """Return its version; raises `requests.ConnectionError` if it is unreachable."""
     response = requests.get(f"{url}/v1/customers", auth=(KEY, ""), timeout=10)
     return f"stripe-mock {response.headers.get('Stripe-Mock-Version', 'of no version')}"
 
 
 def check(url: str) -> bool:
-    """Try everything, say what works, and tell whether it is what was expected."""
+    """Try all calls, print the results, and return whether they are as expected."""
     with (
         tempfile.TemporaryDirectory() as folder,
         _shop(url, Path(folder)) as shop,
@@ -82,7 +82,7 @@ def _complaint(run: Callable[[], object]) -> str | None:
 
 
 def _calls() -> dict[str, Callable[[], object]]:
-    """Every call of the gateway, with ids that stripe-mock makes true."""
+    """Yield every call of the gateway, with ids that stripe-mock accepts."""
     subscription, price = _a_subscription()
     now = datetime.now(UTC)
     return {
@@ -162,12 +162,12 @@ def _account_calls(now: datetime) -> dict[str, Callable[[], object]]:
 
 
 def _known(result: object) -> None:
-    """What the gateway only notes in the log when Stripe refuses it."""
+    """Collect refusals that the gateway only logs."""
     assert result, "the next invoice is not known"
 
 
 def _a_subscription() -> tuple[str, str]:
-    """The subscription that stripe-mock has for everybody, and its price."""
+    """Return the subscription that stripe-mock returns for every id, and its price."""
     subscription = gateway.list_subscriptions("cus_1")[0]
     return subscription.id, subscription.price_ids[0]
 
@@ -177,7 +177,7 @@ def _setup(shop: Shop) -> None:
 
 
 def _doctor(shop: Shop) -> None:
-    """It ends with 1, since what was set up is not there: what counts is that it can read."""
+    """It exits with 1, since nothing is set up. It only has to read the responses."""
     _command(shop, "doctor", says="Stripe answers at", code=1)
 
 
@@ -192,7 +192,7 @@ def _command(shop: Shop, name: str, *, says: str, code: int = 0) -> None:
 
 
 def _purchase(shop: Shop) -> None:
-    """To the payment page, and the plan that the webhook's event brings."""
+    """Open the payment page, and apply the plan of a webhook's event."""
     visitor = shop.visitor()
     visitor.sign_in(EMAIL)
     visitor.visit("/pricing?interval=monthly")
@@ -228,9 +228,9 @@ _WHOLE: dict[str, Callable[[Shop], None]] = {
 
 @contextmanager
 def _shop(mock: str, folder: Path) -> Iterator[Shop]:
-    """The application with a key of Stripe's, and stripe-mock where Stripe would be.
+    """Yield the application with a Stripe key, and stripe-mock in place of Stripe.
 
-    The sandbox plays the mailbox alone.
+    The sandbox provides only the mailbox.
     """
     database, port = f"sqlite:///{folder / 'app.db'}", free_port()
     migrate(database)

@@ -1,4 +1,4 @@
-"""What a product declares is what the pages show; a wrong declaration is refused at the start."""
+"""Pages show what a product declares. An invalid declaration is refused at startup."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ product = Product(__name__, sample.brand, sample.catalogue, blueprints=(bp,), {m
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Package:
-    """Writes the package of a product, with its templates, and returns its name."""
+    """Return a function that writes a product package with templates, and returns its name."""
     monkeypatch.syspath_prepend(str(tmp_path))
     created: list[str] = []
 
@@ -64,10 +64,10 @@ def test_a_template_of_the_product_replaces_ours_by_its_path(package: Package) -
 
     assert client.get("/notes").text == "Notes, on a home page of their own"
     assert client.get("/").text == "Notes, on a home page of their own"
-    assert client.get("/pricing").status_code == 200  # ours where it has none
+    assert client.get("/pricing").status_code == 200  # ours if it has none
 
 
-def test_the_example_is_gone_with_its_package(package: Package) -> None:
+def test_deleting_its_package_removes_the_example(package: Package) -> None:
     app = create_app(settings(), product=package(VIEWS.format(more="")))
 
     assert app.test_client().get("/dashboard/cards").status_code == 404
@@ -94,7 +94,7 @@ def test_a_feature_is_found_in_its_folder(package: Package, tmp_path: Path) -> N
     assert [link.label for link in app.extensions["product"].navigation] == ["Guestbook"]
 
 
-def test_a_feature_that_is_none_is_refused(package: Package, tmp_path: Path) -> None:
+def test_an_invalid_feature_is_refused(package: Package, tmp_path: Path) -> None:
     name = package(VIEWS.format(more=""))
     (tmp_path / name / "guestbook").mkdir()
     (tmp_path / name / "guestbook" / "__init__.py").write_text("feature = 'guestbook'")
@@ -103,7 +103,7 @@ def test_a_feature_that_is_none_is_refused(package: Package, tmp_path: Path) -> 
         create_app(settings(), product=name)
 
 
-def test_the_signed_in_pages_lead_to_what_is_declared(
+def test_the_signed_in_pages_link_to_the_declared_features(
     package: Package, make_app: Callable[..., Flask]
 ) -> None:
     declared = """
@@ -156,7 +156,7 @@ def test_the_signed_in_pages_lead_to_what_is_declared(
         ),
     ],
 )
-def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
+def test_an_invalid_declaration_is_refused_at_startup(
     source: str, sentence: str, package: Package
 ) -> None:
     name = package(source)
@@ -165,12 +165,12 @@ def test_a_declaration_that_cannot_be_used_is_refused_at_the_start(
         create_app(settings(), product=name)
 
 
-def test_a_missing_package_is_named_at_the_start() -> None:
+def test_a_missing_package_is_named_at_startup() -> None:
     with pytest.raises(ProductError, match="The package no_such_product does not exist"):
         create_app(settings(), product="no_such_product")
 
 
-def test_no_name_of_a_layout_hides_a_variable_of_a_page() -> None:
+def test_variables_of_layouts_do_not_hide_variables_of_pages() -> None:
     for layout in (ROOT / "templates" / "layout").glob("*.html"):
         source = re.sub(r"\{#.*?#\}", "", layout.read_text("utf-8"), flags=re.S)
         names = re.findall(r"\{%-?\s*(?:set|macro|for) (\w+)", source)

@@ -43,8 +43,8 @@ FOREIGN: dict[str, dict[str, str]] = {
     "another origin": {"Origin": "https://evil.example"},
     "another port of ours": {"Origin": "http://localhost:1"},
     "an opaque origin": {"Origin": "null"},
-    "another site, says the browser": {"Sec-Fetch-Site": "cross-site"},
-    "a neighbouring site, says the browser": {"Sec-Fetch-Site": "same-site"},
+    "Sec-Fetch-Site: cross-site": {"Sec-Fetch-Site": "cross-site"},
+    "Sec-Fetch-Site: same-site": {"Sec-Fetch-Site": "same-site"},
 }
 
 
@@ -52,12 +52,12 @@ FOREIGN: dict[str, dict[str, str]] = {
 @pytest.mark.parametrize("forgery", NO_PROOF)
 def test_requests_without_a_valid_token_change_nothing(app: Flask, forgery: str, who: str) -> None:
     if who == "anonymous" and "sign-in" in forgery:
-        pytest.skip("an anonymous person's token is their own")
+        pytest.skip("an anonymous visitor's token is their own")
     client = client_for(app, who)
     sent = NO_PROOF[forgery](app, who)
     before = everything(app)
 
-    assert _answers(app, client, **sent) == {}
+    assert _accepted(app, client, **sent) == {}
     assert everything(app) == before
 
 
@@ -70,7 +70,7 @@ def test_cross_site_requests_with_a_valid_token_change_nothing(
     token = csrf_token_for(client)
     before = everything(app)
 
-    assert _answers(app, client, data={"csrf_token": token}, headers=FOREIGN[origin]) == {}
+    assert _accepted(app, client, data={"csrf_token": token}, headers=FOREIGN[origin]) == {}
     assert everything(app) == before
 
 
@@ -97,7 +97,7 @@ def test_only_signed_requests_are_exempt(app: Flask) -> None:
     assert marked == EXEMPT
 
 
-def _answers(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
+def _accepted(app: Flask, client: FlaskClient, **sent: Any) -> dict[str, int]:
     """Return the routes that did not refuse the request, with their responses."""
     passed = {}
     for name, rule in routes(app):

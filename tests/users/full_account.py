@@ -1,4 +1,4 @@
-"""Somebody who used everything: a row of theirs in every table that can have one."""
+"""A user who used every feature: a row in every table that refers to users."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ IDENTIFYING_WORDS = ("quentin", "unusual")
 
 
 def create_full_account(shop: Shop, visitor: Visitor) -> User:
-    """Sign in, subscribe, change name and address, add ways in, be promoted and demoted."""
+    """Sign in, subscribe, change name and email, add sign-in methods, be promoted and demoted."""
     stripe_account.subscriber(shop, FORMER, plan="solo")
     visitor.sign_in(FORMER)
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/name", name=NAME)
-    _change_address(visitor)
+    _change_email(visitor)
     with shop.app.app_context():
         user = accounts.get_by_email(EMAIL)
-        _add_ways_in(user)
+        _add_sign_in_methods(user)
         api_tokens.create(user, "Backup", ["user:read"], None)
         access.use(user, "reports")
         with database.write_transaction() as session:
             session.add(Report(user_id=user.id, title="Quarterly"))
         accounts.get_or_create("admin@example.com", role="admin")
         roles.promote(user, by=OPERATOR)
-        roles.demote(user, by=OPERATOR)  # each ends the person's sessions
+        roles.demote(user, by=OPERATOR)  # each ends the user's sessions
     visitor.sign_in(EMAIL)
     with shop.app.app_context():
         pending_sign_ins.start("google", "link", "/dashboard", user)
@@ -50,7 +50,7 @@ def create_full_account(shop: Shop, visitor: Visitor) -> User:
     return shop.user(EMAIL)
 
 
-def _change_address(visitor: Visitor) -> None:
+def _change_email(visitor: Visitor) -> None:
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email=EMAIL)
     links = eventually(lambda: [link for mail in visitor.mails_to(EMAIL) for link in mail["links"]])
@@ -59,8 +59,8 @@ def _change_address(visitor: Visitor) -> None:
     visitor.submit(path)
 
 
-def _add_ways_in(user: User) -> None:
-    """As the provider's and the authenticator's answers would: those have tests of their own."""
+def _add_sign_in_methods(user: User) -> None:
+    """Write the rows directly; provider and authenticator have their own tests."""
     with database.write_transaction() as session:
         session.add(
             Identity(

@@ -1,4 +1,4 @@
-"""Closing an account: Stripe first, then our rows; nobody is gone and still charged."""
+"""Account deletion: first Stripe, then our rows, so that no deleted user is still charged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def status_at_stripe(shop: Shop, subscription: str) -> str:
 
 @both_databases
 @case(26, "deleted while subscribed")
-def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
+def test_deletion_cancels_at_stripe_and_leaves_only_a_tombstone(
     shop: Shop, visitor: Visitor
 ) -> None:
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
@@ -68,7 +68,7 @@ def test_closing_cancels_at_stripe_and_leaves_nothing_but_a_tombstone(
 
 
 @pytest.mark.parametrize("typed", ["", "delete", "eve@example.com"])
-def test_closing_wants_the_address_typed_out(typed: str, shop: Shop, visitor: Visitor) -> None:
+def test_deletion_requires_the_typed_email(typed: str, shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
 
@@ -80,7 +80,9 @@ def test_closing_wants_the_address_typed_out(typed: str, shop: Shop, visitor: Vi
 
 
 @pytest.mark.parametrize("typed", ["ada@bücher.example", "Ada@xn--bcher-kva.example\u200b"])
-def test_closing_knows_both_spellings_of_a_domain(typed: str, shop: Shop, visitor: Visitor) -> None:
+def test_deletion_accepts_both_spellings_of_a_domain(
+    typed: str, shop: Shop, visitor: Visitor
+) -> None:
     visitor.sign_in("ada@xn--bcher-kva.example")
     page = visitor.visit("/dashboard/settings")
     assert "Your address is ada@bücher.example." in page.text
@@ -92,7 +94,7 @@ def test_closing_knows_both_spellings_of_a_domain(typed: str, shop: Shop, visito
     assert rows(shop, User) == 0
 
 
-def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
+def test_delete_api_user_deletes_the_account_too(shop: Shop, visitor: Visitor) -> None:
     _, subscription = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     token = visitor.visit("/dashboard/settings").forms[0].fields["csrf_token"]
@@ -109,7 +111,7 @@ def test_delete_api_user_does_the_same(shop: Shop, visitor: Visitor) -> None:
 
 
 @case(26, "with Stripe down")
-def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
+def test_during_a_stripe_outage_nothing_is_deleted_and_the_page_says_so(
     make_app: Callable[..., Flask], shop: Shop, visitor: Visitor
 ) -> None:
     _, subscription = stripe_account.subscriber(shop, "ann@example.com")
@@ -136,7 +138,7 @@ def test_with_stripe_down_nothing_is_deleted_and_the_page_says_so(
     assert status_at_stripe(shop, subscription) == "active"
 
 
-def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor: Visitor) -> None:
+def test_no_checkout_starts_during_account_deletion(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
     with shop.app.app_context(), database.write_transaction():
@@ -149,7 +151,7 @@ def test_no_checkout_begins_while_an_account_is_being_closed(shop: Shop, visitor
     assert stripe_account.client(shop).v1.customers.list().data == []
 
 
-def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
+def test_an_open_checkout_is_expired_first(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/pricing")
     visitor.submit("/billing/checkout", having={"plan": "solo"}, follow=False)
@@ -163,13 +165,13 @@ def test_an_open_checkout_is_closed_first(shop: Shop, visitor: Visitor) -> None:
     assert session.status == "expired"
 
 
-def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> None:
+def test_a_periodic_task_finishes_a_deletion_after_a_crash(shop: Shop) -> None:
     _, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         with database.write_transaction():
             database.execute(update(User).values(closing_at=now()))
         account_deletion.finish_deletions()
-        assert rows(shop, User) == 1  # somebody may still be at it
+        assert rows(shop, User) == 1  # another process may still be deleting it
 
         with time_machine.travel(now() + timedelta(minutes=5)):
             account_deletion.finish_deletions()
@@ -179,7 +181,7 @@ def test_what_a_crash_left_half_closed_is_finished_by_the_sweep(shop: Shop) -> N
 
 
 class Failing(AbstractContextManager[None]):
-    """A Stripe of which one verb fails: the API's own wall, played over HTTP by a proxy."""
+    """A proxy in front of Stripe that fails requests of one method."""
 
     def __init__(self, sandbox: str, verb: str, path: str) -> None:
         self.sandbox, self.verb, self.path = sandbox, verb, path
@@ -209,7 +211,7 @@ class Failing(AbstractContextManager[None]):
         self._serving.__exit__(*raised)
 
 
-def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
+def test_a_stripe_outage_during_deletion_is_explained_correctly(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
@@ -226,7 +228,7 @@ def test_when_stripe_goes_away_half_way_the_page_says_what_is_true(
     assert rows(shop, User) == 0
 
 
-def test_a_second_try_does_not_call_off_what_was_promised(
+def test_a_second_attempt_does_not_cancel_an_announced_deletion(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
@@ -248,7 +250,7 @@ def test_a_second_try_does_not_call_off_what_was_promised(
     assert rows(shop, User) == 0
 
 
-def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
+def test_an_account_that_cannot_be_deleted_does_not_block_others(
     make_app: Callable[..., Flask], shop: Shop
 ) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
@@ -268,7 +270,7 @@ def test_one_account_that_cannot_be_closed_does_not_keep_the_others(
 
 
 @case(11, "user deleted")
-def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
+def test_events_after_the_deletion_are_200(shop: Shop) -> None:
     ann, subscription = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         account_deletion.delete_account(ann)
@@ -282,7 +284,7 @@ def test_events_that_arrive_after_the_closing_are_200(shop: Shop) -> None:
     assert response.status_code == 200
 
 
-def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
+def test_a_deleted_customer_cannot_be_charged(shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     with shop.app.app_context():
         account_deletion.delete_account(ann)
@@ -296,14 +298,14 @@ def test_the_customer_cannot_be_charged_any_more(shop: Shop) -> None:
         )
 
 
-def test_last_administrators_stay_even_when_two_leave_at_once(
+def test_one_administrator_stays_when_two_delete_their_accounts_at_once(
     shop: Shop,
 ) -> None:
     with shop.app.app_context():
         for email in ("ann@example.com", "bob@example.com"):
             accounts.get_or_create(email, role="admin")
 
-    def leave(email: str) -> str:
+    def delete_account(email: str) -> str:
         with shop.app.app_context():
             try:
                 account_deletion.delete_account(accounts.get_by_email(email))
@@ -312,12 +314,12 @@ def test_last_administrators_stay_even_when_two_leave_at_once(
         return "left"
 
     with ThreadPoolExecutor(2) as pool:
-        responses = sorted(pool.map(leave, ("ann@example.com", "bob@example.com")))
+        responses = sorted(pool.map(delete_account, ("ann@example.com", "bob@example.com")))
 
     assert responses == ["last_admin", "left"]
 
 
-def test_the_installation_s_id_is_one(shop: Shop) -> None:
+def test_an_installation_has_one_id(shop: Shop) -> None:
     with shop.app.app_context():
         shop.app.extensions.pop("installation", None)
         first = customers.installation_key()
@@ -327,7 +329,7 @@ def test_the_installation_s_id_is_one(shop: Shop) -> None:
 
 
 @both_databases
-def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
+def test_a_returning_user_with_the_same_mailbox_gets_no_second_trial(
     shop: Shop, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
@@ -349,7 +351,9 @@ def test_who_comes_back_with_the_same_mailbox_gets_no_second_trial(
 
 
 @both_databases
-def test_an_address_goes_from_what_another_account_asked_for(shop: Shop, visitor: Visitor) -> None:
+def test_a_deleted_user_s_email_is_removed_from_change_requests_of_others(
+    shop: Shop, visitor: Visitor
+) -> None:
     eve = shop.visitor()
     eve.sign_in("eve@example.com")
     eve.visit("/dashboard/settings")
@@ -363,7 +367,7 @@ def test_an_address_goes_from_what_another_account_asked_for(shop: Shop, visitor
     assert rows(shop, EmailChange) == 0
 
 
-def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
+def test_an_email_change_before_the_deletion_gives_no_second_trial(
     shop: Shop, visitor: Visitor
 ) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
@@ -384,7 +388,7 @@ def test_a_change_of_address_before_the_deletion_gives_no_second_trial_either(
             assert accounts.get_or_create(email).trial_days(offer) == 0
 
 
-def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visitor) -> None:
+def test_a_trial_counts_even_if_its_webhook_is_missing(shop: Shop, visitor: Visitor) -> None:
     offer = dataclasses.replace(SOLO, trial_days=14)
     visitor.sign_in("ann@example.com")
     at_stripe = stripe_account.client(shop).v1
@@ -398,7 +402,7 @@ def test_a_trial_counts_though_its_webhook_never_came(shop: Shop, visitor: Visit
         assert accounts.get_or_create("ann@example.com").trial_days(offer) == 0
 
 
-def test_an_earlier_address_goes_with_the_account(shop: Shop, visitor: Visitor) -> None:
+def test_earlier_emails_are_deleted_with_the_account(shop: Shop, visitor: Visitor) -> None:
     eve = shop.visitor()
     eve.sign_in("eve@example.com")
     eve.visit("/dashboard/settings")
@@ -417,7 +421,9 @@ def test_an_earlier_address_goes_with_the_account(shop: Shop, visitor: Visitor) 
     assert rows(shop, EmailChange) == 0
 
 
-def test_closing_asks_stripe_so_many_times_and_no_more(shop: Shop, visitor: Visitor) -> None:
+def test_deletion_sends_a_limited_number_of_requests_to_stripe(
+    shop: Shop, visitor: Visitor
+) -> None:
     visitor.sign_in("ann@example.com")
     page = visitor.visit("/dashboard/settings")
     typed = {**page.form("/dashboard/settings/delete").fields, "confirmation": "ann@example.com"}

@@ -11,7 +11,7 @@ from flask import Flask
 from saas.auth import accounts
 
 
-def test_making_promoting_demoting_and_listing_people(runner: Any) -> None:
+def test_users_are_created_promoted_demoted_and_listed(runner: Any) -> None:
     run = runner.invoke
 
     assert run(args=["users", "create", "Ann@Example.com", "--name", "Ann Lee"]).exit_code == 0
@@ -58,7 +58,7 @@ def test_a_long_list_comes_in_parts(runner: Any) -> None:
         (["history", "nobody@example.com"], "No account has the email"),
     ],
 )
-def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(
+def test_invalid_arguments_are_explained_in_a_line_and_exit_with_1(
     args: list[str], message: str, runner: Any
 ) -> None:
     result = runner.invoke(args=["users", *args])
@@ -68,7 +68,7 @@ def test_wrong_arguments_are_explained_in_a_line_and_exit_with_1(
     assert "Traceback" not in result.output
 
 
-def test_an_address_has_one_account(runner: Any) -> None:
+def test_an_email_has_one_account(runner: Any) -> None:
     runner.invoke(args=["users", "create", "ann@example.com"])
 
     result = runner.invoke(args=["users", "create", "ANN@example.com"])
@@ -77,7 +77,7 @@ def test_an_address_has_one_account(runner: Any) -> None:
     assert "already has an account" in result.output
 
 
-def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
+def test_the_last_administrator_cannot_be_demoted(runner: Any, app: Flask) -> None:
     runner.invoke(args=["users", "create", "ann@example.com", "--admin"])
 
     demoted = runner.invoke(args=["users", "demote", "ann@example.com"])
@@ -96,7 +96,7 @@ def test_the_last_administrator_stays_one(runner: Any, app: Flask) -> None:
         assert not user.is_closing
 
 
-def test_the_list_says_who_is_disabled(runner: Any) -> None:
+def test_the_list_marks_disabled_users(runner: Any) -> None:
     runner.invoke(args=["users", "create", "ann@example.com"])
     runner.invoke(args=["users", "disable", "ann@example.com"])
 
@@ -107,7 +107,7 @@ def test_the_list_says_who_is_disabled(runner: Any) -> None:
     assert json.loads(as_json)["disabled_at"]
 
 
-def test_deleting_asks_first(runner: Any, app: Flask) -> None:
+def test_deletion_requires_confirmation(runner: Any, app: Flask) -> None:
     runner.invoke(args=["users", "create", "ann@example.com"])
 
     assert runner.invoke(args=["users", "delete", "ann@example.com"], input="n\n").exit_code == 1

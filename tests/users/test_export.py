@@ -1,4 +1,4 @@
-"""Everything we hold about a person can be downloaded, and after the deletion nothing is left."""
+"""All data about a user can be downloaded, and is gone after the deletion."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.users.full_account import (
 )
 
 
-def owned_by_people() -> set[str]:
-    """Every table with a foreign key to `users`."""
+def tables_of_users() -> set[str]:
+    """Return every table with a foreign key to `users`."""
     return {
         table.name
         for table in db.metadata.tables.values()
@@ -35,13 +35,13 @@ def owned_by_people() -> set[str]:
     }
 
 
-def test_every_table_that_refers_to_people_is_exported(app: Flask) -> None:
+def test_every_table_that_refers_to_users_is_exported(app: Flask) -> None:
     listed = {model.__tablename__ for model in export.OWNED}
 
-    assert owned_by_people() == listed, "List each new table in OWNED of saas/users/export.py."
+    assert tables_of_users() == listed, "List each new table in OWNED of saas/users/export.py."
 
 
-def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> None:
+def test_the_download_contains_a_row_of_every_table(shop: Shop, visitor: Visitor) -> None:
     create_full_account(shop, visitor)
 
     response = visitor.request("GET", "/dashboard/settings/export")
@@ -54,10 +54,10 @@ def test_the_download_has_a_row_of_every_table(shop: Shop, visitor: Visitor) -> 
     assert data["identities"][0]["email"] == AT_PROVIDER
     empty = [name for name, rows in data.items() if rows == []]
     assert empty == []
-    assert owned_by_people() < set(data)
+    assert tables_of_users() < set(data)
 
 
-def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
+def test_the_download_contains_no_secret(shop: Shop, visitor: Visitor) -> None:
     create_full_account(shop, visitor)
 
     response = visitor.request("GET", "/dashboard/settings/export")
@@ -75,9 +75,7 @@ def test_no_secret_is_in_the_download(shop: Shop, visitor: Visitor) -> None:
         assert not any(text in response.text for text in texts)
 
 
-def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_events_without_a_user_are_in_no_download(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     with shop.app.app_context(), database.write_transaction() as session:
         session.add(
@@ -90,7 +88,7 @@ def test_what_happened_at_stripe_to_nobody_in_particular_is_nobody_s(
     assert data["stripe_events"] == []
 
 
-def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor) -> None:
+def test_operators_get_the_same_export_and_it_is_recorded(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     run = shop.app.test_cli_runner().invoke
     downloaded = visitor.request("GET", "/dashboard/settings/export").json()
@@ -104,7 +102,7 @@ def test_operators_get_the_same_and_it_is_recorded(shop: Shop, visitor: Visitor)
 
 
 def everywhere(table: Table) -> list[tuple[str, Any]]:
-    """Every value of every column of a table."""
+    """Return every value of every column of a table."""
     return [
         (f"{table.name}.{column.name}", value)
         for column in table.columns
@@ -113,7 +111,7 @@ def everywhere(table: Table) -> list[tuple[str, Any]]:
 
 
 @both_databases
-def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
+def test_after_the_deletion_no_table_contains_the_name_or_email(
     shop: Shop, visitor: Visitor
 ) -> None:
     create_full_account(shop, visitor)
@@ -130,9 +128,9 @@ def test_after_the_deletion_no_name_and_no_address_is_in_any_table(
             if any(mark in _text(value) for mark in IDENTIFYING_WORDS)
         ]
         rows = {table: db.session.execute(db.metadata.tables[table].select()).all()
-                for table in owned_by_people()}  # fmt: skip
+                for table in tables_of_users()}  # fmt: skip
     assert left == []
-    assert rows == dict.fromkeys(owned_by_people(), [])
+    assert rows == dict.fromkeys(tables_of_users(), [])
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Roles and disabled accounts: nobody rises by themselves, and the last administrator stays."""
+"""Roles and disabled accounts. Users cannot promote themselves; the last administrator stays."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_an_administrator_steps_down(admins: Shop, visitor: Visitor) -> None:
     assert "Step down" not in page.text
 
 
-def test_who_is_promoted_signs_in_anew(shop: Shop, visitor: Visitor) -> None:
+def test_a_promoted_user_has_to_sign_in_again(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     shop.app.test_cli_runner().invoke(args=["users", "promote", "ann@example.com"])
@@ -78,7 +78,7 @@ def test_the_last_administrator_cannot_step_down(shop: Shop, visitor: Visitor) -
     assert role_of(visitor) == "admin"
 
 
-def test_nobody_raises_their_own_role(admins: Shop, visitor: Visitor) -> None:
+def test_users_cannot_raise_their_own_role(admins: Shop, visitor: Visitor) -> None:
     visitor.sign_in("eve@example.com")
     visitor.visit("/dashboard/settings")
     token = visitor.page.forms[0].fields["csrf_token"]
@@ -114,7 +114,7 @@ TOGETHER = [("step down", "step down"), ("demote", "disable"), ("delete", "step 
 
 @both_databases
 @pytest.mark.parametrize("ways", TOGETHER, ids=" and ".join)
-def test_of_two_administrators_who_go_at_once_one_stays(
+def test_of_two_administrators_who_step_down_at_once_one_stays(
     ways: tuple[str, str], admins: Shop
 ) -> None:
     together = Barrier(2)
@@ -143,11 +143,11 @@ def test_of_two_administrators_who_go_at_once_one_stays(
 
 
 @both_databases
-def test_a_disabled_person_is_signed_out_everywhere_at_once_and_stays_out(
+def test_disabling_a_user_ends_all_sessions_at_once(
     shop: Shop, visitor: Visitor, make_app: Callable[..., Flask]
 ) -> None:
     visitor.sign_in("ann@example.com")
-    shop_runner = make_app().test_cli_runner()  # another process than the one that serves
+    shop_runner = make_app().test_cli_runner()  # in another process than the one that serves
 
     result = shop_runner.invoke(args=["users", "disable", "ann@example.com"])
 
@@ -162,7 +162,7 @@ def test_a_disabled_person_is_signed_out_everywhere_at_once_and_stays_out(
     assert visitor.sign_in("ann@example.com").path == "/dashboard"
 
 
-def test_a_session_that_begins_while_somebody_is_disabled_lets_nobody_in(app: Flask) -> None:
+def test_a_session_that_starts_while_the_user_is_disabled_gives_no_access(app: Flask) -> None:
     client = client_for(app, "user")
     assert client.get("/dashboard").status_code == 200
 
@@ -173,9 +173,7 @@ def test_a_session_that_begins_while_somebody_is_disabled_lets_nobody_in(app: Fl
     assert client.get("/dashboard").status_code == 303
 
 
-def test_a_mail_that_was_sent_before_signs_nobody_in_once_disabled(
-    shop: Shop, visitor: Visitor
-) -> None:
+def test_earlier_emails_do_not_sign_in_a_disabled_user(shop: Shop, visitor: Visitor) -> None:
     with shop.app.app_context():
         accounts.get_or_create("ann@example.com")
     visitor.visit("/login")
@@ -191,9 +189,7 @@ def test_a_mail_that_was_sent_before_signs_nobody_in_once_disabled(
     assert visitor.request("GET", "/dashboard").status_code == 303
 
 
-def test_what_was_done_to_somebody_is_told_with_who_and_when(
-    admins: Shop, visitor: Visitor
-) -> None:
+def test_actions_on_a_user_are_listed_with_author_and_time(admins: Shop, visitor: Visitor) -> None:
     run = admins.app.test_cli_runner().invoke
     for command in ("disable", "enable", "demote", "promote"):
         assert run(args=["users", command, "bob@example.com"]).exit_code == 0
@@ -212,7 +208,7 @@ def test_what_was_done_to_somebody_is_told_with_who_and_when(
     assert in_words[4].split()[2:] == ["bob@example.com", "step", "down"]
 
 
-def test_what_is_so_already_is_not_done_and_recorded_again(runner: Any) -> None:
+def test_an_action_without_effect_is_not_recorded(runner: Any) -> None:
     run = runner.invoke
     run(args=["users", "create", "ann@example.com", "--admin"])
     run(args=["users", "create", "bob@example.com"])

@@ -1,4 +1,4 @@
-"""Settings: a name, and closing the account."""
+"""Settings: the name, and the profile as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_name_is_saved_and_shown(visitor: Visitor) -> None:
         ("A" * 101, "You entered 101"), ("Ann\ue000Lee", "visible characters"),
     ],
 )  # fmt: skip
-def test_a_name_that_does_not_fit_is_explained_and_what_was_typed_stays(
+def test_an_invalid_name_is_explained_and_stays_in_the_form(
     typed: str, message: str, visitor: Visitor
 ) -> None:
     visitor.sign_in("ann@example.com")
@@ -49,7 +49,9 @@ def test_a_name_that_does_not_fit_is_explained_and_what_was_typed_stays(
         ("\u200dAnn\u200c", "Ann"),
     ],
 )
-def test_what_cannot_be_seen_is_left_out_of_a_name(typed: str, kept: str, visitor: Visitor) -> None:
+def test_invisible_characters_are_removed_from_a_name(
+    typed: str, kept: str, visitor: Visitor
+) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
 
@@ -72,7 +74,7 @@ def test_a_name_of_1_to_100_characters_is_accepted(typed: str, visitor: Visitor)
     assert visitor.request("GET", "/api/user").json()["user"]["name"] == typed
 
 
-def test_nobody_makes_themselves_an_administrator(visitor: Visitor) -> None:
+def test_users_cannot_make_themselves_administrators(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/settings")
 
@@ -81,7 +83,7 @@ def test_nobody_makes_themselves_an_administrator(visitor: Visitor) -> None:
     assert visitor.request("GET", "/api/user").json()["user"]["role"] == "user"
 
 
-def test_the_profile_as_json(visitor: Visitor) -> None:
+def test_the_profile_is_available_as_json(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     user = visitor.request("GET", "/api/user").json()["user"]
@@ -99,7 +101,7 @@ def test_the_profile_as_json(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
-def test_the_profile_is_401_for_a_stranger_before_any_word_of_csrf(
+def test_the_profile_is_401_for_a_signed_out_visitor_before_the_csrf_check(
     method: str, visitor: Visitor
 ) -> None:
     response = visitor.request(method, "/api/user")
@@ -111,7 +113,9 @@ def test_the_profile_is_401_for_a_stranger_before_any_word_of_csrf(
 @pytest.mark.parametrize(
     "path", ["/dashboard", "/dashboard/billing", "/dashboard/settings", "/dashboard/reports"]
 )
-def test_a_stranger_is_led_to_the_sign_in_and_back(path: str, visitor: Visitor) -> None:
+def test_a_signed_out_visitor_is_redirected_to_the_sign_in_and_back(
+    path: str, visitor: Visitor
+) -> None:
     response = visitor.request("GET", path)
 
     assert response.status_code == 303

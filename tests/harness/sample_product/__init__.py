@@ -1,7 +1,7 @@
-"""The product that the starter's tests run on, so that no value of `product/` is tested.
+"""The product that the starter's tests use, so that they do not depend on `product/`.
 
-It has what a product can have: four plans in euro, one of them with a trial and sold by the year
-alone, a brand of its own, and reports: a page behind a plan, with a quota and a table.
+It uses everything that a product can declare: four plans in euro, one of them with a trial and only
+yearly, its own brand, and reports: a page that requires a plan, with a quota and a table.
 """
 
 from pathlib import Path

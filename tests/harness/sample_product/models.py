@@ -12,7 +12,7 @@ from saas.users.export import exported
 
 @exported
 class Report(Model):
-    """A report that somebody wrote."""
+    """A report of a user."""
 
     __tablename__ = "reports"
 

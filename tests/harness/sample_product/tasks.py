@@ -11,6 +11,6 @@ from tests.harness.sample_product.models import Report
 
 @jobs.daily(at="03:30")
 def delete_old_reports() -> None:
-    """Reports older than a year."""
+    """Delete reports older than a year."""
     with database.write_transaction():
         database.execute(delete(Report).where(Report.written_at < now() - timedelta(days=365)))
