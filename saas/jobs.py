@@ -1,4 +1,4 @@
-"""Background jobs: Huey tells a worker which row to process, and a schedule runs periodic tasks.
+"""Background jobs: the queue (Huey) passes ids of rows to workers; a schedule runs periodic tasks.
 
 A package registers background tasks with `@jobs.task`, periodic ones with `@jobs.periodic_task`,
 and daily ones with `@jobs.daily`. Pending work is stored in rows: if a job is lost, a periodic task

@@ -168,7 +168,7 @@ def _verified_count(passkey: Passkey, challenge: bytes, credential: Mapping[str,
 
 
 def _refuse_framed(credential: Mapping[str, Any]) -> None:
-    """Refuse signatures made in a frame of another site, which the library accepts.
+    """Refuse signatures made in a frame of another site, because the library accepts them.
 
     https://www.w3.org/TR/webauthn-3/#dom-collectedclientdata-crossorigin
     """

@@ -1,7 +1,8 @@
 """Customers in Stripe: identify their users, create each one once, and keep emails current.
 
-Several products may share one Stripe account. Every endpoint sees every event of the account, and
-its lists contain all customers, so everything here looks for this installation's metadata.
+Several products may share one Stripe account. Every endpoint receives every event of the account,
+and Stripe's lists contain all customers, so this module checks objects for this installation's
+metadata.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def _has_next_invoice(chosen: Subscription) -> bool:
 def _overdue(user: Subscriber, chosen: Subscription) -> Overdue:
     """Return the overdue payment. The grace period starts with the oldest open invoice.
 
-    Without an open invoice it starts when we first knew, or now.
+    Without an open invoice it starts when we first recorded the failure, or now.
     """
     overdue = gateway.overdue(chosen.id)
     return replace(overdue, since=overdue.since or user.stripe_past_due_since or now())

@@ -56,9 +56,9 @@ def compose(to: str, subject: str, template: str, **context: object) -> Email:
 def send(email: Email, message_id: uuid.UUID) -> None:
     """Send an email; raise if it was not accepted. The id makes repeats recognisable."""
     if parseaddr(email.to)[1] != email.to or "=?" in email.to:
-        # Forms refuse such addresses. Parsing them again might change the recipient:
-        # smtplib does, and takes "b@evil.test <a@good.test>" for the first of the two; the email
-        # package decodes "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
+        # Forms refuse such addresses. Parsing them again could change the recipient: smtplib takes
+        # "b@evil.test <a@good.test>" for the first of the two; the email package decodes
+        # "=?utf-8?q?b=40evil.test=2c?=@good.test" into two addresses.
         raise PermanentFailure("the recipient is not a single plain address")
     if smtp_url := current_app.config["SMTP_URL"]:
         _send_by_smtp(email, message_id, smtp_url)

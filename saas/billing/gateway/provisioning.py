@@ -48,7 +48,7 @@ def prices_by_lookup_key(keys: Sequence[str]) -> dict[str, Price]:
 
 
 def price(price_id: str) -> Price:
-    """Return a price by id. Raises `NotFound` with Stripe's message, which mentions other modes."""
+    """Return a price by id. Raises `NotFound`; Stripe's message says if the mode is wrong."""
     return call(lambda client: _price(client.v1.prices.retrieve(require_id(price_id))))
 
 

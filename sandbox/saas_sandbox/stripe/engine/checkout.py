@@ -205,7 +205,7 @@ COMPLETION_BY_MODE = {
 
 
 def _calculate_trial_end(account: Account, session: Resource, customer: Resource) -> int | None:
-    """Return the end of the trial, counted from checkout in the customer's time."""
+    """Return the end of the trial, counted from the checkout by the customer's clock."""
     data = session["_internal"]["subscription_data"]
     if days := data["trial_period_days"]:
         return periods.add_intervals(account.now(customer["test_clock"]), "day", days)
