@@ -1,7 +1,7 @@
-"""How fast the sandbox is, measured. Run: python -m tests.bench
+"""Measure the speed of the sandbox. Run: python -m tests.bench
 
-CPU time of API calls with 100,000 subscriptions in one account, and the wall time of a year in the
-subscriber of 1,000 subscriptions with every delivery queued.
+CPU time of API calls with 100,000 subscriptions in one account, and the wall time of a year of
+1,000 subscriptions with every delivery queued.
 """
 
 import tempfile
@@ -18,26 +18,26 @@ from stripe.params import PriceCreateParams
 
 KEY = "sk_test_0123456789abcdef"
 MANY = 100_000
-LIVES = 1_000
+SUBSCRIPTIONS = 1_000
 CALLS = 100
 YEAR = 365 * 86400
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        measure_calls(create_sandbox(str(Path(folder) / "many.db"), post=nobody, inline=True))
-        measure_a_year(create_sandbox(str(Path(folder) / "year.db"), post=nobody))
+        measure_calls(create_sandbox(str(Path(folder) / "many.db"), post=unreachable, inline=True))
+        measure_a_year(create_sandbox(str(Path(folder) / "year.db"), post=unreachable))
 
 
-def nobody(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
-    return EndpointResponse(None, "nobody is there")
+def unreachable(url: str, body: bytes, headers: dict[str, str]) -> EndpointResponse:
+    return EndpointResponse(None, "connection refused")
 
 
 def measure_calls(app: Flask) -> None:
     api = client(app, KEY)
     price = monthly(api)
     started = time.perf_counter()
-    lever(app, "fill", price=price, subscriptions=MANY)
+    call_admin_api(app, "fill", price=price, subscriptions=MANY)
     print(f"{MANY:,} subscriptions made in {time.perf_counter() - started:.1f} s")
 
     page = api.v1.subscriptions.list({"limit": 100})
@@ -66,7 +66,7 @@ def measure_calls(app: Flask) -> None:
 
 
 class Caller:
-    """Speaks to the sandbox without the SDK, whose own work is not measured."""
+    """A client without the SDK, whose own work is not measured."""
 
     def __init__(self, app: Flask) -> None:
         self.client = app.test_client()
@@ -82,7 +82,7 @@ class Caller:
 
 
 def cpu(call: Callable[[], object]) -> float:
-    """CPU seconds of one call."""
+    """Return the CPU seconds of one call."""
     started = time.process_time()
     for _ in range(CALLS):
         call()
@@ -92,7 +92,9 @@ def cpu(call: Callable[[], object]) -> float:
 def measure_a_year(app: Flask) -> None:
     api = client(app, KEY)
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": int(time.time())})
-    lever(app, "fill", price=monthly(api), subscriptions=LIVES, test_clock=clock.id)
+    call_admin_api(
+        app, "fill", price=monthly(api), subscriptions=SUBSCRIPTIONS, test_clock=clock.id
+    )
     api.v1.webhook_endpoints.create({"url": "https://shop.test/", "enabled_events": ["*"]})
 
     started = time.perf_counter()
@@ -100,7 +102,8 @@ def measure_a_year(app: Flask) -> None:
     while (now := api.v1.test_helpers.test_clocks.retrieve(clock.id)).status != "ready":
         print(f"  {progress(app, now.id):4.0%} of a year", flush=True)
         time.sleep(5)
-    print(f"{LIVES:,} subscriptions lived a year in {time.perf_counter() - started:.1f} s")
+    seconds = time.perf_counter() - started
+    print(f"{SUBSCRIPTIONS:,} subscriptions advanced by a year in {seconds:.1f} s")
     app.extensions["sandbox"].close()
 
 
@@ -122,7 +125,7 @@ def monthly(api: stripe.StripeClient) -> str:
     return api.v1.prices.create(params).id
 
 
-def lever(app: Flask, name: str, **body: object) -> None:
+def call_admin_api(app: Flask, name: str, **body: object) -> None:
     response = app.test_client().post(
         f"/stripe/control/{name}",
         base_url=BASE_ADDRESS,

@@ -1,4 +1,4 @@
-"""A person at a browser without JavaScript: reads pages, fills in forms that are really there."""
+"""A browser without JavaScript, which reads pages and submits their forms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Form:
-    """A form as the page has it."""
+    """A form of a page."""
 
     def __init__(self, action: str, method: str) -> None:
         self.action = action
@@ -72,7 +72,7 @@ class _Reader(HTMLParser):
 
 
 class Page:
-    """An answer, as a person sees it."""
+    """A response, as a user sees it."""
 
     def __init__(self, response: requests.Response) -> None:
         self.response = response
@@ -86,7 +86,7 @@ class Page:
         self.text = " ".join(" ".join(reader.text).split())
 
     def form(self, action: str, **values: str) -> Form:
-        """The form that posts to a path, and that has these values in it already."""
+        """Return the form that posts to a path and already contains these values."""
         for form in self.forms:
             here = urlsplit(urljoin(self.url, form.action)).path == action
             if here and all(_offers(form, *pair) for pair in values.items()):
@@ -99,7 +99,7 @@ def _offers(form: Form, name: str, value: str) -> bool:
 
 
 class Visitor:
-    """Somebody with a browser of their own."""
+    """A visitor with their own browser."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -110,7 +110,7 @@ class Visitor:
         self.browser.close()
 
     def request(self, method: str, path: str, **options: Any) -> requests.Response:
-        """A request as it is, redirects not followed."""
+        """Send a request without following redirects."""
         options.setdefault("allow_redirects", False)
         return self.browser.request(method, urljoin(self.base, path), timeout=30, **options)
 
@@ -119,7 +119,7 @@ class Visitor:
         return self.page
 
     def submit(self, action: str, *, having: dict[str, str] | None = None, **values: str) -> Page:
-        """Fill in the form of this page that goes to `action`, and send it."""
+        """Fill in the form of this page that posts to `action`, and submit it."""
         form = self.page.form(action, **(having or {}))
         url = urljoin(self.page.url, form.action)
         data = {**form.fields, **(having or {}), **values}

@@ -1,4 +1,4 @@
-"""A sandbox in memory, spoken to in process by the official SDK, with a clock that tests move."""
+"""A sandbox in memory, called in process by the official SDK, with a clock that tests advance."""
 
 import calendar
 import json
@@ -28,13 +28,13 @@ CARD_NUMBER = "4242 4242 4242 4242"  # can be charged
 
 
 def at(year: int, month: int, day: int, hour: int = 12, minute: int = 0) -> int:
-    """A moment in UTC as Stripe counts it."""
+    """Return a time in UTC as Stripe's timestamp."""
     return calendar.timegm((year, month, day, hour, minute, 0))
 
 
 @dataclass
 class FakeTime:
-    """Real time, as far as the sandbox is concerned."""
+    """The sandbox's clock, which tests set."""
 
     time: float = at(2026, 3, 10)
 
@@ -44,7 +44,7 @@ class FakeTime:
 
 @dataclass
 class RecordingEndpoint:
-    """Somebody's webhook endpoint: remembers what was posted, and answers as it is told."""
+    """A webhook endpoint that records the requests, and responds as configured."""
 
     response: EndpointResponse = field(default_factory=lambda: EndpointResponse(200, "thanks"))
     posted: list[dict[str, Any]] = field(default_factory=list)
@@ -77,7 +77,7 @@ def receiver() -> RecordingEndpoint:
 
 @pytest.fixture
 def app(fake_time: FakeTime, receiver: RecordingEndpoint) -> Iterator[Flask]:
-    """A sandbox. Whatever a test makes it say is held against what Stripe publishes."""
+    """A sandbox. All its responses during a test are compared with Stripe's published types."""
     sandbox_app = create_sandbox(post=receiver, now=fake_time, inline=True)
     checker = ResponseChecker(sandbox_app)
     yield sandbox_app
@@ -93,7 +93,7 @@ def api(app: Flask) -> stripe.StripeClient:
 
 @pytest.fixture
 def endpoint(api: stripe.StripeClient) -> stripe.WebhookEndpoint:
-    """An endpoint that hears everything."""
+    """An endpoint for all events."""
     return api.v1.webhook_endpoints.create(
         {"url": "https://shop.test/webhooks", "enabled_events": ["*"]}
     )
@@ -101,7 +101,7 @@ def endpoint(api: stripe.StripeClient) -> stripe.WebhookEndpoint:
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
-    """The sandbox over real HTTP, with its clock and deliveries in the background."""
+    """The URL of a sandbox over real HTTP, with its clock and deliveries in the background."""
     app: Flask = create_sandbox(str(tmp_path / "sandbox.db"))
     server = bind_server(app, 0)
     thread = threading.Thread(target=server.serve_forever)
@@ -115,7 +115,7 @@ def served(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    """A headless Chromium, one for all: Playwright runs once in a process."""
+    """A headless Chromium for all tests, since Playwright runs once in a process."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is not installed: apt-get install chromium")
     with sync_playwright() as playwright:
@@ -135,7 +135,7 @@ class Prices:
 
 @pytest.fixture
 def prices(api: stripe.StripeClient) -> Prices:
-    """Pro at 15 a month or 144 a year, Business at 30 or 300."""
+    """Prices of Pro (15 a month or 144 a year) and Business (30 or 300)."""
     pro = api.v1.products.create({"name": "Pro"}).id
     business = api.v1.products.create({"name": "Business"}).id
 
@@ -160,14 +160,14 @@ def prices(api: stripe.StripeClient) -> Prices:
 
 @dataclass
 class Subscriber:
-    """A customer on a test clock, and the years that go by."""
+    """A customer on a test clock."""
 
     api: stripe.StripeClient
     clock: str
     customer: str
 
     def pay_with(self, card: str) -> str:
-        """Attach a card and make it the one that is charged."""
+        """Attach a card and make it the default payment method."""
         method = self.api.v1.payment_methods.attach(card, {"customer": self.customer}).id
         self.api.v1.customers.update(
             self.customer, {"invoice_settings": {"default_payment_method": method}}
@@ -180,7 +180,7 @@ class Subscriber:
         )
 
     def until(self, moment: int) -> None:
-        """Let time pass; everything on the way has happened when this returns."""
+        """Advance the test clock; all events until then have happened when this returns."""
         self.api.v1.test_helpers.test_clocks.advance(self.clock, {"frozen_time": moment})
         assert self.api.v1.test_helpers.test_clocks.retrieve(self.clock).status == "ready"
 
@@ -191,7 +191,7 @@ class Subscriber:
         return str(self.subscription(id).status)
 
     def invoices(self) -> list[stripe.Invoice]:
-        """Oldest first."""
+        """Return the invoices, oldest first."""
         return list(
             self.api.v1.invoices.list({"customer": self.customer, "limit": 100}).auto_paging_iter()
         )[::-1]
@@ -199,7 +199,7 @@ class Subscriber:
 
 @pytest.fixture
 def subscriber(api: stripe.StripeClient) -> Subscriber:
-    """Somebody with a good card, at noon on 10 March 2026."""
+    """A customer with a valid card, at noon on 10 March 2026."""
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)})
     customer = api.v1.customers.create({"email": "ada@example.com", "test_clock": clock.id})
     subscriber = Subscriber(api, clock.id, customer.id)
@@ -209,7 +209,7 @@ def subscriber(api: stripe.StripeClient) -> Subscriber:
 
 @pytest.fixture
 def subscriber_from(api: stripe.StripeClient) -> Any:
-    """Somebody with a good card, at a moment of one's choice."""
+    """Return a function that creates a customer with a valid card at a given time."""
 
     def begin(moment: int) -> Subscriber:
         clock = api.v1.test_helpers.test_clocks.create({"frozen_time": moment})
@@ -223,7 +223,7 @@ def subscriber_from(api: stripe.StripeClient) -> Any:
 
 @dataclass
 class Browser:
-    """A person without JavaScript."""
+    """A browser without JavaScript."""
 
     client: Client
 
@@ -248,8 +248,8 @@ def _path(url: str) -> str:
     return url.removeprefix(BASE_ADDRESS)
 
 
-def admin_api(app: Flask, name: str, **body: Any) -> Any:
-    """Pull one of the sandbox's own levers."""
+def call_admin_api(app: Flask, name: str, **body: Any) -> Any:
+    """Call the sandbox's own admin API."""
     response = app.test_client().post(
         f"/stripe/control/{name}",
         base_url=BASE_ADDRESS,
@@ -261,7 +261,7 @@ def admin_api(app: Flask, name: str, **body: Any) -> Any:
 
 
 def plain_metadata(metadata: Any) -> dict[str, str]:
-    """Metadata as plain words."""
+    """Return metadata as a dictionary."""
     result: dict[str, str] = metadata.to_dict()
     return result
 

@@ -1,8 +1,8 @@
-"""What Stripe publishes about its answers, and where an answer of the sandbox leaves it.
+"""Stripe's published types, and the differences of the sandbox's responses from them.
 
-The facts come from the types of Stripe's own library. Each field says whether it is always there,
-whether it may be null, and which values it takes. An answer is walked at every depth, in both
-directions: a field too many is as wrong as one too few.
+The facts come from the types of Stripe's own library: whether a field is always present, whether
+it may be null, and its values. Responses are compared at every depth, in both directions: an
+additional field is as wrong as a missing one.
 """
 
 import json
@@ -33,10 +33,10 @@ ON_REQUEST = {
     "PromotionCodes:PromotionCode.Restrictions": {"currency_options"},
 }  # fmt: skip
 
-# What an event is about is looked up by its `object`; the published type of the event says nothing.
+# The subject of an event is found by its `object`; the published type of the event omits it.
 OPEN = {"Events:Event.Data.Object", "Events:Event.Data.PreviousAttributes"}
 
-# Differences that are kept on purpose, each with its reason. README.md shows this list.
+# Intended differences, each with its reason. README.md shows this list.
 KEPT = {
     "Invoices:Invoice.id is missing": (
         "The invoice in an `invoice.upcoming` event does not exist yet, so it has no `id`. "
@@ -56,7 +56,7 @@ def schema() -> dict[str, Any]:
 
 
 def misfits(response: dict[str, Any], expand: tuple[str, ...] = ()) -> set[str]:
-    """Where an answer, or an event, leaves what Stripe publishes."""
+    """Return the differences of a response, or an event, from Stripe's published types."""
     asked = {tuple(path.split(".")) for path in expand}
     known = {path[:length] for path in asked for length in range(1, len(path) + 1)}
     return set(Walk(known).root(response, ())) - KEPT.keys()
@@ -64,14 +64,14 @@ def misfits(response: dict[str, Any], expand: tuple[str, ...] = ()) -> set[str]:
 
 @dataclass(frozen=True)
 class Walk:
-    """One answer, and the paths that its request asked to expand."""
+    """A comparison of one response; `expand` are the paths that its request expanded."""
 
     asked: set[tuple[str, ...]]
     partial: bool = False
     types: dict[str, Any] = field(default_factory=lambda: schema()["types"])
 
     def root(self, value: dict[str, Any], path: tuple[str, ...]) -> Iterator[str]:
-        """An object that stands for itself: told by its `object`."""
+        """Compare an object by the type that its `object` names."""
         kind = value.get("object")
         if kind == "list":
             yield from self.listed(value, path)
@@ -95,7 +95,7 @@ class Walk:
             yield f"deleted {value['object']}.{name} is missing or too many"
 
     def event(self, value: dict[str, Any]) -> Iterator[str]:
-        """The object it is about, and what that was before: known fields, not all of them."""
+        """Compare the subject of an event, and its previous attributes (some of its fields)."""
         about = value["data"]["object"]
         yield from self.root(about, ())
         before = value["data"].get("previous_attributes")
@@ -143,13 +143,13 @@ class Walk:
             yield f"{label} is {value!r}"
 
     def entries(self, value: dict[str, Any]) -> list[Any]:
-        """What stands in a map. Of what was not there before, an event says null."""
+        """Compare the values of a map. In events, previously missing ones are null."""
         return [entry for entry in value.values() if not (self.partial and entry is None)]
 
     def union(
         self, arms: list[Type], value: Any, label: str, path: tuple[str, ...]
     ) -> Iterator[str]:
-        """The arm that fits best. An object in the place of an id has been expanded."""
+        """Compare with the best matching type. An object in place of an id was expanded."""
         if isinstance(value, list):
             arms = [arm for arm in arms if arm["k"] == "array"]
         elif isinstance(value, dict):
@@ -162,7 +162,7 @@ class Walk:
         yield from min(result, key=len, default=[f"{label} is {value!r}"])
 
     def arms_of(self, value: dict[str, Any], arms: list[Type]) -> list[Type]:
-        """Of several types of objects, those with the right `object`."""
+        """Return the types of objects with the right `object`."""
         fitting = [arm for arm in arms if arm["k"] in ("ref", "map", "any")]
         if len(fitting) < 2 or "object" not in value:
             return fitting

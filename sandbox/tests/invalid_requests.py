@@ -1,4 +1,4 @@
-"""Requests that Stripe refuses, with the parameter at fault and its words; some that it accepts."""
+"""Requests that Stripe refuses, with the invalid parameter and the message; some valid ones."""
 
 from .conftest import at
 

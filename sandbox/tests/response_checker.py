@@ -1,4 +1,4 @@
-"""Holds everything that a sandbox says during a test against what Stripe publishes."""
+"""Compares all responses of a sandbox during a test with Stripe's published types."""
 
 import json
 
@@ -9,7 +9,7 @@ from . import contract
 
 
 class ResponseChecker:
-    """Sees every answer of the API, and at the end every object and every event that there is."""
+    """Checks every response of the API, and finally every stored object and event."""
 
     def __init__(self, app: Flask) -> None:
         self.store = app.extensions["sandbox"].store
@@ -25,7 +25,7 @@ class ResponseChecker:
         return response
 
     def check_stored_objects(self) -> set[str]:
-        """What is wrong with any of the answers, or with what is kept now."""
+        """Return the differences in all responses and in the stored objects."""
         rows = self.store.fetch_all("SELECT body FROM objects") if contract.is_published() else []
         for row in rows:
             self.wrong |= contract.misfits(strip_internal(json.loads(row["body"])))

@@ -11,7 +11,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 
 class Quiet(WSGIRequestHandler):
-    """A server that does not fill a failing test's output with its requests."""
+    """A request handler without a log, so that the output of a failing test stays readable."""
 
     def log(self, type: str, message: str, *args: object) -> None:
         return
@@ -19,9 +19,9 @@ class Quiet(WSGIRequestHandler):
 
 @contextmanager
 def serving(app: Any) -> Iterator[str]:
-    """Serve, and give the address."""
+    """Serve the application within the block, and yield its URL."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
-    server.daemon_threads = False  # type: ignore[attr-defined]  # wait for answers under way
+    server.daemon_threads = False  # type: ignore[attr-defined]  # wait for pending responses
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

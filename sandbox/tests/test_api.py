@@ -1,4 +1,4 @@
-"""How the API speaks: keys, errors, parameters, idempotency, pages, expansion."""
+"""Conventions of the API: keys, errors, parameters, idempotency, pagination, expansion."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from .conftest import Prices, RecordingEndpoint, Subscriber
 OTHER = "sk_test_fedcba9876543210"
 
 
-def test_each_key_is_an_account_of_its_own(app: Flask, api: stripe.StripeClient) -> None:
+def test_each_key_has_its_own_account(app: Flask, api: stripe.StripeClient) -> None:
     mine = api.v1.customers.create({"email": "ada@example.com"})
     stranger = client(app, OTHER)
 
@@ -33,7 +33,7 @@ def test_other_keys_are_refused(app: Flask, key: str) -> None:
     assert response.headers["Request-Id"].startswith("req_")
 
 
-def test_no_key_is_explained(app: Flask) -> None:
+def test_a_missing_key_is_explained(app: Flask) -> None:
     response = app.test_client().get("/stripe/v1/customers")
 
     assert response.status_code == 401
@@ -48,7 +48,7 @@ def test_the_sdk_gets_an_authentication_error(app: Flask) -> None:
     assert refused.value.request_id
 
 
-def test_what_does_not_exist_is_missing(api: stripe.StripeClient) -> None:
+def test_an_unknown_id_is_resource_missing(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
         api.v1.customers.retrieve("cus_unknown")
 
@@ -60,7 +60,7 @@ def test_what_does_not_exist_is_missing(api: stripe.StripeClient) -> None:
     assert error.error.type == "invalid_request_error"
 
 
-def test_a_misspelt_parameter_is_unknown(api: stripe.StripeClient) -> None:
+def test_a_misspelled_parameter_is_refused(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError) as unknown:
         api.v1.customers.create({"emial": "ada@example.com"})
 
@@ -68,7 +68,7 @@ def test_a_misspelt_parameter_is_unknown(api: stripe.StripeClient) -> None:
     assert "Did you mean email?" in str(unknown.value)
 
 
-def test_a_misspelt_parameter_deep_inside_is_unknown_too(
+def test_a_misspelled_nested_parameter_is_refused(
     api: stripe.StripeClient, customer: stripe.Customer, prices: Prices
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError) as unknown:
@@ -103,7 +103,7 @@ def test_a_missing_parameter_is_named(api: stripe.StripeClient) -> None:
         ("test_helpers/test_clocks", {"frozen_time": "99999999999999"}, "frozen_time"),
     ],
 )
-def test_a_wrong_value_is_refused_by_name(
+def test_a_wrong_value_is_refused_with_the_parameter_s_name(
     app: Flask, path: str, form: dict[str, str], param: str
 ) -> None:
     response = app.test_client().post(
@@ -117,9 +117,9 @@ def test_a_wrong_value_is_refused_by_name(
 @pytest.mark.parametrize(
     "form",
     [{"a]b[": "1"}, {"a" + "[x]" * 50: "1"}, {"a": "1", "a[b]": "2"}, {"": "1"}],
-    ids=["brackets", "deep", "both", "nameless"],
+    ids=["brackets", "deep", "both", "no name"],
 )
-def test_a_garbled_body_is_refused(app: Flask, form: dict[str, str]) -> None:
+def test_a_malformed_body_is_refused(app: Flask, form: dict[str, str]) -> None:
     response = app.test_client().post(
         "/stripe/v1/customers", data=form, headers={"Authorization": f"Bearer {OTHER}"}
     )
@@ -127,7 +127,7 @@ def test_a_garbled_body_is_refused(app: Flask, form: dict[str, str]) -> None:
     assert response.status_code == 400
 
 
-def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClient) -> None:
+def test_an_unsupported_parameter_is_refused(api: stripe.StripeClient) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="does not support it") as unplayed:
         api.v1.customers.create({"source": "tok_visa", "email": "a@b.co"})
 
@@ -135,7 +135,7 @@ def test_a_parameter_that_is_not_played_is_not_swallowed(api: stripe.StripeClien
     assert api.v1.customers.list().data == []
 
 
-def test_an_unknown_address_is_a_404_in_stripes_words(app: Flask) -> None:
+def test_an_unknown_path_is_404_with_stripe_s_message(app: Flask) -> None:
     response = app.test_client().get(
         "/stripe/v1/rockets", headers={"Authorization": f"Bearer {OTHER}"}
     )
@@ -144,7 +144,7 @@ def test_an_unknown_address_is_a_404_in_stripes_words(app: Flask) -> None:
     assert "Unrecognized request URL (GET: /v1/rockets)" in response.json["error"]["message"]
 
 
-def test_the_same_idempotency_key_gets_the_same_answer(
+def test_the_same_idempotency_key_gets_the_same_response(
     api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     once = api.v1.customers.create({"email": "a@b.co"}, {"idempotency_key": "k1"})
@@ -162,7 +162,7 @@ def test_an_idempotency_key_with_other_parameters_is_an_error(api: stripe.Stripe
         api.v1.customers.create({"email": "other@b.co"}, {"idempotency_key": "k1"})
 
 
-def test_a_decline_is_remembered_under_its_key(
+def test_a_decline_is_stored_under_its_key(
     api: stripe.StripeClient, customer: stripe.Customer
 ) -> None:
     method = api.v1.payment_methods.attach(
@@ -187,7 +187,7 @@ def test_a_decline_is_remembered_under_its_key(
     assert len(api.v1.charges.list().data) == 1
 
 
-def test_a_declined_subscription_is_undone_and_still_remembered(
+def test_a_declined_subscription_is_rolled_back_and_stored_under_its_key(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
@@ -218,7 +218,7 @@ def test_a_refused_request_does_not_use_up_its_key(api: stripe.StripeClient) -> 
     assert api.v1.customers.create({"email": "right@b.co"}, {"idempotency_key": "k1"}).id
 
 
-def test_lists_are_paged_newest_first(api: stripe.StripeClient) -> None:
+def test_lists_are_paginated_newest_first(api: stripe.StripeClient) -> None:
     ids = [api.v1.customers.create({}).id for _ in range(5)][::-1]
 
     first = api.v1.customers.list({"limit": 2})
@@ -232,7 +232,7 @@ def test_lists_are_paged_newest_first(api: stripe.StripeClient) -> None:
     assert not api.v1.customers.list({"limit": 5}).has_more
 
 
-def test_the_sdk_pages_by_itself(api: stripe.StripeClient) -> None:
+def test_the_sdk_paginates_automatically(api: stripe.StripeClient) -> None:
     ids = [api.v1.customers.create({}).id for _ in range(7)]
 
     result = [c.id for c in api.v1.customers.list({"limit": 3}).auto_paging_iter()]
@@ -246,7 +246,7 @@ def test_a_page_has_1_to_100_rows(api: stripe.StripeClient, limit: int) -> None:
         api.v1.customers.list({"limit": limit})
 
 
-def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, fake_time: Any) -> None:
+def test_lists_are_filtered_by_creation(api: stripe.StripeClient, fake_time: Any) -> None:
     api.v1.customers.create({})
     fake_time.time += 100
     late = api.v1.customers.create({})
@@ -256,7 +256,7 @@ def test_lists_are_narrowed_by_creation(api: stripe.StripeClient, fake_time: Any
     assert [c.id for c in customers.data] == [late.id]
 
 
-def test_ids_are_expanded_where_asked(subscriber: Subscriber, prices: Prices) -> None:
+def test_ids_are_expanded_on_request(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(
         prices.pro,
         expand=["customer", "latest_invoice.payments.data.payment.payment_intent"],
@@ -282,14 +282,14 @@ def test_lists_are_expanded_through_data(subscriber: Subscriber, prices: Prices)
 
 
 @pytest.mark.parametrize("path", ["nothing", "email", "a.b.c.d.e", "metadata", "", "."])
-def test_what_cannot_be_expanded_says_so(
+def test_a_field_that_cannot_be_expanded_is_refused(
     api: stripe.StripeClient, customer: stripe.Customer, path: str
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         api.v1.customers.retrieve(customer.id, {"expand": [path]})
 
 
-def test_a_payment_that_needs_its_owner_says_so(
+def test_a_payment_that_requires_authentication_is_reported(
     api: stripe.StripeClient, customer: stripe.Customer
 ) -> None:
     method = api.v1.payment_methods.attach(

@@ -19,7 +19,7 @@ from .conftest import KEY, Browser
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_front_page_says_what_is_on(browser: Browser) -> None:
+def test_the_front_page_lists_the_services(browser: Browser) -> None:
     page = browser.get("/").text
 
     assert "http://sandbox.test/stripe" in page
@@ -28,7 +28,7 @@ def test_the_front_page_says_what_is_on(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/mail", "/stripe/checkout/unknown", "/healthz"])
-def test_every_page_is_strict(browser: Browser, path: str) -> None:
+def test_every_page_has_a_strict_content_policy(browser: Browser, path: str) -> None:
     headers = browser.get(path).headers
 
     assert headers["Content-Security-Policy"].startswith("default-src 'none'; style-src 'self'")
@@ -43,7 +43,7 @@ def test_a_form_of_another_site_is_refused(app: Flask) -> None:
     assert response.status_code == 403
 
 
-def test_production_has_no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_sandbox_refuses_production(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SAAS_ENV", "production")
 
     result = CliRunner().invoke(sandbox, ["--data", str(tmp_path / "s.db")])
@@ -52,7 +52,7 @@ def test_production_has_no_sandbox(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert result.output == "Error: The sandbox does not run in production.\n"
 
 
-def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
+def test_a_taken_port_is_reported_in_a_sentence(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
@@ -67,7 +67,7 @@ def test_a_taken_port_is_said_in_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path, stop: int) -> None:
+def test_the_command_serves_until_it_is_stopped(tmp_path: Path, stop: int) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -14,7 +14,7 @@ def test_a_price_is_found_by_its_lookup_key(api: stripe.StripeClient, prices: Pr
     assert [price.id for price in result.data] == [prices.pro]
 
 
-def test_a_lookup_key_is_transferred_only_when_asked(
+def test_a_lookup_key_is_transferred_only_on_request(
     api: stripe.StripeClient, prices: Prices
 ) -> None:
     api.v1.prices.update(prices.pro, {"lookup_key": "pro"})
@@ -27,7 +27,7 @@ def test_a_lookup_key_is_transferred_only_when_asked(
     assert api.v1.prices.list({"lookup_keys": ["pro"]}).data[0].id == prices.business
 
 
-def test_a_retired_price_sells_nothing_and_renews_what_was_sold(
+def test_an_inactive_price_cannot_be_bought_and_renews_existing_subscriptions(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -40,7 +40,7 @@ def test_a_retired_price_sells_nothing_and_renews_what_was_sold(
     assert subscriber.status(subscription.id) == "active"
 
 
-def test_a_product_comes_with_its_first_price(api: stripe.StripeClient) -> None:
+def test_a_product_can_be_created_with_its_first_price(api: stripe.StripeClient) -> None:
     product = api.v1.products.create(
         {
             "name": "Pro",
@@ -79,7 +79,7 @@ def test_lists_of_prices_are_filtered(api: stripe.StripeClient, prices: Prices) 
     [("once", None, [750, 1500, 1500]), ("forever", None, [750, 750, 750]),
      ("repeating", 2, [750, 750, 1500])],
 )  # fmt: skip
-def test_a_coupon_lasts_as_long_as_it_says(
+def test_a_coupon_applies_for_its_duration(
     api: stripe.StripeClient,
     subscriber: Subscriber,
     prices: Prices,
@@ -97,7 +97,7 @@ def test_a_coupon_lasts_as_long_as_it_says(
     assert subscriber.invoices()[0].total_discount_amounts[0].amount == 750
 
 
-def test_an_amount_off_never_pays_somebody_out(
+def test_an_amount_off_never_makes_an_invoice_negative(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"amount_off": 5000, "currency": "usd", "duration": "once"})
@@ -107,7 +107,7 @@ def test_an_amount_off_never_pays_somebody_out(
     assert subscriber.invoices()[0].amount_paid == 0
 
 
-def test_a_coupon_is_used_up(
+def test_a_coupon_can_be_used_up(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create(
@@ -122,7 +122,7 @@ def test_a_coupon_is_used_up(
     assert not api.v1.coupons.retrieve("FIRST").valid
 
 
-def test_a_deleted_coupon_keeps_its_promise(
+def test_a_deleted_coupon_still_applies_to_existing_discounts(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"percent_off": 50, "duration": "forever"})
@@ -134,7 +134,7 @@ def test_a_deleted_coupon_keeps_its_promise(
     assert subscriber.invoices()[-1].amount_paid == 750
 
 
-def test_a_promotion_code_for_newcomers_is_refused_to_others(
+def test_a_promotion_code_for_new_customers_is_refused_to_others(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices
 ) -> None:
     coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})

@@ -12,7 +12,7 @@ from .conftest import (
     FakeTime,
     Prices,
     RecordingEndpoint,
-    admin_api,
+    call_admin_api,
     plain_metadata,
 )
 
@@ -41,7 +41,7 @@ def url(session: stripe.checkout.Session) -> str:
     return session.url
 
 
-def test_a_good_card_starts_the_subscription_and_leads_back(
+def test_a_valid_card_starts_the_subscription_and_redirects_back(
     api: stripe.StripeClient,
     browser: Browser,
     session: stripe.checkout.Session,
@@ -82,7 +82,7 @@ def test_a_good_card_starts_the_subscription_and_leads_back(
         ("", "Your card number is incomplete."),
     ],
 )
-def test_a_bad_card_is_told_and_nothing_has_happened(
+def test_a_declined_card_is_explained_and_changes_nothing(
     api: stripe.StripeClient,
     browser: Browser,
     session: stripe.checkout.Session,
@@ -99,7 +99,7 @@ def test_a_bad_card_is_told_and_nothing_has_happened(
     assert browser.post(url(session), number=CARD_NUMBER).status_code == 303
 
 
-def test_a_card_that_asks_is_confirmed_by_its_owner(
+def test_a_card_that_requires_authentication_is_confirmed(
     api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
 ) -> None:
     asked = browser.post(url(session), number="4000 0025 0000 3155")
@@ -111,7 +111,7 @@ def test_a_card_that_asks_is_confirmed_by_its_owner(
     assert response.status_code == 303
 
 
-def test_a_refused_confirmation_pays_nothing(
+def test_a_refused_authentication_pays_nothing(
     api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
 ) -> None:
     response = browser.post(url(session), number="4000 0025 0000 3155", confirmed="no")
@@ -121,7 +121,7 @@ def test_a_refused_confirmation_pays_nothing(
     assert api.v1.checkout.sessions.retrieve(session.id).status == "open"
 
 
-def test_a_session_is_paid_once(
+def test_a_session_can_be_paid_once(
     api: stripe.StripeClient,
     browser: Browser,
     session: stripe.checkout.Session,
@@ -136,7 +136,7 @@ def test_a_session_is_paid_once(
     assert len(api.v1.subscriptions.list({"customer": customer.id}).data) == 1
 
 
-def test_an_expired_session_says_so(
+def test_an_expired_session_is_explained(
     api: stripe.StripeClient,
     browser: Browser,
     session: stripe.checkout.Session,
@@ -152,7 +152,7 @@ def test_an_expired_session_says_so(
         api.v1.checkout.sessions.expire(session.id)
 
 
-def test_after_a_day_it_expires_by_itself(
+def test_a_session_expires_after_a_day(
     api: stripe.StripeClient, session: stripe.checkout.Session, fake_time: FakeTime
 ) -> None:
     fake_time.time += 86400 + 1
@@ -182,7 +182,7 @@ def test_a_promotion_code_lowers_the_price(
     assert result.invoice.amount_paid == 1200
 
 
-def test_a_promotion_code_is_taken_off_again(
+def test_a_promotion_code_can_be_removed(
     api: stripe.StripeClient, browser: Browser, session: stripe.checkout.Session
 ) -> None:
     coupon = api.v1.coupons.create({"percent_off": 20, "duration": "once"})
@@ -210,7 +210,7 @@ def start(
     )
 
 
-def test_a_trial_costs_nothing_today_and_keeps_the_card(
+def test_a_trial_charges_nothing_today_and_saves_the_card(
     api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
 ) -> None:
     session = start(api, prices, customer, subscription_data={"trial_period_days": 14})
@@ -226,7 +226,7 @@ def test_a_trial_costs_nothing_today_and_keeps_the_card(
     assert subscription.default_payment_method
 
 
-def test_a_trial_without_a_card_needs_none_when_told_so(
+def test_a_trial_needs_no_card_if_configured(
     api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
 ) -> None:
     session = start(
@@ -245,7 +245,7 @@ def test_a_trial_without_a_card_needs_none_when_told_so(
     ("number", "ending", "paid"),
     [("000123456789", "succeeded", "paid"), ("000111111116", "failed", "unpaid")],
 )
-def test_a_bank_account_answers_after_days(
+def test_a_bank_debit_is_decided_after_days(
     api: stripe.StripeClient,
     browser: Browser,
     prices: Prices,
@@ -268,7 +268,7 @@ def test_a_bank_account_answers_after_days(
     assert api.v1.checkout.sessions.retrieve(session.id).payment_status == paid
 
 
-def test_without_a_customer_one_is_made_from_the_address(
+def test_without_a_customer_one_is_created_from_the_email(
     api: stripe.StripeClient, browser: Browser, prices: Prices
 ) -> None:
     session = api.v1.checkout.sessions.create(
@@ -289,11 +289,11 @@ def test_without_a_customer_one_is_made_from_the_address(
     assert result.line_items.data[0].quantity == 2
 
 
-def test_tax_is_a_line_of_its_own_when_switched_on(
+def test_enabled_tax_is_a_separate_line(
     app: Flask, api: stripe.StripeClient, browser: Browser, prices: Prices,
     customer: stripe.Customer,
 ) -> None:  # fmt: skip
-    admin_api(app, "settings", tax_percent=20)
+    call_admin_api(app, "settings", tax_percent=20)
     api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
     session = start(api, prices, customer, automatic_tax={"enabled": True})
 
@@ -330,7 +330,7 @@ def test_a_one_time_purchase_and_a_saved_card(
     assert (saved.payment_status, saved.setup_intent.status) == ("no_payment_required", "succeeded")
 
 
-def test_a_deleted_customer_pays_nothing(
+def test_a_deleted_customer_cannot_pay(
     api: stripe.StripeClient,
     browser: Browser,
     session: stripe.checkout.Session,
@@ -344,7 +344,7 @@ def test_a_deleted_customer_pays_nothing(
     assert api.v1.subscriptions.list({"status": "all"}).data == []
 
 
-def test_the_page_of_nobody_is_not_found(browser: Browser) -> None:
+def test_an_unknown_session_is_not_found(browser: Browser) -> None:
     assert browser.get("/stripe/checkout/cs_test_unknown").status_code == 404
 
 
@@ -362,14 +362,14 @@ def test_the_page_of_nobody_is_not_found(browser: Browser) -> None:
     ],
     ids=lambda more: next(iter(more)),
 )
-def test_a_wrong_session_is_refused(
+def test_an_invalid_session_is_refused(
     api: stripe.StripeClient, prices: Prices, customer: stripe.Customer, more: dict[str, Any]
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         start(api, prices, customer, **more)
 
 
-def test_a_bank_account_is_refused_where_only_cards_are_taken(
+def test_a_bank_account_is_refused_if_only_cards_are_accepted(
     api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
 ) -> None:
     session = start(api, prices, customer, allowed_payment_method_types=["card"])

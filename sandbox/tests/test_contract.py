@@ -1,7 +1,7 @@
-"""The sandbox against what Stripe publishes: every state, every field that is sent on request.
+"""The sandbox compared with Stripe's published types: every state and every expandable field.
 
-The comparison itself happens wherever a test uses the sandbox (see `checker`). Here is what makes
-sure that nothing is left out of it, and that it would notice.
+Every test that uses the sandbox runs the comparison (see `response_checker`). The tests here
+make sure that it covers everything and detects differences.
 """
 
 import json
@@ -14,14 +14,14 @@ import stripe
 from flask import Flask
 
 from . import contract
-from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, admin_api, at, item_of
+from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, at, call_admin_api, item_of
 
 published = pytest.mark.skipif(
     not contract.is_published(),
     reason="What Stripe publishes is not on this machine (STRIPE_SCHEMA)",
 )
 
-# States that Stripe knows and the sandbox never brings about.
+# States of Stripe that the sandbox never reaches.
 NOT_PLAYED = {
     "payment_intent": {"requires_confirmation", "requires_capture"},
     "setup_intent": {"canceled", "processing", "requires_action", "requires_confirmation"},
@@ -34,7 +34,7 @@ NOT_PLAYED = {
 
 
 @published
-def test_every_state_that_is_played_is_compared(
+def test_every_supported_state_is_compared(
     app: Flask, subscriber: Subscriber, prices: Prices, browser: Browser
 ) -> None:
     subscriptions(app, subscriber, prices)
@@ -70,7 +70,7 @@ def subscriptions(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
     subscriber.api.v1.subscriptions.cancel(gone.id)
     subscriber.api.v1.tax.settings.update({"head_office": {"address": {"country": "DE"}}})
     subscriber.api.v1.subscriptions.update(paid.id, {"automatic_tax": {"enabled": True}})
-    admin_api(app, "settings", tax_percent=19, after_retries="unpaid")
+    call_admin_api(app, "settings", tax_percent=19, after_retries="unpaid")
     subscriber.pay_with("pm_card_chargeCustomerFail")
     failed = subscriber.subscribe(prices.business)
     subscriber.api.v1.invoices.pay(str(failed.latest_invoice), {"paid_out_of_band": True})
@@ -93,7 +93,7 @@ def subscriptions(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
 
 
 def payments(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
-    """A bank debit, an owner who is asked, a refund, a dispute, and invoices that are given up."""
+    """A bank debit, an authentication, a refund, a dispute, and uncollectible invoices."""
     for card in ("pm_usBankAccount", "pm_card_authenticationRequired"):
         subscriber.pay_with(card)
         subscriber.subscribe(prices.pro)
@@ -101,8 +101,8 @@ def payments(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
     paid = subscriber.subscribe(prices.business)
     charge = subscriber.api.v1.charges.list({"customer": subscriber.customer}).data[0].id
     subscriber.api.v1.refunds.create({"charge": charge, "amount": 1})
-    admin_api(app, "disputes", charge=charge)
-    admin_api(app, "charges", invoice=str(paid.latest_invoice))
+    call_admin_api(app, "disputes", charge=charge)
+    call_admin_api(app, "charges", invoice=str(paid.latest_invoice))
     for end in ("pay", "void_invoice", "mark_uncollectible"):
         sent = subscriber.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
         finish: Callable[..., Any] = getattr(subscriber.api.v1.invoices, end)
@@ -110,7 +110,7 @@ def payments(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
 
 
 def sessions(subscriber: Subscriber, prices: Prices, browser: Browser) -> None:
-    """A checkout that is paid, one that waits, one that expires, one that saves a card."""
+    """Checkouts: paid, processing, expired, and one that saves a card."""
     common: Any = {"customer": subscriber.customer, "success_url": "https://shop.test/"}
     buys: Any = {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}]}
     create = subscriber.api.v1.checkout.sessions.create
@@ -121,7 +121,7 @@ def sessions(subscriber: Subscriber, prices: Prices, browser: Browser) -> None:
 
 
 def schedules(subscriber: Subscriber, prices: Prices) -> None:
-    """One that goes on, and each of the ways to end."""
+    """An active schedule, and one for each way to end."""
     schedules = subscriber.api.v1.subscription_schedules
     for end in ("", "release", "cancel", "complete"):
         subscription = subscriber.subscribe(prices.pro)
@@ -135,7 +135,7 @@ def schedules(subscriber: Subscriber, prices: Prices) -> None:
 
 @pytest.fixture
 def offer(api: stripe.StripeClient, prices: Prices) -> dict[str, str]:
-    """One object for each field that is only sent when it is asked for."""
+    """Create one object for each field that is only sent when expanded."""
     update: Any = {
         "enabled": True,
         "default_allowed_updates": ["price"],
@@ -205,7 +205,7 @@ def found(response: dict[str, Any], field: str) -> Any:
     return value
 
 
-def test_what_was_paid_elsewhere_is_a_payment_record(
+def test_a_payment_outside_of_stripe_is_a_payment_record(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     sent = subscriber.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
@@ -231,7 +231,7 @@ def test_an_old_payment_is_a_charge_without_an_intent(
 ) -> None:
     invoice = str(subscriber.subscribe(prices.pro).latest_invoice)
 
-    admin_api(app, "charges", invoice=invoice)
+    call_admin_api(app, "charges", invoice=invoice)
 
     by = subscriber.api.v1.invoice_payments.list({"invoice": invoice}).data[0].payment
     assert by.type == "charge"
@@ -246,7 +246,7 @@ def test_an_old_payment_is_a_charge_without_an_intent(
     [("jpy", 1500, "¥1,500"), ("kwd", 1500, "1.500 KWD"), ("krw", 9900, "9,900 KRW"),
      ("ugx", 990000, "9,900.00 UGX"), ("eur", 1500, "€15.00")],
 )  # fmt: skip
-def test_an_amount_has_the_places_of_its_currency(
+def test_an_amount_has_the_decimals_of_its_currency(
     subscriber: Subscriber, prices: Prices, browser: Browser, currency: str, amount: int, shown: str
 ) -> None:
     price = subscriber.api.v1.prices.create(
@@ -269,7 +269,7 @@ def test_an_amount_has_the_places_of_its_currency(
     assert f"(at {shown} / month)" in str(invoice.lines.data[0].description)
 
 
-def test_a_code_takes_off_only_what_it_is_for(
+def test_a_promotion_code_applies_only_to_its_products(
     subscriber: Subscriber, prices: Prices, offer: dict[str, str], browser: Browser
 ) -> None:
     invoices = [
@@ -299,7 +299,7 @@ def changed(price: dict[str, Any], **more: Any) -> dict[str, Any]:
         (lambda p: changed(p, recurring={}), "Price.Recurring.interval is missing"),
     ],
 )
-def test_the_comparison_would_notice(
+def test_the_comparison_detects_differences(
     api: stripe.StripeClient, prices: Prices, broken: Callable[..., Any], complaint: str
 ) -> None:
     price = api.v1.prices.retrieve(prices.pro).to_dict(for_json=True)
@@ -311,7 +311,7 @@ def test_the_comparison_would_notice(
 
 
 @published
-def test_a_field_that_was_expanded_must_be_there(api: stripe.StripeClient, prices: Prices) -> None:
+def test_an_expanded_field_must_be_present(api: stripe.StripeClient, prices: Prices) -> None:
     price = api.v1.prices.retrieve(prices.pro).to_dict(for_json=True)
 
     assert "Prices:Price.tiers is missing though it was expanded" in contract.misfits(
@@ -319,7 +319,7 @@ def test_a_field_that_was_expanded_must_be_there(api: stripe.StripeClient, price
     )
 
 
-def test_the_differences_that_are_kept_are_documented() -> None:
+def test_intended_differences_are_documented() -> None:
     document = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
     for difference, reason in contract.KEPT.items():

@@ -74,7 +74,7 @@ def test_a_deleted_customer_leaves_a_tombstone_and_no_subscription(
         api.v1.subscriptions.create({"customer": customer.id, "items": [{"price": prices.pro}]})
 
 
-def test_customers_are_listed_by_address(api: stripe.StripeClient) -> None:
+def test_customers_are_filtered_by_email(api: stripe.StripeClient) -> None:
     api.v1.customers.create({"email": "ada@example.com"})
     grace = api.v1.customers.create({"email": "grace@example.com"})
 
@@ -83,7 +83,7 @@ def test_customers_are_listed_by_address(api: stripe.StripeClient) -> None:
     assert [c.id for c in customers.data] == [grace.id]
 
 
-def test_a_test_card_is_attached_as_a_copy_of_its_own(
+def test_a_test_card_is_attached_as_a_copy(
     api: stripe.StripeClient, customer: stripe.Customer
 ) -> None:
     method = api.v1.payment_methods.attach("pm_card_visa", {"customer": customer.id})
@@ -96,7 +96,7 @@ def test_a_test_card_is_attached_as_a_copy_of_its_own(
     ]
 
 
-def test_a_card_that_is_declined_cannot_be_attached(
+def test_a_declined_card_cannot_be_attached(
     api: stripe.StripeClient, customer: stripe.Customer
 ) -> None:
     with pytest.raises(stripe.CardError) as declined:
@@ -121,7 +121,7 @@ def test_a_detached_card_is_no_longer_the_default(
     assert settings.default_payment_method is None
 
 
-def test_somebody_elses_card_is_refused(
+def test_a_card_of_another_customer_is_refused(
     api: stripe.StripeClient, customer: stripe.Customer
 ) -> None:
     other = api.v1.customers.create({})
@@ -134,6 +134,6 @@ def test_somebody_elses_card_is_refused(
 
 
 @pytest.mark.parametrize("email", ["nobody", "a b@example.com", "a@example.com\nbcc: x@y.z"])
-def test_an_address_must_look_like_one(api: stripe.StripeClient, email: str) -> None:
+def test_an_invalid_email_is_refused(api: stripe.StripeClient, email: str) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="Invalid email"):
         api.v1.customers.create({"email": email})

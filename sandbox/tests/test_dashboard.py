@@ -1,4 +1,4 @@
-"""The dashboard: what happened, why, and its controls."""
+"""The dashboard: history, explanations and controls."""
 
 import pytest
 import stripe
@@ -21,12 +21,12 @@ def page(account: str, subscriber: Subscriber) -> str:
     return f"{account}/customers/{subscriber.customer}"
 
 
-def test_every_account_is_there(browser: Browser, account: str, subscriber: Subscriber) -> None:
+def test_every_account_is_listed(browser: Browser, account: str, subscriber: Subscriber) -> None:
     assert f'href="{account}"' in browser.get("/stripe/").text
     assert "1 customer, 0 subscriptions<" in browser.get("/stripe/").text
 
 
-def test_the_life_of_a_subscription_is_told_in_words(
+def test_the_history_of_a_subscription_is_described_in_words(
     browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -39,7 +39,7 @@ def test_the_life_of_a_subscription_is_told_in_words(
     assert "renews" in text
 
 
-def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
+def test_an_advancing_clock_shows_its_progress(
     app: Flask, browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -57,7 +57,7 @@ def test_a_clock_that_is_still_advancing_shows_how_far_it_is(
     assert "Advancing: 0%, 0 changes so far." in text
 
 
-def test_time_passes_at_a_button(
+def test_a_button_advances_the_clock(
     browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -75,7 +75,7 @@ def test_a_step_that_does_not_exist_is_refused(browser: Browser, page: str) -> N
     assert "no live subscription to renew" in browser.post(f"{page}/advance", step="renewal").text
 
 
-def test_a_card_that_will_fail_is_given(
+def test_a_failing_card_can_be_set(
     browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -91,7 +91,7 @@ def test_a_card_that_will_fail_is_given(
     assert browser.post(f"{page}/card", card="gold").status_code == 400
 
 
-def test_the_card_that_pays_for_renewals_is_named(
+def test_the_card_for_renewals_is_shown(
     api: stripe.StripeClient, browser: Browser, account: str, prices: Prices
 ) -> None:
     customer = api.v1.customers.create({"email": "ben@example.com"})
@@ -112,7 +112,7 @@ def test_the_card_that_pays_for_renewals_is_named(
     assert "Pays with Mastercard" in browser.get(page).text
 
 
-def test_deliveries_show_their_answer_and_are_sent_again(
+def test_deliveries_show_their_response_and_can_be_sent_again(
     browser: Browser,
     account: str,
     page: str,
@@ -134,7 +134,7 @@ def test_deliveries_show_their_answer_and_are_sent_again(
     assert "the shop is on fire" not in browser.get(page).text
 
 
-def test_the_weather_is_switched_and_what_it_did_is_said(
+def test_faults_can_be_switched_on_and_their_effects_are_listed(
     browser: Browser,
     account: str,
     page: str,
@@ -151,7 +151,7 @@ def test_the_weather_is_switched_and_what_it_did_is_said(
     assert 'value="100"' in browser.get(account).text
 
 
-def test_the_end_of_retries_is_chosen(
+def test_the_outcome_of_failed_retries_can_be_chosen(
     browser: Browser, account: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -163,7 +163,7 @@ def test_the_end_of_retries_is_chosen(
     assert subscriber.status(subscription.id) == "unpaid"
 
 
-def test_customers_are_searched_by_address(
+def test_customers_can_be_searched_by_email(
     browser: Browser, account: str, subscriber: Subscriber
 ) -> None:
     subscriber.api.v1.customers.create({"email": "grace@example.com"})
@@ -177,11 +177,11 @@ def test_customers_are_searched_by_address(
 @pytest.mark.parametrize(
     "path", ["/stripe/accounts/acct_unknown", "/stripe/accounts/x/customers/y"]
 )
-def test_what_does_not_exist_is_not_found(browser: Browser, path: str) -> None:
+def test_unknown_objects_are_not_found(browser: Browser, path: str) -> None:
     assert browser.get(f"/stripe/accounts/{path}").status_code == 404
 
 
-def test_every_state_and_every_coming_moment_has_words() -> None:
+def test_every_state_and_upcoming_event_has_a_label() -> None:
     assert (
         set(event_descriptions.STATUS_DESCRIPTIONS)
         == {t.before for t in lifecycle.TRANSITIONS} | lifecycle.ENDED_STATUSES
@@ -189,7 +189,7 @@ def test_every_state_and_every_coming_moment_has_words() -> None:
     assert events.API_VERSION == "2026-10-28.endive"
 
 
-def test_every_story_can_be_told_of_what_really_happens(
+def test_every_description_matches_real_events(
     browser: Browser, page: str, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.subscribe(prices.pro, trial_period_days=10)

@@ -1,4 +1,4 @@
-"""Events, and how they reach somebody: signed, at least once, again after anything but 2xx."""
+"""Events and their delivery: signed, at least once, and retried unless the response is 2xx."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from saas_sandbox.stripe.webhook_sender import EndpointResponse
 from .conftest import KEY, FakeTime, Prices, RecordingEndpoint, Subscriber, at
 
 
-def test_an_event_carries_a_real_signature(
+def test_an_event_has_a_valid_signature(
     api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, receiver: RecordingEndpoint
 ) -> None:
     api.v1.customers.create({"email": "ada@example.com"})
@@ -40,7 +40,7 @@ def test_another_secret_does_not_verify_it(
         )
 
 
-def test_an_update_says_what_was_before(
+def test_an_update_contains_the_previous_attributes(
     api: stripe.StripeClient,
     customer: stripe.Customer,
     endpoint: object,
@@ -52,7 +52,7 @@ def test_an_update_says_what_was_before(
     assert event["data"]["previous_attributes"] == {"name": "Ada", "metadata": {"a": None}}
 
 
-def test_an_update_of_nothing_is_no_event(
+def test_an_update_without_changes_causes_no_event(
     api: stripe.StripeClient,
     customer: stripe.Customer,
     endpoint: object,
@@ -63,7 +63,9 @@ def test_an_update_of_nothing_is_no_event(
     assert receiver.posted == []
 
 
-def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.Customer) -> None:
+def test_events_are_listed_and_retrieved(
+    api: stripe.StripeClient, customer: stripe.Customer
+) -> None:
     api.v1.products.create({"name": "Pro"})
 
     [events] = api.v1.events.list({"type": "customer.created"}).data
@@ -74,7 +76,7 @@ def test_events_are_listed_and_found(api: stripe.StripeClient, customer: stripe.
     ]
 
 
-def test_an_endpoint_hears_what_it_asked_for(
+def test_an_endpoint_receives_its_enabled_events(
     api: stripe.StripeClient, receiver: RecordingEndpoint
 ) -> None:
     api.v1.webhook_endpoints.create(
@@ -87,7 +89,7 @@ def test_an_endpoint_hears_what_it_asked_for(
     assert receiver.types == ["product.created"]
 
 
-def test_a_disabled_or_deleted_endpoint_hears_nothing(
+def test_a_disabled_or_deleted_endpoint_receives_nothing(
     api: stripe.StripeClient, endpoint: stripe.WebhookEndpoint, receiver: RecordingEndpoint
 ) -> None:
     api.v1.webhook_endpoints.update(endpoint.id, {"disabled": True})
@@ -117,7 +119,7 @@ def test_the_secret_is_shown_once(
     ],
     ids=["error", "redirect", "down"],
 )
-def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
+def test_failed_deliveries_are_retried_with_growing_delays(
     api: stripe.StripeClient,
     endpoint: object,
     receiver: RecordingEndpoint,
@@ -140,7 +142,7 @@ def test_what_is_not_accepted_comes_again_soon_and_then_more_rarely(
     assert len({event["id"] for event in receiver.posted}) == 1
 
 
-def test_an_event_that_was_accepted_is_pending_nowhere(
+def test_an_accepted_event_has_no_pending_deliveries(
     api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint, fake_time: FakeTime
 ) -> None:
     receiver.response = EndpointResponse(500, "oops")
@@ -157,7 +159,7 @@ def test_an_event_that_was_accepted_is_pending_nowhere(
     assert api.v1.events.list({"delivery_success": False}).data == []
 
 
-def test_after_three_days_it_gives_up(
+def test_delivery_is_given_up_after_three_days(
     api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint, fake_time: FakeTime
 ) -> None:
     receiver.response = EndpointResponse(500, "oops")
@@ -174,7 +176,7 @@ def test_after_three_days_it_gives_up(
     assert len(receiver.posted) == given_up
 
 
-def test_the_payload_is_the_object_as_it_was_then(
+def test_the_payload_is_the_object_at_the_time_of_the_event(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -186,7 +188,7 @@ def test_the_payload_is_the_object_as_it_was_then(
     assert "_internal" not in created
 
 
-def test_events_are_dated_in_the_clocks_time(
+def test_events_have_the_time_of_the_test_clock(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -197,7 +199,7 @@ def test_events_are_dated_in_the_clocks_time(
 
 
 class Shop(ThreadingHTTPServer):
-    """A merchant's server whose first answers are failures."""
+    """A merchant's server whose first responses are failures."""
 
     daemon_threads = True
 
@@ -233,9 +235,7 @@ def shop() -> Iterator[Shop]:
     server.server_close()
 
 
-def test_over_http_an_event_arrives_and_comes_again_after_a_failure(
-    served: str, shop: Shop
-) -> None:
+def test_over_http_an_event_is_retried_after_a_failure(served: str, shop: Shop) -> None:
     http = stripe.RequestsClient(timeout=(2, 8))
     api = stripe.StripeClient(KEY, base_addresses={"api": f"{served}/stripe"}, http_client=http)
     endpoint = api.v1.webhook_endpoints.create(
@@ -251,7 +251,7 @@ def test_over_http_an_event_arrives_and_comes_again_after_a_failure(
     assert event.type == "customer.created"
 
 
-def test_a_restart_loses_nothing(tmp_path: Path, fake_time: FakeTime) -> None:
+def test_a_restart_loses_no_events(tmp_path: Path, fake_time: FakeTime) -> None:
     from saas_sandbox.inprocess import client
 
     path = str(tmp_path / "sandbox.db")

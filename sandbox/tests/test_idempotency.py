@@ -1,4 +1,4 @@
-"""Two at once, and the same again: what an idempotency key does, over real HTTP."""
+"""Idempotency keys over real HTTP: concurrent and repeated requests."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import stripe
 
 from .conftest import KEY, Prices
 
-Weather = Callable[..., None]
+SetFaults = Callable[..., None]
 
 LONG = 1.5
 SLOWLY = """
@@ -27,7 +27,7 @@ print(api.v1.customers.create({"name": "Ada"}, {"idempotency_key": "once"}).id)
 
 @pytest.fixture
 def over_http(served: str) -> Iterator[stripe.StripeClient]:
-    """A client without retries: it shows each answer as it comes."""
+    """A client without retries, which returns each response as it is."""
     http = stripe.RequestsClient()
     yield stripe.StripeClient(
         KEY,
@@ -39,23 +39,23 @@ def over_http(served: str) -> Iterator[stripe.StripeClient]:
 
 
 @pytest.fixture
-def weather(served: str) -> Weather:
-    def set_weather(**fault: float) -> None:
+def set_faults(served: str) -> SetFaults:
+    def set_shares(**fault: float) -> None:
         requests.post(
             f"{served}/stripe/control/faults", json=fault, auth=(KEY, ""), timeout=10
         ).raise_for_status()
 
-    return set_weather
+    return set_shares
 
 
 @pytest.fixture
-def slow_call(over_http: stripe.StripeClient, weather: Weather) -> Iterator[Any]:
-    """A call that lingers under the key "once", while the weather is fair for the next ones."""
-    weather(slow=1, slow_seconds=LONG)
+def slow_call(over_http: stripe.StripeClient, set_faults: SetFaults) -> Iterator[Any]:
+    """A slow call with the key "once", while later calls have no fault."""
+    set_faults(slow=1, slow_seconds=LONG)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(create, over_http, "Ada")
-        time.sleep(0.4)  # until it has begun
-        weather()
+        time.sleep(0.4)  # until it has started
+        set_faults()
         yield running
 
 
@@ -64,12 +64,12 @@ def create(api: stripe.StripeClient, name: str, key: str = "once") -> stripe.Cus
 
 
 def code_of(error: stripe.StripeError) -> str | None:
-    """The code in the body: the SDK's own attribute lacks it for a 409."""
+    """Return the code in the body, which the SDK's attribute lacks for a 409."""
     assert error.error
     return error.error.code
 
 
-def test_the_second_of_two_at_once_is_told_to_try_again(
+def test_the_second_of_two_concurrent_requests_is_409(
     over_http: stripe.StripeClient, slow_call: Any
 ) -> None:
     with pytest.raises(stripe.StripeError) as refused:
@@ -85,7 +85,7 @@ def test_the_second_of_two_at_once_is_told_to_try_again(
     assert len(over_http.v1.customers.list().data) == 1
 
 
-def test_the_sdk_waits_for_the_first_by_itself(served: str, slow_call: Any) -> None:
+def test_the_sdk_retries_until_the_first_has_finished(served: str, slow_call: Any) -> None:
     http = stripe.RequestsClient()
     patient = stripe.StripeClient(
         KEY, base_addresses={"api": f"{served}/stripe"}, http_client=http, max_network_retries=5
@@ -95,14 +95,14 @@ def test_the_sdk_waits_for_the_first_by_itself(served: str, slow_call: Any) -> N
     http.close()  # type: ignore[no-untyped-call]
 
 
-def test_a_key_in_use_with_other_parameters_is_another_mistake(
+def test_a_key_in_use_with_other_parameters_is_another_error(
     over_http: stripe.StripeClient, slow_call: Any
 ) -> None:
     with pytest.raises(stripe.IdempotencyError, match="same parameters"):
         create(over_http, "Grace")
 
 
-def test_requests_of_one_account_run_beside_each_other(
+def test_requests_of_one_account_run_concurrently(
     over_http: stripe.StripeClient, slow_call: Any
 ) -> None:
     other = create(over_http, "Grace", "another key")
@@ -113,7 +113,7 @@ def test_requests_of_one_account_run_beside_each_other(
     assert slow_call.result().name == "Ada"
 
 
-def test_the_same_key_of_another_account_is_another_key(served: str, slow_call: Any) -> None:
+def test_accounts_have_separate_idempotency_keys(served: str, slow_call: Any) -> None:
     http = stripe.RequestsClient()
     stranger = stripe.StripeClient(
         "sk_test_fedcba9876543210", base_addresses={"api": f"{served}/stripe"}, http_client=http
@@ -124,17 +124,17 @@ def test_the_same_key_of_another_account_is_another_key(served: str, slow_call: 
     http.close()  # type: ignore[no-untyped-call]
 
 
-def test_two_processes_with_one_key_make_one_customer(
-    served: str, over_http: stripe.StripeClient, weather: Weather
+def test_two_processes_with_one_key_create_one_customer(
+    served: str, over_http: stripe.StripeClient, set_faults: SetFaults
 ) -> None:
-    weather(slow=1, slow_seconds=LONG)
+    set_faults(slow=1, slow_seconds=LONG)
     other = subprocess.Popen(  # noqa: S603 our own command
         [sys.executable, "-c", SLOWLY, KEY, served], stdout=subprocess.PIPE, text=True
     )
     assert other.stdout
     assert other.stdout.readline() == "ready\n"
-    time.sleep(0.4)  # until its request has begun
-    weather()
+    time.sleep(0.4)  # until its request has started
+    set_faults()
 
     with pytest.raises(stripe.StripeError) as refused:
         create(over_http, "Ada")
@@ -144,7 +144,9 @@ def test_two_processes_with_one_key_make_one_customer(
     assert [c.id for c in over_http.v1.customers.list().data] == [theirs.strip()]
 
 
-def test_many_at_once_under_one_key_do_it_once(over_http: stripe.StripeClient) -> None:
+def test_many_concurrent_requests_with_one_key_have_one_effect(
+    over_http: stripe.StripeClient,
+) -> None:
     def attempt(_: int) -> int | None:
         try:
             return create(over_http, "Ada") and 200
@@ -168,7 +170,7 @@ def test_many_at_once_under_one_key_do_it_once(over_http: stripe.StripeClient) -
     ],
     ids=["404 of a path", "400 of a parameter", "404 of an action"],
 )
-def test_a_refusal_after_execution_began_is_kept_under_its_key(
+def test_a_refusal_after_execution_started_is_stored_under_its_key(
     api: stripe.StripeClient, call: Any, status: int
 ) -> None:
     responses = []
@@ -184,7 +186,7 @@ def test_a_refusal_after_execution_began_is_kept_under_its_key(
     assert replayed["Idempotent-Replayed"] == "true"
 
 
-def test_a_kept_refusal_stays_although_the_reason_is_gone(api: stripe.StripeClient) -> None:
+def test_a_stored_refusal_is_returned_after_its_reason_is_gone(api: stripe.StripeClient) -> None:
     def make() -> stripe.Product:
         return api.v1.products.create({"name": "Pro", "id": "pro"}, {"idempotency_key": "k"})
 

@@ -1,4 +1,4 @@
-"""The hosted invoice page, where somebody who fell behind catches up, and the receipt."""
+"""The hosted invoice page, where overdue invoices are paid, and the receipt."""
 
 import pytest
 import stripe
@@ -31,7 +31,7 @@ def test_an_open_invoice_is_paid_on_its_page(
     assert "Paid with Visa •••• 4242" in browser.get(str(overdue.hosted_invoice_url)).text
 
 
-def test_a_refusal_is_told_and_counted(
+def test_a_decline_is_explained_and_counted(
     browser: Browser, subscriber: Subscriber, overdue: stripe.Invoice
 ) -> None:
     response = browser.post(str(overdue.hosted_invoice_url), number="4000 0000 0000 0341")
@@ -41,7 +41,7 @@ def test_a_refusal_is_told_and_counted(
     assert subscriber.invoices()[-1].attempt_count == 2
 
 
-def test_a_card_that_asks_is_confirmed(
+def test_a_card_that_requires_authentication_pays_after_confirmation(
     browser: Browser, subscriber: Subscriber, overdue: stripe.Invoice
 ) -> None:
     url = str(overdue.hosted_invoice_url)
@@ -53,7 +53,7 @@ def test_a_card_that_asks_is_confirmed(
     assert subscriber.invoices()[-1].status == "paid"
 
 
-def test_a_paid_invoice_asks_for_nothing(
+def test_a_paid_invoice_has_no_form(
     browser: Browser, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -64,7 +64,7 @@ def test_a_paid_invoice_asks_for_nothing(
     assert len(subscriber.api.v1.charges.list().data) == 1
 
 
-def test_a_receipt_says_what_was_paid(
+def test_a_receipt_shows_the_paid_amount(
     browser: Browser, subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -78,6 +78,6 @@ def test_a_receipt_says_what_was_paid(
     assert "$5.00" in page
 
 
-def test_the_invoice_of_nobody_is_not_found(browser: Browser) -> None:
+def test_an_unknown_invoice_is_not_found(browser: Browser) -> None:
     assert browser.get("/stripe/invoices/in_unknown").status_code == 404
     assert browser.get("/stripe/receipts/ch_unknown").status_code == 404

@@ -1,4 +1,4 @@
-"""The mailbox: Resend's API on one side, a reader on the other."""
+"""The mailbox: Resend's API to send emails, and pages to read them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ def send(app: Flask, key: str | None = None, **changes: Any) -> Any:
     return app.test_client().post("/resend/emails", json={**MAIL, **changes}, headers=headers)
 
 
-def test_a_mail_lies_in_the_box(app: Flask) -> None:
+def test_a_sent_email_is_in_the_mailbox(app: Flask) -> None:
     id = send(app).json["id"]
     send(app, subject="Later")
 
@@ -52,7 +52,7 @@ def test_the_same_key_sends_once(app: Flask) -> None:
         ({"headers": "x"}, "`headers`"),
     ],
 )
-def test_half_a_mail_is_refused(app: Flask, changes: dict[str, Any], words: str) -> None:
+def test_an_incomplete_email_is_refused(app: Flask, changes: dict[str, Any], words: str) -> None:
     response = send(app, **changes)
 
     assert response.status_code == 422
@@ -63,7 +63,7 @@ def test_without_a_key_nothing_is_sent(app: Flask) -> None:
     assert app.test_client().post("/resend/emails", json=MAIL).status_code == 401
 
 
-def test_what_is_no_json_is_refused(app: Flask) -> None:
+def test_invalid_json_is_refused(app: Flask) -> None:
     response = app.test_client().post(
         "/resend/emails", data="{", headers={"Authorization": "Bearer re_test"}
     )
@@ -71,7 +71,9 @@ def test_what_is_no_json_is_refused(app: Flask) -> None:
     assert response.status_code == 422
 
 
-def test_it_is_read_as_html_and_text_with_links_that_work(app: Flask, browser: Browser) -> None:
+def test_an_email_is_shown_as_html_and_text_with_working_links(
+    app: Flask, browser: Browser
+) -> None:
     id = send(app).json["id"]
 
     assert "Sign in &lt;now&gt;" in browser.get("/mail").text
@@ -91,7 +93,7 @@ def test_the_html_runs_no_scripts_and_may_be_styled(app: Flask, browser: Browser
     assert body.text == '<base target="_top">' + MAIL["html"]
 
 
-def test_mails_are_searched_by_address(app: Flask, browser: Browser) -> None:
+def test_emails_can_be_searched_by_recipient(app: Flask, browser: Browser) -> None:
     send(app)
     send(app, to="grace@example.com", subject="For Grace")
 
@@ -102,7 +104,7 @@ def test_mails_are_searched_by_address(app: Flask, browser: Browser) -> None:
     assert "No emails to" in browser.get("/mail?to=nobody").text
 
 
-def test_a_mail_says_on_which_day_it_was_sent(app: Flask, browser: Browser) -> None:
+def test_an_email_shows_the_day_it_was_sent(app: Flask, browser: Browser) -> None:
     id = send(app).json["id"]
     today = f"{datetime.now(UTC):%-d %b %Y}, "
 
@@ -119,6 +121,6 @@ def test_every_part_of_the_sandbox_links_to_the_others(path: str, browser: Brows
     assert page.count("aria-current") == (path != "/")
 
 
-def test_a_mail_that_does_not_exist_is_not_found(browser: Browser) -> None:
+def test_an_unknown_email_is_not_found(browser: Browser) -> None:
     assert browser.get("/mail/unknown").status_code == 404
     assert browser.get("/mail/unknown/html").status_code == 404

@@ -50,7 +50,7 @@ def page(request: pytest.FixtureRequest, chromium: Chromium) -> Iterator[Page]:
 
 
 def check(page: Page) -> None:
-    """axe finds nothing, and nothing sticks out."""
+    """Check that axe finds no problem and nothing overflows."""
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
@@ -76,7 +76,7 @@ def test_three_months_of_a_subscription(
 
 
 def create_prices(shop: stripe.StripeClient) -> tuple[str, list[str]]:
-    """A product, with a monthly and a yearly price."""
+    """Create a product with a monthly and a yearly price."""
     product = shop.v1.products.create({"name": "Pro"}).id
     terms: Any = {"product": product, "currency": "usd"}
     monthly = {"unit_amount": 1500, "recurring": {"interval": "month"}}
@@ -187,7 +187,7 @@ def cancel_and_resume(page: Page) -> None:
     page.get_by_text("Renews on").wait_for()
 
 
-def test_the_mailbox_is_read(page: Page, address: str) -> None:
+def test_the_mailbox_can_be_read(page: Page, address: str) -> None:
     mail = {
         "from": "App <hello@example.com>",
         "to": ["ada@example.com"],

@@ -1,13 +1,13 @@
-"""Invoices, refunds, disputes: what happens to money that does not exist."""
+"""Invoices, refunds and disputes."""
 
 import pytest
 import stripe
 from flask import Flask
 
-from .conftest import Prices, RecordingEndpoint, Subscriber, admin_api, at
+from .conftest import Prices, RecordingEndpoint, Subscriber, at, call_admin_api
 
 
-def test_a_declined_payment_is_an_error_and_is_history(
+def test_a_declined_payment_is_an_error_and_is_recorded(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
@@ -24,7 +24,7 @@ def test_a_declined_payment_is_an_error_and_is_history(
     assert len(subscriber.api.v1.charges.list({"customer": subscriber.customer}).data) == 2
 
 
-def test_an_invoice_without_a_card_says_what_is_missing(
+def test_paying_an_invoice_without_a_card_names_what_is_missing(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro, payment_behavior="default_incomplete")
@@ -35,14 +35,16 @@ def test_an_invoice_without_a_card_says_what_is_missing(
         subscriber.api.v1.invoices.pay(str(subscription.latest_invoice))
 
 
-def test_a_paid_invoice_is_not_paid_again(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_paid_invoice_cannot_be_paid_again(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(prices.pro)
 
     with pytest.raises(stripe.InvalidRequestError, match="already paid"):
         subscriber.api.v1.invoices.pay(str(subscription.latest_invoice))
 
 
-def test_nothing_is_started_when_the_card_must_work(subscriber: Subscriber, prices: Prices) -> None:
+def test_error_if_incomplete_creates_no_subscription(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
 
     with pytest.raises(stripe.CardError):
@@ -51,7 +53,7 @@ def test_nothing_is_started_when_the_card_must_work(subscriber: Subscriber, pric
     assert subscriber.api.v1.subscriptions.list({"status": "all"}).data == []
 
 
-def test_the_caller_confirms_the_first_payment_when_asked_to(
+def test_with_default_incomplete_the_client_confirms_the_first_payment(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(
@@ -72,7 +74,7 @@ def test_the_caller_confirms_the_first_payment_when_asked_to(
     assert subscriber.status(subscription.id) == "active"
 
 
-def test_a_refund_gives_back_what_was_paid(
+def test_a_refund_returns_the_paid_amount(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscriber.subscribe(prices.pro)
@@ -92,7 +94,7 @@ def test_a_refund_gives_back_what_was_paid(
     assert nothing_left.value.code == "charge_already_refunded"
 
 
-def test_more_than_was_paid_is_not_refunded(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_refund_cannot_exceed_the_payment(subscriber: Subscriber, prices: Prices) -> None:
     subscriber.subscribe(prices.pro)
     [charge] = subscriber.api.v1.charges.list({"customer": subscriber.customer}).data
 
@@ -100,7 +102,7 @@ def test_more_than_was_paid_is_not_refunded(subscriber: Subscriber, prices: Pric
         subscriber.api.v1.refunds.create({"charge": charge.id, "amount": 1501})
 
 
-def test_a_disputed_charge_is_told(
+def test_a_dispute_causes_an_event(
     app: Flask,
     subscriber: Subscriber,
     prices: Prices,
@@ -110,7 +112,7 @@ def test_a_disputed_charge_is_told(
     subscriber.subscribe(prices.pro)
     [charge] = subscriber.api.v1.charges.list({"customer": subscriber.customer}).data
 
-    admin_api(app, "disputes", charge=charge.id)
+    call_admin_api(app, "disputes", charge=charge.id)
 
     dispute = receiver.last("charge.dispute.created")["data"]["object"]
     assert (dispute["charge"], dispute["amount"]) == (charge.id, 1500)
@@ -118,7 +120,7 @@ def test_a_disputed_charge_is_told(
     assert subscriber.api.v1.charges.retrieve(charge.id).disputed
 
 
-def test_a_card_for_disputes_is_disputed_by_itself(
+def test_payments_with_the_dispute_card_are_disputed(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscriber.pay_with("pm_card_createDispute")
@@ -138,7 +140,9 @@ def test_invoices_are_numbered_per_customer(subscriber: Subscriber, prices: Pric
     assert second == first.replace("-0001", "-0002")
 
 
-def test_an_open_invoice_is_voided_or_given_up(subscriber: Subscriber, prices: Prices) -> None:
+def test_an_open_invoice_can_be_voided_or_marked_uncollectible(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
     one, two = subscriber.subscribe(prices.pro), subscriber.subscribe(prices.business)
 
@@ -150,7 +154,7 @@ def test_an_open_invoice_is_voided_or_given_up(subscriber: Subscriber, prices: P
         subscriber.api.v1.invoices.void_invoice(str(voided.id))
 
 
-def test_lines_of_an_invoice_are_paged(subscriber: Subscriber, prices: Prices) -> None:
+def test_lines_of_an_invoice_are_paginated(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(prices.pro)
 
     lines = subscriber.api.v1.invoices.line_items.list(

@@ -43,7 +43,7 @@ def portal(subscriber: Subscriber, configuration: str) -> str:
     ).url
 
 
-def test_it_shows_the_plan_and_the_way_back(
+def test_the_portal_shows_the_plan_and_a_return_link(
     browser: Browser, portal: str, subscription: stripe.Subscription
 ) -> None:
     page = browser.get(portal).text
@@ -74,7 +74,7 @@ def test_monthly_to_yearly_with_the_proration_shown_first(
     assert subscriber.invoices()[-1].amount_paid == 13674
 
 
-def test_a_plan_that_is_not_on_offer_cannot_be_chosen(
+def test_a_plan_outside_of_the_configuration_cannot_be_chosen(
     browser: Browser,
     subscriber: Subscriber,
     portal: str,
@@ -87,7 +87,7 @@ def test_a_plan_that_is_not_on_offer_cannot_be_chosen(
     assert item_of(subscriber.subscription(subscription.id)).price.id == prices.pro
 
 
-def test_a_cancellation_sets_the_date_and_not_the_flag(
+def test_a_cancellation_sets_cancel_at_and_not_cancel_at_period_end(
     browser: Browser,
     subscriber: Subscriber,
     portal: str,
@@ -116,7 +116,7 @@ def test_a_resumed_subscription_has_no_end(
     assert subscriber.subscription(subscription.id).cancel_at is None
 
 
-def test_cancel_now_ends_it(
+def test_an_immediate_cancellation_ends_the_subscription(
     browser: Browser, subscriber: Subscriber, portal: str, subscription: stripe.Subscription
 ) -> None:
     browser.post(f"{portal}/{subscription.id}/cancel", when="now")
@@ -125,7 +125,7 @@ def test_cancel_now_ends_it(
     assert browser.get(f"{portal}/{subscription.id}/cancel").status_code == 404
 
 
-def test_a_new_card_pays_from_now_on(
+def test_a_new_card_becomes_the_default(
     browser: Browser, subscriber: Subscriber, portal: str, subscription: stripe.Subscription
 ) -> None:
     assert browser.post(f"{portal}/card", number="4000000000000002").status_code == 422
@@ -143,7 +143,7 @@ def test_a_new_card_pays_from_now_on(
     assert "Mastercard •••• 4444" in browser.get(portal).text
 
 
-def test_a_deep_link_opens_at_the_change_and_leads_back(
+def test_a_deep_link_opens_the_change_and_returns(
     browser: Browser,
     subscriber: Subscriber,
     configuration: str,
@@ -173,7 +173,7 @@ def test_a_deep_link_opens_at_the_change_and_leads_back(
     assert browser.get(portal).status_code == 200
 
 
-def test_somebody_elses_subscription_is_not_here(
+def test_a_subscription_of_another_customer_is_not_found(
     browser: Browser, subscriber: Subscriber, portal: str, prices: Prices
 ) -> None:
     other = subscriber.api.v1.customers.create({"payment_method": "pm_card_visa"})
@@ -208,14 +208,16 @@ def test_a_declined_upgrade_changes_nothing(
     assert item_of(subscriber.subscription(subscription.id)).price.id == prices.pro
 
 
-def test_an_account_begins_with_a_default_configuration(api: stripe.StripeClient) -> None:
+def test_an_account_has_a_default_configuration(api: stripe.StripeClient) -> None:
     [default] = api.v1.billing_portal.configurations.list({"is_default": True}).data
 
     assert default.features.subscription_cancel.enabled
     assert not default.features.subscription_update.enabled
 
 
-def test_a_configuration_is_changed_in_part(api: stripe.StripeClient, configuration: str) -> None:
+def test_a_configuration_can_be_partially_updated(
+    api: stripe.StripeClient, configuration: str
+) -> None:
     changed = api.v1.billing_portal.configurations.update(
         configuration,
         {"features": {"subscription_cancel": {"enabled": True, "mode": "immediately"}}},
@@ -227,7 +229,7 @@ def test_a_configuration_is_changed_in_part(api: stripe.StripeClient, configurat
     assert changed.features.subscription_update.enabled
 
 
-def test_a_product_that_does_not_exist_cannot_be_offered(api: stripe.StripeClient) -> None:
+def test_an_unknown_product_cannot_be_offered(api: stripe.StripeClient) -> None:
     offer: Any = {
         "enabled": True,
         "default_allowed_updates": ["price"],
@@ -238,7 +240,7 @@ def test_a_product_that_does_not_exist_cannot_be_offered(api: stripe.StripeClien
         api.v1.billing_portal.configurations.create({"features": {"subscription_update": offer}})
 
 
-def test_billing_details_are_changed_as_far_as_allowed(
+def test_allowed_billing_details_can_be_changed(
     browser: Browser, subscriber: Subscriber, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     """An account's default configuration allows name and address."""
@@ -253,7 +255,7 @@ def test_billing_details_are_changed_as_far_as_allowed(
     assert receiver.types == ["customer.updated"]
 
 
-def test_details_that_may_not_be_changed_stay(
+def test_other_billing_details_stay_unchanged(
     browser: Browser, subscriber: Subscriber, portal: str
 ) -> None:
     browser.post(f"{portal}/details", email="countess@example.com")

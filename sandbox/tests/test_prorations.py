@@ -9,7 +9,7 @@ from .conftest import Prices, RecordingEndpoint, Subscriber, at, item_of
 def test_an_upgrade_is_billed_with_the_next_renewal(subscriber: Subscriber, prices: Prices) -> None:
     """ "on June 1 they'll be billed 250 (200 for a renewal …, plus a 50 prorating adjustment)" """
     subscription = subscriber.subscribe(prices.pro)
-    subscriber.until(at(2026, 3, 26))  # 16 of 31 days are gone
+    subscriber.until(at(2026, 3, 26))  # 16 of 31 days have passed
 
     subscriber.api.v1.subscriptions.update(
         subscription.id, {"items": [{"id": item_of(subscription).id, "price": prices.business}]}
@@ -23,7 +23,7 @@ def test_an_upgrade_is_billed_with_the_next_renewal(subscriber: Subscriber, pric
     assert renewal.lines.data[0].description == "Unused time on Pro"
 
 
-def test_an_upgrade_is_billed_at_once_when_asked(
+def test_an_upgrade_can_be_billed_immediately(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -45,7 +45,7 @@ def test_an_upgrade_is_billed_at_once_when_asked(
     assert "latest_invoice" in previous
 
 
-def test_the_update_event_says_which_price_it_was(
+def test_the_update_event_contains_the_previous_price(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -74,7 +74,7 @@ def test_a_downgrade_credits_the_next_invoices(subscriber: Subscriber, prices: P
     assert renewal.amount_paid == 774
 
 
-def test_a_downgrade_billed_at_once_leaves_a_credit_balance(
+def test_a_downgrade_billed_immediately_leaves_a_credit_balance(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.business)
@@ -128,7 +128,7 @@ def test_monthly_to_yearly_starts_a_new_year_and_credits_the_rest_of_the_month(
     assert subscriber.invoices()[-1].amount_paid == 14400 - 726
 
 
-def test_from_free_to_paid_the_billing_date_moves(
+def test_a_change_from_free_to_paid_moves_the_billing_date(
     subscriber: Subscriber, api: stripe.StripeClient, prices: Prices
 ) -> None:
     free = api.v1.prices.create(
@@ -166,7 +166,7 @@ def test_more_seats_are_prorated_too(subscriber: Subscriber, prices: Prices) -> 
     assert subscriber.invoices()[-1].amount_paid == 2177 - 726
 
 
-def test_a_failed_upgrade_is_refused_whole_when_asked(
+def test_error_if_incomplete_refuses_a_failed_upgrade(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -213,7 +213,9 @@ def test_a_preview_shows_the_proration_and_changes_nothing(
     assert receiver.posted == []
 
 
-def test_a_preview_of_nothing_is_the_next_renewal(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_preview_without_changes_is_the_next_renewal(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     subscription = subscriber.subscribe(prices.pro)
 
     preview = subscriber.api.v1.invoices.create_preview({"subscription": subscription.id})
@@ -222,7 +224,9 @@ def test_a_preview_of_nothing_is_the_next_renewal(subscriber: Subscriber, prices
     assert preview.lines.data[0].period.start == at(2026, 4, 10)
 
 
-def test_a_first_stub_until_the_anchor_is_prorated(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_first_partial_period_until_the_anchor_is_prorated(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     """Ten of the twenty-eight days from 20 February to 20 March."""
     subscription = subscriber.subscribe(prices.pro, billing_cycle_anchor=at(2026, 3, 20))
 
@@ -230,7 +234,9 @@ def test_a_first_stub_until_the_anchor_is_prorated(subscriber: Subscriber, price
     assert item_of(subscription).current_period_end == at(2026, 3, 20)
 
 
-def test_a_trial_changes_plan_for_nothing(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_change_of_plan_during_a_trial_costs_nothing(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     subscription = subscriber.subscribe(prices.pro, trial_period_days=14)
 
     subscriber.api.v1.subscriptions.update(
@@ -241,7 +247,7 @@ def test_a_trial_changes_plan_for_nothing(subscriber: Subscriber, prices: Prices
     assert [invoice.amount_paid for invoice in subscriber.invoices()] == [0, 3000]
 
 
-def test_ending_a_trial_now_bills_now(subscriber: Subscriber, prices: Prices) -> None:
+def test_ending_a_trial_bills_immediately(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(prices.pro, trial_period_days=14)
     subscriber.until(at(2026, 3, 12))
 
@@ -264,7 +270,7 @@ def test_cancelling_with_proration_credits_the_rest(subscriber: Subscriber, pric
 
 @pytest.fixture
 def waiting(subscriber: Subscriber, prices: Prices) -> stripe.Subscription:
-    """An upgrade that waits for its payment, because the card fails."""
+    """Start an upgrade that waits for its payment, because the card fails."""
     subscription = subscriber.subscribe(prices.pro)
     subscriber.pay_with("pm_card_chargeCustomerFail")
     subscriber.until(at(2026, 3, 26))
@@ -297,7 +303,7 @@ def test_an_upgrade_waits_for_its_payment(
     assert subscriber.invoices()[-1].amount_paid == 726
 
 
-def test_an_upgrade_that_nobody_pays_is_forgotten(
+def test_an_unpaid_pending_upgrade_expires(
     subscriber: Subscriber, prices: Prices, waiting: stripe.Subscription
 ) -> None:
     subscriber.until(at(2026, 3, 27, 11))
@@ -308,7 +314,7 @@ def test_an_upgrade_that_nobody_pays_is_forgotten(
     assert subscriber.invoices()[-1].status == "void"
 
 
-def test_an_upgrade_that_is_paid_waits_for_nothing(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_paid_upgrade_is_not_pending(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(prices.pro)
     subscriber.until(at(2026, 3, 26))
 

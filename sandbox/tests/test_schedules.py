@@ -1,4 +1,4 @@
-"""A change of plan that waits for its date, and an end that does."""
+"""Subscription schedules: planned changes and ends."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def subscription(subscriber: Subscriber, prices: Prices) -> stripe.Subscription:
 def planned(
     subscriber: Subscriber, subscription: stripe.Subscription, prices: Prices, **more: Any
 ) -> stripe.SubscriptionSchedule:
-    """Business until the end of the period, then Pro for a month."""
+    """Schedule Business until the end of the period, then Pro for a month."""
     schedule = subscriber.api.v1.subscription_schedules.create(
         {"from_subscription": subscription.id}
     )
@@ -59,7 +59,7 @@ def test_a_scheduled_downgrade_waits_for_the_renewal(
     assert current.end_date == at(2026, 5, 10)
 
 
-def test_after_its_last_phase_the_subscription_is_let_go(
+def test_a_schedule_releases_its_subscription_after_its_last_phase(
     subscriber: Subscriber, subscription: stripe.Subscription, prices: Prices
 ) -> None:
     schedule = planned(subscriber, subscription, prices)
@@ -73,7 +73,7 @@ def test_after_its_last_phase_the_subscription_is_let_go(
     assert len(subscriber.invoices()) == 3
 
 
-def test_or_it_ends_with_it(
+def test_a_schedule_may_cancel_its_subscription_after_its_last_phase(
     subscriber: Subscriber, subscription: stripe.Subscription, prices: Prices
 ) -> None:
     planned(subscriber, subscription, prices, end_behavior="cancel")
@@ -84,7 +84,7 @@ def test_or_it_ends_with_it(
     assert len(subscriber.invoices()) == 2
 
 
-def test_a_released_schedule_changes_nothing_any_more(
+def test_a_released_schedule_has_no_effect(
     subscriber: Subscriber, subscription: stripe.Subscription, prices: Prices
 ) -> None:
     schedule = planned(subscriber, subscription, prices)
@@ -131,7 +131,7 @@ def test_a_phase_ends_after_it_starts(
 
 
 @pytest.mark.parametrize("end", [{"cancel_at_period_end": True}, {"cancel_at": at(2026, 4, 20)}])
-def test_the_end_of_a_scheduled_subscription_is_set_by_its_schedule(
+def test_the_cancellation_of_a_scheduled_subscription_is_set_by_its_schedule(
     subscriber: Subscriber, prices: Prices, end: Any
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)

@@ -1,7 +1,7 @@
-"""How the sandbox is kept from believing its own mistakes.
+"""The sandbox compared with the official SDK and Stripe's documentation.
 
-Every answer is held against the official SDK's classes and against Stripe's own example objects;
-every transition against the sentence of Stripe's documentation it rests on.
+Every response is compared with the SDK's classes and with Stripe's own example objects, and every
+transition with the sentence of Stripe's documentation that describes it.
 """
 
 import json
@@ -20,7 +20,7 @@ from saas_sandbox.stripe.api.operations import OPERATIONS
 from saas_sandbox.stripe.engine import lifecycle
 from saas_sandbox.stripe.engine.params import get_fields
 
-from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, admin_api, item_of
+from .conftest import CARD_NUMBER, Browser, Prices, Subscriber, call_admin_api, item_of
 
 SDK = Path(stripe.__file__).parent
 FIXTURES = Path(os.environ.get("STRIPE_FIXTURES", "../shared/stripe/fixtures3.json"))
@@ -62,12 +62,12 @@ def examples(
     app: Flask, api: stripe.StripeClient, subscriber: Subscriber, prices: Prices, browser: Browser,
     endpoint: stripe.WebhookEndpoint,
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
-    """At least one of every object that the API returns, by kind."""
+    """Return at least one of every object that the API returns, by kind."""
     trial = subscribe_in_every_way(api, subscriber, prices)
     paid = check_out(api, subscriber, prices, browser)
     charge = api.v1.charges.list({"customer": subscriber.customer}).data[-1]
     api.v1.refunds.create({"charge": charge.id, "amount": 1})
-    admin_api(app, "disputes", charge=charge.id)
+    call_admin_api(app, "disputes", charge=charge.id)
     api.v1.subscription_schedules.create({"from_subscription": trial.id})
     api.v1.billing_portal.sessions.create({"customer": subscriber.customer})
     flow: Any = {"type": "subscription_cancel", "subscription_cancel": {"subscription": trial.id}}
@@ -114,7 +114,7 @@ def subscribe_in_every_way(
 def check_out(
     api: stripe.StripeClient, subscriber: Subscriber, prices: Prices, browser: Browser
 ) -> stripe.checkout.Session:
-    """Pay on a checkout page, and open another one for a card alone."""
+    """Pay on a checkout page, and open another one to save a card."""
     common: Any = {"customer": subscriber.customer, "success_url": "https://shop.test/"}
     paid = api.v1.checkout.sessions.create(
         {"mode": "subscription", "line_items": [{"price": prices.pro, "quantity": 1}], **common}
@@ -133,7 +133,7 @@ def by_kind(objects: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 
 def every_object(value: Any) -> Iterator[dict[str, Any]]:
-    """An object and the objects inside it, without the sandbox's own notes."""
+    """Yield an object and the objects inside it, without the sandbox's internal data."""
     if isinstance(value, list):
         for entry in value:
             yield from every_object(entry)
@@ -146,11 +146,11 @@ def every_object(value: Any) -> Iterator[dict[str, Any]]:
                 yield from every_object(inner)
 
 
-def test_every_kind_of_object_has_been_seen(examples: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_kind_of_object_is_covered(examples: dict[str, list[dict[str, Any]]]) -> None:
     assert set(examples) == set(CLASSES)
 
 
-def test_no_object_has_a_field_or_a_type_that_the_sdk_does_not_know(
+def test_objects_have_only_fields_and_types_of_the_sdk(
     examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     wrong = {
@@ -163,7 +163,7 @@ def test_no_object_has_a_field_or_a_type_that_the_sdk_does_not_know(
     assert not wrong
 
 
-def test_every_object_has_the_fields_that_stripes_examples_have(
+def test_objects_have_the_fields_of_stripe_s_examples(
     examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     if not FIXTURES.exists():
@@ -181,7 +181,7 @@ def test_every_object_has_the_fields_that_stripes_examples_have(
     assert not missing
 
 
-def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
+def test_fields_have_the_types_of_stripe_s_examples(
     examples: dict[str, list[dict[str, Any]]],
 ) -> None:
     if not FIXTURES.exists():
@@ -200,7 +200,7 @@ def test_the_fields_have_the_types_of_values_that_stripes_examples_have(
 
 
 def alike(ours: Any, theirs: Any) -> bool:
-    """The same type of value; null says nothing, and an id may stand for its object."""
+    """Return whether the types are equal; null matches all, and an id may replace its object."""
     if ours is None or theirs is None:
         return True
     expanded = {json_type(ours), json_type(theirs)} == {"string", "object"}
@@ -212,13 +212,13 @@ def json_type(value: Any) -> str:
     return names.get(type(value), "object")
 
 
-# In Stripe's examples because they are includable or belong to features that are not played.
-METHODS = {"card", "us_bank_account"}  # only the one that a payment method is
+# In Stripe's examples because they are includable or belong to unsupported features.
+METHODS = {"card", "us_bank_account"}  # only for the payment method's own type
 OPTIONAL = {"billing_thresholds", "managed_payments", "refunds", "source"}
 
 
 def misfits(shape: Any, value: dict[str, Any], path: str) -> Iterator[str]:
-    """Where an object leaves the shape that the SDK declares."""
+    """Return the differences of an object from the SDK's class."""
     hints = annotations(shape)
     for name in value.keys() - hints.keys() - {"total_count"}:
         yield f"{path}.{name} is unknown"
@@ -272,7 +272,7 @@ def annotations(shape: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "transition", lifecycle.TRANSITIONS, ids=lambda t: f"{t.before} to {t.after}"
 )
-def test_every_transition_quotes_a_sentence_of_stripes(
+def test_every_transition_quotes_stripe_s_documentation(
     transition: lifecycle.Transition, documentation: str
 ) -> None:
     assert squeezed(transition.rule) in documentation
@@ -280,7 +280,7 @@ def test_every_transition_quotes_a_sentence_of_stripes(
 
 @pytest.fixture(scope="module")
 def documentation() -> str:
-    """Everything that the SDK's own docstrings say about subscriptions."""
+    """Return the SDK's docstrings about subscriptions."""
     files = [*SDK.glob("_subscription*.py"), *SDK.glob("params/_subscription*.py")]
     return squeezed(" ".join(file.read_text() for file in files))
 
@@ -289,7 +289,7 @@ def squeezed(text: str) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def test_the_table_knows_every_status_of_the_sdk() -> None:
+def test_the_table_contains_every_status_of_the_sdk() -> None:
     status = typing.get_args(typing.get_args(stripe.Subscription.__annotations__["status"])[0])
 
     reached = {t.after for t in lifecycle.TRANSITIONS} | {"incomplete", "trialing", "active"}
@@ -298,6 +298,6 @@ def test_the_table_knows_every_status_of_the_sdk() -> None:
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda o: f"{o.method} {o.path}")
-def test_every_operation_takes_the_parameters_of_the_sdk(operation: Any) -> None:
+def test_every_operation_accepts_the_parameters_of_the_sdk(operation: Any) -> None:
     assert operation.shape.__module__.startswith("stripe.params.")
     assert "api_key" not in get_fields(operation.shape)

@@ -1,4 +1,4 @@
-"""The database file, from one version of the sandbox to the next."""
+"""Upgrades of the database file between versions of the sandbox."""
 
 import json
 import sqlite3
@@ -32,7 +32,7 @@ CREATE TABLE answers (
 """
 
 
-def test_a_file_of_an_earlier_version_is_upgraded(tmp_path: Path) -> None:
+def test_a_database_file_of_an_earlier_version_is_upgraded(tmp_path: Path) -> None:
     path = tmp_path / "sandbox.db"
     app = create_sandbox(inline=True)
     id = client(app, KEY).v1.customers.create({"email": "ada@example.com"}).id

@@ -1,11 +1,11 @@
-"""How the sandbox's modules depend on each other."""
+"""Dependencies between the sandbox's modules."""
 
 import sys
 
 import grimp
 
 
-def test_no_module_imports_itself_by_way_of_others() -> None:
+def test_there_are_no_import_cycles() -> None:
     graph = grimp.build_graph("saas_sandbox", exclude_type_checking_imports=True, cache_dir=None)
     imports = {name: graph.find_modules_directly_imported_by(name) for name in graph.modules}
 
@@ -16,7 +16,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
     assert not imports, "a cycle is among these"
 
 
-def test_nothing_of_the_application_is_needed() -> None:
+def test_the_sandbox_does_not_import_the_application() -> None:
     graph = grimp.build_graph("saas_sandbox", include_external_packages=True, cache_dir=None)
     packages = graph.find_children("saas_sandbox") and {
         name.partition(".")[0] for name in graph.modules

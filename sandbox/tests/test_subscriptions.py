@@ -1,4 +1,4 @@
-"""Subscriptions from birth to death, by advancing the clock."""
+"""The life cycle of subscriptions, by advancing the clock."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 import stripe
 from flask import Flask
 
-from .conftest import DAY, Prices, RecordingEndpoint, Subscriber, admin_api, at, item_of
+from .conftest import DAY, Prices, RecordingEndpoint, Subscriber, at, call_admin_api, item_of
 
 HOUR = 3600
 
@@ -51,10 +51,10 @@ def test_a_trial_becomes_a_paying_subscription_that_fails_and_recovers(
 @pytest.mark.parametrize(
     ("setting", "ending"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")]
 )
-def test_when_every_retry_has_failed_the_settings_decide(
+def test_after_all_retries_failed_the_settings_decide(
     app: Flask, subscriber: Subscriber, prices: Prices, setting: str, ending: str
 ) -> None:
-    admin_api(app, "settings", after_retries=setting, retry_days=[3, 5, 7])
+    call_admin_api(app, "settings", after_retries=setting, retry_days=[3, 5, 7])
     subscription = subscriber.subscribe(prices.pro)
     subscriber.pay_with("pm_card_chargeCustomerFail")
 
@@ -71,10 +71,10 @@ def test_when_every_retry_has_failed_the_settings_decide(
         assert ended.cancellation_details.reason == "payment_failed"
 
 
-def test_an_unpaid_subscription_makes_drafts_that_nobody_collects(
+def test_an_unpaid_subscription_creates_drafts_without_collection(
     app: Flask, subscriber: Subscriber, prices: Prices
 ) -> None:
-    admin_api(app, "settings", after_retries="unpaid", retry_days=[1])
+    call_admin_api(app, "settings", after_retries="unpaid", retry_days=[1])
     subscription = subscriber.subscribe(prices.pro)
     subscriber.pay_with("pm_card_chargeCustomerFail")
 
@@ -103,7 +103,9 @@ def test_a_subscription_of_31_january_renews_on_the_last_day_of_short_months(
     ]  # fmt: skip
 
 
-def test_in_a_leap_year_it_renews_on_29_february(subscriber_from: Any, prices: Prices) -> None:
+def test_a_subscription_renews_on_29_february_in_a_leap_year(
+    subscriber_from: Any, prices: Prices
+) -> None:
     subscriber = subscriber_from(at(2028, 1, 31))
 
     subscription = subscriber.subscribe(prices.pro)
@@ -111,7 +113,7 @@ def test_in_a_leap_year_it_renews_on_29_february(subscriber_from: Any, prices: P
     assert item_of(subscription).current_period_end == at(2028, 2, 29)
 
 
-def test_a_year_from_29_february_ends_on_28_and_comes_back_to_29(
+def test_a_yearly_subscription_of_29_february_renews_on_28_and_returns_to_29(
     subscriber_from: Any, prices: Prices
 ) -> None:
     subscriber = subscriber_from(at(2028, 2, 29))
@@ -125,7 +127,7 @@ def test_a_year_from_29_february_ends_on_28_and_comes_back_to_29(
     assert ends == [at(2029, 2, 28), at(2030, 2, 28), at(2031, 2, 28), at(2032, 2, 29)]
 
 
-def test_cancelled_at_period_end_it_lives_until_then(
+def test_with_cancel_at_period_end_a_subscription_is_active_until_then(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -145,7 +147,7 @@ def test_cancelled_at_period_end_it_lives_until_then(
     assert "customer.subscription.deleted" in receiver.types
 
 
-def test_resumed_before_its_end_it_renews(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_resumed_subscription_renews(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(prices.pro)
     subscriber.api.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
 
@@ -159,7 +161,7 @@ def test_resumed_before_its_end_it_renews(subscriber: Subscriber, prices: Prices
     assert len(subscriber.invoices()) == 2
 
 
-def test_cancel_at_ends_it_on_that_day_after_the_renewals_before(
+def test_cancel_at_ends_a_subscription_on_that_day_after_earlier_renewals(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -173,7 +175,9 @@ def test_cancel_at_ends_it_on_that_day_after_the_renewals_before(
     assert len(subscriber.invoices()) == 3
 
 
-def test_cancelled_now_it_is_over(subscriber: Subscriber, prices: Prices) -> None:
+def test_an_immediate_cancellation_takes_effect_at_once(
+    subscriber: Subscriber, prices: Prices
+) -> None:
     subscription = subscriber.subscribe(prices.pro)
 
     ended = subscriber.api.v1.subscriptions.cancel(subscription.id)
@@ -183,7 +187,7 @@ def test_cancelled_now_it_is_over(subscriber: Subscriber, prices: Prices) -> Non
         subscriber.api.v1.subscriptions.cancel(subscription.id)
 
 
-def test_a_first_payment_that_never_comes_expires_after_23_hours(
+def test_a_missing_first_payment_expires_after_23_hours(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
@@ -198,7 +202,7 @@ def test_a_first_payment_that_never_comes_expires_after_23_hours(
     assert subscriber.invoices()[0].status == "void"
 
 
-def test_an_incomplete_subscription_is_activated_by_paying_its_invoice(
+def test_paying_its_invoice_activates_an_incomplete_subscription(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscriber.pay_with("pm_card_chargeCustomerFail")
@@ -210,7 +214,7 @@ def test_an_incomplete_subscription_is_activated_by_paying_its_invoice(
     assert subscriber.status(subscription.id) == "active"
 
 
-def test_a_trial_without_a_card_pauses_when_told_to_and_resumes_with_one(
+def test_a_trial_without_a_card_pauses_if_configured_and_resumes_with_one(
     api: stripe.StripeClient, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
@@ -234,7 +238,9 @@ def test_a_trial_without_a_card_pauses_when_told_to_and_resumes_with_one(
     assert subscriber.invoices()[-1].amount_paid == 1500
 
 
-def test_a_trial_without_a_card_ends_when_told_to(api: stripe.StripeClient, prices: Prices) -> None:
+def test_a_trial_without_a_card_is_canceled_if_configured(
+    api: stripe.StripeClient, prices: Prices
+) -> None:
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
     subscriber = Subscriber(api, clock, api.v1.customers.create({"test_clock": clock}).id)
     subscription = subscriber.subscribe(
@@ -249,7 +255,7 @@ def test_a_trial_without_a_card_ends_when_told_to(api: stripe.StripeClient, pric
 
 
 @pytest.mark.parametrize(("behavior", "status"), [("pause", "paused"), ("cancel", "canceled")])
-def test_a_trial_that_is_ended_at_once_without_a_card_stops_too(
+def test_a_trial_ended_early_without_a_card_stops_too(
     api: stripe.StripeClient, prices: Prices, behavior: Any, status: str
 ) -> None:
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
@@ -265,7 +271,7 @@ def test_a_trial_that_is_ended_at_once_without_a_card_stops_too(
     assert subscriber.status(subscription.id) == status
 
 
-def test_paused_collection_voids_what_comes_and_goes_on_by_itself(
+def test_paused_collection_voids_invoices_and_resumes_automatically(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -280,7 +286,7 @@ def test_paused_collection_voids_what_comes_and_goes_on_by_itself(
     assert subscriber.status(subscription.id) == "active"
 
 
-def test_a_card_that_asks_for_confirmation_leaves_the_renewal_waiting(
+def test_a_card_that_requires_authentication_leaves_the_renewal_open(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscription = subscriber.subscribe(prices.pro)
@@ -317,7 +323,7 @@ def test_a_renewal_stays_a_draft_for_an_hour(subscriber: Subscriber, prices: Pri
     assert subscriber.invoices()[-1].status == "paid"
 
 
-def test_an_invoice_that_is_sent_falls_overdue(subscriber: Subscriber, prices: Prices) -> None:
+def test_a_sent_invoice_becomes_overdue(subscriber: Subscriber, prices: Prices) -> None:
     subscription = subscriber.subscribe(
         prices.pro, collection_method="send_invoice", days_until_due=7
     )
@@ -340,7 +346,7 @@ def test_a_bank_debit_is_decided_days_later(subscriber: Subscriber, prices: Pric
     assert subscriber.status(subscription.id) == "active"
 
 
-def test_things_happen_in_the_order_of_their_time(
+def test_events_happen_in_the_order_of_their_times(
     subscriber: Subscriber, prices: Prices, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     subscriber.subscribe(prices.pro, trial_period_days=14)

@@ -1,17 +1,17 @@
-"""Time travel for customers that an application created by itself."""
+"""Test clocks for customers that an application created."""
 
 import pytest
 import stripe
 from flask import Flask
 
-from .conftest import CARD_NUMBER, Browser, FakeTime, Prices, admin_api, at, item_of
+from .conftest import CARD_NUMBER, Browser, FakeTime, Prices, at, call_admin_api, item_of
 
 
 @pytest.fixture
 def subscription(
     api: stripe.StripeClient, browser: Browser, prices: Prices, customer: stripe.Customer
 ) -> stripe.Subscription:
-    """Bought at checkout, in real time."""
+    """Create a subscription at checkout, in real time."""
     session = api.v1.checkout.sessions.create(
         {
             "mode": "subscription",
@@ -25,7 +25,7 @@ def subscription(
     return api.v1.subscriptions.list({"customer": customer.id}).data[0]
 
 
-def test_real_time_renews_too(
+def test_subscriptions_renew_in_real_time_too(
     api: stripe.StripeClient, subscription: stripe.Subscription, fake_time: FakeTime
 ) -> None:
     fake_time.time = at(2026, 4, 10, 12, 30)
@@ -41,10 +41,10 @@ def test_real_time_renews_too(
     assert [invoice.status for invoice in invoices] == ["paid", "paid"]
 
 
-def test_any_customer_can_be_taken_to_the_next_renewal(
+def test_any_customer_can_be_advanced_to_the_next_renewal(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    admin_api(app, "advance", customer=subscription.customer, step="renewal")
+    call_admin_api(app, "advance", customer=subscription.customer, step="renewal")
 
     renewed = api.v1.subscriptions.retrieve(subscription.id)
     assert item_of(renewed).current_period_end == at(2026, 5, 10)
@@ -52,27 +52,27 @@ def test_any_customer_can_be_taken_to_the_next_renewal(
     assert len(api.v1.invoices.list({"subscription": subscription.id}).data) == 2
 
 
-def test_and_through_a_year(
+def test_any_customer_can_be_advanced_by_a_year(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    admin_api(app, "advance", customer=subscription.customer, step="year")
-    admin_api(app, "advance", customer=subscription.customer, step="day", count=2)
+    call_admin_api(app, "advance", customer=subscription.customer, step="year")
+    call_admin_api(app, "advance", customer=subscription.customer, step="day", count=2)
 
     invoices = api.v1.invoices.list({"subscription": subscription.id, "limit": 100}).data
     assert len(invoices) == 13
     assert {invoice.status for invoice in invoices} == {"paid"}
 
 
-def test_a_clock_tells_how_far_it_is(
+def test_a_clock_reports_its_progress(
     app: Flask, api: stripe.StripeClient, subscription: stripe.Subscription
 ) -> None:
-    clock = admin_api(app, "advance", customer=subscription.customer, step="month")
+    clock = call_admin_api(app, "advance", customer=subscription.customer, step="month")
 
     assert clock["status"] == "advancing"
     assert api.v1.test_helpers.test_clocks.retrieve(clock["id"]).status == "ready"
 
 
-def test_a_deleted_clock_takes_its_customers_along(api: stripe.StripeClient) -> None:
+def test_deleting_a_clock_deletes_its_customers(api: stripe.StripeClient) -> None:
     clock = api.v1.test_helpers.test_clocks.create({"frozen_time": at(2026, 3, 10)}).id
     customer = api.v1.customers.create({"test_clock": clock})
     assert [c.id for c in api.v1.customers.list({"test_clock": clock}).data] == [customer.id]
@@ -82,10 +82,10 @@ def test_a_deleted_clock_takes_its_customers_along(api: stripe.StripeClient) -> 
     assert api.v1.customers.list().data == []
 
 
-def test_an_account_is_filled_in_one_go(
+def test_an_account_can_be_filled_with_one_request(
     app: Flask, api: stripe.StripeClient, prices: Prices
 ) -> None:
-    admin_api(app, "fill", price=prices.pro, subscriptions=250)
+    call_admin_api(app, "fill", price=prices.pro, subscriptions=250)
 
     subscriptions = list(api.v1.subscriptions.list({"limit": 100}).auto_paging_iter())
 

@@ -1,4 +1,4 @@
-"""What Stripe refuses is refused here: one table of requests, with the parameter at fault."""
+"""Requests that Stripe refuses are refused, with the name of the invalid parameter."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def named(row: Any) -> str:
 
 @pytest.fixture
 def there(api: stripe.StripeClient, prices: Prices, customer: stripe.Customer) -> dict[str, str]:
-    """What the table calls by a name in capitals."""
+    """Return the objects for the uppercase names in the table."""
     coupon = api.v1.coupons.create({"percent_off": 10, "duration": "once"}).id
     euros = api.v1.coupons.create({"amount_off": 100, "currency": "eur", "duration": "once"}).id
     retired = monthly(api, api.v1.products.create({"name": "Retired"}).id, "usd")
@@ -53,7 +53,7 @@ def ask(app: Flask, method: str, path: str, form: dict[str, str], **headers: str
 @pytest.mark.parametrize(
     ("method", "path", "form", "param", "words"), REFUSED, ids=map(named, REFUSED)
 )
-def test_what_stripe_refuses_is_refused(
+def test_requests_that_stripe_refuses_are_refused(
     app: Flask, there: dict[str, str], method: str, path: str, form: Any, param: str, words: str
 ) -> None:
     sent = {name: there.get(value, value) for name, value in form.items()}
@@ -68,7 +68,7 @@ def test_what_stripe_refuses_is_refused(
 
 
 @pytest.mark.parametrize(("path", "form"), ACCEPTED)
-def test_what_stripe_accepts_is_accepted(
+def test_requests_that_stripe_accepts_are_accepted(
     app: Flask, there: dict[str, str], path: str, form: Any
 ) -> None:
     response = ask(app, "POST", path, {n: there.get(value, value) for n, value in form.items()})
@@ -86,7 +86,7 @@ def test_what_stripe_accepts_is_accepted(
         (b"name=\xff\xfe", "application/x-www-form-urlencoded", "not valid UTF-8"),
     ],
 )
-def test_a_body_that_is_no_form_of_utf_8_is_refused(
+def test_a_body_that_is_not_a_utf_8_form_is_refused(
     body: Any, content_type: str | None, words: str, app: Flask, api: stripe.StripeClient
 ) -> None:
     response = app.test_client().post(
@@ -114,7 +114,7 @@ def test_the_header_stripe_account_gives_access_to_no_other_account(
     assert ask(app, "GET", "customers", {}, **{"Stripe-Account": own}).status_code == 200
 
 
-def test_a_customer_has_one_currency_while_a_subscription_goes_on(
+def test_a_customer_with_a_live_subscription_has_one_currency(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     api = subscriber.api
@@ -151,9 +151,7 @@ def test_a_preview_is_for_the_owner_of_the_subscription(
     assert preview({"subscription": subscription, "customer": subscriber.customer}).amount_due
 
 
-def test_a_portal_flow_that_cannot_be_done_is_refused(
-    subscriber: Subscriber, prices: Prices
-) -> None:
+def test_an_impossible_portal_flow_is_refused(subscriber: Subscriber, prices: Prices) -> None:
     api = subscriber.api
     subscription = subscriber.subscribe(prices.pro).id
     item = api.v1.subscriptions.retrieve(subscription)["items"].data[0].id
@@ -190,7 +188,7 @@ def test_a_portal_flow_that_cannot_be_done_is_refused(
             open_at(kind, section)
 
 
-def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient) -> None:
+def test_a_customer_can_be_created_with_a_default_test_card(api: stripe.StripeClient) -> None:
     customer = api.v1.customers.create(
         {
             "payment_method": "pm_card_visa",
@@ -203,7 +201,7 @@ def test_a_customer_begins_with_a_test_card_as_default(api: stripe.StripeClient)
     assert customer.invoice_settings.default_payment_method == card.id
 
 
-def test_lists_leave_out_what_lives_on_a_test_clock(subscriber: Subscriber, prices: Prices) -> None:
+def test_lists_omit_objects_of_test_clocks(subscriber: Subscriber, prices: Prices) -> None:
     api = subscriber.api
     plain = api.v1.customers.create({"email": "plain@example.com"}).id
     clocked = subscriber.subscribe(prices.pro).id
@@ -218,7 +216,7 @@ def test_lists_leave_out_what_lives_on_a_test_clock(subscriber: Subscriber, pric
     assert [customer.id for customer in lists({"customer": subscriber.customer}).data] == [clocked]
 
 
-def test_an_ended_subscription_cannot_be_cancelled_again(
+def test_a_canceled_subscription_cannot_be_canceled_again(
     subscriber: Subscriber, prices: Prices
 ) -> None:
     gone = subscriber.subscribe(prices.pro).id
@@ -231,7 +229,7 @@ def test_an_ended_subscription_cannot_be_cancelled_again(
 
 
 @pytest.mark.parametrize("version", ["2024-06-20", "2025-03-31.basil", "2026-10-28.preview"])
-def test_another_version_is_not_played(app: Flask, version: str) -> None:
+def test_other_api_versions_are_refused(app: Flask, version: str) -> None:
     error = ask(app, "GET", "customers", {}, **{"Stripe-Version": version}).json["error"]
 
     assert error["code"] == "sandbox_unsupported"
@@ -240,18 +238,18 @@ def test_another_version_is_not_played(app: Flask, version: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["tomorrow", "", "2026"])
-def test_an_invalid_version_is_refused_as_at_stripe(app: Flask, version: str) -> None:
+def test_an_invalid_api_version_is_refused_like_stripe_does(app: Flask, version: str) -> None:
     response = ask(app, "GET", "customers", {}, **{"Stripe-Version": version})
 
     assert response.status_code == 400
     assert response.json["error"]["message"] == f"Invalid Stripe API version: {version}"
 
 
-def test_the_version_is_ours_without_a_header(app: Flask) -> None:
+def test_without_a_header_the_supported_version_is_used(app: Flask) -> None:
     assert ask(app, "GET", "customers", {}).headers["Stripe-Version"] == "2026-10-28.endive"
 
 
-def test_a_refusal_tells_nobody(
+def test_a_refused_request_causes_no_event(
     app: Flask, api: stripe.StripeClient, endpoint: object, receiver: RecordingEndpoint
 ) -> None:
     ask(app, "POST", "customers", {"name": "x" * 257})

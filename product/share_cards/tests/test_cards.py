@@ -10,7 +10,7 @@ from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
 
-def test_without_the_plan_the_page_leads_to_it(visitor: Visitor) -> None:
+def test_without_the_plan_the_page_links_to_it(visitor: Visitor) -> None:
     visitor.sign_in("ann@example.com")
 
     page = visitor.visit("/dashboard/cards")
@@ -21,7 +21,9 @@ def test_without_the_plan_the_page_leads_to_it(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("plan", ["pro", "business"])
-def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor: Visitor) -> None:
+def test_with_the_plan_a_card_is_created_and_counted(
+    plan: str, shop: Shop, visitor: Visitor
+) -> None:
     stripe_account.subscriber(shop, "ann@example.com", plan)
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/cards")
@@ -39,7 +41,7 @@ def test_with_the_plan_a_card_is_made_and_counted(plan: str, shop: Shop, visitor
 @pytest.mark.parametrize(
     ("typed", "message"), [("", "Enter a heading."), ("x" * 121, "at most 120")]
 )
-def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
+def test_a_heading_that_is_too_long_is_explained_and_not_counted(
     typed: str, message: str, shop: Shop, visitor: Visitor
 ) -> None:
     stripe_account.subscriber(shop, "ann@example.com")
@@ -54,7 +56,7 @@ def test_a_heading_that_does_not_fit_is_explained_and_not_counted(
         assert access.usage(shop.user("ann@example.com"), "cards").used == 0
 
 
-def test_a_reload_makes_no_second_card(shop: Shop, visitor: Visitor) -> None:
+def test_a_reload_creates_no_second_card(shop: Shop, visitor: Visitor) -> None:
     ann, _ = stripe_account.subscriber(shop, "ann@example.com")
     visitor.sign_in("ann@example.com")
     visitor.visit("/dashboard/cards")

@@ -1,4 +1,4 @@
-"""The providers over HTTP, a shop that signs people in with them, and a browser."""
+"""The providers over HTTP, a shop that signs users in with them, and a browser."""
 
 import base64
 import secrets
@@ -32,13 +32,13 @@ TOKEN = {
 
 @pytest.fixture(scope="session")
 def fake_time() -> FakeTime:
-    """Time for all tests in process. It only ever moves on."""
+    """The clock of all tests in process. It only moves forward."""
     return FakeTime()
 
 
 @pytest.fixture(scope="session")
 def app(fake_time: FakeTime) -> Iterator[Flask]:
-    """One sandbox for all tests in process: each of them brings codes of its own."""
+    """One sandbox for all tests in process; each test uses its own codes."""
     sandbox = create_sandbox(now=fake_time, inline=True)
     yield sandbox
     sandbox.extensions["sandbox"].close()
@@ -46,32 +46,32 @@ def app(fake_time: FakeTime) -> Iterator[Flask]:
 
 @pytest.fixture(scope="session")
 def provider(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The sandbox's address."""
+    """The URL of the sandbox."""
     sandbox = create_sandbox(str(tmp_path_factory.mktemp("identity") / "sandbox.db"))
     sandbox.config["IDENTITY_HANG_SECONDS"] = 2 * PATIENCE
-    with serving(sandbox) as address:
-        # Making the key takes longer than the shop has patience for, on a busy machine.
-        requests.get(f"{address}/identity/google/oauth2/v3/certs", timeout=10)
-        yield address
+    with serving(sandbox) as url:
+        # On a busy machine, generating the key takes longer than the shop's timeout.
+        requests.get(f"{url}/identity/google/oauth2/v3/certs", timeout=10)
+        yield url
     sandbox.extensions["sandbox"].close()
 
 
 @pytest.fixture(scope="session")
 def shop(provider: str) -> Iterator[str]:
-    with serving(create_shop(f"{provider}/identity")) as address:
-        yield address
+    with serving(create_shop(f"{provider}/identity")) as url:
+        yield url
 
 
 @pytest.fixture
 def visitor(shop: str) -> Iterator[Visitor]:
-    """Somebody in front of the shop, with a browser without JavaScript."""
+    """A visitor of the shop, with a browser without JavaScript."""
     visitor = Visitor(shop)
     yield visitor
     visitor.close()
 
 
 def sign_in(visitor: Visitor, name: str = "google", /, **choice: str) -> Any:
-    """The whole way, with the choice made in the address; what the shop learns of it."""
+    """Sign in with a choice in the URL, and return the result that the shop receives."""
     sent = visitor.request("GET", f"/in/{name}").headers["Location"]
     query = urlencode({f"sandbox_{key}": value for key, value in choice.items()})
     return visitor.browser.get(f"{sent}&{query}", timeout=10).json()
@@ -83,14 +83,14 @@ def challenge_of(verifier: str) -> str:
 
 @dataclass
 class Client:
-    """A client by hand: says exactly what it is told to, in process."""
+    """A client without a library, in process: sends exactly the given parameters."""
 
     app: Flask
     provider: str = "google"
     verifier: str = field(default_factory=lambda: secrets.token_urlsafe(40))
 
     def ask(self, **changes: Any) -> Any:
-        """An authorization request; `None` leaves a parameter out, a list repeats it."""
+        """Send an authorization request; `None` omits a parameter, a list repeats it."""
         asked = {
             "client_id": CLIENT,
             "redirect_uri": BACK,
@@ -138,11 +138,11 @@ def github(app: Flask) -> Client:
 
 
 def answered(response: Any) -> dict[str, str]:
-    """What stands in the address that one is sent back to."""
+    """Return the parameters of the redirect to the client."""
     assert response.status_code == 303, response.text
-    address = response.headers["Location"]
-    assert address.startswith(BACK)
-    return dict(parse_qsl(urlsplit(address).query))
+    location = response.headers["Location"]
+    assert location.startswith(BACK)
+    return dict(parse_qsl(urlsplit(location).query))
 
 
 def over_http(provider: str, path: str, **data: str) -> requests.Response:

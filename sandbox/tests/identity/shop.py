@@ -1,4 +1,4 @@
-"""A shop that lets people sign in with Authlib's own Flask client, exactly as its manual says."""
+"""A shop whose users sign in with Authlib's Flask client, exactly as documented."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ PATIENCE = 1.0
 
 
 def create_shop(identity: str) -> Flask:
-    """`identity` is where the providers are."""
+    """Create the shop; `identity` is the URL of the providers."""
     app = Flask("shop")
     app.secret_key = "for tests"
     oauth = OAuth(app)
@@ -33,7 +33,7 @@ def create_shop(identity: str) -> Flask:
         try:
             token = client.authorize_access_token()
             user = _google(token) if name == "google" else _github(client)
-        except Exception as error:  # noqa: BLE001 whatever Authlib says is what is looked at
+        except Exception as error:  # noqa: BLE001 the tests check any error of Authlib
             return jsonify(refused=type(error).__name__, words=str(error), answered=answered)
         return jsonify(person=user, answered=answered)
 
@@ -67,7 +67,7 @@ def _register(oauth: OAuth, identity: str) -> None:
 
 
 def _google(token: Any) -> Any:
-    """Nobody, if there is no id_token: Authlib leaves it to its user to insist on one."""
+    """Return the user, or None without an id_token, which Authlib does not require."""
     return token.get("userinfo")
 
 

@@ -1,4 +1,4 @@
-"""The authorization request: who may ask, for what, and how the rest is told no."""
+"""The authorization request: valid clients and parameters, and errors for the others."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from .shop import CLIENT
     ],
 )
 @pytest.mark.parametrize("name", ["google", "github"])
-def test_without_somebody_to_answer_a_page_says_so(
+def test_errors_without_a_valid_redirect_uri_are_shown_on_a_page(
     app: Flask, name: str, changes: dict[str, Any]
 ) -> None:
     page = Client(app, name).ask(**changes, sandbox_as="ada")
@@ -49,7 +49,7 @@ def test_without_somebody_to_answer_a_page_says_so(
         "https://192.168.1.5:8443/back",
     ],
 )
-def test_redirect_addresses_are_https_or_on_this_machine(google: Client, address: str) -> None:
+def test_redirect_uris_are_https_or_on_this_machine(google: Client, address: str) -> None:
     location = google.ask(redirect_uri=address, sandbox_as="ada").headers["Location"]
 
     assert location.startswith(f"{address}{'&' if '?' in address else '?'}code=")
@@ -95,7 +95,7 @@ def test_redirect_addresses_are_https_or_on_this_machine(google: Client, address
         b"https://shop.example/\xff",
     ],
 )
-def test_nobody_is_sent_to_an_address_that_is_none(google: Client, address: Any) -> None:
+def test_invalid_redirect_uris_are_never_used(google: Client, address: Any) -> None:
     page = google.ask(redirect_uri=address, sandbox_as="ada")
 
     assert page.status_code == 400
@@ -125,9 +125,7 @@ def test_nobody_is_sent_to_an_address_that_is_none(google: Client, address: Any)
         ({"n\x00\xff": "a\x00"}, "invalid_request"),
     ],
 )
-def test_the_client_is_told_what_is_wrong(
-    google: Client, changes: dict[str, Any], error: str
-) -> None:
+def test_errors_are_sent_to_the_client(google: Client, changes: dict[str, Any], error: str) -> None:
     message = answered(google.ask(**changes, sandbox_as="ada"))
 
     assert (message["error"], message["state"]) == (error, "the-state")
@@ -136,7 +134,7 @@ def test_the_client_is_told_what_is_wrong(
 
 
 @pytest.mark.parametrize("state", ["x" * 2001, "a\x00b", "a\nb", "stäte", ["one", "two"]])
-def test_a_state_that_cannot_be_given_back_is_refused(google: Client, state: Any) -> None:
+def test_a_state_that_cannot_be_returned_is_refused(google: Client, state: Any) -> None:
     message = answered(google.ask(state=state, sandbox_as="ada"))
 
     assert message["error"] == "invalid_request"
@@ -144,7 +142,7 @@ def test_a_state_that_cannot_be_given_back_is_refused(google: Client, state: Any
 
 
 @pytest.mark.parametrize("state", ["a b+c%20&=?#/", '{"next": "/"}', "x" * 2000])
-def test_a_state_comes_back_as_it_was(google: Client, state: str) -> None:
+def test_the_state_is_returned_unchanged(google: Client, state: str) -> None:
     assert answered(google.ask(state=state, sandbox_as="ada"))["state"] == state
 
 
@@ -157,7 +155,7 @@ def test_state_and_nonce_may_be_absent(google: Client) -> None:
 
 @pytest.mark.parametrize("raw", ["%FF", "%ED%A0%BD", "\xff", "%00", "%", "&&=&", "x" * 60_000])
 @pytest.mark.parametrize("name", ["google", "github"])
-def test_bytes_that_are_no_text_are_no_failure(app: Flask, name: str, raw: str) -> None:
+def test_undecodable_bytes_cause_no_server_error(app: Flask, name: str, raw: str) -> None:
     asked = f"client_id={CLIENT}&redirect_uri={BACK}&response_type=code&scope=openid&state={raw}"
 
     response = app.test_client().get(AUTHORIZE[name], environ_overrides={"QUERY_STRING": asked})
@@ -165,7 +163,7 @@ def test_bytes_that_are_no_text_are_no_failure(app: Flask, name: str, raw: str) 
     assert response.status_code in (200, 303)
 
 
-def test_what_is_empty_was_not_sent(google: Client) -> None:
+def test_an_empty_parameter_counts_as_missing(google: Client) -> None:
     """RFC 6749, 3.1."""
     message = answered(google.ask(request="", prompt=["", "login"], sandbox_as="ada"))
 
@@ -173,13 +171,13 @@ def test_what_is_empty_was_not_sent(google: Client) -> None:
     assert "Choose an account" in google.ask(sandbox_as="", sandbox_failure="").text
 
 
-def test_an_address_with_a_question_keeps_it() -> None:
+def test_a_redirect_uri_keeps_its_query() -> None:
     kept = redirects.append_params("https://shop.example/?a=%20b", {"code": "c d"})
 
     assert kept == "https://shop.example/?a=%20b&code=c+d"
 
 
-def test_the_configuration_says_where_everything_is(google: Client) -> None:
+def test_the_configuration_contains_the_urls_of_all_endpoints(google: Client) -> None:
     app = google.app.test_client()
 
     message = app.get(

@@ -1,4 +1,4 @@
-"""The token endpoint: a code works once, for a minute, for the client that it was given to."""
+"""The token endpoint: a code works once, for a minute, for the client that received it."""
 
 import base64
 from concurrent.futures import ThreadPoolExecutor
@@ -42,13 +42,13 @@ def test_a_code_gives_a_token_and_an_id_token(google: Client, fake_time: FakeTim
     }
 
 
-def test_the_keys_tell_nothing_private(google: Client) -> None:
+def test_the_key_set_contains_no_private_keys(google: Client) -> None:
     (key,) = google.app.test_client().get("/identity/google/oauth2/v3/certs").json["keys"]
 
     assert set(key) == {"kty", "n", "e", "kid", "use", "alg"}
 
 
-def test_scopes_decide_what_is_told(google: Client) -> None:
+def test_scopes_decide_which_claims_are_returned(google: Client) -> None:
     response = google.redeem(google.code(scope="openid")).json
 
     assert google.get("v1/userinfo", response["access_token"]).json.keys() == {"sub"}
@@ -72,7 +72,7 @@ def test_a_token_works_for_an_hour(google: Client, fake_time: FakeTime) -> None:
     assert google.get("v1/userinfo", token).status_code == 401
 
 
-def test_a_replayed_code_takes_its_token_along(google: Client) -> None:
+def test_replaying_a_code_revokes_its_token(google: Client) -> None:
     code = google.code()
     token = google.redeem(code).json["access_token"]
 
@@ -83,7 +83,7 @@ def test_a_replayed_code_takes_its_token_along(google: Client) -> None:
 
 
 @pytest.mark.parametrize("name", ["google", "github"])
-def test_of_twenty_redemptions_at_once_one_succeeds(provider: str, name: str) -> None:
+def test_of_twenty_concurrent_redemptions_one_succeeds(provider: str, name: str) -> None:
     asked = {
         "client_id": CLIENT, "redirect_uri": BACK, "response_type": "code", "scope": "openid",
         "sandbox_as": "ada",
@@ -126,7 +126,9 @@ def test_of_twenty_redemptions_at_once_one_succeeds(provider: str, name: str) ->
         ({"client_id": "another-client"}, "invalid_grant"),
     ],
 )
-def test_what_does_not_fit_is_refused(google: Client, changes: dict[str, Any], error: str) -> None:
+def test_mismatched_parameters_are_refused(
+    google: Client, changes: dict[str, Any], error: str
+) -> None:
     code = google.code()
 
     refused = google.redeem(code, **changes)
@@ -135,19 +137,19 @@ def test_what_does_not_fit_is_refused(google: Client, changes: dict[str, Any], e
     assert refused.status_code == (401 if error == "invalid_client" else 400)
 
 
-def test_pkce_cannot_be_taken_out_on_the_way(google: Client) -> None:
+def test_pkce_cannot_be_removed_from_a_started_flow(google: Client) -> None:
     code = google.code(code_challenge=None, code_challenge_method=None)
 
     assert google.redeem(code).json["error"] == "invalid_grant"
 
 
-def test_pkce_is_not_asked_for(google: Client) -> None:
+def test_pkce_is_optional(google: Client) -> None:
     code = google.code(code_challenge=None, code_challenge_method=None)
 
     assert google.redeem(code, code_verifier=None).status_code == 200
 
 
-def test_a_wrong_guess_uses_the_code_up(google: Client) -> None:
+def test_a_wrong_guess_uses_up_the_code(google: Client) -> None:
     code = google.code()
 
     google.redeem(code, code_verifier="v" * 43)
@@ -155,7 +157,7 @@ def test_a_wrong_guess_uses_the_code_up(google: Client) -> None:
     assert google.redeem(code).json["error"] == "invalid_grant"
 
 
-def test_another_client_cannot_use_a_code_up(google: Client) -> None:
+def test_another_client_cannot_use_up_a_code(google: Client) -> None:
     code = google.code()
 
     google.redeem(code, client_id="another-client")
@@ -176,7 +178,7 @@ def test_a_client_keeps_its_first_secret(google: Client, github: Client) -> None
 
 
 def test_a_secret_may_come_in_the_header(google: Client) -> None:
-    # RFC 6749, 2.3.1: form-encoded first, so that a colon can stand in an id.
+    # RFC 6749, 2.3.1: form-encoded first, so that an id can contain a colon.
     header = _basic("client%3A1", "100%25+secret")
 
     response = google.redeem(
@@ -199,26 +201,26 @@ def test_a_secret_may_come_in_the_header(google: Client) -> None:
         ("", "invalid_client"),
     ],
 )
-def test_a_header_that_says_nothing_is_refused(google: Client, header: str, error: str) -> None:
+def test_an_empty_authorization_header_is_refused(google: Client, header: str, error: str) -> None:
     refused = google.redeem("x", {"Authorization": header}, client_secret=None)
 
     assert (refused.status_code, refused.json["error"]) == (401, error)
     assert refused.headers["WWW-Authenticate"].startswith("Basic")
 
 
-def test_a_secret_is_sent_in_one_way(google: Client) -> None:
+def test_a_secret_may_be_sent_in_one_way_only(google: Client) -> None:
     assert google.redeem("x", _basic(CLIENT, SECRET)).json["error"] == "invalid_request"
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "Basic", "Nonsense"])
-def test_nobody_learns_anything_without_a_token(google: Client, scheme: str) -> None:
+def test_a_profile_requires_a_token(google: Client, scheme: str) -> None:
     refused = google.get("v1/userinfo", "x", scheme)
 
     assert refused.status_code == 401
     assert refused.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_tokens_of_one_provider_say_nothing_to_the_other(google: Client, github: Client) -> None:
+def test_tokens_of_one_provider_are_refused_by_the_other(google: Client, github: Client) -> None:
     token = google.redeem(google.code()).json["access_token"]
 
     assert github.get("api/user", token).status_code == 401
@@ -244,7 +246,7 @@ def test_everything_survives_a_restart(tmp_path: Any) -> None:
     app.extensions["sandbox"].close()
 
 
-def test_github_answers_with_a_form_unless_json_is_accepted(github: Client) -> None:
+def test_github_responds_with_a_form_unless_json_is_accepted(github: Client) -> None:
     form = github.redeem(github.code())
     json = github.redeem(github.code(), {"Accept": "application/json"})
 
@@ -265,7 +267,7 @@ def test_github_answers_with_a_form_unless_json_is_accepted(github: Client) -> N
         ({"grant_type": "password"}, "unsupported_grant_type"),
     ],
 )
-def test_errors_of_github_come_with_200(
+def test_errors_of_github_have_the_status_200(
     github: Client, changes: dict[str, Any], error: str
 ) -> None:
     refused = github.redeem(github.code(), {"Accept": "application/json"}, **changes)
@@ -274,7 +276,7 @@ def test_errors_of_github_come_with_200(
     assert set(refused.json) == {"error", "error_description", "error_uri"}
 
 
-def test_github_may_be_asked_in_fewer_words(github: Client) -> None:
+def test_github_does_not_require_all_parameters(github: Client) -> None:
     code = github.code(response_type=None, code_challenge=None, code_challenge_method=None)
 
     response = github.redeem(code, grant_type=None, redirect_uri="", code_verifier="")
@@ -282,7 +284,7 @@ def test_github_may_be_asked_in_fewer_words(github: Client) -> None:
     assert "access_token=gho_" in response.text
 
 
-def test_github_tells_addresses_only_to_who_asked_for_them(github: Client) -> None:
+def test_github_returns_emails_only_with_their_scope(github: Client) -> None:
     def token(scope: str | None) -> str:
         response = github.redeem(github.code(scope=scope), {"Accept": "application/json"})
         return str(response.json["access_token"])
@@ -294,13 +296,13 @@ def test_github_tells_addresses_only_to_who_asked_for_them(github: Client) -> No
     assert github.get("api/user", token(None)).headers["X-OAuth-Scopes"] == ""
 
 
-def test_github_api_refuses_in_its_own_words(github: Client) -> None:
+def test_the_github_api_has_its_own_error_messages(github: Client) -> None:
     assert github.get("api/user", "x").json["message"] == "Bad credentials"
     assert github.get("api/user", "x", "Digest").json["message"] == "Requires authentication"
     assert github.get("api/user/emails", "x").status_code == 401
 
 
-def test_a_challenge_is_what_rfc_7636_says() -> None:
+def test_the_challenge_follows_rfc_7636() -> None:
     """Appendix B."""
     verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 

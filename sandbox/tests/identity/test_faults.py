@@ -1,4 +1,4 @@
-"""What goes wrong on purpose, and what a client on Authlib sees of it."""
+"""Injected faults, and their effects on a client that uses Authlib."""
 
 import time
 from typing import Any
@@ -39,14 +39,14 @@ UP_TO_THE_CLIENT = {
 }
 
 
-def test_every_fault_is_looked_at_here() -> None:
+def test_every_fault_has_a_test() -> None:
     known = failures.OAUTH_FAILURES | failures.OPENID_FAILURES
 
     assert set(known) == set(AUTHLIB_REFUSES) | UP_TO_THE_CLIENT
 
 
 @pytest.mark.parametrize("fault", AUTHLIB_REFUSES)
-def test_authlib_refuses(visitor: Visitor, fault: str) -> None:
+def test_authlib_refuses_these_faults(visitor: Visitor, fault: str) -> None:
     learnt = sign_in(visitor, **{"as": "ada", "failure": fault})
 
     kind, words = AUTHLIB_REFUSES[fault]
@@ -55,13 +55,13 @@ def test_authlib_refuses(visitor: Visitor, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", [f for f in failures.OAUTH_FAILURES if f != "api_error"])
-def test_github_fails_in_the_same_ways(visitor: Visitor, fault: str) -> None:
+def test_github_has_the_same_faults(visitor: Visitor, fault: str) -> None:
     learnt = sign_in(visitor, "github", **{"as": "ada", "failure": fault})
 
     assert learnt["refused"] == AUTHLIB_REFUSES[fault][0]
 
 
-def test_a_profile_that_cannot_be_had(visitor: Visitor, google: Client) -> None:
+def test_an_unavailable_profile_is_an_error(visitor: Visitor, google: Client) -> None:
     learnt = sign_in(visitor, "github", **{"as": "ada", "failure": "api_error"})
     token = google.redeem(google.code(sandbox_failure="api_error")).json["access_token"]
 
@@ -69,7 +69,7 @@ def test_a_profile_that_cannot_be_had(visitor: Visitor, google: Client) -> None:
     assert google.get("v1/userinfo", token).status_code == 500
 
 
-def test_a_hanging_endpoint_answers_in_the_end(provider: str, visitor: Visitor) -> None:
+def test_a_hanging_endpoint_responds_late(provider: str, visitor: Visitor) -> None:
     sent = visitor.request("GET", "/in/google").headers["Location"]
     started_at = time.monotonic()
 
@@ -80,20 +80,20 @@ def test_a_hanging_endpoint_answers_in_the_end(provider: str, visitor: Visitor) 
     assert requests.get(sent, timeout=10).status_code == 200, "others are served meanwhile"
 
 
-def test_an_answer_without_an_id_token_passes_authlib(visitor: Visitor) -> None:
+def test_a_response_without_an_id_token_passes_authlib(visitor: Visitor) -> None:
     learnt = sign_in(visitor, **{"as": "ada", "failure": "no_id_token"})
 
     assert learnt["person"] is None, "nobody: the client has to insist"
 
 
-def test_another_issuer_in_the_answer_passes_authlib(visitor: Visitor, provider: str) -> None:
+def test_another_issuer_in_the_response_passes_authlib(visitor: Visitor, provider: str) -> None:
     learnt = sign_in(visitor, **{"as": "ada", "failure": "response_issuer"})
 
     assert learnt["answered"]["iss"] == "https://accounts.evil.example"
     assert learnt["person"]["iss"] == f"{provider}/identity/google"
 
 
-def test_a_verified_address_may_be_a_mere_word(visitor: Visitor) -> None:
+def test_email_verified_may_be_a_string(visitor: Visitor) -> None:
     learnt = sign_in(visitor, **{"as": "alan", "failure": "word_verified"})
 
     assert learnt["person"]["email_verified"] == "true"
@@ -103,7 +103,7 @@ def test_a_verified_address_may_be_a_mere_word(visitor: Visitor) -> None:
 def test_another_audience_passes_authlib_unless_it_is_named(
     visitor: Visitor, google: Client
 ) -> None:
-    """With `azp` its own, Authlib looks at `aud` only for who hands it `claims_options`."""
+    """With the client's own `azp`, Authlib checks `aud` only if it gets `claims_options`."""
     learnt = sign_in(visitor, **{"as": "ada", "failure": "foreign_audience"})
     assert learnt["person"]["aud"] != CLIENT
 

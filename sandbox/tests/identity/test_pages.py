@@ -1,4 +1,4 @@
-"""The page in between, and the one that says how to use it."""
+"""The account chooser, and the page that explains its use."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.browser import Visitor
 from .conftest import AUTHORIZE, BACK, Client
 
 
-def test_the_way_here_is_on_the_front_page(app: Flask) -> None:
+def test_the_front_page_links_here(app: Flask) -> None:
     browser = app.test_client()
 
     assert 'href="/identity/"' in browser.get("/").text
@@ -31,7 +31,7 @@ def test_the_page_needs_no_script(visitor: Visitor, name: str) -> None:
     assert names == ["ada", "grace", "alan", "emmy", "refuse", "error", "somebody"]
 
 
-def test_it_says_who_is_told(google: Client) -> None:
+def test_the_page_names_the_client(google: Client) -> None:
     page = google.ask(redirect_uri="https://shop.example:8443/back").text
 
     assert "shop.example:8443" in page
@@ -53,7 +53,7 @@ def test_it_says_who_is_told(google: Client) -> None:
         ({"email": "a@b", "address": "perhaps"}, "one of the four"),
     ],
 )
-def test_what_is_typed_in_wrong_is_explained_beside_it(
+def test_invalid_input_is_explained_beside_its_field(
     app: Flask, typed: dict[str, str], words: str
 ) -> None:
     page = _choose(app, {"sandbox_as": "somebody"} | {f"sandbox_{k}": v for k, v in typed.items()})
@@ -63,7 +63,7 @@ def test_what_is_typed_in_wrong_is_explained_beside_it(
     assert 'aria-invalid="true"' in page.text
 
 
-def test_what_was_typed_in_is_still_there(app: Flask) -> None:
+def test_input_is_kept_after_an_error(app: Flask) -> None:
     page = _choose(app, {"sandbox_as": "somebody", "sandbox_email": '"><b', "sandbox_name": "Zoë"})
 
     assert 'value="&#34;&gt;&lt;b"' in page.text
@@ -71,7 +71,7 @@ def test_what_was_typed_in_is_still_there(app: Flask) -> None:
 
 
 @pytest.mark.parametrize("chosen", ["nobody", "", "\x00"])
-def test_nobody_can_be_who_is_not_there(app: Flask, chosen: str) -> None:
+def test_unknown_users_cannot_be_chosen(app: Flask, chosen: str) -> None:
     page = _choose(app, {"sandbox_as": chosen})
 
     assert page.status_code == 422
@@ -79,33 +79,33 @@ def test_nobody_can_be_who_is_not_there(app: Flask, chosen: str) -> None:
 
 
 @pytest.mark.parametrize("typed", [b"\xff\xfe@x", b"\xed\xa0\xbd@x"])
-def test_bytes_that_are_no_text_are_no_failure(app: Flask, typed: bytes) -> None:
+def test_undecodable_bytes_cause_no_server_error(app: Flask, typed: bytes) -> None:
     page = _choose(app, {"sandbox_as": "somebody", "sandbox_email": typed})
 
     assert page.status_code in (303, 422)
 
 
-def test_odd_addresses_are_somebody_too(google: Client) -> None:
-    """Full-width dots, two at signs: a client has to withstand them, so they can be typed in."""
+def test_unusual_emails_are_accepted(google: Client) -> None:
+    """Full-width dots or two at signs: clients must handle them, so they can be entered."""
     for odd in ("b@evil\uff0ecom", "a@v.test,b@evil.test", '"a@b"@example.com'):
         code = google.code(sandbox_as="somebody", sandbox_email=odd)
         token = google.redeem(code).json["access_token"]
         assert google.get("v1/userinfo", token).json["email"] == odd
 
 
-def test_a_choice_in_the_address_can_be_wrong_too(google: Client) -> None:
+def test_an_invalid_choice_in_the_url_is_explained(google: Client) -> None:
     assert google.ask(sandbox_as="nobody").status_code == 422
     assert google.ask(sandbox_as="somebody", sandbox_email="x").status_code == 422
     assert google.ask(sandbox_failure="nonsense").status_code == 400
 
 
-def test_choosing_without_a_request_leads_nowhere(app: Flask) -> None:
+def test_choosing_without_a_request_causes_no_redirect(app: Flask) -> None:
     page = app.test_client().post(AUTHORIZE["google"], data={"sandbox_as": "ada"})
 
     assert page.status_code == 400
 
 
-def test_another_site_cannot_choose_for_anybody(app: Flask) -> None:
+def test_another_site_cannot_choose_an_account(app: Flask) -> None:
     page = app.test_client().post(
         AUTHORIZE["google"], data={"sandbox_as": "ada"}, headers={"Origin": "https://evil.example"}
     )
@@ -117,7 +117,9 @@ def test_another_site_cannot_choose_for_anybody(app: Flask) -> None:
     ("person", "login"),
     [("Ada.Lovelace+x@b", "ada-lovelace-x"), ("--@b", "user"), ("Zoë@b", "zo"), ("ada@b", "ada")],
 )
-def test_github_makes_a_user_name_of_the_address(github: Client, person: str, login: str) -> None:
+def test_github_derives_the_user_name_from_the_email(
+    github: Client, person: str, login: str
+) -> None:
     code = github.code(sandbox_as="somebody", sandbox_email=person)
 
     token = github.redeem(code, {"Accept": "application/json"}).json["access_token"]

@@ -1,4 +1,4 @@
-"""Signing in at a shop, through Authlib and over HTTP, as the people who use it do."""
+"""Sign-in to a shop that uses Authlib, over HTTP."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.browser import Visitor
 from .conftest import AUTHORIZE, sign_in
 
 
-def test_ada_signs_in_with_google_at_a_button(visitor: Visitor, provider: str) -> None:
+def test_ada_signs_in_with_google_with_a_button(visitor: Visitor, provider: str) -> None:
     page = visitor.visit("/in/google")
     assert "Choose an account" in page.text
     assert "The sandbox is standing in for Google." in page.text
@@ -18,11 +18,11 @@ def test_ada_signs_in_with_google_at_a_button(visitor: Visitor, provider: str) -
     assert (user["email"], user["email_verified"]) == ("ada@example.com", True)
     assert (user["name"], user["iss"]) == ("Ada Lovelace", f"{provider}/identity/google")
     assert "picture" not in user
-    # RFC 9207: Authlib does not look at it, its user has to.
+    # RFC 9207: Authlib does not check it, so the application must.
     assert learnt["answered"]["iss"] == user["iss"]
 
 
-def test_ada_signs_in_with_github_at_a_button(visitor: Visitor) -> None:
+def test_ada_signs_in_with_github_with_a_button(visitor: Visitor) -> None:
     visitor.visit("/in/github")
 
     learnt = visitor.submit(AUTHORIZE["github"], having={"sandbox_as": "ada"}).response.json()
@@ -35,7 +35,7 @@ def test_ada_signs_in_with_github_at_a_button(visitor: Visitor) -> None:
     assert "iss" not in learnt["answered"]
 
 
-def test_anybody_can_be_typed_in(visitor: Visitor) -> None:
+def test_any_account_can_be_entered(visitor: Visitor) -> None:
     visitor.visit("/in/google")
 
     learnt = visitor.submit(
@@ -52,19 +52,19 @@ def test_anybody_can_be_typed_in(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(("chosen", "verified"), [("grace", True), ("alan", False)])
-def test_an_address_is_verified_or_not(visitor: Visitor, chosen: str, verified: bool) -> None:
+def test_an_email_is_verified_or_not(visitor: Visitor, chosen: str, verified: bool) -> None:
     assert sign_in(visitor, **{"as": chosen})["person"]["email_verified"] is verified
 
 
 @pytest.mark.parametrize(
     "choice", [{"as": "emmy"}, {"as": "somebody", "name": "Emmy", "address": "none"}]
 )
-def test_somebody_may_have_no_address_at_all(visitor: Visitor, choice: dict[str, str]) -> None:
+def test_an_account_may_have_no_email(visitor: Visitor, choice: dict[str, str]) -> None:
     assert "email" not in sign_in(visitor, **choice)["person"]
     assert sign_in(visitor, "github", **choice)["person"]["emails"] == []
 
 
-def test_at_github_one_may_have_several_addresses(visitor: Visitor) -> None:
+def test_a_github_account_may_have_several_emails(visitor: Visitor) -> None:
     emails = sign_in(visitor, "github", **{"as": "alan"})["person"]["emails"]
 
     assert [(e["email"], e["primary"], e["verified"]) for e in emails] == [
@@ -73,7 +73,7 @@ def test_at_github_one_may_have_several_addresses(visitor: Visitor) -> None:
     ]
 
 
-def test_the_same_person_is_the_same_account(visitor: Visitor) -> None:
+def test_the_same_user_has_the_same_account_id(visitor: Visitor) -> None:
     def sub(**choice: str) -> str:
         return str(sign_in(visitor, **choice)["person"]["sub"])
 
@@ -84,7 +84,7 @@ def test_the_same_person_is_the_same_account(visitor: Visitor) -> None:
     assert sub(**typed) != sub(**{"as": "grace"})
 
 
-def test_an_account_outlives_its_address(visitor: Visitor) -> None:
+def test_an_account_keeps_its_id_when_its_email_changes(visitor: Visitor) -> None:
     changed = {"as": "somebody", "email": "countess@example.com", "account": "ada@example.com"}
 
     google = [sign_in(visitor, **c)["person"] for c in ({"as": "ada"}, changed)]
@@ -99,7 +99,7 @@ def test_an_account_outlives_its_address(visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     ("button", "error"), [("refuse", "access_denied"), ("error", "server_error")]
 )
-def test_somebody_refuses_or_the_provider_does(
+def test_the_user_or_the_provider_may_refuse(
     visitor: Visitor, name: str, button: str, error: str
 ) -> None:
     visitor.visit(f"/in/{name}")
@@ -111,7 +111,7 @@ def test_somebody_refuses_or_the_provider_does(
     assert "state" in learnt["answered"]
 
 
-def test_a_client_may_say_who_it_thinks_it_is(visitor: Visitor) -> None:
+def test_a_client_may_send_a_login_hint(visitor: Visitor) -> None:
     sent = visitor.request("GET", "/in/google").headers["Location"]
 
     page = visitor.visit(f"{sent}&login_hint=zoe@example.com")
