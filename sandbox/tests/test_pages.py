@@ -21,7 +21,7 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def address() -> Iterator[str]:
+def url() -> Iterator[str]:
     app = create_sandbox()
     server = bind_server(app, 0)
     thread = threading.Thread(target=server.serve_forever)
@@ -34,9 +34,9 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def shop(address: str) -> Iterator[stripe.StripeClient]:
+def shop(url: str) -> Iterator[stripe.StripeClient]:
     http = stripe.RequestsClient(timeout=(2, 8))
-    yield stripe.StripeClient(KEY, base_addresses={"api": f"{address}/stripe"}, http_client=http)
+    yield stripe.StripeClient(KEY, base_addresses={"api": f"{url}/stripe"}, http_client=http)
     http.close()  # type: ignore[no-untyped-call]
 
 
@@ -56,16 +56,14 @@ def check(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_three_months_of_a_subscription(
-    page: Page, address: str, shop: stripe.StripeClient
-) -> None:
+def test_three_months_of_a_subscription(page: Page, url: str, shop: stripe.StripeClient) -> None:
     product, prices = create_prices(shop)
     customer = shop.v1.customers.create({"email": "ada@example.com"}).id
 
-    pay_with_the_keyboard(page, address, shop, customer, prices[0])
-    renew_with_a_failing_card(page, address)
+    pay_with_the_keyboard(page, url, shop, customer, prices[0])
+    renew_with_a_failing_card(page, url)
     pay_the_invoice(page, shop, customer)
-    open_the_portal(page, address, shop, customer, configure_portal(shop, product, prices))
+    open_the_portal(page, url, shop, customer, configure_portal(shop, product, prices))
     add_a_card(page)
     change_to_yearly(page)
     cancel_and_resume(page)
@@ -103,7 +101,7 @@ def configure_portal(shop: stripe.StripeClient, product: str, prices: list[str])
 
 
 def pay_with_the_keyboard(
-    page: Page, address: str, shop: stripe.StripeClient, customer: str, price: str
+    page: Page, url: str, shop: stripe.StripeClient, customer: str, price: str
 ) -> None:
     """Enter a card that is declined, then one that works."""
     session = shop.v1.checkout.sessions.create(
@@ -111,8 +109,8 @@ def pay_with_the_keyboard(
             "mode": "subscription",
             "customer": customer,
             "line_items": [{"price": price, "quantity": 1}],
-            "success_url": f"{address}/healthz",
-            "cancel_url": f"{address}/",
+            "success_url": f"{url}/healthz",
+            "cancel_url": f"{url}/",
             "allow_promotion_codes": True,
         }
     )
@@ -127,8 +125,8 @@ def pay_with_the_keyboard(
     page.wait_for_url("**/healthz")
 
 
-def renew_with_a_failing_card(page: Page, address: str) -> None:
-    page.goto(f"{address}/stripe/")
+def renew_with_a_failing_card(page: Page, url: str) -> None:
+    page.goto(f"{url}/stripe/")
     check(page)
     page.get_by_role("link", name="acct_").click()
     check(page)
@@ -149,10 +147,10 @@ def pay_the_invoice(page: Page, shop: stripe.StripeClient, customer: str) -> Non
 
 
 def open_the_portal(
-    page: Page, address: str, shop: stripe.StripeClient, customer: str, configuration: str
+    page: Page, url: str, shop: stripe.StripeClient, customer: str, configuration: str
 ) -> None:
     portal = shop.v1.billing_portal.sessions.create(
-        {"customer": customer, "configuration": configuration, "return_url": f"{address}/healthz"}
+        {"customer": customer, "configuration": configuration, "return_url": f"{url}/healthz"}
     )
     page.goto(portal.url)
     check(page)
@@ -187,29 +185,29 @@ def cancel_and_resume(page: Page) -> None:
     page.get_by_text("Renews on").wait_for()
 
 
-def test_the_mailbox_can_be_read(page: Page, address: str) -> None:
+def test_the_mailbox_can_be_read(page: Page, url: str) -> None:
     mail = {
         "from": "App <hello@example.com>",
         "to": ["ada@example.com"],
         "subject": "A subject that is rather long, so that it must wrap on a phone somewhere",
-        "html": f'<p style="color: #333">Hello <a href="{address}/healthz">there</a></p>',
-        "text": f"Hello {address}/healthz",
+        "html": f'<p style="color: #333">Hello <a href="{url}/healthz">there</a></p>',
+        "text": f"Hello {url}/healthz",
     }
     requests.post(
-        f"{address}/resend/emails",
+        f"{url}/resend/emails",
         json=mail,
         headers={"Authorization": "Bearer re_test"},
         timeout=10,
     ).raise_for_status()
 
-    page.goto(f"{address}/")
+    page.goto(f"{url}/")
     check(page)
     page.get_by_role("link", name="Open the mailbox").click()
     check(page)
     page.get_by_role("link", name="A subject").click()
     page.frame_locator("iframe").get_by_text("Hello there").wait_for()
     check(page)
-    page.get_by_role("link", name=f"{address}/healthz").click()
+    page.get_by_role("link", name=f"{url}/healthz").click()
     page.wait_for_url("**/healthz")
 
     page.go_back()

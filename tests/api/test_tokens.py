@@ -70,7 +70,9 @@ def test_a_new_token_sends_an_email_to_its_owner(ann: Visitor) -> None:
     create(ann, name="Nightly <job>")
 
     (mail,) = eventually(
-        lambda: [mail for mail in ann.mails_to("ann@example.com") if "API token" in mail["subject"]]
+        lambda: [
+            mail for mail in ann.emails_to("ann@example.com") if "API token" in mail["subject"]
+        ]
     )
     assert mail["subject"] == "New API token at Acme"
     assert '"Nightly <job>"' in mail["text"]

@@ -70,7 +70,7 @@ def test_the_spellings_of_an_email_lead_to_one_account(typed: str, visitor: Visi
 
     visitor.submit("/login", email=typed)
 
-    assert visitor.link_from_mail("ann@example.com")
+    assert visitor.link_from_email("ann@example.com")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_sign_in_does_not_redirect_to_other_sites(
 ) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com", next=target)
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     visitor.visit(link)
 
     visitor.submit(urlsplit(link).path, follow=False)
@@ -110,7 +110,7 @@ def test_a_sign_in_does_not_redirect_to_other_sites(
 def _fresh_link(visitor: Visitor) -> str:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
-    return visitor.link_from_mail("ann@example.com")
+    return visitor.link_from_email("ann@example.com")
 
 
 def test_a_link_works_once(visitor: Visitor, shop: Shop) -> None:
@@ -129,7 +129,7 @@ def test_using_a_link_revokes_the_other_links_of_the_email(visitor: Visitor, sho
     other = shop.visitor()
     other.visit("/login")
     other.submit("/login", email="ann@example.com")
-    second = other.mails_to("ann@example.com")[0]["links"]
+    second = other.emails_to("ann@example.com")[0]["links"]
     visitor.visit(first)
     visitor.submit(urlsplit(first).path)
 
@@ -216,7 +216,7 @@ def test_strangers_cannot_lock_out_a_user_with_a_session_or_an_email(
 ) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
-    mailed = urlsplit(visitor.link_from_mail("ann@example.com")).path
+    mailed = urlsplit(visitor.link_from_email("ann@example.com")).path
     while ask(shop, "ann@example.com").status != 429:
         pass
 
@@ -224,7 +224,7 @@ def test_strangers_cannot_lock_out_a_user_with_a_session_or_an_email(
     with time_machine.travel(later, tick=True):  # the link has expired, and its page sends another
         visitor.visit(mailed)
         assert visitor.submit("/auth/resend").path == "/auth/check-inbox"
-        newest = urlsplit(visitor.link_from_mail("ann@example.com")).path
+        newest = urlsplit(visitor.link_from_email("ann@example.com")).path
         visitor.visit(newest)
         assert visitor.submit(newest).path == "/dashboard"
     with time_machine.travel(later + timedelta(minutes=11), tick=True):

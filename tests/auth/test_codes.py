@@ -24,12 +24,12 @@ def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login")
     visitor.visit(start)
     visitor.submit("/login", email=email)
     assert visitor.page.path == "/auth/check-inbox"
-    visitor.link_from_mail(email)  # once it has arrived
+    visitor.link_from_email(email)  # once it has arrived
     return code_in_mail(visitor, email)
 
 
 def code_in_mail(visitor: Visitor, email: str = "ann@example.com") -> str:
-    match = re.search(r"\b([0-9]{6})\b", visitor.mails_to(email)[0]["text"])
+    match = re.search(r"\b([0-9]{6})\b", visitor.emails_to(email)[0]["text"])
     assert match
     return match[1]
 
@@ -117,7 +117,7 @@ def test_five_wrong_codes_revoke_the_code_and_not_the_link(visitor: Visitor) -> 
     page = type_code(visitor, code)
     assert page.status == 422
     assert "Too many attempts" in page.text
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     visitor.visit(link)
     assert visitor.submit(urlsplit(link).path).path == "/dashboard"
 
@@ -161,7 +161,7 @@ def test_wrong_codes_for_an_email_are_limited_per_day_and_links_still_work(
 
         assert page.status == 422
         assert "The link in the email still works" in page.text
-        link = visitor.link_from_mail("ann@example.com")
+        link = visitor.link_from_email("ann@example.com")
         visitor.visit(link)
         assert visitor.submit(urlsplit(link).path).path == "/dashboard"
 
@@ -191,7 +191,7 @@ def test_a_code_expires_after_ten_minutes(visitor: Visitor) -> None:
 
 def test_a_code_and_its_link_work_only_once_between_them(shop: Shop, visitor: Visitor) -> None:
     code = ask(visitor)
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     type_code(visitor, code)
 
     assert shop.visitor().visit(link).status == 410
@@ -211,16 +211,16 @@ def test_a_malformed_code_is_explained_and_not_counted(visitor: Visitor, typed: 
 
 def test_another_email_replaces_the_first_one_after_a_visible_wait(visitor: Visitor) -> None:
     first = ask(visitor)
-    old_link = visitor.link_from_mail("ann@example.com")
+    old_link = visitor.link_from_email("ann@example.com")
     assert "another email in 30 seconds" in visitor.page.text
     assert "You can request another email in" in visitor.submit("/auth/resend").text
-    assert len(visitor.mails_to("ann@example.com")) == 1
+    assert len(visitor.emails_to("ann@example.com")) == 1
 
     with time_machine.travel(now() + timedelta(seconds=31)):
         page = visitor.submit("/auth/resend")
 
         assert "We sent another email" in page.text
-        assert len(visitor.mails_to("ann@example.com")) == 2
+        assert len(visitor.emails_to("ann@example.com")) == 2
         assert "There is a newer email" in visitor.visit(old_link).text
         visitor.visit("/auth/check-inbox")
         assert type_code(visitor, first).status == 422
@@ -241,7 +241,7 @@ def test_using_one_email_revokes_all_others_of_the_user(shop: Shop, visitor: Vis
     code = ask(visitor)
     other = shop.visitor()
     ask(other)
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
 
     other.visit(link)
     other.submit(urlsplit(link).path)
@@ -255,7 +255,7 @@ def test_the_page_of_an_expired_link_has_a_button_for_another_email(
     shop: Shop, visitor: Visitor
 ) -> None:
     ask(visitor, start="/login?next=/dashboard/settings")
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     elsewhere = shop.visitor()
 
     with time_machine.travel(now() + timedelta(minutes=11)):
@@ -270,7 +270,7 @@ def test_the_page_of_an_expired_link_has_a_button_for_another_email(
 def test_a_link_replaces_a_session_only_after_confirmation(shop: Shop, visitor: Visitor) -> None:
     visitor.sign_in("bob@example.com")
     ask(shop.visitor())
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
 
     page = visitor.visit(link)
     assert "You're signed in as bob@example.com" in page.text
@@ -286,7 +286,7 @@ def test_a_link_page_opened_before_a_sign_in_does_not_replace_the_session(
     shop: Shop, visitor: Visitor
 ) -> None:
     ask(shop.visitor())
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     visitor.sign_in("bob@example.com")
     token = visitor.visit(link).form(urlsplit(link).path).fields["csrf_token"]
 
@@ -332,4 +332,4 @@ def visitor_link_for_ann(bob: Visitor) -> str:
     ann = Visitor(bob.base, bob.sandbox)
     ask(ann)
     ann.close()
-    return bob.link_from_mail("ann@example.com").rpartition("/")[2]
+    return bob.link_from_email("ann@example.com").rpartition("/")[2]

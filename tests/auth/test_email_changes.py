@@ -39,7 +39,7 @@ def link_to(visitor: Visitor, email: str, kind: str = "/auth/email/") -> str:
     """Return the path of the newest link of this kind in the emails to this user."""
 
     def newest() -> str | None:
-        links = (link for mail in visitor.mails_to(email) for link in mail["links"])
+        links = (link for mail in visitor.emails_to(email) for link in mail["links"])
         return next((urlsplit(link).path for link in links if kind in link), None)
 
     return str(eventually(newest))
@@ -172,7 +172,7 @@ def test_an_email_change_requires_a_recent_sign_in(ann: Visitor) -> None:
         ask(ann)
 
     assert ann.page.path == "/auth/confirm"
-    assert ann.mails_to(NEW) == []
+    assert ann.emails_to(NEW) == []
 
 
 def test_magic_links_to_the_old_email_start_no_session_after_the_change(
@@ -181,7 +181,7 @@ def test_magic_links_to_the_old_email_start_no_session_after_the_change(
     other = shop.visitor()
     other.visit("/login")
     other.submit("/login", email=OLD)
-    link = urlsplit(other.link_from_mail(OLD)).path
+    link = urlsplit(other.link_from_email(OLD)).path
     other.visit(link)
     change(ann)
 

@@ -152,8 +152,8 @@ def test_several_passkeys_are_added_renamed_and_removed(ann: Authenticator, shop
     expect(ann.page.get_by_text("The passkey was removed")).to_be_visible()
     assert [passkey.name for passkey in rows(shop, Passkey)] == ["Old phone"]
     reader = shop.visitor()
-    eventually(lambda: "no longer" in reader.mails_to("ann@example.com")[0]["subject"])
-    assert [mail["subject"] for mail in reader.mails_to("ann@example.com")][:3] == [
+    eventually(lambda: "no longer" in reader.emails_to("ann@example.com")[0]["subject"])
+    assert [mail["subject"] for mail in reader.emails_to("ann@example.com")][:3] == [
         "A passkey can no longer sign in to Acme",
         "A passkey can sign in to Acme",
         "A passkey can sign in to Acme",

@@ -51,7 +51,7 @@ def test_the_link_confirms_as_well(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         ann.visit("/auth/confirm?next=/dashboard/settings")
         ann.submit("/auth/confirm")
-        link = ann.link_from_mail("ann@example.com")
+        link = ann.link_from_email("ann@example.com")
         ann.visit(link)
 
         assert ann.submit(urlsplit(link).path).path == "/dashboard/settings"
@@ -63,7 +63,7 @@ def test_the_email_goes_to_the_signed_in_user_whatever_the_form_contains(ann: Vi
         token = ann.visit("/auth/confirm").form("/auth/confirm").fields["csrf_token"]
         ann.request("POST", "/auth/confirm", data={"csrf_token": token, "email": "eve@example.com"})
 
-    assert ann.mails_to("eve@example.com") == []
+    assert ann.emails_to("eve@example.com") == []
 
 
 def test_an_api_request_without_a_recent_sign_in_is_refused(ann: Visitor) -> None:

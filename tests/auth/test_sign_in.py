@@ -35,7 +35,7 @@ def test_the_button_of_the_first_sign_in_creates_the_account(shop: Shop, visitor
     visitor.submit("/login", email="  Ann@Example.COM ")
     assert users(shop) == []
 
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     visitor.visit(link)
     assert "ann@example.com" in visitor.page.text
     assert users(shop) == []
@@ -48,7 +48,7 @@ def test_the_button_of_the_first_sign_in_creates_the_account(shop: Shop, visitor
 def test_opening_the_link_changes_nothing(shop: Shop, visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
 
     for method in ("GET", "HEAD", "GET"):  # mail scanners do this before the user does
         assert requests.request(method, link, timeout=10).status_code == 200
@@ -68,15 +68,15 @@ def test_links_in_emails_ignore_the_host_header(shop: Shop, visitor: Visitor) ->
         headers={"Host": "evil.example", "Cookie": f"session={visitor.cookie}"},
     )
 
-    assert visitor.link_from_mail("ann@example.com").startswith(f"{shop.url}/auth/link/")
+    assert visitor.link_from_email("ann@example.com").startswith(f"{shop.url}/auth/link/")
 
 
 def test_the_email_has_text_and_html_and_one_recipient(shop: Shop, visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
 
-    (mail,) = visitor.mails_to("ann@example.com")
+    (mail,) = visitor.emails_to("ann@example.com")
     assert mail["subject"] == "Sign in to Acme"
     assert link in mail["text"]
     assert link in mail["html"]
@@ -169,7 +169,7 @@ def test_a_disabled_user_gets_no_email_and_no_hint(shop: Shop, visitor: Visitor)
     page = visitor.submit("/login", email="ann@example.com")
 
     assert page.path == "/auth/check-inbox"
-    assert visitor.mails_to("ann@example.com") == []
+    assert visitor.emails_to("ann@example.com") == []
 
 
 @both_databases
@@ -257,7 +257,7 @@ def test_sign_up_and_sign_in_send_the_same_email(path: str, visitor: Visitor) ->
     page = visitor.submit(path, email="ann@example.com")
 
     assert page.path == "/auth/check-inbox"
-    assert visitor.link_from_mail("ann@example.com")
+    assert visitor.link_from_email("ann@example.com")
 
 
 @both_databases

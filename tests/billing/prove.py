@@ -54,7 +54,7 @@ def main() -> int:
                 continue
             notes.add(str(piece))
             _write_notes(code, notes)
-            _tell(number, len(left), time.monotonic() - started_at)
+            _print_progress(number, len(left), time.monotonic() - started_at)
     print("\nNot proven." if failed else "\nProven.")
     return int(failed)
 
@@ -146,7 +146,7 @@ def _write_notes(code: str, result: set[str]) -> None:
     draft.replace(NOTES)
 
 
-def _tell(number: int, of: int, seconds: float) -> None:
+def _print_progress(number: int, of: int, seconds: float) -> None:
     left = seconds / number * (of - number) / 60
     sys.stdout.write(f"\r{number} of {of}, about {left:.0f} minutes left   ")
     sys.stdout.flush()

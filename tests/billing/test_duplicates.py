@@ -70,7 +70,7 @@ def test_a_higher_plan_stays_and_the_unused_time_of_the_lower_one_is_refunded(
     quiet_shop: Shop,
 ) -> None:
     """Half of the month of Solo had passed when Team was bought."""
-    ann, clock = somebody_on_a_clock(quiet_shop)
+    ann, clock = user_on_a_clock(quiet_shop)
     pro = buys(quiet_shop, ann, "solo")
     at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(pro)["items"].data[0]
@@ -139,7 +139,7 @@ def test_a_duplicate_is_refunded_to_its_payment_method(
     assert ("was paid outside of Stripe" in caplog.text) == (kind == "payment_record")
 
 
-def somebody_on_a_clock(shop: Shop) -> tuple[User, str]:
+def user_on_a_clock(shop: Shop) -> tuple[User, str]:
     """Return a user whose customer has a test clock, and the clock's id."""
     at_stripe = stripe_account.client(shop).v1
     clock = at_stripe.test_helpers.test_clocks.create({"frozen_time": int(time.time())}).id

@@ -40,7 +40,7 @@ def email_of(shop: Shop) -> str:
 
 def emails_of(shop: Shop, email: str = "") -> list[dict[str, Any]]:
     """Return the emails in the mailbox, oldest first, without sign-in emails."""
-    received = shop.visitor().mails_to(email or email_of(shop))
+    received = shop.visitor().emails_to(email or email_of(shop))
     return [item for item in reversed(received) if "Sign in" not in item["subject"]]
 
 

@@ -30,19 +30,19 @@ def opens_a_page(subscriber: Subscriber) -> None:
     subscriber.open_page("solo", "monthly")
 
 
-def buys_pro(subscriber: Subscriber) -> None:
+def buys(subscriber: Subscriber) -> None:
     subscriber.buy("solo", "monthly")
 
 
-def takes_business(subscriber: Subscriber) -> None:
+def upgrades(subscriber: Subscriber) -> None:
     subscriber.change("team", "monthly")
 
 
-def goes_yearly(subscriber: Subscriber) -> None:
+def changes_to_yearly(subscriber: Subscriber) -> None:
     subscriber.change("team", "yearly")
 
 
-def goes_back(subscriber: Subscriber) -> None:
+def downgrades(subscriber: Subscriber) -> None:
     subscriber.change("solo", "yearly")
 
 
@@ -54,23 +54,23 @@ def card_will_fail(subscriber: Subscriber) -> None:
     subscriber.card("pm_card_chargeCustomerFail")
 
 
-def pays_what_is_owed(subscriber: Subscriber) -> None:
+def pays_open_invoices(subscriber: Subscriber) -> None:
     at_stripe, customer = subscriber.world.at_stripe, subscriber.customer_id() or ""
     card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
     for invoice in at_stripe.invoices.list({"customer": customer, "status": "open"}).data:
         at_stripe.invoices.pay(invoice.id, {"payment_method": card})
 
 
-def new_card(subscriber: Subscriber) -> None:
+def replaces_card(subscriber: Subscriber) -> None:
     subscriber.card("pm_card_visa")
 
 
 STANDARD: dict[str, tuple[Steps, Steps]] = {
     "subscribes and renews": ([opens_a_page], [subscribes, renews]),
-    "changes the plan": ([buys_pro], [takes_business, goes_yearly, goes_back]),
-    "fails to pay and recovers": ([buys_pro, card_will_fail], [renews, pays_what_is_owed]),
+    "changes the plan": ([buys], [upgrades, changes_to_yearly, downgrades]),
+    "fails to pay and recovers": ([buys, card_will_fail], [renews, pays_open_invoices]),
     "cancels, resumes, ends": (
-        [buys_pro],
+        [buys],
         [
             Subscriber.cancel_later,
             Subscriber.resume,
@@ -78,17 +78,17 @@ STANDARD: dict[str, tuple[Steps, Steps]] = {
             renews,
         ],
     ),
-    "ends and comes back": (
-        [buys_pro, Subscriber.cancel_now, opens_a_page],
+    "ends and subscribes again": (
+        [buys, Subscriber.cancel_now, opens_a_page],
         [subscribes, renews],
     ),
 }
 LONGER: dict[str, tuple[Steps, Steps]] = {
-    "a long subscriber": (
+    "a long subscription": (
         [opens_a_page],
         [
-            subscribes, takes_business, renews, card_will_fail, renews, new_card, pays_what_is_owed,
-            Subscriber.cancel_later, Subscriber.resume, goes_yearly, Subscriber.cancel_now,
+            subscribes, upgrades, renews, card_will_fail, renews, replaces_card, pays_open_invoices,
+            Subscriber.cancel_later, Subscriber.resume, changes_to_yearly, Subscriber.cancel_now,
             Subscriber.delete_customer,
         ],
     ),

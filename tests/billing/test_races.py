@@ -119,13 +119,13 @@ def test_concurrent_events_of_one_customer_end_with_stripe_s_state(live: LiveSho
     at_stripe = stripe_account.client(live).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
-    def change_and_tell(number: int) -> Any:
+    def change_and_send_event(number: int) -> Any:
         price = live.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
         return event_sender(live, ann, subscription)()
 
     live.proxy.calls.clear()
-    responses = at_once(*[lambda n=n: change_and_tell(n) for n in range(3 * AT_ONCE)])
+    responses = at_once(*[lambda n=n: change_and_send_event(n) for n in range(3 * AT_ONCE)])
 
     assert {response.status_code for response in responses} == {200}
     assert len({response.headers["X-Process"] for response in responses}) == WORKERS

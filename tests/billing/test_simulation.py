@@ -41,7 +41,7 @@ SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
         ("buy_duplicate", "team", "yearly"),
         ("deliver", 0, 3),
     ],
-    "ends with its account": [
+    "the subscription ends with its account": [
         ("buy", "team", "monthly"),
         ("deliver", 1, 1),
         ("buy_other_product",),
@@ -49,12 +49,12 @@ SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
         ("close",),
         ("deliver", 4, 2),
     ],
-    "a page is paid after the account was closed": [
+    "a checkout is paid after the account was deleted": [
         ("open_page", "solo", "monthly"),
         ("close",),
         ("pay_page", 0),
     ],
-    "Stripe goes away while an account with a foreign subscription is closed": [
+    "Stripe fails while an account with a foreign subscription is deleted": [
         ("buy", "solo", "yearly"),
         ("deliver", 0, 1),
         ("stripe_fails_once", 3, "500"),
@@ -62,7 +62,7 @@ SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
         ("buy_other_product",),
         ("close",),
     ],
-    "a second subscription is paid for again before it could be ended": [
+    "a duplicate is paid again before it could be canceled": [
         ("buy", "solo", "monthly"),
         ("pay_page", 0),
         ("pay_page", 0),
@@ -77,7 +77,7 @@ SCENARIOS_TO_KEEP: dict[str, list[Step]] = {
         ("buy_other_product",),
         ("change", "solo", "yearly"),
     ],
-    "what is paid changes again and again": [
+    "the plan changes repeatedly": [
         ("buy", "solo", "monthly"),
         ("change_quantity", 3),
         ("discount", 20, "repeating"),

@@ -224,10 +224,10 @@ def test_a_checkout_session_without_a_url_is_explained(
     visitor.sign_in(email_of(shop))
     visitor.visit("/pricing")
 
-    def without_address(body: Any, _: list[str]) -> Any:
+    def without_url(body: Any, _: list[str]) -> Any:
         return {**body, "url": None}
 
-    with shop.proxy.answering(changing(shop.proxy, without_address, "POST /v1/checkout/sessions")):
+    with shop.proxy.answering(changing(shop.proxy, without_url, "POST /v1/checkout/sessions")):
         page = visitor.submit("/billing/checkout", having={"plan": "solo"})
 
     assert page.status == 503

@@ -104,7 +104,7 @@ def test_different_concurrent_events_end_with_stripe_s_state(quiet_shop: Shop) -
     at_stripe = stripe_account.client(quiet_shop).v1
     item = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].id
 
-    def change_and_tell(number: int) -> int:
+    def change_and_send_event(number: int) -> int:
         price = quiet_shop.price["team" if number % 2 else "solo", "monthly"]
         at_stripe.subscriptions.update(subscription, {"items": [{"id": item, "price": price}]})
         return stripe_account.send_event(
@@ -112,7 +112,7 @@ def test_different_concurrent_events_end_with_stripe_s_state(quiet_shop: Shop) -
         ).status_code
 
     with ThreadPoolExecutor(8) as pool:
-        responses = list(pool.map(change_and_tell, range(16)))
+        responses = list(pool.map(change_and_send_event, range(16)))
 
     assert responses == [200] * 16
     truth = at_stripe.subscriptions.retrieve(subscription)["items"].data[0].price.id

@@ -148,7 +148,7 @@ class Visitor:
         )
         return self.page
 
-    def mails_to(self, email: str) -> list[dict[str, Any]]:
+    def emails_to(self, email: str) -> list[dict[str, Any]]:
         response = self.browser.get(f"{self.sandbox}/mail.json", params={"to": email}, timeout=30)
         return [
             mail
@@ -156,12 +156,12 @@ class Visitor:
             if email in str(mail["to"]) and self.home in mail["text"]
         ]
 
-    def link_from_mail(self, email: str) -> str:
+    def link_from_email(self, email: str) -> str:
         """Return the path of the newest magic link to this user."""
 
         def links() -> list[str]:
-            mails = (link for mail in self.mails_to(email) for link in mail["links"])
-            return [link for link in mails if "/auth/link/" in link]
+            all_links = (link for message in self.emails_to(email) for link in message["links"])
+            return [link for link in all_links if "/auth/link/" in link]
 
         return eventually(links)[0]
 
@@ -170,6 +170,6 @@ class Visitor:
         self.visit(start)
         self.submit("/login", email=email)
         assert self.page.path == "/auth/check-inbox", self.page.text
-        link = self.link_from_mail(email)
+        link = self.link_from_email(email)
         self.visit(link)
         return self.submit(urlsplit(link).path)

@@ -147,7 +147,7 @@ def test_workers_killed_while_they_deliver_lose_no_email(
     reader = Visitor("http://localhost:5000", url)
     for email in PEOPLE:
         assert (
-            len(reader.mails_to(email)) == 1
+            len(reader.emails_to(email)) == 1
         )  # the mailbox recognizes an email that arrives again
     reader.close()
 

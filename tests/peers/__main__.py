@@ -26,9 +26,9 @@ def _trigger() -> bool:
 
 
 def _mock() -> bool:
-    url = stripe_mock.address()
+    url = stripe_mock.base_url()
     if url is None:
-        print("No stripe-mock: start one, and put its address in STRIPE_MOCK.")
+        print("No stripe-mock: start one, and put its URL in STRIPE_MOCK.")
         return False
     try:
         version = stripe_mock.version(url)

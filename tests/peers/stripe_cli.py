@@ -22,7 +22,7 @@ WAIT = 120
 UNPLAYED = {
     "charge.dispute.created": "sends `payment_method_types`, which our version of the API has not",
     "charge.refunded": "sends `payment_method_types`, which our version of the API has not",
-    "checkout.session.completed": "confirms the page by an address that Stripe does not document",
+    "checkout.session.completed": "confirms the page with a URL that Stripe does not document",
     "checkout.session.async_payment_succeeded": "the same, with a SEPA debit",
     "checkout.session.async_payment_failed": "the same, with a SEPA debit",
     "customer.discount.created": "sends `coupon` for a customer, which our version has not",
@@ -56,15 +56,15 @@ def version(cli: str) -> str:
 
 def check(cli: str) -> bool:
     """Trigger all events, print the results, and return whether they are as expected."""
-    with _sandbox() as address:
-        results = [_line(cli, address, event) for event in HANDLED_TYPES]
+    with _sandbox() as url:
+        results = [_line(cli, url, event) for event in HANDLED_TYPES]
     for _, line in results:
         print(line)
     return all(good for good, _ in results)
 
 
-def _line(cli: str, address: str, event: str) -> tuple[bool, str]:
-    complaint = _trigger(cli, address, event) or _lacks(address, event)
+def _line(cli: str, url: str, event: str) -> tuple[bool, str]:
+    complaint = _trigger(cli, url, event) or _lacks(url, event)
     expected = UNPLAYED.get(event)
     if complaint is None:
         return expected is None, f"  works     {event}" + (
@@ -75,11 +75,11 @@ def _line(cli: str, address: str, event: str) -> tuple[bool, str]:
     return False, f"  FAILS     {event}: {complaint}"
 
 
-def _trigger(cli: str, address: str, event: str) -> str | None:
+def _trigger(cli: str, url: str, event: str) -> str | None:
     """Return the error of the CLI, if any."""
     with tempfile.TemporaryDirectory() as home:
         result = subprocess.run(  # noqa: S603 the configured tool
-            [cli, "trigger", event, "--api-base", address, "--api-key", KEY],
+            [cli, "trigger", event, "--api-base", url, "--api-key", KEY],
             env={**os.environ, "HOME": home, "XDG_CONFIG_HOME": home, "NO_PROXY": "127.0.0.1"},
             capture_output=True,
             text=True,
@@ -90,10 +90,10 @@ def _trigger(cli: str, address: str, event: str) -> str | None:
     )
 
 
-def _lacks(address: str, event: str) -> str | None:
+def _lacks(url: str, event: str) -> str | None:
     """Return whether the event is missing: a trigger counts only with its event."""
     entries = requests.get(
-        f"{address}/v1/events", params={"type": event}, auth=(KEY, ""), timeout=WAIT
+        f"{url}/v1/events", params={"type": event}, auth=(KEY, ""), timeout=WAIT
     ).json()["data"]
     return None if entries else "no such event was told"
 

@@ -40,7 +40,7 @@ UNPLAYED = {
 }
 
 
-def address() -> str | None:
+def base_url() -> str | None:
     """Return the URL of stripe-mock: STRIPE_MOCK, without a trailing slash."""
     return os.environ.get("STRIPE_MOCK", "").rstrip("/") or None
 

@@ -21,9 +21,9 @@ def test_every_route_is_listed_with_its_access(app: Flask) -> None:
     there = {name for name, _ in routes(app)}
 
     assert there == set(ROUTES), (
-        "List each new route in tests/security/routes.py, with the answers that nobody, a user and "
-        f"an administrator get. Not listed: {sorted(there - set(ROUTES))}. "
-        f"Listed, and not there: {sorted(set(ROUTES) - there)}."
+        "List each new route in tests/security/routes.py, with its responses to an anonymous "
+        f"visitor, a user and an administrator. Not listed: {sorted(there - set(ROUTES))}. "
+        f"Listed, and missing: {sorted(set(ROUTES) - there)}."
     )
 
 

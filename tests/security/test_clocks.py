@@ -61,5 +61,5 @@ def test_a_wrong_clock_of_a_host_delays_no_email_and_ends_no_session(
         response = visitor.request("POST", "/dashboard/settings/name", data={**form, "name": "Ann"})
         assert response.status_code == 303, response.text
         assert visitor.request("GET", "/api/user").json()["user"]["name"] == "Ann"
-        eventually(lambda: visitor.mails_to("ann@example.com"))
+        eventually(lambda: visitor.emails_to("ann@example.com"))
         visitor.close()

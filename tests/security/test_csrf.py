@@ -41,7 +41,7 @@ NO_PROOF: dict[str, Forgery] = {
 }
 FOREIGN: dict[str, dict[str, str]] = {
     "another origin": {"Origin": "https://evil.example"},
-    "another port of ours": {"Origin": "http://localhost:1"},
+    "another port of this host": {"Origin": "http://localhost:1"},
     "an opaque origin": {"Origin": "null"},
     "Sec-Fetch-Site: cross-site": {"Sec-Fetch-Site": "cross-site"},
     "Sec-Fetch-Site: same-site": {"Sec-Fetch-Site": "same-site"},

@@ -118,7 +118,7 @@ def test_no_log_contains_a_token_a_code_or_an_email(server: GunicornServer, sand
     """The complete output of the processes, with gunicorn's access log enabled."""
     visitor = Visitor(server.url, sandbox)
     visitor.sign_in("quiet@example.com")
-    (mail,) = visitor.mails_to("quiet@example.com")
+    (mail,) = visitor.emails_to("quiet@example.com")
     visitor.visit("/dashboard")
     visitor.visit("/auth/link/tampered-with-and-still-secret")
     session = visitor.cookie

@@ -39,7 +39,7 @@ def test_fifty_concurrent_submits_of_a_link_start_one_session(
     asking = visitor(server, sandbox)
     asking.visit("/login")
     asking.submit("/login", email="crowd@example.com")
-    link = asking.link_from_mail("crowd@example.com")
+    link = asking.link_from_email("crowd@example.com")
     crowd = [visitor(server, sandbox) for _ in range(CROWD)]
     for item in crowd:
         item.visit(link)
@@ -60,7 +60,7 @@ def test_fifty_concurrent_guesses_count_as_five(server: GunicornServer, sandbox:
     guesser = visitor(server, sandbox)
     guesser.visit("/login")
     guesser.submit("/login", email="guessed@example.com")
-    guesser.link_from_mail("guessed@example.com")
+    guesser.link_from_email("guessed@example.com")
     code = code_in_mail(guesser, "guessed@example.com")
     token = guesser.page.form("/auth/code").fields["csrf_token"]
 

@@ -126,7 +126,7 @@ def test_a_page_with_a_token_sends_no_referrer(visitor: Visitor) -> None:
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
 
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
 
     unproven = visitor.request("POST", link)
     page = visitor.visit(link)

@@ -53,7 +53,7 @@ def create_full_account(shop: Shop, visitor: Visitor) -> User:
 def _change_email(visitor: Visitor) -> None:
     visitor.visit("/dashboard/settings")
     visitor.submit("/dashboard/settings/email", email=EMAIL)
-    links = eventually(lambda: [link for mail in visitor.mails_to(EMAIL) for link in mail["links"]])
+    links = eventually(lambda: [link for m in visitor.emails_to(EMAIL) for link in m["links"]])
     path = urlsplit(links[0]).path
     visitor.visit(path)
     visitor.submit(path)

@@ -153,10 +153,10 @@ def test_disabling_a_user_ends_all_sessions_at_once(
 
     assert result.output.startswith("ann@example.com is disabled")
     assert visitor.request("GET", "/dashboard").status_code == 303
-    before = len(visitor.mails_to("ann@example.com"))
+    before = len(visitor.emails_to("ann@example.com"))
     visitor.visit("/login")
     assert visitor.submit("/login", email="ann@example.com").path == "/auth/check-inbox"
-    assert len(visitor.mails_to("ann@example.com")) == before
+    assert len(visitor.emails_to("ann@example.com")) == before
 
     assert shop_runner.invoke(args=["users", "enable", "ann@example.com"]).exit_code == 0
     assert visitor.sign_in("ann@example.com").path == "/dashboard"
@@ -178,7 +178,7 @@ def test_earlier_emails_do_not_sign_in_a_disabled_user(shop: Shop, visitor: Visi
         accounts.get_or_create("ann@example.com")
     visitor.visit("/login")
     visitor.submit("/login", email="ann@example.com")
-    link = visitor.link_from_mail("ann@example.com")
+    link = visitor.link_from_email("ann@example.com")
     visitor.visit(link)
     shop.app.test_cli_runner().invoke(args=["users", "disable", "ann@example.com"])
 

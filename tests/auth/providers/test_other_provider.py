@@ -55,7 +55,7 @@ def test_a_sign_in_with_an_independent_provider_works(
         response = requests.post(asked, data={"sub": "zoe"}, allow_redirects=False, timeout=10)
         page = visitor.visit(response.headers["Location"])
         assert "Google does not host your mailbox" in page.text  # it sends no `hd`
-        link = urlsplit(visitor.link_from_mail("zoe@example.com")).path
+        link = urlsplit(visitor.link_from_email("zoe@example.com")).path
         visitor.visit(link)
         page = visitor.submit(link)
         assert "You can now sign in with Google" in page.text

@@ -87,7 +87,7 @@ def test_an_identity_that_one_user_unlinked_can_be_linked_by_another(
 
 def subjects(visitor: Visitor, email: str, about: str) -> list[str]:
     """Return the subjects of the emails that match, newest first."""
-    mails = visitor.mails_to(email)
+    mails = visitor.emails_to(email)
     return [mail["subject"] for mail in mails if about in mail["subject"]]
 
 

@@ -169,7 +169,7 @@ def test_the_first_sign_in_with_google_revokes_earlier_magic_links(
     prepare_account(shop, "ada@example.com")
     visitor.visit("/login")
     visitor.submit("/login", email="ada@example.com")
-    link = visitor.link_from_mail("ada@example.com")
+    link = visitor.link_from_email("ada@example.com")
 
     sign_in_with(shop.visitor(), "google", **{"as": "ada"})
 
@@ -233,7 +233,7 @@ def test_an_email_that_google_does_not_host_is_verified_by_email_once(
     assert page.path == "/auth/check-inbox"
     assert "Google does not host your mailbox" in page.text
     assert rows(shop, Identity) == []
-    link = urlsplit(visitor.link_from_mail("ann@example.com")).path
+    link = urlsplit(visitor.link_from_email("ann@example.com")).path
     visitor.visit(link)
     page = visitor.submit(link)
 
@@ -252,7 +252,7 @@ def test_an_unverified_google_identity_is_not_linked_by_an_email_opened_in_anoth
     sign_in_with(visitor, "google", "/login", **profile("ann@example.com", **ELSEWHERE))
 
     owner = shop.visitor()
-    link = urlsplit(owner.link_from_mail("ann@example.com")).path
+    link = urlsplit(owner.link_from_email("ann@example.com")).path
     owner.visit(link)
     assert owner.submit(link).path == "/dashboard"
 
