@@ -263,4 +263,4 @@ def test_a_mail_server_that_hangs_or_refuses_delays_no_request(
             assert response.status_code == 303
             assert time.monotonic() - started_at < WE_ANSWER_WITHIN
             with app.app_context():
-                assert outbox.deliver_due().refused  # and delivery is retried later
+                assert outbox.deliver_due().failed  # and delivery is retried later

@@ -31,6 +31,7 @@ _THE_PRODUCT_ITSELF = {
     "startup/test_files.py": "starts gunicorn as `Procfile` does",
     "startup/test_other_product.py": "this test",
     "test_migrations.py": "adds a migration to a copy",
+    "test_rules.py": "reads the tests in product/",
 }
 
 _CATALOGUE = """

@@ -75,4 +75,4 @@ def test_processes_of_an_earlier_run_are_distinguished_from_other_programs(tmp_p
     left.wait()
 
     assert code == 1
-    assert f"processes. End them: kill {left.pid}\n" in start.output
+    assert f"processes remain. Stop them: kill {left.pid}\n" in start.output
