@@ -30,9 +30,9 @@ def _random_card(seed: int) -> Card:
 @pytest.mark.parametrize("seed", range(0, 200, 20))
 def test_the_encoder_gives_the_pixels_that_pillow_saves(seed: int, renderer: Renderer) -> None:
     for card in map(_random_card, range(seed, seed + 20)):
-        band, ground = renderer.compose(card)[0].band, renderer.ground(card.mode)
+        band, background = renderer.compose(card)[0].band, renderer.background(card.mode)
 
-        fast, plain = png.encode(ground, band), png.plain(ground, band)
+        fast, plain = png.encode(background, band), png.plain(background, band)
 
         assert _pixels(fast).tobytes() == _pixels(plain).tobytes(), card
 
@@ -40,9 +40,12 @@ def test_the_encoder_gives_the_pixels_that_pillow_saves(seed: int, renderer: Ren
 def test_emoji_have_colours_and_are_encoded_like_pillow_does(noto_renderer: Renderer) -> None:
     sheet, _ = noto_renderer.compose(Card("Ship it 🚀 👩🏽‍💻 🇩🇪", mode="dark"))
     colors = sheet.finish(rgb(noto_renderer.brand.dark.background))
-    ground = noto_renderer.ground("dark")
+    background = noto_renderer.background("dark")
 
-    fast, plain = png.encode(ground, sheet.band, colors), png.plain(ground, sheet.band, colors)
+    fast, plain = (
+        png.encode(background, sheet.band, colors),
+        png.plain(background, sheet.band, colors),
+    )
 
     assert _pixels(fast).tobytes() == _pixels(plain).tobytes()
     assert len({*_colors(fast)}) > 80

@@ -166,12 +166,12 @@ def test_hostile_headings_are_shortened_and_readable(prank: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_the_glow_fades_out_at_the_edges_of_the_band(mode: str, renderer: Renderer) -> None:
     blank = Image.open(io.BytesIO(renderer.blank(mode))).convert("RGB")
-    ground = Image.new(
+    background = Image.new(
         "RGB", (1, 1), (PLINTH.dark if mode == "dark" else PLINTH.light).background
     ).getpixel((0, 0))
 
     for row in (*range(TOP - 2, TOP + 2), *range(BOTTOM - 2, BOTTOM + 2)):
-        assert blank.crop((0, row, png.WIDTH, row + 1)).getcolors() == [(png.WIDTH, ground)]
+        assert blank.crop((0, row, png.WIDTH, row + 1)).getcolors() == [(png.WIDTH, background)]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -21,9 +21,9 @@ def test_a_card_has_1200_by_630_pixels(mode: str, app: Flask) -> None:
     assert response.mimetype == "image/png"
     card = Image.open(io.BytesIO(response.data)).convert("L")
     assert card.size == (1200, 630)
-    ground = card.getpixel((600, 500))
-    assert (ground == 255) is (mode == "light")
-    written = card.crop((80, 200, 700, 480)).point(lambda value: abs(value - int(ground)) > 100)  # type: ignore[arg-type]
+    background = card.getpixel((600, 500))
+    assert (background == 255) is (mode == "light")
+    written = card.crop((80, 200, 700, 480)).point(lambda value: abs(value - int(background)) > 100)  # type: ignore[arg-type]
     assert written.getbbox() is not None
 
 

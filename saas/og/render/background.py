@@ -27,7 +27,7 @@ from saas.og.render.palette import (  # fmt: skip
     ramp,
     rgb,
 )
-from saas.og.render.png import HEIGHT, STRIDE, WIDTH, Ground
+from saas.og.render.png import HEIGHT, STRIDE, WIDTH, Background
 
 _PLAIN = Image.Dither.NONE
 _LOGO = 60  # px, length of a side
@@ -42,19 +42,19 @@ _LIGHTS = (
 _CLEAR: Ramp = [0] * 40 + [255] * 216  # or faint edges would outline letters on the glow
 
 
-def bake(mode: str, brand: Brand, site: str, logo: Path, library: Library) -> Ground:
+def bake(mode: str, brand: Brand, site: str, logo: Path, library: Library) -> Background:
     """Return the background of a mode, with the product's logo and name and the site's address."""
     style = look(brand, mode)
     canvas = _light().point(ramp(GLOW))
     canvas.paste(_gradient(WIDTH, _BAR), (0, HEIGHT - _BAR))
-    logo_colors = _place(canvas, logo, rgb(style.ground))
+    logo_colors = _place(canvas, logo, rgb(style.background))
     _write(canvas, library, brand.name, 34, "heading", left=MARGIN + _LOGO + 18)
     _write(canvas, library, site, 26, "text", right=WIDTH - MARGIN)
 
     rows = Image.new("L", (STRIDE, HEIGHT))
     rows.paste(canvas, (1, 0))
     above, below = rows.crop((0, 0, STRIDE, TOP)), rows.crop((0, BOTTOM, STRIDE, HEIGHT))
-    return Ground.bake(colors(style, logo_colors), above, below)
+    return Background.bake(colors(style, logo_colors), above, below)
 
 
 def _light() -> Image.Image:
@@ -80,11 +80,11 @@ def _gradient(width: int, height: int) -> Image.Image:
     return ramp_right.point([GRADIENT[value * len(GRADIENT) // 256] for value in range(256)])
 
 
-def _place(canvas: Image.Image, logo: Path, ground: RGB) -> bytes:
+def _place(canvas: Image.Image, logo: Path, background: RGB) -> bytes:
     """Put the logo on the canvas; return its colours, 3 bytes each, for its part of the palette."""
     with Image.open(logo) as opened:
         picture = opened.convert("RGBA").resize((_LOGO, _LOGO), Image.Resampling.LANCZOS)
-    whole = Image.new("RGB", picture.size, ground)
+    whole = Image.new("RGB", picture.size, background)
     whole.paste(picture, (0, 0), picture)
     reduced = whole.quantize(len(LOGO), Image.Quantize.MEDIANCUT, kmeans=3, dither=_PLAIN)
     indices = Image.frombytes("L", reduced.size, reduced.tobytes())

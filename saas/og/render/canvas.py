@@ -91,11 +91,11 @@ class Canvas:
         """Return `words` set to fit a box, with the fonts of this canvas."""
         return layout.fit(words, self._library, style, self.rtl, box, sizes)
 
-    def finish(self, ground: RGB) -> bytes:
+    def finish(self, background: RGB) -> bytes:
         """Draw the emoji; return their colours (3 bytes each) for the end of the palette."""
         if not self._pictures:
             return b""
-        return _place(self.band, self._pictures, ground)
+        return _place(self.band, self._pictures, background)
 
     def _badge(self, x: int, width: int, setting: Setting, top: int, height: int = PILL) -> None:
         canvas = _rounded(width, height).point([cover * _TINT // 255 for cover in range(256)])
@@ -140,10 +140,10 @@ def _rounded(width: int, height: int) -> Image.Image:
     return large.resize((width, height), Image.Resampling.BOX)
 
 
-def _place(band: Image.Image, pictures: list[Picture], ground: RGB) -> bytes:
+def _place(band: Image.Image, pictures: list[Picture], background: RGB) -> bytes:
     """Reduce all emoji together to the remaining colours of the palette."""
     size = sum(p.image.width for p in pictures), max(p.image.height for p in pictures)
-    strip = Image.new("RGB", size, ground)
+    strip = Image.new("RGB", size, background)
     lefts = []
     x = 0
     for picture in pictures:

@@ -38,7 +38,7 @@ ACCENT_RAMP = ramp(ACCENT)
 class Look:
     """The colours of a mode, as CSS values, and the maximum strength of the glow."""
 
-    ground: str
+    background: str
     ink: str
     accent: str
     brand: tuple[str, str]
@@ -65,12 +65,12 @@ def blend(first: RGB, second: RGB, share: float) -> RGB:
 
 def colors(look: Look, logo: bytes) -> bytes:
     """Return the palette of a mode up to `PICTURES`, 3 bytes per index; `logo` is its last part."""
-    ground = rgb(look.ground)
+    background = rgb(look.background)
     first, second = map(rgb, look.brand)
     steps = [
-        *_steps(ground, rgb(look.ink), INK),
-        *_steps(ground, rgb(look.accent), ACCENT),
-        *_glow(ground, first, second, look.glow),
+        *_steps(background, rgb(look.ink), INK),
+        *_steps(background, rgb(look.accent), ACCENT),
+        *_glow(background, first, second, look.glow),
         *_steps(first, second, GRADIENT),
     ]
     return bytes(value for step in steps for value in step) + logo
@@ -80,7 +80,7 @@ def _steps(first: RGB, second: RGB, indices: range) -> list[RGB]:
     return [blend(first, second, step / (len(indices) - 1)) for step in range(len(indices))]
 
 
-def _glow(ground: RGB, first: RGB, second: RGB, strongest: float) -> list[RGB]:
+def _glow(background: RGB, first: RGB, second: RGB, strongest: float) -> list[RGB]:
     """Return the ramp of the glow: the stronger the glow, the more of the second colour."""
     shares = [step / (len(GLOW) - 1) for step in range(len(GLOW))]
-    return [blend(ground, blend(first, second, share), strongest * share) for share in shares]
+    return [blend(background, blend(first, second, share), strongest * share) for share in shares]

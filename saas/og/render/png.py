@@ -58,7 +58,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Ground:
+class Background:
     """The shared parts of all cards of a mode: palette, and rows above and below the band."""
 
     palette: bytes
@@ -68,13 +68,13 @@ class Ground:
     bottom: Rows
 
     @classmethod
-    def bake(cls, palette: bytes, above: Image.Image, below: Image.Image) -> Ground:
+    def bake(cls, palette: bytes, above: Image.Image, below: Image.Image) -> Background:
         """Deflate the constant parts once. Images are in mode L, `STRIDE` px wide."""
         top = Rows.small(above.tobytes())
         return cls(palette, above, below, top, Rows.small(below.tobytes(), zlib.Z_FINISH))
 
 
-def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
+def encode(background: Background, band: Image.Image, pictures: bytes = b"") -> bytes:
     """Return the PNG of a band on its background; `pictures` are additional colours."""
     box = band.getbbox() or (0, 0, STRIDE, 0)
     first, last = box[1], box[3]
@@ -84,19 +84,19 @@ def encode(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
         (
             _SIGNATURE,
             _chunk(b"IHDR", _PALETTE_IMAGE),
-            _chunk(b"PLTE", ground.palette + pictures),
-            _chunk(b"IDAT", _joined((ground.top, *rows, ground.bottom))),
+            _chunk(b"PLTE", background.palette + pictures),
+            _chunk(b"IDAT", _joined((background.top, *rows, background.bottom))),
             _chunk(b"IEND", b""),
         )
     )
 
 
-def plain(ground: Ground, band: Image.Image, pictures: bytes = b"") -> bytes:
+def plain(background: Background, band: Image.Image, pictures: bytes = b"") -> bytes:
     """Return the same picture as saved by Pillow: slower, and the reference for `encode`."""
     whole = Image.new("P", (WIDTH, HEIGHT))
-    whole.putpalette(ground.palette + pictures)
+    whole.putpalette(background.palette + pictures)
     top = 0
-    for part in (ground.above, band, ground.below):
+    for part in (background.above, band, background.below):
         whole.paste(part.crop((1, 0, STRIDE, part.height)), (0, top))
         top += part.height
     saved = io.BytesIO()

@@ -14,7 +14,7 @@ from saas.og.render.canvas import BOTTOM, MEASURE, PILL, TOP, Canvas
 from saas.og.render.fonts import Library
 from saas.og.render.layout import SIZES, Box, Setting
 from saas.og.render.palette import look, rgb
-from saas.og.render.png import Ground
+from saas.og.render.png import Background
 from saas.og.templates import TEMPLATES, Parts
 
 log = logging.getLogger(__name__)
@@ -40,19 +40,19 @@ class Renderer:
 
     def __init__(self, brand: Brand, site: str, logo: Path, library: Library) -> None:
         self.brand, self.site, self.logo, self.library = brand, site, logo, library
-        self._grounds: dict[str, Ground] = {}
+        self._backgrounds: dict[str, Background] = {}
         self._told: set[str] = set()
         self._lock = Lock()
 
     def print(self, card: Card) -> RenderedCard:
         """Render a card, 1200 x 630. Characters without a font are left out and logged once."""
         canvas, complete = self.compose(card)
-        colors = canvas.finish(rgb(look(self.brand, card.mode).ground))
-        return RenderedCard(png.encode(self.ground(card.mode), canvas.band, colors), complete)
+        colors = canvas.finish(rgb(look(self.brand, card.mode).background))
+        return RenderedCard(png.encode(self.background(card.mode), canvas.band, colors), complete)
 
     def blank(self, mode: str) -> bytes:
         """Render a card without text."""
-        return png.encode(self.ground(mode), Canvas(self.library, rtl=False).band)
+        return png.encode(self.background(mode), Canvas(self.library, rtl=False).band)
 
     def compose(self, card: Card) -> tuple[Canvas, bool]:
         """Return the card's band before encoding, and whether all of it could be drawn."""
@@ -64,14 +64,14 @@ class Renderer:
         _set(canvas, parts)
         return canvas, not lost
 
-    def ground(self, mode: str) -> Ground:
+    def background(self, mode: str) -> Background:
         """Return the background of a mode, drawn on first use."""
         with self._lock:
-            if mode not in self._grounds:
-                self._grounds[mode] = background.bake(
+            if mode not in self._backgrounds:
+                self._backgrounds[mode] = background.bake(
                     mode, self.brand, self.site, self.logo, self.library
                 )
-            return self._grounds[mode]
+            return self._backgrounds[mode]
 
     def _drawable(self, card: Card) -> tuple[Card, str]:
         """Return the card with only drawable characters; an empty heading becomes the name."""
