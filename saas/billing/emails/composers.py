@@ -141,7 +141,7 @@ def _for_open_invoice(
     if not user.is_past_due and not is_first:
         return None
     invoice = _invoice(invoice_id)
-    if invoice is None or invoice.status != "open" or not invoice.page:
+    if invoice is None or not invoice.is_open or not invoice.page:
         return None
     return messages.payment_problem(
         user.email,

@@ -29,6 +29,10 @@ class Invoice:
     page: str | None
     pdf: str | None
 
+    @property
+    def is_open(self) -> bool:
+        return self.status == "open"
+
 
 @dataclass(frozen=True)
 class InvoicePage:
