@@ -92,7 +92,7 @@ def write_transaction() -> Iterator[Session]:
 
 
 def _set_lock_timeout(connection: Connection) -> None:
-    """Set PostgreSQL's timeouts to the remaining time, at least a moment: 0 would mean no limit."""
+    """Set PostgreSQL's timeouts to the remaining time, but at least 1 ms: 0 would mean no limit."""
     milliseconds = max(1, int(deadlines.remaining(otherwise=0) * 1000))
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
@@ -222,6 +222,6 @@ Key = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid7)]
 
 
 def engine_of(app: Flask) -> Engine:
-    """Return the engine of an application, so that it can be disposed."""
+    """Return the engine of an application, so that it can be disposed of."""
     with app.app_context():
         return db.engine

@@ -277,7 +277,7 @@ def _leases() -> dict[str, datetime]:
 
 
 def _may_be_due(due_at: datetime | None, every: timedelta) -> bool:
-    """Return whether to ask for the lease. Another clock or interval may have set it too late."""
+    """Return whether to ask for the lease; a change of clock may have set it too far ahead."""
     return due_at is None or due_at <= now() or due_at > now() + every
 
 
@@ -299,7 +299,7 @@ def _acquire_daily_lease(name: str, moment: time) -> bool:
     with database.write_transaction():
         if database.insert_or_ignore(TaskLease, name=name, due_at=next_at):
             return False
-        # A due time that is too late means that the time of day was changed.
+        # A later due time was set before the configured time of day changed.
         database.execute(
             update(TaskLease)
             .where(TaskLease.name == name, TaskLease.due_at > next_at)

@@ -18,8 +18,8 @@ from saas import deadlines
 
 T = TypeVar("T")
 
-# Requests are answered within 10 s. Statements that start late still get a moment; libpq's minimum
-# for a connection is 2 s.
+# Requests are answered within 10 s. Statements that start late still get a little time; libpq's
+# minimum for a connection is 2 s.
 _STATEMENT_TIMEOUT = 7.0
 _CONNECT_TIMEOUT = 1.0
 # In transaction mode, a pooler may give each transaction a different server connection, where

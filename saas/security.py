@@ -229,7 +229,7 @@ def _identity_pages(app: Flask) -> list[str]:
 
 
 def _harden(response: Response, headers: dict[str, str]) -> Response:
-    if "token" in (request.view_args or {}):  # the URL is secret, with any response
+    if "token" in (request.view_args or {}):  # the URL is secret, whatever the response
         response.headers["Referrer-Policy"] = "strict-origin"
     if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # for other sites
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"

@@ -26,8 +26,8 @@ current_token = cast("ApiToken", LocalProxy(lambda: g.api_token))
 def token_required(scope: str) -> Callable[[View], View]:
     """Require a token with `scope`; `current_token.user` is its owner.
 
-    Missing and invalid tokens get 401, tokens without the scope 403. Cookies are ignored, so no
-    CSRF token is required.
+    Missing and invalid tokens get 401, and tokens without the scope get 403. Cookies are ignored,
+    so no CSRF token is required.
     """
 
     def guard(view: View) -> View:

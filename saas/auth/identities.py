@@ -88,9 +88,9 @@ def link(user: User, claim: Claim) -> None:
 def unlink(user: User, identity_id: uuid.UUID) -> Identity | None:
     """Unlink an identity; return None if the user has no such identity. Raises `SignInRefused`.
 
-    The row is kept, so that only the settings can link it again, not its email. The last sign-in
-    method of an account with an unverified email cannot be removed. All other users can sign in by
-    email.
+    The row is kept, so that the identity can be linked again only in the settings, and not by its
+    email. The last sign-in method of an account with an unverified email cannot be removed. All
+    other users can sign in by email.
     """
     with database.write_transaction():
         identity = db.session.scalar(_is_linked_to(user).where(Identity.id == identity_id))

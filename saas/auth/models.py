@@ -232,7 +232,7 @@ class EmailChange(Model):
 
 
 class AuditEntry(Model):
-    """An action of an administrator or operator. It has no foreign key, so that it is kept."""
+    """An action of an administrator or operator. Without a foreign key, it outlives the account."""
 
     __tablename__ = "audit_entries"
 

@@ -136,7 +136,7 @@ def _issuer(provider: str) -> str:
 
 
 def _client(provider: str) -> Any:
-    """Return the client of this application, which caches discovery document and keys."""
+    """Return the client of this application, which caches the discovery document and the keys."""
     if "sign_in_providers" not in current_app.extensions:
         current_app.extensions["sign_in_providers"] = _register_all()
     return current_app.extensions["sign_in_providers"].create_client(provider)

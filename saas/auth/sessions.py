@@ -1,7 +1,7 @@
 """Sessions are rows: signing out, revoking and deleting take effect on the next request.
 
-The browser holds a random token, the row its hash. With Flask-Login's cookie alone, a copy of the
-cookie would stay valid after signing out.
+The browser holds a random token, and the row stores its hash. With Flask-Login's cookie alone, a
+copy of the cookie would stay valid after signing out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Limits on sign-in emails: by anyone, by the browser that requested one, by the owner."""
+"""Limits on sign-in emails requested by strangers, by the same browser again, or by the owner."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
     """Return the URL of the open checkout page of this form, and expire all others.
 
     A request finishes only when the list shows a single open page. Concurrent requests, in any
-    number of processes, therefore leave one page open. Of pages opened at the same time, the newest
-    stays.
+    number of processes, therefore leave one page open: of those created at the same time, the
+    newest.
     """
     customer_id = _customer_id(user)
     made: gateway.CheckoutSession | None = None

@@ -21,7 +21,7 @@ def columns_from(
 ) -> dict[str, Any]:
     """Return the columns that follow from a customer's subscriptions.
 
-    `overdue` belongs to the chosen one; it is used while that one is past due.
+    `overdue` belongs to the chosen subscription, and is used while that is past due.
     """
     chosen = choose(subscriptions)
     if chosen is None:

@@ -19,8 +19,8 @@ _INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
 class StripeState:
     """The state of one customer: our subscriptions, and details of the chosen one.
 
-    `overdue` is set while that one is past due or incomplete. `customer_deleted` means that Stripe
-    has no such customer any more.
+    `overdue` is set while the chosen one is past due or incomplete. `customer_deleted` means that
+    the customer no longer exists in Stripe.
     """
 
     subscriptions: list[Subscription]

@@ -1,4 +1,4 @@
-"""Keep the columns of a subscriber equal to Stripe's state.
+"""Keep the columns of a subscriber in sync with Stripe's state.
 
 `sync` is the only function that writes them. The webhook, the return from Checkout, the commands
 and the periodic tasks all call it. It fetches the current state each time, so the order of events
@@ -38,7 +38,7 @@ class _AlreadyProcessed(Exception):
 
 
 def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subscriber | None:
-    """Make a user's columns equal to Stripe's state. Return the user, or None if they were deleted.
+    """Make a user's columns match Stripe's state. Return the user, or None if they were deleted.
 
     This is a compare-and-swap: read the counter, call Stripe without a transaction, and write only
     if the counter is unchanged. So a slow, stale response never overwrites a newer one. The counter

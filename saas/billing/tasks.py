@@ -72,7 +72,7 @@ def sync_ending_trials() -> None:
 
 @jobs.periodic_task(minutes=10)
 def update_stale_emails() -> None:
-    """Update emails in Stripe that an earlier attempt did not reach."""
+    """Retry updates of customers' emails in Stripe that failed before."""
     stale = select(Subscriber.id).where(Subscriber.stripe_email_stale_since <= now())
     users = db.session.scalars(stale.order_by(func.random()).limit(BATCH_SIZE)).all()
     process_each(users, customers.update_stale_email, about="email of user")

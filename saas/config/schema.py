@@ -141,7 +141,7 @@ class EnvironmentSchema(Schema):
         return data
 
 
-# Options; the other variables of Stripe are keys and ids, which the sandbox provides too.
+# The other Stripe variables are keys and ids, which the sandbox provides as well.
 _STRIPE_OPTIONS = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
 
 

@@ -184,7 +184,7 @@ def is_pending(key: str) -> bool:
 
 
 def count_pending() -> int:
-    """Return the number of emails that are not sent yet, due or not."""
+    """Return the number of emails that have not been sent yet, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
     return db.session.scalar(undone) or 0
 

@@ -70,7 +70,7 @@ def pieces(lives: int, orders: int) -> Iterator[Piece]:
 
 
 def prove(piece: Piece) -> tuple[Piece, str]:
-    """Prove a piece in a new world, and return it with a traceback or ""."""
+    """Run a piece in a new world, and return it with a traceback, or "" if it passed."""
     kind, what = piece
     logging.disable()  # thousands of warnings about intended failures are of no use
     try:

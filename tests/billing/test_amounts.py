@@ -1,4 +1,4 @@
-"""Displayed amounts equal charged amounts on pages, in emails, in the API and in `verify`."""
+"""Displayed amounts match charged amounts on pages, in emails, in the API and in `verify`."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ def metadata_of(shop: Shop, user: User) -> dict[str, str]:
 
 
 def subscribe(shop: Shop, *, customer_metadata: dict[str, str], metadata: dict[str, str]) -> str:
-    """Create a customer with Ann's email who pays for Solo, and return the subscription's id."""
+    """Subscribe a customer with Ann's email to Solo; return the id of the subscription."""
     at_stripe = stripe_account.client(shop).v1
     customer = at_stripe.customers.create(
         {"email": "ann@example.com", "metadata": customer_metadata}

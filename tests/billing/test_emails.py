@@ -429,7 +429,7 @@ def is_past_due(shop: Shop, user: Any) -> bool:
 def test_account_deletion_sends_an_email_and_then_deletes_the_stored_email(
     shop: Shop, visitor: Visitor
 ) -> None:
-    address = f"{uuid.uuid4().hex}@example.com"  # the last email is found by its recipient alone
+    address = f"{uuid.uuid4().hex}@example.com"  # only the recipient identifies the last email
     stripe_account.subscriber(shop, address)
     visitor.sign_in(address)
     visitor.visit("/dashboard/settings")

@@ -161,7 +161,7 @@ def some_order_of(count: int, chance: random.Random) -> list[int]:
 
 
 def plays_to_the_end(recording: Recording, order: Sequence[int]) -> None:
-    """Played in this order, the subscriber's columns equal Stripe's state, and no event is left."""
+    """Played in this order, the subscriber's columns match Stripe's state, and no event is left."""
     played = recording.play(order)
 
     message = [f"{number} {recording.moments[number].type}" for number in order]

@@ -1,7 +1,7 @@
-"""Races of two processes with ten threads each: finally our columns equal Stripe's state.
+"""Races of two processes with ten threads each: in the end our columns match Stripe's state.
 
-The number of requests to Stripe is limited. A sync whose response was overtaken fetches once more.
-When that is overtaken too, another sync started after this one and has written its result. So an
+The number of requests to Stripe is limited. A sync that loses the compare-and-swap fetches again.
+If it loses a second time, the winner started after it and has already written a newer state. So an
 event fetches the subscriptions at most twice, however many arrive at once.
 """
 
@@ -74,7 +74,7 @@ def _nothing_deadlocks(live: LiveShop) -> Any:
 
 
 def assert_in_sync(shop: LiveShop, user: User) -> None:
-    """The copy equals Stripe's state, and the history leads to it without a gap."""
+    """The copy matches Stripe's state, and the history leads to it without a gap."""
     with shop.app.app_context():
         assert subscriptions.differences(accounts.get_by_email(user.email)) == {}
         changes = db.session.scalars(
@@ -371,7 +371,7 @@ def test_a_payment_in_progress_during_account_deletion_is_refunded(
 
 @case(26, "with Stripe down", "twice")
 def test_concurrent_account_deletions_do_not_undo_each_other(live: LiveShop) -> None:
-    """Stripe fails during both. A response that announced the deletion stays true."""
+    """Stripe fails during both requests. Both responses say that deletion has begun."""
     ann, subscription = stripe_account.subscriber(live, email())
     headers = as_a_browser(live, ann)
     first_asks, second_is_told = threading.Event(), threading.Event()

@@ -1,8 +1,8 @@
-"""Random scenarios with random failures: at the end our columns equal Stripe's state.
+"""Random scenarios with random failures: in the end our columns match Stripe's state.
 
-A scenario is a list of steps. Events are held, and steps deliver them in any order, twice or never.
-Stripe fails for a while, or for one request. A failing scenario is printed as a list of steps: put
-it into `SCENARIOS_TO_KEEP`, so that every run includes it.
+A scenario is a list of steps. Events are held, and steps deliver them in any order, twice or not at
+all. Stripe fails for a while, or for one request. A failing scenario is printed as a list of steps:
+put it into `SCENARIOS_TO_KEEP`, so that every run includes it.
 
 `make prove` runs 20,000 of them.
 """

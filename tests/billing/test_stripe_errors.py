@@ -200,7 +200,7 @@ def test_the_doctor_names_an_email_that_stripe_does_not_accept(
 def test_a_double_click_on_a_first_purchase_ends_on_checkout(
     shop: ProxiedShop, ann: Visitor
 ) -> None:
-    """The second of two requests with one idempotency key is 409 until the first has finished."""
+    """The second of two requests with one idempotency key gets 409 until the first has finished."""
     seen = itertools.count()
 
     def in_use(environ: dict[str, Any], start_response: Any) -> Any:

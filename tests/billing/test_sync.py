@@ -1,4 +1,4 @@
-"""Our columns equal Stripe's state after any sequence of events."""
+"""Our columns match Stripe's state after any sequence of events."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def changing(proxy: StripeProxy, change: Change, call: str = "") -> WSGIApp:
 def recording(
     proxy: StripeProxy, call: str, sent: list[dict[str, list[str]]]
 ) -> AbstractContextManager[None]:
-    """Within the block, append to `sent` what the application sends in one kind of call."""
+    """Within the block, append to `sent` the parameters of each call of one kind."""
 
     def record(environ: dict[str, Any], start_response: Any) -> Any:
         if call_of(environ) == call:

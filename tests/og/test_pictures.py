@@ -1,4 +1,4 @@
-"""Cards equal the pictures in the documentation."""
+"""Cards match the pictures in the documentation."""
 
 from __future__ import annotations
 

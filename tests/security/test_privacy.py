@@ -95,7 +95,7 @@ def plain(page: str) -> str:
 
 @contextmanager
 def statements(app: Flask) -> Iterator[list[str]]:
-    """Collect the SQL statements within the block: equal statements take about equal time."""
+    """Collect the SQL statements within the block: the same statements take about the same time."""
     executed: list[str] = []
 
     def record(_c: object, _cursor: object, statement: str, *_: object) -> None:

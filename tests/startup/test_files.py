@@ -14,7 +14,7 @@ from saas.config import ROOT, EnvironmentSchema
 from tests.harness.apps import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
-# Set by bin/start for its own processes; always refused; of other programs.
+# Set by bin/start for its own processes, always refused, or read by other programs.
 _INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
 
 

@@ -122,7 +122,7 @@ def create_checkout_session(
 def try_checkout(price_id: str, url: str) -> str:
     """Create a checkout page, expire it again, and return its URL.
 
-    It has no customer, and shows whether Stripe can sell, and on which domain.
+    This needs no customer. It shows whether Stripe can sell, and the domain of its pages.
     """
     params: Any = {
         "mode": "subscription",

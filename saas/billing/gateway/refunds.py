@@ -104,7 +104,7 @@ def _payment(invoice_payment: Any, invoice_id: str) -> _Payment | None:
 
 
 def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
-    """Return the part of a payment for the time after `since`; all of it if unknown."""
+    """Return the part of a payment for the time after `since`; all of it if that is unknown."""
     periods = [
         (reading.moment(period, "end"), reading.moment(period, "start"))
         for line in reading.optional_entries(invoice, "lines")
@@ -120,7 +120,7 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
 
 
 def _refund(payment: _Payment, amount: int, why: str) -> None:
-    """Refund an amount of a payment, up to the rest that is left, unless it was refunded before."""
+    """Refund an amount, but no more than is left of the payment. Never refund a payment twice."""
     before = _refunds_of(payment)
     amount = min(amount, payment.paid - _sum_of(before))
     if amount <= 0 or _has_our_refund(before):
@@ -131,7 +131,7 @@ def _refund(payment: _Payment, amount: int, why: str) -> None:
     try:
         made = call(lambda c: _status(c.v1.refunds.create(params, once)))
     except InvalidRequest as error:
-        # Already refunded by hand, or by another process with another amount.
+        # Already refunded manually, or by another process with another amount.
         if error.code != "charge_already_refunded" and not _has_our_refund(_refunds_of(payment)):
             raise
         log.info("payment %s was refunded already: %s", id, error)

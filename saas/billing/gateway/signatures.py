@@ -16,7 +16,7 @@ from saas.billing.gateway.client import from_timestamp
 
 _ID = re.compile(r"[\x20-\x7e]{1,255}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-SIGNATURE_TOLERANCE = 300  # seconds, both sides; Stripe's own default for the past
+SIGNATURE_TOLERANCE = 300  # seconds, past or future; Stripe's default for the past
 
 
 class BadSignature(Exception):

@@ -140,7 +140,7 @@ def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscrip
 
 @dataclass(frozen=True)
 class Overdue:
-    """The debt of a subscription: when it began, and the newest uncollected invoice."""
+    """An overdue subscription: when that began, and the newest uncollected invoice."""
 
     since: datetime | None = None
     invoice_id: str | None = None

@@ -93,7 +93,7 @@ def _number_signs(kinds: list[str]) -> list[str]:
 
 
 def _neutrals(kinds: list[str], rtl: bool) -> list[str]:
-    """N1, N2: neutrals between two of one direction take it; others take the paragraph's."""
+    """N1, N2: neutrals between runs of one direction take it, others the paragraph's direction."""
     base = "R" if rtl else "L"
     resolved: list[str] = []
     runs = [(strong, list(run)) for strong, run in groupby(kinds, key=_STRONG.__contains__)]

@@ -23,7 +23,7 @@ MEASURE = WIDTH - 2 * MARGIN
 PILL = 48  # px high
 FOOT = 392  # the row of the foot's baseline in the band
 
-_MUTED = 150  # coverage of muted text, of 255
+_MUTED = 150  # coverage of muted text, out of 255
 _TINT = 28  # coverage of the accent in the background of pills and badges
 _OVERHANG = 6  # px by which a letter may exceed its advance
 

@@ -1,8 +1,8 @@
 """Text of one line, measured in em and drawn as coverage: one byte per pixel, 255 for full ink.
 
 The bundled faces have no ligatures, so their letters are drawn once, cached, and placed with
-kerning. The result equals shaping, except for subpixel positions. Other faces are shaped by raqm.
-Callers see no difference.
+kerning. Except for subpixel positions, the result is the same as with shaping. Other faces are
+shaped by raqm. Callers see no difference.
 """
 
 from __future__ import annotations

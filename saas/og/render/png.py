@@ -1,7 +1,7 @@
 """Encode a PNG from a constant background and a variable band, quickly.
 
-The rows above and below the band are deflated once, each so that it can stand alone (`Z_FULL_FLUSH`
-ends on a byte and resets the state; RFC 1951). For each card, only its band is compressed. The
+The rows above and below the band are deflated once, as independent pieces (`Z_FULL_FLUSH` ends on a
+byte and resets the state; RFC 1951). For each card, only its band is compressed. The
 pieces are joined into one zlib stream, whose checksum is combined from those of the pieces (RFC
 1950). `plain` encodes the same picture with Pillow.
 
@@ -39,7 +39,7 @@ class Rows:
 
     @classmethod
     def fast(cls, raw: bytes) -> Rows:
-        """Compress rows of text. `Z_RLE` suits their long runs: it is fast and mostly smaller."""
+        """Compress rows of text. `Z_RLE` suits their long runs: it is fast and usually smaller."""
         rows = cls._deflate(zlib.compressobj(1, wbits=-15, strategy=zlib.Z_RLE), raw)
         if len(rows.deflated) < _CROWDED:
             return rows

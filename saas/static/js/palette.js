@@ -1,5 +1,5 @@
-// The command palette: Ctrl K or ⌘ K, type a part of a name, Enter.
-// It lists what the sidebar links to.
+// The command palette: press Ctrl K or ⌘ K, type part of a name, press Enter.
+// It lists the links of the sidebar.
 const dialog = document.querySelector("#palette");
 const input = dialog.querySelector("input");
 const list = dialog.querySelector("ul");

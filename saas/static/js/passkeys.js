@@ -1,5 +1,5 @@
-// Passkeys: a challenge from us, an answer of the browser's authenticator, and on to the next page.
-// Everything stays hidden where the browser lacks them.
+// Passkeys: get a challenge, send the authenticator's response, then go to the next page.
+// The buttons stay hidden if the browser does not support passkeys.
 const can =
   typeof PublicKeyCredential === "function" &&
   "parseRequestOptionsFromJSON" in PublicKeyCredential;
@@ -16,7 +16,7 @@ async function send(address, body, token) {
   throw new Error(said.error?.message ?? "That did not work. Try again in a moment.");
 }
 
-// What the authenticator says of a refusal helps nobody, and most are "you closed the window".
+// The authenticator's own messages do not help users, and most mean that the window was closed.
 function words(error) {
   if (error.name === "InvalidStateError") return "This device has a passkey of yours already.";
   if (error instanceof DOMException) return "Nothing was done: the passkey was not used.";

@@ -1,4 +1,4 @@
-// Monthly or yearly without a reload. Both prices are in the page; the style sheet shows one of them.
+// Switch between monthly and yearly prices. The page contains both; the stylesheet shows one of them.
 const plans = document.querySelector("[data-interval]");
 const links = document.querySelectorAll(".switch a[data-choose]");
 

@@ -1,2 +1,2 @@
-// Asks again after a while. Without JavaScript the page's own refresh does the same.
+// Reload the page after a while. Without JavaScript, the page's meta refresh does the same.
 setTimeout(() => location.reload(), 5000);

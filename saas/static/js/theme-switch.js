@@ -1,4 +1,4 @@
-// The buttons that choose between system, light and dark, and remember it.
+// The buttons that switch between system, light and dark, and store the choice.
 const root = document.documentElement;
 const buttons = document.querySelectorAll("button[data-theme]");
 
@@ -18,7 +18,7 @@ function choose(theme) {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // Not remembered, but applied.
+    // Applied, although it cannot be stored.
   }
   show();
 }
@@ -27,7 +27,7 @@ for (const button of buttons) {
   button.addEventListener("click", () => choose(button.dataset.theme));
 }
 
-// Another tab chose.
+// The theme was changed in another tab.
 addEventListener("storage", (event) => {
   if (event.key === "theme") choose(event.newValue ?? "system");
 });

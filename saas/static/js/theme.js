@@ -1,5 +1,5 @@
-// Runs in <head>, before anything is painted: says that scripts work, and applies the theme that
-// the reader chose. Without a choice the style sheet follows the system by itself.
+// Runs in <head>, before the first paint: marks that scripts work, and applies the stored theme.
+// Without one, the stylesheet follows the system.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");
@@ -7,6 +7,6 @@
     const chosen = localStorage.getItem("theme");
     if (chosen === "light" || chosen === "dark") root.classList.add(chosen);
   } catch {
-    // Storage may be switched off; then the system decides.
+    // Storage may be disabled; the system's theme applies then.
   }
 })();

@@ -1,5 +1,5 @@
-// The server writes dates in UTC, so that a page, a mail and an invoice name the same day. The
-// tooltip says the moment in the reader's own time zone.
+// The server formats dates in UTC, so that pages, emails and invoices show the same day. The
+// tooltip shows the time in the reader's time zone.
 const exact = new Intl.DateTimeFormat("en-GB", { dateStyle: "full", timeStyle: "long" });
 
 for (const time of document.querySelectorAll("time[datetime]")) {

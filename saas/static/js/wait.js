@@ -1,5 +1,5 @@
-// Counts down to the moment at which another mail can be asked for. Without this the button works
-// all the time, and the server says how long to wait.
+// Counts down until another email can be requested. Without JavaScript the button is always
+// enabled, and the server says how long to wait.
 for (const form of document.querySelectorAll("form[data-wait]")) {
   const shown = form.querySelector("[data-seconds]");
   if (!shown) continue;

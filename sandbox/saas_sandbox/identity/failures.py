@@ -37,7 +37,7 @@ def list_failures(provider: str) -> Mapping[str, str]:
 
 
 def build_token_failure(failure: str) -> Response | None:
-    """Return the token endpoint's failure response, or None. If it should hang, wait first."""
+    """Return the token endpoint's failure response, or None. Simulate a hang by waiting first."""
     if failure == "token_error":
         return Response("Internal Server Error\n", 500, mimetype="text/plain")
     if failure == "token_rubbish":

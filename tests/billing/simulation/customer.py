@@ -22,7 +22,7 @@ LIVE = ("active", "trialing", "past_due", "unpaid", "paused")
 
 
 class Subscriber:
-    """What a user does, what happens at Stripe, and how its events are delivered."""
+    """The actions of a user, the changes at Stripe, and the delivery of events."""
 
     def __init__(self, world: World) -> None:
         self.world = world

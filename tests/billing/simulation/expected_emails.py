@@ -23,7 +23,7 @@ NOTICES = ("payment_failed", "action_required")
 def assert_emails_match_history(subscriber: Subscriber) -> None:
     """Each recorded change has its emails exactly once, and there are no others.
 
-    The history is deleted with its user; emails enqueued before stay in the outbox.
+    The history is deleted with its user; emails already enqueued stay in the outbox.
     """
     if subscriber.user() is None:
         return

@@ -1,4 +1,4 @@
-"""What must hold for a subscriber after every step, and at the end."""
+"""Invariants of a subscriber, checked after every step and at the end."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _assert_columns(user: User, subscription: stripe.Subscription) -> None:
 
 
 def _assert_amounts(subscriber: Subscriber, user: User, subscription_id: str) -> None:
-    """The displayed amounts equal the charged ones, which are computed independently here."""
+    """The displayed amounts match the charged ones, which are computed independently here."""
     at_stripe = subscriber.world.at_stripe
     subscription = at_stripe.subscriptions.retrieve(
         subscription_id, {"expand": ["discounts.source.coupon"]}

@@ -164,7 +164,7 @@ def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment
 
 
 def _record_responses(subscriber: Subscriber, client: RecordingClient) -> Responses:
-    """Record every response that processing an event may need, as of now."""
+    """Record, in their current state, all responses that processing an event may need."""
     client.writing = responses = {}
     user = subscriber.user()
     assert user is not None

@@ -1,4 +1,4 @@
-"""`expand[]=latest_invoice.customer`: replace ids by objects.
+"""`expand[]=latest_invoice.customer`: replace ids with objects.
 
 https://docs.stripe.com/expand – at most four levels deep.
 """

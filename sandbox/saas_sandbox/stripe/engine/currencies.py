@@ -50,7 +50,7 @@ def check_customer_currency(account: Account, customer: Resource, currency: str)
 
 
 def check_coupon_currency(coupon: Resource, currency: str, param: str) -> None:
-    """Refuse a coupon whose amount off is not defined in this currency."""
+    """Refuse a coupon that has an `amount_off`, but none in this currency."""
     options = get_internal(coupon).get("currency_options") or {}
     if coupon["amount_off"] and currency not in (coupon["currency"], *options):
         raise invalid(

@@ -46,7 +46,7 @@ def build_event(
 
 
 def previous_attributes(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """Return the previous values: of hashes only changed names, of lists everything."""
+    """Return the previous values: the changed keys of a hash, but a whole list."""
     changed = {}
     for name in [*before, *(n for n in after if n not in before)]:
         old, new = before.get(name), after.get(name)

@@ -180,7 +180,7 @@ def _parse_list(hint: Any, value: Any, path: str) -> list[Any]:
 
 
 def _parse_map(hint: Any, value: Any, path: str) -> Params:
-    """Check a hash with free keys, such as currencies."""
+    """Check a hash with arbitrary keys, such as currencies."""
     if not isinstance(value, dict):
         raise invalid(f"Invalid object: {path}", param=path)
     return Params(
@@ -195,7 +195,7 @@ def _parse_nested(shape: type, value: Any, path: str) -> Params:
 
 
 def _parse_string_hash(value: Any, path: str) -> dict[str, str]:
-    """Check free keys and strings, such as metadata."""
+    """Check a hash with arbitrary keys and string values, such as metadata."""
     if isinstance(value, list):
         value = {str(number): entry for number, entry in enumerate(value)}
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):

@@ -84,7 +84,7 @@ def _complete_schedule(account: Account, schedule: Resource, now: int) -> None:
 def _build_item_changes(
     account: Account, subscription: Resource, phase: Resource
 ) -> list[subscription_updates.ItemChange]:
-    """Return the changes that replace the current items by those of the phase."""
+    """Return the changes that replace the current items with those of the phase."""
     current_items, phase_items = subscription["items"]["data"], phase["items"]
     changes = []
     for number, item in enumerate(phase_items):

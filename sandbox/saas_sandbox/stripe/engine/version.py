@@ -9,7 +9,7 @@ _VERSION_PATTERN = re.compile(r"^\d{4}-\d{2}-\d{2}(\.[a-z]+)?$")
 
 
 def check_version(version: str | None) -> None:
-    """Refuse other versions, because responses would not have their shape."""
+    """Refuse other versions, because responses would have the wrong shape."""
     if version in (None, API_VERSION):
         return
     if not version or not _VERSION_PATTERN.match(version):

@@ -176,7 +176,7 @@ def _get_currency(account: Account, params: Params, lines: list[dict[str, Any]])
 
 
 def _check_minimum(session: Resource) -> None:
-    """Refuse less than the minimum charge; only the one in US dollars is checked.
+    """Refuse amounts below the minimum charge; only the minimum in US dollars is checked.
 
     https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
     """
