@@ -1,4 +1,4 @@
-"""Measure comparing all users with Stripe. Run: python bench/verify.py [HOW_MANY]
+"""Measure a comparison of all users with Stripe. Run: python bench/verify.py [HOW_MANY]
 
 This creates a sandbox with that many subscriptions (100,000) and a database with a user for each.
 It runs `flask billing verify` and `sync --all` as processes, and measures wall time, CPU time, peak

@@ -146,7 +146,7 @@ def insert_or_ignore(model: type[Any], **values: Any) -> bool:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions; `_begin_sqlite` does.
     connection.isolation_level = None
-    # When two processes open a new file at the same time, SQLite fails in one without waiting.
+    # If two processes open a new file at once, SQLite raises an error in one instead of waiting.
     _retry_while_locked(lambda: connection.execute("PRAGMA journal_mode = WAL"))
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")

@@ -135,7 +135,7 @@ def client_ip() -> str:
     return proxies.client_ip()
 
 
-# Providers that document which spellings reach one mailbox. At other providers, each spelling
+# Providers that document which spellings reach the same mailbox. At other providers, each spelling
 # counts as its own mailbox.
 _IGNORE_DOTS = ("gmail.com", "googlemail.com")  # https://support.google.com/mail/answer/7436150
 _IGNORE_TAGS = (

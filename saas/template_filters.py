@@ -38,8 +38,8 @@ def init_app(app: Flask) -> None:
 def static(name: str, version: str | None = None) -> str:
     """Return the URL of a static file with its hash or `version`, so it can be cached forever.
 
-    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of the time of a
-    page.
+    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of the time
+    to render a page.
     """
     known: dict[str, str] = current_app.extensions["static"]
     if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:

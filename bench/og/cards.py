@@ -2,9 +2,9 @@
 
     bench/og/run.sh
 
-A hundred distinct headings each; startup time is measured with a few cards and subtracted. Then the
-whole application under gunicorn, other scripts, and memory. Without Node the packages are skipped.
-Machines differ, so compare the ratios.
+Each draws a hundred distinct headings; startup time is measured with a few cards and subtracted.
+Then the whole application is measured under gunicorn, with other scripts, and its memory. Without
+Node the npm packages are skipped. Machines differ, so compare the ratios.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def module() -> None:
 
 
 def memory() -> None:
-    """Return the memory of a process while it draws ever new cards."""
+    """Return the memory of a process while it keeps drawing new cards."""
     import psutil
 
     from product import product

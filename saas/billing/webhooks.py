@@ -14,7 +14,7 @@ from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
 
-TIMEOUT = 9.0  # seconds until we respond in any case; Stripe gives up after about ten
+TIMEOUT = 9.0  # seconds; we always respond within them, because Stripe gives up after ten
 
 
 @bp.post("/api/webhooks/stripe")

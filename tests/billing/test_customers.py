@@ -145,7 +145,7 @@ def test_subscriptions_of_another_product_to_the_same_email_are_ignored(
 def test_events_without_our_metadata_cause_no_requests_to_stripe(
     quiet_shop: Shop, make_app: Callable[..., Flask]
 ) -> None:
-    """Every endpoint receives every event of the account, so foreign ones must be cheap."""
+    """Every endpoint receives all events of the account, so ignoring foreign ones must be cheap."""
     foreign = subscribe(quiet_shop, customer_metadata={}, metadata={"product": "another"})
     cut_off = make_app(
         SANDBOX_STRIPE_API_KEY=quiet_shop.key,

@@ -132,7 +132,8 @@ def test_orders_of_longer_scenarios_give_the_same_state(in_memory: World, name: 
 def record_standard(both_sides: World, name: str) -> Recording:
     """Record a standard subscriber, without the announcement of its invoice.
 
-    It changes nothing at Stripe, and would make five events six. The longer scenarios have it.
+    That event changes nothing at Stripe, and a sixth event would multiply the number of orders by
+    six. The longer scenarios include it.
     """
     before, then = STANDARD[name]
     recording = record(both_sides, before, *then)

@@ -98,7 +98,7 @@ def _on_audit(name: str, arguments: tuple[Any, ...]) -> None:
 
 
 class CrashingApp:
-    """A WSGI application in whose requests steps are counted."""
+    """A WSGI application that counts the steps of each request."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

@@ -19,7 +19,7 @@ _MAINTENANCE = "postgres"
 
 @contextmanager
 def server(folder: Path) -> Iterator[str]:
-    """Yield the URL of a server, without a database name; `TEST_DATABASE_URL`'s if it is set."""
+    """Yield the URL of a server, without a database name: `TEST_DATABASE_URL` if it is set."""
     if value := os.environ.get("TEST_DATABASE_URL"):
         yield value.rsplit("/", 1)[0]
         return

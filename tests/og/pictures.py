@@ -14,7 +14,7 @@ from saas.og.card import Card
 from saas.og.render.fonts import SYSTEM, Library
 from saas.og.render.renderer import Renderer
 
-# The brand of the pictures, whatever the product's is.
+# The brand of the pictures, independent of the product's.
 PLINTH = read_brand(Path(__file__).with_name("plinth.toml"))
 
 LOGO = Path(__file__).with_name("plinth.png")

@@ -1,4 +1,4 @@
-"""`make check-peers`: results with other implementations of Stripe; see sandbox/README.md."""
+"""`make check-peers`: compare with other implementations of Stripe; see sandbox/README.md."""
 
 import logging
 import sys

@@ -91,7 +91,7 @@ def _trigger(cli: str, url: str, event: str) -> str | None:
 
 
 def _lacks(url: str, event: str) -> str | None:
-    """Return whether the event is missing: a trigger counts only with its event."""
+    """Return an error if the sandbox did not send the event: the trigger then failed."""
     entries = requests.get(
         f"{url}/v1/events", params={"type": event}, auth=(KEY, ""), timeout=WAIT
     ).json()["data"]

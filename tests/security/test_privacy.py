@@ -179,7 +179,7 @@ def test_the_spellings_of_an_email_share_one_account(shop: Shop, visitor: Visito
         other = shop.visitor()
         other.visit("/login")
         other.submit("/login", email=spelling)
-        # A character that merely looks like an ASCII one leads to no other mailbox.
+        # A character that only looks like ASCII must not reach the other mailbox.
         assert other.page.path == "/auth/check-inbox" or not spelling.isascii(), spelling
 
     with shop.app.app_context():

@@ -241,7 +241,7 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
 
 
 def terms(key: tuple[str, str]) -> tuple[int, str]:
-    """Return the price of a plan in the smallest unit, and Stripe's name of the interval."""
+    """Return the price of a plan in the smallest unit, and Stripe's name for the interval."""
     plan_id, interval = key
     return products.catalogue().by_id[plan_id].prices[interval], STRIPE_INTERVAL[interval]
 

@@ -125,7 +125,7 @@ class Library:
         )
 
     def runs(self, text: str, style: Style) -> list[Run]:
-        """Cut sifted `text`, in reading order, where the face changes."""
+        """Split `text` (as returned by `sift`) where the face changes, in reading order."""
         face = self._faces[style][0]
         if face.covers(text):
             return [Run(text, face)]

@@ -32,7 +32,7 @@ class FaultyNetwork(stripe.HTTPClient):
         self.clear()
 
     def change_transport(self, transport: stripe.HTTPClient) -> None:
-        """Use another client from now on."""
+        """Switch to another HTTP client."""
         self._transport = transport
 
     def clear(self) -> None:
