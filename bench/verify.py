@@ -78,7 +78,7 @@ def wait_for(url: str) -> None:
 
 
 def some_drift(env: dict[str, str], share: int) -> None:
-    """Change columns of one in so many users, as if events had been lost."""
+    """Change columns of a fraction of the users, as if events had been lost."""
     app = create_app(settings(**env), PRODUCT)
     with app.app_context(), database.write_transaction():
         drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]

@@ -1,4 +1,4 @@
-"""Queries that would become slow with the number of users use an index."""
+"""Queries that would slow down as the number of users grows use an index."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ Piece = tuple[str, str | int]
 
 
 def main() -> int:
-    """Prove the remaining pieces, and return the exit code."""
+    """Run the remaining pieces, and return the exit code."""
     given_ = _arguments()
     code = _code()
     notes = _read_notes(code)

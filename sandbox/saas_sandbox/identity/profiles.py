@@ -83,7 +83,7 @@ def build_custom_user(email: str, name: str, address: str, account: str) -> User
 
     "elsewhere" is verified, but the mailbox is not hosted by Google.
 
-    `account` simulates a changed address: it is the address with which the account was created.
+    `account` simulates a changed address: it is the account's original address.
     """
     if address not in ("verified", "elsewhere", "unverified", "none"):
         raise InvalidProfileError("address", "Choose one of the four options.")
