@@ -173,7 +173,7 @@ def test_a_removed_passkey_starts_no_session(ann: Authenticator, shop: Shop) -> 
 def test_a_device_holds_one_passkey_per_user(ann: Authenticator) -> None:
     ann.add("Again")
 
-    expect(ann.page.get_by_text("has a passkey of yours already")).to_be_visible()
+    expect(ann.page.get_by_text("already have a passkey on this device")).to_be_visible()
 
 
 def test_a_passkey_without_user_verification_is_refused(ann: Authenticator, shop: Shop) -> None:
@@ -185,7 +185,7 @@ def test_a_passkey_without_user_verification_is_refused(ann: Authenticator, shop
 
     ann.use()
 
-    expect(ann.page.get_by_text("the passkey was not used")).to_be_visible()
+    expect(ann.page.get_by_text("The passkey wasn't used")).to_be_visible()
     assert len(rows(shop, Session)) == 1
 
 

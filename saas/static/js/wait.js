@@ -12,6 +12,6 @@ for (const form of document.querySelectorAll("form[data-wait]")) {
     if (left > 0) return;
     clearInterval(timer);
     button.disabled = false;
-    shown.parentElement.textContent = "You can ask for another mail now.";
+    shown.parentElement.textContent = "You can request another email now.";
   }, 250);
 }
