@@ -25,6 +25,7 @@ def init_app(app: Flask) -> None:
         dsn=app.config["SENTRY_DSN"],
         environment=app.config["SAAS_ENV"],
         default_integrations=False,
+        auto_enabling_integrations=False,
         integrations=[LoggingIntegration(level=None, event_level=logging.ERROR)],
         include_local_variables=False,
         max_request_body_size="never",

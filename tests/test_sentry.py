@@ -22,7 +22,8 @@ def sentry(httpserver: HTTPServer) -> Iterator[HTTPServer]:
     httpserver.expect_request("/api/7/envelope/", method="POST").respond_with_json({})
     yield httpserver
     sentry_sdk.get_client().close()
-    sentry_sdk.init(dsn="")
+    # The defaults would patch Huey for the rest of this process.
+    sentry_sdk.init(dsn="", default_integrations=False, auto_enabling_integrations=False)
 
 
 def events(server: HTTPServer) -> list[dict[str, Any]]:
