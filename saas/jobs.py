@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from functools import cached_property
 from pathlib import Path
+from time import monotonic
 from typing import Any, Generic, ParamSpec
 
 from flask import Flask, current_app
@@ -32,6 +33,7 @@ log = logging.getLogger("saas.jobs")
 
 _CHECK_EVERY = 5.0  # seconds between checks for due tasks
 MAX_OVERDUE = timedelta(minutes=5)  # of a periodic task; beyond it no worker seems to run
+_QUEUE_RETRY = 30.0  # seconds after an error in which no job is sent to the queue
 _RECONNECT_EVERY = 5.0  # seconds between attempts to reach the queue
 
 _tasks: dict[str, Callable[..., None]] = {}
@@ -61,7 +63,8 @@ class Task(Generic[Args]):
         Pass only ids as arguments: the queue is no place for personal data.
         """
         name = self.function.__name__
-        database.after_commit(lambda: _send(name, args, kwargs))
+        queue: Queue = current_app.extensions["queue"]
+        database.after_commit(lambda: queue.send(name, args, kwargs))
 
 
 def task(function: Callable[Args, None]) -> Task[Args]:
@@ -93,6 +96,7 @@ class Queue:
 
     def __init__(self, app: Flask) -> None:
         self.app = app
+        self._retry_at = 0.0
 
     @cached_property
     def huey(self) -> Huey:
@@ -105,9 +109,21 @@ class Queue:
         self.huey.storage.queue_size()
 
     def send(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """Pass a job to the next free worker."""
-        self.huey  # noqa: B018 - creates it, and the task for jobs
-        self.run(name, args, kwargs)
+        """Pass a job to the next free worker.
+
+        An unreachable queue must not fail what is already committed, and must not delay every
+        request: after an error, jobs are left to the periodic tasks for a while.
+        """
+        if monotonic() < self._retry_at:
+            return
+        try:
+            self.huey  # noqa: B018 - creates it, and the task for jobs
+            self.run(name, args, kwargs)
+        except Exception:
+            self._retry_at = monotonic() + _QUEUE_RETRY
+            log.exception(
+                "a job could not be queued; a periodic task will do it", extra={"job": name}
+            )
 
     def _run_task(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         with self.app.app_context():
@@ -326,14 +342,6 @@ run_periodic_tasks = _schedule.run
 overdue = _schedule.overdue
 
 
-def _send(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Pass a job to the queue. An unreachable queue must not fail a committed request."""
-    try:
-        current_app.extensions["queue"].send(name, args, kwargs)
-    except Exception:
-        log.exception("a job could not be queued; a periodic task will do it", extra={"job": name})
-
-
 def _huey(url: str, instance: Path) -> Huey:
     if url == "inline:":
         return MemoryHuey("saas", immediate=True, results=False)
@@ -353,5 +361,8 @@ def _huey(url: str, instance: Path) -> Huey:
             "saas", dsn=dsn, results=False, blocking=False, **postgres_timeouts.POOLABLE
         )
     from huey import RedisHuey
+    from redis import ConnectionPool
 
-    return RedisHuey("saas", url=url, results=False)
+    # A worker's blocking read ends after a second, by Huey's `read_timeout`.
+    pool = ConnectionPool.from_url(url, socket_connect_timeout=1.0, socket_timeout=2.0)
+    return RedisHuey("saas", connection_pool=pool, results=False)

@@ -24,6 +24,8 @@ _ENCODED = re.compile(
     r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE
 )  # ASCII, even if encoded several times
 _MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
+_REPORT_EVERY = 60.0  # seconds between reports of an unreachable queue
+_last_reported: dict[str, float] = {}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
@@ -39,7 +41,22 @@ def init_app(app: Flask) -> None:
         in_development = app.config["SAAS_ENV"] == "development"
         handler.setFormatter(ConsoleFormatter() if in_development else JSONFormatter())
         logger.addHandler(handler)
+        queue_logger = logging.getLogger("huey")
+        queue_logger.setLevel(logging.WARNING)
+        queue_logger.addHandler(handler)
+        handler.addFilter(_drop_repetition)
     app.logger = logger
+
+
+def _drop_repetition(record: logging.LogRecord) -> bool:
+    """Drop repeated reports of an unreachable queue: Huey retries several times a second."""
+    message = str(record.msg)
+    if not message.startswith("Error reading "):
+        return True
+    is_new = record.created >= _last_reported.get(message, 0.0) + _REPORT_EVERY
+    if is_new:
+        _last_reported[message] = record.created
+    return is_new
 
 
 def _reduce_noise(record: logging.LogRecord) -> bool:

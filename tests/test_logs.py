@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 
 import pytest
 from flask import Flask
@@ -51,3 +52,16 @@ def test_the_development_server_does_not_log_sign_in_links(
         logging.getLogger("werkzeug").info('"GET /auth/link/%s HTTP/1.1" 200 -', "c2VjcmV0")
 
     assert caplog.messages == ['"GET /auth/link/… HTTP/1.1" 200 -']
+
+
+def test_an_unreachable_queue_is_reported_once_a_minute(app: Flask) -> None:
+    (handler,) = logging.getLogger("saas").handlers
+    now = time.time()
+
+    reported = [
+        bool(handler.filter(logging.makeLogRecord({"msg": message, "created": now + seconds})))
+        for message in ("Error reading from the queue of this test", "another error")
+        for seconds in (0, 1, 59, 61)
+    ]
+
+    assert reported == [True, False, False, True, True, True, True, True]

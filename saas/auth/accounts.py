@@ -191,9 +191,10 @@ def list_all(after: str = "") -> Iterator[User]:
     while page := db.session.scalars(
         select(User).where(User.email > last).order_by(User.email).limit(_PAGE_SIZE)
     ).all():
-        yield from page
         last = page[-1].email
-        db.session.expunge_all()  # so that memory does not grow with the number of users
+        for user in page:
+            yield user
+            db.session.expunge(user)  # so that memory does not grow with the number of users
 
 
 def count() -> int:
