@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from saas import database, jobs, mail
 from saas.auth import accounts
 from saas.database import db
+from saas.schedule import Schedule
 from tests.harness.apps import both_databases
 from tests.harness.sample_product import tasks
 from tests.harness.sample_product.models import Report
@@ -65,7 +66,7 @@ def test_a_daily_task_runs_later_if_no_worker_was_running(app: Flask) -> None:
 @both_databases
 def test_one_of_several_workers_runs_a_daily_task(app: Flask) -> None:
     ran: list[int] = []
-    schedule = jobs.Schedule()
+    schedule = Schedule()
 
     @schedule.daily(at="03:30")
     def task() -> None:

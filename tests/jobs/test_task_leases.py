@@ -12,35 +12,36 @@ from flask import Flask
 from flask_migrate import check
 from sqlalchemy import update
 
-from saas import database, jobs
+from saas import database
 from saas.database import db, now
+from saas.schedule import Schedule, TaskLease
 from tests.harness.apps import both_databases
 from tests.harness.waiting import eventually
 
 A_MOMENT = timedelta(seconds=0.5)
 
 
-def run(app: Flask, schedule: jobs.Schedule) -> None:
+def run(app: Flask, schedule: Schedule) -> None:
     with app.app_context():
         schedule.run()
 
 
 def due_at(app: Flask, name: str) -> datetime | None:
     with app.app_context():
-        lease = db.session.get(jobs.TaskLease, name)
+        lease = db.session.get(TaskLease, name)
         return lease.due_at if lease else None
 
 
 def set_due(app: Flask, at: datetime) -> None:
     with app.app_context(), database.write_transaction():
-        database.execute(update(jobs.TaskLease).values(due_at=at))
+        database.execute(update(TaskLease).values(due_at=at))
 
 
 @both_databases
 def test_a_task_that_lasts_longer_than_its_interval_is_not_started_again(app: Flask) -> None:
     started: list[str] = []
     enough = threading.Event()
-    schedule = jobs.Schedule(lease=A_MOMENT)
+    schedule = Schedule(lease=A_MOMENT)
 
     @schedule.periodic_task(minutes=A_MOMENT / timedelta(minutes=1))
     def slow_task() -> None:
@@ -63,7 +64,7 @@ def test_a_task_that_lasts_longer_than_its_interval_is_not_started_again(app: Fl
 
 def test_a_task_runs_once_per_interval_with_many_workers(app: Flask) -> None:
     ran: list[int] = []
-    schedule = jobs.Schedule()
+    schedule = Schedule()
 
     @schedule.periodic_task(minutes=1)
     def task() -> None:
@@ -79,7 +80,7 @@ def test_a_task_runs_once_per_interval_with_many_workers(app: Flask) -> None:
 
 def test_a_task_of_a_killed_worker_soon_runs_in_another(app: Flask) -> None:
     ran: list[int] = []
-    schedule = jobs.Schedule()
+    schedule = Schedule()
 
     @schedule.periodic_task(minutes=1)
     def task() -> None:

@@ -16,12 +16,13 @@ from flask import Flask
 from saas_sandbox import create_sandbox
 from sqlalchemy import select, update
 
-from saas import database, jobs
+from saas import database
 from saas.auth import magic_links
 from saas.billing.models import StripeEvent
 from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
+from saas.schedule import TaskLease
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases, own_env
 from tests.harness.servers import free_port, serving
@@ -85,7 +86,7 @@ def workers(**env: str) -> Iterator[Workers]:
 def let_time_pass(app: Flask) -> None:
     """Let leases expire and make periodic tasks due, as after some minutes."""
     with app.app_context(), database.write_transaction():
-        for column in (OutboxMessage.due_at, jobs.TaskLease.due_at, StripeEvent.received_at):
+        for column in (OutboxMessage.due_at, TaskLease.due_at, StripeEvent.received_at):
             model = column.class_
             rows = db.session.execute(select(*model.__table__.primary_key.columns, column)).all()
             for *key, at in rows:
