@@ -47,11 +47,13 @@ prove: dev ## run 20,000 random scenarios and all orders of events (hours; resum
 migrations: dev ## test migrations up, down and up, and compare them with the models
 	@$(BIN)/python -m pytest -q tests/test_migrations.py
 
-css: ## rebuild the stylesheet (needs Node)
+css: dev ## rebuild the stylesheet (needs Node) and compress static files
 	@assets/build.sh
+	@$(BIN)/python assets/compress.py
 
-css-current: ## fail if the committed stylesheet is out of date
+css-current: dev ## fail if the stylesheet or a compressed file is out of date
 	@assets/build.sh --check
+	@$(BIN)/python assets/compress.py --check
 
 brand: dev ## redraw icons and screenshots after a change of brand.toml or the logo
 	@$(BIN)/python assets/brand.py

@@ -20,9 +20,9 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     declared = products.load(product)
     app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
     app.config.from_mapping(config or configuration.from_env(configuration.environment(), declared))
+    products.use_files(app, declared)
     _init_extensions(app)
     schema_state.init_app(app, product)
-    products.use_files(app, declared)
     _register_blueprints(app)
     products.init_app(app, declared)
     cli.init_app(app)
@@ -30,7 +30,18 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
 
 
 def _init_extensions(app: Flask) -> None:
-    from saas import database, errors, jobs, limits, local_host, logs, proxies, security, sentry
+    from saas import (
+        database,
+        errors,
+        jobs,
+        limits,
+        local_host,
+        logs,
+        proxies,
+        security,
+        sentry,
+        static_files,
+    )
     from saas import template_filters as filters
     from saas.auth import sessions
 
@@ -41,8 +52,9 @@ def _init_extensions(app: Flask) -> None:
     database.init_app(app)
     jobs.init_app(app)
     sessions.init_app(app)
-    proxies.init_app(app)
     security.init_app(app)
+    static_files.init_app(app)
+    proxies.init_app(app)
     limits.init_app(app)
     filters.init_app(app)
 

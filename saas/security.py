@@ -38,7 +38,7 @@ def init_app(app: Flask) -> None:
     app.session_interface = PrivateSessions()
     app.before_request(_limit_form)
     app.before_request(protect_from_forgery)
-    app.after_request(partial(_harden, headers=_headers(app)))
+    app.after_request(partial(_harden, headers=headers(app)))
 
 
 def csrf_exempt(view: View) -> View:
@@ -191,9 +191,10 @@ class PrivateSessions(SecureCookieSessionInterface):
         super().save_session(app, session, response)
 
 
-def _headers(app: Flask) -> dict[str, str]:
+def headers(app: Flask) -> dict[str, str]:
+    """Return the security headers of every response."""
     pages = " ".join(dict.fromkeys((*stripe_pages(app), *_identity_pages(app))))
-    headers = {
+    values = {
         # Chromium blocks a form whose response redirects to an origin missing in form-action.
         "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
         "font-src 'self'; connect-src 'self'; manifest-src 'self'; img-src 'self' data:; "
@@ -207,8 +208,8 @@ def _headers(app: Flask) -> dict[str, str]:
     }
     if app.config["SAAS_ENV"] == "production":
         subdomains = "; includeSubDomains" if app.config["HSTS_INCLUDE_SUBDOMAINS"] else ""
-        headers["Strict-Transport-Security"] = f"max-age=63072000{subdomains}"
-    return headers
+        values["Strict-Transport-Security"] = f"max-age=63072000{subdomains}"
+    return values
 
 
 def stripe_pages(app: Flask) -> tuple[str, ...]:
@@ -231,7 +232,7 @@ def _identity_pages(app: Flask) -> list[str]:
 def _harden(response: Response, headers: dict[str, str]) -> Response:
     if "token" in (request.view_args or {}):  # the URL is secret, whatever the response
         response.headers["Referrer-Policy"] = "strict-origin"
-    if request.endpoint == "og.card" or request.path == "/static/icons/logo.png":  # for other sites
+    if request.endpoint == "og.card":  # for other sites
         response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     for name, value in headers.items():
         response.headers.setdefault(name, value)

@@ -1,26 +1,21 @@
-"""Template filters for money, dates and emails, and URLs of static files."""
+"""Template filters for money, dates and emails."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import idna
 from babel.dates import format_date
 from babel.numbers import format_currency, get_currency_symbol
-from flask import Flask, Response, current_app, request, send_from_directory
+from flask import Flask, current_app
 from markupsafe import Markup, escape
-from werkzeug.security import safe_join
 
 from saas.charges import Discount, Recurring
 
 
 def init_app(app: Flask) -> None:
-    """Register the filters, and `static`, which adds a hash to file URLs."""
+    """Register the filters."""
     app.add_template_filter(money)
     app.add_template_filter(date)
     app.add_template_filter(amount)
@@ -28,26 +23,6 @@ def init_app(app: Flask) -> None:
     app.add_template_filter(every)
     app.add_template_filter(discount)
     app.add_template_filter(email)
-    app.add_template_global(static)
-    app.extensions["static"] = {}
-    app.view_functions["static"] = send_static
-    app.config["SEND_FILE_MAX_AGE_DEFAULT"] = None
-    app.after_request(_cache_static)
-
-
-def static(name: str, version: str | None = None) -> str:
-    """Return the URL of a static file with its hash or `version`, so it can be cached forever.
-
-    Each page needs about ten of them, so URLs are cached; `url_for` took a tenth of the time
-    to render a page.
-    """
-    known: dict[str, str] = current_app.extensions["static"]
-    if name not in known or current_app.config["TEMPLATES_AUTO_RELOAD"]:
-        version = version or _hash(name)
-        # Independent of the request, because it is cached for all users.
-        root = current_app.url_map.bind("localhost")
-        known[name] = root.build("static", {"filename": name, "v": version})
-    return known[name]
 
 
 # https://docs.stripe.com/currencies#zero-decimal and, below, three-decimal currencies
@@ -148,48 +123,3 @@ def _formatted(value: Decimal, currency: str, places: int | None = None) -> str:
     gap = "\xa0" if get_currency_symbol(currency.upper(), "en_US")[-1:].isalpha() else ""
     pattern = f"¤{gap}#,##0" + ("." + "0" * places if places else "")
     return format_currency(value, currency.upper(), pattern, locale="en_US", currency_digits=False)
-
-
-def send_static(filename: str) -> Response:
-    """Return the product's static file, or the starter's; 404 if there is neither."""
-    return send_from_directory(_folder_of(current_app, filename), filename)
-
-
-def static_file(app: Flask, name: str) -> Path:
-    """Return the path of a static file: the product's if there is one, or ours."""
-    return _folder_of(app, name) / name
-
-
-def _folder_of(app: Flask, name: str) -> Path:
-    """Return the folder that contains a static file: the product's or the starter's."""
-    folders: tuple[Path, ...] = app.config["STATIC_FOLDERS"]
-    for folder in folders[:-1]:
-        path = safe_join(str(folder), name)
-        if path is not None and os.path.isfile(path):  # noqa: PTH113 - False for too long a name
-            return folder
-    return folders[-1]
-
-
-def _hash(name: str) -> str:
-    path = static_file(current_app, name)
-    if not path.is_file():
-        raise FileNotFoundError(f"a template names the static file {name}, which is missing")
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-
-
-def _cache_static(response: Any) -> Any:
-    """Cache files with their hash in the URL forever, and others for an hour.
-
-    A file with the hash of another release is not cached: a cache would serve it in place of the
-    right one. Fonts have their own version in the URL.
-    """
-    if request.endpoint != "static" or response.status_code not in (200, 304):
-        return response
-    version = request.args.get("v")
-    cache_control = "public, max-age=3600"
-    if version is not None:
-        name = (request.view_args or {})["filename"]
-        is_current = name.startswith("fonts/") or request.full_path == static(name)
-        cache_control = "public, max-age=31536000, immutable" if is_current else "no-cache"
-    response.headers["Cache-Control"] = cache_control
-    return response

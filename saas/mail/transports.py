@@ -17,7 +17,7 @@ import requests
 from flask import current_app, render_template
 
 from saas import http, logs
-from saas.template_filters import static
+from saas.static_files import static
 
 _TIMEOUT = 8  # seconds; only workers wait for it
 _AUTOMATIC = {"Auto-Submitted": "auto-generated"}  # RFC 3834: prevents automatic replies

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 from flask import Flask, current_app
 
+from saas import static_files
 from saas.og.card import Card
 from saas.og.render.fonts import Library
 from saas.og.render.renderer import RenderedCard, Renderer
-from saas.template_filters import static_file
 
 MAX_BYTES = 16 * 1024 * 1024  # of cached cards per process
 
@@ -25,7 +25,7 @@ class CardCache:
         library = Library.from_setting(app.config["OG_FONTS"])
         brand = app.config["BRAND"]
         site = urlsplit(app.config["APP_URL"]).netloc
-        logo = static_file(app, "icons/logo.png")
+        logo = static_files.path_of(app, "icons/logo.png")
         self._renderer = Renderer(brand, site, logo, library)
         surroundings = "\n".join((repr(brand), site, *library.names)).encode()
         self._surroundings = hashlib.sha256(surroundings + logo.read_bytes()).hexdigest()

@@ -1,11 +1,22 @@
-"""A cache of public pages, which are the same for all anonymous visitors."""
+"""A cache of public pages, which are the same for all anonymous visitors, also compressed.
+
+Private pages are compressed by the proxy.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import gzip
 from collections.abc import Callable
+from hashlib import sha256
+from typing import NamedTuple
 
 from flask import Response, current_app, request
+
+
+class _Page(NamedTuple):
+    html: bytes
+    compressed: bytes
+    tag: str
 
 
 def cached_page(render: Callable[[], str], *key: str | None) -> Response:
@@ -16,16 +27,23 @@ def cached_page(render: Callable[[], str], *key: str | None) -> Response:
     """
     if has_session():
         return Response(render(), mimetype="text/html")
-    pages: dict[tuple[str | None, ...], tuple[bytes, str]] = current_app.extensions.setdefault(
+    pages: dict[tuple[str | None, ...], _Page] = current_app.extensions.setdefault(
         "public_pages", {}
     )
     if key not in pages or current_app.config["TEMPLATES_AUTO_RELOAD"]:
-        page = render().encode()
-        pages[key] = page, hashlib.sha256(page).hexdigest()[:20]
-    page, tag = pages[key]
-    response = Response(page, mimetype="text/html")
-    response.set_etag(tag)
+        html = render().encode()
+        pages[key] = _Page(html, gzip.compress(html, mtime=0), sha256(html).hexdigest()[:20])
+    return _respond(pages[key], compressed=request.accept_encodings["gzip"] > 0)
+
+
+def _respond(page: _Page, *, compressed: bool) -> Response:
+    response = Response(page.compressed if compressed else page.html, mimetype="text/html")
+    if compressed:
+        response.headers["Content-Encoding"] = "gzip"
+    # Each representation has its own tag: https://www.rfc-editor.org/rfc/rfc9110#section-8.8.3.3
+    response.set_etag(f"{page.tag}-gzip" if compressed else page.tag)
     response.headers["Cache-Control"] = "public, max-age=0, must-revalidate"
+    response.vary.add("Accept-Encoding")
     response.make_conditional(request)
     return response
 

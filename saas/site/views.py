@@ -8,10 +8,10 @@ from typing import Any
 from flask import Response, current_app, render_template, request
 from flask_login import current_user
 
-from saas import openapi, plans, products, security
+from saas import openapi, plans, products, security, static_files
 from saas.billing.forms import CheckoutForm
 from saas.site import bp, page_cache
-from saas.template_filters import send_static, static
+from saas.static_files import static
 
 
 @bp.get("/")
@@ -119,7 +119,7 @@ def api_document() -> Response:
 
 @bp.get("/favicon.ico")
 def favicon() -> Response:
-    return send_static("icons/favicon.ico")
+    return static_files.send("icons/favicon.ico")
 
 
 def _cached(body: str, mimetype: str) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Callable
 from urllib.robotparser import RobotFileParser
@@ -27,10 +28,36 @@ def test_public_pages_are_the_same_for_all_visitors_and_can_be_shared(
 
     assert page.status_code == 200
     assert "Set-Cookie" not in page.headers
-    assert "Vary" not in page.headers
+    assert page.headers["Vary"] == "Accept-Encoding"
     assert "public" in page.headers["Cache-Control"]
     assert "<form" not in page.text
     assert again.status_code == 304
+
+
+@pytest.mark.parametrize("path", ["/", "/pricing", "/static/css/app.css"])
+def test_public_text_is_compressed_for_clients_that_accept_it(path: str, app: Flask) -> None:
+    client = app.test_client()
+    with (
+        client.get(path) as plain,
+        client.get(path, headers={"Accept-Encoding": "gzip"}) as compressed,
+    ):
+        assert gzip.decompress(compressed.data) == plain.data
+        assert compressed.headers["Content-Encoding"] == "gzip"
+        assert len(compressed.data) < len(plain.data) / 2
+        assert "Accept-Encoding" in compressed.headers["Vary"]
+        assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+def test_a_compressed_page_is_confirmed_by_its_own_tag(app: Flask) -> None:
+    client = app.test_client()
+    compressed = client.get("/", headers={"Accept-Encoding": "gzip"})
+    tag = {"If-None-Match": compressed.headers["ETag"]}
+
+    same = client.get("/", headers={"Accept-Encoding": "gzip", **tag})
+    plain = client.get("/", headers=tag)
+
+    assert same.status_code == 304
+    assert plain.status_code == 200
 
 
 def test_every_url_of_the_sitemap_exists_and_allows_robots(app: Flask) -> None:

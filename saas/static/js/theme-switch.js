@@ -1,5 +1,7 @@
-// The buttons that switch between system, light and dark, and store the choice.
+// The buttons that switch between system, light and dark, and store the choice. Pictures follow by
+// <source data-dark media="(prefers-color-scheme: dark)">.
 const root = document.documentElement;
+const media = { system: "(prefers-color-scheme: dark)", light: "not all", dark: "all" };
 const buttons = document.querySelectorAll("button[data-theme]");
 
 function chosen() {
@@ -9,6 +11,9 @@ function chosen() {
 function show() {
   for (const button of buttons) {
     button.setAttribute("aria-pressed", String(button.dataset.theme === chosen()));
+  }
+  for (const source of document.querySelectorAll("source[data-dark]")) {
+    source.media = media[chosen()];
   }
 }
 
