@@ -8,23 +8,12 @@ A hundred slow connections block gunicorn; behind nginx they do not.
 
 import os
 import re
+import shutil
 import sys
+import tempfile
 from typing import Any
 
-from gunicorn.glogging import Logger
-
-from saas.logs import without_secrets
-
-
-class DiscreetLogger(Logger):
-    """Removes secrets from the access log, so that its lines cannot be used to sign in."""
-
-    def atoms(self, *args: Any) -> dict[str, Any]:
-        atoms = super().atoms(*args)
-        return {
-            name: without_secrets(said) if isinstance(said, str) else said
-            for name, said in atoms.items()
-        }
+from saas.config import ConfigError, environment
 
 
 def _number(name: str, otherwise: str, least: int, most: int) -> int:
@@ -44,7 +33,7 @@ def _bind() -> str:
     return given or "127.0.0.1:5000"
 
 
-logger_class = DiscreetLogger
+logger_class = "saas.request_log.RequestLogger"
 bind = _bind()
 workers = _number("WEB_CONCURRENCY", "2", 1, 1000)
 worker_class = "gthread"
@@ -57,3 +46,36 @@ control_socket_disable = True
 forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
+
+# Must be set before prometheus_client is imported. A release that starts beside this one has its
+# own folder.
+try:
+    _settings = environment()
+except ConfigError as error:
+    sys.exit(str(error))
+if _settings.get("METRICS_PORT"):
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
+
+
+def when_ready(server: Any) -> None:
+    """Serve the metrics of all processes."""
+    if _settings.get("METRICS_PORT"):
+        from saas import metrics
+
+        app = server.app.wsgi()
+        host, port = app.config["METRICS_HOST"], app.config["METRICS_PORT"]
+        metrics.serve(app, host, port, several_processes=True)
+
+
+def child_exit(_server: Any, worker: Any) -> None:
+    """Drop the gauges of a process that has ended."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from saas import metrics
+
+        metrics.forget_process(worker.pid)
+
+
+def on_exit(_server: Any) -> None:
+    """Remove the files of the metrics."""
+    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import config, jobs, products, sandbox_process, schema_state
+from saas import config, jobs, metrics, products, sandbox_process, schema_state
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import checkout, customers, gateway, subscriptions
@@ -256,5 +256,7 @@ def worker(workers: int) -> None:
             "JOBS_URL is inline:, so jobs run immediately and no worker is needed."
         )
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
+    if port := current_app.config["METRICS_PORT"]:
+        metrics.serve(application, current_app.config["METRICS_HOST"], port + 1)
     click.echo(f"Worker {os.getpid()} is ready.", err=True)
     jobs.run_worker(application, workers)

@@ -25,7 +25,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from saas import clock, deadlines, postgres_timeouts
+from saas import clock, deadlines, metrics, postgres_timeouts
 from saas.extensions import db
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def init_app(app: Flask) -> None:
     postgres_timeouts.init_app(app)
     with app.app_context():
         for engine in db.engines.values():
+            event.listen(engine, "checkout", lambda *_: metrics.DATABASE_CONNECTIONS.inc())
+            event.listen(engine, "checkin", lambda *_: metrics.DATABASE_CONNECTIONS.dec())
             if engine.dialect.name == "sqlite":
                 _make_folder(engine)
                 event.listen(engine, "connect", _prepare_sqlite)

@@ -111,7 +111,7 @@ def _bound_redirect(response: BaseResponse) -> BaseResponse:
 
 def _database_unreachable(error: SQLAlchemyError) -> BaseResponse:
     """Return 503 when the database refuses, hangs or is full, because a retry may succeed."""
-    _log(error)
+    _log(error, extra=logs.outage("database"))
     return _respond(ServiceUnavailable())
 
 
@@ -145,9 +145,9 @@ def _traceback(error: Exception) -> Response:
     return Response(page, 500, headers={"Cache-Control": "no-store"})
 
 
-def _log(error: Exception) -> None:
+def _log(error: Exception, extra: Mapping[str, str] | None = None) -> None:
     where = logs.without_secrets(request.path)
-    current_app.logger.error("%s at %s", type(error).__name__, where, exc_info=error)
+    current_app.logger.error("%s at %s", type(error).__name__, where, exc_info=error, extra=extra)
 
 
 def _respond(error: HTTPException) -> BaseResponse:

@@ -22,7 +22,7 @@ from flask import Flask, current_app
 from huey import Huey, MemoryHuey
 from sqlalchemy import make_url
 
-from saas import database, postgres_timeouts
+from saas import database, metrics, postgres_timeouts
 from saas.schedule import Schedule, refuse_duplicate
 
 Args = ParamSpec("Args")
@@ -42,6 +42,10 @@ periodic_task = _schedule.periodic_task
 daily = _schedule.daily
 run_periodic_tasks = _schedule.run
 overdue = _schedule.overdue
+
+metrics.gauge(
+    "saas_task_overdue_seconds", "Time since a periodic task should have run.", label="task"
+)(_schedule.overdue_by_task)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ class Queue:
             )
 
     def _run_task(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        with self.app.app_context():
+        with self.app.app_context(), metrics.counting_job(name):
             _tasks[name](*args, **kwargs)
 
 
@@ -197,3 +201,12 @@ def _huey(url: str, instance: Path) -> Huey:
     # A worker's blocking read ends after a second, by Huey's `read_timeout`.
     pool = ConnectionPool.from_url(url, socket_connect_timeout=1.0, socket_timeout=2.0)
     return RedisHuey("saas", connection_pool=pool, results=False)
+
+
+@metrics.gauge("saas_queue_up", "1 if the queue is reachable, otherwise 0.")
+def _queue_up() -> float:
+    try:
+        current_app.extensions["queue"].ping()
+    except Exception:  # each storage raises its own exceptions
+        return 0
+    return 1

@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 
 from flask import Flask, Response, g, has_request_context, request
 
-_EXTRA = ("event_id", "event_type", "user_id", "customer_id", "outcome", "seconds", "job")
+_EXTRA = (
+    "request_id", "event_id", "event_type", "user_id", "customer_id", "outcome", "seconds", "job",
+    "method", "route", "status", "milliseconds", "bytes", "repeated",
+)  # fmt: skip
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 # Secrets that sign a user in: tokens of emailed links, and parameters of provider callbacks.
 _SECRET = re.compile(
@@ -24,45 +27,66 @@ _ENCODED = re.compile(
     r"%(?:25)*([2-7][0-9a-f])", re.IGNORECASE
 )  # ASCII, even if encoded several times
 _MAILBOX = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
-_REPORT_EVERY = 60.0  # seconds between reports of an unreachable queue
-_last_reported: dict[str, float] = {}
+_REPORT_EVERY = 60.0  # seconds between reports of an outage
+_reported: dict[str, tuple[float, int]] = {}  # when it was last reported, and how often not since
+_IN_MESSAGE = ("request_id", "method", "route", "status")  # or of no use in a terminal
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 
 def init_app(app: Flask) -> None:
     """Give every request an id, and write the log to standard error."""
     app.before_request(_name_request)
-    app.after_request(_add_request_id_header)
+    app.after_request(_describe_request)
     logging.getLogger("werkzeug").addFilter(_reduce_noise)
     logger = logging.getLogger("saas")
     logger.setLevel(logging.INFO)
     if not logger.handlers:
         handler = logging.StreamHandler(sys.stderr)
-        in_development = app.config["SAAS_ENV"] == "development"
-        handler.setFormatter(ConsoleFormatter() if in_development else JSONFormatter())
+        handler.setFormatter(formatter(app.config["SAAS_ENV"]))
         logger.addHandler(handler)
         queue_logger = logging.getLogger("huey")
         queue_logger.setLevel(logging.WARNING)
         queue_logger.addHandler(handler)
-        handler.addFilter(_drop_repetition)
+        handler.addFilter(_count_repetition)
     app.logger = logger
 
 
-def _drop_repetition(record: logging.LogRecord) -> bool:
-    """Drop repeated reports of an unreachable queue: Huey retries several times a second."""
+def formatter(environment: str) -> logging.Formatter:
+    """Return the formatter for a value of `SAAS_ENV`."""
+    return ConsoleFormatter() if environment == "development" else JSONFormatter()
+
+
+def outage(of: str) -> dict[str, str]:
+    """Return `extra` for a record that an outage repeats: it is written once a minute, counted."""
+    return {"outage": of}
+
+
+def _count_repetition(record: logging.LogRecord) -> bool:
+    """Write the first record of an outage, and then one a minute with the number of others."""
     message = str(record.msg)
-    if not message.startswith("Error reading "):
+    # Huey retries several times a second.
+    of = getattr(record, "outage", message if message.startswith("Error reading ") else None)
+    if of is None:
         return True
-    is_new = record.created >= _last_reported.get(message, 0.0) + _REPORT_EVERY
-    if is_new:
-        _last_reported[message] = record.created
-    return is_new
+    reported_at, others = _reported.get(of, (0.0, 0))
+    if record.created < reported_at + _REPORT_EVERY:
+        _reported[of] = reported_at, others + 1
+        return False
+    _reported[of] = record.created, 0
+    if others:
+        record.repeated = others
+    return True
+
+
+def remove_secrets(record: logging.LogRecord) -> bool:
+    """Remove secrets from the message of a record; a filter of handlers."""
+    record.msg, record.args = without_secrets(record.getMessage()), ()
+    return True
 
 
 def _reduce_noise(record: logging.LogRecord) -> bool:
     """Filter the development server's log: drop requests for static files, and secrets in links."""
-    record.msg = without_secrets(record.getMessage())
-    record.args = ()
+    remove_secrets(record)
     return not _NOISE.search(record.msg)
 
 
@@ -91,6 +115,16 @@ def request_id() -> str:
     return str(g.get("request_id", "")) if has_request_context() else ""
 
 
+def _extra(record: logging.LogRecord) -> dict[str, str | int | float]:
+    """Return the fields of a record that we know; numbers stay numbers."""
+    values = {name: getattr(record, name, None) for name in _EXTRA}
+    return {
+        name: value if isinstance(value, int | float) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
+
+
 class JSONFormatter(logging.Formatter):
     """Format a record as one line; JSON escapes newlines in messages and tracebacks."""
 
@@ -102,7 +136,7 @@ class JSONFormatter(logging.Formatter):
         }
         if rid := request_id():
             line["request_id"] = rid
-        line.update({k: str(v) for k in _EXTRA if (v := getattr(record, k, None)) is not None})
+        line.update(_extra(record))
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=True)
@@ -112,7 +146,7 @@ class ConsoleFormatter(logging.Formatter):
     """Format a record for a terminal: `07:10:37 info    event handled  outcome=applied`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        extra = {k: v for k in _EXTRA if (v := getattr(record, k, None)) is not None}
+        extra = {name: value for name, value in _extra(record).items() if name not in _IN_MESSAGE}
         words = [record.getMessage(), *(f"{name}={value}" for name, value in extra.items())]
         at = self.formatTime(record, "%H:%M:%S")
         line = f"{at} {record.levelname.lower():<7} {'  '.join(words)}"
@@ -124,7 +158,13 @@ def _name_request() -> None:
     g.request_id = header if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
-def _add_request_id_header(response: Response) -> Response:
+def _describe_request(response: Response) -> Response:
     if rid := request_id():
         response.headers.setdefault("X-Request-Id", rid)
+    user = g.get("_login_user")  # Flask-Login's; not loaded for this, the database may be down
+    request.environ["saas.request"] = {
+        "request_id": rid,
+        "route": request.url_rule.rule if request.url_rule else None,
+        "user_id": str(user.id) if getattr(user, "is_authenticated", False) else None,
+    }
     return response

@@ -14,7 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
-from saas import database
+from saas import database, metrics
 from saas.database import Model, UTCDateTime, db, now
 
 log = logging.getLogger("saas.jobs")
@@ -95,9 +95,18 @@ class Schedule:
 
         With a running worker this is a few seconds, or the duration of its longest task.
         """
+        seconds = self.overdue_by_task().values()
+        return timedelta(seconds=max(seconds)) if seconds else None
+
+    def overdue_by_task(self) -> dict[str, float]:
+        """Return the seconds since each task was due; 0 for one that is not due."""
+        at = now()
         names = [function.__name__ for function, _ in (*self._periodic_tasks, *self._daily)]
-        due = [due_at for name, due_at in _leases().items() if name in names]
-        return max(now() - min(due), timedelta(0)) if due else None
+        return {
+            name: max((at - due_at).total_seconds(), 0.0)
+            for name, due_at in _leases().items()
+            if name in names
+        }
 
     def _refuse_duplicate(self, function: Callable[[], None]) -> None:
         """Raise for a duplicate name: leases are stored under the names of the functions."""
@@ -130,7 +139,8 @@ class Schedule:
 
 def _run(function: Callable[[], None]) -> None:
     try:
-        function()
+        with metrics.counting_job(function.__name__):
+            function()
     except Exception:
         log.exception("a periodic task failed", extra={"job": function.__name__})
 

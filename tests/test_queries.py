@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, current_app
 from sqlalchemy import event, text
 
 from saas import database
@@ -15,10 +15,11 @@ from saas.auth import accounts, roles, sessions
 from saas.billing import tasks
 from saas.database import db
 from saas.mail import outbox
+from saas.metrics import DatabaseValues
 from saas.users import account_deletion
 from tests.harness.apps import both_databases
 
-GROWING = ("users", "sessions", "outbox_messages", "stripe_events")
+GROWING = ("users", "sessions", "outbox_messages", "stripe_events", "subscription_changes")
 WORK: dict[str, Callable[[], Any]] = {
     "expired sessions": sessions.delete_expired_sessions,
     "ended periods": tasks.sync_ended_periods,
@@ -27,6 +28,7 @@ WORK: dict[str, Callable[[], Any]] = {
     "unfinished deletions": account_deletion.finish_deletions,
     "due emails": outbox.deliver_due,
     "last admin": lambda: roles.is_last_admin(accounts.get_by_email("ann@example.com")),
+    "metrics": lambda: list(DatabaseValues(current_app).collect()),
     "users by page": lambda: next(accounts.list_all()),
 }
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import brotli
 import pytest
 import sentry_sdk
 from flask import Flask
@@ -32,7 +32,7 @@ def events(server: HTTPServer) -> list[dict[str, Any]]:
     lines = [
         json.loads(line)
         for request, _ in server.log
-        for line in gzip.decompress(request.get_data()).splitlines()
+        for line in brotli.decompress(request.get_data()).splitlines()
     ]
     return [line for line in lines if "level" in line]
 

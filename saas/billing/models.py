@@ -60,7 +60,10 @@ class SubscriptionChange(Model):
     before: Mapped[dict[str, Any]] = mapped_column(JSON)
     after: Mapped[dict[str, Any]] = mapped_column(JSON)
 
-    __table_args__ = (Index("ix_subscription_changes_user_id_at", "user_id", "at"),)
+    __table_args__ = (
+        Index("ix_subscription_changes_user_id_at", "user_id", "at"),
+        Index("ix_subscription_changes_at", "at"),
+    )
 
 
 class ClosedAccount(Model):

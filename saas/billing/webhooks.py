@@ -7,9 +7,10 @@ import logging
 from flask import abort, current_app, request
 from sqlalchemy.exc import SQLAlchemyError
 
-from saas import deadlines, security
+from saas import deadlines, metrics, security
 from saas.billing import bp, events, gateway
 from saas.billing.gateway import BadEvent, BadSignature, Event
+from saas.database import now
 from saas.errors import APIError
 
 log = logging.getLogger("saas.billing")
@@ -26,10 +27,18 @@ def webhook() -> tuple[dict[str, str], int]:
     try:
         event = gateway.verify(payload, request.headers.get("Stripe-Signature"))
     except BadSignature as error:
+        metrics.WEBHOOK_EVENTS.labels("unknown", "bad signature").inc()
         raise APIError(400, "bad_signature", f"Not accepted: {error}.") from None
     except BadEvent as error:
         raise APIError(400, "bad_event", f"Not an event: {error}.") from None
-    return {"outcome": receive(event)}, 200
+    outcome = "failed"
+    try:
+        outcome = receive(event)
+    finally:
+        of_type = event.type if event.type in events.HANDLED_TYPES else "other"
+        metrics.WEBHOOK_EVENTS.labels(of_type, outcome).inc()
+    metrics.WEBHOOK_EVENT_AGE.observe(max((now() - event.created).total_seconds(), 0))
+    return {"outcome": outcome}, 200
 
 
 def receive(event: Event) -> str:

@@ -92,6 +92,12 @@ class EnvironmentSchema(Schema):
     SMTP_URL = _optional(smtp_url)
     EMAIL_FROM = _optional(check_printable, sender)
     SENTRY_DSN = _optional(sentry_dsn)
+    METRICS_HOST = fields.String(load_default="127.0.0.1")
+    METRICS_PORT = fields.Integer(
+        load_default=0,
+        validate=validate.Range(1, 65534, error="must be a port from 1 to 65534."),
+        error_messages={"invalid": "must be a port, such as 9100."},
+    )
     TRUSTED_PROXIES = fields.Integer(
         load_default=0,
         validate=validate.Range(0, 5, error="must be a whole number from 0 to 5."),

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Select, delete, func, select, update
 
-from saas import database, jobs
+from saas import database, jobs, metrics
 from saas.database import db, now
 from saas.mail import transports
 from saas.mail.models import OutboxMessage
@@ -187,6 +187,18 @@ def count_pending() -> int:
     """Return the number of emails that have not been sent yet, due or not."""
     undone = select(func.count()).select_from(OutboxMessage).where(OutboxMessage.due_at.isnot(None))
     return db.session.scalar(undone) or 0
+
+
+@metrics.gauge("saas_outbox_pending", "Emails that have not been sent yet.")
+def _pending() -> float:
+    return count_pending()
+
+
+@metrics.gauge("saas_outbox_oldest_seconds", "Age of the oldest email that has not been sent yet.")
+def _oldest_pending() -> float:
+    pending = select(func.min(OutboxMessage.created_at)).where(OutboxMessage.due_at.isnot(None))
+    oldest = db.session.scalar(pending)
+    return (now() - oldest).total_seconds() if oldest else 0
 
 
 def _deliver(message_id: uuid.UUID) -> str:

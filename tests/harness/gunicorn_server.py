@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,8 +22,15 @@ from tests.harness.waiting import eventually
 class GunicornServer:
     """A running server; `log` is the output of its processes."""
 
-    def __init__(self, url: str, process: psutil.Popen, log_file: Path) -> None:
+    def __init__(
+        self,
+        url: str,
+        process: psutil.Popen,
+        log_file: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.url, self.process, self._log_file = url, process, log_file
+        self.environment = dict(environment or {})
 
     @property
     def log(self) -> str:
@@ -66,7 +73,7 @@ def running_gunicorn(folder: Path, *options: str, **env: str) -> Iterator[Gunico
         )  # fmt: skip
         try:
             eventually(lambda: _listens(process, url), seconds=60)
-            yield GunicornServer(url, process, log_file)
+            yield GunicornServer(url, process, log_file, env)
         finally:
             _end(process)
 

@@ -15,7 +15,10 @@ from tests.harness.apps import own_env
 
 _READ = re.compile(r"""os\.environ(?:\.get\(|\[)["'](\w+)["']|\$\{?([A-Z][A-Z_]+)""")
 # Set by bin/start for its own processes, always refused, or read by other programs.
-_INTERNAL = {"SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
+_INTERNAL = {
+    "SANDBOX_PORT", "SCRIPT_NAME", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+    "PROMETHEUS_MULTIPROC_DIR",
+}  # fmt: skip
 
 
 def test_env_example_lists_exactly_the_variables_that_are_read() -> None:

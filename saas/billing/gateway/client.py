@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from flask import current_app
 
-from saas import database, deadlines, http, logs
+from saas import database, deadlines, http, logs, metrics
 
 if TYPE_CHECKING:
     import stripe
@@ -151,7 +151,8 @@ def _call_once(ask: Callable[[stripe.StripeClient], T]) -> T:
 
     check_deadline()
     try:
-        return _within_deadline(ask)
+        with metrics.timing_stripe_call():
+            return _within_deadline(ask)
     except stripe.StripeError as error:
         raise _convert(error) from error
     except _SHAPE_ERRORS as error:
