@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from saas.config import ROOT
 from tests.harness.apps import migrate
 from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.servers import free_port
@@ -95,3 +100,38 @@ def test_successful_health_checks_are_not_logged(server: GunicornServer) -> None
 
     eventually(lambda: "/pricing" in server.log)
     assert "/healthz" not in server.log
+
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+
+
+def test_alerts_and_dashboard_name_only_metrics_that_are_served(server: GunicornServer) -> None:
+    counted = {family.name for family in REGISTRY.collect()}
+    served = counted | {name for name, _ in samples(server)}
+
+    named = set()
+    for file in ("alerts.yml", "grafana.json"):
+        named |= set(re.findall(r"saas_\w+", (PROMETHEUS / file).read_text()))
+
+    assert {re.sub("_(count|bucket|total)$", "", name) for name in named} <= served
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_each_alert_fires_for_its_fault_and_none_without(tmp_path: Path) -> None:
+    promtool = str(shutil.which("promtool"))
+    panels = json.loads((PROMETHEUS / "grafana.json").read_text())["panels"]
+    rules = [
+        {"record": "panel", "expr": target["expr"]}
+        for panel in panels
+        for target in panel["targets"]
+    ]
+    dashboard = tmp_path / "dashboard.yml"  # JSON is YAML
+    dashboard.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+
+    for command in (
+        ("check", "config", str(PROMETHEUS / "prometheus.yml")),
+        ("test", "rules", str(PROMETHEUS / "alerts_test.yml")),
+        ("check", "rules", "--lint=none", str(dashboard)),
+    ):
+        ran = subprocess.run([promtool, *command], capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
