@@ -12,6 +12,8 @@ branch_labels = ${repr(branch_labels)}
 depends_on = ${repr(depends_on)}
 
 
+# If code from before this revision cannot run on the new schema, insert it into breaking_revisions
+# (docs/building.md).
 def upgrade():
     ${upgrades if upgrades else "pass"}
 

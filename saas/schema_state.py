@@ -15,15 +15,28 @@ from alembic.script import ScriptDirectory
 from flask import Flask, current_app
 from flask.helpers import get_root_path
 from flask_migrate import cli  # type: ignore[attr-defined]  # its types lag
-from sqlalchemy import inspect, text
+from sqlalchemy import inspect, select, text
+from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.config import ROOT
-from saas.database import db
+from saas.database import Model, db
 from saas.extensions import migrate
 
-State = Literal["current", "empty", "behind", "newer"]
+State = Literal["current", "ahead", "empty", "behind", "newer"]
 
 _STARTER = ROOT / "migrations"
+
+
+class BreakingRevision(Model):
+    """A revision that code from before it cannot work with.
+
+    Such a migration drops or renames something, and inserts itself here. During a release, old code
+    runs on the new schema; it reads here whether it can.
+    """
+
+    __tablename__ = "breaking_revisions"
+
+    revision: Mapped[str] = mapped_column(primary_key=True)
 
 
 def init_app(app: Flask, product: str) -> None:
@@ -59,16 +72,21 @@ def _escape_for_ini(path: str) -> str:
 def state() -> State:
     """Return how the database compares with the code.
 
-    `empty` and `behind` need `flask db upgrade`; `newer` needs newer code.
+    `empty` and `behind` need `flask db upgrade`; `newer` needs newer code. `ahead` is newer by
+    revisions that this code can work with.
     """
-    if not inspect(db.engine).has_table("alembic_version"):
+    tables = inspect(db.engine)
+    if not tables.has_table("alembic_version"):
         return "empty"
     applied = tuple(db.session.scalars(text("SELECT version_num FROM alembic_version")))
     if not applied:
         return "empty"
     scripts, known = _revisions(current_app.config["MIGRATIONS"])
     if not known.issuperset(applied):
-        return "newer"
+        if not tables.has_table("breaking_revisions"):
+            return "newer"
+        breaking = db.session.scalars(select(BreakingRevision.revision))
+        return "ahead" if known.issuperset(breaking) else "newer"
     # A revision that another one depends on has no row.
     current = {script.revision for script in scripts.get_all_current(applied)}
     return "current" if current == set(scripts.get_heads()) else "behind"

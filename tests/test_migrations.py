@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -282,16 +283,55 @@ def test_many_processes_can_open_a_new_file_at_once(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
 
 
-def test_a_database_of_a_newer_version_is_recognized(app: Flask) -> None:
+@both_databases
+def test_old_code_stays_ready_on_a_newer_schema_until_a_breaking_migration(app: Flask) -> None:
+    client = app.test_client()
     with app.app_context():
         with database.write_transaction() as session:
             session.execute(text("INSERT INTO alembic_version VALUES ('from-tomorrow')"))
+        assert schema_state.state() == "ahead"
+        assert client.get("/readyz").status_code == 200
 
+        with database.write_transaction() as session:
+            session.execute(text("INSERT INTO breaking_revisions VALUES ('from-tomorrow')"))
         assert schema_state.state() == "newer"
-        ready = app.test_client().get("/readyz")
+        ready = client.get("/readyz")
 
     assert ready.status_code == 503
     assert ready.json == {"status": "unavailable", "migrations": "newer"}
+
+
+BREAKING = {"drop_column", "drop_table", "rename_table", "drop_constraint"}
+
+
+def breaking_calls(upgrade: ast.FunctionDef) -> list[str]:
+    """Return the operations of a migration that code from before it may not survive."""
+    calls = [node for node in ast.walk(upgrade) if isinstance(node, ast.Call)]
+    found = []
+    for call in calls:
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+        renames = {"new_column_name", "nullable"} & {item.arg for item in call.keywords}
+        if name in BREAKING or (name == "alter_column" and renames):
+            found.append(name)
+        if name == "Column" and "nullable=False" in ast.unparse(call):
+            required = "server_default" not in ast.unparse(call)
+            found += ["required column"] * (required and "add_column" in ast.unparse(upgrade))
+    return found
+
+
+def test_breaking_migrations_say_so() -> None:
+    """Before 0013 there was no list, so hosts must be stopped for those."""
+    for folder in (ROOT / "migrations" / "versions", ROOT / "product" / "migrations"):
+        for path in folder.glob("*.py"):
+            if folder.name == "versions" and path.name < "0013":
+                continue
+            functions = {
+                node.name: node
+                for node in ast.parse(path.read_text()).body
+                if isinstance(node, ast.FunctionDef)
+            }
+            says_so = "breaking_revisions" in ast.unparse(functions["upgrade"])
+            assert says_so or not breaking_calls(functions["upgrade"]), path.name
 
 
 def test_a_database_that_was_never_migrated_is_not_ready(
