@@ -52,9 +52,9 @@ def _init_extensions(app: Flask) -> None:
     database.init_app(app)
     jobs.init_app(app)
     sessions.init_app(app)
-    security.init_app(app)
     static_files.init_app(app)
     proxies.init_app(app)
+    security.init_app(app)
     limits.init_app(app)
     filters.init_app(app)
 

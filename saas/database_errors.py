@@ -14,6 +14,7 @@ _ADVICE = {
     "attempt to write a readonly database": "the file {path} is not writable",
     "database or disk is full": "the disk of {path} is full",
 }
+_NO_FREE_CONNECTION = ("too many clients already", "remaining connection slots")
 
 
 def describe(error: SQLAlchemyError) -> str:
@@ -22,6 +23,10 @@ def describe(error: SQLAlchemyError) -> str:
     path = Path(db.engine.url.database or "")
     if meaning := _ADVICE.get(reason):
         return meaning.format(path=path) + _hint(path)
+    if "too many clients already" in reason or "remaining connection slots" in reason:
+        return (
+            "PostgreSQL has no free connection: lower DATABASE_POOL_SIZE or raise max_connections"
+        )
     # "connection to server at …, port 5432 failed: FATAL:  password authentication failed for …"
     lines = [line.strip() for line in reason.splitlines()]
     line = next((line for line in lines if "FATAL:" in line), lines[0])

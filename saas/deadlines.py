@@ -16,13 +16,18 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+# Seconds that the current request waited before this process took it. Always set by the edge.
+waited: ContextVar[float] = ContextVar("waited", default=0.0)
 _ends: ContextVar[float | None] = ContextVar("deadline", default=None)
 
 
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
-    """Set a deadline for everything inside; it replaces an outer one."""
-    token = _ends.set(time.monotonic() + seconds)
+    """Set a deadline for everything inside; it replaces an outer one.
+
+    Within a request, the seconds count from its arrival at our proxy.
+    """
+    token = _ends.set(time.monotonic() + seconds - waited.get())
     try:
         yield
     finally:

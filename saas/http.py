@@ -1,6 +1,7 @@
 """HTTP requests that use the environment's proxies and certificates, but never `~/.netrc`.
 
-requests would send credentials from `~/.netrc` instead of our own keys.
+requests would send credentials from `~/.netrc` instead of our own keys. A service that hangs
+holds only a part of a process's threads.
 """
 
 from __future__ import annotations
@@ -10,8 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from flask import has_request_context
+
+from saas import bulkheads
 
 _LONGEST_REASON = 200
+_PLACES = bulkheads.Bulkhead(5)  # of a process's eight threads
 _WITH_ENVIRONMENT = requests.Session()  # used only to read the settings of the environment
 
 
@@ -31,6 +36,16 @@ class Session(requests.Session):
             )
             proxies, verify = settings["proxies"], settings["verify"]
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Send a request; in one of the places if a request of our own waits for it."""
+        if not has_request_context():
+            return super().send(request, **kwargs)
+        try:
+            with _PLACES.place():
+                return super().send(request, **kwargs)
+        except bulkheads.Full as error:
+            raise requests.ConnectionError(str(error)) from None
 
 
 def is_loopback(host: str | None) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 from werkzeug.exceptions import TooManyRequests
 
-from saas import jobs, proxies
+from saas import database, jobs, proxies
 from saas.database import Model, UTCDateTime, db, now
 
 log = logging.getLogger("saas.limits")
@@ -221,6 +221,7 @@ class DatabaseStorage(Storage):
 
 
 def _own_connection() -> Any:
+    database.release_connection()  # a thread that holds one and waits for another may wait forever
     return db.engine.connect().execution_options(writing=True)
 
 

@@ -29,7 +29,7 @@ POOLABLE: dict[str, Any] = {"prepare_threshold": None}
 
 
 def init_app(app: Flask) -> None:
-    """Record the start time of each request."""
+    """Record the arrival of each request."""
     app.before_request(_apply)
 
 
@@ -39,7 +39,7 @@ def apply_to_engine(engine: Engine) -> None:
 
 
 def _apply() -> None:
-    g.arrived = time.monotonic()
+    g.arrived = time.monotonic() - deadlines.waited.get()
 
 
 def _remaining() -> float | None:

@@ -18,7 +18,7 @@ from werkzeug.exceptions import SecurityError
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
-from saas import hosts
+from saas import deadlines, hosts
 
 HEALTH = ("/healthz", "/readyz")
 # Stripe does not follow redirects, and its requests are signed.
@@ -26,6 +26,8 @@ _ALLOWED_OVER_HTTP = (*HEALTH, "/api/webhooks/stripe")
 
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # bytes of a rejected body
 _MAX_READ_SECONDS = 5.0  # seconds
+_MAX_WAITED = 10.0  # seconds in the queue of the proxy and gunicorn
+_REQUEST_START = re.compile(r"t=([0-9]{1,12}\.[0-9]{1,6})")
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:\[\]]*|.*:\d+\.\d+\.\d+\.\d+):\d+")
 
 WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -34,7 +36,7 @@ WSGI = Callable[[dict[str, Any], Any], Iterable[bytes]]
 def init_app(app: Flask) -> None:
     """Wrap the WSGI application."""
     host = urlsplit(app.config["APP_URL"]).netloc
-    app.wsgi_app = Edge(app.wsgi_app, host)  # type: ignore[method-assign]  # Flask's documented way
+    app.wsgi_app = Edge(app.wsgi_app, host, app.config["TRUSTED_PROXIES"])  # type: ignore[method-assign]  # Flask's documented way
     if proxies := app.config["TRUSTED_PROXIES"]:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
@@ -48,12 +50,16 @@ _NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a NAT64 translator: RFC 6052
 
 
 class Edge:
-    """Normalise the host and the root path before anything reads them."""
+    """Normalise the host and the root path, and refuse requests that have waited too long."""
 
-    def __init__(self, application: WSGI, host: str) -> None:
-        self.application, self.host = application, host
+    def __init__(self, application: WSGI, host: str, trusted_proxies: int = 0) -> None:
+        self.application, self.host, self.trusted_proxies = application, host, trusted_proxies
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        waited = _waited(environ) if self.trusted_proxies else 0.0
+        deadlines.waited.set(waited)
+        if waited > _MAX_WAITED and environ.get("PATH_INFO") not in HEALTH:
+            return _busy(environ, start_response)
         # Links and cached public pages depend on it, so only the configuration may set it.
         environ["SCRIPT_NAME"] = ""
         if environ.get("PATH_INFO") in HEALTH:
@@ -67,6 +73,27 @@ class Edge:
         if environ.get("wsgi.input_terminated") and _has_body(environ):
             _read_rest(environ["wsgi.input"])
         return response
+
+
+def _waited(environ: dict[str, Any]) -> float:
+    """Return the seconds since the proxy received the request, by its X-Request-Start header.
+
+    nginx sends it as `t=1764400000.123` with `proxy_set_header X-Request-Start "t=${msec}"`.
+    """
+    match = _REQUEST_START.fullmatch(environ.get("HTTP_X_REQUEST_START", ""))
+    return max(0.0, min(time.time() - float(match[1]), 60.0)) if match else 0.0
+
+
+def _busy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    """Return 503 at once: the client has probably given up, and others are waiting."""
+    _read_rest(environ["wsgi.input"])
+    headers = [
+        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Cache-Control", "no-store"),
+        ("Retry-After", "5"),
+    ]
+    start_response("503 Service Unavailable", headers)
+    return [b"The server is busy. Please try again in a few seconds.\n"]
 
 
 def _normalize_host(host: str) -> str:

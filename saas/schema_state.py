@@ -75,7 +75,7 @@ def state() -> State:
     `empty` and `behind` need `flask db upgrade`; `newer` needs newer code. `ahead` is newer by
     revisions that this code can work with.
     """
-    tables = inspect(db.engine)
+    tables = inspect(db.session.connection())
     if not tables.has_table("alembic_version"):
         return "empty"
     applied = tuple(db.session.scalars(text("SELECT version_num FROM alembic_version")))

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy.engine import make_url
 
+from saas.bulkheads import BoundedPool
 from saas.config.providers import sign_in_providers
 from saas.config.validators import ascii_email, split_list
 from saas.declaration import Brand, Product
@@ -68,7 +69,10 @@ def _databases(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "SQLALCHEMY_DATABASE_URI": url.set(drivername="postgresql+psycopg") if postgres else url,
         "SQLALCHEMY_ENGINE_OPTIONS": {
-            "pool_size": 20,
+            "poolclass": BoundedPool,
+            "pool_size": settings["DATABASE_POOL_SIZE"],
+            "max_overflow": 0,
+            "pool_timeout": 2,  # seconds
             "pool_pre_ping": postgres,
             "hide_parameters": True,  # keeps email addresses out of tracebacks
         },

@@ -63,6 +63,11 @@ class EnvironmentSchema(Schema):
     )
     SECRET_KEY_FALLBACKS = _optional(long_enough)
     DATABASE_URL = _optional(database_url)
+    DATABASE_POOL_SIZE = fields.Integer(
+        load_default=6,
+        validate=validate.Range(1, 100, error="must be a whole number from 1 to 100."),
+        error_messages={"invalid": "must be a whole number."},
+    )
     REDIS_URL = _optional(starts_with("redis://", "rediss://"), port, redis_url)
     JOBS_URL = _optional(
         starts_with(

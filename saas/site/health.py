@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from flask import current_app
-from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import update
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from saas import jobs, schema_state
-from saas.database import db
+from saas import database, deadlines, jobs, logs, schema_state
+from saas.database import now
+from saas.schedule import TaskLease
 from saas.site import bp
+
+_WRITE_TIMEOUT = 2.0  # seconds
 
 
 @bp.get("/healthz")
@@ -25,14 +28,28 @@ def readyz() -> tuple[dict[str, str], int]:
     Without a worker, pages still work, so the status is 200 and `degraded`.
     """
     try:
-        db.session.execute(text("SELECT 1"))
         state = schema_state.state()
-        overdue = jobs.overdue() if state in ("current", "ahead") else None
+        if state not in ("current", "ahead"):
+            return {"status": "unavailable", "migrations": state}, 503
+        _try_to_write()
+        overdue = jobs.overdue()
     except SQLAlchemyError as error:
-        current_app.logger.warning("not ready: %s", type(error).__name__)
+        current_app.logger.warning(
+            "not ready: %s", type(error).__name__, extra=logs.outage("not ready")
+        )
         return {"status": "unavailable", "database": "does not answer"}, 503
-    if state not in ("current", "ahead"):
-        return {"status": "unavailable", "migrations": state}, 503
     if overdue and overdue > jobs.MAX_OVERDUE:
         return {"status": "degraded", "worker": f"silent for {overdue.total_seconds():.0f} s"}, 200
     return {"status": "ready"}, 200
+
+
+def _try_to_write() -> None:
+    """Write a row: a database with a full disk, or a replica, answers but accepts nothing."""
+    try:
+        with deadlines.deadline(_WRITE_TIMEOUT), database.write_transaction():
+            if not database.insert_or_ignore(TaskLease, name="readyz", due_at=now()):
+                lease = update(TaskLease).where(TaskLease.name == "readyz")
+                database.execute(lease.values(due_at=now()))
+    except OperationalError as error:
+        if "locked" not in str(error):  # SQLite, while another process writes
+            raise

@@ -24,7 +24,10 @@ both_databases = pytest.mark.parametrize(
 
 def settings(product: str = PRODUCT, /, **changes: str) -> dict[str, Any]:
     """Return the configuration of a test application, as its environment would give it."""
-    env = {"SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:"}
+    env = {
+        "SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:",
+        "DATABASE_POOL_SIZE": "50",  # tests of races have more threads than a server
+    }  # fmt: skip
     return from_env({**env, **changes}, products.load(product))
 
 

@@ -1,4 +1,4 @@
-"""A real nginx in front of the application, with the configuration of docs/nginx.conf."""
+"""A real nginx in front of the application, with the configuration of deploy/debian/nginx.conf."""
 
 from __future__ import annotations
 
@@ -48,11 +48,13 @@ def nginx(folder: Path, upstream: str, *changes: tuple[str, str]) -> Iterator[st
 
 def _server(folder: Path, port: int, upstream: str, changes: tuple[tuple[str, str], ...]) -> str:
     """Return the recommended server block, without certificate and with paths of this test."""
-    text = (ROOT / "docs/nginx.conf").read_text()
+    text = (ROOT / "deploy/debian/nginx.conf").read_text()
+    text, _, _ = text.partition("server {\n    listen 80;")
     text = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", text)
     text = re.sub(r"server_name .*|ssl_certificate.*", "", text)
     text = text.replace("/var/log/nginx", str(folder))
-    text = text.replace("http://127.0.0.1:5000", upstream.replace("localhost", "127.0.0.1"))
+    host = upstream.removeprefix("http://").replace("localhost", "127.0.0.1")
+    text = text.replace("127.0.0.1:5000", host)
     for before, after in (("Host $host", "Host $http_host"), *changes):
         assert before in text, before
         text = text.replace(before, after)

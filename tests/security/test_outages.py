@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from tests.harness.clients import client_for
 from tests.harness.live_shop import LiveShop, deliver_event, open_live_shop
 from tests.harness.servers import free_port
 from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 WE_ANSWER_WITHIN = 10.0  # seconds; documented, so it may be asserted
 
@@ -162,6 +164,35 @@ def test_an_unreachable_database_is_503_in_time_until_it_recovers(
     assert deliver_unknown_event(on_postgres, fault)[0].status_code == 200
 
 
+@pytest.mark.postgres
+def test_a_hanging_database_stalls_no_public_page(
+    tcp_proxy: TcpProxy, on_postgres: LiveShop
+) -> None:
+    """Sixteen threads, and more requests that wait for the database than that."""
+    url = on_postgres.env["APP_URL"]
+
+    def ask(path: str) -> tuple[int, float]:
+        started_at = time.monotonic()
+        response = requests.get(f"{url}{path}", timeout=30)
+        return response.status_code, time.monotonic() - started_at
+
+    tcp_proxy.flows.clear()
+    try:
+        with ThreadPoolExecutor(60) as pool:
+            stuck = [pool.submit(ask, "/readyz") for _ in range(50)]
+            time.sleep(3)  # the first ones have noticed
+            public = [ask(path) for path in ("/", "/healthz", "/pricing") * 5]
+            answers = [future.result() for future in stuck]
+    finally:
+        tcp_proxy.flows.set()
+
+    assert {status for status, _ in answers} == {503}
+    assert {status for status, _ in public} == {200}
+    # Each would wait for the database's timeout of seven seconds behind the others.
+    assert max(seconds for _, seconds in public) < 5
+    eventually(lambda: ask("/readyz")[0] == 200)
+
+
 def deliver_unknown_event(shop: LiveShop, fault: str) -> tuple[requests.Response, float]:
     """Deliver an event about an unknown customer."""
     subject = {"id": "sub_of_nobody", "object": "subscription", "customer": "cus_of_nobody"}
@@ -213,8 +244,10 @@ def test_a_full_disk_is_503_and_leaves_the_database_intact(on_sqlite: LiveShop) 
     with full_disk(on_sqlite):
         response, _ = request_email(visitor, "meanwhile-full@example.com")
         page = visitor.request("GET", "/pricing")
+        ready, _ = check_readiness(visitor)
 
     assert response.status_code == 503
+    assert ready.status_code == 503
     assert page.status_code == 200
     assert request_email(visitor, "after-full@example.com")[0].status_code == 303
     database = sqlite3.connect(database_file(on_sqlite))

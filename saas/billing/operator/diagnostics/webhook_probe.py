@@ -23,6 +23,7 @@ class ProbeResult(enum.Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNREACHABLE = "unreachable"
+    UNTRUSTED = "untrusted"  # its TLS certificate
 
 
 def probe() -> ProbeResult:
@@ -53,6 +54,8 @@ def probe() -> ProbeResult:
             timeout=_TIMEOUT,
             allow_redirects=False,
         )
+    except requests.exceptions.SSLError:
+        return ProbeResult.UNTRUSTED
     except requests.RequestException:
         return ProbeResult.UNREACHABLE
     if response.ok:

@@ -106,6 +106,14 @@ def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
     if answer is webhook_probe.ProbeResult.UNREACHABLE:
         said = f"Nothing accepts webhooks at {provisioning.webhook_url()}."
         return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
+    if answer is webhook_probe.ProbeResult.UNTRUSTED:
+        said = f"The TLS certificate of {provisioning.webhook_url()} is not trusted here."
+        return Finding(
+            "deliveries",
+            said,
+            "Stripe does not deliver to it either, unless only this machine lacks the authority: "
+            "check it with openssl s_client, and set REQUESTS_CA_BUNDLE for your own authority.",
+        )
     return Finding(
         "deliveries",
         f"The application at {provisioning.webhook_url()} uses a different STRIPE_WEBHOOK_SECRET "
