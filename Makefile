@@ -6,7 +6,7 @@ BIN = .venv/bin
 export PORT
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,15 @@ types: dev ## run mypy --strict
 
 prove: dev ## run 20,000 random scenarios and all orders of events (hours; resumable)
 	@$(BIN)/python -m tests.billing.prove
+
+stack: dev ## run everything as deployed: PostgreSQL, Redis, nginx, two hosts (needs Debian's packages)
+	@$(BIN)/python -m tests.stack
+
+chaos: dev ## drive faults against the stack and print what became of it (half an hour)
+	@$(BIN)/python -m tests.stack.chaos
+
+load: dev ## ten minutes of mixed traffic against the stack
+	@$(BIN)/python -m tests.stack.load
 
 migrations: dev ## test migrations up, down and up, and compare them with the models
 	@$(BIN)/python -m pytest -q tests/test_migrations.py

@@ -26,7 +26,7 @@ _ALLOWED_OVER_HTTP = (*HEALTH, "/api/webhooks/stripe")
 
 _MAX_REMAINING_BYTES = 16 * 1024 * 1024  # bytes of a rejected body
 _MAX_READ_SECONDS = 5.0  # seconds
-_MAX_WAITED = 10.0  # seconds in the queue of the proxy and gunicorn
+_MAX_WAITED = 20.0  # seconds in the queue of the proxy and gunicorn
 _REQUEST_START = re.compile(r"t=([0-9]{1,12}\.[0-9]{1,6})")
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:\[\]]*|.*:\d+\.\d+\.\d+\.\d+):\d+")
 

@@ -149,7 +149,7 @@ def end_a_web_worker(number: int) -> Callable[[Stack], None]:
 
 def restart_hosts(stack: Stack) -> None:
     for host in ("web-a", "web-b"):
-        stack.programs[host].restart()
+        stack.restart(host)
 
 
 def migrate_twice(stack: Stack) -> None:
@@ -268,7 +268,7 @@ def _missing(stack: Stack, traffic: Traffic) -> str:
 def _final_problems(stack: Stack) -> Iterator[str]:
     """Yield what is wrong at the end: drift, or programs that had to be started again."""
     verified = stack.command("billing", "verify")
-    print(verified.stdout.strip())
+    print((verified.stdout + verified.stderr).strip())
     if verified.returncode:
         yield f"flask billing verify: {verified.stdout}{verified.stderr}"
     for name, program in stack.programs.items():

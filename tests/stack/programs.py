@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
-
-# gunicorn takes over a listening socket as from systemd (deploy/debian/saas-web.socket):
-# https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
-_WITH_SOCKET = """
-import os, sys
-number = int(sys.argv[1])
-os.dup2(number, 3, inheritable=True)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def find(name: str) -> str:
@@ -42,22 +31,17 @@ class Program:
         folder: Path,
         env: Mapping[str, str],
         cwd: Path,
-        listener: socket.socket | None = None,
     ) -> None:
         self.name, self.command, self.env, self.cwd = name, list(command), dict(env), cwd
-        self.listener, self.log = listener, folder / f"{name}.log"
+        self.log = folder / f"{name}.log"
         self.process: psutil.Popen | None = None
 
     def start(self) -> None:
-        """Start the program; with a listener, requests wait in it meanwhile."""
-        command, pass_fds = self.command, ()
-        if self.listener is not None:
-            pass_fds = (self.listener.fileno(),)
-            command = [sys.executable, "-c", _WITH_SOCKET, str(pass_fds[0]), *command]
+        """Start the program."""
         with self.log.open("ab") as log:
             self.process = psutil.Popen(
-                command, cwd=self.cwd, env=self.env, stdout=log, stderr=log,
-                stdin=subprocess.DEVNULL, pass_fds=pass_fds, start_new_session=True,
+                self.command, cwd=self.cwd, env=self.env, stdout=log, stderr=log,
+                stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
     @property
@@ -94,8 +78,3 @@ class Program:
         for process in alive:
             process.kill()
         self.process.wait()
-
-    def restart(self) -> None:
-        """Stop and start, as `systemctl restart` does."""
-        self.stop()
-        self.start()

@@ -49,18 +49,18 @@ def make_next_version(stack: Stack) -> Path:
 def released(stack: Stack) -> Iterator[None]:
     """Migrate, restart one host after the other with the new code; go back after the block."""
     folder = make_next_version(stack)
-    hosts = [stack.programs[name] for name in ("web-a", "web-b", "worker-a", "worker-b")]
+    hosts = ("web-a", "web-b", "worker-a", "worker-b")
     migrated = stack.command_in(folder, "db", "upgrade")
     assert migrated.returncode == 0, migrated.stderr
     assert stack.get("/readyz") == 200, "the old hosts are not ready on the new schema"
     try:
         for host in hosts:
-            host.cwd = folder
-            host.restart()
+            stack.programs[host].cwd = folder
+            stack.restart(host)
         assert stack.command_in(folder, "check").returncode == 0
         yield
     finally:
         for host in hosts:
-            host.cwd = ROOT
-            host.restart()
+            stack.programs[host].cwd = ROOT
+            stack.restart(host)
         stack.command_in(folder, "db", "downgrade", "saas@-1")

@@ -7,7 +7,6 @@ import os
 import re
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -108,6 +107,14 @@ class Stack:
                 program.stop()
         self.closing.close()
 
+    def restart(self, name: str) -> None:
+        """Restart a program, and wait until it is ready, as a release does with each host."""
+        self.programs[name].stop()
+        self.programs[name].start()
+        if name in ("web-a", "web-b"):
+            url = f"http://127.0.0.1:{self.port[name]}/readyz"
+            eventually(lambda: _answers(url), seconds=60)
+
     def get(self, path: str) -> int:
         """Return the status of a GET through nginx; 0 without a response."""
         try:
@@ -172,16 +179,11 @@ class Stack:
         return program
 
     def _add_web(self, host: str) -> None:
-        """Add a web host whose socket stays open while it restarts, as systemd's does."""
-        listener = socket.create_server(("127.0.0.1", self.port[host]), backlog=2048)
-        listener.set_inheritable(True)
-        self.closing.callback(listener.close)
         metrics = {"METRICS_PORT": str(self.port["metrics"])} if host == "web-a" else {}
-        program = self._add(
+        self._add(
             host, sys.executable, "-m", "gunicorn", "--config", "gunicorn.conf.py", "wsgi:app",
-            **self.env, **metrics,
+            **self.env, **metrics, BIND=f"127.0.0.1:{self.port[host]}",
         )  # fmt: skip
-        program.listener = listener
 
     def _make_certificate(self) -> None:
         subprocess.run(

@@ -1,0 +1,178 @@
+"""`make load`: ten minutes of mixed traffic, one of them with a flood of webhooks.
+
+The flood sends events of many subscribers twice and in random order, while their subscriptions
+change at Stripe. Afterwards no request may have failed, memory, descriptors and connections must
+be as before, and all columns must equal Stripe's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPSConnection
+from pathlib import Path
+
+import psutil
+
+from saas.auth.models import User
+from tests.harness import stripe_account
+from tests.harness.waiting import eventually
+from tests.stack.stack import Stack, running_stack, tls_context
+from tests.stack.traffic import Traffic, summary
+
+_SUBSCRIBERS, _SENDERS = 40, 12
+_GROWTH = 1.15  # of memory between the second minute and the end
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What the processes of the application hold."""
+
+    megabytes: float
+    descriptors: int
+    connections: int  # of PostgreSQL
+
+    def __str__(self) -> str:
+        return (
+            f"{self.megabytes:.0f} MB, {self.descriptors} descriptors, "
+            f"{self.connections} database connections"
+        )
+
+
+def main() -> int:
+    """Run the traffic, print what happened, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="make load", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--events", type=int, default=200, help="webhooks a second in the flood")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory(prefix="load-") as folder,
+        running_stack(Path(folder)) as stack,
+    ):
+        problems = _run(stack, given.minutes * 60, given.events)
+    print("\n".join(problems) or "No request failed, nothing grew, and all columns agree.")
+    return int(bool(problems))
+
+
+def _run(stack: Stack, seconds: float, rate: int) -> list[str]:
+    traffic = Traffic(stack, rate=5)
+    traffic.start()
+    eventually(traffic.is_well, seconds=30)
+    subscribers = [
+        stripe_account.subscriber(stack.shop, f"load{number}@example.com")
+        for number in range(_SUBSCRIBERS)
+    ]
+    time.sleep(min(120, seconds / 4))
+    before = _usage(stack)
+    print(f"before:  {before}", flush=True)
+    statuses, longest, took = _flood(stack, subscribers, rate)
+    sent = sum(statuses.values())
+    print(f"flood:   {sent} webhooks at {sent / took:.0f} a second: {dict(statuses)}; "
+          f"at most {longest:.1f} s", flush=True)  # fmt: skip
+    time.sleep(max(0.0, seconds * 0.75 - took))
+    traffic.stop()
+    after = _usage(stack)
+    print(f"after:   {after}")
+    for kind in ("public", "dashboard", "sign-in", "webhook"):
+        print(f"{kind + ':':<10} {summary([r for r in traffic.responses if r.kind == kind])}")
+    verified = stack.command("billing", "verify")
+    print((verified.stdout + verified.stderr).strip())
+    failed = [response for response in traffic.responses if not response.is_good]
+    return [
+        *([f"{len(failed)} requests failed"] if failed else []),
+        *([f"webhooks failed: {dict(statuses)}"] if set(statuses) - {200} else []),
+        *(["memory grew"] if after.megabytes > before.megabytes * _GROWTH else []),
+        *(["descriptors grew"] if after.descriptors > before.descriptors + 40 else []),
+        *([f"verify: {verified.stdout}"] if verified.returncode else []),
+    ]
+
+
+def _flood(
+    stack: Stack, subscribers: list[tuple[User, str]], rate: int
+) -> tuple[Counter[int], float, float]:
+    """Send events for a minute; return statuses, the longest time, and the duration."""
+    statuses: Counter[int] = Counter()
+    times = [0.0]
+    began = time.monotonic()
+    chance = random.Random(1)  # noqa: S311 - no secret
+    done = threading.Event()
+    changes = threading.Thread(target=_change, args=(stack, subscribers, done))
+    changes.start()
+
+    def send() -> None:
+        connection = HTTPSConnection(
+            "localhost", stack.port["nginx"], context=tls_context(stack), timeout=30
+        )
+        waiting: list[tuple[str, dict[str, str]]] = []
+        for number in range(rate * 60 // _SENDERS // 2):
+            waiting += [_event(stack, *subscribers[number % len(subscribers)])] * 2
+            chance.shuffle(waiting)
+            for payload, headers in [waiting.pop() for _ in range(min(2, len(waiting) - 1))]:
+                sent_at = time.monotonic()
+                try:
+                    connection.request("POST", "/api/webhooks/stripe", payload, headers)
+                    response = connection.getresponse()
+                    response.read()
+                    statuses[response.status] += 1
+                except (OSError, HTTPException):
+                    statuses[0] += 1
+                    connection.close()
+                times.append(time.monotonic() - sent_at)
+            due = began + number * 2 * _SENDERS / rate
+            time.sleep(max(0.0, due - time.monotonic()))
+        connection.close()
+
+    senders = [threading.Thread(target=send) for _ in range(_SENDERS)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    took = time.monotonic() - began
+    done.set()
+    changes.join()
+    return statuses, max(times), took
+
+
+def _change(stack: Stack, subscribers: list[tuple[User, str]], done: threading.Event) -> None:
+    """Change subscriptions at Stripe, which sends events of its own about them."""
+    at_stripe = stripe_account.client(stack.shop).v1.subscriptions
+    number = 0
+    while not done.wait(0.5):
+        _, subscription = subscribers[number % len(subscribers)]
+        at_stripe.update(
+            subscription, {"cancel_at_period_end": number // len(subscribers) % 2 == 0}
+        )
+        number += 1
+
+
+def _event(stack: Stack, user: User, subscription: str) -> tuple[str, dict[str, str]]:
+    subject = {
+        "id": subscription, "object": "subscription", "customer": user.stripe_customer_id,
+        "metadata": {},
+    }  # fmt: skip
+    return stripe_account.signed_event(
+        stack.shop, "customer.subscription.updated", subject, id=f"evt_{uuid.uuid4().hex}"
+    )
+
+
+def _usage(stack: Stack) -> Usage:
+    processes: list[psutil.Process] = []
+    for name in ("web-a", "web-b", "worker-a", "worker-b"):
+        processes += stack.programs[name].family()
+    connections = stack.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = 'saas'")
+    return Usage(
+        sum(process.memory_full_info().uss for process in processes) / 1e6,
+        sum(process.num_fds() for process in processes),
+        int(connections[0][0]),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
