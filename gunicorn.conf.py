@@ -36,7 +36,7 @@ def _bind() -> str:
 logger_class = "saas.request_log.RequestLogger"
 bind = _bind()
 workers = _number("WEB_CONCURRENCY", "2", 1, 1000)
-worker_class = "gthread"
+worker_class = "saas.web_worker.DrainingWorker"
 threads = 8
 preload_app = True
 graceful_timeout = 30

@@ -65,7 +65,7 @@ def stopped(name: str, number: int = signal.SIGTERM) -> Callable[[Stack], object
         try:
             yield
         finally:
-            stack.programs[name].start()
+            stack.restart(name)
 
     return happen
 
