@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from tests.harness.waiting import eventually
-from tests.stack import floods, releases
+from tests.stack import alarms, floods, releases
 from tests.stack.stack import Stack, running_stack
 from tests.stack.traffic import Traffic, summary
 
@@ -37,7 +37,6 @@ class Fault:
     name: str
     happen: Callable[[Stack], object]  # a context manager
     seconds: float = 8.0
-    alert: str = ""
     no_failures: bool = False  # a deploy: no request may fail
     public_pages_answer: bool = True
 
@@ -170,14 +169,14 @@ def migrate_twice(stack: Stack) -> None:
 
 FAULTS = (
     Fault("nothing", once(lambda _: None), 5, no_failures=True),
-    Fault("PostgreSQL stopped", stopped("postgres", signal.SIGINT), alert="Errors"),
+    Fault("PostgreSQL stopped", stopped("postgres", signal.SIGINT)),
     Fault("PostgreSQL frozen", frozen("postgres"), 15),
     Fault("PostgreSQL's connections killed", once(kill_connections), 2),
     Fault("Redis stopped", stopped("redis"), 15),
     Fault("Redis frozen", frozen("redis"), 15),
     Fault("Stripe slow (3 s)", stripe(slow=1, slow_seconds=3)),
     Fault("Stripe frozen", frozen("sandbox"), 15),
-    Fault("Stripe answers 500", stripe(broken=1), alert="WebhooksFailing"),
+    Fault("Stripe answers 500", stripe(broken=1)),
     Fault("Stripe answers rubbish", stripe(rubbish=1)),
     Fault("the mail server refuses", mail_refused, 20, no_failures=True),
     Fault("the mail server hangs", mail_hanging, 20, no_failures=True),
@@ -214,6 +213,8 @@ def main() -> int:
             if only in fault.name
             for problem in _run(fault, stack, traffic)
         ]
+        if only in "alarms":
+            problems += alarms.fire(stack)
         traffic.stop()
         problems += _final_problems(stack)
     print("\n".join(problems) or "Nothing was lost, and everything recovered by itself.")
