@@ -135,14 +135,17 @@ def run_worker(app: Flask, workers: int = 2) -> None:
         scheduler.start()
     try:
         if huey := _connect(app.extensions["queue"], stop):
-            huey.create_consumer(
+            consumer = huey.create_consumer(
                 workers=workers,
                 worker_type="thread",
                 periodic=False,
                 initial_delay=0.05,
                 max_delay=0.5,
                 graceful_signal="TERM",
-            ).run()
+            )
+            # It handles signals only once its threads run; one that came before ends it too.
+            consumer.stop_flag = stop
+            consumer.run()
     finally:
         stop.set()
         for scheduler in schedulers:
