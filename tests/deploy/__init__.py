@@ -1,0 +1,1 @@
+"""Tests of the deployment targets in docs/deploy.md."""
