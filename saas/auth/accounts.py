@@ -97,12 +97,14 @@ def get_by_email(email: str) -> User:
     return user
 
 
-def get_or_create(email: str, *, name: str | None = None, role: str = "user") -> User:
-    """Return the account with this email, creating it if necessary."""
+def get_or_create(
+    email: str, *, name: str | None = None, role: str = "user", user_id: uuid.UUID | None = None
+) -> User:
+    """Return the account with this email, creating it if necessary, with a new id or `user_id`."""
     with database.write_transaction():
         database.insert_or_ignore(
             User,
-            id=database.uuid7(),
+            id=user_id or database.uuid7(),
             email=email,
             name=name,
             role=role,
@@ -123,6 +125,20 @@ def create(email: str, *, name: str | None, role: str, by: str) -> User:
             raise AccountError(f"{email} already has an account.")
         user = get_or_create(email, name=name, role=role)
         audit.record("create" if role == "user" else f"create as {role}", user.id, by=by)
+    return user
+
+
+def recreate(user_id: uuid.UUID, email: str, *, by: str) -> User:
+    """Create an account again under its earlier id, because a restored backup does not have it.
+
+    Its email is unverified until its owner signs in. Raises `AccountError` if it already has an
+    account.
+    """
+    with database.write_transaction():
+        user = get_or_create(email, user_id=user_id)
+        if user.id != user_id:
+            raise AccountError(f"{email} already has an account.")
+        audit.record("recreate", user_id, by=by)
     return user
 
 

@@ -6,14 +6,13 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, update
 
 from saas import database, jobs, logs
-from saas.billing import customers, gateway, ledger, subscriptions
+from saas.billing import customers, gateway, ledger, orphans, subscriptions
 from saas.billing.gateway import Event
-from saas.billing.models import ClosedAccount, StripeEvent
+from saas.billing.models import StripeEvent
 from saas.database import db, now
-from saas.subscriber import LIVE_STATUSES
 
 log = logging.getLogger("saas.billing")
 
@@ -51,7 +50,7 @@ HANDLED_TYPES = (
 def process(
     event_id: str, customer_id: str | None, metadata: Mapping[str, str] | None = None
 ) -> str:
-    """Apply a recorded event and return the outcome: applied, ended, gone or not ours.
+    """Apply a recorded event and return the outcome: applied, ended, gone, no account or not ours.
 
     `metadata` came with the event. If it does not name this installation, an unknown customer
     belongs to another product, and Stripe is not called. None means that it is unknown, because the
@@ -74,9 +73,10 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
         log.warning("metadata names a user other than the owner of %s; it is ignored", customer_id)
     if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
-        if user_id is None and cancel_orphaned_subscriptions(customer_id):
+        if user_id is None:
+            outcome = orphans.settle(customer_id)
             ledger.mark_processed(event_id)
-            return "ended"
+            return outcome
     if user_id is None:
         ledger.mark_processed(event_id)
         return "not ours"
@@ -136,30 +136,3 @@ def delete_old_events() -> None:
     """Delete events processed long ago. Stripe delivers none again after 30 days."""
     with database.write_transaction():
         database.execute(delete(StripeEvent).where(StripeEvent.processed_at < now() - RETENTION))
-
-
-def cancel_orphaned_subscriptions(customer_id: str) -> bool:
-    """Cancel and refund subscriptions whose account was deleted; return whether there were any.
-
-    Only subscriptions with our metadata that name a deleted account are touched.
-    """
-    try:
-        listed = gateway.list_subscriptions(customer_id)
-    except gateway.NotFound:
-        return False
-    orphaned = [
-        subscription
-        for subscription in listed
-        if subscription.status in LIVE_STATUSES and belongs_to_closed_account(subscription)
-    ]
-    for subscription in orphaned:
-        log.warning("canceling subscription %s of a deleted account", subscription.id)
-        gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
-    return bool(orphaned)
-
-
-def belongs_to_closed_account(subscription: gateway.Subscription) -> bool:
-    """Return whether a subscription names a user whose account was deleted."""
-    named = customers.user_id_from_metadata(subscription.metadata)
-    tombstone = select(ClosedAccount.id).where(ClosedAccount.user_id == named)
-    return named is not None and db.session.scalar(tombstone) is not None

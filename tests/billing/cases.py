@@ -34,7 +34,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     11: (
         "unknown customer without metadata", "unknown customer with metadata", "user deleted",
         "metadata absent", "metadata of another user", "same email of two users",
-        "a live subscription of a tombstone",
+        "a live subscription of a tombstone", "metadata of a lost account",
     ),
     12: ("deleted: true", "404", "the next checkout makes a new one"),
     13: ("the return before the webhook", "no webhook", "a forged or foreign session_id"),

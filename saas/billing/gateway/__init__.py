@@ -70,6 +70,7 @@ from saas.billing.gateway.provisioning import (
 from saas.billing.gateway.recurring import recurring_amount
 from saas.billing.gateway.refunds import (
     ACCOUNT_DELETED,
+    ACCOUNT_LOST,
     DUPLICATE,
     NOT_REFUNDED,
     end_and_refund,
@@ -90,6 +91,7 @@ from saas.billing.gateway.throttle import PER_SECOND, Throttle, throttled
 
 __all__ = [
     "ACCOUNT_DELETED",
+    "ACCOUNT_LOST",
     "DUPLICATE",
     "MAX_EVENT_TYPES",
     "NOT_REFUNDED",

@@ -28,6 +28,7 @@ class ListedSubscription:
     customer_id: str
     customer_deleted: bool
     customer_metadata: Mapping[str, str]
+    customer_email: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def _listed(subscription: Any) -> ListedSubscription:
         or reading.text(subscription, "customer"),
         customer_deleted=reading.is_deleted(customer),
         customer_metadata=reading.metadata(customer) if is_expanded else {},
+        customer_email=reading.optional_text(customer, "email") if is_expanded else None,
     )
 
 

@@ -24,6 +24,7 @@ log = logging.getLogger("saas.billing")
 # Why `end_and_refund` canceled a subscription; stored in Stripe.
 DUPLICATE = "second subscription, ended and refunded"
 ACCOUNT_DELETED = "subscription of a closed account, ended and refunded"
+ACCOUNT_LOST = "subscription without an account, ended and refunded"
 _FAILED = ("failed", "canceled")  # https://docs.stripe.com/api/refunds/object#refund_object-status
 NOT_REFUNDED = "ended, and the refund was refused"
 
@@ -36,12 +37,13 @@ class _Payment:
     paid: int
 
 
-def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> None:
+def end_and_refund(subscription_id: str, why: str, since: datetime | None = None) -> bool:
     """Refund a subscription's last payment and cancel it; repeated calls do both only once.
 
-    `why` is `DUPLICATE` or `ACCOUNT_DELETED`, and is stored in Stripe as the comment of the
-    cancellation. With `since`, only the part of the paid period after that time is refunded. The
-    amount depends only on data in Stripe, so that a retry asks for the same one.
+    `why` is `DUPLICATE`, `ACCOUNT_DELETED` or `ACCOUNT_LOST`, and is stored in Stripe as the
+    comment of the cancellation. With `since`, only the part of the paid period after that time is
+    refunded. The amount depends only on data in Stripe, so that a retry asks for the same one.
+    Returns False if Stripe refused the refund.
 
     The refund comes first: a canceled subscription is not checked again, so a crash in between
     would lose the refund. If Stripe refuses the refund, the subscription is canceled anyway,
@@ -50,7 +52,7 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     try:
         invoice, payments = _last_payment(subscription_id)
     except NotFound:
-        return
+        return True
     comment = why
     try:
         for payment in payments:
@@ -64,6 +66,7 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
     call_unless_missing(
         lambda client: client.v1.subscriptions.cancel(require_id(subscription_id), params)
     )
+    return comment == why
 
 
 def refunded(subscription_id: str) -> tuple[int, str]:
@@ -153,7 +156,7 @@ def _sum_of(refunds: list[Any]) -> int:
 
 def _has_our_refund(refunds: list[Any]) -> bool:
     return any(
-        reading.metadata(refund).get("saas") in (DUPLICATE, ACCOUNT_DELETED)
+        reading.metadata(refund).get("saas") in (DUPLICATE, ACCOUNT_DELETED, ACCOUNT_LOST)
         and _status(refund) not in _FAILED
         for refund in refunds
     )

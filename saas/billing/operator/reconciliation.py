@@ -3,7 +3,8 @@
 Each page is compared by the same rank that `subscriptions.sync` uses. If a page is not enough
 (several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
 changes made by a webhook in the meantime are not reported as drift. Finally, users whose
-subscription is not in Stripe's list are checked.
+subscription is not in Stripe's list are checked. Subscriptions without an account are reported
+too, but no sync can repair them.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ from typing import Any
 from sqlalchemy import func, select
 
 from saas import database
-from saas.billing import customers, gateway, precedence, subscriptions
+from saas.billing import customers, gateway, orphans, precedence, subscriptions
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import ListedSubscription, Subscription
+from saas.billing.orphans import Orphan
 from saas.database import db
 
 _BATCH_SIZE = 500
@@ -40,10 +42,14 @@ class Drift:
 
 @dataclass(frozen=True)
 class Batch:
-    """A part of the run: subscriptions checked, users with drift, and the cursor to resume from."""
+    """A part of the run: the number of subscriptions checked, and what was found.
+
+    `cursor` is the place to resume from.
+    """
 
     checked: int
     drifts: list[Drift]
+    orphans: list[Orphan]
     cursor: str | None
 
 
@@ -93,9 +99,9 @@ def compare(
         drifts = _drifts_on(page.listed, seen, next_invoice)
         cursor = page.listed[-1].subscription.id if page.listed else cursor
         has_more = page.next is not None
-        yield Batch(len(page.listed), drifts, cursor)
+        yield Batch(len(page.listed), drifts, orphans.among(page.listed), cursor)
     for drifts in _drifts_without_listing(seen):
-        yield Batch(0, drifts, cursor)
+        yield Batch(0, drifts, [], cursor)
 
 
 def repair(drift: Drift, cause: str) -> None:

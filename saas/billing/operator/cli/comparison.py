@@ -14,6 +14,7 @@ from saas.billing import gateway
 from saas.billing.operator import reconciliation
 from saas.billing.operator.cli import output
 from saas.billing.operator.reconciliation import Batch, Drift, SeenUsers
+from saas.billing.orphans import Orphan
 
 _SUBSCRIPTION = re.compile(r"sub_[A-Za-z0-9_]+")
 
@@ -30,12 +31,21 @@ class Comparison:
     next_invoice: bool = False
     subscriptions: int = 0
     drifts: int = 0
+    orphans: int = 0
     calls: int = 0
     _seen: SeenUsers = field(default_factory=SeenUsers)
     _cursor: str | None = None
 
-    def run(self, per_second: int, handle: Callable[[Drift], None]) -> None:
-        """Call `handle` with each drift. When interrupted, print how to resume, and exit."""
+    def run(
+        self,
+        per_second: int,
+        handle: Callable[[Drift], None],
+        report: Callable[[Orphan], None] = lambda _: None,
+    ) -> None:
+        """Call `handle` with each drift and `report` with each subscription without an account.
+
+        When interrupted, print how to resume, and exit.
+        """
         self._load()
         try:
             with gateway.throttled(per_second) as throttle:
@@ -43,6 +53,9 @@ class Comparison:
                     for drift in batch.drifts:
                         self.drifts += 1
                         handle(drift)
+                    for orphan in batch.orphans:
+                        self.orphans += 1
+                        report(orphan)
                     self.subscriptions += batch.checked
                     self._cursor = batch.cursor
         except KeyboardInterrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,37 +92,46 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
 
     If interrupted, run it again. Exits with 1 if an event could not be applied.
     """
-    checked = applied = failed = 0
+    checked = 0
+    outcomes: Counter[str | None] = Counter()  # None for a failed event
     with gateway.throttled(per_second), output.progress("Reading events", 0) as advance:
         try:
             for batch in backfill.missing(since):
                 for event in batch.missing:
-                    done = _apply_missing(event, dry_run=dry_run, as_json=as_json)
-                    applied, failed = applied + done, failed + (not done)
+                    outcomes[_apply_missing(event, dry_run=dry_run, as_json=as_json)] += 1
                 checked += batch.checked
                 advance(batch.checked)
         except KeyboardInterrupt:
             output.note(
-                f"Stopped. {applied} events applied so far; run the command again to continue."
+                f"Stopped. {_applied(outcomes)} events applied so far; "
+                "run the command again to continue."
             )
             raise SystemExit(130) from None
     verb = "missing" if dry_run else "applied"
-    output.note(f"{checked} events in Stripe: {applied} {verb}, {failed} failed.")
-    if failed:
+    output.note(
+        f"{checked} events in Stripe: {_applied(outcomes)} {verb}, {outcomes[None]} failed."
+    )
+    if outcomes["no account"]:
+        output.note("For subscriptions without an account: flask billing adopt-orphans")
+    if outcomes[None]:
         raise SystemExit(1)
 
 
-def _apply_missing(event: Event, *, dry_run: bool, as_json: bool) -> bool:
+def _apply_missing(event: Event, *, dry_run: bool, as_json: bool) -> str | None:
     if dry_run:
         _report(event.id, event.type, "missing", as_json=as_json)
-        return True
+        return "missing"
     try:
         outcome = backfill.apply(event)
     except gateway.StripeError as error:
         _report(event.id, event.type, f"failed: {gateway.describe(error)}", as_json=as_json)
-        return False
+        return None
     _report(event.id, event.type, outcome, as_json=as_json)
-    return True
+    return outcome
+
+
+def _applied(outcomes: Counter[str | None]) -> int:
+    return outcomes.total() - outcomes[None]
 
 
 def _replay(event_id: str, as_json: bool) -> bool:

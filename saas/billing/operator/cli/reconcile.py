@@ -14,6 +14,7 @@ from saas.billing.operator import reconciliation
 from saas.billing.operator.cli import output
 from saas.billing.operator.cli.comparison import Comparison
 from saas.billing.operator.reconciliation import Drift
+from saas.billing.orphans import Orphan
 
 after_option = click.option(
     "--after",
@@ -47,22 +48,27 @@ def verify(after: str | None, per_second: int, as_json: bool, next_invoice: bool
     """Compare the columns of all users with Stripe. Writes nothing.
 
     Reads the list of subscriptions in Stripe, a hundred per call, and prints a line for each column
-    that differs. Exits with 1 if there is any. The recurring amount is compared; the next invoice
-    only with --next-invoice, which takes two calls per subscriber.
+    that differs, and for each subscription whose account does not exist. Exits with 1 if there is
+    any. The recurring amount is compared; the next invoice only with --next-invoice, which takes
+    two calls per subscriber.
     """
     command = "verify --next-invoice" if next_invoice else "verify"
     comparison = Comparison(command, after, next_invoice)
     comparison.run(
-        per_second, lambda drift: _show(drift, as_json=as_json, first=comparison.drifts == 1)
+        per_second,
+        lambda drift: _show(drift, as_json=as_json, first=_is_first(comparison)),
+        lambda orphan: _show_orphan(orphan, as_json=as_json, first=_is_first(comparison)),
     )
     calls = "1 call" if comparison.calls == 1 else f"{comparison.calls} calls"
     output.note(
         f"Compared {comparison.subscriptions} subscriptions in Stripe in {calls}: "
-        f"{_drifted(comparison.drifts)}."
+        f"{_drifted(comparison.drifts)}{_orphaned(comparison.orphans)}."
     )
     if comparison.drifts:
         more = " --next-invoice" if next_invoice else ""
         output.note(f"To repair: flask billing sync --all{more}")
+    _advise_on_orphans(comparison)
+    if comparison.drifts or comparison.orphans:
         raise SystemExit(1)
 
 
@@ -136,8 +142,9 @@ def _sync_all(
     comparison.run(per_second, repair)
     output.note(
         f"{'Would repair' if dry_run else 'Repaired'} {_users(comparison.drifts - len(failed))} "
-        f"of {comparison.subscriptions} subscriptions in Stripe."
+        f"of {comparison.subscriptions} subscriptions in Stripe{_orphaned(comparison.orphans)}."
     )
+    _advise_on_orphans(comparison)
     if failed:
         raise SystemExit(1)
 
@@ -163,6 +170,26 @@ def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
             click.echo(_row(drift.email, column, output.short(a), output.short(b)))
 
 
+def _show_orphan(orphan: Orphan, *, as_json: bool, first: bool) -> None:
+    if as_json:
+        account = {"ours": None, "stripe": orphan.subscription_id}
+        output.line(email=orphan.email, user=orphan.user_id, columns={"account": account})
+        return
+    if first:
+        click.echo(_row("USER", "COLUMN", "OURS", "STRIPE"))
+    at_stripe = f"{orphan.subscription_id} ({orphan.status})"
+    click.echo(_row(orphan.email or orphan.customer_id, "account", "-", at_stripe))
+
+
+def _is_first(comparison: Comparison) -> bool:
+    return comparison.drifts + comparison.orphans == 1
+
+
+def _advise_on_orphans(comparison: Comparison) -> None:
+    if comparison.orphans:
+        output.note("For subscriptions without an account: flask billing adopt-orphans")
+
+
 def _parts(column: str, ours: Any, at_stripe: Any) -> Iterator[tuple[str, Any, Any]]:
     """Yield the column, or the parts of a JSON column that differ."""
     if not isinstance(ours, dict) or not isinstance(at_stripe, dict):
@@ -179,6 +206,12 @@ def _row(user: str, column: str, ours: str, at_stripe: str) -> str:
 
 def _drifted(count: int) -> str:
     return f"{_users(count)} with drift" if count else "no drift"
+
+
+def _orphaned(count: int) -> str:
+    if not count:
+        return ""
+    return f", {'1 subscription' if count == 1 else f'{count} subscriptions'} without an account"
 
 
 def _users(count: int) -> str:
