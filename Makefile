@@ -4,9 +4,12 @@ PYTHON ?= python3
 PORT ?= 5000
 BIN = .venv/bin
 export PORT
+# pyenv would insist on the version in .python-version, which is for platforms. Here, any Python that
+# is new enough will do.
+export PYENV_VERSION ?= $(shell pyenv global 2>/dev/null | paste -sd : -)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,6 +31,9 @@ test-sandbox: dev ## run the tests of the sandbox
 
 check: dev lint types migrations css-current brand-current test-product test-sandbox ## run everything that CI checks
 	@$(BIN)/python -m pytest -n 2
+
+try-debian: ## try deploy/debian in a clean Debian root (needs root and debootstrap)
+	@tests/deploy/debian.sh
 
 check-peers: dev ## check against the Stripe CLI and stripe-mock (sandbox/README.md)
 	@$(BIN)/python -m tests.peers
