@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPSConnection
 from pathlib import Path
@@ -28,6 +29,8 @@ from tests.stack.stack import Stack, running_stack, tls_context
 from tests.stack.traffic import Traffic, summary
 
 _SUBSCRIBERS, _SENDERS = 40, 12
+_FLOOD = 60  # seconds
+_MORE_DESCRIPTORS = 40  # of database connections and of connections to Stripe
 _GROWTH = 1.15  # of memory between the second minute and the end
 
 
@@ -72,72 +75,86 @@ def _run(stack: Stack, seconds: float, rate: int) -> list[str]:
     time.sleep(min(120, seconds / 4))
     before = _usage(stack)
     print(f"before:  {before}", flush=True)
-    statuses, longest, took = _flood(stack, subscribers, rate)
-    sent = sum(statuses.values())
-    print(f"flood:   {sent} webhooks at {sent / took:.0f} a second: {dict(statuses)}; "
-          f"at most {longest:.1f} s", flush=True)  # fmt: skip
-    time.sleep(max(0.0, seconds * 0.75 - took))
+    flood = _Flood(stack, subscribers, rate)
+    flood.run()
+    sent = sum(flood.statuses.values())
+    print(f"flood:   {sent} webhooks, {sent / flood.seconds:.0f} a second: "
+          f"{dict(flood.statuses)}; at most {flood.longest:.1f} s", flush=True)  # fmt: skip
+    time.sleep(max(0.0, seconds * 0.75 - flood.seconds))
     traffic.stop()
+    return [*_problems(stack, traffic, flood, before)]
+
+
+def _problems(stack: Stack, traffic: Traffic, flood: _Flood, before: Usage) -> Iterator[str]:
+    """Print what happened, and yield a sentence for everything that must not."""
     after = _usage(stack)
     print(f"after:   {after}")
     for kind in ("public", "dashboard", "sign-in", "webhook"):
         print(f"{kind + ':':<10} {summary([r for r in traffic.responses if r.kind == kind])}")
     verified = stack.command("billing", "verify")
     print((verified.stdout + verified.stderr).strip())
-    failed = [response for response in traffic.responses if not response.is_good]
-    return [
-        *([f"{len(failed)} requests failed"] if failed else []),
-        *([f"webhooks failed: {dict(statuses)}"] if set(statuses) - {200} else []),
-        *(["memory grew"] if after.megabytes > before.megabytes * _GROWTH else []),
-        *(["descriptors grew"] if after.descriptors > before.descriptors + 40 else []),
-        *([f"verify: {verified.stdout}"] if verified.returncode else []),
-    ]
+    if failed := [response for response in traffic.responses if not response.is_good]:
+        yield f"{len(failed)} requests failed"
+    if set(flood.statuses) - {200}:
+        yield f"webhooks failed: {dict(flood.statuses)}"
+    if after.megabytes > before.megabytes * _GROWTH:
+        yield "memory grew"
+    if after.descriptors > before.descriptors + _MORE_DESCRIPTORS:
+        yield "descriptors grew"
+    if verified.returncode:
+        yield f"verify: {verified.stdout}"
 
 
-def _flood(
-    stack: Stack, subscribers: list[tuple[User, str]], rate: int
-) -> tuple[Counter[int], float, float]:
-    """Send events for a minute; return statuses, the longest time, and the duration."""
-    statuses: Counter[int] = Counter()
-    times = [0.0]
-    began = time.monotonic()
-    chance = random.Random(1)  # noqa: S311 - no secret
-    done = threading.Event()
-    changes = threading.Thread(target=_change, args=(stack, subscribers, done))
-    changes.start()
+class _Flood:
+    """Senders of signed events, each event twice and in random order, at most at a rate."""
 
-    def send() -> None:
+    def __init__(self, stack: Stack, subscribers: list[tuple[User, str]], rate: int) -> None:
+        self.stack, self.subscribers, self.rate = stack, subscribers, rate
+        self.statuses: Counter[int] = Counter()
+        self.longest = 0.0
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Send for a minute, while the subscriptions change at Stripe."""
+        began, done = time.monotonic(), threading.Event()
+        changes = threading.Thread(target=_change, args=(self.stack, self.subscribers, done))
+        senders = [threading.Thread(target=self._send, args=(began,)) for _ in range(_SENDERS)]
+        for thread in (changes, *senders):
+            thread.start()
+        for sender in senders:
+            sender.join()
+        self.seconds = time.monotonic() - began
+        done.set()
+        changes.join()
+
+    def _send(self, began: float) -> None:
         connection = HTTPSConnection(
-            "localhost", stack.port["nginx"], context=tls_context(stack), timeout=30
+            "localhost", self.stack.port["nginx"], context=tls_context(self.stack), timeout=30
         )
         waiting: list[tuple[str, dict[str, str]]] = []
-        for number in range(rate * 60 // _SENDERS // 2):
-            waiting += [_event(stack, *subscribers[number % len(subscribers)])] * 2
+        chance = random.Random(1)  # noqa: S311 - no secret
+        for number in range(self.rate * _FLOOD // _SENDERS // 2):
+            if time.monotonic() > began + _FLOOD:
+                break
+            user, subscription = self.subscribers[number % len(self.subscribers)]
+            waiting += [_event(self.stack, user, subscription)] * 2
             chance.shuffle(waiting)
-            for payload, headers in [waiting.pop() for _ in range(min(2, len(waiting) - 1))]:
-                sent_at = time.monotonic()
-                try:
-                    connection.request("POST", "/api/webhooks/stripe", payload, headers)
-                    response = connection.getresponse()
-                    response.read()
-                    statuses[response.status] += 1
-                except (OSError, HTTPException):
-                    statuses[0] += 1
-                    connection.close()
-                times.append(time.monotonic() - sent_at)
-            due = began + number * 2 * _SENDERS / rate
-            time.sleep(max(0.0, due - time.monotonic()))
+            for _ in range(min(2, len(waiting) - 1)):
+                self._post(connection, *waiting.pop())
+            time.sleep(max(0.0, began + number * 2 * _SENDERS / self.rate - time.monotonic()))
         connection.close()
 
-    senders = [threading.Thread(target=send) for _ in range(_SENDERS)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
-    took = time.monotonic() - began
-    done.set()
-    changes.join()
-    return statuses, max(times), took
+    def _post(self, connection: HTTPSConnection, payload: str, headers: dict[str, str]) -> None:
+        sent_at, status = time.monotonic(), 0
+        try:
+            connection.request("POST", "/api/webhooks/stripe", payload, headers)
+            response = connection.getresponse()
+            response.read()
+            status = response.status
+        except (OSError, HTTPException):
+            connection.close()
+        self.statuses[status] += 1
+        self.longest = max(self.longest, time.monotonic() - sent_at)
 
 
 def _change(stack: Stack, subscribers: list[tuple[User, str]], done: threading.Event) -> None:
