@@ -82,7 +82,7 @@ upgrade: ## merge the starter's next version (docs/upgrading.md)
 	@$(PYTHON) -E bin/upgrade
 
 bench: dev ## measure CPU time of requests and of the sandbox
-	@$(BIN)/python bench/pages.py
+	@$(BIN)/python bench/pages.py --database $(or $(DATABASE),sqlite)
 	@cd sandbox && ../$(BIN)/python -m tests.bench
 
 bench-og: dev ## benchmark share cards, with @vercel/og and takumi-js if Node is installed

@@ -1,153 +1,252 @@
 """Measure CPU time per request, of the whole process tree, next to bare Flask.
 
-    make bench
+    make bench                      SQLite
+    make bench DATABASE=postgres    PostgreSQL, which the script starts
 
 This uses gunicorn with two workers and eight busy connections. Machines differ, so compare the
-ratios, not the milliseconds.
+ratios, not the milliseconds. The bars are those of docs/operations.md. The results are saved in
+instance/bench.json, and shown beside those of the last run.
 """
 
 from __future__ import annotations
 
-import hashlib
+import argparse
+import json
 import os
 import resource
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from datetime import timedelta
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "sandbox")]
 
-REQUESTS, CONNECTIONS = 2000, 8
+REQUESTS, CONNECTIONS, WEBHOOKS = 2000, 8, 400
+RESULTS = ROOT / "instance" / "bench.json"
 BARE = """
 from flask import Flask
+from whitenoise import WhiteNoise
 app = Flask("bare")
 app.add_url_rule("/", view_func=lambda: "x" * 15_000)
+with_files = WhiteNoise(app.wsgi_app, root={root!r}, prefix="static/")
+plain = app.wsgi_app
+app.wsgi_app = lambda environ, start: (
+    with_files if environ["PATH_INFO"].startswith("/static/") else plain
+)(environ, start)
 """
+
+# A request: method, path, headers, body; made anew for each one.
+Ask = Callable[[], tuple[str, str, dict[str, str], str | None]]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to measure."""
+
+    ask: Ask
+    bar: str
+    times: int = REQUESTS
+    application: str = "wsgi:app"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "bare.py").write_text(BARE)
-        env, cookie = prepared(folder)
-        floor = cost("bare:app", "/", {}, env, folder)
-        print(f"{'bare Flask, 15 KB':<44} {floor:6.2f} ms   1.0")
-        for what, path, headers in (
-            ("GET / anonymous", "/", {}),
-            ("GET /pricing anonymous", "/pricing", {}),
-            ("GET /login", "/login", {}),
-            ("GET /dashboard signed in", "/dashboard", {"Cookie": cookie}),
-            ("GET /dashboard/billing signed in", "/dashboard/billing", {"Cookie": cookie}),
-        ):
-            spent = cost("wsgi:app", path, headers, env, str(ROOT))
-            print(f"{what:<44} {spent:6.2f} ms {spent / floor:5.1f}")
-
-
-def prepared(folder: str) -> tuple[dict[str, str], str]:
-    """Return an environment with its own database, and the cookie of a signed-in user."""
-    own = {
-        "SAAS_ENV": "test",
-        "SECRET_KEY": secrets.token_urlsafe(48),
-        "DATABASE_URL": f"sqlite:///{folder}/app.db",
-        "JOBS_URL": "inline:",
-    }
-    from flask_migrate import upgrade
-
-    from product import product
-    from saas import create_app, database
-    from saas.auth import accounts
-    from saas.auth.models import Session
-    from saas.config import from_env
-
-    app = create_app(from_env(own, product))
-    token = secrets.token_urlsafe(32)
-    with app.app_context():
-        upgrade(revision="heads")
-        user = accounts.get_or_create("bench@example.com", name="Ben Bench")
-        with database.writing() as session:
-            session.add(
-                Session(
-                    token_hash=hashlib.sha256(token.encode()).digest(),
-                    user_id=user.id,
-                    expires_at=database.now() + timedelta(days=1),
-                )
+    """Measure, print a line for each request, and save the results."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
+    database = parser.parse_args().database
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        env, asks = prepared(Path(name), stack, database)
+        results = {
+            f"{what}, {database}": measured(
+                what, asks[what], env, before.get(f"{what}, {database}")
             )
-    signer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
-    # Like a browser after its first page: the cookie contains the form token and stays the same.
-    seen = {"_user_id": token, "_fresh": True, "csrf_token": secrets.token_hex(20)}
-    cookie = f"session={signer.dumps(seen)}"
-    return {**os.environ, **own, "PYTHONPATH": str(ROOT)}, cookie
+            for what in asks
+        }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({**before, **results}, indent=2))
+
+
+def measured(what: str, request: Request, env: dict[str, str], before: float | None) -> float:
+    """Measure a request beside bare Flask, print a line, and return the ratio."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "bare.py").write_text(BARE.format(root=str(ROOT / "product" / "static")))
+        floor = cost("bare:app", get("/"), env, folder)
+        if request.application == "bare:app":
+            spent = cost("bare:app", request.ask, env, folder, request.times)
+        else:
+            spent = cost("wsgi:app", request.ask, env, ROOT, request.times)
+    ratio = round(spent / floor, 2)
+    last = f"   last time {before:.1f}" if before else ""
+    print(f"{what:<34} {spent:6.2f} ms {ratio:6.1f} x bare Flask   {request.bar}{last}", flush=True)
+    return ratio
+
+
+def get(path: str, **headers: str) -> Ask:
+    """Return a GET of a path."""
+    return lambda: ("GET", path, headers, None)
+
+
+def prepared(
+    folder: Path, stack: ExitStack, database: str
+) -> tuple[dict[str, str], dict[str, Request]]:
+    """Return the servers' environment, and the requests.
+
+    The sandbox runs in this process, so its CPU time is not counted.
+    """
+    from tests.harness import stripe_account
+    from tests.harness.clients import start_session
+
+    shop, env = opened_shop(folder, stack, database)
+    user, subscription = stripe_account.subscriber(shop, "bench@example.com")
+    stripe_account.remove_endpoints(shop)
+    name, value, _ = start_session(shop.app, user)
+    cookie = {"Cookie": f"{name}={value}"}
+
+    def webhook(kind: str, signed: bool = True) -> Ask:
+        subject = {
+            "id": subscription, "object": "subscription", "customer": user.stripe_customer_id,
+        }  # fmt: skip
+
+        def ask() -> tuple[str, str, dict[str, str], str | None]:
+            payload, headers = stripe_account.signed_event(
+                shop, kind, subject, id=f"evt_{uuid.uuid4().hex}"
+            )
+            if not signed:
+                headers = {"Stripe-Signature": f"t={int(time.time())},v1={'0' * 64}"}
+            return "POST", "/api/webhooks/stripe", headers, payload
+
+        return ask
+
+    return env, {
+        "GET / anonymous": Request(get("/"), "bar 1.8"),
+        "GET /pricing anonymous": Request(get("/pricing"), "bar 1.8"),
+        "GET /login": Request(get("/login"), "bar 3.7"),
+        "GET a static file, WhiteNoise alone": Request(
+            get("/static/css/app.css"), "", application="bare:app"
+        ),
+        "GET a static file": Request(get("/static/css/app.css"), "bar: WhiteNoise alone"),
+        "GET /dashboard": Request(get("/dashboard", **cookie), "bar 5, PostgreSQL 6"),
+        "GET /dashboard/billing": Request(
+            get("/dashboard/billing", **cookie), "bar 5, PostgreSQL 6"
+        ),
+        "GET /dashboard/settings": Request(get("/dashboard/settings", **cookie), "bar 8"),
+        "POST webhook, bad signature": Request(webhook("x.y", signed=False), "bar 2"),
+        "POST webhook, ignored type": Request(webhook("product.created"), "bar 3"),
+        "POST webhook, applied": Request(
+            webhook("customer.subscription.updated"), "bar 8 ms", WEBHOOKS
+        ),
+    }
+
+
+def opened_shop(folder: Path, stack: ExitStack, database: str) -> tuple[Any, dict[str, str]]:
+    """Return a shop in this process, and the environment of servers on the same database."""
+    from saas_sandbox import create_sandbox
+
+    from saas import create_app
+    from saas.billing.operator import provisioning
+    from tests.harness.apps import SECRET, close, settings
+    from tests.harness.servers import serving
+    from tests.harness.shop import Shop
+
+    url = database_url(folder, stack, database)
+    sandbox = create_sandbox(str(folder / "sandbox.db"))
+    stack.callback(sandbox.extensions["sandbox"].close)
+    env = {
+        "SAAS_ENV": "test", "SECRET_KEY": SECRET, "JOBS_URL": "inline:", "DATABASE_URL": url,
+        "APP_URL": "http://localhost:5000", "SANDBOX_URL": stack.enter_context(serving(sandbox)),
+        "SANDBOX_STRIPE_API_KEY": f"sk_test_{secrets.token_hex(16)}",
+    }  # fmt: skip
+    bare = create_app(settings("product", **env), "product")
+    with bare.app_context():
+        env |= provisioning.set_up(prefix="SANDBOX_")
+    close(bare)
+    app = create_app(settings("product", **env), "product")
+    stack.callback(close, app)
+    shop = Shop(app, env["APP_URL"], env["SANDBOX_URL"], env["SANDBOX_STRIPE_API_KEY"])
+    return shop, {**os.environ, **env, "PYTHONPATH": str(ROOT)}
+
+
+def database_url(folder: Path, stack: ExitStack, database: str) -> str:
+    """Return the URL of a migrated database."""
+    from tests.harness import postgres
+    from tests.harness.apps import migrate
+
+    url = f"sqlite:///{folder}/app.db"
+    if database == "postgres":
+        url = stack.enter_context(postgres.database(stack.enter_context(postgres.server(folder))))
+    migrate(url, "product")
+    return url
 
 
 def cost(
-    application: str, path: str, headers: dict[str, str], env: dict[str, str], folder: str
+    application: str, ask: Ask, env: dict[str, str], folder: Path, requests: int = REQUESTS
 ) -> float:
     """Return milliseconds of CPU per request, without startup and shutdown."""
-    idle = spent_by(application, path, headers, env, folder, requests=CONNECTIONS)
-    busy = spent_by(application, path, headers, env, folder, requests=REQUESTS)
-    return (busy - idle) / (REQUESTS - CONNECTIONS) * 1000
+    idle = spent_by(application, ask, env, folder, CONNECTIONS)
+    busy = spent_by(application, ask, env, folder, requests)
+    return (busy - idle) / (requests - CONNECTIONS) * 1000
 
 
-def spent_by(
-    application: str,
-    path: str,
-    headers: dict[str, str],
-    env: dict[str, str],
-    folder: str,
-    requests: int,
-) -> float:
+def spent_by(application: str, ask: Ask, env: dict[str, str], folder: Path, requests: int) -> float:
+    """Return the seconds of CPU of a server that answers this number of requests."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    with serving(application, env, folder) as port, ThreadPoolExecutor(CONNECTIONS) as pool:
-        share = requests // CONNECTIONS
-        list(pool.map(lambda _: ask(port, path, headers, share), range(CONNECTIONS)))
+    share = requests // CONNECTIONS
+    with (
+        serving_by_gunicorn(application, env, folder) as port,
+        ThreadPoolExecutor(CONNECTIONS) as pool,
+    ):
+        list(pool.map(lambda _: send(port, ask, share), range(CONNECTIONS)))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
 
 
-def ask(port: int, path: str, headers: dict[str, str], times: int) -> None:
+def send(port: int, ask: Ask, times: int) -> None:
+    """Send requests on one connection."""
     connection = HTTPConnection("127.0.0.1", port)
     for _ in range(times):
-        connection.request("GET", path, headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 200:
-            raise SystemExit(f"{path} answered {answer.status}")
+        method, path, headers, body = ask()
+        connection.request(method, path, body, {"Host": "localhost:5000", **headers})
+        response = connection.getresponse()
+        content = response.read()
+        expected = 400 if "x.y" in (body or "") else 200
+        if response.status != expected:
+            raise SystemExit(f"{path} returned {response.status}: {content[:200]!r}")
     connection.close()
 
 
 @contextmanager
-def serving(application: str, env: dict[str, str], folder: str) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+def serving_by_gunicorn(application: str, env: dict[str, str], folder: Path) -> Iterator[int]:
+    """Serve an application with the project's gunicorn configuration; yield the port."""
+    from tests.harness.servers import free_port, is_listening
+
+    port = free_port()
     command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py")]
     server = subprocess.Popen(
         [*command, "--bind", f"127.0.0.1:{port}", "--log-level", "error", application],
-        env=env,
-        cwd=folder,
-    )
+        env=env, cwd=folder, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    ready = threading.Event()
     try:
-        wait_for(port)
+        while not is_listening(port):
+            ready.wait(0.05)
         yield port
     finally:
         server.send_signal(signal.SIGTERM)
         server.wait()
-
-
-def wait_for(port: int) -> None:
-    while True:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
 
 
 if __name__ == "__main__":

@@ -31,21 +31,31 @@ class Bulkhead:
     """Admits a number of threads at a time; others wait while there is movement."""
 
     def __init__(self, places: int) -> None:
-        self._places = threading.BoundedSemaphore(places)
+        self._free = places
         self._moved_at = 0.0
+        self._changed = threading.Condition()
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place within the block. Raises `Full`, at once if nobody has left for a second."""
-        waits = time.monotonic() < self._moved_at + _PATIENCE
-        if not self._places.acquire(timeout=_PATIENCE if waits else 0):
-            raise Full("too many requests wait for it")
-        self._moved_at = time.monotonic()
+        """Hold a place within the block. Raises `Full`, at once if nobody moved for a second."""
+        self._enter()
         try:
             yield
         finally:
+            with self._changed:
+                self._free += 1
+                self._moved_at = time.monotonic()
+                self._changed.notify()
+
+    def _enter(self) -> None:
+        with self._changed:
+            if not self._free and (
+                time.monotonic() > self._moved_at + _PATIENCE
+                or not self._changed.wait_for(lambda: self._free > 0, timeout=_PATIENCE)
+            ):
+                raise Full("too many requests wait for it")
+            self._free -= 1
             self._moved_at = time.monotonic()
-            self._places.release()
 
 
 class BoundedPool(QueuePool):
@@ -55,8 +65,9 @@ class BoundedPool(QueuePool):
 
     def connect(self) -> Any:
         """Return a connection. Raises `NoConnectionLeft`."""
-        is_stuck = time.monotonic() > self._moved_at + _PATIENCE
-        if is_stuck and self.checkedout() >= self.size():
+        if self.checkedout() < self.size():
+            self._moved_at = time.monotonic()  # before connecting: others may ask meanwhile
+        elif time.monotonic() > self._moved_at + _PATIENCE:
             raise NoConnectionLeft("all database connections are waiting for the database")
         connection = super().connect()
         self._moved_at = time.monotonic()

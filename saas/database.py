@@ -12,15 +12,15 @@ import random
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from flask import Flask
-from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Executable, event
-from sqlalchemy import inspect as sqlalchemy_inspect
+from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Executable, Table, event
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -133,16 +133,38 @@ def execute(statement: Executable) -> int:
     ).rowcount
 
 
+def table(model: type[Any]) -> Table:
+    """Return the table of a model, for `execute_core`."""
+    return cast("Table", model.__table__)
+
+
+def execute_core(statement: Executable, values: Mapping[str, Any]) -> int:
+    """Run a prebuilt statement on a table with these values, in the session's transaction.
+
+    For statements that every webhook or page needs: building and comparing them takes as long as
+    running them. Objects in the session are not refreshed.
+    """
+    session = db.session()
+    session.flush()
+    return session.connection().execute(statement, dict(values)).rowcount
+
+
 def insert_or_ignore(model: type[Any], **values: Any) -> bool:
     """Insert a row unless a unique key exists; return whether it was inserted."""
-    if db.engine.dialect.name == "postgresql":
+    session = db.session()
+    session.flush()
+    statement = _insert_or_ignore(table(model), session.get_bind().dialect.name)
+    return session.connection().execute(statement, values).first() is not None
+
+
+@cache
+def _insert_or_ignore(into: Table, dialect: str) -> Executable:
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert
     else:
         from sqlalchemy.dialects.sqlite import insert  # type: ignore[assignment]  # the same verbs
     # Return the row's key, because not every driver reports the row count.
-    statement = insert(model).values(**values).on_conflict_do_nothing()
-    keys = sqlalchemy_inspect(model).primary_key
-    return db.session.execute(statement.returning(*keys)).first() is not None
+    return insert(into).on_conflict_do_nothing().returning(*into.primary_key)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -10,11 +10,11 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from flask import Flask, request, session, url_for
 from flask_login import current_user, login_user, logout_user
-from sqlalchemy import ColumnElement, bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from werkzeug.exceptions import Unauthorized
 from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
@@ -30,12 +30,18 @@ ABSOLUTE = timedelta(days=90)
 _SEEN_EVERY = timedelta(minutes=5)  # precision of "last seen", to limit writes
 
 
-# Every signed-in request runs this query, so it is built once.
+# Every signed-in request runs the first query, and the settings the second, so they are built once.
 _SESSION_AND_USER = (
     select(User, Session.id, Session.last_seen_at, Session.created_at)
     .join(Session, User.id == Session.user_id)
     .where(Session.token_hash == bindparam("token_hash"), User.disabled_at.is_(None))
     .where(Session.expires_at > bindparam("now"), Session.last_seen_at > bindparam("idle"))
+)
+_OF_USER = (
+    select(Session)
+    .where(Session.user_id == bindparam("user_id"))
+    .where(Session.expires_at > bindparam("now"), Session.last_seen_at > bindparam("idle"))
+    .order_by(Session.last_seen_at.desc())
 )
 
 
@@ -91,8 +97,9 @@ def clear_cookie() -> None:
 
 def list_for_user(user: User) -> Sequence[Session]:
     """Return the user's sessions, the current one first."""
-    alive = select(Session).where(Session.user_id == user.id, _is_alive(now()))
-    rows = db.session.scalars(alive.order_by(Session.last_seen_at.desc())).all()
+    at = now()
+    which = {"user_id": user.id, "now": at, "idle": at - IDLE}
+    rows = db.session.scalars(_OF_USER, which).all()
     return sorted(rows, key=lambda row: row.id != user.session_id)
 
 
@@ -142,10 +149,6 @@ def _load(token: str) -> User | None:
     if row.last_seen_at < at - _SEEN_EVERY:
         _note_seen(row.id)
     return user
-
-
-def _is_alive(at: datetime) -> ColumnElement[bool]:
-    return (Session.expires_at > at) & (Session.last_seen_at > at - IDLE)
 
 
 def _note_seen(session_id: uuid.UUID) -> None:

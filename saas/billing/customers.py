@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Mapping
 
 from flask import current_app
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, bindparam, select, update
 
 from saas import database, jobs, products
 from saas.auth import email_changes
@@ -26,6 +26,9 @@ log = logging.getLogger("saas.billing")
 # The model that uses the mixin `saas.subscriber.Subscriber`. Nothing else in billing names it, so
 # that a team could subscribe instead of a user.
 Subscriber = User
+_ID_BY_CUSTOMER = select(Subscriber.id).where(
+    Subscriber.stripe_customer_id == bindparam("customer")
+)
 
 
 class AccountClosing(Exception):
@@ -42,8 +45,7 @@ def reload(user_id: uuid.UUID) -> Subscriber | None:
 
 def find_user_id(customer_id: str) -> uuid.UUID | None:
     """Return the id of the user with this customer, according to our own columns."""
-    has_customer = Subscriber.stripe_customer_id == customer_id
-    return db.session.scalar(select(Subscriber.id).where(has_customer))
+    return db.session.scalar(_ID_BY_CUSTOMER, {"customer": customer_id})
 
 
 def user_id_from_metadata(metadata: Mapping[str, str]) -> uuid.UUID | None:

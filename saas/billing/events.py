@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from datetime import timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from saas import database, jobs, logs
 from saas.billing import customers, gateway, ledger, orphans, subscriptions
@@ -80,7 +80,7 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
     if user_id is None:
         ledger.mark_processed(event_id)
         return "not ours"
-    if subscriptions.sync(user_id, cause=event_id, event_id=event_id) is None:
+    if not subscriptions.update_columns(user_id, cause=event_id, event_id=event_id):
         ledger.mark_processed(event_id)
         return "gone"
     return "applied"
@@ -102,7 +102,7 @@ def ignore_reason(event: Event) -> str | None:
 def record(event: Event) -> bool:
     """Record that an event arrived. Return False if it has been processed before."""
     with database.write_transaction():
-        database.insert_or_ignore(
+        is_new = database.insert_or_ignore(
             StripeEvent,
             id=event.id,
             type=event.type,
@@ -114,8 +114,10 @@ def record(event: Event) -> bool:
             received_at=now(),
             attempts=0,
         )
-        row = db.session.get(StripeEvent, event.id, populate_existing=True)
-    return row is None or row.processed_at is None
+        if is_new:
+            return True
+        processed = select(StripeEvent.processed_at).where(StripeEvent.id == event.id)
+        return db.session.scalar(processed) is None
 
 
 def mark_failed(event_id: str, error: Exception) -> None:

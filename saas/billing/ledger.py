@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from saas import database, metrics
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db, now
 
 REPAIRS = ("period end", "trial end", "flask billing sync")  # causes of changes
+_EVENTS = database.table(StripeEvent)
+_MARK_PROCESSED = (
+    update(_EVENTS)
+    .where(_EVENTS.c.id == bindparam("event_id"), _EVENTS.c.processed_at.is_(None))
+    .values(processed_at=bindparam("at"), attempts=_EVENTS.c.attempts + 1, last_error=None)
+)
 
 
 def mark_processed(event_id: str) -> bool:
@@ -19,11 +25,7 @@ def mark_processed(event_id: str) -> bool:
     Joins the transaction of the effect, which the caller rolls back in that case.
     """
     with database.write_transaction():
-        claimed = database.execute(
-            update(StripeEvent)
-            .where(StripeEvent.id == event_id, StripeEvent.processed_at.is_(None))
-            .values(processed_at=now(), attempts=StripeEvent.attempts + 1, last_error=None)
-        )
+        claimed = database.execute_core(_MARK_PROCESSED, {"event_id": event_id, "at": now()})
     return bool(claimed)
 
 

@@ -1,8 +1,8 @@
 """Keep the columns of a subscriber in sync with Stripe's state.
 
-`sync` is the only function that writes them. The webhook, the return from Checkout, the commands
-and the periodic tasks all call it. It fetches the current state each time, so the order of events
-does not matter.
+`update_columns` is the only function that writes them; `sync` also returns the user. The webhook,
+the return from Checkout, the commands and the periodic tasks call one of them. They fetch the
+current state each time, so the order of events does not matter.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import bindparam, update
 
 from saas import database, products
 from saas.billing import customers, emails, gateway, ledger, precedence, stripe_state
@@ -29,6 +29,12 @@ _ATTEMPTS = 10
 _PAID_FOR = ("active", "trialing", "past_due")
 
 
+_USERS = database.table(Subscriber)
+_IF_UNCHANGED = update(_USERS).where(
+    _USERS.c.id == bindparam("user_id"), _USERS.c.stripe_sync_counter == bindparam("counter")
+)
+
+
 class Busy(gateway.Unavailable):
     """Other processes kept changing the same user's columns; try again later."""
 
@@ -39,6 +45,16 @@ class _AlreadyProcessed(Exception):
 
 def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subscriber | None:
     """Make a user's columns match Stripe's state. Return the user, or None if they were deleted.
+
+    Raises like `update_columns`.
+    """
+    if not update_columns(user_id, cause=cause, event_id=event_id):
+        return None
+    return customers.reload(user_id)
+
+
+def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> bool:
+    """Make a user's columns match Stripe's state. Return False if the user was deleted.
 
     This is a compare-and-swap: read the counter, call Stripe without a transaction, and write only
     if the counter is unchanged. So a slow, stale response never overwrites a newer one. The counter
@@ -54,18 +70,18 @@ def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subs
     for attempt in range(_ATTEMPTS):
         user = customers.reload(user_id)
         if user is None:
-            return None
+            return False
         if first_counter is None:
             first_counter = user.stripe_sync_counter
         if _was_synced_since(user, first_counter):
             if event_id:
                 ledger.mark_processed(event_id)
-            return user
+            return True
         state = stripe_state.fetch(user)
         if _cancel_duplicates(user, state, cause):
             state = stripe_state.fetch(user)
         if _write(user, state, cause, event_id):
-            return customers.reload(user_id)
+            return True
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("another process kept changing the columns")
 
@@ -154,10 +170,13 @@ def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | Non
 
 def _swap(user: Subscriber, columns: Mapping[str, Any]) -> bool:
     """Write the columns if the counter is unchanged since `user` was read."""
-    counter = user.stripe_sync_counter
-    unchanged = (Subscriber.id == user.id, Subscriber.stripe_sync_counter == counter)
-    values = {**columns, "stripe_synced_at": now(), "stripe_sync_counter": counter + 1}
-    return database.execute(update(Subscriber).where(*unchanged).values(values)) == 1
+    values = {
+        **columns,
+        "stripe_synced_at": now(),
+        "stripe_sync_counter": user.stripe_sync_counter + 1,
+    }
+    which = {"user_id": user.id, "counter": user.stripe_sync_counter}
+    return database.execute_core(_IF_UNCHANGED, {**which, **values}) == 1
 
 
 def _record_change(
