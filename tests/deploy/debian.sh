@@ -150,13 +150,13 @@ try_rollback() {
 }
 
 try_backup() {
-    inside saas flask users create ann@example.test > /dev/null
+    inside saas flask users create ann@example.com > /dev/null
     inside saas deploy/backup /var/lib/saas/trial.dump > "$root/release.log" 2>&1 || show_logs "No backup."
     inside runuser -u postgres -- createdb --owner=saas restored
     restored="postgresql:///restored?host=/var/run/postgresql"
     inside saas env "DATABASE_URL=$restored" deploy/restore /var/lib/saas/trial.dump \
         > "$root/release.log" 2>&1 || show_logs "The backup could not be restored."
-    [[ "$(inside saas env "DATABASE_URL=$restored" flask users list)" == *ann@example.test* ]] ||
+    [[ "$(inside saas env "DATABASE_URL=$restored" flask users list)" == *ann@example.com* ]] ||
         fail "The restored database has no users."
 }
 
