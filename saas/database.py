@@ -14,13 +14,25 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from flask import Flask
-from sqlalchemy import Connection, CursorResult, DateTime, Dialect, Engine, Executable, Table, event
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    CursorResult,
+    DateTime,
+    Dialect,
+    Engine,
+    Executable,
+    Table,
+    delete,
+    event,
+    select,
+)
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -35,6 +47,7 @@ else:
 
 __all__ = ["Model", "Key", "UTCDateTime", "db", "now", "uuid7", "write_transaction", "is_writing"]
 
+_BATCH = 1000  # rows
 _LOCK_TIMEOUT = 9.0  # seconds that a writer waits on SQLite; requests are answered within 10
 
 
@@ -235,11 +248,28 @@ def now() -> datetime:
 
 def uuid7() -> uuid.UUID:
     """Return a UUID of version 7 (RFC 9562): ordered by time, so that an index grows at its end."""
-    milliseconds = int(now().timestamp() * 1000)
-    value = (milliseconds << 80) | int.from_bytes(os.urandom(10), "big")
+    return _uuid7(now(), int.from_bytes(os.urandom(10), "big"))
+
+
+def first_id(at: datetime) -> uuid.UUID:
+    """Return the lowest id that `uuid7` returns at a time."""
+    return _uuid7(at, 0)
+
+
+def _uuid7(at: datetime, random_bits: int) -> uuid.UUID:
+    value = (int(at.timestamp() * 1000) << 80) | random_bits
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return uuid.UUID(int=value)
+
+
+def delete_older(model: type[Any], age: timedelta, *conditions: ColumnElement[bool]) -> None:
+    """Delete rows by the time in their `Key`, in batches that block no other writer for long."""
+    old = select(model.id).where(model.id < first_id(now() - age), *conditions).limit(_BATCH)
+    deleted = _BATCH
+    while deleted == _BATCH:
+        with write_transaction():
+            deleted = execute(delete(model).where(model.id.in_(old)))
 
 
 Key = Annotated[uuid.UUID, mapped_column(primary_key=True, default=uuid7)]

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
@@ -64,6 +65,8 @@ def main() -> None:
         print(f"  {what:<34} {cost:6.2f} ms  {cost / floor:6.1f} x")
     print("\nCPU ms a card in the module, median of 100")
     module()
+    print("\nCPU ms to encode a drawn card, and its size")
+    encoders()
     print("\nMemory of a process")
     subprocess.run([sys.executable, __file__, "memory"], check=True)
 
@@ -114,6 +117,28 @@ def _card(number: int) -> Card:
     return Card(f"Card number {number}: ship the product, not the plumbing", "Blog")
 
 
+def encoders() -> None:
+    """Compare our encoder with Pillow's, which cannot reuse the constant parts of a picture."""
+    from product import product
+    from saas.og.render import png
+    from saas.og.render.renderer import Renderer
+
+    renderer = Renderer(product.brand, "plinth.example", LOGO, Library())
+    canvas, _ = renderer.compose(_card(0))
+    background = renderer.background("light")
+    for what, encode in (
+        ("ours", png.encode),
+        ("Pillow, level 1", partial(png.plain, level=1)),
+        ("Pillow, level 6", partial(png.plain, level=6)),
+    ):
+        times = []
+        for _ in range(50):
+            started = time.process_time()
+            size = len(encode(background, canvas.band))
+            times.append(time.process_time() - started)
+        print(f"  {what:<34} {median(times) * 1000:6.2f} ms  {size / 1000:6.1f} KB")
+
+
 def module() -> None:
     started = time.process_time()
     from product import product
@@ -156,13 +181,14 @@ def served() -> Iterator[tuple[str, float]]:
     """Measure bare Flask with as many bytes, then new, cached and revalidated signed cards."""
     import pages
 
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "bare.py").write_text(BARE)
-        env, _ = pages.prepared(folder)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        (folder / "bare.py").write_text(BARE)
+        _, env = pages.opened_shop(folder, stack, "sqlite")
         paths = addresses(env)
-        with pages.serving("bare:app", env, folder) as port:
+        with pages.serving_by_gunicorn("bare:app", env, folder) as port:
             yield "bare Flask, 26 KB", busy(port, ["/"] * REQUESTS)
-        with pages.serving("wsgi:app", env, str(ROOT)) as port:
+        with pages.serving_by_gunicorn("wsgi:app", env, ROOT) as port:
             tag = ask(port, paths[:100])
             yield "a new Latin card", busy(port, paths[100:])
             yield "a card seen before", busy(port, paths[-100:] * (REQUESTS // 100))

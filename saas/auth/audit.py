@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import select
 
-from saas import database
+from saas import database, jobs
 from saas.auth.models import AuditEntry, User
 from saas.database import db
 
 OPERATOR = "operator"  # anyone who can run commands on the server
+KEPT = timedelta(days=3 * 365)
 
 
 def record(action: str, subject_id: uuid.UUID, *, by: str) -> None:
@@ -45,3 +47,9 @@ def name_of(entry: AuditEntry) -> str:
         return OPERATOR
     user = db.session.get(User, uuid.UUID(entry.actor))
     return user.email if user else entry.actor
+
+
+@jobs.daily(at="03:20")
+def delete_old_entries() -> None:
+    """Delete entries that are too old to be of use."""
+    database.delete_older(AuditEntry, KEPT)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
-from saas import products
+from saas import database, jobs, products
 from saas.billing.models import SubscriptionChange
 from saas.charges import Recurring
 from saas.database import db
@@ -31,6 +31,7 @@ _BACK_TO_ACTIVE = {
     "trialing": "The trial ended, and {} continues",
     "paused": "{} resumed",
 }
+KEPT = timedelta(days=3 * 365)
 
 
 @dataclass(frozen=True)
@@ -109,3 +110,9 @@ def _name(price_id: str | None) -> str:
 
 def _day(value: str | None) -> str:
     return day(datetime.fromisoformat(value)) if value else "its end"
+
+
+@jobs.daily(at="03:30")
+def delete_old_changes_of_subscriptions() -> None:
+    """Delete changes that are too old to be of use."""
+    database.delete_older(SubscriptionChange, KEPT)

@@ -25,6 +25,7 @@ from saas.mail.transports import Email
 log = logging.getLogger("saas.mail")
 
 LEASE = timedelta(minutes=2)  # after which another worker may send it
+KEPT = timedelta(days=400)  # longer than a year, so that no yearly email is enqueued again
 GIVE_UP_AFTER = 17  # attempts, over about three days
 _LONGEST_PAUSE = timedelta(hours=12)
 
@@ -139,6 +140,12 @@ def deliver(message_id: str) -> None:
 def flush() -> None:
     """Send all due emails, including those of lost jobs and dead workers."""
     deliver_due()
+
+
+@jobs.daily(at="03:10")
+def delete_old_messages() -> None:
+    """Delete emails that were sent, skipped or given up on long ago."""
+    database.delete_older(OutboxMessage, KEPT, OutboxMessage.due_at.is_(None))
 
 
 def deliver_due() -> DeliveryResult:

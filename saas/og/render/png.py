@@ -5,6 +5,9 @@ byte and resets the state; RFC 1951). For each card, only its band is compressed
 pieces are joined into one zlib stream, whose checksum is combined from those of the pieces (RFC
 1950). `plain` encodes the same picture with Pillow.
 
+Why not Pillow: beside it, a card took 1.8 ms and 26 KB, against 4.8 ms and 38 KB at Pillow's level
+1, and 11.1 ms and 26 KB at level 6. `make bench-og` measures it again.
+
 Rows contain their filter byte, 0, as the first column: width 1 + 1200.
 """
 
@@ -91,7 +94,9 @@ def encode(background: Background, band: Image.Image, pictures: bytes = b"") -> 
     )
 
 
-def plain(background: Background, band: Image.Image, pictures: bytes = b"") -> bytes:
+def plain(
+    background: Background, band: Image.Image, pictures: bytes = b"", level: int = 6
+) -> bytes:
     """Return the same picture as saved by Pillow: slower, and the reference for `encode`."""
     whole = Image.new("P", (WIDTH, HEIGHT))
     whole.putpalette(background.palette + pictures)
@@ -100,7 +105,7 @@ def plain(background: Background, band: Image.Image, pictures: bytes = b"") -> b
         whole.paste(part.crop((1, 0, STRIDE, part.height)), (0, top))
         top += part.height
     saved = io.BytesIO()
-    whole.save(saved, "PNG")
+    whole.save(saved, "PNG", compress_level=level)
     return saved.getvalue()
 
 
