@@ -9,7 +9,7 @@ export PORT
 export PYENV_VERSION ?= $(shell pyenv global 2>/dev/null | paste -sd : -)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css brand upgrade bench bench-og bench-verify lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css brand upgrade bench bench-og bench-verify bench-scale lock base dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -90,6 +90,9 @@ bench-og: dev ## benchmark share cards, with @vercel/og and takumi-js if Node is
 
 bench-verify: dev ## benchmark verify and sync with 100,000 subscribers (half an hour)
 	@$(BIN)/python bench/verify.py
+
+bench-scale: dev ## compare a thousand users with a million on PostgreSQL (ten minutes)
+	@$(BIN)/python bench/scale.py --users $(or $(USERS),1000000)
 
 lock: ## update the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

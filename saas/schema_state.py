@@ -6,16 +6,18 @@ starter and migrations of the product never conflict.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, wraps
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 from alembic.script import ScriptDirectory
 from flask import Flask, current_app
+from flask.cli import with_appcontext
 from flask.helpers import get_root_path
 from flask_migrate import cli  # type: ignore[attr-defined]  # its types lag
 from sqlalchemy import inspect, select, text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.config import ROOT
@@ -46,6 +48,7 @@ def init_app(app: Flask, product: str) -> None:
     migrate.init_app(app, db, directory=_escape_for_ini(str(_STARTER)))
     for command in (cli.upgrade, cli.stamp):
         _default_to_both_branches(command)
+    _do_nothing_if_ahead(cli.upgrade)
 
 
 def _default_to_both_branches(command: click.Command) -> None:
@@ -53,6 +56,35 @@ def _default_to_both_branches(command: click.Command) -> None:
     for parameter in command.params:
         if parameter.name == "revision":
             parameter.default = "heads"
+
+
+def _do_nothing_if_ahead(command: click.Command) -> None:
+    """Let `flask db upgrade` of earlier code succeed on a schema that it can work with.
+
+    Platforms run it again when an earlier release is restored. Alembic does not know the newer
+    revision, and would fail.
+    """
+    upgrade = command.callback
+    if upgrade is None or hasattr(upgrade, "knows_ahead"):
+        return
+
+    @wraps(upgrade)
+    def upgrade_unless_ahead(*args: Any, **kwargs: Any) -> Any:
+        if _is_ahead():
+            click.echo("The database is newer than this code, which can work with it.", err=True)
+            return None
+        return upgrade(*args, **kwargs)
+
+    upgrade_unless_ahead.knows_ahead = True  # type: ignore[attr-defined]  # prevents a second time
+    command.callback = upgrade_unless_ahead
+
+
+@with_appcontext
+def _is_ahead() -> bool:
+    try:
+        return state() == "ahead"
+    except SQLAlchemyError:
+        return False  # the upgrade reports it
 
 
 @migrate.configure

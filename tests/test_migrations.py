@@ -291,6 +291,7 @@ def test_old_code_stays_ready_on_a_newer_schema_until_a_breaking_migration(app: 
             session.execute(text("INSERT INTO alembic_version VALUES ('from-tomorrow')"))
         assert schema_state.state() == "ahead"
         assert client.get("/readyz").status_code == 200
+        assert app.test_cli_runner().invoke(args=["db", "upgrade"]).exit_code == 0
 
         with database.write_transaction() as session:
             session.execute(text("INSERT INTO breaking_revisions VALUES ('from-tomorrow')"))
