@@ -53,13 +53,14 @@ try:
     _settings = environment()
 except ConfigError as error:
     sys.exit(str(error))
-if _settings.get("METRICS_PORT"):
+_serves_metrics = bool(re.fullmatch(r"[0-9]{1,5}", _settings.get("METRICS_PORT", "")))
+if _serves_metrics:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="metrics-")
 
 
 def when_ready(server: Any) -> None:
     """Serve the metrics of all processes."""
-    if _settings.get("METRICS_PORT"):
+    if _serves_metrics:
         from saas import metrics
 
         app = server.app.wsgi()
@@ -67,9 +68,17 @@ def when_ready(server: Any) -> None:
         metrics.serve(app, host, port, several_processes=True)
 
 
+def post_fork(_server: Any, worker: Any) -> None:
+    """Keep connections of the main process out of this one."""
+    if _serves_metrics:
+        from saas import metrics
+
+        metrics.after_fork(worker.app.wsgi())
+
+
 def child_exit(_server: Any, worker: Any) -> None:
     """Drop the gauges of a process that has ended."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+    if _serves_metrics:
         from saas import metrics
 
         metrics.forget_process(worker.pid)

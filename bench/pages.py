@@ -4,7 +4,7 @@
     make bench DATABASE=postgres    PostgreSQL, which the script starts
 
 This uses gunicorn with two workers and eight busy connections. Machines differ, so compare the
-ratios, not the milliseconds. The bars are those of docs/operations.md. The results are saved in
+ratios, not the milliseconds. A bar is what we aim at. The results are saved in
 instance/bench.json, and shown beside those of the last run.
 """
 

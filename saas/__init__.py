@@ -18,7 +18,9 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
     from saas import cli, products, schema_state
 
     declared = products.load(product)
-    app = Flask(__name__, template_folder=str(configuration.ROOT / "templates"))
+    # No static folder: `saas.static_files` serves the product's files and ours.
+    templates = str(configuration.ROOT / "templates")
+    app = Flask(__name__, template_folder=templates, static_folder=None)
     app.config.from_mapping(config or configuration.from_env(configuration.environment(), declared))
     products.use_files(app, declared)
     _init_extensions(app)

@@ -244,6 +244,9 @@ def sandbox(options: tuple[str, ...]) -> None:
     os.execv(command[0], [*command, *options])  # noqa: S606 - our own command, no shell
 
 
+_OTHER_THREADS = 4  # of a worker that use the database: two for the schedule, and their leases
+
+
 @click.command("worker")
 @click.option(
     "--workers", default=2, show_default=True, type=click.IntRange(1, 64), help="Number of threads."
@@ -254,6 +257,11 @@ def worker(workers: int) -> None:
     if current_app.config["JOBS_URL"] == "inline:":
         raise click.ClickException(
             "JOBS_URL is inline:, so jobs run immediately and no worker is needed."
+        )
+    needed, size = workers + _OTHER_THREADS, current_app.config["DATABASE_POOL_SIZE"]
+    if needed > size:
+        raise click.ClickException(
+            f"{workers} threads need DATABASE_POOL_SIZE={needed}, which is {size}."
         )
     application = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself
     if port := current_app.config["METRICS_PORT"]:

@@ -22,7 +22,7 @@ from flask import Flask, current_app
 from huey import Huey, MemoryHuey
 from sqlalchemy import make_url
 
-from saas import database, metrics, postgres_timeouts
+from saas import database, deadlines, metrics, postgres_timeouts
 from saas.schedule import Schedule, refuse_duplicate
 
 Args = ParamSpec("Args")
@@ -209,7 +209,7 @@ def _huey(url: str, instance: Path) -> Huey:
 @metrics.gauge("saas_queue_up", "1 if the queue is reachable, otherwise 0.")
 def _queue_up() -> float:
     try:
-        current_app.extensions["queue"].ping()
+        deadlines.run_within_deadline(current_app.extensions["queue"].ping, name="queue")
     except Exception:  # each storage raises its own exceptions
         return 0
     return 1

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from socketserver import ThreadingMixIn
 from typing import TypeVar
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -95,7 +96,7 @@ def timing_stripe_call() -> Iterator[None]:
 
 
 class DatabaseValues(Collector):
-    """The registered gauges. While the database does not answer, they are missing."""
+    """The registered gauges. If one cannot be read, it and the following ones are missing."""
 
     def __init__(self, app: Flask) -> None:
         self.app = app
@@ -107,15 +108,12 @@ class DatabaseValues(Collector):
                     value = read()
                 except Exception as error:  # each database and queue has its own
                     log.warning("metric %s could not be read: %s", name, type(error).__name__)
-                    continue
+                    return  # Prometheus waits ten seconds for all of them
                 family = GaugeMetricFamily(name, description, labels=[label] if label else None)
                 values = value if isinstance(value, Mapping) else {"": value}
                 for of, number in values.items():
                     family.add_metric([of] if label else [], float(number))
                 yield family
-            # gunicorn forks workers from this process, and they must not inherit connections.
-            db.session.remove()
-            db.engine.dispose()
 
 
 def serve(app: Flask, host: str, port: int, *, several_processes: bool = False) -> None:
@@ -129,24 +127,39 @@ def serve(app: Flask, host: str, port: int, *, several_processes: bool = False) 
     ).start()
 
 
+def after_fork(app: Flask) -> None:
+    """Forget connections that a scrape in gunicorn's main process holds: they are its own."""
+    with app.app_context():
+        db.engine.dispose(close=False)
+
+
 def forget_process(pid: int) -> None:
     """Drop the gauges of a process that has ended."""
     mark_process_dead(pid)  # type: ignore[no-untyped-call]  # it has no types
 
 
 def _serve(registry: CollectorRegistry, host: str, port: int) -> None:
+    is_logged = False
     while True:
         try:
             server = make_server(
-                host, port, make_wsgi_app(registry), WSGIServer, handler_class=_QuietHandler
+                host, port, make_wsgi_app(registry), _Server, handler_class=_QuietHandler
             )
         except OSError as error:
-            log.warning("metrics are not served at %s:%s yet: %s", host, port, error.strerror)
+            if not is_logged:
+                log.warning("metrics are not served at %s:%s: %s", host, port, error.strerror)
+            is_logged = True
             time.sleep(_RETRY_EVERY)
         else:
             server.serve_forever()
 
 
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
 class _QuietHandler(WSGIRequestHandler):
+    timeout = 10  # seconds; a silent connection must not stay
+
     def log_message(self, format: str, *args: object) -> None:
         """Log no scrapes."""

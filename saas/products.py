@@ -60,7 +60,7 @@ def use_files(app: Flask, product: Product) -> None:
     app.jinja_loader = ChoiceLoader(
         [FileSystemLoader(own / "templates"), FileSystemLoader(str(app.template_folder))]
     )
-    app.config["STATIC_FOLDERS"] = (own / "static", Path(str(app.static_folder)))
+    app.config["STATIC_FOLDERS"] = (own / "static", Path(app.root_path) / "static")
 
 
 def init_app(app: Flask, product: Product) -> None:

@@ -5,6 +5,7 @@ No header decides our own URL, and proxies are trusted only as far as `TRUSTED_P
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from flask import Flask, current_app, redirect, request
-from werkzeug.exceptions import SecurityError
+from werkzeug.exceptions import SecurityError, ServiceUnavailable
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
@@ -41,6 +42,7 @@ def init_app(app: Flask) -> None:
         app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
             app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies
         )
+        app.before_request(_refuse_if_late)
         if app.config["SAAS_ENV"] == "production":
             app.before_request(_require_https)
 
@@ -50,16 +52,16 @@ _NAT64 = ip_network("64:ff9b::/96")  # IPv4 behind a NAT64 translator: RFC 6052
 
 
 class Edge:
-    """Normalise the host and the root path, and refuse requests that have waited too long."""
+    """Normalise the host and the root path, and note how long a request has waited."""
 
     def __init__(self, application: WSGI, host: str, trusted_proxies: int = 0) -> None:
-        self.application, self.host, self.trusted_proxies = application, host, trusted_proxies
+        self.application, self.host = application, host
+        self.queue = QueueTime() if trusted_proxies else None
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        waited = _waited(environ) if self.trusted_proxies else 0.0
-        deadlines.waited.set(waited)
-        if waited > _MAX_WAITED and environ.get("PATH_INFO") not in HEALTH:
-            return _busy(environ, start_response)
+        measured = self.queue and environ.get("PATH_INFO") not in HEALTH
+        header = environ.get("HTTP_X_REQUEST_START", "") if measured else ""
+        deadlines.waited.set(self.queue.waited(header) if self.queue and header else 0.0)
         # Links and cached public pages depend on it, so only the configuration may set it.
         environ["SCRIPT_NAME"] = ""
         if environ.get("PATH_INFO") in HEALTH:
@@ -75,25 +77,34 @@ class Edge:
         return response
 
 
-def _waited(environ: dict[str, Any]) -> float:
-    """Return the seconds since the proxy received the request, by its X-Request-Start header.
+class QueueTime:
+    """How long requests waited between the proxy and this process, by X-Request-Start.
 
-    nginx sends it as `t=1764400000.123` with `proxy_set_header X-Request-Start "t=${msec}"`.
+    nginx sends it as `t=1764400000.123` with `proxy_set_header X-Request-Start "t=${msec}"`. Both
+    clocks may differ, so the shortest wait of the last minutes counts as none.
     """
-    match = _REQUEST_START.fullmatch(environ.get("HTTP_X_REQUEST_START", ""))
-    return max(0.0, min(time.time() - float(match[1]), 60.0)) if match else 0.0
+
+    def __init__(self) -> None:
+        self._shortest = self._shortest_before = math.inf
+        self._minute_ends = 0.0
+
+    def waited(self, header: str) -> float:
+        """Return the seconds; 0 for a header that is not understood."""
+        match = _REQUEST_START.fullmatch(header)
+        if match is None:
+            return 0.0
+        measured, at = time.time() - float(match[1]), time.monotonic()
+        if at > self._minute_ends:
+            self._shortest_before, self._shortest = self._shortest, measured
+            self._minute_ends = at + 60
+        self._shortest = min(self._shortest, measured)
+        return max(0.0, measured - min(self._shortest, self._shortest_before))
 
 
-def _busy(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+def _refuse_if_late() -> None:
     """Return 503 at once: the client has probably given up, and others are waiting."""
-    _read_rest(environ["wsgi.input"])
-    headers = [
-        ("Content-Type", "text/plain; charset=utf-8"),
-        ("Cache-Control", "no-store"),
-        ("Retry-After", "5"),
-    ]
-    start_response("503 Service Unavailable", headers)
-    return [b"The server is busy. Please try again in a few seconds.\n"]
+    if deadlines.waited.get() > _MAX_WAITED:
+        raise ServiceUnavailable(retry_after=5)
 
 
 def _normalize_host(host: str) -> str:

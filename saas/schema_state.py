@@ -85,6 +85,8 @@ def _is_ahead() -> bool:
         return state() == "ahead"
     except SQLAlchemyError:
         return False  # the upgrade reports it
+    finally:
+        db.session.rollback()  # the upgrade uses a connection of its own
 
 
 @migrate.configure

@@ -10,10 +10,10 @@ import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import parse_qs
 
-from flask import Flask, Response, current_app, send_from_directory
+from flask import Flask, Response, abort, current_app, send_from_directory
 from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.security import safe_join
 from whitenoise import WhiteNoise
@@ -29,7 +29,12 @@ def init_app(app: Flask) -> None:
     """Serve the files of `STATIC_FOLDERS`, and give templates the function `static`."""
     app.add_template_global(static)
     app.extensions["static"] = {}
+    app.add_url_rule(f"{_PREFIX}<path:filename>", "static", _not_found)  # for URLs
     app.wsgi_app = StaticFiles(app)  # type: ignore[method-assign]  # Flask's documented way
+
+
+def _not_found(filename: str) -> NoReturn:  # noqa: ARG001 - of the rule
+    abort(404)
 
 
 def static(name: str, version: str | None = None) -> str:
@@ -90,12 +95,8 @@ class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Serve a file, and leave everything else to Flask: its errors and unknown hosts."""
         path = environ.get("PATH_INFO", "")
-        trusted = self.flask.config["TRUSTED_HOSTS"]
-        if (
-            not path.startswith(_PREFIX)
-            or environ["REQUEST_METHOD"] not in ("GET", "HEAD")
-            or (trusted and not host_is_trusted(environ.get("HTTP_HOST", ""), trusted))
-        ):
+        file = self._find(path, environ) if path.startswith(_PREFIX) else None
+        if file is None:
             response: Iterable[bytes] = self.application(environ, start_response)
             return response
         cache_control = self._cache_control(path, environ.get("QUERY_STRING", ""))
@@ -103,7 +104,16 @@ class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
         def start(status: str, headers: list[tuple[str, str]]) -> Any:
             return start_response(status, [*headers, ("Cache-Control", cache_control)])
 
-        return super().__call__(environ, start)  # type: ignore[no-any-return]
+        return self.serve(file, environ, start)  # type: ignore[no-any-return]
+
+    def _find(self, path: str, environ: dict[str, Any]) -> StaticFile | None:
+        """Return the file to serve, if there is one for this path, method and host."""
+        trusted = self.flask.config["TRUSTED_HOSTS"]
+        if environ["REQUEST_METHOD"] not in ("GET", "HEAD") or (
+            trusted and not host_is_trusted(environ.get("HTTP_HOST", ""), trusted)
+        ):
+            return None
+        return self.find_file(path) if self.autorefresh else self.files.get(path)
 
     def get_static_file(self, path: str, url: str, stat_cache: Any = None) -> StaticFile:
         """Return a file; without compressed variants in development, where they may be stale."""
@@ -134,7 +144,4 @@ class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
 
     def _is_current(self, name: str, version: list[str]) -> bool:
         with self.flask.app_context():
-            try:
-                return static(name).endswith(f"?v={version[0]}")
-            except FileNotFoundError:
-                return False
+            return static(name).endswith(f"?v={version[0]}")

@@ -79,7 +79,7 @@ def test_a_backup_during_writes_is_one_state_of_the_database(
 
     assert written.returncode == 0, written.stderr
     assert restored.returncode == 0, restored.stderr
-    assert "flask billing sync --all" in restored.stdout
+    assert "sync --all, adopt-orphans" in restored.stdout
     assert file.stat().st_mode & 0o777 == 0o600
     with make_app(DATABASE_URL=new_database).app_context():
         emails = [user.email for user in accounts.list_all()]

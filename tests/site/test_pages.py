@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import time
 from collections.abc import Callable
 from urllib.robotparser import RobotFileParser
 
@@ -180,6 +181,39 @@ def test_static_files_with_a_hash_in_their_name_are_cached_forever(app: Flask) -
         assert (
             other.headers["Cache-Control"] == "no-cache"
         )  # the hash of another release, while both run
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//etc/passwd?v=1",
+        "/./css/app.css?v=1",
+        "/css/app.css.gz",
+        f"/{'x' * 300}?v=1",
+        "/fonts/missing.woff2?v=1",
+        "/css/%2e%2e/%2e%2e/security.py",
+    ],
+)
+def test_other_paths_below_static_are_not_found_and_not_cached(path: str, app: Flask) -> None:
+    response = app.test_client().get(f"/static{path}", follow_redirects=True)
+
+    assert response.status_code == 404
+    assert response.headers.getlist("Cache-Control") == ["no-store"]
+    assert "Content-Security-Policy" in response.headers
+
+
+def test_a_request_that_waited_too_long_is_refused_unless_clocks_differ(
+    make_app: Callable[..., Flask],
+) -> None:
+    client = make_app(TRUSTED_PROXIES="1").test_client()
+
+    def ask(seconds_ago: float) -> int:
+        header = {"X-Request-Start": f"t={time.time() - seconds_ago:.3f}"}
+        return client.get("/pricing", headers=header).status_code
+
+    assert [ask(30), ask(30.1)] == [200, 200]  # the proxy's clock is behind
+    assert ask(60) == 503
+    assert client.get("/pricing", headers={"X-Request-Start": "yesterday"}).status_code == 200
 
 
 def test_errors_are_pages_for_browsers_and_json_for_api_clients(app: Flask) -> None:

@@ -27,6 +27,7 @@ from tests.stack.stack import Stack, running_stack
 from tests.stack.traffic import Traffic, summary
 
 _RECOVERY = 90.0  # seconds in which everything must be well again
+_LONGEST = 10.0  # seconds for a public page during any fault
 _DELIVERY = 120.0  # seconds in which emails and events must have arrived
 
 
@@ -38,7 +39,6 @@ class Fault:
     happen: Callable[[Stack], object]  # a context manager
     seconds: float = 8.0
     no_failures: bool = False  # a deploy: no request may fail
-    public_pages_answer: bool = True
 
 
 def frozen(name: str) -> Callable[[Stack], object]:
@@ -207,21 +207,25 @@ def main() -> int:
         traffic = Traffic(stack)
         traffic.start()
         eventually(traffic.is_well, seconds=30)
+        periods: dict[Fault, tuple[float, float]] = {}
         problems = [
             problem
             for fault in FAULTS
             if only in fault.name
-            for problem in _run(fault, stack, traffic)
+            for problem in _run(fault, stack, traffic, periods)
         ]
         if only in "alarms":
             problems += alarms.fire(stack)
         traffic.stop()
+        problems += _judge(traffic, periods)
         problems += _final_problems(stack)
     print("\n".join(problems) or "Nothing was lost, and everything recovered by itself.")
     return int(bool(problems))
 
 
-def _run(fault: Fault, stack: Stack, traffic: Traffic) -> Iterator[str]:
+def _run(
+    fault: Fault, stack: Stack, traffic: Traffic, periods: dict[Fault, tuple[float, float]]
+) -> Iterator[str]:
     began = time.monotonic()
     promised, accepted = len(traffic.promised), len(traffic.accepted)
     try:
@@ -242,15 +246,22 @@ def _run(fault: Fault, stack: Stack, traffic: Traffic) -> Iterator[str]:
     print(
         f"    well again after {well}; {emails} emails, {events} events, {late} there", flush=True
     )
+    periods[fault] = began, ended
     if recovered is None:
         yield f"{fault.name}: did not recover"
     if arrived is None:
         yield f"{fault.name}: missing: {_missing(stack, traffic)}"
-    if fault.no_failures and any(not response.is_good for response in during):
-        yield f"{fault.name}: requests failed"
-    public = [item for item in during if item.kind == "public"]
-    if fault.public_pages_answer and any(not item.is_good or item.seconds > 10 for item in public):
-        yield f"{fault.name}: public pages failed"
+
+
+def _judge(traffic: Traffic, periods: dict[Fault, tuple[float, float]]) -> Iterator[str]:
+    """Yield a sentence for each fault whose requests failed, however late."""
+    for fault, (began, ended) in periods.items():
+        during = [response for response in traffic.since(began) if response.at < ended]
+        if fault.no_failures and any(not response.is_good for response in during):
+            yield f"{fault.name}: requests failed"
+        public = [item for item in during if item.kind == "public"]
+        if any(not item.is_good or item.seconds > _LONGEST for item in public):
+            yield f"{fault.name}: public pages failed"
 
 
 def _missing(stack: Stack, traffic: Traffic) -> str:

@@ -30,6 +30,7 @@ from tests.stack.traffic import Traffic, summary
 
 _SUBSCRIBERS, _SENDERS = 40, 12
 _FLOOD = 60  # seconds
+_MORE_CONNECTIONS = 16  # until each process has filled its pool
 _MORE_DESCRIPTORS = 40  # of database connections and of connections to Stripe
 _GROWTH = 1.15  # of memory between the second minute and the end
 
@@ -101,6 +102,8 @@ def _problems(stack: Stack, traffic: Traffic, flood: _Flood, before: Usage) -> I
         yield "memory grew"
     if after.descriptors > before.descriptors + _MORE_DESCRIPTORS:
         yield "descriptors grew"
+    if after.connections > before.connections + _MORE_CONNECTIONS:
+        yield "database connections grew"
     if verified.returncode:
         yield f"verify: {verified.stdout}"
 
