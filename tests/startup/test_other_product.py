@@ -25,6 +25,7 @@ _THE_PRODUCT_ITSELF = {
     "e2e/test_life.py": "lives with the first plan that is sold",
     "look/test_brand.py": "changes the brand of a copy",
     "look/test_look.py": "checks the templates",
+    "stack/stack.py": "runs the application of a clone",
     "startup/test_first_feature.py": "follows the document, with the plans of a new clone",
     "startup/test_reload.py": "changes a file of a copy",
     "startup/test_upgrade.py": "upgrades a copy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -64,7 +65,10 @@ class Subscriber:
     # --- what happens at Stripe -------------------------------------------------------------
 
     def buy_duplicate(self, plan: str, interval: str) -> None:
-        if user := self.user():
+        """Subscribe once more, unless the account is being deleted: it gets no customer then."""
+        if (user := self.user()) is None:
+            return
+        with suppress(customers.AccountClosing):
             self.world.at_stripe.subscriptions.create(
                 {
                     "customer": customers.ensure_customer(user),
