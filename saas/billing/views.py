@@ -105,9 +105,11 @@ def returned() -> Answer:
     except gateway.StripeError as error:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
-    if user and user.is_paid and user.plan != had:
+    # With a checkout session they have just paid, even if the webhook was quicker than the browser.
+    has_paid = bool(request.args.get("session_id"))
+    if user and user.is_paid and (has_paid or user.plan != had):
         flash(f"You're now on {user.plan.name}. Thank you!", "success")
-    elif user and not user.is_subscribed and request.args.get("session_id"):
+    elif user and not user.is_subscribed and has_paid:
         flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
 

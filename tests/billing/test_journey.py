@@ -366,3 +366,13 @@ def test_billing_pages_send_no_requests_to_stripe(
             assert visitor.visit(path).status == 200
         assert "Solo" in visitor.visit("/dashboard/billing").text
         visitor.base = shop.url
+
+
+def test_a_buyer_is_thanked_even_if_the_webhook_was_quicker(shop: Shop) -> None:
+    stripe_account.subscriber(shop, "quick@example.com")  # the webhook has already been applied
+    visitor = shop.visitor()
+    visitor.sign_in("quick@example.com")
+
+    page = visitor.visit("/billing/return?session_id=cs_test_1")
+
+    assert "You're now on Solo" in page.text
