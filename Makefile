@@ -9,7 +9,7 @@ export PORT
 export PYENV_VERSION ?= $(shell pyenv global 2>/dev/null | paste -sd : -)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css brand upgrade bench bench-og bench-verify bench-scale lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css compress brand upgrade bench bench-og bench-verify bench-scale lock base dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -66,6 +66,9 @@ css: dev ## rebuild the stylesheet (needs Node) and compress static files
 	@assets/build.sh
 	@$(BIN)/python assets/compress.py
 
+compress: dev ## compress static files, after a change of one
+	@$(BIN)/python assets/compress.py
+
 css-current: dev ## fail if the stylesheet or a compressed file is out of date
 	@assets/build.sh --check
 	@$(BIN)/python assets/compress.py --check
@@ -82,7 +85,7 @@ upgrade: ## merge the starter's next version (docs/upgrading.md)
 	@$(PYTHON) -E bin/upgrade
 
 bench: dev ## measure CPU time of requests and of the sandbox
-	@$(BIN)/python bench/pages.py --database $(or $(DATABASE),sqlite)
+	@PYTHONPATH=.:sandbox $(BIN)/python -m bench.pages --database $(or $(DATABASE),sqlite)
 	@cd sandbox && ../$(BIN)/python -m tests.bench
 
 bench-og: dev ## benchmark share cards, with @vercel/og and takumi-js if Node is installed
@@ -92,7 +95,7 @@ bench-verify: dev ## benchmark verify and sync with 100,000 subscribers (half an
 	@$(BIN)/python bench/verify.py
 
 bench-scale: dev ## compare a thousand users with a million on PostgreSQL (ten minutes)
-	@$(BIN)/python bench/scale.py --users $(or $(USERS),1000000)
+	@PYTHONPATH=.:sandbox $(BIN)/python -m bench.scale --users $(or $(USERS),1000000)
 
 lock: ## update the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

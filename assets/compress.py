@@ -47,16 +47,16 @@ def stale(files: list[Path]) -> Iterator[str]:
     """Yield a sentence for each file whose variants are missing or not of its content."""
     for path in files:
         if path.suffix in READ and not path.with_suffix("").exists():
-            yield f"{path.relative_to(ROOT)} has no original. Run: make css"
+            yield f"{path.relative_to(ROOT)} has no original. Run: make compress"
         if not is_worthwhile(path):
             continue
         content = path.read_bytes()
         for suffix, read in READ.items():
             variant = Path(f"{path}{suffix}")
             if variant.exists() and read(variant.read_bytes()) != content:
-                yield f"{variant.relative_to(ROOT)} is not current. Run: make css"
+                yield f"{variant.relative_to(ROOT)} is not current. Run: make compress"
             elif not variant.exists():
-                yield f"{variant.relative_to(ROOT)} is missing. Run: make css"
+                yield f"{variant.relative_to(ROOT)} is missing. Run: make compress"
 
 
 if __name__ == "__main__":

@@ -31,8 +31,6 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "sandbox")]
-
 REQUESTS, CONNECTIONS, WEBHOOKS = 2000, 8, 400
 RESULTS = ROOT / "instance" / "bench.json"
 BARE = """
@@ -47,7 +45,7 @@ app.wsgi_app = lambda environ, start: (
 )(environ, start)
 """
 
-# A request: method, path, headers, body; made anew for each one.
+# A request: method, path, headers, body; built for each request.
 Ask = Callable[[], tuple[str, str, dict[str, str], str | None]]
 
 
@@ -115,21 +113,7 @@ def prepared(
     stripe_account.remove_endpoints(shop)
     name, value, _ = start_session(shop.app, user)
     cookie = {"Cookie": f"{name}={value}"}
-
-    def webhook(kind: str, signed: bool = True) -> Ask:
-        subject = {
-            "id": subscription, "object": "subscription", "customer": user.stripe_customer_id,
-        }  # fmt: skip
-
-        def ask() -> tuple[str, str, dict[str, str], str | None]:
-            payload, headers = stripe_account.signed_event(
-                shop, kind, subject, id=f"evt_{uuid.uuid4().hex}"
-            )
-            if not signed:
-                headers = {"Stripe-Signature": f"t={int(time.time())},v1={'0' * 64}"}
-            return "POST", "/api/webhooks/stripe", headers, payload
-
-        return ask
+    subject = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
 
     return env, {
         "GET / anonymous": Request(get("/"), "bar 1.8"),
@@ -144,12 +128,28 @@ def prepared(
             get("/dashboard/billing", **cookie), "bar 5, PostgreSQL 6"
         ),
         "GET /dashboard/settings": Request(get("/dashboard/settings", **cookie), "bar 8"),
-        "POST webhook, bad signature": Request(webhook("x.y", signed=False), "bar 2"),
-        "POST webhook, ignored type": Request(webhook("product.created"), "bar 3"),
+        "POST webhook, bad signature": Request(
+            webhook(shop, "x.y", subject, signed=False), "bar 2"
+        ),
+        "POST webhook, ignored type": Request(webhook(shop, "product.created", subject), "bar 3"),
         "POST webhook, applied": Request(
-            webhook("customer.subscription.updated"), "bar 8 ms", WEBHOOKS
+            webhook(shop, "customer.subscription.updated", subject), "bar 8 ms", WEBHOOKS
         ),
     }
+
+
+def webhook(shop: Any, kind: str, subject: dict[str, Any], *, signed: bool = True) -> Ask:
+    """Return a request with a new event of this type."""
+    from tests.harness import stripe_account
+
+    def ask() -> tuple[str, str, dict[str, str], str | None]:
+        event_id = f"evt_{uuid.uuid4().hex}"
+        payload, headers = stripe_account.signed_event(shop, kind, subject, id=event_id)
+        if not signed:
+            headers = {"Stripe-Signature": f"t={int(time.time())},v1={'0' * 64}"}
+        return "POST", "/api/webhooks/stripe", headers, payload
+
+    return ask
 
 
 def opened_shop(folder: Path, stack: ExitStack, database: str) -> tuple[Any, dict[str, str]]:

@@ -21,21 +21,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "sandbox"), str(ROOT / "bench")]
+import psutil
+from sqlalchemy import text
 
-import pages  # noqa: E402 - found through the path above
-import psutil  # noqa: E402
-from sqlalchemy import text  # noqa: E402
-
-from saas import database, metrics  # noqa: E402
-from saas.auth import accounts, roles, sessions  # noqa: E402
-from saas.billing import history, tasks  # noqa: E402
-from saas.database import db  # noqa: E402
-from saas.mail import outbox  # noqa: E402
-from saas.users.export import export_user  # noqa: E402
-from tests.harness import stripe_account  # noqa: E402
-from tests.harness.clients import start_session  # noqa: E402
+from bench import pages
+from saas import database, metrics
+from saas.auth import accounts, roles, sessions
+from saas.billing import history, tasks
+from saas.database import db
+from saas.mail import outbox
+from saas.users.export import export_user
+from tests.harness import stripe_account
+from tests.harness.clients import start_session
 
 FEW, BAR, TIMES = 1_000, 1.5, 30
 
@@ -125,11 +122,7 @@ def prepared(shop: Any) -> dict[str, Callable[[], Any]]:
         )
 
     def webhook() -> None:
-        customer = user.stripe_customer_id
-        subject = {"id": subscription, "object": "subscription", "customer": customer}
-        payload, headers = stripe_account.signed_event(
-            shop, "customer.subscription.updated", subject, id=f"evt_of_bench_{next(numbers)}"
-        )
+        payload, headers = stripe_account.subscription_event(shop, user, subscription)
         response = client.post("/api/webhooks/stripe", data=payload, headers=headers)
         if response.json != {"outcome": "applied"}:
             raise SystemExit(f"the webhook returned {response.status_code}: {response.text}")

@@ -48,7 +48,7 @@ def run_postgres_program(program: str, url: URL, *options: str) -> None:
     password = settings.pop("password", None)
     secret = {"PGPASSWORD": str(password)} if password else {}
     command = [program, "--dbname", make_conninfo("", **settings), *options]
-    if subprocess.run(command, env={**os.environ, **secret}).returncode:  # noqa: S603 - as above
+    if subprocess.run(command, env={**os.environ, **secret}).returncode:  # noqa: S603 - our own command, no shell
         stop(f"{program} failed.")
 
 

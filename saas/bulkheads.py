@@ -37,7 +37,7 @@ class Bulkhead:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """Hold a place within the block. Raises `Full`, at once if nobody moved for a second."""
+        """Hold a place within the block. Raises `Full`, at once after a second without progress."""
         self._enter()
         try:
             yield

@@ -37,13 +37,13 @@ class Session(requests.Session):
             proxies, verify = settings["proxies"], settings["verify"]
         return super().merge_environment_settings(url, proxies, stream, verify, cert)
 
-    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
-        """Send a request; in one of the places if a request of our own waits for it."""
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        """Send a request and follow redirects; in one of the places while a view waits for it."""
         if not has_request_context():
-            return super().send(request, **kwargs)
+            return super().request(*args, **kwargs)
         try:
             with _PLACES.place():
-                return super().send(request, **kwargs)
+                return super().request(*args, **kwargs)
         except bulkheads.Full as error:
             raise requests.ConnectionError(str(error)) from None
 

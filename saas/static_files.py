@@ -1,11 +1,12 @@
 """Static files: the product's first, then the starter's, with a hash in their URLs.
 
-WhiteNoise serves them before Flask does any work, compressed for clients that accept it. `make css`
-writes the compressed variants. In development files are read at each request, uncompressed.
+WhiteNoise serves them before Flask does any work, compressed for clients that accept it (`make
+compress`). In development, files are read at each request and not compressed.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 from collections.abc import Iterable
@@ -75,6 +76,14 @@ def _hash(name: str) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
+def _is_stale(path: str) -> bool:
+    """Return whether a file has changed since it was compressed, to both formats at once."""
+    compressed = Path(f"{path}.gz")
+    return (
+        compressed.is_file() and gzip.decompress(compressed.read_bytes()) != Path(path).read_bytes()
+    )
+
+
 class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
     """WhiteNoise with our security headers, and caching by the hash in the URL."""
 
@@ -116,9 +125,9 @@ class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
         return self.find_file(path) if self.autorefresh else self.files.get(path)
 
     def get_static_file(self, path: str, url: str, stat_cache: Any = None) -> StaticFile:
-        """Return a file; without compressed variants in development, where they may be stale."""
+        """Return a file; without compressed variants in development, and if they are stale."""
         file = super().get_static_file(path, url, stat_cache)
-        if self.autorefresh:
+        if self.autorefresh or _is_stale(path):
             file.alternatives = file.alternatives[-1:]
         return file
 

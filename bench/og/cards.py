@@ -25,7 +25,7 @@ from statistics import median
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
+sys.path[:0] = [str(ROOT), str(ROOT / "sandbox")]
 
 from saas.og.card import Card  # noqa: E402 - found through the path above
 from saas.og.render.fonts import OWN, Library  # noqa: E402
@@ -179,7 +179,7 @@ def timed(press: object, heading: str) -> float:
 
 def served() -> Iterator[tuple[str, float]]:
     """Measure bare Flask with as many bytes, then new, cached and revalidated signed cards."""
-    import pages
+    from bench import pages
 
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)

@@ -105,11 +105,11 @@ def returned() -> Answer:
     except gateway.StripeError as error:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
-    # With a checkout session they have just paid, even if the webhook was quicker than the browser.
-    has_paid = bool(request.args.get("session_id"))
-    if user and user.is_paid and (has_paid or user.plan != had):
+    # The webhook may have been quicker than the browser, so the plan may be the new one already.
+    from_checkout = bool(request.args.get("session_id"))
+    if user and user.is_paid and (from_checkout or user.plan != had):
         flash(f"You're now on {user.plan.name}. Thank you!", "success")
-    elif user and not user.is_subscribed and has_paid:
+    elif user and not user.is_subscribed and from_checkout:
         flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
     return redirect(url_for("billing.overview"), code=303)
 

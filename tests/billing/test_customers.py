@@ -263,11 +263,4 @@ def subscribe(shop: Shop, *, customer_metadata: dict[str, str], metadata: dict[s
     customer = at_stripe.customers.create(
         {"email": "ann@example.com", "metadata": customer_metadata}
     ).id
-    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
-    params: Any = {
-        "customer": customer,
-        "items": [{"price": shop.price["solo", "monthly"]}],
-        "default_payment_method": card,
-        "metadata": metadata,
-    }
-    return at_stripe.subscriptions.create(params).id
+    return stripe_account.subscribe(shop, customer, metadata)

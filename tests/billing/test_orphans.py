@@ -59,18 +59,6 @@ def set_owner(shop: Shop, customer: str, **metadata: str) -> None:
     stripe_account.client(shop).v1.customers.update(customer, {"metadata": metadata})
 
 
-def subscribe(shop: Shop, customer: str, metadata: dict[str, str]) -> str:
-    at_stripe = stripe_account.client(shop).v1
-    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
-    params: Any = {
-        "customer": customer,
-        "items": [{"price": shop.price["solo", "monthly"]}],
-        "default_payment_method": card,
-        "metadata": metadata,
-    }
-    return at_stripe.subscriptions.create(params).id
-
-
 @both_databases
 def test_verify_lists_a_subscription_whose_account_was_lost(quiet_shop: Shop) -> None:
     stripe_account.subscriber(quiet_shop, "ben@example.com")
@@ -110,7 +98,7 @@ def test_catch_up_tells_its_events_from_those_of_other_products(quiet_shop: Shop
     ann, subscription = lost_subscriber(quiet_shop)
     at_stripe = stripe_account.client(quiet_shop).v1
     foreign = at_stripe.customers.create({"email": ANN}).id
-    subscribe(quiet_shop, foreign, {})
+    stripe_account.subscribe(quiet_shop, foreign, {})
 
     result = run(quiet_shop, "catch-up", "--json")
 
@@ -294,7 +282,7 @@ def test_a_customer_without_an_email_gets_no_account(quiet_shop: Shop) -> None:
     with quiet_shop.app.app_context():
         metadata = customers.metadata_for(ann)
     customer = at_stripe.customers.create({"metadata": metadata}).id
-    subscribe(quiet_shop, customer, metadata)
+    stripe_account.subscribe(quiet_shop, customer, metadata)
 
     result = run(quiet_shop, "adopt-orphans", "--recreate", "--yes")
 
@@ -313,8 +301,10 @@ def test_subscriptions_of_others_are_no_orphans(quiet_shop: Shop) -> None:
     at_stripe = stripe_account.client(quiet_shop).v1
     for marks in ({"user": metadata["user"]}, {**metadata, "installation": str(ann.id)}):
         customer = at_stripe.customers.create({"email": ANN, "metadata": marks}).id
-        subscribe(quiet_shop, customer, marks)
-    closed = subscribe(quiet_shop, at_stripe.customers.create({"email": ANN}).id, metadata)
+        stripe_account.subscribe(quiet_shop, customer, marks)
+    closed = stripe_account.subscribe(
+        quiet_shop, at_stripe.customers.create({"email": ANN}).id, metadata
+    )
     bulk_subscribers.fill(
         quiet_shop.sandbox, quiet_shop.key, quiet_shop.price["solo", "monthly"], 3
     )
@@ -343,7 +333,7 @@ def test_two_subscriptions_of_one_customer_give_one_account(quiet_shop: Shop) ->
     ann, first = stripe_account.subscriber(quiet_shop, ANN)
     with quiet_shop.app.app_context():
         metadata = customers.metadata_for(ann)
-    second = subscribe(quiet_shop, str(ann.stripe_customer_id), metadata)
+    second = stripe_account.subscribe(quiet_shop, str(ann.stripe_customer_id), metadata)
     lose(quiet_shop, ann)
 
     result = run(quiet_shop, "adopt-orphans", "--recreate", "--yes", "--json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from typing import Any
 
 import requests
@@ -66,6 +67,19 @@ def subscriber(
         return accounts.get_by_email(email), subscription.id
 
 
+def subscribe(shop: Shop, customer: str, metadata: dict[str, str]) -> str:
+    """Subscribe a customer to the lowest plan with this metadata; return the subscription's id."""
+    at_stripe = client(shop).v1
+    card = at_stripe.payment_methods.attach("pm_card_visa", {"customer": customer}).id
+    params: Any = {
+        "customer": customer,
+        "items": [{"price": shop.price[shop.lowest_plan, "monthly"]}],
+        "default_payment_method": card,
+        "metadata": metadata,
+    }
+    return at_stripe.subscriptions.create(params).id
+
+
 def refunds_of(shop: Shop, customer: str) -> list[str]:
     """Return the ids of this customer's refunds. Stripe lists refunds by charge only."""
     at_stripe = client(shop).v1
@@ -84,6 +98,13 @@ def send_event(
     return requests.post(
         f"{url or shop.url}/api/webhooks/stripe", data=payload, headers=headers, timeout=30
     )
+
+
+def subscription_event(shop: Shop, user: User, subscription: str) -> tuple[str, dict[str, str]]:
+    """Return body and headers of a new event about a user's subscription."""
+    subject = {"id": subscription, "object": "subscription", "customer": user.stripe_customer_id}
+    kind, event_id = "customer.subscription.updated", f"evt_{uuid.uuid4().hex}"
+    return signed_event(shop, kind, subject, id=event_id)
 
 
 def signed_event(

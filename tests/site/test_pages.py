@@ -6,12 +6,14 @@ import gzip
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from urllib.robotparser import RobotFileParser
 
 import pytest
 from flask import Flask
 from werkzeug.test import create_environ, run_wsgi_app
 
+from saas.static_files import StaticFiles
 from tests.harness.shop import Shop
 from tests.harness.visitor import Page, Visitor
 
@@ -47,6 +49,17 @@ def test_public_text_is_compressed_for_clients_that_accept_it(path: str, app: Fl
         assert len(compressed.data) < len(plain.data) / 2
         assert "Accept-Encoding" in compressed.headers["Vary"]
         assert "Accept-Encoding" in plain.headers["Vary"]
+
+
+def test_a_stale_compressed_file_is_not_served(app: Flask, tmp_path: Path) -> None:
+    (tmp_path / "shop.js").write_text("new()" * 500)
+    (tmp_path / "shop.js.gz").write_bytes(gzip.compress(b"old()" * 500))
+    app.config["STATIC_FOLDERS"] = (tmp_path,)
+    app.wsgi_app = StaticFiles(app)  # type: ignore[method-assign]  # as at the start
+
+    with app.test_client().get("/static/shop.js", headers={"Accept-Encoding": "gzip"}) as response:
+        assert "Content-Encoding" not in response.headers
+        assert response.text.startswith("new()")
 
 
 def test_a_compressed_page_is_confirmed_by_its_own_tag(app: Flask) -> None:

@@ -7,25 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.harness.waiting import eventually
+from tests.stack import faults
 from tests.stack.stack import Stack
-
-
-@contextmanager
-def _webhooks_fail(stack: Stack) -> Iterator[None]:
-    stack.set_stripe_faults(broken=1)
-    try:
-        yield
-    finally:
-        stack.set_stripe_faults()
-
-
-@contextmanager
-def _emails_wait(stack: Stack) -> Iterator[None]:
-    stack.mail.refuses = True
-    try:
-        yield
-    finally:
-        stack.mail.refuses = False
 
 
 @contextmanager
@@ -48,21 +31,12 @@ def _drift(stack: Stack) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def _errors(stack: Stack) -> Iterator[None]:
-    stack.programs["postgres"].stop(signal.SIGINT)
-    try:
-        yield
-    finally:
-        stack.programs["postgres"].start()
-
-
 ALARMS = {
-    "WebhooksFailing": _webhooks_fail,
-    "EmailsWaiting": _emails_wait,
+    "WebhooksFailing": faults.stripe(broken=1),
+    "EmailsWaiting": faults.mail_refused,
     "NoWorker": _no_worker,
     "Drift": _drift,
-    "Errors": _errors,
+    "Errors": faults.stopped("postgres", signal.SIGINT),
 }
 
 

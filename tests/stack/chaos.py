@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from tests.harness.waiting import eventually
-from tests.stack import alarms, floods, releases
+from tests.stack import alarms, faults, floods, releases
 from tests.stack.stack import Stack, running_stack
 from tests.stack.traffic import Traffic, summary
 
@@ -39,77 +39,6 @@ class Fault:
     happen: Callable[[Stack], object]  # a context manager
     seconds: float = 8.0
     no_failures: bool = False  # a deploy: no request may fail
-
-
-def frozen(name: str) -> Callable[[Stack], object]:
-    """Stop the processes of a program without ending them: it accepts and never answers."""
-
-    @contextmanager
-    def happen(stack: Stack) -> Iterator[None]:
-        stack.programs[name].send(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            stack.programs[name].send(signal.SIGCONT)
-
-    return happen
-
-
-def stopped(name: str, number: int = signal.SIGTERM) -> Callable[[Stack], object]:
-    """End a program, and start it again after the block."""
-
-    @contextmanager
-    def happen(stack: Stack) -> Iterator[None]:
-        stack.programs[name].stop(number)
-        try:
-            yield
-        finally:
-            stack.restart(name)
-
-    return happen
-
-
-def once(act: Callable[[Stack], object]) -> Callable[[Stack], object]:
-    """Do something at the beginning of the block."""
-
-    @contextmanager
-    def happen(stack: Stack) -> Iterator[None]:
-        act(stack)
-        yield
-
-    return happen
-
-
-def stripe(**faults: float) -> Callable[[Stack], object]:
-    """Let the sandbox misbehave."""
-
-    @contextmanager
-    def happen(stack: Stack) -> Iterator[None]:
-        stack.set_stripe_faults(**faults)
-        try:
-            yield
-        finally:
-            stack.set_stripe_faults()
-
-    return happen
-
-
-@contextmanager
-def mail_refused(stack: Stack) -> Iterator[None]:
-    stack.mail.refuses = True
-    try:
-        yield
-    finally:
-        stack.mail.refuses = False
-
-
-@contextmanager
-def mail_hanging(stack: Stack) -> Iterator[None]:
-    stack.mail.delay = 60
-    try:
-        yield
-    finally:
-        stack.mail.delay = 0
 
 
 @contextmanager
@@ -168,30 +97,30 @@ def migrate_twice(stack: Stack) -> None:
 
 
 FAULTS = (
-    Fault("nothing", once(lambda _: None), 5, no_failures=True),
-    Fault("PostgreSQL stopped", stopped("postgres", signal.SIGINT)),
-    Fault("PostgreSQL frozen", frozen("postgres"), 15),
-    Fault("PostgreSQL's connections killed", once(kill_connections), 2),
-    Fault("Redis stopped", stopped("redis"), 15),
-    Fault("Redis frozen", frozen("redis"), 15),
-    Fault("Stripe slow (3 s)", stripe(slow=1, slow_seconds=3)),
-    Fault("Stripe frozen", frozen("sandbox"), 15),
-    Fault("Stripe answers 500", stripe(broken=1)),
-    Fault("Stripe answers rubbish", stripe(rubbish=1)),
-    Fault("the mail server refuses", mail_refused, 20, no_failures=True),
-    Fault("the mail server hangs", mail_hanging, 20, no_failures=True),
-    Fault("a web process: SIGTERM", once(end_a_web_worker(signal.SIGTERM)), 5),
-    Fault("a web process: SIGKILL", once(end_a_web_worker(signal.SIGKILL)), 5),
-    Fault("a web host: SIGTERM", stopped("web-b"), 5),
-    Fault("a web host: SIGKILL", stopped("web-b", signal.SIGKILL), 5),
-    Fault("a worker: SIGTERM", stopped("worker-b"), 5, no_failures=True),
-    Fault("a worker: SIGKILL", stopped("worker-b", signal.SIGKILL), 5, no_failures=True),
-    Fault("all web hosts restarted", once(restart_hosts), 5, no_failures=True),
+    Fault("nothing", faults.once(lambda _: None), 5, no_failures=True),
+    Fault("PostgreSQL stopped", faults.stopped("postgres", signal.SIGINT)),
+    Fault("PostgreSQL frozen", faults.frozen("postgres"), 15),
+    Fault("PostgreSQL's connections killed", faults.once(kill_connections), 2),
+    Fault("Redis stopped", faults.stopped("redis"), 15),
+    Fault("Redis frozen", faults.frozen("redis"), 15),
+    Fault("Stripe slow (3 s)", faults.stripe(slow=1, slow_seconds=3)),
+    Fault("Stripe frozen", faults.frozen("sandbox"), 15),
+    Fault("Stripe answers 500", faults.stripe(broken=1)),
+    Fault("Stripe answers rubbish", faults.stripe(rubbish=1)),
+    Fault("the mail server refuses", faults.mail_refused, 20, no_failures=True),
+    Fault("the mail server hangs", faults.mail_hanging, 20, no_failures=True),
+    Fault("a web process: SIGTERM", faults.once(end_a_web_worker(signal.SIGTERM)), 5),
+    Fault("a web process: SIGKILL", faults.once(end_a_web_worker(signal.SIGKILL)), 5),
+    Fault("a web host: SIGTERM", faults.stopped("web-b"), 5),
+    Fault("a web host: SIGKILL", faults.stopped("web-b", signal.SIGKILL), 5),
+    Fault("a worker: SIGTERM", faults.stopped("worker-b"), 5, no_failures=True),
+    Fault("a worker: SIGKILL", faults.stopped("worker-b", signal.SIGKILL), 5, no_failures=True),
+    Fault("all web hosts restarted", faults.once(restart_hosts), 5, no_failures=True),
     Fault("a release with a migration", releases.released, 5, no_failures=True),
-    Fault("two migrations at once", once(migrate_twice), 2),
+    Fault("two migrations at once", faults.once(migrate_twice), 2),
     Fault("PostgreSQL's disk is full", disk_full, 8),
     Fault("300 slow connections", floods.slow_connections, 15, no_failures=True),
-    Fault("50,000 requests for a page", once(floods.many_requests), 1, no_failures=True),
+    Fault("50,000 requests for a page", faults.once(floods.many_requests), 1, no_failures=True),
 )
 
 

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,7 +139,7 @@ class _Flood:
             if time.monotonic() > began + _FLOOD:
                 break
             user, subscription = self.subscribers[number % len(self.subscribers)]
-            waiting += [_event(self.stack, user, subscription)] * 2
+            waiting += [stripe_account.subscription_event(self.stack.shop, user, subscription)] * 2
             chance.shuffle(waiting)
             for _ in range(min(2, len(waiting) - 1)):
                 self._post(connection, *waiting.pop())
@@ -170,16 +169,6 @@ def _change(stack: Stack, subscribers: list[tuple[User, str]], done: threading.E
             subscription, {"cancel_at_period_end": number // len(subscribers) % 2 == 0}
         )
         number += 1
-
-
-def _event(stack: Stack, user: User, subscription: str) -> tuple[str, dict[str, str]]:
-    subject = {
-        "id": subscription, "object": "subscription", "customer": user.stripe_customer_id,
-        "metadata": {},
-    }  # fmt: skip
-    return stripe_account.signed_event(
-        stack.shop, "customer.subscription.updated", subject, id=f"evt_{uuid.uuid4().hex}"
-    )
 
 
 def _usage(stack: Stack) -> Usage:

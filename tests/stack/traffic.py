@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import threading
 import time
@@ -140,19 +141,12 @@ class Traffic:
     def _deliver_event(self, session: requests.Session) -> int:
         number = next(self._numbers)
         user, subscription = self._subscribers[number % len(self._subscribers)]
-        subject = {
-            "id": subscription, "object": "subscription", "customer": user.stripe_customer_id,
-            "metadata": {},
-        }  # fmt: skip
-        event_id = f"evt_{uuid.uuid4().hex}"
-        payload, headers = stripe_account.signed_event(
-            self.stack.shop, "customer.subscription.updated", subject, id=event_id
-        )
+        payload, headers = stripe_account.subscription_event(self.stack.shop, user, subscription)
         response = session.post(
             f"{self.stack.url}/api/webhooks/stripe", data=payload, headers=headers, timeout=60
         )
         if response.status_code == 200:
-            self.accepted.add(event_id)
+            self.accepted.add(json.loads(payload)["id"])
         return response.status_code
 
 
