@@ -43,8 +43,9 @@ def _init_extensions(app: Flask) -> None:
         security,
         sentry,
         static_files,
+        template_filters,
+        template_functions,
     )
-    from saas import template_filters as filters
     from saas.auth import sessions
 
     logs.init_app(app)
@@ -58,7 +59,8 @@ def _init_extensions(app: Flask) -> None:
     proxies.init_app(app)
     security.init_app(app)
     limits.init_app(app)
-    filters.init_app(app)
+    template_filters.init_app(app)
+    template_functions.init_app(app)
 
 
 def _register_blueprints(app: Flask) -> None:

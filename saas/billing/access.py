@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from flask import render_template
 from flask_login import current_user, login_required
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 
 from saas import database, products
 from saas.billing.customers import Subscriber
@@ -19,6 +19,13 @@ from saas.database import db, now
 
 Args = ParamSpec("Args")
 T = TypeVar("T")
+
+# Built once, because the dashboard and pages with quotas ask it at each request.
+_USED = select(FeatureUse.used).where(
+    FeatureUse.user_id == bindparam("user_id"),
+    FeatureUse.feature == bindparam("feature"),
+    FeatureUse.month == bindparam("month"),
+)
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,8 @@ def plan_required(
 def usage(user: Subscriber, feature: str) -> Usage:
     """Return the used part of this month's quota. Raises `ValueError` for an unknown quota."""
     _check_declared(feature)
-    row = db.session.get(FeatureUse, (user.id, feature, _current_month(now())))
-    return Usage(row.used if row else 0, user.plan.quota(feature))
+    which = {"user_id": user.id, "feature": feature, "month": _current_month(now())}
+    return Usage(db.session.scalar(_USED, which) or 0, user.plan.quota(feature))
 
 
 def use(user: Subscriber, feature: str) -> None:
@@ -87,12 +94,6 @@ def use(user: Subscriber, feature: str) -> None:
             claim = claim.where(FeatureUse.used < limit)
         if not database.execute(claim.values(used=FeatureUse.used + 1)):
             raise QuotaExhausted
-        db.session.scalar(
-            select(FeatureUse)
-            .where(FeatureUse.user_id == user.id, FeatureUse.feature == feature)
-            .where(FeatureUse.month == month)
-            .execution_options(populate_existing=True)
-        )
 
 
 def _check_declared(feature: str) -> None:

@@ -31,7 +31,8 @@ def _hit_limit() -> None:
 @bp.app_context_processor
 def add_subscription_status() -> dict[str, Any]:
     """Provide `subscription_status()` to all templates."""
-    return {"subscription_status": cache(lambda: status.describe(current_user))}
+    # Not the proxy, which looks up the user at each of about thirty attributes.
+    return {"subscription_status": cache(lambda: status.describe(current_user._get_current_object()))}
 
 
 @bp.get("/dashboard/billing")
