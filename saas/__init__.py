@@ -15,12 +15,13 @@ def create_app(config: Mapping[str, Any] | None = None, product: str = "product"
 
     `config` comes from `config.from_env`, which by default reads the environment.
     """
-    from saas import cli, products, schema_state
+    from saas import cli, products, schema_state, template_functions
 
     declared = products.load(product)
     # No static folder: `saas.static_files` serves the product's files and ours.
     templates = str(configuration.ROOT / "templates")
     app = Flask(__name__, template_folder=templates, static_folder=None)
+    app.jinja_environment = template_functions.Environment
     app.config.from_mapping(config or configuration.from_env(configuration.environment(), declared))
     products.use_files(app, declared)
     _init_extensions(app)

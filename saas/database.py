@@ -194,7 +194,12 @@ def _begin_sqlite(connection: Connection) -> None:
     if connection.get_execution_options().get("writing"):
         _begin_immediate(connection)
     else:
-        connection.exec_driver_sql("BEGIN")
+        _driver(connection).execute("BEGIN")
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's connection, for statements that cannot fail: SQLAlchemy is slower."""
+    return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def _begin_immediate(connection: Connection) -> None:
@@ -203,9 +208,9 @@ def _begin_immediate(connection: Connection) -> None:
     SQLite's busy handler sleeps longer the longer it has waited, so old writers starve under load
     (one waited 5 s and failed). Short random sleeps avoid this.
     """
-    connection.exec_driver_sql("PRAGMA busy_timeout = 0")
+    _driver(connection).execute("PRAGMA busy_timeout = 0")
     _retry_while_locked(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    connection.exec_driver_sql("PRAGMA busy_timeout = 5000")
+    _driver(connection).execute("PRAGMA busy_timeout = 5000")
 
 
 def _retry_while_locked(execute: Callable[[], object]) -> None:

@@ -68,7 +68,8 @@ def init_app(app: Flask, product: Product) -> None:
     app.extensions["product"] = product
     for blueprint in product.blueprints:
         app.register_blueprint(blueprint)
-    app.context_processor(lambda: {"product": product, "catalogue": catalogue()})
+    app.jinja_env.globals["product"] = product
+    app.context_processor(lambda: {"catalogue": catalogue()})
     _check(app, product)
 
 

@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections import ChainMap
+from collections.abc import Hashable, KeysView, MutableMapping
+from functools import cache, lru_cache
 from typing import Any
 
-import flask
+import flask.templating
 from flask import Flask
+from jinja2.runtime import Macro
 from markupsafe import Markup
 
 
+class _Globals(ChainMap[str, Any]):
+    """Jinja's global names. It compares them at each import, which takes a ChainMap 20 µs."""
+
+    def keys(self) -> KeysView[str]:
+        return dict.fromkeys(self).keys()
+
+
+class Environment(flask.templating.Environment):
+    """Flask's environment, with faster imports."""
+
+    def make_globals(self, d: MutableMapping[str, Any] | None) -> MutableMapping[str, Any]:
+        return _Globals({} if d is None else d, self.globals)
+
+
 def init_app(app: Flask) -> None:
-    """Give templates `icon`, and a faster `url_for`."""
+    """Give templates `icon`, `cached`, and a faster `url_for`."""
+
+    @app.template_global()
+    def cached(macro: Macro, *arguments: Hashable) -> Markup:
+        """Return the result of an imported macro, which must depend on nothing but its arguments.
+
+        In development, templates can change, so it is called each time.
+        """
+        if app.config["TEMPLATES_AUTO_RELOAD"]:
+            return Markup(macro(*arguments))  # noqa: S704 - macros escape
+        return result_of(macro, *arguments)
+
+    @lru_cache(maxsize=200)
+    def result_of(macro: Macro, *arguments: Hashable) -> Markup:
+        return Markup(macro(*arguments))  # noqa: S704 - macros escape
 
     @app.template_global()
     @cache

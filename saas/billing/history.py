@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Integer, bindparam, select
 
 from saas import database, jobs, products
 from saas.billing.models import SubscriptionChange
@@ -32,6 +32,13 @@ _BACK_TO_ACTIVE = {
     "paused": "{} resumed",
 }
 KEPT = timedelta(days=3 * 365)
+# Built once, because Billing asks it at each request.
+_LATEST = (
+    select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
+    .where(SubscriptionChange.user_id == bindparam("user_id"))
+    .order_by(SubscriptionChange.at.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
 
 
 @dataclass(frozen=True)
@@ -44,12 +51,7 @@ class HistoryEntry:
 
 def list_for_user(user_id: UUID, limit: int = 20) -> list[HistoryEntry]:
     """Return the latest changes of a user's subscription, newest first."""
-    rows = db.session.execute(
-        select(SubscriptionChange.at, SubscriptionChange.before, SubscriptionChange.after)
-        .where(SubscriptionChange.user_id == user_id)
-        .order_by(SubscriptionChange.at.desc())
-        .limit(limit)
-    )
+    rows = db.session.execute(_LATEST, {"user_id": user_id, "limit": limit})
     return [HistoryEntry(row.at, describe(row.before, row.after)) for row in rows]
 
 

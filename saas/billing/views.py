@@ -32,7 +32,9 @@ def _hit_limit() -> None:
 def add_subscription_status() -> dict[str, Any]:
     """Provide `subscription_status()` to all templates."""
     # Not the proxy, which looks up the user at each of about thirty attributes.
-    return {"subscription_status": cache(lambda: status.describe(current_user._get_current_object()))}
+    return {
+        "subscription_status": cache(lambda: status.describe(current_user._get_current_object()))
+    }
 
 
 @bp.get("/dashboard/billing")

@@ -137,6 +137,7 @@ def _settings(**tried: Form) -> str:
         "delete_form": DeleteForm(formdata=None),
         **tried,
     }
+    accounts.load_sign_in_methods(current_user)
     return render_template(
         "users/settings.html", sessions=sessions.list_for_user(current_user), **forms
     )

@@ -24,7 +24,7 @@ from saas.database import db
 from saas.mail import outbox
 from tests.harness import postgres
 from tests.harness.apps import PRODUCT, close, settings
-from tests.harness.clients import client_for
+from tests.harness.clients import client_for, csrf_token_for
 from tests.harness.live_shop import LiveShop, deliver_event, open_live_shop
 from tests.harness.servers import free_port
 from tests.harness.visitor import Visitor
@@ -286,7 +286,7 @@ def test_a_mail_server_that_hangs_or_refuses_delays_no_request(
             )
             app.config["MAIL_TIMEOUT"] = 0.2
             client = app.test_client()
-            token = client.get("/login").text.partition('name="csrf_token"')[2].split('"')[3]
+            token = csrf_token_for(client)
             started_at = time.monotonic()
 
             response = client.post(
