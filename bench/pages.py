@@ -7,8 +7,6 @@ This uses gunicorn with two workers and eight busy connections. Both servers run
 are asked in turns of a second or two, because machines change their speed; each figure is the
 median of the rounds. Machines differ, so compare the ratios, not the milliseconds. A bar is what we
 aim at. The results are saved in instance/bench.json, and shown beside those of the last run.
-
-It needs Linux, whose /proc tells how much CPU time a running process has used.
 """
 
 from __future__ import annotations
@@ -33,6 +31,8 @@ from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+import psutil
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUESTS, CONNECTIONS, WEBHOOKS, ROUNDS = 800, 8, 160, 7
@@ -231,12 +231,9 @@ class Server:
 
     def _spent(self) -> float:
         """Return the seconds of CPU that the process and its workers have used."""
-        workers = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        ticks = 0
-        for pid in (str(self.pid), *workers):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])  # utime and stime: man 5 proc
-        return ticks / os.sysconf("SC_CLK_TCK")
+        process = psutil.Process(self.pid)
+        times = [one.cpu_times() for one in (process, *process.children())]
+        return sum(spent.user + spent.system for spent in times)
 
 
 def send(port: int, ask: Ask, times: int) -> None:

@@ -14,7 +14,7 @@ STARTER = Plan(
     summary="Try it out, free for as long as you like.",
     rank=0,
     free=True,
-    features=("Your own account", "Passwordless sign-in", "Delete your account at any time"),
+    bullets=("Your own account", "Passwordless sign-in", "Delete your account at any time"),
 )
 PRO = Plan(
     id="pro",
@@ -24,7 +24,7 @@ PRO = Plan(
     monthly=1500,
     yearly=14400,
     highlighted=True,
-    features=("Everything in Starter", "100 share cards a month", "Light and dark cards"),
+    bullets=("Everything in Starter", "100 share cards a month", "Light and dark cards"),
     quotas={"cards": 100},
 )
 BUSINESS = Plan(
@@ -34,7 +34,7 @@ BUSINESS = Plan(
     rank=2,
     monthly=3000,
     yearly=30000,
-    features=("Everything in Pro", "Unlimited share cards", "No monthly reset to wait for"),
+    bullets=("Everything in Pro", "Unlimited share cards", "No monthly reset to wait for"),
     quotas={"cards": UNLIMITED},
 )
 

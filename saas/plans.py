@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -28,7 +28,8 @@ class Plan:
     """A plan. Prices are in the currency's smallest unit, such as cents.
 
     Only intervals with a price are sold. Exactly one plan is `free` and has no price. `quotas`
-    count uses per calendar month.
+    count uses per calendar month. `features` are names that the code asks for, such as
+    `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page.
 
     With `trial_days` (up to 730), the first subscription of an account starts with that many free
     days. A card is required, and each account has one trial. The pricing page emphasizes the plan
@@ -39,13 +40,14 @@ class Plan:
     name: str
     summary: str
     rank: int
-    features: tuple[str, ...]
+    bullets: tuple[str, ...]
     free: bool = False
     monthly: int | None = None
     yearly: int | None = None
     trial_days: int = 0
     highlighted: bool = False
     quotas: Mapping[str, int | None] = field(default_factory=dict)
+    features: Set[str] = frozenset()
 
     @property
     def is_free(self) -> bool:
@@ -71,6 +73,10 @@ class Plan:
     def quota(self, feature: str) -> int | None:
         """Return the monthly quota of `feature`: a number, 0 for none, or None for unlimited."""
         return self.quotas.get(feature, 0)
+
+    def has(self, feature: str) -> bool:
+        """Return whether the plan has a feature."""
+        return feature in self.features
 
     def includes(self, other: Plan) -> bool:
         """Return whether this plan includes everything that `other` allows."""
@@ -119,6 +125,15 @@ class Catalogue:
         """The features for which any plan has a quota."""
         return frozenset(feature for plan in self.plans for feature in plan.quotas)
 
+    @cached_property
+    def features(self) -> frozenset[str]:
+        """The features that any plan has."""
+        return frozenset(feature for plan in self.plans for feature in plan.features)
+
+    def lowest_with(self, feature: str) -> Plan:
+        """Return the lowest plan that has a feature."""
+        return min((plan for plan in self.plans if plan.has(feature)), key=lambda plan: plan.rank)
+
     def is_highest(self, plan: Plan) -> bool:
         return all(plan.includes(other) for other in self.plans)
 
@@ -160,7 +175,7 @@ class Catalogue:
                 named = f" ({', '.join(marked)})" if marked else ""
                 most = "Exactly one" if name == "free" else "At most one"
                 messages.append(f"{most} plan must have {name}=True, not {len(marked)}{named}.")
-        return messages
+        return messages or list(_features_lost_by_upgrades(self.plans))
 
 
 def gives_access(
@@ -180,7 +195,7 @@ _ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
 def _problems_of(plan: Plan) -> Iterator[str]:
-    if not isinstance(plan.id, str) or not _ID.fullmatch(plan.id) or len(plan.id) > 40:
+    if not _is_name(plan.id) or len(plan.id) > 40:
         yield (
             f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
             "becomes part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
@@ -213,8 +228,14 @@ def _problems_of_details(plan: Plan) -> Iterator[str]:
             else "a whole number above 0, higher for higher plans"
         )
         yield f"The plan {plan.id!r} has rank={plan.rank!r}: it must be {expected}."
-    if not isinstance(plan.features, tuple | list):
-        yield f"The plan {plan.id!r} has features={plan.features!r}: give a tuple of texts."
+    if not isinstance(plan.bullets, tuple | list):
+        yield f"The plan {plan.id!r} has bullets={plan.bullets!r}: give a tuple of texts."
+    if not isinstance(plan.features, set | frozenset) or not all(map(_is_name, plan.features)):
+        yield (
+            f"The plan {plan.id!r} has features={plan.features!r}: give a set of names in "
+            "lower-case letters, digits and underscores, such as {'custom_codes'}. Texts for the "
+            "pricing page are its bullets."
+        )
     for feature, most in plan.quotas.items():
         if most is not UNLIMITED and (type(most) is not int or most < 0):
             yield (
@@ -223,6 +244,21 @@ def _problems_of_details(plan: Plan) -> Iterator[str]:
             )
     if plan.free and plan.trial_days:
         yield f"The plan {plan.id!r} has free=True and trial_days: leave one of them out."
+
+
+def _features_lost_by_upgrades(plans: tuple[Plan, ...]) -> Iterator[str]:
+    """Yield a sentence for each plan without a feature of a lower one: an upgrade would lose it."""
+    for plan in plans:
+        for lower in plans:
+            if lower.rank < plan.rank and (lost := lower.features - plan.features):
+                yield (
+                    f"The plan {plan.id!r} lacks features of the lower plan {lower.id!r}: add "
+                    f"{', '.join(sorted(lost))}."
+                )
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and _ID.fullmatch(value) is not None
 
 
 def _is_currency(code: object) -> bool:

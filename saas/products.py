@@ -124,15 +124,21 @@ def _wrong_links(app: Flask, product: Product) -> Iterator[str]:
 
 
 def _wrong_views(app: Flask, product: Product) -> Iterator[str]:
-    """Yield errors for views that require undeclared plans or scopes."""
-    plans = product.catalogue.by_id
+    """Yield errors for views that require undeclared plans, features or scopes."""
+    plans, features = product.catalogue.by_id, product.catalogue.features
     known = [scope.name for scope in (*_SCOPES, *product.scopes)]
     for endpoint, view in app.view_functions.items():
         plan, scope = getattr(view, "required_plan", None), getattr(view, "required_scope", None)
+        feature = getattr(view, "required_feature", None)
         if plan is not None and plan not in plans:
             yield (
                 f"the view {endpoint} requires the plan {plan!r}; the catalogue has "
                 f"{', '.join(plans)}."
+            )
+        if feature is not None and feature not in features:
+            yield (
+                f"the view {endpoint} requires the feature {feature!r}; the catalogue has "
+                f"{', '.join(sorted(features)) or 'none'}."
             )
         if scope is not None and scope not in known:
             yield f"the view {endpoint} requires the scope {scope!r}, which is not declared."

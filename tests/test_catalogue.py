@@ -18,7 +18,8 @@ from tests.harness.visitor import Visitor
 
 
 def club(**changes: Any) -> Plan:
-    values = {"id": "club", "name": "Club", "summary": "", "rank": 4, "features": (), **changes}
+    values = {"id": "club", "name": "Club", "summary": "", "rank": 4, "bullets": ()}
+    values |= {"features": {"branding"}, **changes}
     return Plan(**values)
 
 
@@ -50,7 +51,10 @@ def selling(*more: Plan) -> Product:
         (club(monthly=900, rank=0), ["'club'", "rank=0", "above 0"]),
         (club(monthly=900, rank="1"), ["'club'", "rank='1'"]),
         (club(monthly=900, name=" "), ["'club'", "name=' '"]),
-        (club(monthly=900, features="abc"), ["'club'", "features='abc'"]),
+        (club(monthly=900, bullets="abc"), ["'club'", "bullets='abc'"]),
+        (club(monthly=900, features=("Own logo",)), ["'club'", "features=('Own logo',)", "a set"]),
+        (club(monthly=900, features={"Own logo"}), ["'club'", "{'Own logo'}", "bullets"]),
+        (club(monthly=900, features=set()), ["'club'", "lower plan 'team'", "add branding"]),
         (club(monthly=900, quotas={"cards": "10"}), ["'club'", "'cards'", "'10'"]),
         (club(monthly=900, quotas={"cards": -1}), ["'club'", "-1"]),
         (club(free=True, trial_days=3), ["'club'", "free=True and trial_days"]),

@@ -1,4 +1,4 @@
-"""Restrict features to plans: `@plan_required("pro")` and monthly quotas."""
+"""Restrict features to plans: `@plan_required`, `@feature_required` and monthly quotas."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from flask import render_template
-from flask_login import current_user, login_required
 from sqlalchemy import bindparam, select, update
 
-from saas import database, products
+from saas import database, errors, products
+from saas.auth.bearer import api_user
 from saas.billing.customers import Subscriber
 from saas.billing.models import FeatureUse
 from saas.database import db, now
+from saas.extensions import login_manager
+from saas.plans import Plan
 
-Args = ParamSpec("Args")
-T = TypeVar("T")
+View = TypeVar("View", bound=Callable[..., Any])
 
 # Built once, because the dashboard and pages with quotas ask it at each request.
 _USED = select(FeatureUse.used).where(
@@ -44,28 +45,63 @@ class QuotaExhausted(Exception):
     """This month's quota is used up."""
 
 
-def plan_required(
-    plan_id: str, feature: str
-) -> Callable[[Callable[Args, T]], Callable[Args, T | tuple[str, int]]]:
+def plan_required(plan_id: str, feature: str) -> Callable[[View], View]:
     """Restrict a view to users whose plan includes `plan_id`.
 
     Anonymous visitors are redirected to sign-in. Other users get a page (403) that names `feature`
-    and links to the plan.
+    and links to the plan. JSON requests get 401 and 403 (`plan_required`) as JSON. Write it below
+    `@token_required`, whose owner then counts.
     """
 
-    def guard(view: Callable[Args, T]) -> Callable[Args, T | tuple[str, int]]:
-        @wraps(view)
-        @login_required
-        def guarded(*args: Args.args, **kwargs: Args.kwargs) -> T | tuple[str, int]:
-            required = products.catalogue().by_id[plan_id]
-            if current_user.plan.includes(required):
-                return view(*args, **kwargs)
-            return render_template("billing/upgrade.html", required=required, feature=feature), 403
-
+    def guard(view: View) -> View:
+        guarded = _guard(
+            view,
+            lambda plan: plan.includes(products.catalogue().by_id[plan_id]),
+            lambda: products.catalogue().by_id[plan_id],
+            feature,
+        )
         guarded.required_plan = plan_id  # type: ignore[attr-defined]  # checked at startup
         return guarded
 
     return guard
+
+
+def feature_required(name: str, feature: str) -> Callable[[View], View]:
+    """Restrict a view to users whose plan has a feature, such as `"custom_codes"`.
+
+    Other users are answered as by `plan_required`, with the lowest plan that has it; `feature`
+    describes it to them.
+    """
+
+    def guard(view: View) -> View:
+        guarded = _guard(
+            view,
+            lambda plan: plan.has(name),
+            lambda: products.catalogue().lowest_with(name),
+            feature,
+        )
+        guarded.required_feature = name  # type: ignore[attr-defined]  # checked at startup
+        return guarded
+
+    return guard
+
+
+def _guard(
+    view: View, is_allowed: Callable[[Plan], bool], required: Callable[[], Plan], feature: str
+) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        user = api_user()
+        if not user.is_authenticated:
+            return login_manager.unauthorized()
+        if is_allowed(user.plan):
+            return view(*args, **kwargs)
+        plan = required()
+        if errors.wants_json():
+            raise errors.APIError(403, "plan_required", f"{feature} needs the plan {plan.name}.")
+        return render_template("billing/upgrade.html", required=plan, feature=feature), 403
+
+    return cast("View", guarded)  # the same signature, by functools.wraps
 
 
 def usage(user: Subscriber, feature: str) -> Usage:

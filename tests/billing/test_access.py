@@ -7,14 +7,20 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from flask import Blueprint
 from sqlalchemy import update
 
 from saas import database
+from saas.auth import api_tokens
+from saas.auth.bearer import token_required
+from saas.auth.models import User
 from saas.billing import access
+from saas.billing.access import feature_required
 from saas.billing.models import FeatureUse
 from saas.database import now
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.clients import start_session
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
@@ -39,6 +45,70 @@ def test_without_the_plan_the_form_is_refused(visitor: Visitor) -> None:
     )
 
     assert response.status_code == 403
+
+
+@pytest.fixture
+def branded(shop: Shop) -> Shop:
+    """Return a shop with a page and a JSON view that require a feature."""
+    bp = Blueprint("branding", __name__)
+
+    @bp.get("/dashboard/branding")
+    @feature_required("branding", "Your own logo")
+    def page() -> str:
+        return "Upload a logo."
+
+    @bp.get("/api/branding")
+    @token_required("reports:read")
+    @feature_required("branding", "Your own logo")
+    def show() -> dict[str, str]:
+        return {"logo": "none"}
+
+    shop.app.register_blueprint(bp)
+    return shop
+
+
+def _cookie_of(shop: Shop, user: User) -> dict[str, str]:
+    name, value, _ = start_session(shop.app, user)
+    return {"Cookie": f"{name}={value}"}
+
+
+@pytest.mark.parametrize(("plan", "status"), [("solo", 403), ("team", 200), ("agency", 200)])
+def test_a_feature_opens_the_page_in_the_plans_that_have_it(
+    branded: Shop, plan: str, status: int
+) -> None:
+    ann, _ = stripe_account.subscriber(branded, "ann@example.com", plan)
+
+    page = branded.app.test_client(use_cookies=False).get(
+        "/dashboard/branding", headers=_cookie_of(branded, ann)
+    )
+
+    assert page.status_code == status
+    if status == 403:
+        assert "This is part of Team" in page.text
+        assert "plan=team" in page.text
+
+
+def test_anonymous_visitors_sign_in_before_they_see_a_feature(branded: Shop) -> None:
+    response = branded.app.test_client().get("/dashboard/branding")
+
+    assert response.status_code == 303
+    assert response.location == "/login?next=/dashboard/branding"
+
+
+def test_a_token_is_answered_as_json_by_the_plan_of_its_owner(branded: Shop) -> None:
+    answers = []
+    for email, plan in (("ann@example.com", "solo"), ("bob@example.com", "team")):
+        user, _ = stripe_account.subscriber(branded, email, plan)
+        with branded.app.app_context():
+            _, token = api_tokens.create(user, "CI", ["reports:read"], None)
+        headers = {"Authorization": f"Bearer {token}"}
+        answers.append(branded.app.test_client().get("/api/branding", headers=headers))
+
+    refused, allowed = answers
+    assert refused.status_code == 403
+    assert refused.json["error"]["code"] == "plan_required"
+    assert "Your own logo needs the plan Team" in refused.json["error"]["message"]
+    assert allowed.json == {"logo": "none"}
 
 
 def test_an_exhausted_quota_is_explained_and_resets_next_month(

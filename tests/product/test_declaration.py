@@ -103,6 +103,16 @@ def test_an_invalid_feature_is_refused(package: Package, tmp_path: Path) -> None
         create_app(settings(), product=name)
 
 
+def test_a_view_with_an_undeclared_feature_is_refused(package: Package) -> None:
+    guarded = VIEWS.replace(
+        '@bp.get("/notes")', '@bp.get("/notes")\n@feature_required("brandig", "Your own logo")'
+    )
+    name = package("from saas.billing.access import feature_required\n" + guarded.format(more=""))
+
+    with pytest.raises(ProductError, match=r"requires the feature 'brandig'.*has branding\."):
+        create_app(settings(), product=name)
+
+
 def test_the_signed_in_pages_link_to_the_declared_features(
     package: Package, make_app: Callable[..., Flask]
 ) -> None:

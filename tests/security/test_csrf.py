@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from saas.database import db
+from saas.database import db, now
 from tests.harness.clients import SAFE, client_for, csrf_token_for, path_for, routes
 
 # Authenticated in another way: by a signature.
@@ -46,6 +47,18 @@ FOREIGN: dict[str, dict[str, str]] = {
     "Sec-Fetch-Site: cross-site": {"Sec-Fetch-Site": "cross-site"},
     "Sec-Fetch-Site: same-site": {"Sec-Fetch-Site": "same-site"},
 }
+
+
+def test_a_token_differs_each_second_so_compression_cannot_reveal_it(app: Flask) -> None:
+    """BREACH guesses a secret that stays the same, byte by byte: https://breachattack.com"""
+    client = client_for(app, "user")
+
+    with time_machine.travel(now()) as clock:
+        first = csrf_token_for(client)
+        clock.shift(1)
+        second = csrf_token_for(client)
+
+    assert first.rpartition(".")[2] != second.rpartition(".")[2]  # the signature
 
 
 @pytest.mark.parametrize("who", ["user", "admin", "anonymous"])

@@ -6,7 +6,7 @@ HOBBY = Plan(
     summary="For a first look.",
     rank=0,
     free=True,
-    features=("An account",),
+    bullets=("An account",),
 )
 SOLO = Plan(
     id="solo",
@@ -16,7 +16,7 @@ SOLO = Plan(
     monthly=1500,
     yearly=14400,
     highlighted=True,
-    features=("Everything in Hobby", "100 reports a month"),
+    bullets=("Everything in Hobby", "100 reports a month"),
     quotas={"reports": 100},
 )
 TEAM = Plan(
@@ -26,8 +26,9 @@ TEAM = Plan(
     rank=2,
     monthly=3000,
     yearly=30000,
-    features=("Everything in Solo", "Reports without a limit"),
+    bullets=("Everything in Solo", "Reports without a limit"),
     quotas={"reports": UNLIMITED},
+    features={"branding"},
 )
 AGENCY = Plan(
     id="agency",
@@ -36,8 +37,9 @@ AGENCY = Plan(
     rank=3,
     yearly=90000,
     trial_days=14,
-    features=("Everything in Team",),
+    bullets=("Everything in Team",),
     quotas={"reports": UNLIMITED},
+    features={"branding"},
 )
 
 catalogue = Catalogue("eur", (HOBBY, SOLO, TEAM, AGENCY))
