@@ -107,7 +107,7 @@ def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -
 
 def _name(price_id: str | None) -> str:
     sold = products.sold_as(price_id)
-    return f"{sold[0].name}, {sold[1]}" if sold else "another plan"
+    return f"{sold[0].name} ({sold[1]})" if sold else "another plan"
 
 
 def _day(value: str | None) -> str:

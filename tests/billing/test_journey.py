@@ -229,7 +229,7 @@ def test_changes_in_the_portal_arrive_by_webhook_and_are_shown(
     visitor.submit(cancel, when="now")
     eventually(lambda: status(visitor)["plan"] == "hobby")
     message = visitor.visit("/dashboard/billing").text
-    for words in ("Subscribed to Solo", "Changed to Solo, yearly", "Canceled", "Resumed", "ended"):
+    for words in ("Subscribed to Solo", "Changed to Solo (yearly)", "Canceled", "Resumed", "ended"):
         assert words in message
 
 

@@ -159,7 +159,7 @@ def test_an_account_gets_one_trial_only(shop: Shop, visitor: Visitor, trials: No
     visitor.sign_in(email_of(shop))
     buy(visitor)
     eventually(lambda: shop.user(email_of(shop)).is_trialing)
-    assert "Trial of Solo, monthly started" in visitor.visit("/dashboard/billing").text
+    assert "Trial of Solo (monthly) started" in visitor.visit("/dashboard/billing").text
     ann = shop.user(email_of(shop))
     stripe_account.client(shop).v1.customers.delete(str(ann.stripe_customer_id))
     eventually(lambda: shop.user(email_of(shop)).stripe_customer_id is None)

@@ -120,7 +120,7 @@ def change_card_and_plan(page: Page, running: RunningProject) -> None:
     page.get_by_role("button", name="Continue").click()
     picture(page, "proration")
     page.get_by_role("button", name="Confirm").click()
-    shows(page, running, f"Changed to {PLAN.name}, yearly")
+    shows(page, running, f"Changed to {PLAN.name} (yearly)")
 
 
 def cancel(page: Page, running: RunningProject) -> None:
