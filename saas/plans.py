@@ -25,9 +25,9 @@ LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/creat
 
 @dataclass(frozen=True)
 class Plan:
-    """A plan. Prices are in the currency's smallest unit, such as cents.
+    """A plan. `prices` names its intervals, in the currency's smallest unit: `{"monthly": 1500}`.
 
-    Only intervals with a price are sold. Exactly one plan is `free` and has no price. `quotas`
+    Only these intervals are sold. Exactly one plan is `free` and has no price. `quotas`
     count uses per calendar month. `features` are names that the code asks for, such as
     `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page.
 
@@ -42,8 +42,7 @@ class Plan:
     rank: int
     bullets: tuple[str, ...]
     free: bool = False
-    monthly: int | None = None
-    yearly: int | None = None
+    prices: Mapping[str, int] = field(default_factory=dict)
     trial_days: int = 0
     highlighted: bool = False
     quotas: Mapping[str, int | None] = field(default_factory=dict)
@@ -54,10 +53,12 @@ class Plan:
         return self.free
 
     @property
-    def prices(self) -> dict[str, int]:
-        """The price of each interval that is sold."""
-        named = {"monthly": self.monthly, "yearly": self.yearly}
-        return {interval: price for interval, price in named.items() if price is not None}
+    def monthly(self) -> int | None:
+        return self.prices.get("monthly")
+
+    @property
+    def yearly(self) -> int | None:
+        return self.prices.get("yearly")
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
@@ -201,21 +202,32 @@ def _problems_of(plan: Plan) -> Iterator[str]:
             "becomes part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
         )
     yield from _problems_of_details(plan)
-    for name in INTERVALS:
-        price = getattr(plan, name)
-        if price is not None and not _is_chargeable(price):
+    yield from _problems_of_prices(plan)
+    days = plan.trial_days
+    if type(days) is not int or not 0 <= days <= LONGEST_TRIAL:
+        yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
+
+
+def _problems_of_prices(plan: Plan) -> Iterator[str]:
+    if not isinstance(plan.prices, Mapping):
+        yield f"The plan {plan.id!r} has prices={plan.prices!r}: give a dict, {{'monthly': 1500}}."
+        return
+    for name, price in plan.prices.items():
+        if name not in INTERVALS:
             yield (
-                f"The plan {plan.id!r} has {name}={price!r}: a price is a whole number above 0, up "
-                f"to {MAX_AMOUNT}, in the smallest unit of the currency. Leave {name} out if it is "
-                "not sold."
+                f"The plan {plan.id!r} has a price for {name!r}: a plan can be sold "
+                f"{' and '.join(INTERVALS)}."
+            )
+        elif not _is_chargeable(price):
+            yield (
+                f"The plan {plan.id!r} has the price {name!r}: {price!r}. Give a whole number "
+                f"above 0, up to {MAX_AMOUNT}, in the smallest unit of the currency, or leave "
+                f"{name} out if it is not sold."
             )
     if plan.free and plan.prices:
         yield f"The plan {plan.id!r} has free=True and a price: leave one of them out."
     if not plan.free and not plan.prices:
-        yield f"The plan {plan.id!r} has no price: give it monthly or yearly, or free=True."
-    days = plan.trial_days
-    if type(days) is not int or not 0 <= days <= LONGEST_TRIAL:
-        yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
+        yield f"The plan {plan.id!r} has no price: give it prices, or free=True."
 
 
 def _problems_of_details(plan: Plan) -> Iterator[str]:

@@ -19,7 +19,8 @@ from tests.harness.visitor import Visitor
 
 def club(**changes: Any) -> Plan:
     values = {"id": "club", "name": "Club", "summary": "", "rank": 4, "bullets": ()}
-    values |= {"features": {"branding"}, **changes}
+    prices = {name: changes.pop(name) for name in ("monthly", "yearly") if name in changes}
+    values |= {"features": {"branding"}, "prices": prices, **changes}
     return Plan(**values)
 
 
@@ -32,13 +33,15 @@ def selling(*more: Plan) -> Product:
 @pytest.mark.parametrize(
     ("plan", "message"),
     [
-        (club(monthly=0), ["'club'", "monthly=0", "above 0"]),
-        (club(monthly=9900, yearly=0), ["'club'", "yearly=0"]),
-        (club(yearly=-1), ["'club'", "yearly=-1"]),
-        (club(monthly=15.0), ["monthly=15.0", "whole number"]),
-        (club(monthly=True), ["monthly=True"]),
-        (club(monthly="1500"), ["monthly='1500'"]),
+        (club(monthly=0), ["'club'", "'monthly': 0", "above 0"]),
+        (club(monthly=9900, yearly=0), ["'club'", "'yearly': 0"]),
+        (club(yearly=-1), ["'club'", "'yearly': -1"]),
+        (club(monthly=15.0), ["'monthly': 15.0", "whole number"]),
+        (club(monthly=True), ["'monthly': True"]),
+        (club(monthly="1500"), ["'monthly': '1500'"]),
         (club(), ["'club'", "no price"]),
+        (club(prices=["monthly"]), ["'club'", "prices=['monthly']", "a dict"]),
+        (club(prices={"weekly": 900}), ["'club'", "'weekly'", "monthly and yearly"]),
         (club(free=True, monthly=900), ["'club'", "free=True and a price"]),
         (club(free=True), ["Exactly one plan", "hobby, club"]),
         (club(id="solo-plus", monthly=900), ["'solo-plus'", "underscores"]),
@@ -86,7 +89,7 @@ def test_an_invalid_catalogue_is_refused_at_startup_with_all_its_problems() -> N
     assert (
         "sample_product/catalogue.py: The plan id 'solo-plus' must be lower-case letters" in message
     )
-    assert "The plan 'gift' has monthly=0" in message
+    assert "The plan 'gift' has the price 'monthly': 0" in message
 
 
 def test_a_new_plan_has_a_variable_for_each_of_its_prices() -> None:
@@ -116,8 +119,8 @@ def test_two_highlighted_plans_are_named() -> None:
 @pytest.fixture
 def one_interval_each(shop: Shop) -> None:
     """Sell Solo only monthly and Team only yearly."""
-    shop.change_plan("solo", yearly=None)
-    shop.change_plan("team", monthly=None)
+    shop.change_plan("solo", prices={"monthly": 1500})
+    shop.change_plan("team", prices={"yearly": 30000})
 
 
 def test_only_the_configured_intervals_are_shown_and_sold(

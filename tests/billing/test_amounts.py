@@ -24,7 +24,7 @@ from tests.harness.waiting import eventually
 @pytest.fixture
 def raised(quiet_shop: Shop) -> None:
     """Raise the price of Solo from €15 to €20."""
-    quiet_shop.change_plan("solo", monthly=2000)
+    quiet_shop.change_plan("solo", prices={"monthly": 2000, "yearly": 14400})
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_a_repeated_setup_creates_nothing(shop: Shop) -> None:
 
 def test_after_a_price_increase_existing_subscribers_keep_their_plan(shop: Shop) -> None:
     old = shop.price["solo", "monthly"]
-    shop.change_plan("solo", monthly=1900)
+    shop.change_plan("solo", prices={"monthly": 1900, "yearly": 14400})
 
     with shop.app.app_context():
         variables = provisioning.set_up()
@@ -202,11 +202,11 @@ def test_with_a_key_alone_the_application_starts_and_setup_can_run() -> None:
 def test_returning_to_an_older_price_reuses_it(shop: Shop) -> None:
     old = shop.price["solo", "monthly"]
     with shop.app.app_context():
-        shop.change_plan("solo", monthly=1900)
+        shop.change_plan("solo", prices={"monthly": 1900, "yearly": 14400})
         raised = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"].split(",")
         prices = {**shop.app.config["STRIPE_PRICES"], ("solo", "monthly"): tuple(raised)}
         shop.app.config["STRIPE_PRICES"] = prices
-        shop.change_plan("solo", monthly=1500)
+        shop.change_plan("solo", prices={"monthly": 1500, "yearly": 14400})
 
         back = provisioning.set_up()["STRIPE_SOLO_MONTHLY_PRICE_ID"]
 

@@ -39,8 +39,9 @@ _CATALOGUE = """
 from saas.plans import Catalogue, Plan
 
 def plan(id: str, rank: int, monthly: int | None, yearly: int | None) -> Plan:
-    return Plan(id, id.title(), f"The {id} plan.", rank, ("Some of it",), monthly=monthly,
-                yearly=yearly)
+    named = {"monthly": monthly, "yearly": yearly}
+    prices = {interval: price for interval, price in named.items() if price}
+    return Plan(id, id.title(), f"The {id} plan.", rank, ("Some of it",), prices=prices)
 
 catalogue = Catalogue("gbp", (
     Plan("none", "None yet", "To look around.", 0, (), free=True),
