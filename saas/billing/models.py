@@ -42,6 +42,7 @@ class StripeEvent(Model):
     last_error: Mapped[str | None]
 
     __table_args__ = (
+        Index("ix_stripe_events_customer_id", "customer_id"),
         Index("ix_stripe_events_received_at", "received_at"),
         Index("ix_stripe_events_processed_at", "processed_at"),
     )
