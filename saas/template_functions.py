@@ -28,24 +28,21 @@ class Environment(flask.templating.Environment):
 
 
 def init_app(app: Flask) -> None:
-    """Give templates `icon`, `cached`, and a faster `url_for`."""
+    """Give templates `icon`, `cached`, and a faster `url_for`.
+
+    In development, templates can change, so `icon` and `cached` keep nothing.
+    """
+    # 0 keeps nothing.
+    kept = lru_cache(maxsize=0 if app.config["TEMPLATES_AUTO_RELOAD"] else 1000)
 
     @app.template_global()
+    @kept
     def cached(macro: Macro, *arguments: Hashable) -> Markup:
-        """Return the result of an imported macro, which must depend on nothing but its arguments.
-
-        In development, templates can change, so it is called each time.
-        """
-        if app.config["TEMPLATES_AUTO_RELOAD"]:
-            return Markup(macro(*arguments))  # noqa: S704 - macros escape
-        return result_of(macro, *arguments)
-
-    @lru_cache(maxsize=200)
-    def result_of(macro: Macro, *arguments: Hashable) -> Markup:
+        """Return what an imported macro returns, which must depend only on its arguments."""
         return Markup(macro(*arguments))  # noqa: S704 - macros escape
 
     @app.template_global()
-    @cache
+    @kept
     def icon(name: str, css_class: str = "") -> Markup:
         """Return a Lucide icon as SVG; `assets/icons.txt` names them."""
         macros: Any = app.jinja_env.get_template("macros/icons.html").module
@@ -53,7 +50,8 @@ def init_app(app: Flask) -> None:
 
     @cache
     def url_of(endpoint: str) -> str:
-        return flask.url_for(endpoint)
+        # Independent of the request, because it is cached for all users.
+        return app.url_map.bind("localhost").build(endpoint)
 
     @app.template_global()
     def url_for(endpoint: str, **values: Any) -> str:
