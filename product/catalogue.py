@@ -4,9 +4,10 @@ Stripe charges its own prices. After changing a price here, run `flask billing s
 new one; existing subscribers keep the old one. An invalid catalogue is refused at startup.
 """
 
-from saas.plans import UNLIMITED, Catalogue, Plan
+from saas.plans import UNLIMITED, Catalogue, Monthly, Plan
 
 CURRENCY = "usd"
+PRORATION = "always_invoice"  # upgrades are charged immediately; see docs/selling.md
 
 STARTER = Plan(
     id="starter",
@@ -24,7 +25,7 @@ PRO = Plan(
     prices={"monthly": 1500, "yearly": 14400},
     highlighted=True,
     bullets=("Everything in Starter", "100 share cards a month", "Light and dark cards"),
-    quotas={"cards": 100},
+    quotas={"cards": Monthly(100)},
 )
 BUSINESS = Plan(
     id="business",
@@ -36,4 +37,4 @@ BUSINESS = Plan(
     quotas={"cards": UNLIMITED},
 )
 
-catalogue = Catalogue(CURRENCY, (STARTER, PRO, BUSINESS))
+catalogue = Catalogue(CURRENCY, (STARTER, PRO, BUSINESS), PRORATION)

@@ -16,7 +16,7 @@ from typing import Any
 from flask import Blueprint
 from marshmallow import Schema, ValidationError, fields, post_load, validate
 
-from saas.plans import Catalogue, Plan
+from saas.plans import Catalogue, Monthly, Plan
 
 
 class ProductError(Exception):
@@ -142,12 +142,16 @@ class Product(Feature):
     catalogue: Catalogue
 
 
-def monthly_quota(feature: str) -> Callable[[Plan], str | bool]:
-    """Return a function for the cells of a quota's row: `100 a month`, `Unlimited`, or a dash."""
+def quota(feature: str) -> Callable[[Plan], str | bool]:
+    """Return a function for the cells of a quota's row: `100 a month`, `5`, `Unlimited`, a dash."""
 
     def value(plan: Plan) -> str | bool:
         quota = plan.quota(feature)
-        return "Unlimited" if quota is None else f"{quota} a month" if quota else False
+        if quota is None:
+            return "Unlimited"
+        if not quota.limit:
+            return False
+        return f"{quota.limit} a month" if isinstance(quota, Monthly) else str(quota.limit)
 
     return value
 

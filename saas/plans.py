@@ -1,39 +1,62 @@
 """Plans and catalogues, and the pure rule that derives a plan from a subscription's columns.
 
 The product declares its plans in `product/catalogue.py`. Stripe charges its own prices, whose ids
-come from the configuration. An invalid catalogue is refused at startup: see `Catalogue.problems`.
+come from the configuration. An invalid catalogue is refused at startup: see `saas/plan_checks.py`.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
 
-from babel.numbers import is_currency
-
 Interval = Literal["monthly", "yearly"]
 INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
+PRORATIONS = ("always_invoice", "create_prorations", "none")  # Stripe's `proration_behavior`
+
+
+@dataclass(frozen=True)
+class Monthly:
+    """A quota of uses in a calendar month (UTC)."""
+
+    limit: int
+
+
+@dataclass(frozen=True)
+class Total:
+    """A quota of things that exist at the same time, such as links or projects."""
+
+    limit: int
+
+
 UNLIMITED = None
-MAX_AMOUNT = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
-LONGEST_TRIAL = 730  # days: https://docs.stripe.com/api/checkout/sessions/create
+Quota = Monthly | Total | None
+NO_QUOTA = Total(0)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Free days (1 to 730) at the start of the first subscription of an account.
+
+    With `card_required=False`, Checkout asks for no card. If there is still none when the trial
+    ends, Stripe will `"cancel"` or `"pause"` the subscription, as `missing_payment_method` says.
+    """
+
+    days: int
+    card_required: bool = True
+    missing_payment_method: Literal["cancel", "pause"] = "cancel"
 
 
 @dataclass(frozen=True)
 class Plan:
     """A plan. `prices` names its intervals, in the currency's smallest unit: `{"monthly": 1500}`.
 
-    Only these intervals are sold. Exactly one plan is `free` and has no price. `quotas`
-    count uses per calendar month. `features` are names that the code asks for, such as
-    `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page.
-
-    With `trial_days` (up to 730), the first subscription of an account starts with that many free
-    days. A card is required, and each account has one trial. The pricing page emphasizes the plan
-    that is `highlighted`.
+    Only these intervals are sold. Exactly one plan is `free` and has no price. A quota is
+    `Monthly(100)`, `Total(5)` or `UNLIMITED`. `features` are names that the code asks for, such as
+    `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page. Each account has one
+    trial. The pricing page emphasizes the plan that is `highlighted`.
     """
 
     id: str
@@ -43,9 +66,9 @@ class Plan:
     bullets: tuple[str, ...]
     free: bool = False
     prices: Mapping[str, int] = field(default_factory=dict)
-    trial_days: int = 0
+    trial: Trial | None = None
     highlighted: bool = False
-    quotas: Mapping[str, int | None] = field(default_factory=dict)
+    quotas: Mapping[str, Quota] = field(default_factory=dict)
     features: Set[str] = frozenset()
 
     @property
@@ -71,9 +94,9 @@ class Plan:
             return 0
         return max(self.monthly * 12 - self.yearly, 0)
 
-    def quota(self, feature: str) -> int | None:
-        """Return the monthly quota of `feature`: a number, 0 for none, or None for unlimited."""
-        return self.quotas.get(feature, 0)
+    def quota(self, feature: str) -> Quota:
+        """Return the quota of `feature`: `Total(0)` if the plan has none, None for unlimited."""
+        return self.quotas.get(feature, NO_QUOTA)
 
     def has(self, feature: str) -> bool:
         """Return whether the plan has a feature."""
@@ -89,10 +112,15 @@ Prices = Mapping[tuple[str, str], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The plans from lowest to highest, and the currency of their prices (ISO 4217)."""
+    """The plans from lowest to highest, and the currency of their prices (ISO 4217).
+
+    `proration` says when Stripe charges the difference of an upgrade in the middle of a period:
+    immediately (`always_invoice`), with the next invoice (`create_prorations`), or not (`none`).
+    """
 
     currency: str
     plans: tuple[Plan, ...]
+    proration: str = "always_invoice"
 
     @cached_property
     def by_id(self) -> Mapping[str, Plan]:
@@ -125,6 +153,10 @@ class Catalogue:
     def quotas(self) -> frozenset[str]:
         """The features for which any plan has a quota."""
         return frozenset(feature for plan in self.plans for feature in plan.quotas)
+
+    def counts(self, feature: str, kind: type[Monthly | Total]) -> bool:
+        """Return whether any plan has a quota of this kind for `feature`."""
+        return any(isinstance(plan.quotas.get(feature), kind) for plan in self.plans)
 
     @cached_property
     def features(self) -> frozenset[str]:
@@ -161,23 +193,6 @@ class Catalogue:
             return sold[0]
         return self.free
 
-    def problems(self) -> list[str]:
-        """Return errors in this catalogue as sentences; empty if it is valid."""
-        messages = [problem for plan in self.plans for problem in _problems_of(plan)]
-        if not _is_currency(self.currency):
-            messages.insert(
-                0, f"CURRENCY is {self.currency!r}: give a code such as 'usd' or 'eur'."
-            )
-        counted = Counter(plan.id for plan in self.plans)
-        messages += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
-        for name in ("free", "highlighted"):
-            marked = [plan.id for plan in self.plans if getattr(plan, name)]
-            if len(marked) > 1 or (name == "free" and not marked):
-                named = f" ({', '.join(marked)})" if marked else ""
-                most = "Exactly one" if name == "free" else "At most one"
-                messages.append(f"{most} plan must have {name}=True, not {len(marked)}{named}.")
-        return messages or list(_features_lost_by_upgrades(self.plans))
-
 
 def gives_access(
     status: str | None, past_due_since: datetime | None, *, at: datetime, grace: timedelta
@@ -190,92 +205,3 @@ def gives_access(
     if status in ("active", "trialing"):
         return True
     return status == "past_due" and past_due_since is not None and at < past_due_since + grace
-
-
-_ID = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
-
-
-def _problems_of(plan: Plan) -> Iterator[str]:
-    if not _is_name(plan.id) or len(plan.id) > 40:
-        yield (
-            f"The plan id {plan.id!r} must be lower-case letters, digits and underscores: it "
-            "becomes part of variables such as STRIPE_PRO_MONTHLY_PRICE_ID."
-        )
-    yield from _problems_of_details(plan)
-    yield from _problems_of_prices(plan)
-    days = plan.trial_days
-    if type(days) is not int or not 0 <= days <= LONGEST_TRIAL:
-        yield f"The plan {plan.id!r} has trial_days={days!r}: give 0 to {LONGEST_TRIAL} days."
-
-
-def _problems_of_prices(plan: Plan) -> Iterator[str]:
-    if not isinstance(plan.prices, Mapping):
-        yield f"The plan {plan.id!r} has prices={plan.prices!r}: give a dict, {{'monthly': 1500}}."
-        return
-    for name, price in plan.prices.items():
-        if name not in INTERVALS:
-            yield (
-                f"The plan {plan.id!r} has a price for {name!r}: a plan can be sold "
-                f"{' and '.join(INTERVALS)}."
-            )
-        elif not _is_chargeable(price):
-            yield (
-                f"The plan {plan.id!r} has the price {name!r}: {price!r}. Give a whole number "
-                f"above 0, up to {MAX_AMOUNT}, in the smallest unit of the currency, or leave "
-                f"{name} out if it is not sold."
-            )
-    if plan.free and plan.prices:
-        yield f"The plan {plan.id!r} has free=True and a price: leave one of them out."
-    if not plan.free and not plan.prices:
-        yield f"The plan {plan.id!r} has no price: give it prices, or free=True."
-
-
-def _problems_of_details(plan: Plan) -> Iterator[str]:
-    if not isinstance(plan.name, str) or not plan.name.strip():
-        yield f"The plan {plan.id!r} has name={plan.name!r}: give it a name."
-    if type(plan.rank) is not int or (plan.rank != 0 if plan.free else plan.rank < 1):
-        expected = (
-            "0, because the plan is free"
-            if plan.free
-            else "a whole number above 0, higher for higher plans"
-        )
-        yield f"The plan {plan.id!r} has rank={plan.rank!r}: it must be {expected}."
-    if not isinstance(plan.bullets, tuple | list):
-        yield f"The plan {plan.id!r} has bullets={plan.bullets!r}: give a tuple of texts."
-    if not isinstance(plan.features, set | frozenset) or not all(map(_is_name, plan.features)):
-        yield (
-            f"The plan {plan.id!r} has features={plan.features!r}: give a set of names in "
-            "lower-case letters, digits and underscores, such as {'custom_codes'}. Texts for the "
-            "pricing page are its bullets."
-        )
-    for feature, most in plan.quotas.items():
-        if most is not UNLIMITED and (type(most) is not int or most < 0):
-            yield (
-                f"The plan {plan.id!r} has the quota {feature!r}: {most!r}. Give a whole number, "
-                "or UNLIMITED."
-            )
-    if plan.free and plan.trial_days:
-        yield f"The plan {plan.id!r} has free=True and trial_days: leave one of them out."
-
-
-def _features_lost_by_upgrades(plans: tuple[Plan, ...]) -> Iterator[str]:
-    """Yield a sentence for each plan without a feature of a lower one: an upgrade would lose it."""
-    for plan in plans:
-        for lower in plans:
-            if lower.rank < plan.rank and (lost := lower.features - plan.features):
-                yield (
-                    f"The plan {plan.id!r} lacks features of the lower plan {lower.id!r}: add "
-                    f"{', '.join(sorted(lost))}."
-                )
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-def _is_currency(code: object) -> bool:
-    return isinstance(code, str) and code.islower() and is_currency(code.upper())
-
-
-def _is_chargeable(price: object) -> bool:
-    return type(price) is int and 0 < price <= MAX_AMOUNT

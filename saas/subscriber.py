@@ -114,9 +114,9 @@ class Subscriber:
         grace = timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"])
         return self.stripe_past_due_since + grace
 
-    def trial_days(self, plan: plans.Plan) -> int:
-        """Return the trial days of `plan` for this user: 0 after the one trial."""
-        return plan.trial_days if self.trial_used_at is None else 0
+    def trial(self, plan: plans.Plan) -> plans.Trial | None:
+        """Return the trial of `plan` for this user: None after the one trial."""
+        return plan.trial if self.trial_used_at is None else None
 
     @property
     def is_trialing(self) -> bool:

@@ -9,7 +9,8 @@ import pytest
 
 from saas.config import ConfigError, from_env
 from saas.declaration import Product
-from saas.plans import Catalogue, Plan
+from saas.plan_checks import problems
+from saas.plans import Catalogue, Monthly, Plan, Total, Trial
 from tests.harness.apps import SECRET
 from tests.harness.sample_product import product as sample_product
 from tests.harness.sample_product.catalogue import HOBBY, SOLO, TEAM, catalogue
@@ -58,25 +59,32 @@ def selling(*more: Plan) -> Product:
         (club(monthly=900, features=("Own logo",)), ["'club'", "features=('Own logo',)", "a set"]),
         (club(monthly=900, features={"Own logo"}), ["'club'", "{'Own logo'}", "bullets"]),
         (club(monthly=900, features=set()), ["'club'", "lower plan 'team'", "add branding"]),
-        (club(monthly=900, quotas={"cards": "10"}), ["'club'", "'cards'", "'10'"]),
-        (club(monthly=900, quotas={"cards": -1}), ["'club'", "-1"]),
-        (club(free=True, trial_days=3), ["'club'", "free=True and trial_days"]),
-        (club(monthly=900, trial_days=-1), ["'club'", "trial_days=-1"]),
-        (club(monthly=900, trial_days=731), ["'club'", "trial_days=731", "730"]),
+        (club(monthly=900, quotas={"cards": 10}), ["'club'", "'cards': 10", "Monthly(100)"]),
+        (club(monthly=900, quotas={"cards": Total("10")}), ["'club'", "Total(limit='10')"]),
+        (club(monthly=900, quotas={"cards": Monthly(-1)}), ["'club'", "limit=-1"]),
+        (club(free=True, trial=Trial(3)), ["'club'", "free=True and a trial"]),
+        (club(monthly=900, trial=14), ["'club'", "trial=14", "Trial(days=14)"]),
+        (club(monthly=900, trial=Trial(0)), ["'club'", "0 days"]),
+        (club(monthly=900, trial=Trial(731)), ["'club'", "731 days", "730"]),
+        (club(monthly=900, trial=Trial(7, card_required="no")), ["'club'", "'no'", "False"]),
+        (
+            club(monthly=900, trial=Trial(7, missing_payment_method="stop")),
+            ["'club'", "'stop'", "'cancel' or 'pause'"],
+        ),
     ],
     ids=lambda value: "" if isinstance(value, list) else f"{value.id} {value.prices}",
 )
 def test_an_invalid_plan_is_named_with_its_field(plan: Plan, message: list[str]) -> None:
-    problems = Catalogue("eur", (*catalogue.plans, plan)).problems()
+    found = problems(Catalogue("eur", (*catalogue.plans, plan)))
 
-    assert any(all(part in problem for part in message) for problem in problems), problems
+    assert any(all(part in problem for part in message) for problem in found), found
 
 
 def test_a_plan_may_have_one_interval_and_a_free_plan_is_required() -> None:
     good = Catalogue("eur", (HOBBY, club(monthly=9900), club(id="year", yearly=9900)))
-    assert good.problems() == []
+    assert problems(good) == []
     bad = Catalogue("eur", (SOLO, TEAM))
-    assert bad.problems() == ["Exactly one plan must have free=True, not 0."]
+    assert problems(bad) == ["Exactly one plan must have free=True, not 0."]
 
 
 def test_an_invalid_catalogue_is_refused_at_startup_with_all_its_problems() -> None:
@@ -105,15 +113,21 @@ def test_a_new_plan_has_a_variable_for_each_of_its_prices() -> None:
 
 @pytest.mark.parametrize("currency", ["EUR", "euro", "", "xxy", None])
 def test_a_currency_that_does_not_exist_is_named(currency: Any) -> None:
-    (problem,) = Catalogue(currency, catalogue.plans).problems()
+    (problem,) = problems(Catalogue(currency, catalogue.plans))
 
     assert problem.startswith(f"CURRENCY is {currency!r}")
+
+
+def test_an_unknown_proration_is_named() -> None:
+    (problem,) = problems(Catalogue("eur", catalogue.plans, proration="later"))
+
+    assert problem.startswith("PRORATION is 'later': give 'always_invoice', 'create_prorations'")
 
 
 def test_two_highlighted_plans_are_named() -> None:
     odd = Catalogue("eur", (*catalogue.plans, club(monthly=900, highlighted=True)))
 
-    assert odd.problems() == ["At most one plan must have highlighted=True, not 2 (solo, club)."]
+    assert problems(odd) == ["At most one plan must have highlighted=True, not 2 (solo, club)."]
 
 
 @pytest.fixture

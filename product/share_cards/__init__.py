@@ -1,7 +1,7 @@
 """Share cards, an example of a feature that requires a plan."""
 
 from product.share_cards import views
-from saas.declaration import ComparisonRow, Feature, NavigationLink, NextStep, Tile, monthly_quota
+from saas.declaration import ComparisonRow, Feature, NavigationLink, NextStep, Tile, quota
 
 feature = Feature(
     blueprints=(views.bp,),
@@ -16,7 +16,7 @@ feature = Feature(
         ),
     ),
     comparison=(
-        ComparisonRow("Share cards", monthly_quota("cards")),
+        ComparisonRow("Share cards", quota("cards")),
         ComparisonRow("Light and dark cards", lambda plan: not plan.is_free),
     ),
 )

@@ -55,10 +55,10 @@ class User(Subscriber, UserMixin, Model):
     session_token = ""
     signed_in_at = cast("datetime | None", None)
 
-    def trial_days(self, plan: plans.Plan) -> int:
-        """Return the trial days of a plan: 0 if a deleted account used the mailbox's trial."""
-        days = super().trial_days(plan)
-        return 0 if days and used_trials.is_used(self.email) else days
+    def trial(self, plan: plans.Plan) -> plans.Trial | None:
+        """Return the trial of a plan: None if a deleted account used the mailbox's trial."""
+        trial = super().trial(plan)
+        return None if trial and used_trials.is_used(self.email) else trial
 
     def get_id(self) -> str:
         """Return the value for Flask-Login's cookie: the session's secret, not the user's id."""

@@ -12,6 +12,7 @@ from saas import products, security
 from saas.billing import customers, gateway, subscriptions
 from saas.billing.customers import Subscriber
 from saas.database import db
+from saas.plans import Trial
 
 log = logging.getLogger("saas.billing")
 
@@ -35,11 +36,18 @@ def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> s
         return portal_url(user, price)
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
-    trial = user.trial_days(products.catalogue().by_id[plan_id])
-    return _checkout(user, price, trial, f"{nonce}:{price}:{trial}", back)
+    trial = user.trial(products.catalogue().by_id[plan_id])
+    return _checkout(user, price, trial, f"{nonce}:{price}:{_offer(trial)}", back)
 
 
-def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: str) -> str:
+def _offer(trial: Trial | None) -> str:
+    """Return what makes two checkout pages of a price different."""
+    if trial is None:
+        return "0"
+    return f"{trial.days}" if trial.card_required else f"{trial.days}-no-card"
+
+
+def _checkout(user: Subscriber, price: str, trial: Trial | None, nonce: str, back: str) -> str:
     """Return the URL of the open checkout page of this form, and expire all others.
 
     A request finishes only when the list shows a single open page. Concurrent requests, in any
@@ -54,7 +62,7 @@ def _checkout(user: Subscriber, price: str, trial_days: int, nonce: str, back: s
         if open_page is None:
             # Pages of this form that were paid or expired, for example after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
-            made = _create_session(user, price, trial_days, nonce, used_up, back)
+            made = _create_session(user, price, trial, nonce, used_up, back)
             continue
         others = [page for page in pages if page.is_open and page is not open_page]
         if not others:
@@ -75,13 +83,13 @@ def _session_to_keep(
 
 
 def _create_session(
-    user: Subscriber, price: str, trial_days: int, nonce: str, used_up: int, back: str
+    user: Subscriber, price: str, trial: Trial | None, nonce: str, used_up: int, back: str
 ) -> gateway.CheckoutSession:
     customer_id = _customer_id(user)
     page = gateway.create_checkout_session(
         customer_id=customer_id,
         price_id=price,
-        trial_days=trial_days,
+        trial=trial,
         metadata={**customers.metadata_for(user), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",

@@ -79,7 +79,10 @@ class ClosedAccount(Model):
 
 
 class FeatureUse(Model):
-    """The uses of a feature by a user in a calendar month (UTC), such as 2026-11."""
+    """The uses of a feature by a user in a month (UTC), such as 2026-11.
+
+    With a month of "total", the things that exist now.
+    """
 
     __tablename__ = "feature_uses"
 

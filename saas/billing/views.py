@@ -125,8 +125,8 @@ def _not_yet(why: str, status: int = 200, retry_after: object = None) -> Respons
 
 
 @bp.app_errorhandler(QuotaExhausted)
-def exhausted(_: QuotaExhausted) -> Answer:
-    return render_template("billing/exhausted.html"), 403
+def exhausted(error: QuotaExhausted) -> Answer:
+    return render_template("billing/exhausted.html", is_monthly=error.is_monthly), 403
 
 
 @bp.errorhandler(CheckoutError)

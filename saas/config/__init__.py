@@ -17,6 +17,7 @@ from dotenv import dotenv_values
 from flask.helpers import get_load_dotenv
 from marshmallow import Schema, ValidationError
 
+from saas import plan_checks
 from saas.config.contradictions import contradictions
 from saas.config.derived import derived_settings
 from saas.config.schema import EnvironmentSchema, environment_schema
@@ -62,7 +63,7 @@ def from_env(env: Mapping[str, str], product: Product) -> dict[str, Any]:
     are valid but probably unintended, such as a test key in production, cause a warning.
     """
     catalogue = product.catalogue
-    if refused := catalogue.problems():
+    if refused := plan_checks.problems(catalogue):
         raise ConfigError({f"{product.import_name}/catalogue.py": refused})
     schema = environment_schema(catalogue)
     if unreadable := _not_text(env, schema):

@@ -16,6 +16,7 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
+from saas.plans import Trial
 from tests.billing.cases import case
 from tests.billing.test_emails import advance, email_of, stripe_settings, sync, use_card
 from tests.harness import stripe_account
@@ -30,7 +31,7 @@ from tests.harness.waiting import eventually
 @pytest.fixture
 def trials(shop: Shop) -> None:
     """Offer a trial of fourteen days of Solo."""
-    shop.change_plan("solo", trial_days=14)
+    shop.change_plan("solo", trial=Trial(days=14))
 
 
 def buy(visitor: Visitor, plan: str = "solo", **fields: str) -> None:

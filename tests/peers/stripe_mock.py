@@ -22,6 +22,7 @@ from saas import create_app
 from saas.auth import accounts
 from saas.billing import gateway
 from saas.billing.operator import provisioning
+from saas.plans import Trial
 from tests.harness import stripe_account
 from tests.harness.apps import PRODUCT, close, migrate, settings
 from tests.harness.servers import free_port, serving
@@ -102,7 +103,7 @@ def _customer_calls(price: str) -> dict[str, Callable[[], object]]:
         "delete_customer": lambda: gateway.delete_customer("cus_1"),
         "start_checkout": lambda: gateway.create_checkout_session(
             customer_id="cus_1", price_id=price, metadata=BUYER, key="key-2",
-            success_url=URL, cancel_url=URL, trial_days=14,
+            success_url=URL, cancel_url=URL, trial=Trial(days=14),
         ),
         "try_checkout": lambda: gateway.try_checkout(price, URL),
         "recent_checkouts": lambda: gateway.list_checkout_sessions("cus_1"),

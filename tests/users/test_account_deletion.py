@@ -23,6 +23,7 @@ from saas.auth.models import EmailChange, Session, SignInLink, User
 from saas.billing import customers
 from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
+from saas.plans import Trial
 from saas.users import account_deletion
 from tests.auth.test_email_changes import link_to
 from tests.billing.cases import case
@@ -332,7 +333,7 @@ def test_an_installation_has_one_id(shop: Shop) -> None:
 def test_a_returning_user_with_the_same_mailbox_gets_no_second_trial(
     shop: Shop, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offer = dataclasses.replace(SOLO, trial_days=14)
+    offer = dataclasses.replace(SOLO, trial=Trial(days=14))
     visitor.sign_in("ann@gmail.com")
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(trial_used_at=now()))
@@ -341,13 +342,13 @@ def test_a_returning_user_with_the_same_mailbox_gets_no_second_trial(
 
     with shop.app.app_context():
         again = accounts.get_or_create("a.nn+again@gmail.com")
-        assert again.trial_days(offer) == 0
-        assert accounts.get_or_create("eve@example.com").trial_days(offer) == 14
+        assert again.trial(offer) is None
+        assert accounts.get_or_create("eve@example.com").trial(offer) == Trial(days=14)
         key = shop.app.config["SECRET_KEY"]
         monkeypatch.setitem(shop.app.config, "SECRET_KEY", "another" * 6)
-        assert again.trial_days(offer) == 14
+        assert again.trial(offer) == Trial(days=14)
         monkeypatch.setitem(shop.app.config, "SECRET_KEY_FALLBACKS", [key])
-        assert again.trial_days(offer) == 0
+        assert again.trial(offer) is None
 
 
 @both_databases
@@ -370,7 +371,7 @@ def test_a_deleted_user_s_email_is_removed_from_change_requests_of_others(
 def test_an_email_change_before_the_deletion_gives_no_second_trial(
     shop: Shop, visitor: Visitor
 ) -> None:
-    offer = dataclasses.replace(SOLO, trial_days=14)
+    offer = dataclasses.replace(SOLO, trial=Trial(days=14))
     visitor.sign_in("ann@example.com")
     with shop.app.app_context(), database.write_transaction():
         database.execute(update(User).values(trial_used_at=now()))
@@ -385,11 +386,11 @@ def test_an_email_change_before_the_deletion_gives_no_second_trial(
 
     with shop.app.app_context():
         for email in ("ann@example.com", "ann@example.org"):
-            assert accounts.get_or_create(email).trial_days(offer) == 0
+            assert accounts.get_or_create(email).trial(offer) is None
 
 
 def test_a_trial_counts_even_if_its_webhook_is_missing(shop: Shop, visitor: Visitor) -> None:
-    offer = dataclasses.replace(SOLO, trial_days=14)
+    offer = dataclasses.replace(SOLO, trial=Trial(days=14))
     visitor.sign_in("ann@example.com")
     at_stripe = stripe_account.client(shop).v1
     for endpoint in at_stripe.webhook_endpoints.list().data:
@@ -399,7 +400,7 @@ def test_a_trial_counts_even_if_its_webhook_is_missing(shop: Shop, visitor: Visi
     visitor.submit("/dashboard/settings/delete", confirmation="ann@example.com")
 
     with shop.app.app_context():
-        assert accounts.get_or_create("ann@example.com").trial_days(offer) == 0
+        assert accounts.get_or_create("ann@example.com").trial(offer) is None
 
 
 def test_earlier_emails_are_deleted_with_the_account(shop: Shop, visitor: Visitor) -> None:

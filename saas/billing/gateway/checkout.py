@@ -18,6 +18,7 @@ from saas.billing.gateway.client import (
     call_unless_missing,
     require_id,
 )
+from saas.plans import Trial
 
 if TYPE_CHECKING:
     import stripe
@@ -92,7 +93,7 @@ def create_checkout_session(
     key: str,
     success_url: str,
     cancel_url: str,
-    trial_days: int = 0,
+    trial: Trial | None = None,
 ) -> CheckoutSession:
     """Create a hosted page that sells one subscription to one customer, after a trial."""
     params: Any = {
@@ -108,8 +109,13 @@ def create_checkout_session(
         "success_url": success_url,
         "cancel_url": cancel_url,
     }
-    if trial_days:
-        params["subscription_data"]["trial_period_days"] = trial_days
+    if trial:
+        params["subscription_data"]["trial_period_days"] = trial.days
+    if trial and not trial.card_required:
+        # https://docs.stripe.com/payments/checkout/free-trials#free-trials-without-collecting-a-payment-method
+        params["payment_method_collection"] = "if_required"
+        end_behavior = {"missing_payment_method": trial.missing_payment_method}
+        params["subscription_data"]["trial_settings"] = {"end_behavior": end_behavior}
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= _COLLECTED_FOR_TAX
     return call(

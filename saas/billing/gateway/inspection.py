@@ -36,6 +36,7 @@ class Portal:
     is_active: bool
     is_default: bool
     switches: bool
+    proration: str
     prices: frozenset[str]
 
 
@@ -145,6 +146,7 @@ def _portal(configuration: Any) -> Portal:
         label=reading.metadata(configuration).get("saas"),
         is_active=reading.flag(configuration, "active"),
         is_default=reading.flag(configuration, "is_default"),
+        proration=reading.text(update, "proration_behavior") if update else "",
         switches=bool(update) and reading.flag(update, "enabled") and "price" in allowed,
         prices=frozenset(
             price for product in products for price in reading.texts(product, "prices")

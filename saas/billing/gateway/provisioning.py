@@ -106,7 +106,7 @@ _REASONS = [
 ]
 
 
-def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]]) -> str:
+def ensure_portal_configuration(label: str, offered: Mapping[str, Sequence[str]]) -> str:
     """Return the id of the portal configuration with `label`, which offers these prices."""
     params: Any = {
         "business_profile": {"headline": f"Your {current_app.config['APP_NAME']} subscription"},
@@ -122,10 +122,10 @@ def ensure_portal_configuration(label: str, products: Mapping[str, Sequence[str]
             "subscription_update": {
                 "enabled": True,
                 "default_allowed_updates": ["price"],
-                "proration_behavior": "create_prorations",
+                "proration_behavior": products.catalogue().proration,
                 "products": [
                     {"product": product, "prices": list(prices)}
-                    for product, prices in products.items()
+                    for product, prices in offered.items()
                 ],
             },
         },

@@ -15,7 +15,7 @@ from saas.declaration import (
     Scope,
     SiteLink,
     Tile,
-    monthly_quota,
+    quota,
     read_brand,
 )
 from tests.harness.sample_product import api, tasks, views  # noqa: F401 - tasks register
@@ -32,7 +32,7 @@ product = Product(
     next_steps=(NextStep("reports.reports", "Write a report", "It is counted.", "inbox"),),
     comparison=(
         ComparisonRow("An account", lambda plan: True),
-        ComparisonRow("Reports", monthly_quota("reports")),
+        ComparisonRow("Reports", quota("reports")),
     ),
     scopes=(
         Scope("reports:read", "Read your reports"),

@@ -1,4 +1,4 @@
-from saas.plans import UNLIMITED, Catalogue, Plan
+from saas.plans import UNLIMITED, Catalogue, Monthly, Plan, Trial
 
 HOBBY = Plan(
     id="hobby",
@@ -16,7 +16,7 @@ SOLO = Plan(
     prices={"monthly": 1500, "yearly": 14400},
     highlighted=True,
     bullets=("Everything in Hobby", "100 reports a month"),
-    quotas={"reports": 100},
+    quotas={"reports": Monthly(100)},
 )
 TEAM = Plan(
     id="team",
@@ -34,7 +34,7 @@ AGENCY = Plan(
     summary="For those who write for others.",
     rank=3,
     prices={"yearly": 90000},
-    trial_days=14,
+    trial=Trial(days=14),
     bullets=("Everything in Team",),
     quotas={"reports": UNLIMITED},
     features={"branding"},

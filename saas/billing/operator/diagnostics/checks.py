@@ -185,6 +185,9 @@ def _portal() -> Findings:
     elif lacking := sold - used.prices:
         message = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
         yield Finding("portal", message, SETUP)
+    elif used.proration != (wanted := products.catalogue().proration):
+        message = f"The portal {used.id} charges upgrades by {used.proration!r}, not {wanted!r}."
+        yield Finding("portal", message, SETUP)
 
 
 def _tax() -> Findings:
