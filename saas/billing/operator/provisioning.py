@@ -216,11 +216,8 @@ def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | No
     if portal is None:
         return Step("create", "portal configuration with plan switching")
     wanted = {price.id if price else None for price in prices.values()}
-    same = (portal.switches, portal.prices, portal.proration) == (
-        True,
-        wanted,
-        products.catalogue().proration,
-    )
+    is_proration_right = portal.proration == products.catalogue().proration
+    same = portal.switches and portal.prices == wanted and is_proration_right
     return Step("keep" if same else "update", f"portal configuration ({portal.id})")
 
 
