@@ -31,7 +31,11 @@ SYNCED_COLUMNS = (
 
 
 class Subscriber:
-    """A mixin for models that subscribe. Only `billing.subscriptions` writes these columns."""
+    """A mixin for models that subscribe.
+
+    Only `billing.subscriptions` writes the columns that copy Stripe, and only `billing.grants`
+    those of a granted plan.
+    """
 
     stripe_customer_id: Mapped[str | None] = mapped_column(unique=True)
     stripe_customer_generation: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -40,6 +44,7 @@ class Subscriber:
     stripe_price_id: Mapped[str | None]
     stripe_action_required: Mapped[bool | None]  # while past due: the bank requires a confirmation
     stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
+    granted_plan: Mapped[str | None]  # the id of a plan, given by hand
 
     @declared_attr
     def stripe_recurring(cls) -> Mapped[dict[str, Any] | None]:
@@ -77,9 +82,29 @@ class Subscriber:
         """The start of this account's only trial."""
         return mapped_column(UTCDateTime)
 
+    @declared_attr
+    def granted_until(cls) -> Mapped[datetime | None]:
+        """The end of the granted plan; None if it has none."""
+        return mapped_column(UTCDateTime)
+
     @property
     def plan(self) -> plans.Plan:
-        """The plan that this user has access to."""
+        """The plan that this user has access to: the highest that any source gives."""
+        plan, granted = self.subscription_plan, self.granted
+        return granted if granted and not plan.includes(granted) else plan
+
+    @property
+    def granted(self) -> plans.Plan | None:
+        """The plan that was given by hand, until its end."""
+        if self.granted_plan is None:
+            return None
+        if self.granted_until is not None and self.granted_until <= now():
+            return None
+        return products.catalogue().by_id.get(self.granted_plan)
+
+    @property
+    def subscription_plan(self) -> plans.Plan:
+        """The plan that the subscription gives; the free one without access."""
         return products.catalogue().granted(
             status=self.stripe_subscription_status,
             price_id=self.stripe_price_id,
@@ -91,7 +116,13 @@ class Subscriber:
 
     @property
     def is_paid(self) -> bool:
+        """Whether the user has a plan that is not free, bought or granted."""
         return not self.plan.is_free
+
+    @property
+    def has_paid_subscription(self) -> bool:
+        """Whether the subscription gives access to a plan."""
+        return not self.subscription_plan.is_free
 
     @property
     def is_subscribed(self) -> bool:

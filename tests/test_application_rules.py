@@ -18,6 +18,7 @@ TABLES = ("saas/schedule.py", "saas/limits.py", "saas/schema_state.py", "saas/us
 USER_WRITERS = (
     "saas/auth/accounts.py",
     "saas/billing/customers.py",
+    "saas/billing/grants.py",
     "saas/billing/subscriptions.py",
 )
 VAGUE = ("utils", "util", "helpers", "common", "misc", "managers", "services", "core")
@@ -67,7 +68,7 @@ def tables_are_elsewhere(path: str, tree: ast.Module) -> Iterator[tuple[int, str
 
 
 def users_are_written_elsewhere(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The columns of `users` are written by accounts, customers and subscriptions alone."""
+    """The columns of `users` are written by accounts, customers, subscriptions and grants alone."""
     if path in USER_WRITERS:
         return
     for node in ast.walk(tree):

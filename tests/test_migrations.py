@@ -314,9 +314,8 @@ def breaking_calls(upgrade: ast.FunctionDef) -> list[str]:
         renames = {"new_column_name", "nullable"} & {item.arg for item in call.keywords}
         if name in BREAKING or (name == "alter_column" and renames):
             found.append(name)
-        if name == "Column" and "nullable=False" in ast.unparse(call):
-            required = "server_default" not in ast.unparse(call)
-            found += ["required column"] * (required and "add_column" in ast.unparse(upgrade))
+        if name == "add_column" and "nullable=False" in ast.unparse(call):
+            found += ["required column"] * ("server_default" not in ast.unparse(call))
     return found
 
 

@@ -78,6 +78,28 @@ class ClosedAccount(Model):
     closed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
 
 
+class GrantedPlan(Model):
+    """A plan given to a user by hand. It ends `until` a time, or when it is revoked or replaced.
+
+    `granted_by` and `ended_by` are "operator", or the id of an administrator.
+    """
+
+    __tablename__ = "granted_plans"
+
+    id: Mapped[Key]
+    user_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    plan: Mapped[str]
+    reason: Mapped[str]
+    granted_by: Mapped[str]
+    granted_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    until: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ended_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    ended_by: Mapped[str | None]
+    end_reason: Mapped[str | None]
+
+
 class FeatureUse(Model):
     """The uses of a feature by a user in a month (UTC), such as 2026-11.
 

@@ -55,7 +55,7 @@ def describe(user: Subscriber) -> SubscriptionStatus:
 
 
 def _label(user: Subscriber) -> str:
-    if user.is_canceling and not user.is_past_due and user.is_paid:
+    if user.is_canceling and not user.is_past_due and user.has_paid_subscription:
         return "Ends soon"
     if user.is_collection_paused:
         return "Payments paused"
@@ -67,25 +67,25 @@ def _tone(user: Subscriber) -> str:
         return "destructive"
     if user.is_canceling or user.is_collection_paused:
         return "warning"
-    return "success" if user.is_paid else "secondary"
+    return "success" if user.has_paid_subscription else "secondary"
 
 
 def _next_date(user: Subscriber) -> tuple[str, datetime | None]:
     if user.is_past_due:
-        return ("Pay by", user.access_ends_at) if user.is_paid else ("", None)
+        return ("Pay by", user.access_ends_at) if user.has_paid_subscription else ("", None)
     if user.is_canceling:
         return "Ends on", user.stripe_cancel_at
     if user.is_trialing:
         return "Free until", user.stripe_current_period_end
     if user.is_collection_paused:
         return "Current period ends on", user.stripe_current_period_end
-    if user.is_paid and user.stripe_current_period_end:
+    if user.has_paid_subscription and user.stripe_current_period_end:
         return "Renews on", user.stripe_current_period_end
     return "", None
 
 
 def _banner(user: Subscriber) -> Banner | None:
-    plan = (user.subscribed_to or [user.plan])[0].name
+    plan = (user.subscribed_to or [user.subscription_plan])[0].name
     if user.is_past_due:
         return _payment_banner(user, plan)
     if user.stripe_subscription_status == "incomplete":
@@ -95,8 +95,8 @@ def _banner(user: Subscriber) -> Banner | None:
         text = "Add a payment method to continue."
         return Banner("triangle-alert", f"{plan} is paused.", text, "Add a payment method")
     if user.is_canceling and user.stripe_cancel_at:
-        headline = escape(user.plan.name) + Markup(" ends on ") + date(user.stripe_cancel_at) + "."
-        keep = f"Keep {user.plan.name}"
+        headline = escape(plan) + Markup(" ends on ") + date(user.stripe_cancel_at) + "."
+        keep = f"Keep {plan}"
         return Banner("calendar-clock", headline, "Nothing changes until then.", keep)
     return None
 
@@ -106,7 +106,7 @@ def _payment_banner(user: Subscriber, plan: str) -> Banner:
     headline = "Your last payment failed."
     if asks_bank:
         headline = "Your bank requires you to confirm the payment."
-    if user.is_paid and user.access_ends_at:
+    if user.has_paid_subscription and user.access_ends_at:
         text = escape(f"You keep {plan} until ") + date(user.access_ends_at) + ". "
     elif user.access_ends_at:
         text = escape(f"{plan} has been paused since ") + date(user.access_ends_at) + ". "
@@ -114,7 +114,7 @@ def _payment_banner(user: Subscriber, plan: str) -> Banner:
         text = escape(f"{plan} is paused. ")
     if asks_bank:
         advice, button = "Open the invoice in the portal to confirm it.", "Confirm the payment"
-    elif user.is_paid:
+    elif user.has_paid_subscription:
         advice, button = "Update your payment method to keep it.", "Update payment method"
     else:
         advice, button = "Pay the open invoice to restore it.", "Pay now"

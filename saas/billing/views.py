@@ -46,6 +46,7 @@ def overview() -> Answer:
         "billing/overview.html",
         plan=plan,
         interval=interval,
+        granted=current_user.granted,
         is_highest=products.catalogue().is_highest(plan),
         history=history.list_for_user(current_user.id),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import wraps
 from typing import ParamSpec
 
@@ -13,13 +14,21 @@ from saas import sandbox_process
 from saas.auth import accounts, audit, roles, sessions
 from saas.auth.audit import OPERATOR
 from saas.auth.models import User
+from saas.billing import grants
 from saas.users import account_deletion, bp
 from saas.users.export import export_user
 from saas.users.schemas import AuditEntrySchema, OperatorsUserSchema
 
-bp.cli.short_help = "Create, list, promote, disable, export and delete users."
+bp.cli.short_help = "Create, list, promote, disable, export and delete users, and grant plans."
 
 Args = ParamSpec("Args")
+
+_EXPLAINED = (
+    accounts.AccountError,
+    account_deletion.DeletionFailed,
+    grants.GrantError,
+    ValueError,
+)
 
 
 def explained(command: Callable[Args, None]) -> Callable[Args, None]:
@@ -29,7 +38,7 @@ def explained(command: Callable[Args, None]) -> Callable[Args, None]:
     def answered(*args: Args.args, **kwargs: Args.kwargs) -> None:
         try:
             command(*args, **kwargs)
-        except (accounts.AccountError, account_deletion.DeletionFailed, ValueError) as error:
+        except _EXPLAINED as error:
             raise click.ClickException(str(error)) from None
 
     return answered
@@ -92,6 +101,40 @@ def enable(email: str) -> None:
     user = accounts.get_by_email(email)
     roles.enable(user, by=OPERATOR)
     click.echo(f"{user.email} can sign in again.")
+
+
+@bp.cli.command("grant")
+@click.argument("email")
+@click.argument("plan")
+@click.option("--reason", required=True, help="Why, in up to 200 characters. It is in the export.")
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="DATE",
+    help="The last day (UTC), such as 2027-03-31. Without it, the plan stays.",
+)
+@explained
+def grant(email: str, plan: str, reason: str, until: datetime | None) -> None:
+    """Give EMAIL a PLAN free of charge. It replaces an earlier grant.
+
+    A subscription continues, and the higher plan counts.
+    """
+    user = accounts.get_by_email(email)
+    end = until.replace(hour=23, minute=59, second=59, tzinfo=UTC) if until else None
+    grants.grant(user, plan, reason=reason, until=end, by=OPERATOR)
+    lasts = f"until the end of {until:%Y-%m-%d} (UTC)" if until else "for good"
+    click.echo(f"{user.email} has {plan} {lasts}.")
+
+
+@bp.cli.command("revoke-grant")
+@click.argument("email")
+@click.option("--reason", required=True, help="Why, in up to 200 characters. It is in the export.")
+@explained
+def revoke_grant(email: str, reason: str) -> None:
+    """Take the granted plan of EMAIL away. A subscription stays."""
+    user = accounts.get_by_email(email)
+    grants.revoke(user, reason=reason, by=OPERATOR)
+    click.echo(f"{user.email} is now on {user.plan.name}.")
 
 
 @bp.cli.command("sign-out-all")

@@ -24,7 +24,7 @@ from saas.auth.models import (
     SignInLink,
     User,
 )
-from saas.billing.models import FeatureUse, StripeEvent, SubscriptionChange
+from saas.billing.models import FeatureUse, GrantedPlan, StripeEvent, SubscriptionChange
 from saas.database import Model, db, now
 from saas.mail.models import OutboxMessage
 
@@ -41,6 +41,7 @@ OWNED: list[Any] = [
     EmailChange,
     SubscriptionChange,
     FeatureUse,
+    GrantedPlan,
 ]
 
 T = TypeVar("T", bound=type[Model])

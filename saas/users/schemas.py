@@ -35,10 +35,19 @@ class NextInvoiceSchema(Schema):
     date = fields.AwareDateTime()
 
 
+class GrantSchema(Schema):
+    """A plan that was given by hand; without an end, `until` is null."""
+
+    plan = fields.String(attribute="granted.id")
+    until = fields.AwareDateTime(attribute="granted_until", allow_none=True)
+
+
 class SubscriptionSchema(Schema):
-    """The copied subscription, and the plan that it gives."""
+    """The copied subscription. `plan` and its `features` are those of the highest source."""
 
     plan = fields.String(attribute="plan.id")
+    features = fields.Function(lambda user: sorted(user.plan.features))
+    granted = fields.Function(lambda user: GrantSchema().dump(user) if user.granted else None)
     status = fields.String(attribute="stripe_subscription_status", allow_none=True)
     interval = fields.String(allow_none=True)
     current_period_end = fields.AwareDateTime(
@@ -57,7 +66,7 @@ class UserSchema(Schema):
     name = fields.String(allow_none=True)
     role = fields.String()
     created_at = fields.AwareDateTime()
-    subscription = fields.Function(lambda person: SubscriptionSchema().dump(person))
+    subscription = fields.Function(lambda user: SubscriptionSchema().dump(user))
 
 
 class OperatorsUserSchema(UserSchema):

@@ -8,7 +8,7 @@ from saas import database
 from saas.auth import accounts, api_tokens, pending_sign_ins, roles
 from saas.auth.audit import OPERATOR
 from saas.auth.models import Identity, Passkey, User
-from saas.billing import access
+from saas.billing import access, grants
 from tests.harness import stripe_account
 from tests.harness.sample_product.models import Report
 from tests.harness.shop import Shop
@@ -34,6 +34,7 @@ def create_full_account(shop: Shop, visitor: Visitor) -> User:
         _add_sign_in_methods(user)
         api_tokens.create(user, "Backup", ["user:read"], None)
         access.use(user, "reports")
+        grants.grant(user, "team", reason="Winner", until=None, by=OPERATOR)
         with database.write_transaction() as session:
             session.add(Report(user_id=user.id, title="Quarterly"))
         accounts.get_or_create("admin@example.com", role="admin")

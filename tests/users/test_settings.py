@@ -91,6 +91,8 @@ def test_the_profile_is_available_as_json(visitor: Visitor) -> None:
     assert user["email"] == "ann@example.com"
     assert user["subscription"] == {
         "plan": "hobby",
+        "features": [],
+        "granted": None,
         "status": None,
         "interval": None,
         "current_period_end": None,

@@ -30,7 +30,7 @@ FAILED, ACTION_REQUIRED = "payment_failed", "action_required"
 def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     """Compose the email about a new plan, with or without a trial."""
     user = _recipient(user_id)
-    if user is None or not user.is_paid:
+    if user is None or not user.has_paid_subscription:
         return None
     if user.stripe_subscription_id != subscription and _has_own_welcome(user):
         return None
@@ -68,7 +68,7 @@ def action_required(user_id: uuid.UUID, *, invoice: str, subscription: str) -> m
 def recovered(user_id: uuid.UUID, *, invoice: str) -> mail.Email | None:
     """Compose the email about a recovered payment, if an email about the failure was sent."""
     user = _recipient(user_id)
-    if user is None or not user.is_paid:
+    if user is None or not user.has_paid_subscription:
         return None
     failures = [f"{kind}:{invoice}" for kind in (FAILED, ACTION_REQUIRED)]
     if not any(map(outbox.was_sent, failures)):
@@ -149,7 +149,7 @@ def _for_open_invoice(
         _sold(user),
         (invoice.amount_due, invoice.currency),
         invoice.page,
-        user.access_ends_at if user.is_paid else None,
+        user.access_ends_at if user.has_paid_subscription else None,
         is_first=is_first,
     )
 
@@ -175,7 +175,7 @@ def _recipient(user_id: uuid.UUID) -> Subscriber | None:
 
 def _sold(user: Subscriber) -> Plan:
     sold = user.subscribed_to
-    return sold[0] if sold else user.plan
+    return sold[0] if sold else user.subscription_plan
 
 
 def _charge(user: Subscriber) -> messages.Charge:
