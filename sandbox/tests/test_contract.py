@@ -26,8 +26,8 @@ NOT_PLAYED = {
     "payment_intent": {"requires_confirmation", "requires_capture"},
     "setup_intent": {"canceled", "processing", "requires_action", "requires_confirmation"},
     "dispute": {
-        "under_review", "appeal_needs_response", "appeal_under_review", "lost", "prevented",
-        "warning_closed", "warning_needs_response", "warning_under_review", "won",
+        "appeal_needs_response", "appeal_under_review", "prevented",
+        "warning_closed", "warning_needs_response", "warning_under_review",
     },
     "test_helpers.test_clock": {"internal_failure"},
 }  # fmt: skip
@@ -39,6 +39,7 @@ def test_every_supported_state_is_compared(
 ) -> None:
     subscriptions(app, subscriber, prices)
     payments(app, subscriber, prices)
+    disputes(subscriber)
     sessions(subscriber, prices, browser)
     schedules(subscriber, prices)
 
@@ -107,6 +108,17 @@ def payments(app: Flask, subscriber: Subscriber, prices: Prices) -> None:
         sent = subscriber.subscribe(prices.pro, collection_method="send_invoice", days_until_due=7)
         finish: Callable[..., Any] = getattr(subscriber.api.v1.invoices, end)
         finish(sent.latest_invoice, {"paid_out_of_band": True} if end == "pay" else {})
+
+
+def disputes(subscriber: Subscriber) -> None:
+    """A dispute that is won, one that is lost, and one that the bank reviews."""
+    for text in ("winning_evidence", "losing_evidence", "It arrived."):
+        intent = subscriber.api.v1.payment_intents.create(
+            {"amount": 1500, "currency": "usd", "customer": subscriber.customer,
+             "payment_method": "pm_card_createDispute", "confirm": True}
+        )  # fmt: skip
+        [dispute] = subscriber.api.v1.disputes.list({"payment_intent": intent.id}).data
+        subscriber.api.v1.disputes.update(dispute.id, {"evidence": {"uncategorized_text": text}})
 
 
 def sessions(subscriber: Subscriber, prices: Prices, browser: Browser) -> None:

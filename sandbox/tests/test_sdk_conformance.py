@@ -27,6 +27,7 @@ FIXTURES = Path(os.environ.get("STRIPE_FIXTURES", "../shared/stripe/fixtures3.js
 
 CLASSES: dict[str, type] = {
     "account": stripe.Account,
+    "balance_transaction": stripe.BalanceTransaction,
     "billing_portal.configuration": stripe.billing_portal.Configuration,
     "billing_portal.session": stripe.billing_portal.Session,
     "charge": stripe.Charge,

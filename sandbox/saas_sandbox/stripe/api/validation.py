@@ -42,6 +42,19 @@ LENGTHS: dict[str, dict[str, int]] = {
         "name": 256,
         "phone": 20,
     },
+    "/disputes": {
+        f"evidence.{name}": 20_000
+        for name in (
+            "access_activity_log",
+            "cancellation_policy_disclosure",
+            "cancellation_rebuttal",
+            "duplicate_charge_explanation",
+            "product_description",
+            "refund_policy_disclosure",
+            "refund_refusal_explanation",
+            "uncategorized_text",
+        )  # fmt: skip
+    },
     "/invoices": {"description": 1500, "custom_fields.name": 40, "custom_fields.value": 140},
     "/payment_intents": {
         "description": 1000,

@@ -85,7 +85,11 @@ def _describe_subscription(subscription: Resource) -> str:
 
 
 EVENT_DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
-    "charge.dispute.created": lambda d: f"A dispute was opened: the bank took back {_amount(d)}.",
+    "charge.dispute.closed": lambda d: f"The dispute was {d['status']}.",
+    "charge.dispute.created": lambda d: f"A dispute was opened over {_amount(d)}.",
+    "charge.dispute.funds_reinstated": lambda d: f"The bank returned {_amount(d)}.",
+    "charge.dispute.funds_withdrawn": lambda d: f"The bank took back {_amount(d)}.",
+    "charge.dispute.updated": lambda d: "The dispute was updated.",
     "charge.failed": lambda c: f"A charge of {_amount(c)} failed: {c['failure_message']}",
     "charge.pending": lambda c: f"A charge of {_amount(c)} is pending for a few days.",
     "charge.refunded": lambda c: "A charge was refunded.",

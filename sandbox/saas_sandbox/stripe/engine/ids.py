@@ -6,6 +6,7 @@ import string
 ALPHABET = string.ascii_letters + string.digits
 
 PREFIXES = {
+    "balance_transaction": "txn_1",
     "billing_portal.configuration": "bpc_1",
     "billing_portal.session": "bps_1",
     "charge": "ch_3",
