@@ -14,7 +14,7 @@ from saas_sandbox.stripe.api import views as api
 from saas_sandbox.stripe.api.idempotency import InFlight
 from saas_sandbox.stripe.dashboard import admin_api
 from saas_sandbox.stripe.dashboard import views as dashboard
-from saas_sandbox.stripe.pages import checkout, invoice, portal
+from saas_sandbox.stripe.pages import checkout, invoice, portal, receipt
 from saas_sandbox.stripe.scheduler import Scheduler
 from saas_sandbox.stripe.webhook_sender import Post, WebhookSender, post_over_http
 
@@ -73,6 +73,7 @@ def _register_blueprints(app: Flask) -> None:
     app.register_blueprint(checkout.bp)
     app.register_blueprint(portal.bp)
     app.register_blueprint(invoice.bp)
+    app.register_blueprint(receipt.bp)
     app.register_blueprint(dashboard.bp)
 
 

@@ -7,6 +7,7 @@ MUCH = "100000000"
 SESSION = {"mode": "subscription", "success_url": "https://shop.test/"}
 LINE = {"line_items[0][price]": "PRO", "line_items[0][quantity]": "1"}
 BUY = {**SESSION, **LINE}
+BUY_ONCE = {**BUY, "mode": "payment", "line_items[0][price]": "BOOK"}
 SUBSCRIBE = {"customer": "CUSTOMER", "items[0][price]": "PRO"}
 PRICE = {"product": "PRODUCT", "currency": "usd"}
 CODE = {"promotion[type]": "coupon", "promotion[coupon]": "COUPON"}
@@ -108,6 +109,27 @@ REFUSED: list[tuple[str, str, dict[str, str], str | None, str]] = [
         {"mode": "setup", "success_url": "https://shop.test/"},
         "currency",
         "Missing required param",
+    ),
+    (
+        "POST",
+        "checkout/sessions",
+        {**BUY, "payment_intent_data[description]": "Order 7"},
+        "payment_intent_data",
+        "in `subscription` mode",
+    ),
+    (
+        "POST",
+        "checkout/sessions",
+        {**BUY_ONCE, "payment_method_collection": "if_required"},
+        "payment_method_collection",
+        "if there are recurring prices",
+    ),
+    (
+        "POST",
+        "checkout/sessions",
+        {**BUY_ONCE, "payment_intent_data[receipt_email]": "nobody"},
+        "payment_intent_data[receipt_email]",
+        "Invalid email address",
     ),
     (
         "POST",

@@ -23,7 +23,9 @@ def there(api: stripe.StripeClient, prices: Prices, customer: stripe.Customer) -
     euros = api.v1.coupons.create({"amount_off": 100, "currency": "eur", "duration": "once"}).id
     retired = monthly(api, api.v1.products.create({"name": "Retired"}).id, "usd")
     api.v1.products.update(str(retired.product), {"active": False})
+    book = api.v1.prices.create({"product": prices.product, "currency": "usd", "unit_amount": 2000})
     return {
+        "BOOK": book.id,
         "YEN": monthly(api, prices.product, "jpy").id, "EUROS": euros, "RETIRED": retired.id,
         "PRO": prices.pro, "PRODUCT": prices.product, "CUSTOMER": customer.id, "COUPON": coupon,
     }  # fmt: skip

@@ -168,16 +168,21 @@ def _complete_subscription(
 def _complete_payment(
     account: Account, session: Resource, customer: Resource, method: Resource | None
 ) -> Outcome:
+    if applied := find_applied_coupon(account, session):
+        discounts.use_coupon(account, *applied, customer)
+    if not session["amount_total"]:
+        return Outcome("succeeded")
+    if method is None:
+        raise StripeError("A payment method is required.", code="parameter_missing")
     intent = payments.create_intent(
         account,
         amount=session["amount_total"],
         currency=session["currency"],
         customer=customer,
         _internal={"session": session["id"]},
+        **session["_internal"].get("payment_intent_data", {}),
     )
     session["payment_intent"] = intent["id"]
-    if method is None:
-        raise StripeError("A payment method is required.", code="parameter_missing")
     outcome = payments.confirm_intent(account, intent, method, authenticated=True)
     if outcome.decline:
         raise outcome.decline.error()

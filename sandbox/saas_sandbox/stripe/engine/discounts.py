@@ -35,12 +35,19 @@ def redeem_coupon(
     customer: Resource,
     **fields: Any,
 ) -> Resource:
-    """Use a coupon once, for this customer."""
+    """Use a coupon once, for this customer's subscription."""
+    use_coupon(account, coupon, promotion_code, customer)
+    discount = _build_discount(account, coupon, promotion_code, customer, **fields)
+    return account.add(discount, "customer.discount.created")
+
+
+def use_coupon(
+    account: Account, coupon: Resource, promotion_code: Resource | None, customer: Resource
+) -> None:
+    """Count one use of a coupon; refuse it if it may not be used."""
     check_redeemable(account, coupon, promotion_code, customer)
     for redeemed in filter(None, (coupon, promotion_code)):
         _count_redemption(account, redeemed)
-    discount = _build_discount(account, coupon, promotion_code, customer, **fields)
-    return account.add(discount, "customer.discount.created")
 
 
 def _build_discount(

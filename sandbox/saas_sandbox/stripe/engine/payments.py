@@ -46,11 +46,10 @@ def create_intent(
         confirmation_method="automatic",
         currency=currency,
         customer=customer["id"] if customer else None,
-        metadata={},
         payment_method_options={},
         payment_method_types=["card", "us_bank_account"],
         status="requires_payment_method",
-        **fields,
+        **{"metadata": {}, **fields},
     )
     return account.add({**intent, "_internal": internal}, "payment_intent.created")
 
@@ -81,6 +80,7 @@ def settle_delayed_payment(account: Account, intent: Resource) -> Outcome:
     fails = payment_methods.get_behaviour(method)["charge_fails"]
     if not fails:
         charge |= {"status": "succeeded", "paid": True, "amount_captured": charge["amount"]}
+        charge["receipt_url"] = _receipt_url(account, charge["id"])
         return _succeed(account, intent, account.save(charge), Outcome("succeeded"))
 
     decline = Decline("payment_intent_payment_attempt_failed", fails, BANK_DECLINE_MESSAGE)
@@ -211,11 +211,16 @@ def _create_charge(
         payment_intent=intent["id"],
         payment_method=method["id"],
         payment_method_details=_payment_method_details(method),
-        receipt_url=f"{account.base_url}/stripe/receipts/{id}" if taken else None,
+        receipt_email=intent["receipt_email"],
+        receipt_url=_receipt_url(account, id) if taken else None,
         refunded=False,
         status=status,
     )
     return account.add({**charge, "_internal": {"clock": intent["_internal"]["clock"]}})
+
+
+def _receipt_url(account: Account, charge: str) -> str:
+    return f"{account.base_url}/stripe/receipts/{charge}"
 
 
 def _payment_method_details(method: Resource) -> dict[str, Any]:

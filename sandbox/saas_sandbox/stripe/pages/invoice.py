@@ -1,4 +1,4 @@
-"""The hosted invoice page, and the receipt of a charge."""
+"""The hosted invoice page."""
 
 from typing import Any
 
@@ -48,22 +48,6 @@ def pay(id: str) -> Page:
     except StripeError as error:
         with open_page("invoice", id) as (account, invoice):
             return _render(account, invoice, error.message), 422
-
-
-@bp.get("/receipts/<id>")
-def receipt(id: str) -> Page:
-    with open_page("charge", id) as (account, charge):
-        kind = charge["payment_method_details"]["type"]
-        return render_template(
-            "receipt.html",
-            charge=charge,
-            amount=invoice_lines.format_money(charge["amount"], charge["currency"]),
-            refunded=invoice_lines.format_money(charge["amount_refunded"], charge["currency"])
-            if charge["amount_refunded"]
-            else None,
-            date=format_date(charge["created"]),
-            last4=charge["payment_method_details"][kind]["last4"],
-        )
 
 
 def _render(account: Account, invoice: Resource, message: str | None = None) -> str:

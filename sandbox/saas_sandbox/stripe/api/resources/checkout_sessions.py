@@ -12,9 +12,9 @@ from saas_sandbox.stripe.api.resources.subscriptions import parse_trial_end
 from saas_sandbox.stripe.engine import (
     billing_cycle,
     checkout,
+    checkout_lines,
     currencies,
     ids,
-    invoice_lines,
     metadata,
     taxes,
 )
@@ -22,7 +22,7 @@ from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.catalog import create_inline_price
 from saas_sandbox.stripe.engine.errors import invalid, missing_param
 from saas_sandbox.stripe.engine.params import Params, to_plain
-from saas_sandbox.stripe.engine.resource import Resource, strip_internal
+from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.engine.shapes import build_object
 
 KIND = "checkout.session"
@@ -50,6 +50,7 @@ def create(account: Account, params: Params) -> Resource:
         "lines": lines,
         "due": session["expires_at"],
         "subscription_data": _parse_subscription_data(account, params, mode),
+        "payment_intent_data": _parse_payment_intent_data(params, mode),
         "trial_end": _has_trial(params),
         "customer_update": _parse_customer_update(params, customer),
     }
@@ -233,9 +234,7 @@ def _build_session(account: Account, id: str, mode: str, params: Params) -> Reso
         locale=params.get("locale"),
         metadata=metadata.merge_values({}, params.get("metadata") or {}),
         mode=mode,
-        payment_method_collection=params.get("payment_method_collection", "always")
-        if mode == "subscription"
-        else None,
+        payment_method_collection=_parse_payment_method_collection(params, mode),
         payment_method_options=to_plain(params.section("payment_method_options")),
         allowed_payment_method_types=params.get("allowed_payment_method_types"),
         payment_method_types=params.get("allowed_payment_method_types")
@@ -325,6 +324,35 @@ def _parse_expires_at(account: Account, params: Params) -> int:
     return expires_at
 
 
+def _parse_payment_method_collection(params: Params, mode: str) -> str | None:
+    """Return whether a card is always collected; in payment mode, only for an amount due.
+
+    https://docs.stripe.com/payments/checkout/no-cost-orders
+    """
+    if mode != "subscription" and "payment_method_collection" in params:
+        raise invalid(
+            "You can only set `payment_method_collection` if there are recurring prices.",
+            "payment_method_collection",
+        )
+    defaults = {"subscription": "always", "payment": "if_required"}
+    collection: str | None = params.get("payment_method_collection", defaults.get(mode))
+    return collection
+
+
+def _parse_payment_intent_data(params: Params, mode: str) -> dict[str, Any]:
+    """Return the fields of the payment intent that the checkout creates."""
+    data = params.section("payment_intent_data")
+    if mode != "payment" and data:
+        raise invalid(
+            f"You can not pass `payment_intent_data` in `{mode}` mode.", "payment_intent_data"
+        )
+    return {
+        "description": data.get("description"),
+        "metadata": metadata.merge_values({}, data.get("metadata") or {}),
+        "receipt_email": data.get("receipt_email"),
+    }
+
+
 def _parse_subscription_data(account: Account, params: Params, mode: str) -> dict[str, Any]:
     data = params.section("subscription_data")
     if mode != "subscription" and data:
@@ -373,26 +401,7 @@ def _parse_discounts(account: Account, params: Params) -> list[dict[str, Any]]:
 
 
 def _build_line_items(account: Account, session: Resource) -> list[Resource]:
-    return [_build_line_item(account, line) for line in session["_internal"]["lines"]]
-
-
-def _build_line_item(account: Account, line: dict[str, Any]) -> Resource:
-    price = account.get("price", line["price"])
-    amount = invoice_lines.calculate_amount(price, line["quantity"])
-    return {
-        "id": line["id"],
-        "object": "item",
-        "adjustable_quantity": None,
-        "amount_discount": 0,
-        "amount_subtotal": amount,
-        "amount_tax": 0,
-        "amount_total": amount,
-        "currency": price["currency"],
-        "description": account.get("product", price["product"]).get("name"),
-        "metadata": {},
-        "price": strip_internal(price),
-        "quantity": line["quantity"],
-    }
+    return [line.to_item() for line in checkout_lines.list_lines(account, session)]
 
 
 def _include_line_items(account: Account, session: Resource) -> Resource:
