@@ -156,6 +156,7 @@ def _complete_subscription(
         default_payment_method=method["id"] if method else None,
         automatic_tax=taxes.subscription_fields(session["automatic_tax"]["enabled"]),
         trial_settings=data["trial_settings"],
+        managed_payments=session.get("managed_payments"),
     )
     _redeem_coupon(account, session, subscription, customer)
     outcome = subscription_creation.create_by_checkout(account, subscription, customer, method)
@@ -179,6 +180,7 @@ def _complete_payment(
         amount=session["amount_total"],
         currency=session["currency"],
         customer=customer,
+        managed_payments=session.get("managed_payments"),
         _internal={"session": session["id"]},
         **session["_internal"].get("payment_intent_data", {}),
     )

@@ -7,6 +7,7 @@ from stripe.params import checkout as shape
 
 from saas_sandbox.stripe.api import expand, pagination, urls
 from saas_sandbox.stripe.api.operations import operation
+from saas_sandbox.stripe.api.resources.managed_payments import parse_managed_payments
 from saas_sandbox.stripe.api.resources.setup_intents import create_setup_intent
 from saas_sandbox.stripe.api.resources.subscriptions import parse_trial_end
 from saas_sandbox.stripe.engine import (
@@ -42,6 +43,7 @@ def create(account: Account, params: Params) -> Resource:
     customer = _find_customer(account, params)
     lines = _parse_lines(account, params, mode)
     id = ids.new(KIND)
+    managed_payments = parse_managed_payments(account, params, mode, lines)
     session = _build_session(account, id, mode, params)
     session["customer"] = customer["id"] if customer else None
     session["customer_email"] = params.get("customer_email")
@@ -54,6 +56,7 @@ def create(account: Account, params: Params) -> Resource:
         "trial_end": _has_trial(params),
         "customer_update": _parse_customer_update(params, customer),
     }
+    session |= managed_payments
     session["discounts"] = _parse_discounts(account, params)
     if lines:
         _price_session(account, session, customer, params)
