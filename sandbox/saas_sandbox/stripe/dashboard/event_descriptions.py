@@ -127,6 +127,7 @@ EVENT_DESCRIPTIONS: dict[str, Callable[[Resource], str]] = {
     "payment_intent.succeeded": lambda p: "The payment succeeded.",
     "payment_method.attached": lambda m: "A card was saved.",
     "payment_method.detached": lambda m: "A card was removed.",
+    "refund.created": lambda r: f"A refund of {_amount(r)} was made.",
     "test_helpers.test_clock.advancing": lambda c: "The test clock is advancing.",
     "test_helpers.test_clock.ready": lambda c: "The test clock has advanced.",
 }

@@ -8,7 +8,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from saas_sandbox.stripe import webhook_sender
 from saas_sandbox.stripe.accounts import find_account
-from saas_sandbox.stripe.dashboard import event_descriptions
+from saas_sandbox.stripe.dashboard import event_descriptions, payments
 from saas_sandbox.stripe.engine import invoice_lines, lifecycle, payment_methods, time_travel
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.default_payment_method import set_default_payment_method
@@ -81,6 +81,28 @@ def advance(id: str, customer_id: str) -> BaseResponse | tuple[str, int]:
     return redirect(url_for(".show_customer", id=id, customer_id=customer_id), 303)
 
 
+@bp.post("/accounts/<id>/customers/<customer_id>/payments/<charge_id>")
+def change_payment(id: str, customer_id: str, charge_id: str) -> BaseResponse | tuple[str, int]:
+    """Refund a payment, dispute it, or decide its dispute."""
+    action = request.form.get("action", "")
+    if action not in payments.ACTIONS:
+        abort(400)
+    try:
+        with _transaction():
+            account = _get_account(id)
+            charge = account.find("charge", charge_id)
+            if charge is None or charge["customer"] != customer_id:
+                abort(404)
+            payments.perform_action(account, charge, action)
+    except StripeError as error:
+        with _transaction():
+            page = _render_customer(_get_account(id), customer_id, payment_message=error.message)
+            return page, 422
+    return redirect(
+        url_for(".show_customer", id=id, customer_id=customer_id, _anchor="payments"), 303
+    )
+
+
 @bp.post("/accounts/<id>/customers/<customer_id>/card")
 def set_card(id: str, customer_id: str) -> BaseResponse:
     """Give the customer another card: one that works, fails, or requires authentication."""
@@ -129,7 +151,9 @@ def set_settings(id: str) -> BaseResponse:
     return redirect(url_for(".show_account", id=id), 303)
 
 
-def _render_customer(account: Account, id: str, message: str | None = None) -> str:
+def _render_customer(
+    account: Account, id: str, message: str | None = None, payment_message: str | None = None
+) -> str:
     customer = account.find("customer", id) or abort(404)
     clock = account.find("test_helpers.test_clock", customer.get("test_clock") or "")
     subscriptions = account.select("subscription", "customer = ?", id)[::-1]
@@ -142,8 +166,10 @@ def _render_customer(account: Account, id: str, message: str | None = None) -> s
         progress=time_travel.get_progress(clock) if clock else 1,
         subscriptions=[_format_subscription(account, entry) for entry in subscriptions],
         card=_describe_card(account, customer, subscriptions),
+        payments=payments.list_payments(account, id),
         events=_list_events(account, "customer = ?", id),
         message=message,
+        payment_message=payment_message,
     )
 
 
