@@ -1,4 +1,4 @@
-"""Amounts of a subscription, as stored on the subscriber, and their JSON.
+"""Amounts of subscriptions and one-time purchases, as stored on the subscriber, and their JSON.
 
 Amounts are in the smallest unit of their currency. A value that cannot be derived from the
 subscription alone is None, never a guess.
@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+
+# https://docs.stripe.com/currencies#three-decimal: their amounts must end in 0.
+THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,41 @@ class NextInvoice:
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> NextInvoice:
         return cls(**{**stored, "date": datetime.fromisoformat(stored["date"])})
+
+
+@dataclass(frozen=True)
+class Purchase:
+    """A one-time payment. `session` is the id of its Checkout session, `payment` of its intent.
+
+    A purchase without an amount, by a promotion code, has no payment. `dispute` is "open", "won",
+    "lost", or empty.
+    """
+
+    session: str
+    price: str
+    paid_at: datetime
+    amount: int
+    currency: str
+    payment: str | None = None
+    refunded: int = 0
+    dispute: str = ""
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it gives its plan: neither refunded in full nor lost in a dispute."""
+        is_refunded = self.amount > 0 and self.refunded >= self.amount
+        return not is_refunded and self.dispute != "lost"
+
+    def was_paid_since(self, at: datetime) -> bool:
+        """Return whether it was paid since a time, and is still valid. Stripe counts seconds."""
+        return self.is_valid and self.paid_at >= at.replace(microsecond=0)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "paid_at": self.paid_at.isoformat()}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Purchase:
+        return cls(**{**stored, "paid_at": datetime.fromisoformat(stored["paid_at"])})
 
 
 def _discount_json(discount: Discount) -> dict[str, Any]:

@@ -178,11 +178,15 @@ def seed() -> None:
 
 
 def _demo_users() -> Iterator[tuple[str, str, str, tuple[Plan, Interval] | None]]:
-    """Yield an administrator, a free user, and a user for each plan, such as pro@example.com."""
+    """Yield an administrator, a free user, and a subscriber of each plan, such as pro@example.com.
+
+    One-time plans are bought on a page, so that they have none.
+    """
     yield "admin@example.com", "Ada Admin", "admin", None
     yield "free@example.com", "Fay Free", "user", None
     names = cycle(("Pia", "Ben", "Mia", "Leo", "Zoe"))
-    for number, plan in enumerate(products.catalogue().for_sale):
+    subscribed = [plan for plan in products.catalogue().for_sale if not plan.is_one_time]
+    for number, plan in enumerate(subscribed):
         interval = plan.intervals[min(number, len(plan.intervals) - 1)]
         yield f"{plan.id}@example.com", f"{next(names)} {plan.name}", "user", (plan, interval)
 

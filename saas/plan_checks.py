@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from babel.numbers import is_currency
 
+from saas.charges import THREE_DECIMALS
 from saas.plans import INTERVALS, PRORATIONS, UNLIMITED, Catalogue, Monthly, Plan, Total, Trial
 
 MAX_AMOUNT = 99_999_999  # of the smallest unit: https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
@@ -22,8 +23,17 @@ def problems(catalogue: Catalogue) -> list[str]:
         messages.insert(
             0, f"CURRENCY is {catalogue.currency!r}: give a code such as 'usd' or 'eur'."
         )
+    if catalogue.currency in THREE_DECIMALS:
+        messages += [
+            f"The plan {plan.id!r} has the price {name!r}: {price!r}. In {catalogue.currency} it "
+            "must end in 0, because Stripe charges no thousandths."
+            for plan in catalogue.plans
+            for name, price in plan.prices.items()
+            if _is_chargeable(price) and price % 10
+        ]
     if catalogue.proration not in PRORATIONS:
         messages.append(f"PRORATION is {catalogue.proration!r}: give {_either(PRORATIONS)}.")
+    messages += [problem for plan in catalogue.plans for problem in _of_grants(catalogue, plan)]
     counted = Counter(plan.id for plan in catalogue.plans)
     messages += [f"Two plans have the id {id!r}." for id, count in counted.items() if count > 1]
     for name in ("free", "highlighted"):
@@ -58,7 +68,7 @@ def _problems_of_prices(plan: Plan) -> Iterator[str]:
         if name not in INTERVALS:
             yield (
                 f"The plan {plan.id!r} has a price for {name!r}: a plan can be sold "
-                f"{' and '.join(INTERVALS)}."
+                f"{_either(INTERVALS)}."
             )
         elif not _is_chargeable(price):
             yield (
@@ -66,6 +76,11 @@ def _problems_of_prices(plan: Plan) -> Iterator[str]:
                 f"above 0, up to {MAX_AMOUNT}, in the smallest unit of the currency, or leave "
                 f"{name} out if it is not sold."
             )
+    if "once" in plan.prices and len(plan.prices) > 1:
+        yield (
+            f"The plan {plan.id!r} has the price 'once' and another: make a plan of its own for "
+            "the one-time payment, with grants= and the id of this one."
+        )
     if plan.free and plan.prices:
         yield f"The plan {plan.id!r} has free=True and a price: leave one of them out."
     if not plan.free and not plan.prices:
@@ -124,8 +139,30 @@ def _problems_of_trial(plan: Plan) -> Iterator[str]:
             f"missing_payment_method={trial.missing_payment_method!r}: "
             f"give {_either(MISSING_PAYMENT_METHOD)}."
         )
-    if plan.free:
-        yield f"The plan {plan.id!r} has free=True and a trial: leave one of them out."
+    if plan.free or plan.is_one_time:
+        other = "free=True" if plan.free else "the price 'once'"
+        yield f"The plan {plan.id!r} has {other} and a trial: leave one of them out."
+
+
+def _of_grants(catalogue: Catalogue, plan: Plan) -> Iterator[str]:
+    """Yield errors in `grants`, which names another plan of the catalogue."""
+    if plan.grants is None:
+        return
+    sold = [other.id for other in catalogue.plans if not (other.free or other.grants)]
+    if plan.grants not in sold:
+        yield (
+            f"The plan {plan.id!r} has grants={plan.grants!r}: give the id of a plan that is not "
+            f"free, such as {_either(tuple(sold))}."
+            if len(sold) > 1
+            else f"The plan {plan.id!r} has grants={plan.grants!r}, which is no plan to grant."
+        )
+    if not plan.is_one_time:
+        yield f"The plan {plan.id!r} has grants= without the price 'once': leave it out."
+    if plan.quotas or plan.features:
+        yield (
+            f"The plan {plan.id!r} has grants= and its own quotas or features: leave them out, "
+            f"because it gives those of {plan.grants!r}."
+        )
 
 
 def _either(values: tuple[str, ...]) -> str:
@@ -134,6 +171,7 @@ def _either(values: tuple[str, ...]) -> str:
 
 def _features_lost_by_upgrades(plans: tuple[Plan, ...]) -> Iterator[str]:
     """Yield a sentence for each plan without a feature of a lower one: an upgrade would lose it."""
+    plans = tuple(plan for plan in plans if not plan.grants)
     for plan in plans:
         for lower in plans:
             if lower.rank < plan.rank and (lost := lower.features - plan.features):

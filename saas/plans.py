@@ -10,10 +10,10 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Literal
+from typing import Literal, cast
 
-Interval = Literal["monthly", "yearly"]
-INTERVALS: tuple[Interval, ...] = ("monthly", "yearly")
+Interval = Literal["monthly", "yearly", "once"]
+INTERVALS: tuple[Interval, ...] = ("monthly", "yearly", "once")
 PRORATIONS = ("always_invoice", "create_prorations", "none")  # Stripe's `proration_behavior`
 
 
@@ -53,10 +53,13 @@ class Trial:
 class Plan:
     """A plan. `prices` names its intervals, in the currency's smallest unit: `{"monthly": 1500}`.
 
-    Only these intervals are sold. Exactly one plan is `free` and has no price. A quota is
-    `Monthly(100)`, `Total(5)` or `UNLIMITED`. `features` are names that the code asks for, such as
-    `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page. Each account has one
-    trial. The pricing page emphasizes the plan that is `highlighted`.
+    Only these intervals are sold. A plan with the price "once" is paid for once and has no other;
+    it gives what the plan that it `grants` gives, or its own features and quotas. Exactly one plan
+    is `free` and has no price.
+
+    A quota is `Monthly(100)`, `Total(5)` or `UNLIMITED`. `features` are names that the code asks
+    for, such as `user.plan.has("custom_codes")`; `bullets` are texts for the pricing page. Each
+    account has one trial. The pricing page emphasizes the plan that is `highlighted`.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Plan:
     bullets: tuple[str, ...]
     free: bool = False
     prices: Mapping[str, int] = field(default_factory=dict)
+    grants: str | None = None
     trial: Trial | None = None
     highlighted: bool = False
     quotas: Mapping[str, Quota] = field(default_factory=dict)
@@ -82,6 +86,10 @@ class Plan:
     @property
     def yearly(self) -> int | None:
         return self.prices.get("yearly")
+
+    @property
+    def is_one_time(self) -> bool:
+        return "once" in self.prices
 
     @property
     def intervals(self) -> tuple[Interval, ...]:
@@ -136,8 +144,9 @@ class Catalogue:
 
     @cached_property
     def intervals(self) -> tuple[Interval, ...]:
-        """The intervals in which at least one plan is sold."""
-        sold = {interval for plan in self.for_sale for interval in plan.intervals}
+        """The intervals in which at least one plan is subscribed to."""
+        subscribed = [plan for plan in self.for_sale if not plan.is_one_time]
+        sold = {interval for plan in subscribed for interval in plan.intervals}
         return tuple(interval for interval in INTERVALS if interval in sold)
 
     @cached_property
@@ -167,14 +176,23 @@ class Catalogue:
         """Return the lowest plan that has a feature."""
         return min((plan for plan in self.plans if plan.has(feature)), key=lambda plan: plan.rank)
 
+    @cached_property
+    def sells_once(self) -> bool:
+        """Whether any plan is paid for once."""
+        return any(plan.is_one_time for plan in self.plans)
+
+    def access_plan(self, plan: Plan) -> Plan:
+        """Return the plan whose features and quotas a plan gives."""
+        return self.by_id[plan.grants] if plan.grants else plan
+
     def is_highest(self, plan: Plan) -> bool:
-        return all(plan.includes(other) for other in self.plans)
+        return all(plan.includes(self.access_plan(other)) for other in self.plans)
 
     def sold_as(self, price_id: str | None, prices: Prices) -> tuple[Plan, Interval] | None:
         """Return the plan and interval of a Stripe price, or None for a price that is not ours."""
         for (plan_id, interval), ids in prices.items():
             if price_id in ids:
-                return self.by_id[plan_id], "yearly" if interval == "yearly" else "monthly"
+                return self.by_id[plan_id], cast("Interval", interval)
         return None
 
     def granted(

@@ -10,7 +10,7 @@ from sqlalchemy import JSON
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from saas import plans, products
-from saas.charges import NextInvoice, Recurring
+from saas.charges import NextInvoice, Purchase, Recurring
 from saas.database import UTCDateTime, now
 
 # Statuses of subscriptions that may be charged. Their owners change them in the portal instead of
@@ -27,6 +27,7 @@ SYNCED_COLUMNS = (
     "stripe_past_due_since",
     "stripe_action_required",
     "stripe_recurring",
+    "stripe_purchases",
 )
 
 
@@ -49,6 +50,11 @@ class Subscriber:
     @declared_attr
     def stripe_recurring(cls) -> Mapped[dict[str, Any] | None]:
         """The recurring amount, as JSON of `charges.Recurring`."""
+        return mapped_column(JSON(none_as_null=True))
+
+    @declared_attr
+    def stripe_purchases(cls) -> Mapped[list[dict[str, Any]] | None]:
+        """One-time payments as JSON of `charges.Purchase`, oldest first; None without any."""
         return mapped_column(JSON(none_as_null=True))
 
     @declared_attr
@@ -90,8 +96,11 @@ class Subscriber:
     @property
     def plan(self) -> plans.Plan:
         """The plan that this user has access to: the highest that any source gives."""
-        plan, granted = self.subscription_plan, self.granted
-        return granted if granted and not plan.includes(granted) else plan
+        plan = self.subscription_plan
+        for other in (self.granted, self.purchased):
+            if other and not plan.includes(other):
+                plan = other
+        return plan
 
     @property
     def granted(self) -> plans.Plan | None:
@@ -101,6 +110,21 @@ class Subscriber:
         if self.granted_until is not None and self.granted_until <= now():
             return None
         return products.catalogue().by_id.get(self.granted_plan)
+
+    @property
+    def purchases(self) -> list[tuple[Purchase, plans.Plan]]:
+        """The one-time payments with the plans that were bought, oldest first."""
+        stored = map(Purchase.from_json, self.stripe_purchases or ())
+        return [(each, sold[0]) for each in stored if (sold := products.sold_as(each.price))]
+
+    @property
+    def purchased(self) -> plans.Plan | None:
+        """The highest plan that one-time payments give, or None."""
+        if not self.stripe_purchases:
+            return None
+        access_plan = products.catalogue().access_plan
+        given = [access_plan(plan) for purchase, plan in self.purchases if purchase.is_valid]
+        return max(given, key=lambda plan: plan.rank, default=None)
 
     @property
     def subscription_plan(self) -> plans.Plan:
@@ -113,6 +137,18 @@ class Subscriber:
             grace=timedelta(days=current_app.config["PAST_DUE_GRACE_DAYS"]),
             prices=current_app.config["STRIPE_PRICES"],
         )
+
+    @property
+    def displayed_plan(self) -> plans.Plan:
+        """The plan to show: the subscribed one, even without access, unless another is higher."""
+        sold = self.subscribed_to if self.is_subscribed else None
+        return sold[0] if sold and sold[0].includes(self.plan) else self.plan
+
+    @property
+    def is_purchase_enough(self) -> bool:
+        """Whether one-time purchases give as much as the subscription does."""
+        purchased = self.purchased
+        return purchased is not None and purchased.includes(self.subscription_plan)
 
     @property
     def is_paid(self) -> bool:

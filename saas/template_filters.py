@@ -13,7 +13,7 @@ from babel.numbers import format_currency, get_currency_symbol
 from flask import Flask, current_app
 from markupsafe import Markup, escape
 
-from saas.charges import Discount, Recurring
+from saas.charges import THREE_DECIMALS, Discount, Recurring
 
 _CACHED = 1000  # results per function: formatting with Babel took a tenth of the dashboard
 
@@ -34,7 +34,6 @@ _WITHOUT_DECIMALS = frozenset(
     ("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "vnd", "vuv", "xaf",
      "xof", "xpf")
 )  # fmt: skip
-_THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 
 
 def money(units: int, currency: str | None = None) -> str:
@@ -119,7 +118,7 @@ def _day(on: date_type) -> str:
 
 def _places(currency: str) -> int:
     code = currency.lower()
-    return 0 if code in _WITHOUT_DECIMALS else 3 if code in _THREE_DECIMALS else 2
+    return 0 if code in _WITHOUT_DECIMALS else 3 if code in THREE_DECIMALS else 2
 
 
 def _value(units: int, currency: str) -> Decimal:

@@ -20,7 +20,7 @@ from tests.harness.visitor import Visitor
 
 def club(**changes: Any) -> Plan:
     values = {"id": "club", "name": "Club", "summary": "", "rank": 4, "bullets": ()}
-    prices = {name: changes.pop(name) for name in ("monthly", "yearly") if name in changes}
+    prices = {name: changes.pop(name) for name in ("monthly", "yearly", "once") if name in changes}
     values |= {"features": {"branding"}, "prices": prices, **changes}
     return Plan(**values)
 
@@ -42,7 +42,7 @@ def selling(*more: Plan) -> Product:
         (club(monthly="1500"), ["'monthly': '1500'"]),
         (club(), ["'club'", "no price"]),
         (club(prices=["monthly"]), ["'club'", "prices=['monthly']", "a dict"]),
-        (club(prices={"weekly": 900}), ["'club'", "'weekly'", "monthly and yearly"]),
+        (club(prices={"weekly": 900}), ["'club'", "'weekly'", "'monthly', 'yearly' or 'once'"]),
         (club(free=True, monthly=900), ["'club'", "free=True and a price"]),
         (club(free=True), ["Exactly one plan", "hobby, club"]),
         (club(id="solo-plus", monthly=900), ["'solo-plus'", "underscores"]),
@@ -64,6 +64,12 @@ def selling(*more: Plan) -> Product:
         (club(monthly=900, quotas={"cards": Monthly(-1)}), ["'club'", "limit=-1"]),
         (club(free=True, trial=Trial(3)), ["'club'", "free=True and a trial"]),
         (club(monthly=900, trial=14), ["'club'", "trial=14", "Trial(days=14)"]),
+        (club(once=900, monthly=900), ["'club'", "'once' and another", "grants="]),
+        (club(once=900, grants="gold", features=set()), ["grants='gold'", "'solo', 'team'"]),
+        (club(once=900, grants="hobby", features=set()), ["grants='hobby'", "not free"]),
+        (club(monthly=900, grants="solo", features=set()), ["'club'", "without the price 'once'"]),
+        (club(once=900, grants="solo"), ["'club'", "its own quotas or features", "'solo'"]),
+        (club(once=900, trial=Trial(3)), ["'club'", "'once' and a trial"]),
         (club(monthly=900, trial=Trial(0)), ["'club'", "0 days"]),
         (club(monthly=900, trial=Trial(731)), ["'club'", "731 days", "730"]),
         (club(monthly=900, trial=Trial(7, card_required="no")), ["'club'", "'no'", "False"]),
@@ -122,6 +128,14 @@ def test_an_unknown_proration_is_named() -> None:
     (problem,) = problems(Catalogue("eur", catalogue.plans, proration="later"))
 
     assert problem.startswith("PRORATION is 'later': give 'always_invoice', 'create_prorations'")
+
+
+def test_a_price_with_thousandths_of_a_dinar_is_named() -> None:
+    plans = (HOBBY, club(monthly=1505), club(id="round", yearly=1500))
+
+    (problem,) = problems(Catalogue("kwd", plans))
+
+    assert problem.startswith("The plan 'club' has the price 'monthly': 1505. In kwd it must end")
 
 
 def test_two_highlighted_plans_are_named() -> None:

@@ -1,4 +1,4 @@
-"""Start and manage a subscription on Stripe's pages."""
+"""Sell subscriptions and one-time plans, and manage them, on Stripe's pages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import partial
 from flask import current_app
 
 from saas import products, security
-from saas.billing import customers, gateway, subscriptions
+from saas.billing import customers, gateway, purchases, subscriptions
 from saas.billing.customers import Subscriber
 from saas.database import db
-from saas.plans import Trial
+from saas.plans import Plan, Trial
 
 log = logging.getLogger("saas.billing")
 
@@ -30,14 +30,22 @@ def checkout_url(user: Subscriber, plan_id: str, interval: str, nonce: str) -> s
     """
     if user.is_closing:
         raise CheckoutError("This account is being deleted.")
-    price = price_for(plan_id, interval)
+    plan, price = products.catalogue().by_id[plan_id], price_for(plan_id, interval)
     user = subscriptions.sync(user.id, cause="checkout") or user
-    if user.is_subscribed:
+    if user.is_subscribed and not plan.is_one_time:
         return portal_url(user, price)
+    if owned := purchases.covering(user, plan):
+        raise CheckoutError(_already_bought(owned, plan))
 
     back = security.public_url("site.pricing", plan=plan_id, interval=interval)
-    trial = user.trial(products.catalogue().by_id[plan_id])
-    return _checkout(user, price, trial, f"{nonce}:{price}:{_offer(trial)}", back)
+    trial = user.trial(plan)
+    return _checkout(user, plan, price, trial, f"{nonce}:{price}:{_offer(trial)}", back)
+
+
+def _already_bought(owned: Plan, plan: Plan) -> str:
+    if owned == plan:
+        return f"You have bought {plan.name} already."
+    return f"{owned.name} includes everything in {plan.name}, so nothing was bought."
 
 
 def _offer(trial: Trial | None) -> str:
@@ -47,7 +55,9 @@ def _offer(trial: Trial | None) -> str:
     return f"{trial.days}" if trial.card_required else f"{trial.days}-no-card"
 
 
-def _checkout(user: Subscriber, price: str, trial: Trial | None, nonce: str, back: str) -> str:
+def _checkout(
+    user: Subscriber, plan: Plan, price: str, trial: Trial | None, nonce: str, back: str
+) -> str:
     """Return the URL of the open checkout page of this form, and expire all others.
 
     A request finishes only when the list shows a single open page. Concurrent requests, in any
@@ -62,11 +72,13 @@ def _checkout(user: Subscriber, price: str, trial: Trial | None, nonce: str, bac
         if open_page is None:
             # Pages of this form that were paid or expired, for example after the back button.
             used_up = sum(page.nonce == nonce for page in pages)
-            made = _create_session(user, price, trial, nonce, used_up, back)
+            made = _create_session(
+                user, plan, price, trial=trial, nonce=nonce, used_up=used_up, back=back
+            )
             continue
         others = [page for page in pages if page.is_open and page is not open_page]
         if not others:
-            return _portal_if_bought(user, price, pages) or open_page.url
+            return _page_if_bought(user, plan, price, pages) or open_page.url
         for page in others:
             gateway.expire_checkout_session(page.id)
     if made is None:
@@ -83,13 +95,21 @@ def _session_to_keep(
 
 
 def _create_session(
-    user: Subscriber, price: str, trial: Trial | None, nonce: str, used_up: int, back: str
+    user: Subscriber,
+    plan: Plan,
+    price: str,
+    *,
+    trial: Trial | None,
+    nonce: str,
+    used_up: int,
+    back: str,
 ) -> gateway.CheckoutSession:
     customer_id = _customer_id(user)
     page = gateway.create_checkout_session(
         customer_id=customer_id,
         price_id=price,
         trial=trial,
+        is_one_time=plan.is_one_time,
         metadata={**customers.metadata_for(user), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
         success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
@@ -99,22 +119,23 @@ def _create_session(
     return page
 
 
-def _portal_if_bought(
-    user: Subscriber, price: str, pages: list[gateway.CheckoutSession]
+def _page_if_bought(
+    user: Subscriber, plan: Plan, price: str, pages: list[gateway.CheckoutSession]
 ) -> str | None:
-    """Return the portal's URL if one of the pages was paid in the meantime, None otherwise.
+    """Return where to go if one of the pages was paid in the meantime, None otherwise.
 
     This way nothing is bought twice, and a trial that began on one page is not offered on another.
     """
     if not any(page.is_complete for page in pages):
         return None
     user = subscriptions.sync(user.id, cause="checkout") or user
-    if not user.is_subscribed:
+    is_covered = purchases.covering(user, plan) is not None
+    if not is_covered and (plan.is_one_time or not user.is_subscribed):
         return None
     for page in pages:
         if page.is_open:
             gateway.expire_checkout_session(page.id)
-    return portal_url(user, price)
+    return security.public_url("billing.overview") if is_covered else portal_url(user, price)
 
 
 def _refuse_if_closing(user_id: uuid.UUID, page: gateway.CheckoutSession) -> None:

@@ -65,6 +65,12 @@ def is_ours(subscription: gateway.Subscription) -> bool:
     return any(map(products.sold_as, subscription.price_ids))
 
 
+def was_sold_by_us(subscription: gateway.Subscription) -> bool:
+    """Return whether a subscription has this installation's metadata and a price we sell."""
+    is_marked = subscription.metadata.get("installation") == str(installation_key())
+    return is_marked and any(map(products.sold_as, subscription.price_ids))
+
+
 def adopt(customer_id: str) -> uuid.UUID | None:
     """Store a customer with our metadata for the user it names, unless that user has another.
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
-from saas import database, jobs, logs
+from saas import database, jobs, logs, products
 from saas.billing import customers, gateway, ledger, orphans, subscriptions
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
@@ -17,9 +17,14 @@ from saas.database import db, now
 log = logging.getLogger("saas.billing")
 
 RETENTION = timedelta(days=90)
+# Prefixes of the ids of disputes and refunds, which name only a charge.
+_WITHOUT_CUSTOMER = ("du_", "dp_", "re_", "pyr_")
 HANDLED_TYPES = (
-    "charge.dispute.created",  # these two only for the ledger: access follows the subscription
+    "charge.dispute.created",  # these five change one-time purchases, not subscriptions
+    "charge.dispute.closed",
     "charge.refunded",
+    "refund.failed",
+    "refund.updated",
     "checkout.session.completed",
     "checkout.session.async_payment_succeeded",
     "checkout.session.async_payment_failed",
@@ -48,18 +53,24 @@ HANDLED_TYPES = (
 
 
 def process(
-    event_id: str, customer_id: str | None, metadata: Mapping[str, str] | None = None
+    event_id: str,
+    customer_id: str | None,
+    metadata: Mapping[str, str] | None = None,
+    object_id: str | None = None,
 ) -> str:
     """Apply a recorded event and return the outcome: applied, ended, gone, no account or not ours.
 
     `metadata` came with the event. If it does not name this installation, an unknown customer
     belongs to another product, and Stripe is not called. None means that it is unknown, because the
-    ledger keeps no payload; then Stripe is called.
+    ledger keeps no payload; then Stripe is called. Disputes and refunds have no customer, so it is
+    looked up by `object_id`.
 
     Raises `gateway.StripeError`, `SQLAlchemyError` or any other error. In that case only the
     attempt is recorded.
     """
     try:
+        if customer_id is None and object_id and products.catalogue().sells_once:
+            customer_id = _customer_of(object_id)
         return _apply(event_id, customer_id, metadata)
     except Exception as error:
         mark_failed(event_id, error)
@@ -84,6 +95,15 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
         ledger.mark_processed(event_id)
         return "gone"
     return "applied"
+
+
+def _customer_of(object_id: str) -> str | None:
+    if not object_id.startswith(_WITHOUT_CUSTOMER):
+        return None
+    try:
+        return gateway.customer_of(object_id)
+    except gateway.NotFound:
+        return None
 
 
 def ignore_reason(event: Event) -> str | None:

@@ -11,9 +11,9 @@ from sqlalchemy import Integer, bindparam, select
 
 from saas import database, jobs, products
 from saas.billing.models import SubscriptionChange
-from saas.charges import Recurring
+from saas.charges import Purchase, Recurring
 from saas.database import db
-from saas.template_filters import day, discount, price
+from saas.template_filters import day, discount, money, price
 
 # Sentences by new status; {} is the plan.
 _NEW_STATUS = {
@@ -57,6 +57,8 @@ def list_for_user(user_id: UUID, limit: int = 20) -> list[HistoryEntry]:
 
 def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
     """Describe one change by the first rule that matches."""
+    if change := _purchase_change(before.get("stripe_purchases"), after.get("stripe_purchases")):
+        return change
     bought = _name(after["stripe_price_id"])
     if before["stripe_subscription_status"] != after["stripe_subscription_status"]:
         return _status_change(bought, before, after)
@@ -72,6 +74,29 @@ def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
     if before["stripe_current_period_end"] != after["stripe_current_period_end"]:
         return f"Renewed until {_day(after['stripe_current_period_end'])}"
     return "Updated"
+
+
+def _purchase_change(
+    before: list[dict[str, Any]] | None, after: list[dict[str, Any]] | None
+) -> str | None:
+    """Describe the first change of a one-time purchase; None if there is none."""
+    known = {item["session"]: Purchase.from_json(item) for item in before or ()}
+    for item in after or ():
+        new, old = Purchase.from_json(item), known.get(item["session"])
+        if new != old and (plan := products.sold_as(new.price)):
+            return _purchase_sentence(plan[0].name, old, new)
+    return None
+
+
+def _purchase_sentence(name: str, old: Purchase | None, new: Purchase) -> str:
+    ended = "" if new.is_valid else f": {name} ended"
+    if old is None and new.is_valid:
+        return f"Bought {name} for {money(new.amount, new.currency)}"
+    if new.refunded != (old.refunded if old else 0):
+        all_of_it = "Payment" if new.refunded >= new.amount else money(new.refunded, new.currency)
+        return f"{all_of_it} for {name} refunded{ended}"
+    outcome = {"open": "was disputed", "won": "stands: the dispute was won"}
+    return f"The payment for {name} {outcome.get(new.dispute, 'was lost in a dispute')}{ended}"
 
 
 def _cancel_change(old: str | None, new: str | None) -> str:

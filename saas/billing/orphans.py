@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from saas import database
+from saas import database, products
 from saas.billing import customers, gateway
 from saas.billing.customers import Subscriber
-from saas.billing.gateway import ListedSubscription, Subscription
+from saas.billing.gateway import ListedSubscription, PaidSession, Subscription
 from saas.billing.models import ClosedAccount
 from saas.database import db
 from saas.subscriber import LIVE_STATUSES
@@ -72,6 +72,8 @@ def settle(customer_id: str) -> str:
     The outcome is "ended" if some belonged to a deleted account and were canceled, "no account" if
     they wait for an operator, or "not ours".
     """
+    if products.catalogue().sells_once and _refund_of_closed_accounts(customer_id):
+        return "ended"
     try:
         listed = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
@@ -118,6 +120,25 @@ def _cancel_of_closed_accounts(live: list[Subscription]) -> bool:
         log.warning("canceling subscription %s of a deleted account", subscription.id)
         gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
     return bool(orphaned)
+
+
+def _refund_of_closed_accounts(customer_id: str) -> bool:
+    """Refund one-time payments made after their account was deleted; return whether any were."""
+    try:
+        paid = gateway.list_purchases(customer_id)
+    except gateway.NotFound:
+        return False
+    late = [each for each in paid if _is_after_deletion(each)]
+    for each in late:
+        gateway.refund_purchase(each.purchase, gateway.ACCOUNT_DELETED)
+    return bool(late)
+
+
+def _is_after_deletion(paid: PaidSession) -> bool:
+    named = customers.user_id_from_metadata(paid.metadata)
+    tombstone = select(ClosedAccount.closed_at).where(ClosedAccount.user_id == named)
+    closed_at = db.session.scalar(tombstone) if named else None
+    return closed_at is not None and paid.purchase.was_paid_since(closed_at)
 
 
 def _is_of_closed_account(subscription: Subscription) -> bool:

@@ -13,7 +13,9 @@ log = logging.getLogger("saas.billing")
 
 _RECURRING = ("incomplete", *LIVE_STATUSES)
 
-NO_SUBSCRIPTION: dict[str, Any] = dict.fromkeys(SYNCED_COLUMNS)
+NO_SUBSCRIPTION: dict[str, Any] = dict.fromkeys(
+    name for name in SYNCED_COLUMNS if name != "stripe_purchases"
+)
 
 
 def columns_from(

@@ -1,4 +1,4 @@
-"""The meaning of a subscription's state for its user, computed once for all pages."""
+"""The meaning of the state of a user's plan, computed once for all pages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Banner:
 
 @dataclass(frozen=True)
 class SubscriptionStatus:
-    """The state of a subscription: a badge, the next date, and an action to take.
+    """The state of a plan: a badge, the next date, and an action to take.
 
     `label` is empty without a subscription. `tone` is the variant of its badge. `date_label` says
     what happens on `date`, such as "Renews on".
@@ -46,12 +46,25 @@ class SubscriptionStatus:
 
 
 def describe(user: Subscriber) -> SubscriptionStatus:
-    """Return the status of a user's subscription."""
+    """Return the status of a user's plan: of the subscription, or of what gives a higher plan."""
+    if user.is_purchase_enough and user.plan == user.purchased and not _renews(user):
+        ends = user.stripe_cancel_at if user.is_subscribed else None
+        ends_on = "Subscription ends on" if ends else ""
+        return SubscriptionStatus("Bought", "success", ends_on, ends, _banner(user))
+    if user.granted and not user.subscription_plan.includes(user.plan):
+        until = user.granted_until
+        return SubscriptionStatus(
+            "Granted", "success", "Until" if until else "", until, _banner(user)
+        )
     label = _label(user)
     if not label:
         return SubscriptionStatus()
     date_label, at = _next_date(user)
     return SubscriptionStatus(label, _tone(user), date_label, at, _banner(user))
+
+
+def _renews(user: Subscriber) -> bool:
+    return user.is_subscribed and not user.is_canceling
 
 
 def _label(user: Subscriber) -> str:
@@ -94,7 +107,7 @@ def _banner(user: Subscriber) -> Banner | None:
     if user.stripe_subscription_status == "paused":
         text = "Add a payment method to continue."
         return Banner("triangle-alert", f"{plan} is paused.", text, "Add a payment method")
-    if user.is_canceling and user.stripe_cancel_at:
+    if user.is_canceling and user.stripe_cancel_at and not user.is_purchase_enough:
         headline = escape(plan) + Markup(" ends on ") + date(user.stripe_cancel_at) + "."
         keep = f"Keep {plan}"
         return Banner("calendar-clock", headline, "Nothing changes until then.", keep)

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from saas import products
 from saas.billing import customers, gateway, precedence
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import Overdue, Subscription
-from saas.charges import NextInvoice
+from saas.charges import NextInvoice, Purchase
 from saas.database import now
 
 _INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
@@ -17,7 +18,7 @@ _INVOICED = ("active", "trialing", "past_due")  # those with a next invoice
 
 @dataclass(frozen=True)
 class StripeState:
-    """The state of one customer: our subscriptions, and details of the chosen one.
+    """The state of one customer: our subscriptions, details of the chosen one, and purchases.
 
     `overdue` is set while the chosen one is past due or incomplete. `customer_deleted` means that
     the customer no longer exists in Stripe.
@@ -27,6 +28,7 @@ class StripeState:
     overdue: Overdue | None = None
     next_invoice: NextInvoice | None = None
     customer_deleted: bool = False
+    purchases: tuple[Purchase, ...] = ()  # oldest first
 
     @property
     def chosen(self) -> Subscription | None:
@@ -35,15 +37,18 @@ class StripeState:
 
     def columns(self, user: Subscriber) -> dict[str, Any]:
         """Return the columns of `user` as they should be."""
+        purchases = [purchase.to_json() for purchase in self.purchases] or None
         if self.customer_deleted:
             # Access ends, and the next checkout creates a new customer.
             return {
                 **precedence.NO_SUBSCRIPTION,
+                "stripe_purchases": purchases,  # a deleted customer gets no money back
                 "stripe_next_invoice": None,
                 "stripe_customer_id": None,
                 "stripe_customer_generation": user.stripe_customer_generation + 1,
             }
         columns = precedence.columns_from(self.subscriptions, self.overdue)
+        columns["stripe_purchases"] = purchases
         columns["stripe_next_invoice"] = self.next_invoice.to_json() if self.next_invoice else None
         if user.trial_used_at is None and (trial := first_trial(self.subscriptions)):
             columns["trial_used_at"] = trial  # stays when the customer is deleted
@@ -56,17 +61,49 @@ def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
     Raises `gateway.StripeError`.
     """
     if not user.stripe_customer_id:
-        return StripeState([])
+        return StripeState([], purchases=_purchases(user))
     try:
         listed = gateway.list_subscriptions(user.stripe_customer_id)
     except gateway.NotFound:
-        return StripeState([], customer_deleted=True)
-    state = StripeState(list(filter(customers.is_ours, listed)))
+        return StripeState([], customer_deleted=True, purchases=_purchases(user))
+    state = StripeState(list(filter(customers.is_ours, listed)), purchases=_purchases(user))
     if state.chosen and state.chosen.status in ("past_due", "incomplete"):
         state = replace(state, overdue=_overdue(user, state.chosen))
     if next_invoice and state.chosen and _has_next_invoice(state.chosen):
         state = replace(state, next_invoice=gateway.next_invoice(state.chosen.id))
     return state
+
+
+def _purchases(user: Subscriber) -> tuple[Purchase, ...]:
+    """Return the one-time payments of a user, oldest first.
+
+    Those of an earlier customer, which was deleted in Stripe, are fetched one by one. Without
+    one-time plans in the catalogue, Stripe is not asked.
+    """
+    stored = {item["session"] for item in user.stripe_purchases or ()}
+    if not stored and not products.catalogue().sells_once:
+        return ()
+    listed = _listed_purchases(user.stripe_customer_id) if user.stripe_customer_id else []
+    found = {paid.purchase.session: paid.purchase for paid in listed if _is_of(user, paid)}
+    for session_id in stored - found.keys():
+        try:
+            paid = gateway.purchase(session_id)
+        except gateway.NotFound:
+            continue
+        if paid and _is_of(user, paid):
+            found[session_id] = paid.purchase
+    return tuple(sorted(found.values(), key=lambda purchase: (purchase.paid_at, purchase.session)))
+
+
+def _listed_purchases(customer_id: str) -> list[gateway.PaidSession]:
+    try:
+        return gateway.list_purchases(customer_id)
+    except gateway.NotFound:
+        return []
+
+
+def _is_of(user: Subscriber, paid: gateway.PaidSession) -> bool:
+    return customers.user_id_from_metadata(paid.metadata) == user.id
 
 
 def first_trial(subscriptions: list[Subscription]) -> datetime | None:

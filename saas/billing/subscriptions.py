@@ -16,8 +16,16 @@ from typing import Any
 
 from sqlalchemy import bindparam, update
 
-from saas import database, products
-from saas.billing import customers, emails, gateway, ledger, precedence, stripe_state
+from saas import database
+from saas.billing import (
+    customers,
+    emails,
+    gateway,
+    ledger,
+    precedence,
+    purchases,
+    stripe_state,
+)
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import Subscription
 from saas.billing.models import SubscriptionChange
@@ -78,7 +86,7 @@ def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = Non
                 ledger.mark_processed(event_id)
             return True
         state = stripe_state.fetch(user)
-        if _cancel_duplicates(user, state, cause):
+        if _cancel_duplicates(user, state, cause) or purchases.settle(state):
             state = stripe_state.fetch(user)
         if _write(user, state, cause, event_id):
             return True
@@ -130,7 +138,7 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
     duplicates = [
         subscription
         for subscription in live
-        if subscription is not kept and _was_sold_by_us(subscription)
+        if subscription is not kept and customers.was_sold_by_us(subscription)
     ]
     try:
         for duplicate in duplicates:
@@ -141,12 +149,6 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
         _write(user, state, cause, event_id=None)  # the plan that stays is paid for anyway
         raise
     return bool(duplicates)
-
-
-def _was_sold_by_us(subscription: Subscription) -> bool:
-    """Return whether a subscription has this installation's metadata and a price we sell."""
-    is_marked = subscription.metadata.get("installation") == str(customers.installation_key())
-    return is_marked and any(map(products.sold_as, subscription.price_ids))
 
 
 def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | None) -> bool:

@@ -34,7 +34,7 @@ BATCH_SIZE = 200
 def retry_events() -> None:
     """Retry recorded events that were not applied."""
     unprocessed = db.session.execute(
-        select(StripeEvent.id, StripeEvent.customer_id)
+        select(StripeEvent.id, StripeEvent.customer_id, StripeEvent.object_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _GRACE)
         .where(StripeEvent.attempts < _GIVE_UP_AFTER)
         .order_by(
@@ -42,7 +42,11 @@ def retry_events() -> None:
         )  # failing events do not block others
         .limit(BATCH_SIZE)
     ).all()
-    process_each(unprocessed, lambda event: events.process(*event), about="event")
+    process_each(
+        unprocessed,
+        lambda event: events.process(event.id, event.customer_id, object_id=event.object_id),
+        about="event",
+    )
 
 
 @jobs.periodic_task(minutes=10)

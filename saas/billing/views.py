@@ -6,13 +6,13 @@ import logging
 from functools import cache
 from typing import Any
 
-from flask import current_app, flash, redirect, render_template, request, url_for
+from flask import abort, current_app, flash, redirect, render_template, request, url_for
 from flask_login import current_user, login_required
 from werkzeug.exceptions import TooManyRequests
 from werkzeug.wrappers import Response
 
 from saas import deadlines, limits, products
-from saas.billing import bp, checkout, gateway, history, status, subscriptions
+from saas.billing import bp, checkout, gateway, history, purchases, status, subscriptions
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
 from saas.billing.checkout import CheckoutError
@@ -40,8 +40,7 @@ def add_subscription_status() -> dict[str, Any]:
 @bp.get("/dashboard/billing")
 @login_required
 def overview() -> Answer:
-    sold = current_user.subscribed_to if current_user.is_subscribed else None
-    plan, interval = sold or (current_user.plan, None)
+    plan, interval = current_user.displayed_plan, current_user.interval
     return render_template(
         "billing/overview.html",
         plan=plan,
@@ -67,6 +66,18 @@ def invoices() -> Answer:
         _log(error)
         return render_template("billing/invoices.html", page=None), 503
     return render_template("billing/invoices.html", page=page, statuses=invoicing.STATUSES)
+
+
+@bp.get("/dashboard/billing/receipts/<session_id>")
+@login_required
+def receipt(session_id: str) -> Answer:
+    """Redirect to the receipt of a one-time payment, at Stripe."""
+    _hit_limit()
+    with deadlines.deadline(_TIMEOUT):
+        page = purchases.receipt_url(current_user, session_id)
+    if page is None:
+        abort(404)
+    return redirect(page, code=303)
 
 
 @bp.post("/billing/checkout")

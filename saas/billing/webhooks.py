@@ -50,7 +50,7 @@ def receive(event: Event) -> str:
         with deadlines.deadline(TIMEOUT):
             if not events.record(event):
                 return "seen"
-            outcome = events.process(event.id, event.customer_id, event.metadata)
+            outcome = events.process(event.id, event.customer_id, event.metadata, event.object_id)
     except (gateway.StripeError, SQLAlchemyError) as error:
         description = gateway.describe(error) if isinstance(error, gateway.StripeError) else error
         log.warning("event not applied: %s", description, extra=_outcome_response(event))

@@ -19,8 +19,7 @@ def contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[st
     def refuse(name: str, why: str) -> None:
         problems.setdefault(name, []).append(why)
 
-    if settings["SMTP_URL"] and settings["RESEND_API_KEY"]:
-        refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
+    _refuse_two_of_a_kind(settings, refuse)
     if settings["SANDBOX_URL"] == settings["APP_URL"]:
         refuse("SANDBOX_URL", "must differ from APP_URL: the sandbox listens on its own port.")
     if ":memory:" in settings["JOBS_URL"]:
@@ -35,6 +34,16 @@ def contradictions(settings: Mapping[str, Any], catalogue: Catalogue) -> dict[st
         _refuse_incomplete_stripe(settings, catalogue, refuse)
         _refuse_regular_secrets(settings, refuse)
     return problems
+
+
+def _refuse_two_of_a_kind(settings: Mapping[str, Any], refuse: Any) -> None:
+    if settings["SMTP_URL"] and settings["RESEND_API_KEY"]:
+        refuse("SMTP_URL", "cannot be used together with RESEND_API_KEY: set one of them.")
+    if settings["STRIPE_MANAGED_PAYMENTS"] and settings["STRIPE_AUTOMATIC_TAX"]:
+        refuse(
+            "STRIPE_MANAGED_PAYMENTS",
+            "includes taxes and cannot be used together with STRIPE_AUTOMATIC_TAX.",
+        )
 
 
 def _refuse_regular_secrets(settings: Mapping[str, Any], refuse: Any) -> None:

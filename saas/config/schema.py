@@ -89,6 +89,9 @@ class EnvironmentSchema(Schema):
     STRIPE_AUTOMATIC_TAX = fields.Boolean(
         load_default=False, error_messages={"invalid": "must be true or false."}
     )
+    STRIPE_MANAGED_PAYMENTS = fields.Boolean(
+        load_default=False, error_messages={"invalid": "must be true or false."}
+    )
     GOOGLE_CLIENT_ID = _optional(token, no_google_secret)
     GOOGLE_CLIENT_SECRET = _optional(token)
     GITHUB_CLIENT_ID = _optional(token)
@@ -153,7 +156,7 @@ class EnvironmentSchema(Schema):
 
 
 # The other Stripe variables are keys and ids, which the sandbox provides as well.
-_STRIPE_OPTIONS = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX")
+_STRIPE_OPTIONS = ("STRIPE_PAGES", "STRIPE_AUTOMATIC_TAX", "STRIPE_MANAGED_PAYMENTS")
 
 
 def environment_schema(catalogue: Catalogue) -> type[Schema]:

@@ -48,9 +48,9 @@ def _pricing(interval: str, highlight: str | None) -> str:
 
 def _comparison() -> list[dict[str, Any]]:
     """Return the plan comparison, one row per feature."""
-    sold = products.catalogue().plans
+    sold, access_plan = products.catalogue().plans, products.catalogue().access_plan
     return [
-        {"label": row.label, "values": {plan.id: row.value(plan) for plan in sold}}
+        {"label": row.label, "values": {plan.id: row.value(access_plan(plan)) for plan in sold}}
         for row in products.current().comparison
     ]
 

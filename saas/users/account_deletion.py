@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from flask import current_app
 from sqlalchemy import delete, func, or_, select
 
-from saas import database, deadlines, jobs, mail, used_trials
+from saas import database, deadlines, jobs, mail, products, used_trials
 from saas.auth import accounts, audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
 from saas.billing import customers, gateway, subscriptions, tasks
@@ -173,12 +173,12 @@ def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
         customer_id = user.stripe_customer_id if user else None
         if user and customer_id:
             gateway.delete_customer(customer_id)
-            _refund_late_payments(customer_id, user.closing_at)
+            _refund_late_payments(user_id, customer_id, user.closing_at)
         if _delete(user_id, customer_id):
             return
 
 
-def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
+def _refund_late_payments(user_id: uuid.UUID, customer_id: str, since: datetime | None) -> None:
     """Refund payments that were in progress when the checkout pages were expired.
 
     Deleting the customer has ended their subscriptions without a refund.
@@ -186,9 +186,15 @@ def _refund_late_payments(customer_id: str, since: datetime | None) -> None:
     if since is None:
         return
     try:
+        purchases = gateway.list_purchases(customer_id) if products.catalogue().sells_once else []
         listed = gateway.list_subscriptions_since(customer_id, since)
     except gateway.NotFound:
         return
+    for paid in purchases:
+        if customers.user_id_from_metadata(paid.metadata) == user_id and (
+            paid.purchase.was_paid_since(since)
+        ):
+            gateway.refund_purchase(paid.purchase, gateway.ACCOUNT_DELETED)
     for subscription in listed:
         is_refunded = subscription.comment_on_end == gateway.ACCOUNT_DELETED
         if (

@@ -48,22 +48,6 @@ def subjects(shop: Shop, email: str = "") -> list[str]:
     return [item["subject"] for item in emails_of(shop, email)]
 
 
-def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
-    """Advance the test clock, after waiting for the previous advance to finish."""
-
-    def begins() -> bool:
-        response = requests.post(
-            f"{shop.sandbox}/stripe/control/advance",
-            json={"customer": customer, "step": step, "count": count},
-            headers={"Authorization": f"Bearer {shop.key}"},
-            timeout=30,
-        )
-        assert response.ok or "test_clock_advancing" in response.text, response.text
-        return response.ok
-
-    eventually(begins, seconds=30)
-
-
 def use_card(shop: Shop, customer: str | None, kind: str) -> None:
     at_stripe = stripe_account.client(shop).v1
     card = at_stripe.payment_methods.attach(kind, {"customer": str(customer)})
@@ -107,7 +91,7 @@ def test_emails_about_a_failed_payment_link_to_the_invoice_and_say_when_access_e
 ) -> None:
     ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(shop, ann.stripe_customer_id)
+    stripe_account.advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Your payment for Solo failed" in subjects(shop))
     email = emails_of(shop)[-1]
@@ -136,7 +120,7 @@ def test_a_payment_that_requires_authentication_has_its_own_email(
     ann, _ = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_authenticationRequired")
     visitor.sign_in(email_of(shop))
-    advance(shop, ann.stripe_customer_id)
+    stripe_account.advance(shop, ann.stripe_customer_id)
 
     eventually(lambda: "Confirm your payment for Solo" in subjects(shop))
     assert "Your payment for Solo failed" not in subjects(shop)
@@ -149,10 +133,10 @@ def test_retries_of_an_invoice_send_one_email_and_the_next_invoice_another(
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     for _ in range(3):
         sync(quiet_shop, ann)
-        advance(quiet_shop, ann.stripe_customer_id, "week")
+        stripe_account.advance(quiet_shop, ann.stripe_customer_id, "week")
 
     assert sorted(promised(quiet_shop).values()).count("payment_failed") == 1
 
@@ -186,7 +170,7 @@ def test_every_order_of_events_sends_the_same_emails(
 def test_the_next_sync_sends_the_email_of_a_lost_event(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     assert subjects(quiet_shop) == ["You are on Solo"]
 
     quiet_shop.app.test_cli_runner().invoke(args=["billing", "sync", email_of(quiet_shop)])
@@ -197,7 +181,7 @@ def test_the_next_sync_sends_the_email_of_a_lost_event(quiet_shop: Shop) -> None
 def test_changes_that_were_reverted_between_two_syncs_send_no_email(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_visa")
     pay_open_invoices(quiet_shop, ann.stripe_customer_id)
 
@@ -218,7 +202,7 @@ def test_a_failure_that_was_paid_before_its_email_was_sent_is_not_reported(
     """The mail server was unreachable, so failure and recovery are both outdated."""
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     without_mail = make_app(
         SMTP_URL=f"smtp://127.0.0.1:{free_port()}", **stripe_settings(quiet_shop)
     )
@@ -249,7 +233,7 @@ def stripe_settings(shop: Shop) -> dict[str, str]:
 def test_an_uncollectible_invoice_is_not_called_paid(quiet_shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
     at_stripe = stripe_account.client(quiet_shop).v1
     (owed,) = at_stripe.invoices.list(
@@ -276,7 +260,7 @@ def test_a_cancellation_is_confirmed_with_its_date_and_its_end_is_reported(
     confirmed = f"Solo is canceled and ends on {ends:%-d %B %Y}"
     assert subjects(quiet_shop) == ["You are on Solo", confirmed]
 
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     for _ in range(2):
         sync(quiet_shop, ann)
 
@@ -304,10 +288,10 @@ def test_a_plan_that_ends_for_lack_of_payment_sends_the_reason(quiet_shop: Shop)
     )
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
     for _ in range(3):
-        advance(quiet_shop, ann.stripe_customer_id, "week")
+        stripe_account.advance(quiet_shop, ann.stripe_customer_id, "week")
     sync(quiet_shop, ann)
 
     assert subjects(quiet_shop)[-1] == "Solo has ended"
@@ -396,7 +380,7 @@ def test_a_recovery_is_reported_after_a_failure_email_that_is_being_sent(
         ann, _ = stripe_account.subscriber(shop, email_of(shop))
         deliver_emails(shop)
         use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-        advance(shop, ann.stripe_customer_id)
+        stripe_account.advance(shop, ann.stripe_customer_id)
         eventually(partial(is_past_due, shop, ann))
 
         with ThreadPoolExecutor(1) as worker, shop.proxy.holding("POST /resend/emails") as sending:
@@ -476,9 +460,9 @@ def test_the_end_of_a_trial_is_announced_once(shop: Shop) -> None:
     ann, _ = stripe_account.subscriber(shop, email_of(shop), trial_days=14)
     eventually(lambda: subjects(shop) == ["Your trial of Solo has begun"])
 
-    advance(shop, ann.stripe_customer_id, "week")
+    stripe_account.advance(shop, ann.stripe_customer_id, "week")
     for _ in range(5):
-        advance(shop, ann.stripe_customer_id, "day")
+        stripe_account.advance(shop, ann.stripe_customer_id, "day")
 
     ends = ann.stripe_current_period_end
     assert ends is not None

@@ -18,7 +18,7 @@ from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
 from saas.plans import Trial
 from tests.billing.cases import case
-from tests.billing.test_emails import advance, email_of, stripe_settings, sync, use_card
+from tests.billing.test_emails import email_of, stripe_settings, sync, use_card
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
@@ -45,7 +45,7 @@ def test_a_failed_payment_has_a_banner_with_a_date_until_it_is_paid(
 ) -> None:
     ann, _ = stripe_account.subscriber(quiet_shop, email_of(quiet_shop))
     use_card(quiet_shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(quiet_shop, ann.stripe_customer_id)
+    stripe_account.advance(quiet_shop, ann.stripe_customer_id)
     sync(quiet_shop, ann)
     # Stripe's clock is a month ahead.
     with quiet_shop.app.app_context(), database.write_transaction():
@@ -82,7 +82,7 @@ def visitor_of_quiet_shop(quiet_shop: Shop) -> Visitor:
 def test_invoices_are_listed_with_their_pages(shop: Shop, visitor: Visitor) -> None:
     ann, _ = stripe_account.subscriber(shop, email_of(shop))
     visitor.sign_in(email_of(shop))
-    advance(shop, ann.stripe_customer_id)
+    stripe_account.advance(shop, ann.stripe_customer_id)
 
     page = visitor.visit("/dashboard/billing/invoices")
 
@@ -104,7 +104,7 @@ def test_a_page_without_invoices_is_explained(shop: Shop, visitor: Visitor) -> N
 def test_many_invoices_are_listed_page_by_page_without_gaps(shop: Shop, visitor: Visitor) -> None:
     ann, _ = stripe_account.subscriber(shop, email_of(shop))
     visitor.sign_in(email_of(shop))
-    advance(shop, ann.stripe_customer_id, "month", count=101)
+    stripe_account.advance(shop, ann.stripe_customer_id, "month", count=101)
 
     def all_of_them() -> list[str | None]:
         result = stripe_account.client(shop).v1.invoices.list({"limit": 100}).auto_paging_iter()

@@ -134,6 +134,7 @@ def test_every_copied_column_is_compared(quiet_shop: Shop) -> None:
         "stripe_past_due_since": ann.created_at,
         "stripe_action_required": True,
         "stripe_recurring": {**(ann.stripe_recurring or {}), "amount": 1},
+        "stripe_purchases": [{"session": "cs_unheard_of"}],
     }
     assert set(wrong) == set(SYNCED_COLUMNS)
 

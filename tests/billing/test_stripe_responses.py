@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.billing.stripe_responses import without_nullable, without_optional
-from tests.billing.test_emails import advance, email_of, use_card
+from tests.billing.test_emails import email_of, use_card
 from tests.harness import stripe_account
 from tests.harness.stripe_account import CARD
 from tests.harness.stripe_proxy import Change, ProxiedShop, changing
@@ -84,7 +84,7 @@ def test_an_invoice_paid_without_a_payment_intent_does_not_break_the_sync(
 ) -> None:
     ann, subscription = stripe_account.subscriber(shop, email_of(shop))
     use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
-    advance(shop, ann.stripe_customer_id)
+    stripe_account.advance(shop, ann.stripe_customer_id)
 
     def paid_otherwise(body: Any, _: list[str]) -> Any:
         for item in body["data"]:

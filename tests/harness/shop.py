@@ -46,6 +46,11 @@ class Shop:
         self.app.config["CATALOGUE"] = dataclasses.replace(sold, plans=plans)
         return changed
 
+    def sell(self, plan: Plan) -> Plan:
+        """Add a plan to the catalogue, create its prices at Stripe, and return it."""
+        sell(self.app, plan)
+        return plan
+
     @property
     def lowest_plan(self) -> str:
         """Return the id of the lowest plan with a monthly price."""
@@ -61,6 +66,15 @@ class Shop:
     @property
     def price(self) -> dict[tuple[str, str], str]:
         return {key: ids[0] for key, ids in self.app.config["STRIPE_PRICES"].items()}
+
+
+def sell(app: Flask, plan: Plan) -> None:
+    """Add a plan to the catalogue of a running application, and create its prices at Stripe."""
+    sold: Catalogue = app.config["CATALOGUE"]
+    app.config["CATALOGUE"] = dataclasses.replace(sold, plans=(*sold.plans, plan))
+    with app.app_context():
+        prices = provisioning.ensure_prices()
+    app.config["STRIPE_PRICES"] = {key: (price.id,) for key, price in prices.items()}
 
 
 def open_shop(make_app: Callable[..., Flask], sandbox: str, **changes: str) -> Iterator[Shop]:

@@ -14,6 +14,7 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import customers, subscriptions
 from tests.harness.shop import Shop
+from tests.harness.waiting import eventually
 
 stripe.enable_telemetry = False
 
@@ -88,6 +89,22 @@ def refunds_of(shop: Shop, customer: str) -> list[str]:
         for charge in at_stripe.charges.list({"customer": customer}).auto_paging_iter()
         for refund in at_stripe.refunds.list({"charge": charge.id}).auto_paging_iter()
     ]
+
+
+def advance(shop: Shop, customer: str | None, step: str = "renewal", count: int = 1) -> None:
+    """Advance the clock of a customer, after waiting for the previous advance to finish."""
+
+    def begins() -> bool:
+        response = requests.post(
+            f"{shop.sandbox}/stripe/control/advance",
+            json={"customer": customer, "step": step, "count": count},
+            headers={"Authorization": f"Bearer {shop.key}"},
+            timeout=30,
+        )
+        assert response.ok or "test_clock_advancing" in response.text, response.text
+        return response.ok
+
+    eventually(begins, seconds=30)
 
 
 def send_event(

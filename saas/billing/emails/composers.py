@@ -16,6 +16,7 @@ from saas import mail, products
 from saas.billing import gateway
 from saas.billing.customers import Subscriber
 from saas.billing.emails import messages
+from saas.charges import Purchase
 from saas.database import db
 from saas.mail import outbox
 from saas.mail.models import OutboxMessage
@@ -35,7 +36,8 @@ def welcome(user_id: uuid.UUID, *, subscription: str) -> mail.Email | None:
     if user.stripe_subscription_id != subscription and _has_own_welcome(user):
         return None
     trial_ends = user.stripe_current_period_end if user.is_trialing else None
-    return messages.welcome(user.email, _sold(user), _charge(user), trial_ends)
+    missing = _missing_payment_method(user) if trial_ends else None
+    return messages.welcome(user.email, _sold(user), _charge(user), trial_ends, missing)
 
 
 def _has_own_welcome(user: Subscriber) -> bool:
@@ -110,7 +112,8 @@ def trial_ending(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
         return None
     if (user.stripe_subscription_id, user.stripe_current_period_end) != (subscription, when):
         return None
-    return messages.trial_ending(user.email, _sold(user), _charge(user), when)
+    missing = _missing_payment_method(user)
+    return messages.trial_ending(user.email, _sold(user), _charge(user), when, missing)
 
 
 @mail.email("duplicate_refunded")
@@ -129,6 +132,45 @@ def duplicate_refunded(
     except gateway.NotFound:
         given_back = None
     return messages.duplicate_refunded(user.email, given_back, is_refused=is_refused)
+
+
+@mail.email("purchased")
+def purchased(user_id: uuid.UUID, *, session: str) -> mail.Email | None:
+    """Compose the email about a one-time purchase, unless it was refunded in the meantime."""
+    user, bought = _bought(user_id, session)
+    if user is None or bought is None or not bought[0].is_valid:
+        return None
+    purchase, plan = bought
+    given = products.catalogue().access_plan(plan)
+    sold = user.subscribed_to if user.is_canceling else None
+    ends = user.stripe_cancel_at if sold and given.includes(sold[0]) else None
+    return messages.purchased(user.email, plan, purchase, sold[0] if sold else None, ends)
+
+
+@mail.email("purchase_refunded")
+def purchase_refunded(user_id: uuid.UUID, *, session: str) -> mail.Email | None:
+    """Compose the email about a refund of a one-time purchase, in full or in part."""
+    user, bought = _bought(user_id, session)
+    if user is None or bought is None or not bought[0].refunded:
+        return None
+    return messages.purchase_refunded(user.email, bought[1], bought[0], user.plan)
+
+
+@mail.email("purchase_disputed")
+def purchase_disputed(user_id: uuid.UUID, *, session: str, outcome: str) -> mail.Email | None:
+    """Compose the email about a dispute, unless it has gone on since."""
+    user, bought = _bought(user_id, session)
+    if user is None or bought is None or bought[0].dispute != outcome:
+        return None
+    return messages.purchase_disputed(user.email, bought[1], bought[0], user.plan)
+
+
+def _bought(
+    user_id: uuid.UUID, session: str
+) -> tuple[Subscriber | None, tuple[Purchase, Plan] | None]:
+    user = _recipient(user_id)
+    purchases = user.purchases if user else []
+    return user, next((item for item in purchases if item[0].session == session), None)
 
 
 def _for_open_invoice(
@@ -152,6 +194,14 @@ def _for_open_invoice(
         user.access_ends_at if user.has_paid_subscription else None,
         is_first=is_first,
     )
+
+
+def _missing_payment_method(user: Subscriber) -> str | None:
+    """Return what Stripe does at the end of the trial without a card; None if there is a card."""
+    try:
+        return gateway.missing_payment_method(str(user.stripe_subscription_id))
+    except gateway.NotFound:
+        return None
 
 
 def _invoice(invoice_id: str) -> gateway.Invoice | None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from flask import current_app
 
 from saas import mail, security
-from saas.charges import NextInvoice, Recurring
+from saas.charges import NextInvoice, Purchase, Recurring
 from saas.mail.transports import compose
 from saas.plans import Plan
 from saas.template_filters import amount, day, day_utc, discount, money, price
@@ -49,8 +49,13 @@ class Charge:
         return day_utc(self.next_invoice.date) if self.next_invoice else ""
 
 
-def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) -> mail.Email:
-    """Compose the email about a new plan."""
+def welcome(
+    to: str, plan: Plan, charge: Charge, trial_ends: datetime | None, missing: str | None = None
+) -> mail.Email:
+    """Compose the email about a new plan.
+
+    `missing` is Stripe's behaviour at the end of a trial without a payment method, or None.
+    """
     return compose(
         to,
         f"Your trial of {plan.name} has begun" if trial_ends else f"You are on {plan.name}",
@@ -58,6 +63,7 @@ def welcome(to: str, plan: Plan, charge: Charge, trial_ends: datetime | None) ->
         plan=plan,
         charge=charge,
         trial_ends=day_utc(trial_ends) if trial_ends else None,
+        missing=missing,
         dashboard=security.public_url("users.dashboard"),
         billing=_billing(),
     )
@@ -136,8 +142,13 @@ def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
     )
 
 
-def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Email:
-    """Compose the email about the end of a trial."""
+def trial_ending(
+    to: str, plan: Plan, charge: Charge, ends: datetime, missing: str | None = None
+) -> mail.Email:
+    """Compose the email about the end of a trial, which asks for a payment method if needed.
+
+    `missing` is what Stripe does without one: `cancel`, `pause`, or None if there is one.
+    """
     return compose(
         to,
         f"Your trial of {plan.name} ends on {day(ends)}",
@@ -145,6 +156,7 @@ def trial_ending(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
         plan=plan,
         charge=charge,
         ends=day_utc(ends),
+        missing=missing,
         billing=_billing(),
     )
 
@@ -161,6 +173,60 @@ def duplicate_refunded(
         amount=amount(*given_back) if given_back and is_refunded else None,
         is_refunded=is_refunded,
         is_refused=is_refused,
+        contact=current_app.config["SUPPORT_EMAIL"],
+        billing=_billing(),
+    )
+
+
+def purchased(
+    to: str, plan: Plan, purchase: Purchase, ending: Plan | None, ends: datetime | None
+) -> mail.Email:
+    """Compose the email about a one-time purchase. `ending` is a subscription that it replaces."""
+    return compose(
+        to,
+        f"You have bought {plan.name}",
+        "purchased",
+        plan=plan,
+        amount=amount(purchase.amount, purchase.currency),
+        ending=ending.name if ending and ends else None,
+        ends=day_utc(ends) if ends else None,
+        billing=_billing(),
+    )
+
+
+def purchase_refunded(to: str, plan: Plan, purchase: Purchase, now_on: Plan) -> mail.Email:
+    """Compose the email about a refund. `now_on` is the plan that the user has afterwards."""
+    is_full = purchase.refunded >= purchase.amount
+    return compose(
+        to,
+        f"Your payment for {plan.name} was refunded"
+        if is_full
+        else f"A part of your payment for {plan.name} was refunded",
+        "purchase_refunded",
+        plan=plan,
+        amount=amount(purchase.refunded, purchase.currency),
+        is_full=is_full,
+        is_valid=purchase.is_valid,
+        now_on=now_on.name,
+        billing=_billing(),
+    )
+
+
+def purchase_disputed(to: str, plan: Plan, purchase: Purchase, now_on: Plan) -> mail.Email:
+    """Compose the email about an open, won or lost dispute of a one-time payment."""
+    subjects = {
+        "open": f"Your bank disputes your payment for {plan.name}",
+        "won": f"Your payment for {plan.name} stands",
+        "lost": f"{plan.name} has ended",
+    }
+    return compose(
+        to,
+        subjects[purchase.dispute],
+        "purchase_disputed",
+        plan=plan,
+        amount=amount(purchase.amount, purchase.currency),
+        outcome=purchase.dispute,
+        now_on=now_on.name,
         contact=current_app.config["SUPPORT_EMAIL"],
         billing=_billing(),
     )

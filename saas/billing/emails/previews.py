@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from flask import current_app
@@ -9,7 +10,7 @@ from flask import current_app
 from saas import mail, products
 from saas.billing.emails import messages
 from saas.billing.emails.messages import Charge
-from saas.charges import NextInvoice, Recurring
+from saas.charges import NextInvoice, Purchase, Recurring
 from saas.plans import Plan
 
 _TO = "ada@example.com"
@@ -54,6 +55,27 @@ def trial_ending() -> mail.Email:
 @mail.preview("duplicate_refunded")
 def duplicate_refunded() -> mail.Email:
     return messages.duplicate_refunded(_TO, _due())
+
+
+@mail.preview("purchased")
+def purchased() -> mail.Email:
+    return messages.purchased(_TO, _plan(), _purchase(), _plan(), _DAY)
+
+
+@mail.preview("purchase_refunded")
+def purchase_refunded() -> mail.Email:
+    refunded = replace(_purchase(), refunded=_due()[0])
+    return messages.purchase_refunded(_TO, _plan(), refunded, products.catalogue().free)
+
+
+@mail.preview("purchase_disputed")
+def purchase_disputed() -> mail.Email:
+    disputed = replace(_purchase(), dispute="open")
+    return messages.purchase_disputed(_TO, _plan(), disputed, _plan())
+
+
+def _purchase() -> Purchase:
+    return Purchase("cs_sample", "price_sample", _DAY, *_due(), payment="pi_sample")
 
 
 def _plan() -> Plan:

@@ -17,6 +17,7 @@ from saas import mail, products
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import DUPLICATE, NOT_REFUNDED, Overdue, Subscription
 from saas.billing.models import StripeEvent
+from saas.charges import Purchase
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 from saas.plans import Plan
@@ -37,6 +38,7 @@ def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counte
         mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", context=context)
     if _has_recovered(before, after):
         _enqueue_recovered(user, str(after["stripe_subscription_id"]))
+    _enqueue_for_purchases(user, before["stripe_purchases"], after["stripe_purchases"])
 
 
 def enqueue_for_reminders(
@@ -65,6 +67,27 @@ def enqueue_for_reminders(
             mail.enqueue("duplicate_refunded", user.id, key=key, context=context)
 
 
+def _enqueue_for_purchases(
+    user: Subscriber,
+    before: list[dict[str, Any]] | None,
+    after: list[dict[str, Any]] | None,
+) -> None:
+    """Enqueue the emails about one-time purchases, once per purchase, refund and dispute."""
+    known = {item["session"]: Purchase.from_json(item) for item in before or ()}
+    for item in after or ():
+        new, old = Purchase.from_json(item), known.get(item["session"])
+        context = {"session": new.session}
+        if old is None and _is_recent(new.paid_at):
+            mail.enqueue("purchased", user.id, key=f"purchased:{new.session}", context=context)
+        if new.refunded > (old.refunded if old else 0):
+            key = f"purchase_refunded:{new.session}:{new.refunded}"
+            mail.enqueue("purchase_refunded", user.id, key=key, context=context)
+        if new.dispute and new.dispute != (old.dispute if old else ""):
+            context["outcome"] = new.dispute
+            key = f"purchase_disputed:{new.session}:{new.dispute}"
+            mail.enqueue("purchase_disputed", user.id, key=key, context=context)
+
+
 def _is_recent(ended_at: datetime | None) -> bool:
     return ended_at is not None and ended_at > now() - _NEWS_PERIOD
 
@@ -78,7 +101,7 @@ def _changes(before: Columns, after: Columns) -> dict[str, dict[str, Any]]:
     if had and not has:
         status = after["stripe_subscription_status"]
         emails["ended"] = {"price": before["stripe_price_id"], "status": status}
-    if has and _was_cancelled(before, after):
+    if has and _was_cancelled(before, after) and not _is_covered(has, after):
         emails["cancellation"] = {
             "subscription": after["stripe_subscription_id"],
             "ends": after["stripe_cancel_at"].isoformat(),
@@ -92,6 +115,14 @@ def _plan(columns: Columns) -> Plan | None:
         return None
     sold = products.sold_as(columns["stripe_price_id"])
     return sold[0] if sold else None
+
+
+def _is_covered(plan: Plan, columns: Columns) -> bool:
+    """Return whether a one-time purchase gives the plan too, so that it does not end."""
+    purchases = map(Purchase.from_json, columns["stripe_purchases"] or ())
+    given = [products.sold_as(each.price) for each in purchases if each.is_valid]
+    access_plan = products.catalogue().access_plan
+    return any(access_plan(sold[0]).includes(plan) for sold in given if sold)
 
 
 def _was_cancelled(before: Columns, after: Columns) -> bool:

@@ -94,17 +94,17 @@ def create_checkout_session(
     success_url: str,
     cancel_url: str,
     trial: Trial | None = None,
+    is_one_time: bool = False,
 ) -> CheckoutSession:
-    """Create a hosted page that sells one subscription to one customer, after a trial."""
+    """Create a hosted page that sells one subscription, after a trial, or one purchase."""
+    named = {name: metadata[name] for name in ("installation", "user")}
     params: Any = {
-        "mode": "subscription",
+        "mode": "payment" if is_one_time else "subscription",
         "customer": customer_id,
         "client_reference_id": metadata["user"],
         "line_items": [{"price": price_id, "quantity": 1}],
         "metadata": dict(metadata),
-        "subscription_data": {
-            "metadata": {name: metadata[name] for name in ("installation", "user")}
-        },
+        "payment_intent_data" if is_one_time else "subscription_data": {"metadata": named},
         "allow_promotion_codes": True,
         "success_url": success_url,
         "cancel_url": cancel_url,
@@ -118,6 +118,7 @@ def create_checkout_session(
         params["subscription_data"]["trial_settings"] = {"end_behavior": end_behavior}
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= _COLLECTED_FOR_TAX
+    params |= _merchant_of_record()
     return call(
         lambda client: _read_session(
             client.v1.checkout.sessions.create(params, {"idempotency_key": key})
@@ -125,22 +126,29 @@ def create_checkout_session(
     )
 
 
-def try_checkout(price_id: str, url: str) -> str:
+def try_checkout(price_id: str, url: str, *, is_one_time: bool = False) -> str:
     """Create a checkout page, expire it again, and return its URL.
 
     This needs no customer. It shows whether Stripe can sell, and the domain of its pages.
     """
     params: Any = {
-        "mode": "subscription",
+        "mode": "payment" if is_one_time else "subscription",
         "line_items": [{"price": price_id, "quantity": 1}],
         "success_url": url,
         "cancel_url": url,
     }
     if current_app.config["STRIPE_AUTOMATIC_TAX"]:
         params |= {name: _COLLECTED_FOR_TAX[name] for name in _FOR_TAX_WITHOUT_CUSTOMER}
+    params |= _merchant_of_record()
     page = call(lambda client: _read_session(client.v1.checkout.sessions.create(params)))
     expire_checkout_session(page.id)
     return page.url
+
+
+def _merchant_of_record() -> dict[str, Any]:
+    """https://docs.stripe.com/payments/managed-payments/update-checkout"""
+    is_managed = current_app.config["STRIPE_MANAGED_PAYMENTS"]
+    return {"managed_payments": {"enabled": True}} if is_managed else {}
 
 
 def create_portal_session(

@@ -46,6 +46,7 @@ class Product:
     name: str
     description: str
     is_active: bool
+    tax_code: str | None = None
 
 
 def api_version() -> str:
@@ -119,6 +120,7 @@ def product(product_id: str) -> Product:
             name=reading.text(stripe_product, "name"),
             description=reading.optional_text(stripe_product, "description") or "",
             is_active=reading.flag(stripe_product, "active"),
+            tax_code=reading.id_of(stripe_product, "tax_code"),
         )
 
     return call(fetch)

@@ -24,7 +24,7 @@ class Price:
     product_id: str
     lookup_key: str
     cents: int
-    interval: str  # "month" or "year"; empty for one-time prices and other intervals
+    interval: str  # "month", "year" or "once"; empty for other intervals
     currency: str
     is_active: bool = True
 
@@ -82,15 +82,19 @@ def ensure_product(product_id: str, name: str, description: str) -> str:
 
 
 def create_price(product_id: str, lookup_key: str, cents: int, interval: str) -> Price:
-    """Create a recurring price that takes over the lookup key of an older one."""
+    """Create a price, with the interval "once" or a recurring one.
+
+    It takes over the lookup key of an older price.
+    """
     params: Any = {
         "product": product_id,
         "currency": products.catalogue().currency,
         "unit_amount": cents,
-        "recurring": {"interval": interval},
         "lookup_key": lookup_key,
         "transfer_lookup_key": True,
     }
+    if interval != "once":
+        params["recurring"] = {"interval": interval}
     return call(lambda client: _price(client.v1.prices.create(params)))
 
 
@@ -119,15 +123,7 @@ def ensure_portal_configuration(label: str, offered: Mapping[str, Sequence[str]]
                 "mode": "at_period_end",
                 "cancellation_reason": {"enabled": True, "options": _REASONS},
             },
-            "subscription_update": {
-                "enabled": True,
-                "default_allowed_updates": ["price"],
-                "proration_behavior": products.catalogue().proration,
-                "products": [
-                    {"product": product, "prices": list(prices)}
-                    for product, prices in offered.items()
-                ],
-            },
+            "subscription_update": _plan_changes(offered),
         },
         "metadata": {"saas": label},
     }
@@ -142,6 +138,19 @@ def ensure_portal_configuration(label: str, offered: Mapping[str, Sequence[str]]
         return reading.text(configurations.create(params), "id")
 
     return call(ensure)
+
+
+def _plan_changes(offered: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    if not offered:
+        return {"enabled": False}
+    return {
+        "enabled": True,
+        "default_allowed_updates": ["price"],
+        "proration_behavior": products.catalogue().proration,
+        "products": [
+            {"product": product, "prices": list(prices)} for product, prices in offered.items()
+        ],
+    }
 
 
 def create_webhook_endpoint(url: str, events: Sequence[str]) -> str:
@@ -188,16 +197,22 @@ def move_webhook_endpoints(path: str, url: str) -> None:
 
 def _price(stripe_price: Any) -> Price:
     recurring = reading.part(stripe_price, "recurring")
-    is_plain = recurring and (
-        reading.number(recurring, "interval_count") == 1
-        and reading.text(recurring, "usage_type") == "licensed"
-    )
     return Price(
         id=reading.text(stripe_price, "id"),
         product_id=reading.id_of(stripe_price, "product") or reading.text(stripe_price, "product"),
         lookup_key=reading.optional_text(stripe_price, "lookup_key") or "",
         cents=reading.optional_number(stripe_price, "unit_amount") or 0,
-        interval=reading.text(recurring, "interval") if is_plain else "",
+        interval=_interval(recurring),
         currency=reading.text(stripe_price, "currency"),
         is_active=reading.flag(stripe_price, "active"),
     )
+
+
+def _interval(recurring: Any) -> str:
+    if not recurring:
+        return "once"
+    is_plain = (
+        reading.number(recurring, "interval_count") == 1
+        and reading.text(recurring, "usage_type") == "licensed"
+    )
+    return reading.text(recurring, "interval") if is_plain else ""

@@ -15,13 +15,14 @@ from saas.billing.gateway.client import (
     call_unless_missing,
     require_id,
 )
+from saas.charges import Purchase
 
 if TYPE_CHECKING:
     import stripe
 
 log = logging.getLogger("saas.billing")
 
-# Why `end_and_refund` canceled a subscription; stored in Stripe.
+# Why `end_and_refund` canceled a subscription, or a purchase was refunded; stored in Stripe.
 DUPLICATE = "second subscription, ended and refunded"
 ACCOUNT_DELETED = "subscription of a closed account, ended and refunded"
 ACCOUNT_LOST = "subscription without an account, ended and refunded"
@@ -67,6 +68,23 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
         lambda client: client.v1.subscriptions.cancel(require_id(subscription_id), params)
     )
     return comment == why
+
+
+def refund_purchase(purchase: Purchase, why: str) -> bool:
+    """Refund what is left of a one-time payment, once; return False if Stripe refuses.
+
+    `why` is `DUPLICATE` or `ACCOUNT_DELETED`. A purchase without an amount has no payment.
+    """
+    if purchase.payment is None:
+        return False
+    payment = _Payment({"payment_intent": purchase.payment}, purchase.amount)
+    try:
+        _refund(payment, purchase.amount, why)
+    except (InvalidRequest, NotFound) as error:
+        log.error("payment %s could not be refunded: %s", purchase.payment, error)
+        return False
+    log.warning("payment %s was refunded: %s", purchase.payment, why)
+    return True
 
 
 def refunded(subscription_id: str) -> tuple[int, str]:

@@ -121,6 +121,30 @@ def next_invoice(subscription_id: str) -> NextInvoice | None:
         return None
 
 
+def missing_payment_method(subscription_id: str) -> str | None:
+    """Return what happens at the end of a trial for lack of a payment method.
+
+    This is Stripe's `cancel`, `pause` or `create_invoice`; None if there is a payment method.
+    """
+    params: Any = {"expand": ["customer"]}
+
+    def fetch(client: stripe.StripeClient) -> str | None:
+        subscription = client.v1.subscriptions.retrieve(require_id(subscription_id), params)
+        customer = reading.part(subscription, "customer")
+        settings = reading.part(customer, "invoice_settings") if customer else None
+        if reading.id_of(subscription, "default_payment_method") or (
+            settings and reading.id_of(settings, "default_payment_method")
+        ):
+            return None
+        if customer and reading.id_of(customer, "default_source"):
+            return None
+        trial = reading.part(subscription, "trial_settings")
+        end = reading.part(trial, "end_behavior") if trial else None
+        return reading.text(end, "missing_payment_method") if end else None
+
+    return call(fetch)
+
+
 def list_subscriptions_since(customer_id: str, since: datetime) -> list[Subscription]:
     """Return subscriptions created since a time, even for a deleted customer."""
 
@@ -232,6 +256,14 @@ def _comment_on_end(subscription: Any) -> str | None:
 def cancel(subscription_id: str) -> None:
     """Cancel a subscription now, unless it has already ended."""
     call_unless_missing(lambda client: client.v1.subscriptions.cancel(require_id(subscription_id)))
+
+
+def cancel_at_period_end(subscription_id: str) -> None:
+    """Let a subscription end with its period, unless it has already ended."""
+    params: Any = {"cancel_at_period_end": True}
+    call_unless_missing(
+        lambda client: client.v1.subscriptions.update(require_id(subscription_id), params)
+    )
 
 
 def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:

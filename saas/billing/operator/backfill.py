@@ -50,7 +50,7 @@ def missing(since: datetime) -> Iterator[Batch]:
 def apply(event: Event) -> str:
     """Record an event, apply it and return the outcome. Raises `gateway.StripeError`."""
     events.record(event)
-    return events.process(event.id, event.customer_id, event.metadata)
+    return events.process(event.id, event.customer_id, event.metadata, event.object_id)
 
 
 def replay(event_id: str) -> str:
@@ -66,7 +66,7 @@ def replay(event_id: str) -> str:
         return f"ignored: {reason}"
     events.record(event)
     _reopen(event_id)
-    return events.process(event.id, event.customer_id, event.metadata)
+    return events.process(event.id, event.customer_id, event.metadata, event.object_id)
 
 
 def latest(limit: int, *, failed: bool = False) -> Sequence[StripeEvent]:
@@ -83,7 +83,7 @@ def _replay_from_ledger(event_id: str) -> str:
     if row is None:
         raise UnknownEvent(event_id)
     _reopen(event_id)
-    return events.process(event_id, row.customer_id)
+    return events.process(event_id, row.customer_id, object_id=row.object_id)
 
 
 def _reopen(event_id: str) -> None:

@@ -24,7 +24,7 @@ from saas.plans import Plan
 from saas.template_filters import exact_amount
 
 PORTAL_LABEL = "portal"
-STRIPE_INTERVAL = {"monthly": "month", "yearly": "year"}
+STRIPE_INTERVAL = {"monthly": "month", "yearly": "year", "once": "once"}
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def set_up(prefix: str = "") -> dict[str, str]:
     prices = ensure_prices()
     by_product: dict[str, list[str]] = defaultdict(list)
     for price in prices.values():
-        by_product[price.product_id].append(price.id)
+        if price.interval != "once":  # the portal changes subscriptions
+            by_product[price.product_id].append(price.id)
     names = products.catalogue().price_variables
     variables = {names[key]: _with_older(key, price.id) for key, price in prices.items()}
     variables["STRIPE_PORTAL_CONFIGURATION_ID"] = gateway.ensure_portal_configuration(
@@ -203,7 +204,8 @@ def _product_step(plan: Plan) -> Step:
 def _price_step(key: tuple[str, str], price: Price | None) -> Step:
     units, interval = terms(key)
     amount = exact_amount(units, products.catalogue().currency)
-    what = f"price {_lookup_key(*key)}, {amount} a {interval}"
+    rhythm = "once" if interval == "once" else f"a {interval}"
+    what = f"price {_lookup_key(*key)}, {amount} {rhythm}"
     if price is None:
         older = current_app.config["STRIPE_PRICES"].get(key, ())
         kept = f"; {', '.join(older)} stays for existing subscribers" if older else ""
@@ -215,9 +217,9 @@ def _price_step(key: tuple[str, str], price: Price | None) -> Step:
 def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | None]) -> Step:
     if portal is None:
         return Step("create", "portal configuration with plan switching")
-    wanted = {price.id if price else None for price in prices.values()}
-    is_proration_right = portal.proration == products.catalogue().proration
-    same = portal.switches and portal.prices == wanted and is_proration_right
+    wanted = {price.id if price else None for (_, name), price in prices.items() if name != "once"}
+    is_proration_right = not wanted or portal.proration == products.catalogue().proration
+    same = portal.switches == bool(wanted) and portal.prices == wanted and is_proration_right
     return Step("keep" if same else "update", f"portal configuration ({portal.id})")
 
 

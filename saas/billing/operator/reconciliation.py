@@ -2,9 +2,9 @@
 
 Each page is compared by the same rank that `subscriptions.sync` uses. If a page is not enough
 (several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
-changes made by a webhook in the meantime are not reported as drift. Finally, users whose
-subscription is not in Stripe's list are checked. Subscriptions without an account are reported
-too, but no sync can repair them.
+changes made by a webhook in the meantime are not reported as drift. Then users whose
+subscription is not in Stripe's list are checked, and one-time purchases. Subscriptions without an
+account are reported too, but no sync can repair them.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from __future__ import annotations
 import uuid
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 
-from saas import database
+from saas import database, products
 from saas.billing import customers, gateway, orphans, precedence, subscriptions
 from saas.billing.customers import Subscriber
-from saas.billing.gateway import ListedSubscription, Subscription
+from saas.billing.gateway import ListedSubscription, PaidSession, Subscription
 from saas.billing.orphans import Orphan
 from saas.database import db
 
@@ -101,6 +102,8 @@ def compare(
         has_more = page.next is not None
         yield Batch(len(page.listed), drifts, orphans.among(page.listed), cursor)
     for drifts in _drifts_without_listing(seen):
+        yield Batch(0, drifts, [], cursor)
+    for drifts in _drifts_of_purchases(seen):
         yield Batch(0, drifts, [], cursor)
 
 
@@ -197,7 +200,8 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
         )
     if ours.status == "past_due":
         return False  # the start of the grace period depends on invoices, which are not in the list
-    return precedence.columns_from(on_page) == user.synced_columns
+    wanted = precedence.columns_from(on_page)
+    return all(getattr(user, name) == value for name, value in wanted.items())
 
 
 def _known_subscription(user: Subscriber) -> Subscription | None:
@@ -228,7 +232,7 @@ def _drift_of_unknown_customer(customer_id: str, listed: list[ListedSubscription
 def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
     """Yield drifts of users whose subscription is not in Stripe's list, fetched one by one."""
     last = uuid.UUID(int=0)
-    while page := _user_ids_after(last):
+    while page := _user_ids_after(last, Subscriber.stripe_subscription_id.is_not(None)):
         last = page[-1]
         remaining = [
             user_id for user_id in page if user_id not in seen and user_id not in seen.compared
@@ -236,10 +240,50 @@ def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
         yield [drift for user_id in remaining if (drift := differences(user_id))]
 
 
-def _user_ids_after(last: uuid.UUID) -> list[uuid.UUID]:
+def _drifts_of_purchases(seen: SeenUsers) -> Iterator[list[Drift]]:
+    """Yield drifts of one-time purchases: of those in Stripe's list, then of users not in it."""
+    agreeing = SeenUsers()
+    listed = gateway.all_purchases() if products.catalogue().sells_once else iter(())
+    while batch := list(islice(listed, _BATCH_SIZE)):
+        users = _users_by_id({user_id for paid in batch if (user_id := _buyer(paid))})
+        named = [(users.get(_buyer(paid)), paid.purchase.to_json()) for paid in batch]
+        for user, purchase in named:
+            if user and user.stripe_purchases == [purchase]:
+                agreeing.add(user.id)
+        differing = [user.id for user, purchase in named if user and user.id not in agreeing]
+        yield _drifts_among(differing, seen)
+    last, has_purchases = uuid.UUID(int=0), Subscriber.stripe_purchases.is_not(None)
+    while page := _user_ids_after(last, has_purchases):
+        last = page[-1]
+        yield _drifts_among([user_id for user_id in page if user_id not in agreeing], seen)
+
+
+def _buyer(paid: PaidSession) -> uuid.UUID | None:
+    return customers.user_id_from_metadata(paid.metadata)
+
+
+def _users_by_id(user_ids: set[uuid.UUID]) -> Mapping[uuid.UUID | None, Subscriber]:
+    database.release_connection()
+    users = db.session.scalars(
+        select(Subscriber)
+        .where(Subscriber.id.in_(user_ids))
+        .execution_options(populate_existing=True)
+    ).all()
+    database.release_connection()
+    return {user.id: user for user in users}
+
+
+def _drifts_among(user_ids: list[uuid.UUID], seen: SeenUsers) -> list[Drift]:
+    """Fetch these users one by one, unless this run has done so; return their drifts."""
+    remaining = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in seen.compared]
+    seen.compared.update(remaining)
+    return [drift for user_id in remaining if (drift := differences(user_id))]
+
+
+def _user_ids_after(last: uuid.UUID, condition: ColumnElement[bool]) -> list[uuid.UUID]:
     page = db.session.scalars(
         select(Subscriber.id)
-        .where(Subscriber.id > last, Subscriber.stripe_subscription_id.is_not(None))
+        .where(Subscriber.id > last, condition)
         .order_by(Subscriber.id)
         .limit(_BATCH_SIZE)
     ).all()

@@ -13,7 +13,7 @@ from sqlalchemy import delete, update
 from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
-from saas.billing import checkout, customers, subscriptions, tasks
+from saas.billing import checkout, customers, grants, subscriptions, tasks
 from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.users import account_deletion
@@ -57,6 +57,12 @@ class Subscriber:
     def buy(self, plan: str, interval: str) -> None:
         self.open_page(plan, interval)
         self.pay_page(-1)
+
+    def buy_once(self, number: str) -> None:
+        """Buy the one-time plan with a card, of which some are disputed."""
+        self.open_page("lifetime", "once")
+        if self.pages:
+            self.world.pay(self.pages[-1], number)
 
     def close(self) -> None:
         if user := self.user():
@@ -162,11 +168,26 @@ class Subscriber:
         if customer := self.customer_id():
             self.world.advance(customer, step)
 
+    def refund_purchase(self, which: int, percent: int) -> None:
+        """Refund a part of what a one-time payment has left, or all of it."""
+        if charges := self.purchase_charges():
+            charge = charges[which % len(charges)]
+            left = charge.amount - charge.amount_refunded
+            params: Any = {"charge": charge.id, "amount": max(left * percent // 100, 1)}
+            self.world.at_stripe.refunds.create(params)
+
+    def decide_dispute(self, evidence: str) -> None:
+        """Let the bank decide about the disputes of one-time payments."""
+        for charge in self.purchase_charges():
+            for dispute in self.world.at_stripe.disputes.list({"charge": charge.id}).data:
+                decided: Any = {"evidence": {"uncategorized_text": evidence}, "submit": True}
+                self.world.at_stripe.disputes.update(dispute.id, decided)
+
     def delete_customer(self) -> None:
         if customer := self.customer_id():
             self.world.at_stripe.customers.delete(customer)
 
-    # --- delivery of events, and failures of Stripe -----------------------------------------
+    # --- delivery of events -----------------------------------------------------------------
 
     def deliver(self, which: int, times: int) -> None:
         if not self.world.undelivered:
@@ -182,6 +203,19 @@ class Subscriber:
     def drop(self, which: int) -> None:
         if self.world.undelivered:
             self.world.undelivered.pop(which % len(self.world.undelivered))
+
+    # --- what an operator does --------------------------------------------------------------
+
+    def grant(self, plan: str, days: int) -> None:
+        if user := self.user():
+            until = now() + timedelta(days=days) if days else None
+            grants.grant(user, plan, reason="a life", until=until, by="operator")
+
+    def revoke_grant(self) -> None:
+        if user := self.user():
+            grants.revoke(user, reason="a life", by="operator")
+
+    # --- failures of Stripe -----------------------------------------------------------------
 
     def stripe_goes_down(self) -> None:
         self.world.network.is_down = True
@@ -239,6 +273,20 @@ class Subscriber:
         return [
             item for item in self.at_stripe() if item.status in LIVE and item.id not in self.foreign
         ]
+
+    def purchase_charges(self) -> list[stripe.Charge]:
+        """Return the paid charges of our Checkout sessions in payment mode, oldest first."""
+        found = []
+        for customer in self._customers():
+            params: Any = {
+                "customer": customer,
+                "status": "complete",
+                "expand": ["data.payment_intent.latest_charge"],
+            }
+            for session in self.world.at_stripe.checkout.sessions.list(params).data:
+                if session.mode == "payment" and session.payment_status == "paid":
+                    found.append(session.payment_intent.latest_charge)  # type: ignore[union-attr]
+        return sorted(found, key=lambda charge: (charge.created, charge.id))  # type: ignore[union-attr,return-value]
 
     def observe(self) -> None:
         """Record the state at Stripe: our columns may only have states that Stripe had."""

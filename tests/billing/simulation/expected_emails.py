@@ -14,7 +14,7 @@ from saas.billing.models import SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from tests.billing.simulation.customer import Subscriber
-from tests.harness.sample_product.catalogue import catalogue
+from tests.harness.sample_product.catalogue import SOLO, catalogue
 
 FOLLOWING = ("welcome", "ended", "cancellation")
 NOTICES = ("payment_failed", "action_required")
@@ -52,9 +52,24 @@ def _kinds(subscriber: Subscriber, before: dict[str, Any], after: dict[str, Any]
     if had and not has:
         kinds.add("ended")
     end = ("stripe_subscription_id", "stripe_cancel_at")
-    if has and after["stripe_cancel_at"] and [before[n] for n in end] != [after[n] for n in end]:
+    is_new = [before[name] for name in end] != [after[name] for name in end]
+    if has and after["stripe_cancel_at"] and is_new and not _is_covered(subscriber, after):
         kinds.add("cancellation")
     return kinds
+
+
+def _is_covered(subscriber: Subscriber, columns: dict[str, Any]) -> bool:
+    """Return whether a one-time purchase gives Solo too, so that Solo does not end."""
+    prices = subscriber.world.app.config["STRIPE_PRICES"]
+    sold = catalogue.sold_as(columns["stripe_price_id"], prices)
+    return (
+        sold is not None
+        and sold[0] == SOLO
+        and any(
+            item["refunded"] < item["amount"] and item["dispute"] != "lost"
+            for item in columns["stripe_purchases"] or ()
+        )
+    )
 
 
 def _gives_access(subscriber: Subscriber, columns: dict[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.simulation import expected_emails
 from tests.billing.simulation.customer import Subscriber
-from tests.harness.sample_product.catalogue import catalogue
+from tests.harness.sample_product.catalogue import SOLO, catalogue
 
 
 def check_after_step(subscriber: Subscriber) -> None:
@@ -25,7 +25,7 @@ def check_after_step(subscriber: Subscriber) -> None:
     if user and user.stripe_subscription_id:
         message = (user.stripe_subscription_status, user.stripe_price_id)
         assert message in subscriber.seen[user.stripe_subscription_id], "Stripe never said this"
-    if user and user.is_paid:
+    if user and user.has_paid_subscription:
         assert user.stripe_subscription_status in ("active", "trialing", "past_due")
         assert user.stripe_customer_id
     for change in changes_of(subscriber):
@@ -71,7 +71,34 @@ def _assert_in_sync(subscriber: Subscriber) -> None:
         _assert_columns(user, item)
         _assert_amounts(subscriber, user, item.id)
     if not any(item.status in ("active", "trialing", "past_due") for item in ours):
-        assert not user.is_paid
+        assert not user.has_paid_subscription
+    _assert_purchases(subscriber, user, ours)
+
+
+def _assert_purchases(
+    subscriber: Subscriber, user: User, subscribed: list[stripe.Subscription]
+) -> None:
+    """Access is the highest of three sources, and nobody pays for the same plan twice."""
+    charges = subscriber.purchase_charges()
+    valid = [charge for charge in charges if _gives_plan(subscriber, charge)]
+    stored = {item["payment"]: item["refunded"] for item in user.stripe_purchases or ()}
+    assert stored == {charge.payment_intent: charge.amount_refunded for charge in charges}
+    assert len(valid) <= 1, "the one-time plan was paid for twice"
+    sources = [user.subscription_plan.rank]
+    sources += [SOLO.rank] if valid else []
+    sources += [user.granted.rank] if user.granted else []
+    assert user.plan.rank == max(sources)
+    for item in subscribed:
+        is_covered = _rank(subscriber, item["items"].data[0].price.id) <= SOLO.rank
+        if valid and is_covered and item.status in ("active", "trialing"):
+            assert item.cancel_at_period_end or item.cancel_at, "charged for what was bought"
+
+
+def _gives_plan(subscriber: Subscriber, charge: stripe.Charge) -> bool:
+    if charge.amount_refunded >= charge.amount:
+        return False
+    disputes = subscriber.world.at_stripe.disputes.list({"charge": charge.id}).data
+    return not any(dispute.status == "lost" for dispute in disputes)
 
 
 def _assert_higher_plan_kept(subscriber: Subscriber) -> None:
@@ -98,7 +125,7 @@ def _rank(subscriber: Subscriber, price_id: str) -> int:
 
 
 def _assert_columns(user: User, subscription: stripe.Subscription) -> None:
-    assert user.is_paid
+    assert user.has_paid_subscription
     assert user.stripe_subscription_id == subscription.id
     assert user.stripe_subscription_status == subscription.status
     assert user.stripe_price_id == subscription["items"].data[0].price.id

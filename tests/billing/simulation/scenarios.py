@@ -8,7 +8,7 @@ from typing import Any
 import stripe
 from hypothesis import strategies as st
 
-from saas.billing import gateway
+from saas.billing import gateway, grants
 from saas.billing.checkout import CheckoutError
 from saas.users import account_deletion
 from tests.billing.simulation import invariants
@@ -22,6 +22,7 @@ REFUSALS = (
     gateway.StripeError,
     CheckoutError,
     account_deletion.DeletionFailed,
+    grants.GrantError,
     stripe.StripeError,
 )
 
@@ -35,6 +36,8 @@ plan = st.sampled_from(["solo", "team"])
 interval = st.sampled_from(["monthly", "yearly"])
 which = st.integers(0, 9)
 bought = step("buy", plan, interval)
+WORKS, IS_DISPUTED = "4242 4242 4242 4242", "4000 0000 0000 0259"
+bought_once = step("buy_once", st.sampled_from([WORKS, IS_DISPUTED]))
 
 STEPS = st.one_of(
     bought,
@@ -58,6 +61,11 @@ STEPS = st.one_of(
     step("pay_open_invoices"),
     step("advance_clock", st.sampled_from(["day", "month", "renewal", "year"])),
     step("delete_customer"),
+    bought_once,
+    step("refund_purchase", which, st.sampled_from([50, 100])),
+    step("decide_dispute", st.sampled_from(["winning_evidence", "losing_evidence"])),
+    step("grant", plan, st.sampled_from([0, 30])),
+    step("revoke_grant"),
     step("deliver", which, st.integers(1, 3)),
     step("deliver", which, st.just(1)),
     step("drop", which),
@@ -75,7 +83,11 @@ STEPS = st.one_of(
 
 # Purchases are drawn more often, so that most scenarios have a subscription.
 MONEY = st.one_of(
-    bought, step("buy_duplicate", plan, interval), step("change", plan, interval), step("sync")
+    bought,
+    bought_once,
+    step("buy_duplicate", plan, interval),
+    step("change", plan, interval),
+    step("sync"),
 )
 SCENARIOS = st.builds(
     lambda first, rest: [first, *rest],

@@ -19,7 +19,9 @@ from saas import create_app
 from saas.billing.operator import provisioning
 from tests.billing.simulation.network import FaultyNetwork
 from tests.harness.apps import PRODUCT, close, settings
+from tests.harness.sample_product.catalogue import LIFETIME
 from tests.harness.servers import serving
+from tests.harness.shop import sell
 from tests.harness.stripe_account import CARD
 
 KEY = "sk_test_aHundredLivesInMemory"
@@ -86,6 +88,7 @@ class World:
         close(bare)
         app = create_app(settings(**env, **variables), PRODUCT)
         app.extensions["stripe"] = {True: client, False: client}
+        sell(app, LIFETIME)
         return app
 
     @property
@@ -93,10 +96,10 @@ class World:
         """Return a counter that grows when something may have changed at Stripe."""
         return self.network.writes + self._by_hand.writes + self._posts
 
-    def pay(self, page: str) -> None:
+    def pay(self, page: str, number: str = CARD["number"]) -> None:
         """Submit a checkout page; one that has expired does nothing."""
         self._posts += 1
-        self.transport.post_at_stripe(urlsplit(page).path, data=CARD)
+        self.transport.post_at_stripe(urlsplit(page).path, data={**CARD, "number": number})
 
     def advance(self, customer: str, step: str) -> None:
         """Advance the customer's test clock."""

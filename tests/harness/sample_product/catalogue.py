@@ -40,4 +40,15 @@ AGENCY = Plan(
     features={"branding"},
 )
 
+# Sold only by the tests that add it.
+LIFETIME = Plan(
+    id="lifetime",
+    name="Lifetime",
+    summary="Solo, paid for once.",
+    rank=4,
+    bullets=("Solo for good",),
+    prices={"once": 29900},
+    grants="solo",
+)
+
 catalogue = Catalogue("eur", (HOBBY, SOLO, TEAM, AGENCY))

@@ -142,7 +142,7 @@ def _odd(key: tuple[str, str], price: Price) -> str | None:
     if not price.is_active:
         return "is archived in Stripe and cannot be bought."
     if price.interval != interval:
-        return f"is not charged every {interval}."
+        return f"is not charged {'once' if interval == 'once' else f'every {interval}'}."
     if (price.cents, price.currency) != (units, products.catalogue().currency):
         return (
             f"costs {exact_amount(price.cents, price.currency)}, but the pricing page shows "
@@ -179,13 +179,14 @@ def _portal() -> Findings:
         message = f"{portal_id} is missing or inactive" if portal_id else "it has no configuration"
         yield Finding("portal", f"The customer portal cannot be opened: {message}.", SETUP)
         return
-    sold = {ids[0] for ids in current_app.config["STRIPE_PRICES"].values()}
-    if not used.switches:
+    prices = current_app.config["STRIPE_PRICES"].items()
+    sold = {ids[0] for (_, interval), ids in prices if interval != "once"}
+    if sold and not used.switches:
         yield Finding("portal", f"The portal {used.id} does not allow plan changes.", SETUP)
     elif lacking := sold - used.prices:
         message = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
         yield Finding("portal", message, SETUP)
-    elif used.proration != (wanted := products.catalogue().proration):
+    elif sold and used.proration != (wanted := products.catalogue().proration):
         message = f"The portal {used.id} charges upgrades by {used.proration!r}, not {wanted!r}."
         yield Finding("portal", message, SETUP)
 
@@ -203,13 +204,39 @@ def _tax() -> Findings:
         )
 
 
+def _merchant_of_record() -> Findings:
+    """Check the tax codes, without which Stripe does not sell as the merchant of record.
+
+    The checkout page shows whether the terms are accepted.
+    """
+    if not current_app.config["STRIPE_MANAGED_PAYMENTS"]:
+        return
+    for key, ids in current_app.config["STRIPE_PRICES"].items():
+        name = products.catalogue().price_variables[key]
+        found = _price(name, ids[0])
+        if isinstance(found, Finding):
+            continue  # reported by `prices`
+        sold = gateway.product(found.product_id)
+        if not sold.tax_code:
+            yield Finding(
+                "merchant",
+                f"The product {sold.name} ({sold.id}) has no tax code, which Stripe requires to be "
+                "the merchant of record.",
+                f"Choose one that is eligible: https://dashboard.stripe.com/products/{sold.id}",
+            )
+
+
 def _checkout() -> Findings:
     """Check that Stripe opens a checkout page, and that browsers may follow our form to it."""
-    sold = [ids[0] for ids in current_app.config["STRIPE_PRICES"].values() if ids]
+    prices = current_app.config["STRIPE_PRICES"].items()
+    sold = [(ids[0], interval == "once") for (_, interval), ids in prices if ids]
     if not sold or _lacks_tax():
         return  # other checks report these
+    price, is_one_time = sold[0]
     try:
-        url = gateway.try_checkout(sold[0], security.public_url("billing.overview"))
+        url = gateway.try_checkout(
+            price, security.public_url("billing.overview"), is_one_time=is_one_time
+        )
     except (gateway.InvalidRequest, gateway.NotFound) as error:
         message = f"Stripe refuses to open a checkout page: {str(error).rstrip('.')}."
         yield Finding(
@@ -252,6 +279,7 @@ _CHECKS: dict[str, Callable[[], Findings]] = {
     "webhook": webhooks.examine,
     "portal": _portal,
     "tax": _tax,
+    "merchant": _merchant_of_record,
     "checkout": _checkout,
     "emails": _emails,
 }
