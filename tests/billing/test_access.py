@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+import requests
 import time_machine
 from flask import Blueprint
 from sqlalchemy import update
 
 from saas import database
-from saas.auth import api_tokens
+from saas.auth import accounts, api_tokens
 from saas.auth.bearer import token_required
 from saas.auth.models import User
-from saas.billing import access
+from saas.billing import access, grants
 from saas.billing.access import feature_required
 from saas.billing.models import FeatureUse
 from saas.database import now
+from saas.plans import Monthly, Total
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.clients import start_session
@@ -138,20 +141,81 @@ def test_an_unknown_quota_is_named_in_the_error(shop: Shop) -> None:
 
 
 @both_databases
-def test_concurrent_requests_do_not_exceed_a_quota(shop: Shop) -> None:
-    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
+@pytest.mark.parametrize("quota", [Monthly(5), Total(5)], ids=["monthly", "total"])
+def test_fifty_requests_at_once_do_not_exceed_a_quota(shop: Shop, quota: Monthly | Total) -> None:
+    shop.change_plan("solo", quotas={"reports": quota})
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com", "solo")
+    with shop.app.app_context():
+        _, token = api_tokens.create(ann, "CI", ["reports:write"], None)
+    headers = {"Authorization": f"Bearer {token}"}
+
+    def write(number: int) -> int:
+        body = {"title": f"Report {number}"}
+        return requests.post(
+            f"{shop.url}/api/reports", json=body, headers=headers, timeout=60
+        ).status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = Counter(pool.map(write, range(50)))
+
+    assert answers == {201: 5, 403: 45}
+    with shop.app.app_context():
+        assert access.usage(ann, "reports").used == 5
+
+
+def test_a_total_quota_is_free_again_when_things_are_deleted(shop: Shop) -> None:
+    shop.change_plan("solo", quotas={"reports": Total(2)})
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com", "solo")
+
     with shop.app.app_context():
         access.use(ann, "reports")
-        with database.write_transaction():
-            database.execute(update(FeatureUse).values(used=95))
+        access.use(ann, "reports")
+        with pytest.raises(access.QuotaExhausted):
+            access.use(ann, "reports")
+        access.release(ann, "reports")
+        access.use(ann, "reports")
+        usage = access.usage(ann, "reports")
 
-    def use(_: int) -> bool:
-        with shop.app.app_context():
-            try:
-                access.use(ann, "reports")
-            except access.QuotaExhausted:
-                return False
-            return True
+    assert (usage.used, usage.limit, usage.is_monthly) == (2, 2, False)
 
-    with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(use, range(20))) == 5
+
+def test_a_total_quota_does_not_reset_and_its_page_says_what_to_do(
+    shop: Shop, visitor: Visitor
+) -> None:
+    shop.change_plan("solo", quotas={"reports": Total(1)})
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com", "solo")
+    visitor.sign_in("ann@example.com")
+    visitor.visit("/dashboard/reports")
+    visitor.submit("/dashboard/reports", title="The only one")
+    assert "Reports 1 of 1" in " ".join(visitor.visit("/dashboard/reports").text.split())
+
+    page = visitor.submit("/dashboard/reports", title="One too many")
+
+    assert page.status == 403
+    assert "Delete what you no longer need, or change to a larger plan." in page.text
+    later = time_machine.travel(now() + timedelta(days=32))
+    with shop.app.app_context(), later, pytest.raises(access.QuotaExhausted):
+        access.use(ann, "reports")
+
+
+def test_plans_may_count_the_same_in_different_ways(shop: Shop) -> None:
+    """Two things at once on Solo, fifty a month on Team: both are counted for everybody."""
+    shop.change_plan("solo", quotas={"reports": Total(2)})
+    shop.change_plan("team", quotas={"reports": Monthly(50)})
+    stripe_account.subscriber(shop, "ann@example.com", "solo")
+
+    with shop.app.app_context():
+        ann = accounts.get_by_email("ann@example.com")
+        access.use(ann, "reports")
+        access.release(ann, "reports")
+        grants.grant(ann, "team", reason="A change of plan", until=None, by="operator")
+        usage = access.usage(ann, "reports")
+
+    assert (usage.used, usage.limit, usage.is_monthly) == (1, 50, True)
+
+
+def test_only_a_total_can_be_released(shop: Shop) -> None:
+    ann, _ = stripe_account.subscriber(shop, "ann@example.com")
+
+    with shop.app.app_context(), pytest.raises(ValueError, match="no plan .* has a Total quota"):
+        access.release(ann, "reports")

@@ -18,6 +18,7 @@ from tests.harness.visitor import Page, Visitor
 from tests.harness.waiting import eventually
 
 ANN = "ann@example.com"
+BANK_ACCOUNT = "000123456789"
 IS_DISPUTED = "4000 0000 0000 0259"
 
 
@@ -243,20 +244,41 @@ def test_a_purchase_survives_the_deletion_of_its_customer_in_stripe(
     assert plan_of(visitor) == "hobby"
 
 
-def test_a_payment_that_arrives_after_the_account_was_deleted_is_refunded(
+def test_a_page_left_open_cannot_be_paid_after_the_account_was_deleted(
     shop: Shop, visitor: Visitor, lifetime: Plan
 ) -> None:
     visitor.sign_in(ANN)
     choose(visitor)
-    page, ann = visitor.page.path, shop.user(ANN)
-    at_stripe = stripe_account.client(shop).v1
-    [session] = at_stripe.checkout.sessions.list({"customer": str(ann.stripe_customer_id)}).data
+    page, customer = visitor.page.path, str(shop.user(ANN).stripe_customer_id)
     with shop.app.app_context():
         account_deletion.delete_account(shop.user(ANN))
 
-    assert at_stripe.checkout.sessions.retrieve(session.id).status == "expired"
     assert visitor.submit(page, **CARD).status == 409
-    assert at_stripe.charges.list({"customer": str(ann.stripe_customer_id)}).data == []
+    assert stripe_account.client(shop).v1.charges.list({"customer": customer}).data == []
+
+
+def test_a_bank_debit_that_arrives_after_the_account_was_deleted_is_refunded(
+    shop: Shop, visitor: Visitor, lifetime: Plan
+) -> None:
+    visitor.sign_in(ANN)
+    choose(visitor)
+    visitor.submit(visitor.page.path, **{**CARD, "number": BANK_ACCOUNT})
+    assert "Your payment isn't confirmed yet" in visitor.page.text
+    assert plan_of(visitor) == "hobby"
+    customer = str(shop.user(ANN).stripe_customer_id)
+    stripe_account.advance(shop, customer, "day")
+    at_stripe = stripe_account.client(shop).v1
+    clock = str(at_stripe.customers.retrieve(customer).test_clock)
+    clocks = at_stripe.test_helpers.test_clocks
+    eventually(lambda: clocks.retrieve(clock).status == "ready")
+    with shop.app.app_context():
+        account_deletion.delete_account(shop.user(ANN))
+
+    week = clocks.retrieve(clock).frozen_time + 7 * 86400
+    clocks.advance(clock, {"frozen_time": week})
+
+    [refund] = eventually(lambda: stripe_account.refunds_of(shop, customer))
+    assert at_stripe.refunds.retrieve(refund).amount == 29900
 
 
 def test_a_price_of_a_plan_that_left_the_catalogue_gives_nothing(
