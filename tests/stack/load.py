@@ -31,6 +31,7 @@ _SUBSCRIBERS, _SENDERS = 40, 12
 _FLOOD = 60  # seconds
 _MORE_CONNECTIONS = 16  # until each process has filled its pool
 _MORE_DESCRIPTORS = 40  # of database connections and of connections to Stripe
+_RETRIES = 600  # seconds
 _GROWTH = 1.15  # of memory between the second minute and the end
 
 
@@ -82,7 +83,19 @@ def _run(stack: Stack, seconds: float, rate: int) -> list[str]:
           f"{dict(flood.statuses)}; at most {flood.longest:.1f} s", flush=True)  # fmt: skip
     time.sleep(max(0.0, seconds * 0.75 - flood.seconds))
     traffic.stop()
+    _wait_for_deliveries(stack)
     return [*_problems(stack, traffic, flood, before)]
+
+
+def _wait_for_deliveries(stack: Stack) -> None:
+    """Wait until the sandbox has delivered its own events, whose retries take a few minutes."""
+    events = stripe_account.client(stack.shop).v1.events
+
+    def is_done() -> bool:
+        latest = events.list({"limit": 100}).data
+        return not any(event.pending_webhooks for event in latest)
+
+    eventually(is_done, seconds=_RETRIES)
 
 
 def _problems(stack: Stack, traffic: Traffic, flood: _Flood, before: Usage) -> Iterator[str]:
