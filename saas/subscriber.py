@@ -109,7 +109,9 @@ class Subscriber:
             return None
         if self.granted_until is not None and self.granted_until <= now():
             return None
-        return products.catalogue().by_id.get(self.granted_plan)
+        catalogue = products.catalogue()
+        plan = catalogue.by_id.get(self.granted_plan)
+        return catalogue.access_plan(plan) if plan else None
 
     @property
     def purchases(self) -> list[tuple[Purchase, plans.Plan]]:

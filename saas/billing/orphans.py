@@ -72,14 +72,13 @@ def settle(customer_id: str) -> str:
     The outcome is "ended" if some belonged to a deleted account and were canceled, "no account" if
     they wait for an operator, or "not ours".
     """
-    if products.catalogue().sells_once and _refund_of_closed_accounts(customer_id):
-        return "ended"
+    is_refunded = products.catalogue().sells_once and _refund_of_closed_accounts(customer_id)
     try:
         listed = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
-        return "not ours"
+        return "ended" if is_refunded else "not ours"
     live = [subscription for subscription in listed if subscription.status in LIVE_STATUSES]
-    if _cancel_of_closed_accounts(live):
+    if _cancel_of_closed_accounts(live) or is_refunded:
         return "ended"
     if live and _await_operator(customer_id, live):
         return "no account"
@@ -128,10 +127,9 @@ def _refund_of_closed_accounts(customer_id: str) -> bool:
         paid = gateway.list_purchases(customer_id)
     except gateway.NotFound:
         return False
-    late = [each for each in paid if _is_after_deletion(each)]
-    for each in late:
-        gateway.refund_purchase(each.purchase, gateway.ACCOUNT_DELETED)
-    return bool(late)
+    late = [each.purchase for each in paid if _is_after_deletion(each)]
+    refunded = [gateway.refund_purchase(each, gateway.ACCOUNT_DELETED) for each in late]
+    return any(refunded)
 
 
 def _is_after_deletion(paid: PaidSession) -> bool:

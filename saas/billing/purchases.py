@@ -59,7 +59,11 @@ def _end_covered_subscription(state: StripeState) -> bool:
     if any(_covering(_bought(state), plan) is None for plan in _plans_of(chosen)):
         return False
     log.info("subscription %s ends: its plan was bought for good", chosen.id)
-    gateway.cancel_at_period_end(chosen.id)
+    try:
+        gateway.cancel_at_period_end(chosen.id)
+    except gateway.InvalidRequest as error:  # a schedule manages it, for example
+        log.error("subscription %s could not be set to end: %s", chosen.id, error)
+        return False
     return True
 
 

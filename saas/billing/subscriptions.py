@@ -85,9 +85,7 @@ def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = Non
             if event_id:
                 ledger.mark_processed(event_id)
             return True
-        state = stripe_state.fetch(user)
-        if _cancel_duplicates(user, state, cause) or purchases.settle(state):
-            state = stripe_state.fetch(user)
+        state = _settled_state(user, cause)
         if _write(user, state, cause, event_id):
             return True
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
@@ -149,6 +147,25 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
         _write(user, state, cause, event_id=None)  # the plan that stays is paid for anyway
         raise
     return bool(duplicates)
+
+
+def _settled_state(user: Subscriber, cause: str) -> StripeState:
+    """Fetch the state, after ending and refunding what was paid for twice."""
+    state = stripe_state.fetch(user)
+    if _cancel_duplicates(user, state, cause):
+        state = stripe_state.fetch(user)
+    if _settle_purchases(user, state, cause):
+        state = stripe_state.fetch(user)
+    return state
+
+
+def _settle_purchases(user: Subscriber, state: StripeState, cause: str) -> bool:
+    """Settle what was bought once; return whether that changed anything in Stripe."""
+    try:
+        return purchases.settle(state)
+    except gateway.StripeError:
+        _write(user, state, cause, event_id=None)  # what was paid for is given anyway
+        raise
 
 
 def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | None) -> bool:

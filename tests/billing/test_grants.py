@@ -19,6 +19,7 @@ from saas.database import db, now
 from saas.users.schemas import SubscriptionSchema
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.sample_product.catalogue import LIFETIME
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 
@@ -124,6 +125,15 @@ def test_a_wrong_grant_is_refused_with_the_value(shop: Shop, args: list[str], me
     assert result.exit_code != 0
     assert message in result.output
     assert plan_of(shop) == "hobby"
+
+
+def test_granting_a_one_time_plan_gives_what_it_grants(shop: Shop) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    shop.sell(LIFETIME)
+
+    users(shop, "grant", ANN, "lifetime", "--reason", "Winner")
+
+    assert plan_of(shop) == "solo"
 
 
 def test_revoking_without_a_grant_is_explained(shop: Shop) -> None:

@@ -18,7 +18,6 @@ from tests.harness.visitor import Page, Visitor
 from tests.harness.waiting import eventually
 
 ANN = "ann@example.com"
-BANK_ACCOUNT = "000123456789"
 IS_DISPUTED = "4000 0000 0000 0259"
 
 
@@ -255,30 +254,6 @@ def test_a_page_left_open_cannot_be_paid_after_the_account_was_deleted(
 
     assert visitor.submit(page, **CARD).status == 409
     assert stripe_account.client(shop).v1.charges.list({"customer": customer}).data == []
-
-
-def test_a_bank_debit_that_arrives_after_the_account_was_deleted_is_refunded(
-    shop: Shop, visitor: Visitor, lifetime: Plan
-) -> None:
-    visitor.sign_in(ANN)
-    choose(visitor)
-    visitor.submit(visitor.page.path, **{**CARD, "number": BANK_ACCOUNT})
-    assert "Your payment isn't confirmed yet" in visitor.page.text
-    assert plan_of(visitor) == "hobby"
-    customer = str(shop.user(ANN).stripe_customer_id)
-    stripe_account.advance(shop, customer, "day")
-    at_stripe = stripe_account.client(shop).v1
-    clock = str(at_stripe.customers.retrieve(customer).test_clock)
-    clocks = at_stripe.test_helpers.test_clocks
-    eventually(lambda: clocks.retrieve(clock).status == "ready")
-    with shop.app.app_context():
-        account_deletion.delete_account(shop.user(ANN))
-
-    week = clocks.retrieve(clock).frozen_time + 7 * 86400
-    clocks.advance(clock, {"frozen_time": week})
-
-    [refund] = eventually(lambda: stripe_account.refunds_of(shop, customer))
-    assert at_stripe.refunds.retrieve(refund).amount == 29900
 
 
 def test_a_price_of_a_plan_that_left_the_catalogue_gives_nothing(
