@@ -18,7 +18,7 @@ _CHARGED = ("active", "trialing", "past_due")
 
 
 def settle(state: StripeState) -> bool:
-    """Let nobody pay twice; return whether anything was changed in Stripe.
+    """Prevent double payments; return whether anything was changed in Stripe.
 
     A second purchase of a plan is refunded. A subscription whose plan was bought for good ends with
     its period. Raises `gateway.StripeError`.
