@@ -119,6 +119,10 @@ class Subscriber:
         stored = map(Purchase.from_json, self.stripe_purchases or ())
         return [(each, sold[0]) for each in stored if (sold := products.sold_as(each.price))]
 
+    def has_purchase(self, session_id: str) -> bool:
+        """Return whether a one-time payment is stored, whatever was bought."""
+        return any(item["session"] == session_id for item in self.stripe_purchases or ())
+
     @property
     def purchased(self) -> plans.Plan | None:
         """The highest plan that one-time payments give, or None."""
@@ -166,6 +170,11 @@ class Subscriber:
     def is_subscribed(self) -> bool:
         """Whether the user has a subscription to manage, paid or not."""
         return self.stripe_subscription_status in LIVE_STATUSES
+
+    @property
+    def ends_with_period(self) -> bool:
+        """Whether the subscription, if it is canceled now, ends with a period that is paid for."""
+        return self.stripe_subscription_status in ("active", "trialing")
 
     @property
     def is_canceling(self) -> bool:

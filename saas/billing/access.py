@@ -65,11 +65,12 @@ def plan_required(plan_id: str, feature: str) -> Callable[[View], View]:
     """
 
     def guard(view: View) -> View:
+        def includes_required(plan: Plan) -> bool:
+            catalogue = products.catalogue()
+            return plan.includes(catalogue.access_plan(catalogue.by_id[plan_id]))
+
         guarded = _guard(
-            view,
-            lambda plan: plan.includes(products.catalogue().by_id[plan_id]),
-            lambda: products.catalogue().by_id[plan_id],
-            feature,
+            view, includes_required, lambda: products.catalogue().by_id[plan_id], feature
         )
         guarded.required_plan = plan_id  # type: ignore[attr-defined]  # checked at startup
         return guarded

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 
 from sqlalchemy import delete, select, update
 
 from saas import database, jobs, logs, products
-from saas.billing import customers, gateway, ledger, orphans, subscriptions
+from saas.billing import customers, gateway, ledger, orphans, stripe_state, subscriptions
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
 from saas.database import db, now
@@ -17,8 +18,8 @@ from saas.database import db, now
 log = logging.getLogger("saas.billing")
 
 RETENTION = timedelta(days=90)
-# Prefixes of the ids of disputes and refunds, which name only a charge.
-_WITHOUT_CUSTOMER = ("du_", "dp_", "re_", "pyr_")
+# Prefixes of the ids of charges, and of disputes and refunds, which name only a charge.
+_OF_PAYMENTS = ("ch_", "py_", "du_", "dp_", "re_", "pyr_")
 HANDLED_TYPES = (
     "charge.dispute.created",  # these five change one-time purchases, not subscriptions
     "charge.dispute.closed",
@@ -62,28 +63,36 @@ def process(
 
     `metadata` came with the event. If it does not name this installation, an unknown customer
     belongs to another product, and Stripe is not called. None means that it is unknown, because the
-    ledger keeps no payload; then Stripe is called. Disputes and refunds have no customer, so it is
-    looked up by `object_id`.
+    ledger keeps no payload; then Stripe is called. Disputes and refunds have no customer, so their
+    charge is looked up by `object_id`.
 
     Raises `gateway.StripeError`, `SQLAlchemyError` or any other error. In that case only the
     attempt is recorded.
     """
     try:
         if customer_id is None and object_id and products.catalogue().sells_once:
-            customer_id = _customer_of(object_id)
-        return _apply(event_id, customer_id, metadata)
+            customer_id, metadata = _payer(object_id)
+        return _apply(event_id, customer_id, metadata, object_id)
     except Exception as error:
         mark_failed(event_id, error)
         raise
 
 
-def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] | None) -> str:
+def _apply(
+    event_id: str,
+    customer_id: str | None,
+    metadata: Mapping[str, str] | None,
+    object_id: str | None,
+) -> str:
     user_id = customers.find_user_id(customer_id) if customer_id else None
+    sessions: tuple[str, ...] = ()
     named = customers.user_id_from_metadata(metadata or {})
     if user_id and named and named != user_id:
         log.warning("metadata names a user other than the owner of %s; it is ignored", customer_id)
     if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
+        if user_id is None and object_id:
+            user_id, sessions = _buyer(object_id)
         if user_id is None:
             outcome = orphans.settle(customer_id)
             ledger.mark_processed(event_id)
@@ -91,19 +100,39 @@ def _apply(event_id: str, customer_id: str | None, metadata: Mapping[str, str] |
     if user_id is None:
         ledger.mark_processed(event_id)
         return "not ours"
-    if not subscriptions.update_columns(user_id, cause=event_id, event_id=event_id):
+    if not subscriptions.update_columns(
+        user_id, cause=event_id, event_id=event_id, sessions=sessions
+    ):
         ledger.mark_processed(event_id)
         return "gone"
     return "applied"
 
 
-def _customer_of(object_id: str) -> str | None:
-    if not object_id.startswith(_WITHOUT_CUSTOMER):
-        return None
+def _buyer(object_id: str) -> tuple[uuid.UUID | None, tuple[str, ...]]:
+    """Return the user who bought a plan as a customer that is not theirs now, and the session.
+
+    An operator has deleted the customer in Stripe, for example, before a bank debit cleared.
+    """
+    if not products.catalogue().sells_once:
+        return None, ()
+    sessions: tuple[str, ...] = ()
+    if object_id.startswith("cs_"):
+        paid = stripe_state.find_purchase(object_id)
+        metadata, sessions = paid.metadata if paid else {}, (object_id,)
+    else:
+        _, metadata = _payer(object_id)
+    named = customers.user_id_from_metadata(metadata)
+    user = customers.reload(named) if named else None
+    return (user.id, sessions) if user else (None, ())
+
+
+def _payer(object_id: str) -> tuple[str | None, Mapping[str, str]]:
+    if not object_id.startswith(_OF_PAYMENTS):
+        return None, {}
     try:
-        return gateway.customer_of(object_id)
+        return gateway.payer(object_id)
     except gateway.NotFound:
-        return None
+        return None, {}
 
 
 def ignore_reason(event: Event) -> str | None:

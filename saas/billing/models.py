@@ -68,7 +68,11 @@ class SubscriptionChange(Model):
 
 
 class ClosedAccount(Model):
-    """A tombstone: the opaque ids of a deleted account, to recognise late events."""
+    """A tombstone: the opaque ids of a deleted account, to recognise late events.
+
+    `purchases` lists the Checkout sessions that were paid when the account was deleted. Any other
+    one was paid later, and is refunded.
+    """
 
     __tablename__ = "closed_accounts"
 
@@ -76,6 +80,7 @@ class ClosedAccount(Model):
     user_id: Mapped[uuid.UUID] = mapped_column(unique=True)
     stripe_customer_id: Mapped[str | None] = mapped_column(index=True)
     closed_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
+    purchases: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class GrantedPlan(Model):

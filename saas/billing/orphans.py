@@ -1,7 +1,7 @@
-"""Orphans: live subscriptions with our metadata that name a user who does not exist.
+"""Orphans: live subscriptions and purchases with our metadata whose user does not exist.
 
-A deleted account leaves a tombstone, and its subscriptions are canceled and refunded. Without a
-tombstone, the account was lost: it is newer than the backup that was restored. An operator then
+A deleted account leaves a tombstone, and what was paid for after it is ended and refunded. Without
+a tombstone, the account was lost: it is newer than the backup that was restored. An operator then
 decides with `flask billing adopt-orphans`.
 """
 
@@ -19,6 +19,7 @@ from saas.billing import customers, gateway
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import ListedSubscription, PaidSession, Subscription
 from saas.billing.models import ClosedAccount
+from saas.charges import Purchase
 from saas.database import db
 from saas.subscriber import LIVE_STATUSES
 
@@ -27,23 +28,35 @@ log = logging.getLogger("saas.billing")
 
 @dataclass(frozen=True)
 class Orphan:
-    """A live subscription, and the missing user that it names.
+    """A live subscription or a purchase, and the missing user that it names.
 
-    `is_customer_ours` tells whether the customer's own metadata names the user. Without it the
-    customer cannot be adopted.
+    `id` is that of the subscription, or of the purchase's Checkout session. `is_customer_ours`
+    tells whether the customer's own metadata names the user. Without it the customer cannot be
+    adopted.
     """
 
-    subscription_id: str
+    id: str
     status: str
     customer_id: str
     email: str | None
     user_id: uuid.UUID
     is_customer_ours: bool
+    purchase: Purchase | None = None
+
+    @property
+    def kind(self) -> str:
+        """What it is, for operators: `purchase` or `subscription`."""
+        return "purchase" if self.purchase else "subscription"
 
 
 def among(listed: Iterable[ListedSubscription]) -> list[Orphan]:
     """Return the orphans in a part of Stripe's list of subscriptions."""
     return without_account(orphan for item in listed if (orphan := _candidate(item)))
+
+
+def among_purchases(listed: Iterable[PaidSession]) -> list[Orphan]:
+    """Return the orphans in a part of Stripe's list of one-time payments."""
+    return without_account(orphan for paid in listed if (orphan := _candidate_purchase(paid)))
 
 
 def without_account(candidates: Iterable[Orphan]) -> list[Orphan]:
@@ -67,22 +80,34 @@ def without_account(candidates: Iterable[Orphan]) -> list[Orphan]:
 
 
 def settle(customer_id: str) -> str:
-    """Handle the subscriptions of a customer that no user has, and return the outcome.
+    """Handle what was sold to a customer that no user has, and return the outcome.
 
     The outcome is "ended" if some belonged to a deleted account and were canceled, "no account" if
     they wait for an operator, or "not ours".
     """
-    is_refunded = products.catalogue().sells_once and _refund_of_closed_accounts(customer_id)
+    paid = _purchases(customer_id)
+    is_refunded = _refund_of_closed_accounts(paid)
+    live = _live_subscriptions(customer_id)
+    if _cancel_of_closed_accounts(live) or is_refunded:
+        return "ended"
+    if _await_operator(customer_id, live, paid):
+        return "no account"
+    return "not ours"
+
+
+def _purchases(customer_id: str) -> list[PaidSession]:
+    try:
+        return gateway.list_purchases(customer_id) if products.catalogue().sells_once else []
+    except gateway.NotFound:
+        return []
+
+
+def _live_subscriptions(customer_id: str) -> list[Subscription]:
     try:
         listed = gateway.list_subscriptions(customer_id)
     except gateway.NotFound:
-        return "ended" if is_refunded else "not ours"
-    live = [subscription for subscription in listed if subscription.status in LIVE_STATUSES]
-    if _cancel_of_closed_accounts(live) or is_refunded:
-        return "ended"
-    if live and _await_operator(customer_id, live):
-        return "no account"
-    return "not ours"
+        return []
+    return [subscription for subscription in listed if subscription.status in LIVE_STATUSES]
 
 
 def _candidate(item: ListedSubscription) -> Orphan | None:
@@ -95,12 +120,29 @@ def _candidate(item: ListedSubscription) -> Orphan | None:
     if named is None:
         return None
     return Orphan(
-        subscription_id=subscription.id,
+        id=subscription.id,
         status=subscription.status,
         customer_id=item.customer_id,
         email=item.customer_email,
         user_id=named,
         is_customer_ours=owner is not None,
+    )
+
+
+def _candidate_purchase(paid: PaidSession) -> Orphan | None:
+    """Return a purchase of a plan of ours and the user that it names, who may exist."""
+    purchase, named = paid.purchase, customers.user_id_from_metadata(paid.metadata)
+    is_sold = purchase.is_valid and products.sold_as(purchase.price)
+    if named is None or paid.customer_id is None or not is_sold:
+        return None
+    return Orphan(
+        id=purchase.session,
+        status="paid",
+        customer_id=paid.customer_id,
+        email=paid.customer_email,
+        user_id=named,
+        is_customer_ours=customers.user_id_from_metadata(paid.customer_metadata) == named,
+        purchase=purchase,
     )
 
 
@@ -121,22 +163,23 @@ def _cancel_of_closed_accounts(live: list[Subscription]) -> bool:
     return bool(orphaned)
 
 
-def _refund_of_closed_accounts(customer_id: str) -> bool:
-    """Refund one-time payments made after their account was deleted; return whether any were."""
-    try:
-        paid = gateway.list_purchases(customer_id)
-    except gateway.NotFound:
-        return False
+def _refund_of_closed_accounts(paid: list[PaidSession]) -> bool:
+    """Refund what was paid after its account was deleted; return whether there was anything."""
     late = [each.purchase for each in paid if _is_after_deletion(each)]
     refunded = [gateway.refund_purchase(each, gateway.ACCOUNT_DELETED) for each in late]
     return any(refunded)
 
 
 def _is_after_deletion(paid: PaidSession) -> bool:
+    """Return whether the account was deleted when this payment arrived.
+
+    The date of a charge does not tell: that of a bank debit is the order's, days before it clears.
+    """
     named = customers.user_id_from_metadata(paid.metadata)
-    tombstone = select(ClosedAccount.closed_at).where(ClosedAccount.user_id == named)
-    closed_at = db.session.scalar(tombstone) if named else None
-    return closed_at is not None and paid.purchase.was_paid_since(closed_at)
+    if named is None or not paid.purchase.is_valid:
+        return False
+    tombstone = db.session.scalar(select(ClosedAccount).where(ClosedAccount.user_id == named))
+    return tombstone is not None and paid.purchase.session not in (tombstone.purchases or ())
 
 
 def _is_of_closed_account(subscription: Subscription) -> bool:
@@ -145,9 +188,9 @@ def _is_of_closed_account(subscription: Subscription) -> bool:
     return named is not None and db.session.scalar(tombstone) is not None
 
 
-def _await_operator(customer_id: str, live: list[Subscription]) -> bool:
+def _await_operator(customer_id: str, live: list[Subscription], paid: list[PaidSession]) -> bool:
     """Log the orphans of a customer; return whether there are any."""
-    metadata = gateway.customer_metadata(customer_id)
+    metadata = gateway.customer_metadata(customer_id) if live else {}
     orphaned = among(
         ListedSubscription(
             subscription=subscription,
@@ -157,10 +200,12 @@ def _await_operator(customer_id: str, live: list[Subscription]) -> bool:
         )
         for subscription in live
     )
+    orphaned += among_purchases(paid)
     for orphan in orphaned:
         log.warning(
-            "subscription %s has no account: run flask billing adopt-orphans",
-            orphan.subscription_id,
+            "%s %s has no account: run flask billing adopt-orphans",
+            orphan.kind,
+            orphan.id,
             extra={"user_id": orphan.user_id},
         )
     return bool(orphaned)

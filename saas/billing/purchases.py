@@ -14,16 +14,18 @@ from saas.plans import Plan
 
 log = logging.getLogger("saas.billing")
 
-_CHARGED = ("active", "trialing", "past_due")
+_PAID = ("active", "trialing")  # these run until the end of what was paid for
+_UNPAID = ("past_due", "unpaid", "paused")
 
 
 def settle(state: StripeState) -> bool:
     """Prevent double payments; return whether anything was changed in Stripe.
 
     A second purchase of a plan is refunded. A subscription whose plan was bought for good ends with
-    its period. Raises `gateway.StripeError`.
+    its period, or at once if that is not paid. Raises `gateway.StripeError`.
     """
-    return _refund_duplicates(state) | _end_covered_subscription(state)
+    covered = [each for each in state.subscriptions if _is_covered(state, each)]
+    return any([_refund_duplicates(state), *map(_end, covered)])
 
 
 def covering(user: Subscriber, plan: Plan) -> Plan | None:
@@ -50,25 +52,30 @@ def _refund_duplicates(state: StripeState) -> bool:
     return has_refunded
 
 
-def _end_covered_subscription(state: StripeState) -> bool:
-    chosen = state.chosen
-    if chosen is None or chosen.status not in _CHARGED or chosen.cancel_at is not None:
+def _is_covered(state: StripeState, subscription: Subscription) -> bool:
+    """Return whether we sold a subscription whose plans were all bought for good as well."""
+    if not customers.was_sold_by_us(subscription):
         return False
-    if not customers.was_sold_by_us(chosen):
+    bought, sold = _bought(state), map(products.sold_as, subscription.price_ids)
+    return all(each is not None and _covering(bought, each[0]) for each in sold)
+
+
+def _end(subscription: Subscription) -> bool:
+    """End a subscription that is not needed; return whether that changed anything.
+
+    One that starts with a pending payment is left until that is settled.
+    """
+    is_paid = subscription.status in _PAID and subscription.cancel_at is None
+    if not is_paid and subscription.status not in _UNPAID:
         return False
-    if any(_covering(_bought(state), plan) is None for plan in _plans_of(chosen)):
-        return False
-    log.info("subscription %s ends: its plan was bought for good", chosen.id)
+    log.info("subscription %s ends: its plan was bought for good", subscription.id)
+    end = gateway.cancel_at_period_end if is_paid else gateway.cancel
     try:
-        gateway.cancel_at_period_end(chosen.id)
+        end(subscription.id)
     except gateway.InvalidRequest as error:  # a schedule manages it, for example
-        log.error("subscription %s could not be set to end: %s", chosen.id, error)
+        log.error("subscription %s could not be ended: %s", subscription.id, error)
         return False
     return True
-
-
-def _plans_of(subscription: Subscription) -> list[Plan]:
-    return [sold[0] for id in subscription.price_ids if (sold := products.sold_as(id))]
 
 
 def _bought(state: StripeState) -> list[tuple[Purchase, Plan]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -55,18 +56,22 @@ class StripeState:
         return columns
 
 
-def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
+def fetch(
+    user: Subscriber, *, next_invoice: bool = True, sessions: Collection[str] = ()
+) -> StripeState:
     """Fetch the state of a user's customer. The next invoice takes a separate call.
 
+    `sessions` are pages on which the user paid as another customer, which we do not know of yet.
     Raises `gateway.StripeError`.
     """
     if not user.stripe_customer_id:
-        return StripeState([], purchases=_purchases(user))
+        return StripeState([], purchases=_purchases(user, sessions))
     try:
         listed = gateway.list_subscriptions(user.stripe_customer_id)
     except gateway.NotFound:
-        return StripeState([], customer_deleted=True, purchases=_purchases(user))
-    state = StripeState(list(filter(customers.is_ours, listed)), purchases=_purchases(user))
+        return StripeState([], customer_deleted=True, purchases=_purchases(user, sessions))
+    purchases = _purchases(user, sessions)
+    state = StripeState(list(filter(customers.is_ours, listed)), purchases=purchases)
     if state.chosen and state.chosen.status in ("past_due", "incomplete"):
         state = replace(state, overdue=_overdue(user, state.chosen))
     if next_invoice and state.chosen and _has_next_invoice(state.chosen):
@@ -74,25 +79,41 @@ def fetch(user: Subscriber, *, next_invoice: bool = True) -> StripeState:
     return state
 
 
-def _purchases(user: Subscriber) -> tuple[Purchase, ...]:
+def is_of(user: Subscriber, paid: gateway.PaidSession) -> bool:
+    """Return whether a user bought a plan of ours by this payment.
+
+    One that is stored is kept even if its price is not configured any more.
+    """
+    if customers.user_id_from_metadata(paid.metadata) != user.id:
+        return False
+    purchase = paid.purchase
+    return user.has_purchase(purchase.session) or products.sold_as(purchase.price) is not None
+
+
+def _purchases(user: Subscriber, sessions: Collection[str]) -> tuple[Purchase, ...]:
     """Return the one-time payments of a user, oldest first.
 
-    Those of an earlier customer, which was deleted in Stripe, are fetched one by one. Without
-    one-time plans in the catalogue, Stripe is not asked.
+    Those of other customers are fetched one by one: of an earlier customer, for example, which was
+    deleted in Stripe. Without one-time plans in the catalogue, Stripe is not asked.
     """
-    stored = {item["session"] for item in user.stripe_purchases or ()}
-    if not stored and not products.catalogue().sells_once:
+    known = {item["session"] for item in user.stripe_purchases or ()}.union(sessions)
+    if not known and not products.catalogue().sells_once:
         return ()
     listed = _listed_purchases(user.stripe_customer_id) if user.stripe_customer_id else []
-    found = {paid.purchase.session: paid.purchase for paid in listed if _is_of(user, paid)}
-    for session_id in stored - found.keys():
-        try:
-            paid = gateway.purchase(session_id)
-        except gateway.NotFound:
-            continue
-        if paid and _is_of(user, paid):
+    found = {paid.purchase.session: paid.purchase for paid in listed if is_of(user, paid)}
+    for session_id in known - found.keys():
+        paid = find_purchase(session_id)
+        if paid and is_of(user, paid):
             found[session_id] = paid.purchase
     return tuple(sorted(found.values(), key=lambda purchase: (purchase.paid_at, purchase.session)))
+
+
+def find_purchase(session_id: str) -> gateway.PaidSession | None:
+    """Return the payment on a checkout page; None if there is none."""
+    try:
+        return gateway.purchase(session_id)
+    except gateway.NotFound:
+        return None
 
 
 def _listed_purchases(customer_id: str) -> list[gateway.PaidSession]:
@@ -100,10 +121,6 @@ def _listed_purchases(customer_id: str) -> list[gateway.PaidSession]:
         return gateway.list_purchases(customer_id)
     except gateway.NotFound:
         return []
-
-
-def _is_of(user: Subscriber, paid: gateway.PaidSession) -> bool:
-    return customers.user_id_from_metadata(paid.metadata) == user.id
 
 
 def first_trial(subscriptions: list[Subscription]) -> datetime | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -51,17 +51,23 @@ class _AlreadyProcessed(Exception):
     """Another process has processed the event in the meantime: roll back the transaction."""
 
 
-def sync(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> Subscriber | None:
+def sync(user_id: uuid.UUID, *, cause: str, sessions: Collection[str] = ()) -> Subscriber | None:
     """Make a user's columns match Stripe's state. Return the user, or None if they were deleted.
 
-    Raises like `update_columns`.
+    Takes and raises the same as `update_columns`.
     """
-    if not update_columns(user_id, cause=cause, event_id=event_id):
+    if not update_columns(user_id, cause=cause, sessions=sessions):
         return None
     return customers.reload(user_id)
 
 
-def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = None) -> bool:
+def update_columns(
+    user_id: uuid.UUID,
+    *,
+    cause: str,
+    event_id: str | None = None,
+    sessions: Collection[str] = (),
+) -> bool:
     """Make a user's columns match Stripe's state. Return False if the user was deleted.
 
     This is a compare-and-swap: read the counter, call Stripe without a transaction, and write only
@@ -69,7 +75,7 @@ def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = Non
     is incremented even if no column changes, because the response is still newer.
 
     `cause` is stored in the history. With `event_id`, the event is marked as processed in the same
-    transaction.
+    transaction. `sessions` are checkout pages that the user paid as another customer.
 
     Raises `gateway.StripeError`. Nothing is written then, with one exception: when Stripe refuses
     to cancel a duplicate, the columns of the subscription that stays are written.
@@ -85,19 +91,22 @@ def update_columns(user_id: uuid.UUID, *, cause: str, event_id: str | None = Non
             if event_id:
                 ledger.mark_processed(event_id)
             return True
-        state = _settled_state(user, cause)
+        state = _settled_state(user, cause, sessions)
         if _write(user, state, cause, event_id):
             return True
         time.sleep(random.uniform(0, 0.02) * (attempt + 1))  # noqa: S311 - jitter, not a secret
     raise Busy("another process kept changing the columns")
 
 
-def differences(user: Subscriber, *, next_invoice: bool = True) -> dict[str, tuple[Any, Any]]:
+def differences(
+    user: Subscriber, *, next_invoice: bool = True, sessions: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
     """Return the changes that a sync would make: {column: (ours, Stripe's)}. Writes nothing.
 
-    Comparing the next invoice takes a separate call.
+    Comparing the next invoice takes a separate call. `sessions` are as in `update_columns`.
     """
-    columns = stripe_state.fetch(user, next_invoice=next_invoice).columns(user)
+    state = stripe_state.fetch(user, next_invoice=next_invoice, sessions=sessions)
+    columns = state.columns(user)
     if not next_invoice:
         del columns["stripe_next_invoice"]
     return {
@@ -149,13 +158,13 @@ def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool
     return bool(duplicates)
 
 
-def _settled_state(user: Subscriber, cause: str) -> StripeState:
+def _settled_state(user: Subscriber, cause: str, sessions: Collection[str]) -> StripeState:
     """Fetch the state, after ending and refunding what was paid for twice."""
-    state = stripe_state.fetch(user)
+    state = stripe_state.fetch(user, sessions=sessions)
     if _cancel_duplicates(user, state, cause):
-        state = stripe_state.fetch(user)
+        state = stripe_state.fetch(user, sessions=sessions)
     if _settle_purchases(user, state, cause):
-        state = stripe_state.fetch(user)
+        state = stripe_state.fetch(user, sessions=sessions)
     return state
 
 

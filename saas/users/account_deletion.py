@@ -171,30 +171,47 @@ def _delete_customer_and_rows(user_id: uuid.UUID) -> None:
     while True:
         user = db.session.get(User, user_id, populate_existing=True)
         customer_id = user.stripe_customer_id if user else None
+        paid: set[str] = set()
         if user and customer_id:
             gateway.delete_customer(customer_id)
-            _refund_late_payments(user_id, customer_id, user.closing_at)
-        if _delete(user_id, customer_id):
+            if user.closing_at:
+                paid = _refund_late_purchases(user_id, customer_id, user.closing_at)
+                _refund_late_subscriptions(customer_id, user.closing_at)
+        if _delete(user_id, customer_id, paid):
             return
 
 
-def _refund_late_payments(user_id: uuid.UUID, customer_id: str, since: datetime | None) -> None:
-    """Refund payments that were in progress when the checkout pages were expired.
+def _refund_late_purchases(user_id: uuid.UUID, customer_id: str, since: datetime) -> set[str]:
+    """Refund one-time payments that were in progress when the checkout pages were expired.
 
-    Deleting the customer has ended their subscriptions without a refund.
+    Returns the sessions of all that were paid. A bank debit that clears later is not among them.
     """
-    if since is None:
-        return
+    if not products.catalogue().sells_once:
+        return set()
     try:
-        purchases = gateway.list_purchases(customer_id) if products.catalogue().sells_once else []
+        listed = gateway.list_purchases(customer_id)
+    except gateway.NotFound:
+        return set()
+    paid = [
+        each.purchase
+        for each in listed
+        if customers.user_id_from_metadata(each.metadata) == user_id
+    ]
+    for purchase in paid:
+        if purchase.was_paid_since(since):
+            gateway.refund_purchase(purchase, gateway.ACCOUNT_DELETED)
+    return {purchase.session for purchase in paid}
+
+
+def _refund_late_subscriptions(customer_id: str, since: datetime) -> None:
+    """Refund subscriptions that were being bought when the checkout pages were expired.
+
+    Deleting the customer has ended them without a refund.
+    """
+    try:
         listed = gateway.list_subscriptions_since(customer_id, since)
     except gateway.NotFound:
         return
-    for paid in purchases:
-        if customers.user_id_from_metadata(paid.metadata) == user_id and (
-            paid.purchase.was_paid_since(since)
-        ):
-            gateway.refund_purchase(paid.purchase, gateway.ACCOUNT_DELETED)
     for subscription in listed:
         is_refunded = subscription.comment_on_end == gateway.ACCOUNT_DELETED
         if (
@@ -205,7 +222,7 @@ def _refund_late_payments(user_id: uuid.UUID, customer_id: str, since: datetime 
             gateway.end_and_refund(subscription.id, gateway.ACCOUNT_DELETED)
 
 
-def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
+def _delete(user_id: uuid.UUID, customer_id: str | None, paid: set[str]) -> bool:
     """Delete our rows and leave a tombstone; return False if a customer was just stored."""
     with database.write_transaction() as session:
         user = session.get(User, user_id, populate_existing=True)
@@ -220,6 +237,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None) -> bool:
             # A webhook for the deleted customer may already have cleared our column.
             stripe_customer_id=customer_id or user.stripe_customer_id,
             closed_at=now(),
+            purchases=sorted(paid.union(item["session"] for item in user.stripe_purchases or ())),
         )
         mail.enqueue(
             "account_closed",

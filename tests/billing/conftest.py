@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from saas.plans import Plan
 from tests.harness import postgres, stripe_account
 from tests.harness.live_shop import LiveShop, open_live_shop
+from tests.harness.sample_product.catalogue import LIFETIME
 from tests.harness.shop import Shop, open_shop
 from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop
 
@@ -63,3 +65,9 @@ def live(request: pytest.FixtureRequest) -> LiveShop:
     """A shop of real processes, on each database."""
     shop: LiveShop = request.getfixturevalue(f"live_on_{request.param}")
     return shop
+
+
+@pytest.fixture
+def lifetime(shop: Shop) -> Plan:
+    """A plan for one payment, which gives as much as Solo."""
+    return shop.sell(LIFETIME)

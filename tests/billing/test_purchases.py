@@ -9,49 +9,15 @@ import pytest
 from saas.billing import subscriptions
 from saas.plans import Plan
 from saas.users import account_deletion
+from tests.billing.buying import ANN, buy, choose, emails_of, pay, payment_of, plan_of
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
-from tests.harness.sample_product.catalogue import LIFETIME
 from tests.harness.shop import Shop
 from tests.harness.stripe_account import CARD
-from tests.harness.visitor import Page, Visitor
+from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 
-ANN = "ann@example.com"
 IS_DISPUTED = "4000 0000 0000 0259"
-
-
-@pytest.fixture
-def lifetime(shop: Shop) -> Plan:
-    return shop.sell(LIFETIME)
-
-
-def choose(visitor: Visitor, plan: str = "lifetime", interval: str = "once") -> Page:
-    visitor.visit("/pricing")
-    return visitor.submit("/billing/checkout", having={"plan": plan}, interval=interval)
-
-
-def pay(visitor: Visitor) -> Page:
-    return visitor.submit(visitor.page.path, **CARD)
-
-
-def buy(visitor: Visitor) -> Page:
-    choose(visitor)
-    return pay(visitor)
-
-
-def plan_of(visitor: Visitor) -> str:
-    profile = visitor.request("GET", "/api/user").json()["user"]
-    return str(profile["subscription"]["plan"])
-
-
-def payment_of(shop: Shop) -> str:
-    [purchase, *_] = shop.user(ANN).stripe_purchases or []
-    return str(purchase["payment"])
-
-
-def emails_of(visitor: Visitor) -> list[str]:
-    return [str(email["subject"]) for email in visitor.emails_to(ANN)]
 
 
 @both_databases

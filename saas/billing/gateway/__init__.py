@@ -69,10 +69,10 @@ from saas.billing.gateway.provisioning import (
 )
 from saas.billing.gateway.purchases import (
     PaidSession,
-    all_purchases,
-    customer_of,
     list_purchases,
+    payer,
     purchase,
+    purchase_pages,
     receipt_url,
 )
 from saas.billing.gateway.recurring import recurring_amount
@@ -136,7 +136,7 @@ __all__ = [
     "Throttle",
     "Unavailable",
     "Unreadable",
-    "all_purchases",
+    "purchase_pages",
     "api_version",
     "attach_card",
     "can_charge",
@@ -148,7 +148,7 @@ __all__ = [
     "create_price",
     "create_webhook_endpoint",
     "customer_metadata",
-    "customer_of",
+    "payer",
     "delete_customer",
     "delete_webhook_endpoint",
     "describe",

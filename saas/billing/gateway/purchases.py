@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from saas import products
@@ -14,7 +14,7 @@ from saas.charges import Purchase
 if TYPE_CHECKING:
     import stripe
 
-_EXPANDED = ("line_items", "payment_intent.latest_charge")
+_EXPANDED = ("customer", "line_items", "payment_intent.latest_charge")
 _PAID = ("paid", "no_payment_required")
 # https://docs.stripe.com/api/disputes/object#dispute_object-status
 _DISPUTES = {"won": "won", "lost": "lost", "prevented": "lost", "warning_closed": ""}
@@ -22,15 +22,20 @@ _DISPUTES = {"won": "won", "lost": "lost", "prevented": "lost", "warning_closed"
 
 @dataclass(frozen=True)
 class PaidSession:
-    """A paid Checkout session in payment mode: the purchase, its customer and its metadata."""
+    """A paid Checkout session in payment mode: the purchase, its metadata, and its customer.
+
+    A customer deleted in Stripe has neither an email nor metadata.
+    """
 
     purchase: Purchase
-    customer_id: str | None
     metadata: Mapping[str, str]
+    customer_id: str | None = None
+    customer_email: str | None = None
+    customer_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def list_purchases(customer_id: str) -> list[PaidSession]:
-    """Return the one-time payments of a customer for prices that we know, newest first."""
+    """Return the one-time payments of a customer, newest first. Raises `NotFound`."""
 
     def fetch(client: stripe.StripeClient) -> list[PaidSession]:
         return list(_pages(client, customer=require_id(customer_id)))
@@ -38,13 +43,13 @@ def list_purchases(customer_id: str) -> list[PaidSession]:
     return call_for_customer(fetch)
 
 
-def all_purchases() -> Iterator[PaidSession]:
-    """Yield the one-time payments of the whole Stripe account, newest first."""
+def purchase_pages() -> Iterator[list[PaidSession]]:
+    """Yield the one-time payments of the whole Stripe account, newest first, page by page."""
     after: str | None = None
     while True:
         # Each page is a call of its own, so that an outage is reported as our own error.
         found, after = call(lambda client, after=after: _page(client, after))  # type: ignore[misc]  # mypy: lambda
-        yield from found
+        yield found
         if after is None:
             return
 
@@ -72,15 +77,24 @@ def receipt_url(payment_id: str) -> str | None:
     return call(fetch)
 
 
-def customer_of(object_id: str) -> str | None:
-    """Return the customer of a dispute or refund, whose events name only the charge."""
+def payer(object_id: str) -> tuple[str | None, Mapping[str, str]]:
+    """Return the customer and the metadata of a charge, or of the one of a dispute or refund.
+
+    Events about disputes and refunds name only the charge. A charge has the metadata of its
+    payment: https://docs.stripe.com/metadata
+    """
     params: Any = {"expand": ["charge"]}
 
-    def fetch(client: stripe.StripeClient) -> str | None:
-        is_dispute = object_id.startswith(("du_", "dp_"))
-        source: Any = client.v1.disputes if is_dispute else client.v1.refunds
-        charge = reading.part(source.retrieve(require_id(object_id), params), "charge")
-        return reading.id_of(charge, "customer") if charge else None
+    def fetch(client: stripe.StripeClient) -> tuple[str | None, Mapping[str, str]]:
+        if object_id.startswith(("ch_", "py_")):
+            charge: Any = client.v1.charges.retrieve(require_id(object_id))
+        else:
+            is_dispute = object_id.startswith(("du_", "dp_"))
+            source: Any = client.v1.disputes if is_dispute else client.v1.refunds
+            charge = reading.part(source.retrieve(require_id(object_id), params), "charge")
+        if not charge:
+            return None, {}
+        return reading.id_of(charge, "customer"), reading.metadata(charge)
 
     return call(fetch)
 
@@ -112,7 +126,7 @@ def _params() -> Any:
 
 
 def _read(client: stripe.StripeClient, session: Any) -> PaidSession | None:
-    """Read a session; None unless it is a paid one for a price in the catalogue."""
+    """Read a session; None unless it is a paid one for a price."""
     is_paid = reading.text(session, "payment_status") in _PAID
     if reading.text(session, "mode") != "payment" or not is_paid:
         return None
@@ -132,16 +146,22 @@ def _read(client: stripe.StripeClient, session: Any) -> PaidSession | None:
         refunded=reading.number(charge, "amount_refunded") if charge else 0,
         dispute=_dispute(client, charge, reading.text(intent, "id")) if charge else "",
     )
-    customer_id = reading.id_of(session, "customer")
-    return PaidSession(purchase, customer_id, reading.metadata(session))
+    customer: Any = reading.part(session, "customer")
+    return PaidSession(
+        purchase,
+        reading.metadata(session),
+        reading.text(customer, "id") if customer else None,
+        reading.optional_text(customer, "email") if customer else None,
+        reading.metadata(customer) if customer else {},
+    )
 
 
 def _price(session: Any) -> str | None:
-    """Return the first price of a session that the catalogue sells."""
+    """Return the first price of a session that the catalogue sells; otherwise its first price."""
     lines = reading.optional_entries(session, "line_items")
     prices = [reading.part(line, "price") for line in lines]
     ids = [reading.text(price, "id") for price in prices if price]
-    return next((id for id in ids if products.sold_as(id)), None)
+    return next((id for id in ids if products.sold_as(id)), next(iter(ids), None))
 
 
 def _dispute(client: stripe.StripeClient, charge: Any, payment_id: str) -> str:

@@ -73,7 +73,8 @@ def end_and_refund(subscription_id: str, why: str, since: datetime | None = None
 def refund_purchase(purchase: Purchase, why: str) -> bool:
     """Refund what is left of a one-time payment, once; return False if Stripe refuses.
 
-    `why` is `DUPLICATE` or `ACCOUNT_DELETED`. A purchase without an amount has no payment.
+    `why` is `DUPLICATE`, `ACCOUNT_DELETED` or `ACCOUNT_LOST`. A purchase without an amount has no
+    payment.
     """
     if purchase.payment is None:
         return False

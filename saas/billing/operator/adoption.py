@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from saas import products
 from saas.auth import accounts, audit
 from saas.auth.models import User
 from saas.billing import customers, gateway, orphans, subscriptions
 from saas.billing.orphans import Orphan
+from saas.charges import Purchase
 
 CAUSE = "flask billing adopt-orphans"
 
@@ -22,30 +24,30 @@ class Unresolved(Exception):
 
 
 class HasAccount(Exception):
-    """The subscription has an account since the list was read."""
+    """The orphan has an account since the list was read."""
 
 
 def find() -> Iterator[tuple[int, list[Orphan]]]:
-    """Yield the number of subscriptions checked and the orphans among them, page by page.
+    """Yield the number of subscriptions checked and the orphans found, page by page.
 
-    Stripe's search by metadata may lag by minutes, so the whole list is read.
-    https://docs.stripe.com/api/subscriptions/search
+    The orphans among purchases follow; those are not counted. Stripe's search by metadata may lag
+    by minutes, so the whole lists are read. https://docs.stripe.com/api/subscriptions/search
     """
-    cursor = None
-    while True:
+    cursor, has_more = None, True
+    while has_more:
         page = gateway.subscription_page(cursor)
         yield len(page.listed), orphans.among(page.listed)
-        cursor = page.next
-        if cursor is None:
-            return
+        cursor, has_more = page.next, page.next is not None
+    for paid in gateway.purchase_pages() if products.catalogue().sells_once else ():
+        yield 0, orphans.among_purchases(paid)
 
 
 def obstacle(orphan: Orphan) -> str | None:
     """Return why the account cannot be created again, and what to do; None if it can be."""
     if not orphan.is_customer_ours:
         return (
-            f"only the subscription names the user, not {orphan.customer_id}. If it is the user's, "
-            f"copy the metadata of the subscription to it in Stripe"
+            f"only the {orphan.kind} names the user, not {orphan.customer_id}. If it is the "
+            f"user's, copy the metadata of the {orphan.kind} to it in Stripe"
         )
     try:
         email = accounts.clean_email(orphan.email or "")
@@ -72,16 +74,27 @@ def recreate(orphan: Orphan) -> User:
 
 
 def refund(orphan: Orphan) -> tuple[int, str]:
-    """Cancel the subscription, refund its last payment, and return the amount and its currency.
+    """Cancel a subscription and refund its last payment, or refund a purchase.
 
-    Raises `Unresolved`, `HasAccount` and `gateway.StripeError`.
+    Returns the amount and its currency. Raises `Unresolved`, `HasAccount` and
+    `gateway.StripeError`.
     """
     _check_unresolved(orphan)
-    if not gateway.end_and_refund(orphan.subscription_id, gateway.ACCOUNT_LOST):
+    if orphan.purchase:
+        return _refund_purchase(orphan.purchase)
+    if not gateway.end_and_refund(orphan.id, gateway.ACCOUNT_LOST):
         raise Unresolved(
-            f"{orphan.subscription_id} was canceled, but Stripe refused the refund. Refund it there"
+            f"{orphan.id} was canceled, but Stripe refused the refund. Refund it there"
         )
-    return gateway.refunded(orphan.subscription_id)
+    return gateway.refunded(orphan.id)
+
+
+def _refund_purchase(purchase: Purchase) -> tuple[int, str]:
+    if purchase.payment is None:
+        raise Unresolved(f"{purchase.session} cost nothing, so there is nothing to refund")
+    if not gateway.refund_purchase(purchase, gateway.ACCOUNT_LOST):
+        raise Unresolved(f"Stripe refused to refund {purchase.payment}. Refund it there")
+    return purchase.amount - purchase.refunded, purchase.currency
 
 
 def _adopt(orphan: Orphan, user: User) -> User:
@@ -108,5 +121,5 @@ def _in_use(orphan: Orphan, other: User) -> str:
         return f"{has_account}. That account has its own customer, so choose a refund"
     return (
         f"{has_account}. If it is the same person, set the metadata `user` of {orphan.customer_id} "
-        f"and {orphan.subscription_id} to {other.id} in Stripe, then run: flask billing sync --all"
+        f"and {orphan.id} to {other.id} in Stripe, then run: flask billing sync --all"
     )

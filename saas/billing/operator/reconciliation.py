@@ -3,8 +3,8 @@
 Each page is compared by the same rank that `subscriptions.sync` uses. If a page is not enough
 (several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
 changes made by a webhook in the meantime are not reported as drift. Then users whose
-subscription is not in Stripe's list are checked, and one-time purchases. Subscriptions without an
-account are reported too, but no sync can repair them.
+subscription is not in Stripe's list are checked, and one-time purchases. What has no account is
+reported too, but no sync can repair it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,22 @@ import uuid
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, select
 
 from saas import database, products
-from saas.billing import customers, gateway, orphans, precedence, subscriptions
+from saas.billing import (
+    customers,
+    gateway,
+    orphans,
+    precedence,
+    stripe_state,
+    subscriptions,
+)
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import ListedSubscription, PaidSession, Subscription
 from saas.billing.orphans import Orphan
@@ -34,11 +40,15 @@ _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Drift:
-    """A user whose columns differ from Stripe: {column: (ours, Stripe's)}."""
+    """A user whose columns differ from Stripe: {column: (ours, Stripe's)}.
+
+    `sessions` are checkout pages that the user paid as a customer that we do not know of.
+    """
 
     user_id: uuid.UUID
     email: str
     columns: dict[str, tuple[Any, Any]]
+    sessions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +113,11 @@ def compare(
         yield Batch(len(page.listed), drifts, orphans.among(page.listed), cursor)
     for drifts in _drifts_without_listing(seen):
         yield Batch(0, drifts, [], cursor)
-    for drifts in _drifts_of_purchases(seen):
+    agreeing = SeenUsers()
+    for paid in gateway.purchase_pages() if products.catalogue().sells_once else ():
+        drifts = _drifts_of_purchases(paid, seen, agreeing)
+        yield Batch(0, drifts, orphans.among_purchases(paid), cursor)
+    for drifts in _drifts_of_unlisted_purchases(seen, agreeing):
         yield Batch(0, drifts, [], cursor)
 
 
@@ -112,18 +126,23 @@ def repair(drift: Drift, cause: str) -> None:
     _, customer_id = drift.columns.get("stripe_customer_id", (None, None))
     if customer_id:
         customers.adopt(customer_id)
-    subscriptions.sync(drift.user_id, cause=cause)
+    subscriptions.sync(drift.user_id, cause=cause, sessions=drift.sessions)
 
 
-def differences(user_id: uuid.UUID, *, next_invoice: bool = False) -> Drift | None:
-    """Return the changes that a sync would make to a user; None if none, or for a deleted user."""
+def differences(
+    user_id: uuid.UUID, *, next_invoice: bool = False, sessions: tuple[str, ...] = ()
+) -> Drift | None:
+    """Return the changes that a sync would make to a user; None if none, or for a deleted user.
+
+    `sessions` are as in `subscriptions.sync`.
+    """
     for _ in range(3):
         user = _read(user_id)
         if user is None:
             return None
         counter, drift = user.stripe_sync_counter, None
-        if columns := subscriptions.differences(user, next_invoice=next_invoice):
-            drift = Drift(user.id, user.email, columns)
+        if columns := subscriptions.differences(user, next_invoice=next_invoice, sessions=sessions):
+            drift = Drift(user.id, user.email, columns, sessions)
         again = _read(user_id)
         if drift is None or (again and again.stripe_sync_counter == counter):
             break  # no sync happened during the call
@@ -240,18 +259,45 @@ def _drifts_without_listing(seen: SeenUsers) -> Iterator[list[Drift]]:
         yield [drift for user_id in remaining if (drift := differences(user_id))]
 
 
-def _drifts_of_purchases(seen: SeenUsers) -> Iterator[list[Drift]]:
-    """Yield drifts of one-time purchases: of those in Stripe's list, then of users not in it."""
-    agreeing = SeenUsers()
-    listed = gateway.all_purchases() if products.catalogue().sells_once else iter(())
-    while batch := list(islice(listed, _BATCH_SIZE)):
-        users = _users_by_id({user_id for paid in batch if (user_id := _buyer(paid))})
-        named = [(users.get(_buyer(paid)), paid.purchase.to_json()) for paid in batch]
-        for user, purchase in named:
-            if user and user.stripe_purchases == [purchase]:
-                agreeing.add(user.id)
-        differing = [user.id for user, purchase in named if user and user.id not in agreeing]
-        yield _drifts_among(differing, seen)
+def _drifts_of_purchases(
+    listed: list[PaidSession], seen: SeenUsers, agreeing: SeenUsers
+) -> list[Drift]:
+    """Return the drifts of the users in a part of Stripe's list of one-time payments.
+
+    Adds the users with nothing but this payment to `agreeing`.
+    """
+    users = _users_by_id({user_id for paid in listed if (user_id := _buyer(paid))})
+    drifts, differing = [], []
+    for paid in listed:
+        user = users.get(_buyer(paid))
+        if user is None or not stripe_state.is_of(user, paid):
+            continue
+        if user.stripe_purchases == [paid.purchase.to_json()]:
+            agreeing.add(user.id)
+        elif user.stripe_customer_id == paid.customer_id or user.has_purchase(
+            paid.purchase.session
+        ):
+            differing.append(user.id)
+        elif drift := _drift_of_other_customer(user, paid):
+            drifts.append(drift)
+    return drifts + _drifts_among(differing, seen)
+
+
+def _drift_of_other_customer(user: Subscriber, paid: PaidSession) -> Drift | None:
+    """Return the drift of a purchase as a customer that its user does not have.
+
+    A user without a customer gets this one, unless it was deleted in Stripe.
+    """
+    drift = differences(user.id, sessions=(paid.purchase.session,))
+    is_theirs = customers.user_id_from_metadata(paid.customer_metadata) == user.id
+    if drift and is_theirs and not user.stripe_customer_id:
+        columns = {**drift.columns, "stripe_customer_id": (None, paid.customer_id)}
+        return replace(drift, columns=columns)
+    return drift
+
+
+def _drifts_of_unlisted_purchases(seen: SeenUsers, agreeing: SeenUsers) -> Iterator[list[Drift]]:
+    """Yield drifts of users with purchases that are not the only one in Stripe's list."""
     last, has_purchases = uuid.UUID(int=0), Subscriber.stripe_purchases.is_not(None)
     while page := _user_ids_after(last, has_purchases):
         last = page[-1]

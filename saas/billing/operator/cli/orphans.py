@@ -1,4 +1,4 @@
-"""`flask billing adopt-orphans`: resolve subscriptions whose account does not exist."""
+"""`flask billing adopt-orphans`: resolve what was sold to accounts that do not exist."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from saas.billing.orphans import Orphan
 Choice = Literal["recreate", "refund", "skip"]
 
 
-@bp.cli.command("adopt-orphans", short_help="Resolve subscriptions without an account.")
+@bp.cli.command("adopt-orphans", short_help="Resolve what was sold to missing accounts.")
 @click.option(
     "--recreate", "choice", flag_value="recreate", help="Create each account again, with its id."
 )
 @click.option(
     "--refund", "choice", flag_value="refund", help="Cancel each, and refund its last payment."
 )
-@click.option("--dry-run", is_flag=True, help="List the subscriptions and change nothing.")
+@click.option("--dry-run", is_flag=True, help="List them and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for each; needs --recreate or --refund.")
 @rate_option
 @json_option
@@ -33,11 +33,11 @@ Choice = Literal["recreate", "refund", "skip"]
 def adopt_orphans(
     choice: Choice | None, dry_run: bool, yes: bool, per_second: int, as_json: bool
 ) -> None:
-    """Resolve live subscriptions with our metadata whose account does not exist.
+    """Resolve live subscriptions and purchases with our metadata whose account does not exist.
 
     They were bought after the backup that was restored. Asks for each: create the account again
-    with the id and email in Stripe, or cancel the subscription and refund it. A second run changes
-    nothing. Exits with 1 if a subscription could not be resolved.
+    with the id and email in Stripe, or cancel the subscription and refund the payment. A second run
+    changes nothing. Exits with 1 if one could not be resolved.
     """
     if yes and not choice and not dry_run:
         raise click.UsageError("--yes needs --recreate or --refund.")
@@ -98,14 +98,17 @@ def _carry_out(orphan: Orphan, chosen: Choice | None) -> tuple[str, str]:
         return "recreated", f" with the plan {user.plan.name}"
     if chosen == "refund":
         amount, currency = adoption.refund(orphan)
-        return "canceled", f", {_amount(amount, currency)} refunded"
+        given_back = _amount(amount, currency)
+        if orphan.purchase:
+            return "refunded", f": {given_back}"
+        return "canceled", f", {given_back} refunded"
     return "skipped", ""
 
 
 def _ask(orphan: Orphan, choice: Choice | None) -> Choice:
     """Ask for the choice, or whether to carry it out."""
     output.note(
-        f"{orphan.subscription_id} ({orphan.status}) of {orphan.email or orphan.customer_id}, "
+        f"{orphan.id} ({orphan.status}) of {orphan.email or orphan.customer_id}, "
         f"user {orphan.user_id}"
     )
     if choice:
@@ -123,7 +126,7 @@ def _ask(orphan: Orphan, choice: Choice | None) -> Choice:
 def _report(orphan: Orphan, outcome: str, *, as_json: bool) -> None:
     if as_json:
         output.line(
-            subscription=orphan.subscription_id,
+            **{orphan.kind: orphan.id},
             status=orphan.status,
             customer=orphan.customer_id,
             email=orphan.email,
@@ -131,9 +134,7 @@ def _report(orphan: Orphan, outcome: str, *, as_json: bool) -> None:
             outcome=outcome,
         )
     else:
-        click.echo(
-            f"{orphan.subscription_id:<32}  {orphan.email or orphan.customer_id:<32}  {outcome}"
-        )
+        click.echo(f"{orphan.id:<32}  {orphan.email or orphan.customer_id:<32}  {outcome}")
 
 
 def _summary(checked: int, found: int, outcomes: Counter[str]) -> str:

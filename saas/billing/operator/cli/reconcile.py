@@ -114,7 +114,7 @@ def _sync_one(email: str, *, dry_run: bool, as_json: bool) -> None:
         user = accounts.get_by_email(email)
     except accounts.AccountError as error:
         raise click.ClickException(str(error)) from None
-    if not user.stripe_customer_id:
+    if not user.stripe_customer_id and not user.stripe_purchases:
         output.note(f"{user.email} has no customer in Stripe.")
         return
     drift = reconciliation.differences(user.id, next_invoice=True)
@@ -172,12 +172,12 @@ def _show(drift: Drift, *, as_json: bool, first: bool) -> None:
 
 def _show_orphan(orphan: Orphan, *, as_json: bool, first: bool) -> None:
     if as_json:
-        account = {"ours": None, "stripe": orphan.subscription_id}
+        account = {"ours": None, "stripe": orphan.id}
         output.line(email=orphan.email, user=orphan.user_id, columns={"account": account})
         return
     if first:
         click.echo(_row("USER", "COLUMN", "OURS", "STRIPE"))
-    at_stripe = f"{orphan.subscription_id} ({orphan.status})"
+    at_stripe = f"{orphan.id} ({orphan.status})"
     click.echo(_row(orphan.email or orphan.customer_id, "account", "-", at_stripe))
 
 
@@ -187,7 +187,7 @@ def _is_first(comparison: Comparison) -> bool:
 
 def _advise_on_orphans(comparison: Comparison) -> None:
     if comparison.orphans:
-        output.note("For subscriptions without an account: flask billing adopt-orphans")
+        output.note("For what has no account: flask billing adopt-orphans")
 
 
 def _parts(column: str, ours: Any, at_stripe: Any) -> Iterator[tuple[str, Any, Any]]:

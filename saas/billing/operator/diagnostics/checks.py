@@ -5,6 +5,7 @@ They only read, except that one opens a checkout page and expires it again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from saas.billing.gateway import Price
 from saas.billing.operator import provisioning
 from saas.billing.operator.diagnostics import webhooks
 from saas.billing.operator.diagnostics.findings import SETUP, Finding, Findings
+from saas.charges import Purchase
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 from saas.template_filters import exact_amount
@@ -122,6 +124,7 @@ def _prices() -> Findings:
             elif number == 0 and (odd := _odd(key, finding)):
                 yield Finding("prices", f"{name}: {price_id} {odd}", SETUP)
     yield from _unknown_prices()
+    yield from _unknown_purchases()
 
 
 def _price(name: str, price_id: str) -> Price | Finding:
@@ -166,6 +169,27 @@ def _unknown_prices() -> Findings:
             f"{users} subscribed to {price_id}, which is not configured: they get the free plan.",
             "Add it to the variable of its plan, after a comma: STRIPE_…_PRICE_ID=…,"
             + str(price_id),
+        )
+
+
+def _unknown_purchases() -> Findings:
+    """Yield prices of one-time plans that users bought and that are not configured now."""
+    rows = db.session.scalars(
+        select(Subscriber.stripe_purchases)
+        .where(Subscriber.stripe_purchases.is_not(None))
+        .execution_options(yield_per=1000)
+    )
+    counted: Counter[str] = Counter()
+    for stored in rows:
+        valid = [each for each in map(Purchase.from_json, stored or ()) if each.is_valid]
+        prices = {each.price for each in valid}
+        counted.update(price for price in prices if products.sold_as(price) is None)
+    for price_id, users in sorted(counted.items()):
+        yield Finding(
+            "prices",
+            f"{users} bought {price_id}, which is not configured: they get nothing for it.",
+            "Add it to the variable of its plan, after a comma: STRIPE_…_ONCE_PRICE_ID=…,"
+            + price_id,
         )
 
 
