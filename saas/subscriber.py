@@ -132,6 +132,11 @@ class Subscriber:
         given = [access_plan(plan) for purchase, plan in self.purchases if purchase.is_valid]
         return max(given, key=lambda plan: plan.rank, default=None)
 
+    def has_bought(self, plan: plans.Plan) -> bool:
+        """Return whether one-time payments give as much as `plan` does."""
+        purchased = self.purchased
+        return purchased is not None and purchased.includes(products.catalogue().access_plan(plan))
+
     @property
     def subscription_plan(self) -> plans.Plan:
         """The plan that the subscription gives; the free one without access."""

@@ -112,7 +112,7 @@ def _create_session(
         is_one_time=plan.is_one_time,
         metadata={**customers.metadata_for(user), "nonce": nonce},
         key=f"checkout:{customer_id}:{nonce}:{used_up}",
-        success_url=_return_url() + "?session_id={CHECKOUT_SESSION_ID}",
+        success_url=_return_url(is_once=plan.is_one_time),
         cancel_url=back,
     )
     _refuse_if_closing(user.id, page)
@@ -182,5 +182,6 @@ def price_for(plan_id: str, interval: str) -> str:
     return str(prices[0])
 
 
-def _return_url() -> str:
-    return security.public_url("billing.returned")
+def _return_url(*, is_once: bool) -> str:
+    page = security.public_url("billing.returned") + "?session_id={CHECKOUT_SESSION_ID}"
+    return f"{page}&once=1" if is_once else page

@@ -31,6 +31,12 @@ _BACK_TO_ACTIVE = {
     "trialing": "The trial ended, and {} continues",
     "paused": "{} resumed",
 }
+_DISPUTES = {
+    "open": "was disputed",
+    "won": "stands: the dispute was won",
+    "lost": "was lost in a dispute",
+    "": "stands: the bank's inquiry was closed",
+}
 KEPT = timedelta(days=3 * 365)
 # Built once, because Billing asks it at each request.
 _LATEST = (
@@ -84,19 +90,26 @@ def _purchase_change(
     for item in after or ():
         new, old = Purchase.from_json(item), known.get(item["session"])
         if new != old and (plan := products.sold_as(new.price)):
-            return _purchase_sentence(plan[0].name, old, new)
+            others = [Purchase.from_json(other) for other in after or () if other is not item]
+            is_owned = any(other.price == new.price and other.is_valid for other in others)
+            return _purchase_sentence(plan[0].name, old, new, is_owned=is_owned)
     return None
 
 
-def _purchase_sentence(name: str, old: Purchase | None, new: Purchase) -> str:
-    ended = "" if new.is_valid else f": {name} ended"
+def _purchase_sentence(name: str, old: Purchase | None, new: Purchase, *, is_owned: bool) -> str:
+    """Describe a change. With `is_owned`, another payment gives the same plan."""
+    ended = "" if new.is_valid or is_owned else f": {name} ended"
     if old is None and new.is_valid:
         return f"Bought {name} for {money(new.amount, new.currency)}"
-    if new.refunded != (old.refunded if old else 0):
+    before = old.refunded if old else 0
+    if new.refunded < before:
+        return f"The refund for {name} failed"
+    if new.refunded > before:
+        if is_owned and not new.is_valid:
+            return f"{name} was paid twice, and the second payment was refunded"
         all_of_it = "Payment" if new.refunded >= new.amount else money(new.refunded, new.currency)
         return f"{all_of_it} for {name} refunded{ended}"
-    outcome = {"open": "was disputed", "won": "stands: the dispute was won"}
-    return f"The payment for {name} {outcome.get(new.dispute, 'was lost in a dispute')}{ended}"
+    return f"The payment for {name} {_DISPUTES[new.dispute]}{ended}"
 
 
 def _cancel_change(old: str | None, new: str | None) -> str:

@@ -16,7 +16,9 @@ from saas.billing import bp, checkout, gateway, history, purchases, status, subs
 from saas.billing import invoices as invoicing
 from saas.billing.access import QuotaExhausted
 from saas.billing.checkout import CheckoutError
+from saas.billing.customers import Subscriber
 from saas.billing.forms import CheckoutForm
+from saas.plans import Plan
 
 Answer = str | Response | tuple[str, int]
 
@@ -110,7 +112,7 @@ def portal() -> Answer:
 @login_required
 def returned() -> Answer:
     """Handle the return from Checkout or the portal: always sync the user, for any URL."""
-    had = current_user.plan
+    had, session_id = current_user.plan, request.args.get("session_id", "")
     try:
         _hit_limit()
         with deadlines.deadline(_TIMEOUT):
@@ -120,13 +122,23 @@ def returned() -> Answer:
     except gateway.StripeError as error:
         _log(error)
         return _not_yet("refused" if gateway.is_refusal(error) else "away")
-    # The webhook may have been quicker than the browser, so the plan may be the new one already.
-    from_checkout = bool(request.args.get("session_id"))
-    if user and user.is_paid and (from_checkout or user.plan != had):
-        flash(f"You're now on {user.plan.name}. Thank you!", "success")
-    elif user and not user.is_subscribed and from_checkout:
-        flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
+    if user:
+        _thank(user, had, session_id, is_once="once" in request.args)
     return redirect(url_for("billing.overview"), code=303)
+
+
+def _thank(user: Subscriber, had: Plan, session_id: str, *, is_once: bool) -> None:
+    """Tell the user whether the payment has arrived, after Checkout or a change in the portal.
+
+    The webhook may have been quicker than the browser, so the plan may be the new one already.
+    """
+    bought = next((plan for each, plan in user.purchases if each.session == session_id), None)
+    if bought:
+        flash(f"You have bought {bought.name}. Thank you!", "success")
+    elif not is_once and user.has_paid_subscription and (session_id or user.plan != had):
+        flash(f"You're now on {user.plan.name}. Thank you!", "success")
+    elif session_id and (is_once or not user.is_subscribed):
+        flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
 
 
 def _not_yet(why: str, status: int = 200, retry_after: object = None) -> Response:

@@ -17,6 +17,8 @@ from tests.harness.stripe_account import CARD
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 
+BANK_ACCOUNT = "000123456789"
+REFUND_FAILS = "4000 0000 0000 5126"
 IS_DISPUTED = "4000 0000 0000 0259"
 
 
@@ -32,7 +34,7 @@ def test_a_plan_is_bought_once_and_shown_with_its_receipt(
     page = pay(visitor)
 
     assert page.path == "/dashboard/billing"
-    assert "You're now on Solo. Thank you!" in page.text
+    assert "You have bought Lifetime. Thank you!" in page.text
     assert "You bought Lifetime for €299 on" in page.text
     assert "Bought Lifetime for €299" in page.text
     assert plan_of(visitor) == "solo"
@@ -63,6 +65,8 @@ def test_an_owner_is_not_sold_the_same_again(visitor: Visitor, lifetime: Plan) -
         return visitor.request("POST", "/billing/checkout", data=data, allow_redirects=True).text
 
     assert "Buy Lifetime" not in visitor.page.text
+    assert "Included in your plan" in visitor.page.text  # Solo
+    assert "Upgrade to Team" in visitor.page.text
     assert "You have bought Lifetime already." in order("lifetime", "once")
     assert "Lifetime includes everything in Solo, so nothing was bought." in order(
         "solo", "monthly"
@@ -133,6 +137,49 @@ def test_a_full_refund_ends_the_plan(shop: Shop, visitor: Visitor, lifetime: Pla
     assert "Buy Lifetime" in visitor.visit("/pricing").text
 
 
+def test_a_refund_that_the_bank_refuses_gives_the_plan_back(
+    shop: Shop, visitor: Visitor, lifetime: Plan
+) -> None:
+    visitor.sign_in(ANN)
+    choose(visitor)
+    visitor.submit(visitor.page.path, **{**CARD, "number": REFUND_FAILS})
+
+    stripe_account.client(shop).v1.refunds.create({"payment_intent": payment_of(shop)})
+    eventually(lambda: plan_of(visitor) == "hobby")
+
+    eventually(lambda: plan_of(visitor) == "solo")
+    assert "The refund for Lifetime failed" in visitor.visit("/dashboard/billing").text
+    eventually(lambda: "Your refund for Lifetime failed" in emails_of(visitor))
+
+
+def test_who_has_a_granted_plan_is_not_thanked_before_the_payment_arrives(
+    shop: Shop, visitor: Visitor, lifetime: Plan
+) -> None:
+    visitor.sign_in(ANN)
+    grant = ["users", "grant", ANN, "team", "--reason", "a gift"]
+    assert shop.app.test_cli_runner().invoke(args=grant).exit_code == 0
+    choose(visitor)
+
+    page = visitor.submit(visitor.page.path, **{**CARD, "number": BANK_ACCOUNT})
+
+    assert "Your payment isn't confirmed yet" in page.text
+
+
+def test_the_email_about_a_subscription_s_end_names_the_plan_that_stays(
+    shop: Shop, visitor: Visitor, lifetime: Plan
+) -> None:
+    _, subscription = stripe_account.subscriber(shop, ANN, "team")
+    visitor.sign_in(ANN)
+    buy(visitor)
+
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+
+    eventually(lambda: "Team has ended" in emails_of(visitor))
+    [ended] = [mail for mail in visitor.emails_to(ANN) if mail["subject"] == "Team has ended"]
+    assert "Your account is now on Solo" in ended["text"]
+    assert plan_of(visitor) == "solo"
+
+
 @pytest.mark.parametrize(
     ("evidence", "plan", "sentence", "subject"),
     [
@@ -186,6 +233,9 @@ def test_two_paid_pages_cost_once(shop: Shop, visitor: Visitor, lifetime: Plan) 
     kept, refunded = shop.user(ANN).stripe_purchases or []
     assert (kept["refunded"], refunded["refunded"]) == (0, 29900)
     assert plan_of(visitor) == "solo"
+    twice = "Lifetime was paid twice, and the second payment was refunded"
+    assert twice in visitor.visit("/dashboard/billing").text
+    eventually(lambda: "Your second payment for Lifetime was refunded" in emails_of(visitor))
     with shop.app.app_context():  # a repeated sync refunds nothing more
         subscriptions.sync(shop.user(ANN).id, cause="test")
     assert len(stripe_account.refunds_of(shop, str(session.customer))) == 1

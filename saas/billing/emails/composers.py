@@ -96,12 +96,11 @@ def cancellation(user_id: uuid.UUID, *, subscription: str, ends: str) -> mail.Em
 
 @mail.email("ended")
 def ended(user_id: uuid.UUID, *, price: str, status: str | None) -> mail.Email | None:
-    """Compose the email about the end of a plan, unless the user has a plan again."""
-    user = _recipient(user_id)
-    if user is None or user.is_paid:
+    """Compose the email about the end of a plan, unless the user has it again."""
+    user, sold = _recipient(user_id), products.sold_as(price)
+    if user is None or (user.plan.includes(sold[0]) if sold else user.is_paid):
         return None
-    sold = products.sold_as(price)
-    return messages.ended(user.email, sold[0] if sold else None, status)
+    return messages.ended(user.email, sold[0] if sold else None, status, user.plan)
 
 
 @mail.email("trial_ending")
@@ -149,11 +148,24 @@ def purchased(user_id: uuid.UUID, *, session: str) -> mail.Email | None:
 
 @mail.email("purchase_refunded")
 def purchase_refunded(user_id: uuid.UUID, *, session: str) -> mail.Email | None:
-    """Compose the email about a refund of a one-time purchase, in full or in part."""
+    """Compose the email about a refund of a one-time purchase: in part, in full, or of a second."""
     user, bought = _bought(user_id, session)
     if user is None or bought is None or not bought[0].refunded:
         return None
-    return messages.purchase_refunded(user.email, bought[1], bought[0], user.plan)
+    purchase, plan = bought
+    is_second = not purchase.is_valid and any(
+        other.is_valid and same == plan for other, same in user.purchases
+    )
+    return messages.purchase_refunded(user.email, plan, purchase, user.plan, is_second=is_second)
+
+
+@mail.email("refund_failed")
+def refund_failed(user_id: uuid.UUID, *, session: str, amount: int) -> mail.Email | None:
+    """Compose the email about a refund of a one-time purchase that the bank has refused."""
+    user, bought = _bought(user_id, session)
+    if user is None or bought is None:
+        return None
+    return messages.refund_failed(user.email, bought[1], (amount, bought[0].currency))
 
 
 @mail.email("purchase_disputed")

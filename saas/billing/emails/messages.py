@@ -126,8 +126,11 @@ def cancellation(to: str, plan: Plan, charge: Charge, ends: datetime) -> mail.Em
     )
 
 
-def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
-    """Compose the email about the end of a plan. `status` is None for a deleted customer."""
+def ended(to: str, plan: Plan | None, status: str | None, now_on: Plan) -> mail.Email:
+    """Compose the email about the end of a plan. `status` is None for a deleted customer.
+
+    `now_on` is the plan that the user has afterwards.
+    """
     name = plan.name if plan else "Your plan"
     is_paused = status == "paused"
     return compose(
@@ -137,6 +140,7 @@ def ended(to: str, plan: Plan | None, status: str | None) -> mail.Email:
         name=name,
         is_paused=is_paused,
         is_unpaid=status == "unpaid",
+        now_on="the free plan" if now_on.is_free else now_on.name,
         pricing=security.public_url("site.pricing"),
         billing=_billing(),
     )
@@ -194,20 +198,39 @@ def purchased(
     )
 
 
-def purchase_refunded(to: str, plan: Plan, purchase: Purchase, now_on: Plan) -> mail.Email:
-    """Compose the email about a refund. `now_on` is the plan that the user has afterwards."""
-    is_full = purchase.refunded >= purchase.amount
+def purchase_refunded(
+    to: str, plan: Plan, purchase: Purchase, now_on: Plan, *, is_second: bool = False
+) -> mail.Email:
+    """Compose the email about a refund. `now_on` is the plan that the user has afterwards.
+
+    With `is_second`, the plan was paid twice, and the first payment still gives it.
+    """
+    refunded = "Your payment" if purchase.refunded >= purchase.amount else "A part of your payment"
+    if is_second:
+        refunded = "Your second payment"
     return compose(
         to,
-        f"Your payment for {plan.name} was refunded"
-        if is_full
-        else f"A part of your payment for {plan.name} was refunded",
+        f"{refunded} for {plan.name} was refunded",
         "purchase_refunded",
         plan=plan,
         amount=amount(purchase.refunded, purchase.currency),
-        is_full=is_full,
-        is_valid=purchase.is_valid,
+        refunded=refunded,
+        is_second=is_second,
+        is_kept=is_second or purchase.is_valid,
         now_on=now_on.name,
+        billing=_billing(),
+    )
+
+
+def refund_failed(to: str, plan: Plan, returned: tuple[int, str]) -> mail.Email:
+    """Compose the email about a refund that the user's bank has refused."""
+    return compose(
+        to,
+        f"Your refund for {plan.name} failed",
+        "refund_failed",
+        plan=plan,
+        amount=amount(*returned),
+        contact=current_app.config["SUPPORT_EMAIL"],
         billing=_billing(),
     )
 

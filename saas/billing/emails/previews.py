@@ -44,7 +44,7 @@ def cancellation() -> mail.Email:
 
 @mail.preview("ended")
 def ended() -> mail.Email:
-    return messages.ended(_TO, _plan(), "canceled")
+    return messages.ended(_TO, _plan(), "canceled", products.catalogue().free)
 
 
 @mail.preview("trial_ending")
@@ -59,23 +59,38 @@ def duplicate_refunded() -> mail.Email:
 
 @mail.preview("purchased")
 def purchased() -> mail.Email:
-    return messages.purchased(_TO, _plan(), _purchase(), _plan(), _DAY)
+    return messages.purchased(_TO, _plan_sold_once(), _purchase(), _plan(), _DAY)
 
 
 @mail.preview("purchase_refunded")
 def purchase_refunded() -> mail.Email:
-    refunded = replace(_purchase(), refunded=_due()[0])
-    return messages.purchase_refunded(_TO, _plan(), refunded, products.catalogue().free)
+    refunded = replace(_purchase(), refunded=_purchase().amount)
+    return messages.purchase_refunded(_TO, _plan_sold_once(), refunded, products.catalogue().free)
+
+
+@mail.preview("refund_failed")
+def refund_failed() -> mail.Email:
+    purchase = _purchase()
+    return messages.refund_failed(_TO, _plan_sold_once(), (purchase.amount, purchase.currency))
 
 
 @mail.preview("purchase_disputed")
 def purchase_disputed() -> mail.Email:
     disputed = replace(_purchase(), dispute="open")
-    return messages.purchase_disputed(_TO, _plan(), disputed, _plan())
+    plan = _plan_sold_once()
+    return messages.purchase_disputed(_TO, plan, disputed, plan)
 
 
 def _purchase() -> Purchase:
-    return Purchase("cs_sample", "price_sample", _DAY, *_due(), payment="pi_sample")
+    price = next(iter(_plan_sold_once().prices.values()), 0)
+    currency = products.catalogue().currency
+    return Purchase("cs_sample", "price_sample", _DAY, price, currency, payment="pi_sample")
+
+
+def _plan_sold_once() -> Plan:
+    """Return the lowest one-time plan, or the lowest plan if none is sold."""
+    for_sale = products.catalogue().for_sale
+    return next((plan for plan in for_sale if plan.is_one_time), _plan())
 
 
 def _plan() -> Plan:

@@ -8,6 +8,7 @@ appears and disappears between two syncs causes none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -38,7 +39,9 @@ def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counte
         mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", context=context)
     if _has_recovered(before, after):
         _enqueue_recovered(user, str(after["stripe_subscription_id"]))
-    _enqueue_for_purchases(user, before["stripe_purchases"], after["stripe_purchases"])
+    known = {each.session: each for each in _purchases(before)}
+    for purchase in _purchases(after):
+        _enqueue_for_purchase(user, known.get(purchase.session), purchase, counter)
 
 
 def enqueue_for_reminders(
@@ -67,25 +70,32 @@ def enqueue_for_reminders(
             mail.enqueue("duplicate_refunded", user.id, key=key, context=context)
 
 
-def _enqueue_for_purchases(
-    user: Subscriber,
-    before: list[dict[str, Any]] | None,
-    after: list[dict[str, Any]] | None,
+def _purchases(columns: Columns) -> list[Purchase]:
+    return [Purchase.from_json(item) for item in columns["stripe_purchases"] or ()]
+
+
+def _enqueue_for_purchase(
+    user: Subscriber, old: Purchase | None, new: Purchase, counter: int
 ) -> None:
-    """Enqueue the emails about one-time purchases, once per purchase, refund and dispute."""
-    known = {item["session"]: Purchase.from_json(item) for item in before or ()}
-    for item in after or ():
-        new, old = Purchase.from_json(item), known.get(item["session"])
-        context = {"session": new.session}
-        if old is None and _is_recent(new.paid_at):
-            mail.enqueue("purchased", user.id, key=f"purchased:{new.session}", context=context)
-        if new.refunded > (old.refunded if old else 0):
-            key = f"purchase_refunded:{new.session}:{new.refunded}"
-            mail.enqueue("purchase_refunded", user.id, key=key, context=context)
-        if new.dispute and new.dispute != (old.dispute if old else ""):
-            context["outcome"] = new.dispute
-            key = f"purchase_disputed:{new.session}:{new.dispute}"
-            mail.enqueue("purchase_disputed", user.id, key=key, context=context)
+    """Enqueue the emails about a one-time purchase: it was paid, refunded or disputed.
+
+    An old one that is new to us, after a restored backup for example, is no news.
+    """
+    if old is None and not _is_recent(new.paid_at):
+        return
+    before = old or replace(new, refunded=0, dispute="")
+    context: dict[str, Any] = {"session": new.session}
+    emails: dict[str, dict[str, Any]] = {}
+    if old is None:
+        emails["purchased"] = context
+    if new.refunded > before.refunded:
+        emails["purchase_refunded"] = context
+    if new.refunded < before.refunded:
+        emails["refund_failed"] = {**context, "amount": before.refunded - new.refunded}
+    if new.dispute and new.dispute != before.dispute:
+        emails["purchase_disputed"] = {**context, "outcome": new.dispute}
+    for kind, values in emails.items():
+        mail.enqueue(kind, user.id, key=f"{kind}:{new.session}:{counter}", context=values)
 
 
 def _is_recent(ended_at: datetime | None) -> bool:
@@ -119,8 +129,7 @@ def _plan(columns: Columns) -> Plan | None:
 
 def _is_covered(plan: Plan, columns: Columns) -> bool:
     """Return whether a one-time purchase gives the plan too, so that it does not end."""
-    purchases = map(Purchase.from_json, columns["stripe_purchases"] or ())
-    given = [products.sold_as(each.price) for each in purchases if each.is_valid]
+    given = [products.sold_as(each.price) for each in _purchases(columns) if each.is_valid]
     access_plan = products.catalogue().access_plan
     return any(access_plan(sold[0]).includes(plan) for sold in given if sold)
 

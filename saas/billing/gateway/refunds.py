@@ -142,12 +142,17 @@ def _share_of(paid: int, invoice: Any, since: datetime | None) -> int:
 
 
 def _refund(payment: _Payment, amount: int, why: str) -> None:
-    """Refund an amount, but no more than is left of the payment. Never refund a payment twice."""
+    """Refund an amount, but no more than is left of the payment. Never refund a payment twice.
+
+    A refund of ours that the bank has refused is not tried again: it would fail again.
+    """
     before = _refunds_of(payment)
     amount = min(amount, payment.paid - _sum_of(before))
     if amount <= 0 or _has_our_refund(before):
         return
     (id,) = payment.by.values()
+    if any(map(_is_ours, before)):
+        raise InvalidRequest(f"the bank has refused the refund of {id}")
     params: Any = {**payment.by, "amount": amount, "metadata": {"saas": why}}
     once: Any = {"idempotency_key": f"refund-once:{id}"}
     try:
@@ -174,11 +179,12 @@ def _sum_of(refunds: list[Any]) -> int:
 
 
 def _has_our_refund(refunds: list[Any]) -> bool:
-    return any(
-        reading.metadata(refund).get("saas") in (DUPLICATE, ACCOUNT_DELETED, ACCOUNT_LOST)
-        and _status(refund) not in _FAILED
-        for refund in refunds
-    )
+    return any(_is_ours(refund) and _status(refund) not in _FAILED for refund in refunds)
+
+
+def _is_ours(refund: Any) -> bool:
+    reason = reading.metadata(refund).get("saas")
+    return reason in (DUPLICATE, ACCOUNT_DELETED, ACCOUNT_LOST)
 
 
 def _status(refund: Any) -> str | None:

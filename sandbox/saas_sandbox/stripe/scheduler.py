@@ -17,6 +17,7 @@ from saas_sandbox.stripe.engine import (
     invoicing,
     lifecycle,
     pending_updates,
+    refunds,
 )
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.resource import Resource, copy_resource
@@ -223,6 +224,7 @@ DUE_HANDLERS: dict[str, Callable[[Account, Resource], object]] = {
     "invoice": _run_due_invoice,
     "payment_intent": _settle_intent,
     "checkout.session": checkout.expire_session,
+    "refund": refunds.fail_refund,
     "coupon": discounts.expire_coupon,
     "subscription_schedule": advance_phase,
 }

@@ -112,7 +112,7 @@ def catch_up(since: datetime, dry_run: bool, per_second: int, as_json: bool) -> 
         f"{checked} events in Stripe: {_applied(outcomes)} {verb}, {outcomes[None]} failed."
     )
     if outcomes["no account"]:
-        output.note("For subscriptions without an account: flask billing adopt-orphans")
+        output.note("For what has no account: flask billing adopt-orphans")
     if outcomes[None]:
         raise SystemExit(1)
 

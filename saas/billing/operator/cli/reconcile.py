@@ -211,7 +211,7 @@ def _drifted(count: int) -> str:
 def _orphaned(count: int) -> str:
     if not count:
         return ""
-    return f", {'1 subscription' if count == 1 else f'{count} subscriptions'} without an account"
+    return f", {count} without an account"
 
 
 def _users(count: int) -> str:

@@ -20,6 +20,7 @@ class Card:
     charge_fails: str | None = None
     authentication: Authentication = "never"
     disputed: bool = False
+    refund_fails: bool = False
 
     @property
     def last4(self) -> str:
@@ -124,6 +125,9 @@ CARDS = [
     Card("4000002760003184", ("pm_card_authenticationRequired",), authentication="always"),
     # "With default account settings, charge succeeds, only to be disputed as fraudulent."
     Card("4000000000000259", ("pm_card_createDispute",), disputed=True),
+    # "The charge succeeds. If you initiate a refund, its status begins as succeeded. Some time
+    # later, its status transitions to failed and sends a refund.failed webhook event."
+    Card("4000000000005126", ("pm_card_refundFail",), refund_fails=True),
     # "This card requires authentication for one-time payments. All payments are declined with an
     # insufficient_funds failure code even after being successfully authenticated or set up."
     Card(

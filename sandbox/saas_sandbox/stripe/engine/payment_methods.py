@@ -115,6 +115,7 @@ def get_behaviour(method: Resource) -> dict[str, Any]:
         "charge_fails": card.charge_fails,
         "authentication": card.authentication,
         "disputed": card.disputed,
+        "refund_fails": card.refund_fails,
     }
 
 

@@ -4,12 +4,13 @@ from typing import Any
 
 import stripe
 
-from saas_sandbox.stripe.engine import disputes, ids
+from saas_sandbox.stripe.engine import disputes, ids, payment_methods
 from saas_sandbox.stripe.engine.account import Account
 from saas_sandbox.stripe.engine.errors import invalid
 from saas_sandbox.stripe.engine.resource import Resource
 from saas_sandbox.stripe.engine.shapes import build_object
 
+REFUND_FAILS_AFTER = 2  # seconds
 ABSENT_FIELDS = (
     "livemode", "description", "failure_balance_transaction", "failure_reason",
     "instructions_email", "next_action", "pending_reason",
@@ -31,14 +32,35 @@ def create_refund(
     refund = _build_refund(account, charge, amount, metadata=metadata or {}, reason=reason)
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount"]
-    account.add({**refund, "_internal": {"clock": charge["_internal"]["clock"]}}, "refund.created")
+    clock = charge["_internal"]["clock"]
+    due = account.now(clock) + REFUND_FAILS_AFTER if _will_fail(account, charge) else None
+    account.add({**refund, "_internal": {"clock": clock, "due": due}}, "refund.created")
     account.save(charge, "charge.refunded")
     return refund
+
+
+def fail_refund(account: Account, refund: Resource) -> None:
+    """Let a refund fail: the money is back on the balance. https://docs.stripe.com/refunds#failed-refunds"""
+    charge = account.get("charge", refund["charge"])
+    charge["amount_refunded"] -= refund["amount"]
+    charge["refunded"] = False
+    account.save(charge)
+    refund["_internal"]["due"] = None
+    refund |= {"status": "failed", "failure_reason": "expired_or_canceled_card"}
+    for event in ("refund.updated", "refund.failed"):
+        account.save(refund, event)
 
 
 def get_refundable_amount(charge: Resource) -> int:
     refundable: int = charge["amount_captured"] - charge["amount_refunded"]
     return refundable
+
+
+def _will_fail(account: Account, charge: Resource) -> bool:
+    if not charge["payment_method"]:
+        return False
+    method = account.get("payment_method", charge["payment_method"])
+    return bool(payment_methods.get_behaviour(method).get("refund_fails"))
 
 
 def _check_refundable(account: Account, charge: Resource, amount: int, refundable: int) -> None:
