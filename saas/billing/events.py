@@ -92,7 +92,7 @@ def _apply(
     if customer_id and user_id is None and (named or metadata is None):
         user_id = customers.adopt(customer_id)
         if user_id is None and object_id:
-            user_id, sessions = _buyer(object_id)
+            user_id, sessions = _buyer(object_id, metadata)
         if user_id is None:
             outcome = orphans.settle(customer_id)
             ledger.mark_processed(event_id)
@@ -108,22 +108,24 @@ def _apply(
     return "applied"
 
 
-def _buyer(object_id: str) -> tuple[uuid.UUID | None, tuple[str, ...]]:
+def _buyer(
+    object_id: str, metadata: Mapping[str, str] | None
+) -> tuple[uuid.UUID | None, tuple[str, ...]]:
     """Return the user who bought a plan as a customer that is not theirs now, and the session.
 
     An operator has deleted the customer in Stripe, for example, before a bank debit cleared.
     """
-    if not products.catalogue().sells_once:
+    is_session = object_id.startswith("cs_")
+    if not products.catalogue().sells_once or not object_id.startswith(("cs_", *_OF_PAYMENTS)):
         return None, ()
-    sessions: tuple[str, ...] = ()
-    if object_id.startswith("cs_"):
+    if metadata is None and is_session:
         paid = stripe_state.find_purchase(object_id)
-        metadata, sessions = paid.metadata if paid else {}, (object_id,)
-    else:
+        metadata = paid.metadata if paid else {}
+    elif metadata is None:
         _, metadata = _payer(object_id)
     named = customers.user_id_from_metadata(metadata)
     user = customers.reload(named) if named else None
-    return (user.id, sessions) if user else (None, ())
+    return (user.id, (object_id,) if is_session else ()) if user else (None, ())
 
 
 def _payer(object_id: str) -> tuple[str | None, Mapping[str, str]]:

@@ -150,7 +150,7 @@ def test_the_second_process_with_an_event_writes_nothing(quiet_shop: Shop) -> No
     before = quiet_shop.user("ann@example.com")
 
     with quiet_shop.app.app_context():
-        subscriptions.sync(ann.id, cause="evt_1", event_id="evt_1")
+        subscriptions.update_columns(ann.id, cause="evt_1", event_id="evt_1")
 
     after = quiet_shop.user("ann@example.com")
     assert after.stripe_sync_counter == before.stripe_sync_counter

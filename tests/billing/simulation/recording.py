@@ -17,7 +17,7 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import customers, events, subscriptions
+from saas.billing import customers, events, stripe_state, subscriptions
 from saas.billing.gateway.signatures import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -146,16 +146,22 @@ def record(world: World, before: Sequence[Callable[[Subscriber], None]], *then: 
     subscriptions.sync(subscriber.id, cause="before")
     world.undelivered.clear()
     recording = Recording(subscriber, client, _columns_of(subscriber))
+    sessions: set[str] = set()
     for step in then:
         step(subscriber)
-        recording.moments += list(_moments(subscriber, client))
+        recording.moments += list(_moments(subscriber, client, sessions))
     subscriptions.sync(subscriber.id, cause="the end")
     recording.end = recording.columns()
     return recording
 
 
-def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment]:
-    responses = _record_responses(subscriber, client)
+def _moments(
+    subscriber: Subscriber, client: RecordingClient, sessions: set[str]
+) -> Iterator[Moment]:
+    """Yield the moments of a step; `sessions` collects the checkout pages of all steps."""
+    objects = [json.loads(each.body)["data"]["object"] for each in subscriber.world.undelivered]
+    sessions |= {each["id"] for each in objects if each["object"] == "checkout.session"}
+    responses = _record_responses(subscriber, client, sessions)
     for delivery in subscriber.world.undelivered:
         event = read_event(json.loads(delivery.body))
         if events.ignore_reason(event) is None:
@@ -163,7 +169,9 @@ def _moments(subscriber: Subscriber, client: RecordingClient) -> Iterator[Moment
     subscriber.world.undelivered.clear()
 
 
-def _record_responses(subscriber: Subscriber, client: RecordingClient) -> Responses:
+def _record_responses(
+    subscriber: Subscriber, client: RecordingClient, sessions: set[str]
+) -> Responses:
     """Record, in their current state, all responses that processing an event may need."""
     client.writing = responses = {}
     user = subscriber.user()
@@ -171,6 +179,8 @@ def _record_responses(subscriber: Subscriber, client: RecordingClient) -> Respon
     assert user.stripe_customer_id
     subscriptions.differences(user)
     customers.adopt(user.stripe_customer_id)
+    for session in sessions:
+        stripe_state.find_purchase(session)
     client.writing = None
     return responses
 
