@@ -190,6 +190,11 @@ class Subscriber:
         return self.stripe_subscription_status in ("past_due", "unpaid")
 
     @property
+    def is_paused(self) -> bool:
+        """Whether the subscription is paused, such as after a trial without a payment method."""
+        return self.stripe_subscription_status == "paused"
+
+    @property
     def access_ends_at(self) -> datetime | None:
         """The end of the grace period while a payment is past due; it may have passed."""
         if self.stripe_subscription_status != "past_due" or not self.stripe_past_due_since:

@@ -167,6 +167,26 @@ def portal_url(user: Subscriber, price: str | None = None) -> str:
         raise CheckoutError("There is no longer a subscription to manage.") from None
 
 
+def resume_url(user: Subscriber) -> str:
+    """Resume a paused subscription, which charges it, and return the URL of Billing.
+
+    Without a payment method, nothing is resumed; return the URL of the page that asks for one.
+    """
+    user = subscriptions.sync(user.id, cause="resume") or user
+    subscription_id = user.stripe_subscription_id
+    if user.is_paused and subscription_id and user.stripe_customer_id:
+        if gateway.missing_payment_method(subscription_id):
+            back = security.public_url("billing.returned", saved="card")
+            portal = gateway.create_portal_session
+            return portal(user.stripe_customer_id, return_url=back, asks_for_card=True)
+        try:  # a second click finds the same counter
+            gateway.resume(subscription_id, f"resume:{subscription_id}:{user.stripe_sync_counter}")
+        except gateway.InvalidRequest as error:  # it was resumed or canceled in the meantime
+            log.info("subscription %s could not be resumed: %s", subscription_id, error)
+        subscriptions.sync(user.id, cause="resume")
+    return security.public_url("billing.overview")
+
+
 def _customer_id(user: Subscriber) -> str:
     try:
         return customers.ensure_customer(user)

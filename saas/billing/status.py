@@ -8,7 +8,7 @@ from datetime import datetime
 from markupsafe import Markup, escape
 
 from saas.subscriber import Subscriber
-from saas.template_filters import date
+from saas.template_filters import date, price
 
 _LABELS = {
     "active": "Active",
@@ -22,12 +22,16 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Banner:
-    """A notice above every signed-in page, with a button that opens the customer portal."""
+    """A notice above every signed-in page, with a button that opens the customer portal.
+
+    With `resumes`, the button continues a paused subscription instead.
+    """
 
     icon: str
     headline: str | Markup
     text: str | Markup
     button: str
+    resumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,9 +108,13 @@ def _banner(user: Subscriber) -> Banner | None:
     if user.stripe_subscription_status == "incomplete":
         text = f"{plan} starts as soon as it is."
         return Banner("hourglass", "Your payment is being confirmed.", text, "View the invoice")
-    if user.stripe_subscription_status == "paused":
-        text = "Add a payment method to continue."
-        return Banner("triangle-alert", f"{plan} is paused.", text, "Add a payment method")
+    if user.is_paused:
+        cost = price(user.recurring)
+        text = (
+            f"It continues for {cost}, charged now." if cost else "It is charged when you continue."
+        )
+        continues = f"Continue with {plan}"
+        return Banner("triangle-alert", f"{plan} is paused.", text, continues, resumes=True)
     if user.is_canceling and user.stripe_cancel_at and not user.is_purchase_enough:
         headline = escape(plan) + Markup(" ends on ") + date(user.stripe_cancel_at) + "."
         keep = f"Keep {plan}"

@@ -108,6 +108,16 @@ def portal() -> Answer:
     return redirect(page, code=303)
 
 
+@bp.post("/billing/resume")
+@login_required
+def resume() -> Answer:
+    """Resume a paused subscription, or ask for the payment method that it needs."""
+    _hit_limit()
+    with deadlines.deadline(_TIMEOUT):
+        page = checkout.resume_url(current_user)
+    return redirect(page, code=303)
+
+
 @bp.get("/billing/return")
 @login_required
 def returned() -> Answer:
@@ -137,6 +147,8 @@ def _thank(user: Subscriber, had: Plan, session_id: str, *, is_once: bool) -> No
         flash(f"You have bought {bought.name}. Thank you!", "success")
     elif not is_once and user.has_paid_subscription and (session_id or user.plan != had):
         flash(f"You're now on {user.plan.name}. Thank you!", "success")
+    elif user.is_paused and request.args.get("saved") == "card":
+        flash("Your payment method is saved. You can continue with your plan now.", "info")
     elif session_id and (is_once or not user.is_subscribed):
         flash("Your payment isn't confirmed yet. Your plan starts as soon as it is.", "info")
 

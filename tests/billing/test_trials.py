@@ -91,6 +91,30 @@ def test_without_a_card_the_trial_ends_as_the_catalogue_says(
     assert "free" not in visitor.visit("/pricing").text.partition("Solo")[2][:40]  # the one trial
 
 
+def test_a_paused_trial_continues_when_its_user_adds_a_card_and_says_so(
+    shop: Shop, visitor: Visitor
+) -> None:
+    shop.change_plan("solo", trial=Trial(2, False, "pause"))
+    start(visitor)
+    stripe_account.advance(shop, shop.user(ANN).stripe_customer_id, "week")
+    eventually(lambda: profile(visitor)["status"] == "paused")
+    banner = "Solo is paused. It continues for €15 a month, charged now."
+    assert banner in " ".join(visitor.visit("/dashboard").text.split())
+
+    form = visitor.submit("/billing/resume")  # there is no card yet
+    assert profile(visitor)["status"] == "paused"
+    page = visitor.submit(form.path, **CARD)
+    assert "Your payment method is saved" in page.text
+    assert profile(visitor)["status"] == "paused"  # nothing is charged before the user says so
+    page = visitor.submit("/billing/resume")
+
+    assert (profile(visitor)["plan"], profile(visitor)["status"]) == ("solo", "active")
+    assert "is paused" not in page.text.partition("History")[0]
+    customer = str(shop.user(ANN).stripe_customer_id)
+    [charge] = stripe_account.client(shop).v1.charges.list({"customer": customer}).data
+    assert charge.amount == 1500
+
+
 def test_a_card_added_during_the_trial_continues_the_plan(shop: Shop, visitor: Visitor) -> None:
     shop.change_plan("solo", trial=Trial(14, card_required=False))
     start(visitor)

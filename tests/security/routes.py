@@ -82,6 +82,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /dashboard/billing/invoices": MEMBERS,
     "GET /dashboard/billing/receipts/<session_id>": (LOGIN, 404, 404),
     "POST /billing/checkout": (LOGIN, "303 /pricing", "303 /pricing"),
+    "POST /billing/resume": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "POST /billing/portal": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "GET /billing/return": (LOGIN, "303 /dashboard/billing", "303 /dashboard/billing"),
     "POST /api/webhooks/stripe": (400, 400, 400),

@@ -96,6 +96,7 @@ from saas.billing.gateway.subscriptions import (
     missing_payment_method,
     next_invoice,
     overdue,
+    resume,
     subscribe,
 )
 from saas.billing.gateway.throttle import PER_SECOND, Throttle, throttled
@@ -183,6 +184,7 @@ __all__ = [
     "refunded",
     "seconds_ahead",
     "signature",
+    "resume",
     "subscribe",
     "subscription_page",
     "throttled",

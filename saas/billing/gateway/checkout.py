@@ -152,17 +152,27 @@ def _merchant_of_record() -> dict[str, Any]:
 
 
 def create_portal_session(
-    customer_id: str, *, return_url: str, change: tuple[str, str] | None = None
+    customer_id: str,
+    *,
+    return_url: str,
+    change: tuple[str, str] | None = None,
+    asks_for_card: bool = False,
 ) -> str:
     """Return the URL of the customer portal.
 
-    With `change`, a subscription and a price, the portal opens at that change.
+    With `change`, a subscription and a price, the portal opens at that change; with `asks_for_card`
+    at the page for a new payment method.
     """
     params: Any = {"customer": require_id(customer_id), "return_url": return_url}
     if configuration := current_app.config["STRIPE_PORTAL_CONFIGURATION_ID"]:
         params["configuration"] = configuration
 
     def create(client: stripe.StripeClient) -> str:
+        if asks_for_card:
+            params["flow_data"] = {
+                "type": "payment_method_update",
+                "after_completion": {"type": "redirect", "redirect": {"return_url": return_url}},
+            }
         if change and (flow := _change_flow(client, *change, return_url)):
             params["flow_data"] = flow
         return reading.text(client.v1.billing_portal.sessions.create(params), "url")

@@ -266,6 +266,19 @@ def cancel_at_period_end(subscription_id: str) -> None:
     )
 
 
+def resume(subscription_id: str, key: str) -> None:
+    """Resume a paused subscription: a new period begins and is charged now.
+
+    Nothing else resumes a trial that ended without a payment method: adding one does not.
+    https://docs.stripe.com/api/subscriptions/resume
+    """
+    call(
+        lambda client: client.v1.subscriptions.resume(
+            require_id(subscription_id), options={"idempotency_key": key}
+        )
+    )
+
+
 def subscribe(customer_id: str, price_id: str, metadata: Mapping[str, str], key: str) -> str:
     """Create a subscription without a checkout page, for demo users."""
     params: Any = {
