@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import requests
+
+from saas.auth.models import User
+from saas.billing import customers
+from tests.harness import stripe_account
 from tests.harness.shop import Shop
 from tests.harness.stripe_account import CARD
 from tests.harness.visitor import Page, Visitor
@@ -21,6 +28,27 @@ def pay(visitor: Visitor) -> Page:
 def buy(visitor: Visitor) -> Page:
     choose(visitor)
     return pay(visitor)
+
+
+def pay_at_stripe(shop: Shop, user: User, number: str = CARD["number"]) -> dict[str, Any]:
+    """Pay once on a checkout page of its own, as in another tab; return Stripe's session."""
+    sessions = stripe_account.client(shop).v1.checkout.sessions
+    with shop.app.app_context():
+        metadata = customers.metadata_for(user)
+    session = sessions.create(
+        {
+            "mode": "payment",
+            "customer": str(user.stripe_customer_id),
+            "line_items": [{"price": shop.price["lifetime", "once"], "quantity": 1}],
+            "metadata": metadata,
+            "success_url": f"{shop.url}/billing/return?once=1",
+            "cancel_url": f"{shop.url}/pricing",
+        }
+    )
+    requests.post(
+        str(session.url), data={**CARD, "number": number}, timeout=30, allow_redirects=False
+    )
+    return dict(sessions.retrieve(session.id).to_dict())
 
 
 def plan_of(visitor: Visitor) -> str:

@@ -60,6 +60,20 @@ def live_on_postgres(
         yield shop
 
 
+@pytest.fixture(scope="session")
+def live_with_lifetime(
+    postgres_server: str, migrated_postgres: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveShop]:
+    """A live shop that also sells a plan for one payment."""
+    with (
+        postgres.database(postgres_server, migrated_postgres) as url,
+        open_live_shop(
+            url, tmp_path_factory.mktemp("live"), "tests.harness.lifetime_product"
+        ) as shop,
+    ):
+        yield shop
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def live(request: pytest.FixtureRequest) -> LiveShop:
     """A shop of real processes, on each database."""

@@ -65,6 +65,34 @@ def replaces_card(subscriber: Subscriber) -> None:
     subscriber.card("pm_card_visa")
 
 
+def opens_a_page_for_one_payment(subscriber: Subscriber) -> None:
+    subscriber.open_page("lifetime", "once")
+
+
+def pays_with_a_disputed_card(subscriber: Subscriber) -> None:
+    subscriber.buy_once("4000 0000 0000 0259")
+
+
+def wins_the_dispute(subscriber: Subscriber) -> None:
+    subscriber.decide_dispute("winning_evidence")
+
+
+def loses_the_dispute(subscriber: Subscriber) -> None:
+    subscriber.decide_dispute("losing_evidence")
+
+
+def is_refunded_half(subscriber: Subscriber) -> None:
+    subscriber.refund_purchase(-1, 50)
+
+
+def is_refunded(subscriber: Subscriber) -> None:
+    subscriber.refund_purchase(-1, 100)
+
+
+def buys_once(subscriber: Subscriber) -> None:
+    subscriber.buy_once("4242 4242 4242 4242")
+
+
 STANDARD: dict[str, tuple[Steps, Steps]] = {
     "subscribes and renews": ([opens_a_page], [subscribes, renews]),
     "changes the plan": ([buys], [upgrades, changes_to_yearly, downgrades]),
@@ -82,6 +110,14 @@ STANDARD: dict[str, tuple[Steps, Steps]] = {
         [buys, Subscriber.cancel_now, opens_a_page],
         [subscribes, renews],
     ),
+    "buys once and is refunded": (
+        [opens_a_page_for_one_payment],
+        [subscribes, is_refunded_half, is_refunded],
+    ),
+    "loses a dispute": (
+        [opens_a_page_for_one_payment],
+        [pays_with_a_disputed_card, loses_the_dispute],
+    ),
 }
 LONGER: dict[str, tuple[Steps, Steps]] = {
     "a long subscription": (
@@ -90,6 +126,13 @@ LONGER: dict[str, tuple[Steps, Steps]] = {
             subscribes, upgrades, renews, card_will_fail, renews, replaces_card, pays_open_invoices,
             Subscriber.cancel_later, Subscriber.resume, changes_to_yearly, Subscriber.cancel_now,
             Subscriber.delete_customer,
+        ],
+    ),
+    "one-time plans beside a higher subscription": (
+        [opens_a_page],
+        [
+            subscribes, upgrades, pays_with_a_disputed_card, wins_the_dispute, is_refunded_half,
+            renews, is_refunded, buys_once, Subscriber.cancel_now, is_refunded,
         ],
     ),
     "never pays again": (

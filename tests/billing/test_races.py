@@ -31,6 +31,7 @@ from saas.billing import customers, subscriptions
 from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db, now
 from saas.users import account_deletion
+from tests.billing.buying import pay_at_stripe
 from tests.billing.cases import case
 from tests.harness import stripe_account
 from tests.harness.live_shop import THREADS, WORKERS, LiveShop, deliver_event
@@ -208,6 +209,56 @@ def test_a_duplicate_detected_by_many_threads_is_refunded_once(live: LiveShop) -
     statuses = [at_stripe.subscriptions.retrieve(item).status for item in (first, second)]
     assert sorted(map(str, statuses)) == ["active", "canceled"]
     assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 1
+
+
+@pytest.mark.postgres
+def test_a_second_payment_detected_by_many_threads_is_refunded_once(
+    live_with_lifetime: LiveShop,
+) -> None:
+    live = live_with_lifetime
+    with live.app.app_context():
+        ann = accounts.get_or_create(email())
+        customers.ensure_customer(ann)
+    ann = live.user(ann.email)
+    sessions = [pay_at_stripe(live, ann) for _ in range(3)]
+
+    def send(session: dict[str, Any]) -> Callable[[], Any]:
+        event, kind = f"evt_{uuid.uuid4().hex}", "checkout.session.completed"
+        return lambda: until_accepted(lambda: deliver_event(live, session, id=event, kind=kind))
+
+    responses = at_once(*[send(session) for session in sessions * 5])
+
+    assert {response.status_code for response in responses} == {200}
+    assert_in_sync(live, ann)
+    assert len(stripe_account.refunds_of(live, str(ann.stripe_customer_id))) == 2
+    with live.app.app_context():
+        purchases = [paid.is_valid for paid, _ in accounts.get_by_email(ann.email).purchases]
+    assert sorted(purchases) == [False, False, True]
+
+
+@pytest.mark.postgres
+def test_a_double_click_on_a_one_time_plan_opens_one_page(live_with_lifetime: LiveShop) -> None:
+    live = live_with_lifetime
+    with live.app.app_context():
+        ann = accounts.get_or_create(email())
+    headers, data = as_a_browser(live, ann), {"plan": "lifetime", "interval": "once"}
+
+    def buy(nonce: str) -> Any:
+        form = {**data, "nonce": nonce}
+        return until_accepted(
+            lambda: live.ask("POST", "/billing/checkout", 0, headers=dict(headers), data=form)
+        )
+
+    responses = at_once(*[lambda n=n: buy(f"{n // 2:x}") for n in range(8)])
+    pages = {response.headers["Location"] for response in responses}
+    for page in pages:
+        requests.post(page, data=CARD, timeout=30, allow_redirects=False)
+
+    assert [page.status for page in pages_of(live, ann)].count("complete") == 1
+    charges = stripe_account.client(live).v1.charges.list(
+        {"customer": str(live.user(ann.email).stripe_customer_id)}
+    )
+    assert [charge.amount for charge in charges.data] == [29900]
 
 
 @case(14, "two tabs", "double click")

@@ -27,11 +27,10 @@ import stripe  # noqa: F401
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import OperationalError
 
-from saas import create_app
+from saas import create_app, products
 from saas.config import from_env
-from tests.harness.sample_product import product
 
-SETTINGS_VARIABLE = "SETTINGS_OF_THE_TEST"
+SETTINGS_VARIABLE, PRODUCT_VARIABLE = "SETTINGS_OF_THE_TEST", "PRODUCT_OF_THE_TEST"
 _WRITES = re.compile(r'\s*(INSERT INTO|UPDATE|DELETE FROM)\s+"?(\w+)')
 _REQUEST = re.compile(rb"(GET|POST|DELETE) (\S+) HTTP/1\.1\r\n")
 _ID = re.compile(r"/(cus|sub|cs_test|pi|in)_\w+")
@@ -129,8 +128,6 @@ class CrashingApp:
 def make() -> CrashingApp:
     """Return the application for gunicorn: `tests.harness.crashing_app:make()`."""
     sys.addaudithook(_on_audit)
-    return CrashingApp(
-        create_app(
-            from_env(json.loads(os.environ[SETTINGS_VARIABLE]), product), product.import_name
-        )
-    )
+    product = products.load(os.environ[PRODUCT_VARIABLE])
+    settings = from_env(json.loads(os.environ[SETTINGS_VARIABLE]), product)
+    return CrashingApp(create_app(settings, product.import_name))

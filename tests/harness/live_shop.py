@@ -60,14 +60,16 @@ class LiveShop(Shop):
     """
 
     def __init__(
-        self, env: dict[str, str], sandbox: str, store: Store, proxy: StripeProxy, inbox: SMTPInbox
-    ) -> None:
+        self, product: str, env: dict[str, str], sandbox: str, store: Store, proxy: StripeProxy,
+        inbox: SMTPInbox,
+    ) -> None:  # fmt: skip
         super().__init__(
-            create_app(settings(**{**env, "SANDBOX_URL": sandbox}), PRODUCT),
+            create_app(settings(product, **{**env, "SANDBOX_URL": sandbox}), PRODUCT),
             env["APP_URL"], sandbox, env["SANDBOX_STRIPE_API_KEY"],
         )  # fmt: skip
-        self.app_behind_proxy = create_app(settings(**env), PRODUCT)
-        self.env, self.proxy, self.inbox, self.sandbox_store = env, proxy, inbox, store
+        self.app_behind_proxy = create_app(settings(product, **env), PRODUCT)
+        self.product, self.env, self.proxy, self.inbox = product, env, proxy, inbox
+        self.sandbox_store = store
         self.master: psutil.Popen
 
     def start(self) -> None:
@@ -86,6 +88,7 @@ class LiveShop(Shop):
                 **env,
                 "BIND": f"127.0.0.1:{self.url.rpartition(':')[2]}",
                 "WEB_CONCURRENCY": str(WORKERS),
+                crashing_app.PRODUCT_VARIABLE: self.product,
                 crashing_app.SETTINGS_VARIABLE: json.dumps({**values, **self.env}),
             },
         )  # fmt: skip
@@ -155,7 +158,7 @@ def kill_a_worker(shop: LiveShop, which: int) -> None:
 
 
 @contextmanager
-def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
+def open_live_shop(database_url: str, folder: Path, product: str = PRODUCT) -> Iterator[LiveShop]:
     """Yield a live shop on a migrated database, with its own sandbox, proxy and inbox."""
     sandbox_app = create_sandbox(str(folder / "sandbox.db"))
     proxy, inbox = StripeProxy(sandbox_app), SMTPInbox()
@@ -171,9 +174,9 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
                 "SANDBOX_STRIPE_API_KEY": f"sk_test_{secrets.token_hex(16)}",
                 "TRUSTED_PROXIES": "1",
             }
-            env |= _set_up({**env, "SANDBOX_URL": sandbox})
+            env |= _set_up({**env, "SANDBOX_URL": sandbox}, product)
             store = sandbox_app.extensions["sandbox"].store
-            shop = LiveShop(env, sandbox, store, proxy, inbox)
+            shop = LiveShop(product, env, sandbox, store, proxy, inbox)
             shop.start()
             try:
                 shop.enable_events(False)
@@ -187,8 +190,8 @@ def open_live_shop(database_url: str, folder: Path) -> Iterator[LiveShop]:
         sandbox_app.extensions["sandbox"].close()
 
 
-def _set_up(env: dict[str, str]) -> dict[str, str]:
-    bare = create_app(settings(**env), PRODUCT)
+def _set_up(env: dict[str, str], product: str) -> dict[str, str]:
+    bare = create_app(settings(product, **env), PRODUCT)
     with bare.app_context():
         variables = provisioning.set_up(prefix="SANDBOX_")
     close(bare)

@@ -64,6 +64,16 @@ class Subscriber:
         if self.pages:
             self.world.pay(self.pages[-1], number)
 
+    def try_out(self) -> None:
+        """Start the plan with a trial for which no card is asked."""
+        self.open_page("studio", "monthly")
+        if self.pages:
+            self.world.pay(self.pages[-1], "")
+
+    def continue_paused(self) -> None:
+        if user := self.user():
+            checkout.resume_url(user)
+
     def close(self) -> None:
         if user := self.user():
             account_deletion.delete_account(user)

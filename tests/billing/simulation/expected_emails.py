@@ -14,7 +14,7 @@ from saas.billing.models import SubscriptionChange
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from tests.billing.simulation.customer import Subscriber
-from tests.harness.sample_product.catalogue import SOLO, catalogue
+from tests.harness.sample_product.catalogue import SOLO
 
 FOLLOWING = ("welcome", "ended", "cancellation")
 NOTICES = ("payment_failed", "action_required")
@@ -60,22 +60,14 @@ def _kinds(subscriber: Subscriber, before: dict[str, Any], after: dict[str, Any]
 
 def _is_covered(subscriber: Subscriber, columns: dict[str, Any]) -> bool:
     """Return whether a one-time purchase gives Solo too, so that Solo does not end."""
-    prices = subscriber.world.app.config["STRIPE_PRICES"]
-    sold = catalogue.sold_as(columns["stripe_price_id"], prices)
-    return (
-        sold is not None
-        and sold[0] == SOLO
-        and any(
-            item["refunded"] < item["amount"] and item["dispute"] != "lost"
-            for item in columns["stripe_purchases"] or ()
-        )
+    return subscriber.world.plan_of(columns["stripe_price_id"]) == SOLO and any(
+        item["refunded"] < item["amount"] and item["dispute"] != "lost"
+        for item in columns["stripe_purchases"] or ()
     )
 
 
 def _gives_access(subscriber: Subscriber, columns: dict[str, Any]) -> bool:
-    known = catalogue.sold_as(
-        columns["stripe_price_id"], subscriber.world.app.config["STRIPE_PRICES"]
-    )
+    known = subscriber.world.plan_of(columns["stripe_price_id"])
     return bool(known) and columns["stripe_subscription_status"] in (
         "active",
         "trialing",

@@ -15,7 +15,7 @@ from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
 from saas.database import db
 from tests.billing.simulation import expected_emails
 from tests.billing.simulation.customer import Subscriber
-from tests.harness.sample_product.catalogue import SOLO, catalogue
+from tests.harness.sample_product.catalogue import SOLO
 
 
 def check_after_step(subscriber: Subscriber) -> None:
@@ -120,8 +120,8 @@ def _highest(subscriber: Subscriber, subscription_id: str) -> int:
 
 
 def _rank(subscriber: Subscriber, price_id: str) -> int:
-    sold = catalogue.sold_as(price_id, subscriber.world.app.config["STRIPE_PRICES"])
-    return sold[0].rank if sold else 0
+    plan = subscriber.world.plan_of(price_id)
+    return plan.rank if plan else 0
 
 
 def _assert_columns(user: User, subscription: stripe.Subscription) -> None:

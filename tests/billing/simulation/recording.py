@@ -17,7 +17,7 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import customers, events, stripe_state, subscriptions
+from saas.billing import customers, events, gateway, stripe_state, subscriptions
 from saas.billing.gateway.signatures import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
 from saas.database import db
@@ -146,22 +146,22 @@ def record(world: World, before: Sequence[Callable[[Subscriber], None]], *then: 
     subscriptions.sync(subscriber.id, cause="before")
     world.undelivered.clear()
     recording = Recording(subscriber, client, _columns_of(subscriber))
-    sessions: set[str] = set()
+    subjects: set[str] = set()
     for step in then:
         step(subscriber)
-        recording.moments += list(_moments(subscriber, client, sessions))
+        recording.moments += list(_moments(subscriber, client, subjects))
     subscriptions.sync(subscriber.id, cause="the end")
     recording.end = recording.columns()
     return recording
 
 
 def _moments(
-    subscriber: Subscriber, client: RecordingClient, sessions: set[str]
+    subscriber: Subscriber, client: RecordingClient, subjects: set[str]
 ) -> Iterator[Moment]:
-    """Yield the moments of a step; `sessions` collects the checkout pages of all steps."""
-    objects = [json.loads(each.body)["data"]["object"] for each in subscriber.world.undelivered]
-    sessions |= {each["id"] for each in objects if each["object"] == "checkout.session"}
-    responses = _record_responses(subscriber, client, sessions)
+    """Yield the moments of a step; `subjects` collects the objects of the events of all steps."""
+    undelivered = subscriber.world.undelivered
+    subjects |= {json.loads(each.body)["data"]["object"].get("id") or "" for each in undelivered}
+    responses = _record_responses(subscriber, client, subjects)
     for delivery in subscriber.world.undelivered:
         event = read_event(json.loads(delivery.body))
         if events.ignore_reason(event) is None:
@@ -170,7 +170,7 @@ def _moments(
 
 
 def _record_responses(
-    subscriber: Subscriber, client: RecordingClient, sessions: set[str]
+    subscriber: Subscriber, client: RecordingClient, subjects: set[str]
 ) -> Responses:
     """Record, in their current state, all responses that processing an event may need."""
     client.writing = responses = {}
@@ -179,8 +179,11 @@ def _record_responses(
     assert user.stripe_customer_id
     subscriptions.differences(user)
     customers.adopt(user.stripe_customer_id)
-    for session in sessions:
-        stripe_state.find_purchase(session)
+    for subject in subjects:  # of these, an event may be read again by its id
+        if subject.startswith("cs_"):
+            stripe_state.find_purchase(subject)
+        elif subject.startswith(("ch_", "du_", "re_")):
+            gateway.payer(subject)
     client.writing = None
     return responses
 

@@ -62,6 +62,8 @@ STEPS = st.one_of(
     step("advance_clock", st.sampled_from(["day", "month", "renewal", "year"])),
     step("delete_customer"),
     bought_once,
+    step("try_out"),
+    step("continue_paused"),
     step("refund_purchase", which, st.sampled_from([50, 100])),
     step("decide_dispute", st.sampled_from(["winning_evidence", "losing_evidence"])),
     step("grant", plan, st.sampled_from([0, 30])),

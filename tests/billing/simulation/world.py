@@ -17,9 +17,10 @@ from saas_sandbox.stripe.webhook_sender import EndpointResponse
 
 from saas import create_app
 from saas.billing.operator import provisioning
+from saas.plans import Plan
 from tests.billing.simulation.network import FaultyNetwork
 from tests.harness.apps import PRODUCT, close, settings
-from tests.harness.sample_product.catalogue import LIFETIME
+from tests.harness.sample_product.catalogue import LIFETIME, STUDIO
 from tests.harness.servers import serving
 from tests.harness.shop import sell
 from tests.harness.stripe_account import CARD
@@ -89,7 +90,13 @@ class World:
         app = create_app(settings(**env, **variables), PRODUCT)
         app.extensions["stripe"] = {True: client, False: client}
         sell(app, LIFETIME)
+        sell(app, STUDIO)
         return app
+
+    def plan_of(self, price_id: str | None) -> Plan | None:
+        """Return the plan that is sold at this price, or None."""
+        sold = self.app.config["CATALOGUE"].sold_as(price_id, self.app.config["STRIPE_PRICES"])
+        return sold[0] if sold else None
 
     @property
     def writes(self) -> int:
@@ -97,9 +104,10 @@ class World:
         return self.network.writes + self._by_hand.writes + self._posts
 
     def pay(self, page: str, number: str = CARD["number"]) -> None:
-        """Submit a checkout page; one that has expired does nothing."""
+        """Submit a checkout page, without a card if `number` is ""; an expired one does nothing."""
         self._posts += 1
-        self.transport.post_at_stripe(urlsplit(page).path, data={**CARD, "number": number})
+        card = {**CARD, "number": number} if number else {}
+        self.transport.post_at_stripe(urlsplit(page).path, data=card)
 
     def advance(self, customer: str, step: str) -> None:
         """Advance the customer's test clock."""

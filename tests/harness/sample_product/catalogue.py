@@ -40,7 +40,7 @@ AGENCY = Plan(
     features={"branding"},
 )
 
-# Sold only by the tests that add it.
+# These two are sold only by the tests that add them.
 LIFETIME = Plan(
     id="lifetime",
     name="Lifetime",
@@ -49,6 +49,15 @@ LIFETIME = Plan(
     bullets=("Solo for good",),
     prices={"once": 29900},
     grants="solo",
+)
+STUDIO = Plan(
+    id="studio",
+    name="Studio",
+    summary="For those who write together.",
+    rank=5,
+    prices={"monthly": 12000},
+    trial=Trial(14, card_required=False, missing_payment_method="pause"),
+    bullets=("Everything in Agency",),
 )
 
 catalogue = Catalogue("eur", (HOBBY, SOLO, TEAM, AGENCY))
