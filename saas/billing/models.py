@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.database import Key, Model, UTCDateTime, now
@@ -65,6 +65,28 @@ class SubscriptionChange(Model):
         Index("ix_subscription_changes_user_id_at", "user_id", "at"),
         Index("ix_subscription_changes_at", "at"),
     )
+
+
+class RevenueMovement(Model):
+    """A movement of the monthly recurring revenue, or of a trial: see `billing.revenue`.
+
+    `amount` is the change per month, in the smallest unit of the currency. Without a user, the
+    account was deleted.
+    """
+
+    __tablename__ = "revenue_movements"
+
+    id: Mapped[Key]
+    at: Mapped[datetime] = mapped_column(UTCDateTime)
+    user_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("users.id", ondelete="SET NULL"), index=True
+    )
+    kind: Mapped[str]
+    plan: Mapped[str | None]
+    amount: Mapped[int] = mapped_column(BigInteger)
+    currency: Mapped[str]
+
+    __table_args__ = (Index("ix_revenue_movements_at", "at"),)
 
 
 class ClosedAccount(Model):

@@ -24,6 +24,7 @@ from saas.billing import (
     ledger,
     precedence,
     purchases,
+    revenue,
     stripe_state,
 )
 from saas.billing.customers import Subscriber
@@ -187,6 +188,7 @@ def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | Non
             if not _swap(user, columns):
                 return False
             _record_change(user, counter, cause, before, after)
+            revenue.record(user.id, before, after)
             emails.enqueue_for_change(user, before, after, counter)
             emails.enqueue_for_reminders(user, after, state.subscriptions, state.overdue, event_id)
             if event_id and not ledger.mark_processed(event_id):

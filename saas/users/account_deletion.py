@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, or_, select
 from saas import database, deadlines, jobs, mail, products, used_trials
 from saas.auth import accounts, audit, roles
 from saas.auth.models import EmailChange, SignInLink, User
-from saas.billing import customers, gateway, subscriptions, tasks
+from saas.billing import customers, gateway, revenue, subscriptions, tasks
 from saas.billing.models import ClosedAccount
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
@@ -247,6 +247,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None, paid: set[str]) -> bool
         )
         if user.trial_used_at:
             used_trials.remember(user.email, user.trial_used_at)
+        revenue.record(user.id, user.synced_columns, {})
         for email in _emails_of(user):
             _delete_email(email)
         database.execute(delete(User).where(User.id == user.id))

@@ -24,7 +24,13 @@ from saas.auth.models import (
     SignInLink,
     User,
 )
-from saas.billing.models import FeatureUse, GrantedPlan, StripeEvent, SubscriptionChange
+from saas.billing.models import (
+    FeatureUse,
+    GrantedPlan,
+    RevenueMovement,
+    StripeEvent,
+    SubscriptionChange,
+)
 from saas.database import Model, db, now
 from saas.mail.models import OutboxMessage
 
@@ -40,6 +46,7 @@ OWNED: list[Any] = [
     PendingSignIn,
     EmailChange,
     SubscriptionChange,
+    RevenueMovement,
     FeatureUse,
     GrantedPlan,
 ]

@@ -127,8 +127,10 @@ def test_after_the_deletion_no_table_contains_the_name_or_email(
             for place, value in everywhere(table)
             if any(mark in _text(value) for mark in IDENTIFYING_WORDS)
         ]
-        rows = {table: db.session.execute(db.metadata.tables[table].select()).all()
-                for table in tables_of_users()}  # fmt: skip
+        tables = [db.metadata.tables[name] for name in tables_of_users()]
+        # Rows without a user, such as movements of revenue, are about nobody.
+        rows = {table.name: db.session.execute(table.select().where(table.c.user_id.isnot(None)))
+                .all() for table in tables}  # fmt: skip
     assert left == []
     assert rows == dict.fromkeys(tables_of_users(), [])
 

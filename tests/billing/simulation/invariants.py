@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import stripe
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from saas.auth.models import User
 from saas.billing import gateway, subscriptions
-from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
+from saas.billing.models import (
+    ClosedAccount,
+    RevenueMovement,
+    StripeEvent,
+    SubscriptionChange,
+)
 from saas.database import db
 from tests.billing.simulation import expected_emails
 from tests.billing.simulation.customer import Subscriber
@@ -73,6 +79,7 @@ def _assert_in_sync(subscriber: Subscriber) -> None:
     if not any(item.status in ("active", "trialing", "past_due") for item in ours):
         assert not user.has_paid_subscription
     _assert_purchases(subscriber, user, ours)
+    _assert_revenue(subscriber, user)
 
 
 def _assert_purchases(
@@ -134,8 +141,32 @@ def _assert_columns(user: User, subscription: stripe.Subscription) -> None:
     assert _seconds(user.stripe_cancel_at) == (subscription.cancel_at or ends)
 
 
+def _assert_revenue(subscriber: Subscriber, user: User) -> None:
+    """The movements add up to what Stripe charges per month; to nothing for deleted accounts."""
+    summed = select(func.sum(RevenueMovement.amount))
+    recorded = db.session.scalar(summed.where(RevenueMovement.user_id == subscriber.id)) or 0
+    charged = 0
+    if user.stripe_subscription_status in ("active", "past_due"):
+        amount, _ = _charged(subscriber, str(user.stripe_subscription_id))
+        months = 12 if user.interval == "yearly" else 1
+        charged = math.floor(amount / months + 0.5)
+    assert recorded == charged
+    assert not db.session.scalar(summed.where(RevenueMovement.user_id.is_(None)))
+
+
 def _assert_amounts(subscriber: Subscriber, user: User, subscription_id: str) -> None:
     """The displayed amounts match the charged ones, which are computed independently here."""
+    amount, full = _charged(subscriber, subscription_id)
+    assert user.recurring
+    assert (user.recurring.full_amount, user.recurring.amount) == (full, amount)
+    if user.next_invoice:
+        at_stripe = subscriber.world.at_stripe
+        upcoming = at_stripe.invoices.create_preview({"subscription": subscription_id})
+        assert user.next_invoice.amount_due == upcoming.amount_due
+
+
+def _charged(subscriber: Subscriber, subscription_id: str) -> tuple[int, int]:
+    """Return the amount of each period, with and without discounts."""
     at_stripe = subscriber.world.at_stripe
     subscription = at_stripe.subscriptions.retrieve(
         subscription_id, {"expand": ["discounts.source.coupon"]}
@@ -149,11 +180,7 @@ def _assert_amounts(subscriber: Subscriber, user: User, subscription_id: str) ->
         lasts = entry.end is None or entry.end > _period_end(subscription)  # type: ignore[union-attr]
         if coupon.duration != "once" and lasts:
             amount = round(amount * (100 - coupon.percent_off) / 100)
-    assert user.recurring
-    assert (user.recurring.full_amount, user.recurring.amount) == (full, amount)
-    if user.next_invoice:
-        upcoming = at_stripe.invoices.create_preview({"subscription": subscription_id})
-        assert user.next_invoice.amount_due == upcoming.amount_due
+    return amount, full
 
 
 def _period_end(subscription: stripe.Subscription) -> int:
