@@ -65,7 +65,7 @@ def _init_extensions(app: Flask) -> None:
 
 
 def _register_blueprints(app: Flask) -> None:
-    from saas import auth, billing, og, site, users
+    from saas import admin, auth, billing, og, site, users
 
-    for room in (site, auth, billing, users, og):
+    for room in (site, auth, billing, users, og, admin):
         app.register_blueprint(room.bp)

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 _EXTRA = (
-    "request_id", "event_id", "event_type", "user_id", "customer_id", "outcome", "seconds", "job",
-    "method", "route", "status", "milliseconds", "bytes", "repeated",
+    "request_id", "event_id", "event_type", "user_id", "viewer_id", "customer_id", "outcome",
+    "seconds", "job", "method", "route", "status", "milliseconds", "bytes", "repeated",
 )  # fmt: skip
 _NOISE = re.compile(r"GET /(static/|healthz)|development server|CTRL\+C")
 # Secrets that sign a user in: tokens of emailed links, and parameters of provider callbacks.
@@ -166,5 +166,6 @@ def _describe_request(response: Response) -> Response:
         "request_id": rid,
         "route": request.url_rule.rule if request.url_rule else None,
         "user_id": str(user.id) if getattr(user, "is_authenticated", False) else None,
+        "viewer_id": str(user.viewer.id) if getattr(user, "viewer", None) else None,
     }
     return response

@@ -13,6 +13,11 @@ from saas import plans, products
 from saas.charges import NextInvoice, Purchase, Recurring
 from saas.database import UTCDateTime, now
 
+# https://docs.stripe.com/api/subscriptions/object#subscription_object-status
+STATUSES = (
+    "active", "trialing", "past_due", "unpaid", "paused", "incomplete", "incomplete_expired",
+    "canceled",
+)  # fmt: skip
 # Statuses of subscriptions that may be charged. Their owners change them in the portal instead of
 # buying another one. `incomplete` is not included, because it has not started.
 LIVE_STATUSES = ("active", "trialing", "past_due", "unpaid", "paused")

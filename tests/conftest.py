@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, sync_playwright
 from saas_sandbox import create_sandbox
 
 from saas import create_app
-from tests.harness import postgres
+from tests.harness import postgres, stripe_account
 from tests.harness.apps import PRODUCT, close, migrate, settings
 from tests.harness.chromium import CHROMIUM, QUIET
 from tests.harness.servers import free_port, serving
@@ -179,6 +179,14 @@ def runner(app: Flask) -> Any:
 def shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
     """An open shop: catalogue in Stripe, webhook endpoint, server on loopback."""
     yield from open_shop(make_app, sandbox)
+
+
+@pytest.fixture
+def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
+    """A shop without a webhook endpoint, so that it receives only the events that a test sends."""
+    for shop in open_shop(make_app, sandbox):
+        stripe_account.remove_endpoints(shop)
+        yield shop
 
 
 @pytest.fixture

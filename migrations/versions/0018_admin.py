@@ -22,11 +22,36 @@ def upgrade():
         sa.ForeignKeyConstraint(['user_id'], ['users.id'], ondelete='SET NULL'),
         sa.PrimaryKeyConstraint('id'),
     )
+    op.create_table(
+        'stored_reports',
+        sa.Column('name', sa.String(), nullable=False),
+        sa.Column('at', sa.DateTime(timezone=True), nullable=False),
+        sa.Column('content', sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint('name'),
+    )
     op.create_index('ix_revenue_movements_at', 'revenue_movements', ['at'])
     op.create_index('ix_revenue_movements_user_id', 'revenue_movements', ['user_id'])
+    op.add_column('audit_entries', sa.Column('reason', sa.String(), nullable=True))
+    op.add_column('sessions', sa.Column('viewed_user_id', sa.Uuid(), nullable=True))
+    op.add_column('sessions', sa.Column('viewing_until', sa.DateTime(timezone=True), nullable=True))
+    op.create_index('ix_users_status_id', 'users', ['stripe_subscription_status', 'id'])
+    op.create_index('ix_users_price_id', 'users', ['stripe_price_id', 'id'])
+    op.create_index('ix_users_granted_plan_id', 'users', ['granted_plan', 'id'])
+    op.create_index('ix_users_disabled_at', 'users', ['disabled_at'])
+    for column in ('email', 'name'):
+        op.create_index(
+            f'ix_users_{column}_prefix', 'users', [column],
+            postgresql_ops={column: 'text_pattern_ops'},
+        )
 
 
 def downgrade():
+    for name in ('name_prefix', 'email_prefix', 'disabled_at', 'granted_plan_id', 'price_id', 'status_id'):
+        op.drop_index(f'ix_users_{name}', table_name='users')
+    op.drop_column('sessions', 'viewing_until')
+    op.drop_column('sessions', 'viewed_user_id')
+    op.drop_column('audit_entries', 'reason')
     op.drop_index('ix_revenue_movements_user_id', table_name='revenue_movements')
     op.drop_index('ix_revenue_movements_at', table_name='revenue_movements')
     op.drop_table('revenue_movements')
+    op.drop_table('stored_reports')

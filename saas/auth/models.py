@@ -41,6 +41,13 @@ class User(Subscriber, UserMixin, Model):
         ),
         Index("ix_users_status_cancel_at", "stripe_subscription_status", "stripe_cancel_at"),
         Index("ix_users_role", "role"),
+        # Indexes for the filters of the admin pages, newest first.
+        Index("ix_users_status_id", "stripe_subscription_status", "id"),
+        Index("ix_users_price_id", "stripe_price_id", "id"),
+        Index("ix_users_granted_plan_id", "granted_plan", "id"),
+        Index("ix_users_disabled_at", "disabled_at"),
+        Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
+        Index("ix_users_name_prefix", "name", postgresql_ops={"name": "text_pattern_ops"}),
     )
 
     identities: Mapped[list[Identity]] = relationship(
@@ -54,6 +61,7 @@ class User(Subscriber, UserMixin, Model):
     session_id = cast("uuid.UUID | None", None)
     session_token = ""
     signed_in_at = cast("datetime | None", None)
+    viewer = cast("User | None", None)  # the administrator who views this user's pages
 
     def trial(self, plan: plans.Plan) -> plans.Trial | None:
         """Return the trial of a plan: None if a deleted account used the mailbox's trial."""
@@ -91,6 +99,9 @@ class Session(Model):
     last_seen_at: Mapped[datetime] = mapped_column(UTCDateTime, default=now)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
     user_agent: Mapped[str] = mapped_column(default="")
+    # While an administrator views the pages of another user: see `auth.viewing`.
+    viewed_user_id: Mapped[uuid.UUID | None]
+    viewing_until: Mapped[datetime | None] = mapped_column(UTCDateTime)
 
     @property
     def device(self) -> str:
@@ -241,3 +252,4 @@ class AuditEntry(Model):
     actor: Mapped[str]  # "operator", or a user's id
     action: Mapped[str]
     subject_id: Mapped[uuid.UUID] = mapped_column(index=True)
+    reason: Mapped[str | None]  # erased with the account, because it may name the user

@@ -31,20 +31,20 @@ def admin_required(view: View) -> View:
     return login_required(guarded)  # type: ignore[return-value]  # the same signature, by wraps
 
 
-def promote(user: User, *, by: str) -> None:
+def promote(user: User, *, by: str, reason: str | None = None) -> None:
     """Make a user an administrator. Raises `AccountError` if they cannot sign in."""
     with database.write_transaction():
         _refresh(user)
         if user.disabled_at or user.is_closing:
             raise AccountError(f"{user.email} cannot sign in, so they cannot be an administrator.")
-        _change(user, "promote", by, role="admin")
+        _change(user, "promote", by, reason, role="admin")
 
 
-def demote(user: User, *, by: str) -> None:
+def demote(user: User, *, by: str, reason: str | None = None) -> None:
     """Make an administrator an ordinary user. Raises `AccountError` for the last one."""
     with database.write_transaction():
         _refuse_last_admin(user)
-        _change(user, "demote", by, role="user")
+        _change(user, "demote", by, reason, role="user")
 
 
 def step_down(user: User) -> None:
@@ -55,10 +55,10 @@ def step_down(user: User) -> None:
                 "You are the last administrator, so nothing was changed. Promote another user "
                 "first."
             )
-        _change(user, "step down", str(user.id), role="user")
+        _change(user, "step down", str(user.id), None, role="user")
 
 
-def disable(user: User, *, by: str) -> None:
+def disable(user: User, *, by: str, reason: str | None = None) -> None:
     """Block sign-in, and end all sessions. Raises `AccountError` for the last administrator.
 
     A subscription continues; cancel it in Stripe.
@@ -66,13 +66,13 @@ def disable(user: User, *, by: str) -> None:
     with database.write_transaction():
         _refuse_last_admin(user)
         _end_sessions(user)
-        _change(user, "disable", by, disabled_at=user.disabled_at or now())
+        _change(user, "disable", by, reason, disabled_at=user.disabled_at or now())
 
 
-def enable(user: User, *, by: str) -> None:
+def enable(user: User, *, by: str, reason: str | None = None) -> None:
     """Allow a disabled user to sign in again."""
     with database.write_transaction():
-        _change(user, "enable", by, disabled_at=None)
+        _change(user, "enable", by, reason, disabled_at=None)
 
 
 def is_last_admin(user: User) -> bool:
@@ -96,7 +96,7 @@ def _refuse_last_admin(user: User) -> None:
         raise AccountError(f"{user.email} is the last administrator. Promote another user first.")
 
 
-def _change(user: User, action: str, by: str, **columns: Any) -> None:
+def _change(user: User, action: str, by: str, reason: str | None, **columns: Any) -> None:
     """Change columns and record the action, if anything changes. A new role ends all sessions."""
     _refresh(user)
     if all(getattr(user, name) == value for name, value in columns.items()):
@@ -104,7 +104,7 @@ def _change(user: User, action: str, by: str, **columns: Any) -> None:
     if "role" in columns:
         _end_sessions(user)
     accounts.write(user.id, **columns)
-    audit.record(action, user.id, by=by)
+    audit.record(action, user.id, by=by, reason=reason)
     _refresh(user)
 
 

@@ -20,7 +20,7 @@ from werkzeug.utils import redirect
 from werkzeug.wrappers import Response
 
 from saas import database, errors, jobs, mail, security
-from saas.auth import accounts
+from saas.auth import accounts, viewing
 from saas.auth.models import PendingSignIn, Session, SignInLink, User
 from saas.database import db, now
 from saas.extensions import login_manager
@@ -32,7 +32,14 @@ _SEEN_EVERY = timedelta(minutes=5)  # precision of "last seen", to limit writes
 
 # Every signed-in request runs the first query, and the settings the second, so they are built once.
 _SESSION_AND_USER = (
-    select(User, Session.id, Session.last_seen_at, Session.created_at)
+    select(
+        User,
+        Session.id,
+        Session.last_seen_at,
+        Session.created_at,
+        Session.viewed_user_id,
+        Session.viewing_until,
+    )
     .join(Session, User.id == Session.user_id)
     .where(Session.token_hash == bindparam("token_hash"), User.disabled_at.is_(None))
     .where(Session.expires_at > bindparam("now"), Session.last_seen_at > bindparam("idle"))
@@ -144,6 +151,8 @@ def _load(token: str) -> User | None:
     if row is None:
         return None
     user: User = row[0]
+    if row.viewed_user_id and row.viewing_until > at:
+        user = viewing.viewed_by(user, row.viewed_user_id)
     user.session_id, user.session_token = row.id, token
     user.signed_in_at = row.created_at
     if row.last_seen_at < at - _SEEN_EVERY:

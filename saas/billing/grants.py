@@ -41,7 +41,7 @@ def grant(
             user_id=user.id, plan=plan_id, reason=reason, until=until, granted_by=by
         )
         session.add(granted)
-        audit.record(f"grant {plan_id}", user.id, by=by)
+        audit.record(f"grant {plan_id}", user.id, by=by, reason=reason)
     db.session.refresh(user)
     return granted
 
@@ -56,7 +56,7 @@ def revoke(user: Subscriber, *, reason: str, by: str) -> None:
         plan_id = user.granted_plan
         _end_current(user.id, by, reason)
         _write(user.id, granted_plan=None, granted_until=None)
-        audit.record(f"revoke {plan_id}", user.id, by=by)
+        audit.record(f"revoke {plan_id}", user.id, by=by, reason=reason)
     db.session.refresh(user)
 
 
@@ -73,10 +73,10 @@ def _check_plan(plan_id: str) -> None:
 
 
 def _checked(reason: str) -> str:
-    reason = " ".join(reason.split())
-    if not 1 <= len(reason) <= 200:
-        raise GrantError("Give a reason of 1 to 200 characters.")
-    return reason
+    try:
+        return audit.clean_reason(reason)
+    except ValueError as error:
+        raise GrantError(str(error)) from None
 
 
 def _end_current(user_id: uuid.UUID, by: str, reason: str) -> None:

@@ -169,6 +169,27 @@ def retry_failed() -> int:
         )
 
 
+def latest(subject_id: uuid.UUID) -> OutboxMessage | None:
+    """Return the newest email about a subject that is not waiting to be sent."""
+    mine = select(OutboxMessage).where(OutboxMessage.subject_id == subject_id)
+    done = mine.where(OutboxMessage.due_at.is_(None)).order_by(OutboxMessage.id.desc())
+    return db.session.scalar(done.limit(1))
+
+
+def send_again(message: OutboxMessage) -> None:
+    """Send an email again: one that was given up on, or a copy of one that was sent.
+
+    Its content is composed again. One that is waiting is left as it is.
+    """
+    with database.write_transaction():
+        if message.last_error and not message.is_waiting:
+            again = update(OutboxMessage).where(OutboxMessage.id == message.id)
+            database.execute(again.values(due_at=now(), attempts=0))
+        elif message.handed_over_at:
+            key = f"{message.key}:again:{database.uuid7()}"
+            enqueue(message.kind, message.subject_id, key=key, context=message.context)
+
+
 def delete_for(subjects: Select[uuid.UUID]) -> None:
     """Delete the emails about these subjects. Call inside `write_transaction()`."""
     database.execute(delete(OutboxMessage).where(OutboxMessage.subject_id.in_(subjects)))

@@ -36,12 +36,12 @@ class DeletionFailed(Exception):
         self.code = code
 
 
-def delete_account(user: User, *, by: str | None = None) -> None:
+def delete_account(user: User, *, by: str | None = None, reason: str | None = None) -> None:
     """End all billing in Stripe, then delete the user. Raises `DeletionFailed`.
 
-    `by` is the actor for the audit log, if not the user.
+    `by` is the actor for the audit log, if not the user, and `reason` why they do it.
     """
-    is_new, mark = _begin_closing(user, by)
+    is_new, mark = _begin_closing(user, by, reason)
     try:
         with deadlines.deadline(_TIMEOUT):
             _cancel_subscriptions(user.id)
@@ -100,7 +100,7 @@ def _finish(user_id: uuid.UUID) -> None:
     _delete_customer_and_rows(user_id)
 
 
-def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
+def _begin_closing(user: User, by: str | None, reason: str | None) -> tuple[bool, datetime]:
     """Block new checkouts; return whether this is the first attempt, and its mark.
 
     A later attempt moves the mark slightly, so that the first one cannot call the deletion off. The
@@ -118,7 +118,7 @@ def _begin_closing(user: User, by: str | None) -> tuple[bool, datetime]:
         mark = before + _LEAST_STEP if before else now()
         accounts.write(user.id, closing_at=mark)
         if by and not before:
-            audit.record("delete", user.id, by=by)
+            audit.record("delete", user.id, by=by, reason=reason)
     return before is None, mark
 
 
@@ -248,6 +248,7 @@ def _delete(user_id: uuid.UUID, customer_id: str | None, paid: set[str]) -> bool
         if user.trial_used_at:
             used_trials.remember(user.email, user.trial_used_at)
         revenue.record(user.id, user.synced_columns, {})
+        audit.erase_reasons(user.id)
         for email in _emails_of(user):
             _delete_email(email)
         database.execute(delete(User).where(User.id == user.id))

@@ -69,25 +69,27 @@ def promote(email: str) -> None:
 
 @bp.cli.command("demote")
 @click.argument("email")
+@click.option("--reason", help="Why, in up to 200 characters, for the audit log.")
 @explained
-def demote(email: str) -> None:
+def demote(email: str, reason: str | None) -> None:
     """Make EMAIL an ordinary user. The last administrator cannot be demoted."""
     user = accounts.get_by_email(email)
-    roles.demote(user, by=OPERATOR)
+    roles.demote(user, by=OPERATOR, reason=_clean(reason))
     click.echo(f"{user.email} is now an ordinary user.")
 
 
 @bp.cli.command("disable")
 @click.argument("email")
+@click.option("--reason", help="Why, in up to 200 characters, for the audit log.")
 @explained
-def disable(email: str) -> None:
+def disable(email: str, reason: str | None) -> None:
     """Sign EMAIL out everywhere and block every sign-in method.
 
     Nothing is deleted, and a subscription continues: cancel it in Stripe. The last administrator
     who can sign in cannot be disabled.
     """
     user = accounts.get_by_email(email)
-    roles.disable(user, by=OPERATOR)
+    roles.disable(user, by=OPERATOR, reason=_clean(reason))
     click.echo(f"{user.email} is disabled and signed out everywhere.")
     if user.is_subscribed:
         click.echo("Their subscription continues. Cancel it in Stripe if it shouldn't.")
@@ -176,13 +178,15 @@ def list_users(limit: int, after: str, as_json: bool) -> None:
 def history(email: str, as_json: bool) -> None:
     """Show the audit log of EMAIL.
 
-    It contains the time, actor and name of each action by an administrator or operator.
+    It contains the time, actor, name and reason of each action by an administrator or operator.
     """
     for entry in audit.history(accounts.get_by_email(email).id):
         if as_json:
             click.echo(json.dumps(AuditEntrySchema().dump(entry)))
         else:
-            click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {audit.name_of(entry):<40} {entry.action}")
+            why = f": {entry.reason}" if entry.reason else ""
+            actor = f"{audit.name_of(entry):<40}"
+            click.echo(f"{entry.at:%Y-%m-%d %H:%M:%S}Z  {actor} {entry.action}{why}")
 
 
 @bp.cli.command("export")
@@ -203,9 +207,10 @@ def export(email: str) -> None:
 @bp.cli.command("delete")
 @click.argument("email")
 @click.option("--yes", is_flag=True, help="Skip the confirmation.")
+@click.option("--reason", help="Why, for the audit log, which keeps it. Do not name the user.")
 @sandbox_process.requires_sandbox
 @explained
-def delete(email: str, yes: bool) -> None:
+def delete(email: str, yes: bool, reason: str | None) -> None:
     """Delete the account of EMAIL.
 
     Cancels the subscription in Stripe first, then deletes all rows of the account. The last
@@ -214,8 +219,12 @@ def delete(email: str, yes: bool) -> None:
     user = accounts.get_by_email(email)
     if not yes:
         click.confirm(f"Delete {user.email} and cancel their subscription?", abort=True)
-    account_deletion.delete_account(user, by=OPERATOR)
+    account_deletion.delete_account(user, by=OPERATOR, reason=_clean(reason))
     click.echo(f"Deleted {user.email}.")
+
+
+def _clean(reason: str | None) -> str | None:
+    return audit.clean_reason(reason) if reason is not None else None
 
 
 def _format(user: User) -> str:

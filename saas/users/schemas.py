@@ -82,6 +82,7 @@ class AuditEntrySchema(Schema):
     actor = fields.String()
     action = fields.String()
     subject_id = fields.UUID()
+    reason = fields.String()
 
 
 class UserAnswerSchema(Schema):

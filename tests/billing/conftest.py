@@ -18,14 +18,6 @@ from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop
 
 
 @pytest.fixture
-def quiet_shop(make_app: Callable[..., Flask], sandbox: str) -> Iterator[Shop]:
-    """A shop without a webhook endpoint, so that it receives only the events that a test sends."""
-    for shop in open_shop(make_app, sandbox):
-        stripe_account.remove_endpoints(shop)
-        yield shop
-
-
-@pytest.fixture
 def proxied_shop(make_app: Callable[..., Flask], tmp_path: Path) -> Iterator[ProxiedShop]:
     """A shop with a proxy between the application and Stripe, which can change responses."""
     yield from open_proxied_shop(make_app, tmp_path)

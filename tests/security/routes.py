@@ -12,6 +12,7 @@ CONFIRM = "303 /auth/confirm"
 
 ANYBODY = (200, 200, 200)
 MEMBERS = (LOGIN, 200, 200)
+ADMINS = (LOGIN, 404, 200)
 
 # (anonymous, user, admin); a redirect is written with its target.
 ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
@@ -77,6 +78,24 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     "GET /api/openapi.json": ANYBODY,
     "GET /api/user": (401, 200, 200),
     "DELETE /api/user": (401, 200, 409),  # the only administrator keeps the role
+    # administrators
+    "GET /admin": ADMINS,
+    "POST /admin/refresh": (LOGIN, 404, "303 /admin"),
+    "GET /admin/movements.csv": ADMINS,
+    "GET /admin/users": ADMINS,
+    "GET /admin/users.csv": ADMINS,
+    "GET /admin/users/<uuid:user_id>": (LOGIN, 404, 404),
+    "GET /admin/users/<uuid:user_id>/<action>": (LOGIN, 404, 404),
+    "POST /admin/users/<uuid:user_id>/<action>": (LOGIN, 404, 404),
+    "GET /admin/events": ADMINS,
+    "GET /admin/events.csv": ADMINS,
+    "POST /admin/events/replay": (LOGIN, 404, "303 /admin/events"),
+    "GET /admin/emails": ADMINS,
+    "GET /admin/emails.csv": ADMINS,
+    "POST /admin/emails/<uuid:message_id>/send": (LOGIN, 404, 404),
+    "GET /admin/audit": ADMINS,
+    "GET /admin/audit.csv": ADMINS,
+    "POST /admin/view-as/stop": (LOGIN, "303 /dashboard", "303 /dashboard"),
     # billing
     "GET /dashboard/billing": MEMBERS,
     "GET /dashboard/billing/invoices": MEMBERS,

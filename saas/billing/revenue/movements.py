@@ -22,6 +22,7 @@ from saas.database import db, now
 NEW, REACTIVATION, EXPANSION = "new", "reactivation", "expansion"
 CONTRACTION, CHURN = "contraction", "churn"
 TRIAL_STARTED, TRIAL_CONVERTED, TRIAL_ENDED = "trial_started", "trial_converted", "trial_ended"
+TRIALS = (TRIAL_STARTED, TRIAL_CONVERTED, TRIAL_ENDED)
 
 _COUNTED = (
     "active",

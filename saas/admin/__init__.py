@@ -1,0 +1,16 @@
+"""The pages of administrators: figures, users, events, emails and the audit log.
+
+They call the same functions as the commands. Users who are not administrators get 404.
+"""
+
+from flask import Blueprint
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+
+from saas.admin import (  # noqa: E402, F401 - they register on bp
+    actions,
+    cli,
+    guards,
+    lists,
+    views,
+)

@@ -1,0 +1,282 @@
+"""What an administrator does to one user. Each action asks once, and says what follows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from flask import abort, flash, redirect, render_template, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from saas import deadlines
+from saas.admin import bp
+from saas.admin.forms import ActionForm, GrantForm, ReasonForm
+from saas.auth import accounts, audit, roles, sessions, viewing
+from saas.auth.models import User
+from saas.billing import gateway, grants, subscriptions
+from saas.database import db
+from saas.mail import outbox
+from saas.template_filters import email
+from saas.users import account_deletion
+from saas.users.export import export_user
+
+_TIMEOUT = 9.0  # seconds for calls to Stripe
+
+# Performs the action, and returns what to say; or the response, such as a file.
+Perform = Callable[[User, Any], str | Response]  # with its own form
+
+
+@dataclass(frozen=True)
+class Action:
+    """An action: its button, its consequence in words, and when it is possible."""
+
+    label: str
+    consequence: str
+    perform: Perform
+    form: type[ActionForm] = ActionForm
+    is_possible: Callable[[User], bool] = lambda user: True
+    is_dangerous: bool = False
+    icon: str = "arrow-right"
+
+
+class ActionRefused(Exception):
+    """The action is not possible; the message says why."""
+
+
+@bp.route("/users/<uuid:user_id>/<action>", methods=["GET", "POST"])
+def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
+    """Ask for a confirmation, and perform the action."""
+    user = db.session.get(User, user_id) or abort(404)
+    chosen = ACTIONS.get(action) or abort(404)
+    form = chosen.form()
+    if not chosen.is_possible(user):
+        flash(f"“{chosen.label}” is not possible now.", "error")
+        return redirect(url_for("admin.user", user_id=user_id), code=303)
+    if not form.validate_on_submit():
+        return _page(user, chosen, form, 422 if form.is_submitted() else 200)
+    try:
+        with deadlines.deadline(_TIMEOUT):
+            done = chosen.perform(user, form)
+    except _REFUSALS as error:
+        flash(str(error), "error")
+        return _page(user, chosen, form, 409)
+    except gateway.StripeError as error:
+        flash(f"Stripe did not accept this: {gateway.describe(error)}. Try again.", "error")
+        return _page(user, chosen, form, 503)
+    if not isinstance(done, str):
+        return done
+    flash(done, "success")
+    exists = db.session.get(User, user_id) is not None
+    return redirect(
+        url_for("admin.user", user_id=user_id) if exists else url_for("admin.users"), code=303
+    )
+
+
+def possible(user: User) -> list[tuple[str, Action]]:
+    """Return the actions that are possible for a user, by name."""
+    return [(name, action) for name, action in ACTIONS.items() if action.is_possible(user)]
+
+
+def _page(user: User, action: Action, form: ActionForm, status: int) -> tuple[str, int]:
+    return render_template("admin/action.html", user=user, action=action, form=form), status
+
+
+_REFUSALS = (
+    ActionRefused,
+    accounts.AccountError,
+    grants.GrantError,
+    account_deletion.DeletionFailed,
+)
+
+
+def _actor() -> str:
+    return str(current_user.id)
+
+
+def _reason(form: ReasonForm) -> str:
+    return form.reason.data or ""
+
+
+def _sync(user: User, form: ActionForm) -> str:
+    before = user.plan
+    subscriptions.sync(user.id, cause="admin sync")
+    audit.note("sync", user.id, by=_actor())
+    db.session.refresh(user)
+    if user.plan == before:
+        return f"The columns match Stripe. {email(user.email)} is on {user.plan.name}, as before."
+    return f"{email(user.email)} is now on {user.plan.name}."
+
+
+def _grant(user: User, form: GrantForm) -> str:
+    grants.grant(user, form.plan.data, reason=_reason(form), until=form.ends_at, by=_actor())
+    return f"{email(user.email)} is now on {user.plan.name}."
+
+
+def _revoke(user: User, form: ReasonForm) -> str:
+    grants.revoke(user, reason=_reason(form), by=_actor())
+    return f"{email(user.email)} is now on {user.plan.name}."
+
+
+def _promote(user: User, form: ReasonForm) -> str:
+    roles.promote(user, by=_actor(), reason=_reason(form))
+    return f"{email(user.email)} is now an administrator."
+
+
+def _demote(user: User, form: ReasonForm) -> str:
+    if user.id == current_user.id:
+        raise ActionRefused("Give up your own role in your settings.")
+    roles.demote(user, by=_actor(), reason=_reason(form))
+    return f"{email(user.email)} is now an ordinary user."
+
+
+def _disable(user: User, form: ReasonForm) -> str:
+    if user.id == current_user.id:
+        raise ActionRefused("You cannot disable your own account.")
+    roles.disable(user, by=_actor(), reason=_reason(form))
+    return f"{email(user.email)} is disabled and signed out everywhere."
+
+
+def _enable(user: User, form: ActionForm) -> str:
+    roles.enable(user, by=_actor())
+    return f"{email(user.email)} can sign in again."
+
+
+def _end_sessions(user: User, form: ReasonForm) -> str:
+    count = sessions.revoke_others(user)
+    audit.note("end sessions", user.id, by=_actor(), reason=_reason(form))
+    return f"Ended {count} session{'s'[: count != 1]} of {email(user.email)}."
+
+
+def _resend(user: User, form: ActionForm) -> str:
+    message = outbox.latest(user.id)
+    if message is None:
+        raise ActionRefused("This user got no email yet. Sign-in emails are not counted.")
+    outbox.send_again(message)
+    audit.note(f"resend {message.kind}", user.id, by=_actor())
+    return f"The email “{message.kind}” is sent again."
+
+
+def _export(user: User, form: ReasonForm) -> Response:
+    everything = json.dumps(export_user(user), indent=2, ensure_ascii=False)
+    audit.note("export", user.id, by=_actor(), reason=_reason(form))
+    attached = {"Content-Disposition": f'attachment; filename="{user.id}.json"'}
+    return Response(everything, headers=attached, mimetype="application/json")
+
+
+def _view_as(user: User, form: ReasonForm) -> Response:
+    viewing.start(current_user, user, reason=_reason(form))
+    return redirect(url_for("users.dashboard"), code=303)
+
+
+def _delete(user: User, form: ReasonForm) -> str:
+    if user.id == current_user.id:
+        raise ActionRefused("Delete your own account in your settings.")
+    shown = email(user.email)
+    account_deletion.delete_account(user, by=_actor(), reason=_reason(form))
+    return f"The account of {shown} was deleted."
+
+
+ACTIONS = {
+    "sync": Action(
+        "Sync with Stripe",
+        "Fetches the state from Stripe and copies it into our columns. Nothing is changed in "
+        "Stripe, unless something was paid for twice: that is refunded.",
+        _sync,
+        is_possible=lambda user: user.stripe_customer_id is not None,
+        icon="refresh-cw",
+    ),
+    "grant": Action(
+        "Give a plan",
+        "Gives a plan free of charge. A subscription continues, and the higher plan counts. "
+        "The user sees the plan, and the reason is in their data export.",
+        _grant,
+        GrantForm,
+        icon="sparkles",
+    ),
+    "revoke-grant": Action(
+        "Take the given plan away",
+        "Ends the given plan now. A subscription or purchase stays.",
+        _revoke,
+        ReasonForm,
+        lambda user: user.granted is not None,
+        icon="undo-2",
+    ),
+    "view-as": Action(
+        "View as this user",
+        "Shows the pages as this user sees them, for at most an hour. Nothing can be changed. "
+        "Settings, invoices and the data export are not shown.",
+        _view_as,
+        ReasonForm,
+        lambda user: not user.is_admin,
+        icon="eye",
+    ),
+    "resend-email": Action(
+        "Send the last email again",
+        "Composes the newest email to this user again, with today's facts, and sends it.",
+        _resend,
+        icon="mail",
+    ),
+    "export": Action(
+        "Export their data",
+        "Downloads everything that is stored about this user, as they can do in their settings.",
+        _export,
+        ReasonForm,
+        icon="download",
+    ),
+    "end-sessions": Action(
+        "End all sessions",
+        "Signs this user out of all browsers. They can sign in again. API tokens stay valid.",
+        _end_sessions,
+        ReasonForm,
+        icon="log-out",
+    ),
+    "promote": Action(
+        "Make an administrator",
+        "Gives access to these pages, and so to the data of all users. Ends their sessions.",
+        _promote,
+        ReasonForm,
+        lambda user: not user.is_admin and not user.disabled_at and not user.is_closing,
+        is_dangerous=True,
+        icon="shield",
+    ),
+    "demote": Action(
+        "Make an ordinary user",
+        "Takes the role of an administrator away, and ends their sessions.",
+        _demote,
+        ReasonForm,
+        lambda user: user.is_admin,
+        is_dangerous=True,
+        icon="user",
+    ),
+    "disable": Action(
+        "Disable the account",
+        "Signs this user out everywhere and blocks every way to sign in. Nothing is deleted. A "
+        "subscription continues and is charged: cancel it in Stripe if it should not.",
+        _disable,
+        ReasonForm,
+        lambda user: user.disabled_at is None,
+        is_dangerous=True,
+        icon="ban",
+    ),
+    "enable": Action(
+        "Enable the account",
+        "Lets this user sign in again.",
+        _enable,
+        ActionForm,
+        lambda user: user.disabled_at is not None,
+        icon="check",
+    ),
+    "delete": Action(
+        "Close the account",
+        "Cancels the subscription in Stripe without a refund, then deletes all data of this user. "
+        "This cannot be undone. The user gets an email.",
+        _delete,
+        ReasonForm,
+        is_dangerous=True,
+        icon="trash-2",
+    ),
+}

@@ -1,0 +1,98 @@
+"""What needs an operator now, shown above the overview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+from flask import current_app
+from sqlalchemy import func, select
+
+from saas import database, jobs
+from saas.billing import events, gateway
+from saas.billing.models import StoredReport, StripeEvent
+from saas.database import db, now
+from saas.mail.models import OutboxMessage
+
+_SILENT = timedelta(days=1)
+_OLD_EMAIL = timedelta(minutes=15)
+_OVERDUE_JOB = jobs.MAX_OVERDUE
+_NAME = "missing events"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A sentence, what to do, and the page that shows more."""
+
+    text: str
+    advice: str
+    endpoint: str = ""
+    arguments: tuple[tuple[str, str], ...] = ()
+
+
+def problems() -> list[Problem]:
+    """Return what needs an operator now, the most urgent first."""
+    return [*_no_worker(), *_silence(), *_failed_events(), *_old_emails()]
+
+
+@jobs.periodic_task(minutes=60)
+def check_events_arrive() -> None:
+    """Ask Stripe for its events of the last day, if none has arrived in that time."""
+    at, missing = now(), 0
+    last = db.session.scalar(select(func.max(StripeEvent.received_at)))
+    if current_app.config["STRIPE_API_KEY"] and (last is None or last < at - _SILENT):
+        types = events.HANDLED_TYPES[: gateway.MAX_EVENT_TYPES]
+        database.release_connection()
+        listed = gateway.event_page(types, at - _SILENT, None).events
+        missing = sum(1 for event in listed if not events.ignore_reason(event))
+    with database.write_transaction() as session:
+        session.merge(StoredReport(name=_NAME, at=at, content={"missing": missing}))
+
+
+def _no_worker() -> Iterator[Problem]:
+    overdue = jobs.overdue()
+    advice = "Emails and repairs wait. Start the worker with: flask worker"
+    if overdue is None:
+        yield Problem("No worker has run yet.", advice)
+    elif overdue > _OVERDUE_JOB:
+        minutes = overdue // timedelta(minutes=1)
+        yield Problem(f"No worker has run a task for {minutes} minutes.", advice)
+
+
+def _silence() -> Iterator[Problem]:
+    found = db.session.get(StoredReport, _NAME)
+    last = db.session.scalar(select(func.max(StripeEvent.received_at)))
+    if not found or not found.content["missing"] or (last and last > now() - _SILENT):
+        return
+    yield Problem(
+        "No webhook has arrived for a day, although Stripe has events.",
+        "Run `flask billing doctor`, then `flask billing catch-up`.",
+    )
+
+
+def _failed_events() -> Iterator[Problem]:
+    failed = select(func.count()).select_from(StripeEvent)
+    count = db.session.scalar(
+        failed.where(StripeEvent.processed_at.is_(None), StripeEvent.attempts > 0)
+    )
+    if count:
+        yield Problem(
+            f"{count} of Stripe's events could not be applied yet.",
+            "They are tried again by themselves. See why:",
+            "admin.events",
+            (("state", "failed"),),
+        )
+
+
+def _old_emails() -> Iterator[Problem]:
+    waiting = select(func.min(OutboxMessage.created_at)).where(OutboxMessage.due_at.isnot(None))
+    oldest = db.session.scalar(waiting)
+    if oldest and oldest < now() - _OLD_EMAIL:
+        minutes = (now() - oldest) // timedelta(minutes=1)
+        yield Problem(
+            f"An email has been waiting for {minutes} minutes.",
+            "It is tried again by itself. See why:",
+            "admin.emails",
+            (("state", "waiting"),),
+        )

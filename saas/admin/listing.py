@@ -1,0 +1,130 @@
+"""Lists of any length: pages by keyset, and CSV files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Response, request, stream_with_context
+from sqlalchemy import ColumnElement, Select, select, tuple_, union
+
+from saas import database
+from saas.database import db
+
+PAGE = 50
+_FILTERS = (
+    "q", "plan", "status", "role", "account", "sort", "state", "type", "kind", "customer", "action",
+    "actor", "user",
+)  # fmt: skip
+_BATCH = 500
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
+
+
+@dataclass(frozen=True)
+class Page:
+    """Rows, and the cursor of the next page; None on the last one."""
+
+    rows: Sequence[Any]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A query whose rows are read in the order of `keys`, descending unless `ascending`.
+
+    The keys of a row together are unique, and an index has them in this order, so that the last
+    page is as fast as the first. `parse` reads a cursor back, and raises `ValueError`. With
+    `alternatives`, of which one must hold, each is searched by its own index.
+    """
+
+    query: Select[Any]
+    keys: tuple[Any, ...]
+    parse: Callable[[str], tuple[Any, ...]]
+    ascending: bool = False
+    alternatives: tuple[ColumnElement[bool], ...] = ()
+
+    def page(self, after: str | None = None, size: int = PAGE) -> Page:
+        """Return the rows after a cursor; an invalid one is the beginning."""
+        try:
+            start = self.parse(after) if after else None
+        except ValueError:
+            start = None
+        rows = db.session.scalars(self._select(start, size + 1)).all()
+        shown = rows[:size]
+        return Page(shown, self._cursor(shown[-1]) if len(rows) > size else None)
+
+    def every(self) -> Iterator[Any]:
+        """Yield all rows, in batches, each with a connection of its own."""
+        start: tuple[Any, ...] | None = None
+        while True:
+            rows = db.session.scalars(self._select(start, _BATCH)).all()
+            yield from rows
+            if len(rows) < _BATCH:
+                return
+            start = self._keys_of(rows[-1])
+            db.session.expunge_all()
+            database.release_connection()
+
+    def _select(self, start: tuple[Any, ...] | None, limit: int) -> Select[Any]:
+        order = [key.asc() if self.ascending else key.desc() for key in self.keys]
+        query = self.query.order_by(*order).limit(limit)
+        if start is not None:
+            here = tuple_(*self.keys)
+            query = query.where(here > start if self.ascending else here < start)
+        if not self.alternatives:
+            return query
+        [key] = self.keys
+        found = [
+            select(query.with_only_columns(key).where(condition).subquery())
+            for condition in self.alternatives
+        ]
+        keys = union(*found).subquery()
+        return self.query.where(key.in_(select(keys.c[0]))).order_by(*order).limit(limit)
+
+    def _keys_of(self, row: Any) -> tuple[Any, ...]:
+        return tuple(getattr(row, key.key) for key in self.keys)
+
+    def _cursor(self, row: Any) -> str:
+        return "~".join(
+            value.isoformat() if isinstance(value, datetime) else str(value)
+            for value in self._keys_of(row)
+        )
+
+
+def kept_filters() -> dict[str, Any]:
+    """Return the filters of this request, for the URL of another page or file of the same list."""
+    return {name: request.args[name] for name in _FILTERS if request.args.get(name)}
+
+
+def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
+    """Return a CSV file that is written while its rows are read.
+
+    Text that a spreadsheet would run as a formula begins with an apostrophe.
+    """
+
+    def lines() -> Iterator[str]:
+        yield _line(head)
+        for row in rows:
+            yield _line(row)
+
+    attached = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    body = stream_with_context(lines())
+    return Response(body, mimetype="text/csv", headers=attached)
+
+
+def _line(row: Sequence[Any]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow([_cell(value) for value in row])
+    return line.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return "" if value is None else value

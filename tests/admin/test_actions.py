@@ -1,0 +1,137 @@
+"""Actions on one user: each asks once, is recorded, and does what the command does."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from saas.auth import accounts
+from tests.harness import stripe_account
+from tests.harness.shop import Shop
+from tests.harness.visitor import Page, Visitor
+from tests.harness.waiting import eventually
+
+ANN, ADMIN = "ann@example.com", "admin@example.com"
+WHY = "Asked by phone"
+
+
+def act(shop: Shop, admin: Visitor, action: str, email: str = ANN, **fields: str) -> Page:
+    admin.visit(f"/admin/users/{shop.user(email).id}/{action}")
+    return admin.submit(admin.page.path, **fields)
+
+
+@pytest.fixture(autouse=True)
+def ann(shop: Shop) -> None:
+    with shop.app.app_context():
+        accounts.get_or_create(ANN)
+
+
+def test_a_plan_is_given_for_some_days_and_taken_away(shop: Shop, admin: Visitor) -> None:
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%d}"
+
+    page = act(shop, admin, "grant", plan="team", until=tomorrow, reason=WHY)
+    assert "ann@example.com is now on Team" in page.text
+    assert f"Grant team by {ADMIN}: {WHY}" in " ".join(page.text.split())
+    assert f"{shop.user(ANN).granted_until:%Y-%m-%d}" == tomorrow
+
+    page = act(shop, admin, "revoke-grant", reason="The month is over")
+    assert "ann@example.com is now on Hobby" in page.text
+
+
+def test_a_plan_is_not_given_without_a_reason_or_for_the_past(shop: Shop, admin: Visitor) -> None:
+    page = act(shop, admin, "grant", plan="team", until="2020-01-01", reason=" ")
+
+    assert page.response.status_code == 422
+    assert "Give a reason of 1 to 200 characters." in page.text
+    assert "Choose a day that has not passed" in page.text
+    assert shop.user(ANN).granted is None
+
+
+def test_a_disabled_user_is_signed_out_until_enabled(shop: Shop, admin: Visitor) -> None:
+    ann = shop.visitor()
+    ann.sign_in(ANN)
+
+    act(shop, admin, "disable", reason=WHY)
+    assert ann.visit("/dashboard").path == "/login"
+    page = act(shop, admin, "enable")
+
+    assert "can sign in again" in page.text
+    assert f"Disable by {ADMIN}: {WHY}" in " ".join(page.text.split())
+    ann.sign_in(ANN)
+    assert ann.visit("/dashboard").path == "/dashboard"
+
+
+def test_sessions_are_ended(shop: Shop, admin: Visitor) -> None:
+    ann = shop.visitor()
+    ann.sign_in(ANN)
+
+    page = act(shop, admin, "end-sessions", reason=WHY)
+
+    assert "Ended 1 session of ann@example.com" in page.text
+    assert ann.visit("/dashboard").path == "/login"
+
+
+def test_a_role_is_given_and_taken(shop: Shop, admin: Visitor) -> None:
+    act(shop, admin, "promote", reason=WHY)
+    assert shop.user(ANN).is_admin
+    act(shop, admin, "demote", reason=WHY)
+    assert not shop.user(ANN).is_admin
+
+
+@pytest.mark.parametrize("action", ["demote", "disable", "delete"])
+def test_administrators_cannot_act_on_themselves(shop: Shop, admin: Visitor, action: str) -> None:
+    page = act(shop, admin, action, email=ADMIN, reason=WHY)
+
+    assert page.response.status_code == 409
+    assert shop.user(ADMIN).is_admin
+
+
+def test_an_account_is_closed_and_its_subscription_with_it(shop: Shop, admin: Visitor) -> None:
+    ann, subscription = stripe_account.subscriber(shop, ANN, "solo")
+
+    page = act(shop, admin, "delete", reason="A duplicate account")
+
+    assert "The account of ann@example.com was deleted" in page.text
+    assert stripe_account.client(shop).v1.subscriptions.retrieve(subscription).status == "canceled"
+    log = " ".join(admin.visit("/admin/audit").text.split())
+    assert f"Delete deleted, {ann.id} A duplicate account" in log
+    assert admin.visit(f"/admin/users/{ann.id}").response.status_code == 404
+
+
+def test_the_data_of_a_user_is_downloaded(shop: Shop, admin: Visitor) -> None:
+    page = act(shop, admin, "export", reason="Request by letter")
+
+    assert json.loads(page.response.text)["account"]["email"] == ANN
+    assert page.response.headers["Content-Disposition"].startswith("attachment")
+    assert "Request by letter" in admin.visit("/admin/audit").text
+
+
+def test_the_last_email_is_sent_again(shop: Shop, admin: Visitor) -> None:
+    assert "got no email yet" in act(shop, admin, "resend-email").text
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: len(admin.emails_to(ANN)) == 1)
+
+    page = act(shop, admin, "resend-email")
+
+    assert "The email “welcome” is sent again" in page.text
+    eventually(lambda: len(admin.emails_to(ANN)) == 2)
+    assert len({each["subject"] for each in admin.emails_to(ANN)}) == 1
+
+
+def test_an_action_requires_a_recent_sign_in(shop: Shop, admin: Visitor) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=11)
+    with time_machine.travel(later, tick=True):
+        page = act(shop, admin, "disable", reason=WHY)
+
+        assert page.path == "/auth/confirm"
+        assert shop.user(ANN).disabled_at is None
+
+
+def test_an_unknown_action_or_an_impossible_one_is_refused(shop: Shop, admin: Visitor) -> None:
+    ann = shop.user(ANN).id
+
+    assert admin.visit(f"/admin/users/{ann}/explode").response.status_code == 404
+    assert "is not possible now" in admin.visit(f"/admin/users/{ann}/revoke-grant").text

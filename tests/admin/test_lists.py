@@ -1,0 +1,105 @@
+"""Events, emails and the audit log: filtered, replayed, sent again and downloaded."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+
+from saas.billing.models import StripeEvent
+from saas.database import db
+from saas.mail.models import OutboxMessage
+from tests.harness import stripe_account
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
+
+ANN = "ann@example.com"
+
+
+def break_rows(shop: Shop, model: type, **values: object) -> None:
+    with shop.app.app_context():
+        db.session.execute(update(model).values(values))
+        db.session.commit()
+
+
+def applied(shop: Shop) -> bool:
+    with shop.app.app_context():
+        count = db.session.query(StripeEvent).filter(StripeEvent.processed_at.isnot(None)).count()
+        return count >= 3
+
+
+def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: applied(shop))
+    break_rows(shop, StripeEvent, processed_at=None, attempts=2, last_error="Stripe is down")
+    page = admin.visit("/admin/events?state=failed")
+    assert "Stripe is down" in page.text
+
+    page = admin.submit("/admin/events/replay")
+
+    assert "Applied" in page.text
+    assert "None has arrived yet, or none matches" in page.text
+    assert "Replay the failed ones" not in page.text
+
+
+def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: applied(shop))
+    admin.visit("/admin/events?type=invoice.paid")
+
+    page = admin.submit("/admin/events/replay")
+
+    assert "Applied 1 event." in page.text
+
+
+def test_an_unknown_event_cannot_be_replayed(shop: Shop, admin: Visitor) -> None:
+    token = admin.visit("/admin").form("/admin/refresh").fields["csrf_token"]
+
+    data = {"csrf_token": token, "event": "evt_unknown"}
+    admin.request("POST", "/admin/events/replay", data=data)
+
+    assert "evt_unknown: unknown both here and in Stripe" in admin.visit("/admin/events").text
+
+
+def test_an_email_that_was_given_up_on_is_sent_again(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: admin.emails_to(ANN))
+    break_rows(
+        shop, OutboxMessage, due_at=None, handed_over_at=None, attempts=17,
+        last_error="550 mailbox full",
+    )  # fmt: skip
+    page = admin.visit("/admin/emails?state=failed&kind=welcome")
+    assert "550 mailbox full" in page.text
+    [path] = {form.action.partition("?")[0] for form in page.forms if "/send" in form.action}
+
+    page = admin.submit(path)
+
+    assert "The email “welcome” is sent again" in page.text
+    shop.app.test_cli_runner().invoke(args=["mail", "flush"])
+    eventually(lambda: "Sent" in admin.visit("/admin/emails?kind=welcome").text)
+
+
+def test_the_audit_log_is_filtered(shop: Shop, admin: Visitor) -> None:
+    run = shop.app.test_cli_runner().invoke
+    run(args=["users", "create", ANN])
+    run(args=["users", "disable", ANN, "--reason", "Spam"])
+    admin.visit(f"/admin/users/{shop.user(ANN).id}/enable")
+    admin.submit(admin.page.path)
+
+    def log(query: str) -> str:
+        return " ".join(admin.visit(f"/admin/audit?{query}").text.partition("Reason")[2].split())
+
+    assert "operator Disable ann@example.com Spam" in log("action=disable")
+    assert "Enable" not in log("action=disable")
+    assert "Enable" in log("actor=admin@example.com")
+    assert "Disable" not in log("actor=admin@example.com")
+    assert "Disable" in log(f"user={ANN}")
+    assert "No entries" in admin.visit("/admin/audit?user=nobody@example.com").text
+    assert "Spam" in admin.request("GET", "/admin/audit.csv").text
+
+
+def test_events_and_emails_are_downloaded(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: applied(shop))
+
+    assert "invoice.paid" in admin.request("GET", "/admin/events.csv?state=applied").text
+    assert "welcome" in admin.request("GET", "/admin/emails.csv").text

@@ -1,0 +1,135 @@
+"""The overview: figures from the history of changes, and what needs an operator."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from saas.auth import accounts
+from saas.billing.models import StripeEvent
+from saas.billing.revenue import figures
+from saas.database import db, now
+from saas.mail.models import OutboxMessage
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+
+
+def overview(admin: Visitor) -> str:
+    admin.visit("/admin")
+    return " ".join(admin.submit("/admin/refresh").text.split())
+
+
+@both_databases
+def test_the_figures_are_those_of_the_subscriptions(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    stripe_account.subscriber(shop, BOB, "team", "yearly")
+    stripe_account.subscriber(shop, "cay@example.com", "team", "monthly", trial_days=7)
+
+    text = overview(admin)
+
+    assert "MRR €40" in text
+    assert "Users 4 Active in 30 days 1 At risk €0 Trials now 1" in text
+    assert "Team 2 1 active, 1 trialing" in text or "Team 2 1 trialing, 1 active" in text
+    month = f"{now():%Y-%m}"
+    assert f"{month} €40 €40 – – – – 1" in text
+    rows = list(csv.DictReader(io.StringIO(admin.request("GET", "/admin/movements.csv").text)))
+    assert {"month": month, "kind": "new", "currency": "eur",
+            "amount in smallest unit": "4000"} in rows  # fmt: skip
+
+
+def test_revenue_that_is_past_due_is_at_risk(shop: Shop, admin: Visitor) -> None:
+    ann, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    at_stripe = stripe_account.client(shop).v1
+    card = at_stripe.payment_methods.attach(
+        "pm_card_chargeCustomerFail", {"customer": str(ann.stripe_customer_id)}
+    )
+    at_stripe.subscriptions.update(subscription, {"default_payment_method": card.id})
+    stripe_account.advance(shop, ann.stripe_customer_id)
+    eventually(lambda: shop.user(ANN).stripe_subscription_status == "past_due")
+
+    text = overview(admin)
+
+    assert "1 subscription past due. €15 a month at risk." in text
+
+
+def test_the_figures_say_as_of_when_and_stay_until_they_are_updated(
+    shop: Shop, admin: Visitor
+) -> None:
+    assert "MRR €0" in overview(admin)
+    stripe_account.subscriber(shop, ANN, "solo")
+
+    assert "MRR €0" in " ".join(admin.visit("/admin").text.split())
+    assert "MRR €15" in overview(admin)
+    assert "UTC. Updated every half hour." in admin.page.text
+
+
+def test_the_command_prints_the_same(shop: Shop) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    run = shop.app.test_cli_runner().invoke
+
+    lines = run(args=["admin", "figures"]).output
+    assert "MRR                          15.00 eur" in lines
+    assert "Subscriptions to solo        1" in lines
+    assert json.loads(run(args=["admin", "figures", "--json"]).output)["mrr"] == {"eur": 1500}
+
+
+@pytest.mark.parametrize(
+    ("breaks", "says"),
+    [
+        (
+            update(StripeEvent).values(processed_at=None, attempts=3, last_error="Stripe is down"),
+            "of Stripe's events could not be applied yet.",
+        ),
+        (
+            update(OutboxMessage).values(due_at=now(), created_at=now() - timedelta(hours=1)),
+            "An email has been waiting for 60 minutes.",
+        ),
+    ],
+)
+def test_a_banner_says_what_needs_an_operator(
+    shop: Shop, admin: Visitor, breaks: object, says: str
+) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: admin.emails_to(ANN))
+    assert says not in overview(admin)
+    with shop.app.app_context():
+        db.session.execute(breaks)  # type: ignore[call-overload]  # an update
+        db.session.commit()
+
+    assert says in overview(admin)
+
+
+def test_a_banner_says_that_webhooks_do_not_arrive(quiet_shop: Shop) -> None:
+    shop = quiet_shop
+    stripe_account.subscriber(shop, ANN, "solo")
+    with shop.app.app_context():
+        accounts.get_or_create("admin@example.com", role="admin")
+        assert db.session.scalars(select(StripeEvent)).all() == []
+        from saas.admin import health
+
+        health.check_events_arrive()
+    admin = shop.visitor()
+    admin.sign_in("admin@example.com")
+
+    assert "No webhook has arrived for a day, although Stripe has events." in overview(admin)
+
+
+def test_deleted_accounts_stay_in_past_months(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    admin.visit(f"/admin/users/{shop.user(ANN).id}/delete")
+    admin.submit(admin.page.path, reason="A test")
+
+    with shop.app.app_context():
+        [month] = figures.compute().months
+    assert month.movements == {"new": {"eur": 1500}, "churn": {"eur": -1500}}
+    assert month.mrr == {}

@@ -1,0 +1,143 @@
+"""Find a user, and see why they have access."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from saas.auth import accounts
+from saas.billing import grants
+from tests.harness import stripe_account
+from tests.harness.apps import both_databases
+from tests.harness.sample_product.catalogue import LIFETIME
+from tests.harness.shop import Shop
+from tests.harness.visitor import Visitor
+
+ANN, BOB = "ann@example.com", "bob@example.com"
+
+
+def found(admin: Visitor, query: str) -> list[str]:
+    """Return the emails in the list of users."""
+    links = admin.visit(f"/admin/users?{query}").response.text.split("/admin/users/")
+    return [link.partition(">")[2].partition("<")[0] for link in links[1:]]
+
+
+def page_of(shop: Shop, admin: Visitor, email: str, query: str = "") -> str:
+    return " ".join(admin.visit(f"/admin/users/{shop.user(email).id}{query}").text.split())
+
+
+@both_databases
+def test_users_are_found_by_what_the_operator_has(shop: Shop, admin: Visitor) -> None:
+    ann, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    with shop.app.app_context():
+        accounts.rename(accounts.get_or_create(BOB), "Robert Brown")
+
+    for typed in ("ann", "ANN@EXAMPLE.COM", str(ann.id), ann.stripe_customer_id, subscription):
+        assert found(admin, f"q={typed}") == [ANN], typed
+    assert found(admin, "q=robert") == [BOB]
+    assert found(admin, "q=%25") == []  # no wildcard
+    assert "No user matches" in admin.visit("/admin/users?q=nobody").text
+
+
+@both_databases
+def test_users_are_filtered_by_plan_status_role_and_account(shop: Shop, admin: Visitor) -> None:
+    shop.sell(LIFETIME)
+    stripe_account.subscriber(shop, ANN, "solo")
+    with shop.app.app_context():
+        bob = accounts.get_or_create(BOB)
+        grants.grant(bob, "team", reason="A gift", until=None, by="operator")
+
+    assert found(admin, "plan=solo") == [ANN]
+    assert found(admin, "plan=team") == [BOB]
+    assert found(admin, "plan=hobby") == ["admin@example.com"]
+    assert found(admin, "plan=lifetime") == []
+    assert found(admin, "status=active") == [ANN]
+    assert found(admin, "role=admin") == ["admin@example.com"]
+    assert found(admin, "account=disabled") == []
+    assert found(admin, "q=ann&plan=team") == []
+    assert found(admin, "plan=unknown&sort=email") == ["admin@example.com", ANN, BOB]
+
+
+def test_a_long_list_has_pages(shop: Shop, admin: Visitor) -> None:
+    with shop.app.app_context():
+        for number in range(60):
+            accounts.get_or_create(f"user-{number:02}@example.com")
+    for sort in ("", "&sort=email"):
+        first = admin.visit(f"/admin/users?role=user{sort}")
+        shown = found(admin, f"role=user{sort}")
+        following = next(link for link in first.links if "after=" in link)
+        rest = found(admin, following.partition("?")[2])
+
+        assert (len(shown), len(rest)) == (50, 10)
+        assert len({*shown, *rest}) == 60
+    assert len(found(admin, "after=rubbish")) == 50
+
+
+def test_the_page_says_why_a_user_has_access(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    with shop.app.app_context():
+        ann = accounts.get_by_email(ANN)
+        grants.grant(ann, "team", reason="Winner of the raffle", until=None, by="operator")
+
+    text = page_of(shop, admin, ANN)
+
+    assert "Access Team Granted" in text
+    assert "Subscription: gives Solo" in text
+    assert "Price €15 a month" in text
+    assert "Granted plan: gives Team" in text
+    assert "Winner of the raffle" in text
+    assert "Grant team by operator: Winner of the raffle" in text
+    assert "No subscription, no purchase" in page_of(shop, admin, "admin@example.com")
+
+
+def test_the_page_says_why_a_subscription_gives_nothing(shop: Shop, admin: Visitor) -> None:
+    _, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+    admin.visit(f"/admin/users/{shop.user(ANN).id}/sync")
+    admin.submit(admin.page.path)
+
+    text = page_of(shop, admin, ANN)
+
+    assert "Subscription: gives nothing now" in text
+    assert "Status canceled" in text
+    assert "Solo (monthly) ended" in text
+
+
+def test_the_columns_are_compared_with_stripe_on_demand(
+    quiet_shop: Shop, make_admin: Visitor
+) -> None:
+    shop, admin = quiet_shop, make_admin
+    _, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    assert "The same as the columns" in page_of(shop, admin, ANN, "?stripe=1")
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+
+    text = page_of(shop, admin, ANN, "?stripe=1")
+
+    assert "stripe_subscription_status active → canceled" in text
+    assert shop.user(ANN).stripe_subscription_status == "active"  # nothing was written
+
+
+def test_the_list_is_downloaded_without_formulas(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    with shop.app.app_context():
+        accounts.rename(accounts.get_or_create(BOB), '=HYPERLINK("https://evil.example")')
+
+    response = admin.request("GET", "/admin/users.csv")
+
+    rows = {row["email"]: row for row in csv.DictReader(io.StringIO(response.text))}
+    assert rows[ANN]["plan"] == "solo"
+    assert (rows[ANN]["amount"], rows[ANN]["currency"]) == ("1500", "eur")
+    assert rows[BOB]["name"] == '\'=HYPERLINK("https://evil.example")'
+    assert "Export users" in admin.visit("/admin/audit").text
+
+
+@pytest.fixture
+def make_admin(quiet_shop: Shop) -> Visitor:
+    """An administrator of the shop without webhooks."""
+    with quiet_shop.app.app_context():
+        accounts.get_or_create("admin@example.com", role="admin")
+    visitor = quiet_shop.visitor()
+    visitor.sign_in("admin@example.com")
+    return visitor
