@@ -10,9 +10,12 @@ import pytest
 
 from saas.config import ROOT
 
-PACKAGES = ("auth", "billing", "mail", "og", "users")  # with views and domain modules
-VIEWS = ("views", "api", "api_token_views", "sign_in_methods")
-GUARDS = ("saas/auth/sessions.py", "saas/auth/bearer.py", "saas/auth/reauthentication.py")
+PACKAGES = ("admin", "auth", "billing", "mail", "og", "users")  # with views and domain modules
+VIEWS = (
+    "views", "api", "api_token_views", "sign_in_methods", "user_views", "list_views",
+)  # fmt: skip
+GUARDS = ("saas/auth/sessions.py", "saas/auth/bearer.py", "saas/auth/reauthentication.py",
+          "saas/admin/guards.py")  # fmt: skip
 # Modules with one table that belongs to no package.
 TABLES = ("saas/schedule.py", "saas/limits.py", "saas/schema_state.py", "saas/used_trials.py")
 USER_WRITERS = (

@@ -8,9 +8,9 @@ from flask import Blueprint
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 from saas.admin import (  # noqa: E402, F401 - they register on bp
-    actions,
     cli,
     guards,
-    lists,
+    list_views,
+    user_views,
     views,
 )

@@ -6,18 +6,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from flask import abort, flash, redirect, render_template, url_for
+from flask import redirect, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas import deadlines
-from saas.admin import bp
 from saas.admin.forms import ActionForm, GrantForm, ReasonForm
 from saas.auth import accounts, audit, roles, sessions, viewing
 from saas.auth.models import User
-from saas.billing import gateway, grants, subscriptions
+from saas.billing import grants, subscriptions
 from saas.database import db
 from saas.mail import outbox
 from saas.template_filters import email
@@ -47,45 +44,12 @@ class ActionRefused(Exception):
     """The action is not possible; the message says why."""
 
 
-@bp.route("/users/<uuid:user_id>/<action>", methods=["GET", "POST"])
-def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
-    """Ask for a confirmation, and perform the action."""
-    user = db.session.get(User, user_id) or abort(404)
-    chosen = ACTIONS.get(action) or abort(404)
-    form = chosen.form()
-    if not chosen.is_possible(user):
-        flash(f"“{chosen.label}” is not possible now.", "error")
-        return redirect(url_for("admin.user", user_id=user_id), code=303)
-    if not form.validate_on_submit():
-        return _page(user, chosen, form, 422 if form.is_submitted() else 200)
-    try:
-        with deadlines.deadline(_TIMEOUT):
-            done = chosen.perform(user, form)
-    except _REFUSALS as error:
-        flash(str(error), "error")
-        return _page(user, chosen, form, 409)
-    except gateway.StripeError as error:
-        flash(f"Stripe did not accept this: {gateway.describe(error)}. Try again.", "error")
-        return _page(user, chosen, form, 503)
-    if not isinstance(done, str):
-        return done
-    flash(done, "success")
-    exists = db.session.get(User, user_id) is not None
-    return redirect(
-        url_for("admin.user", user_id=user_id) if exists else url_for("admin.users"), code=303
-    )
-
-
 def possible(user: User) -> list[tuple[str, Action]]:
     """Return the actions that are possible for a user, by name."""
     return [(name, action) for name, action in ACTIONS.items() if action.is_possible(user)]
 
 
-def _page(user: User, action: Action, form: ActionForm, status: int) -> tuple[str, int]:
-    return render_template("admin/action.html", user=user, action=action, form=form), status
-
-
-_REFUSALS = (
+REFUSALS = (
     ActionRefused,
     accounts.AccountError,
     grants.GrantError,

@@ -9,7 +9,6 @@ from werkzeug.wrappers import Response
 
 from saas import errors
 from saas.admin import bp
-from saas.admin.listing import kept_filters
 from saas.auth.reauthentication import reauthentication_required
 from saas.errors import APIError
 from saas.extensions import login_manager
@@ -58,13 +57,3 @@ def refuse_while_viewing() -> tuple[str, int] | None:
 @bp.record_once
 def _init_app(state: BlueprintSetupState) -> None:
     state.app.before_request(refuse_while_viewing)
-    state.app.jinja_env.globals.update(admin_links=LINKS, kept_filters=kept_filters)
-
-
-LINKS = (
-    ("overview", "Overview", "gauge"),
-    ("users", "Users", "users"),
-    ("events", "Events", "webhook"),
-    ("emails", "Emails", "mail"),
-    ("audit_log", "Audit log", "shield-check"),
-)

@@ -9,17 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Response, request, stream_with_context
+from flask import Response, stream_with_context
 from sqlalchemy import ColumnElement, Select, select, tuple_, union
 
 from saas import database
 from saas.database import db
 
 PAGE = 50
-_FILTERS = (
-    "q", "plan", "status", "role", "account", "sort", "state", "type", "kind", "customer", "action",
-    "actor", "user",
-)  # fmt: skip
 _BATCH = 500
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
 
@@ -93,11 +89,6 @@ class Listing:
             value.isoformat() if isinstance(value, datetime) else str(value)
             for value in self._keys_of(row)
         )
-
-
-def kept_filters() -> dict[str, Any]:
-    """Return the filters of this request, for the URL of another page or file of the same list."""
-    return {name: request.args[name] for name in _FILTERS if request.args.get(name)}
 
 
 def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request
 
 from saas import database
-from saas.admin import lists, search
+from saas.admin import queries, search
 from saas.admin.search import Filters
 from saas.auth import accounts
 from tests.harness.apps import both_databases
@@ -67,7 +67,7 @@ def test_a_search_scans_no_table(app: Flask, typed: str) -> None:
 def test_events_emails_and_the_audit_log_scan_no_table(app: Flask, path: str) -> None:
     def read() -> None:
         with app.test_request_context(path):
-            for listing in (lists.events_listing(), lists.emails_listing(), lists.audit_listing()):
-                listing.page()
+            for listing in (queries.events, queries.emails, queries.audit_entries):
+                listing(request.args).page()
 
     assert scans_of(app, read) == []

@@ -1,0 +1,135 @@
+"""The list of users, one user, and the actions on one user."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from flask import abort, flash, redirect, render_template, request, url_for
+from flask_login import current_user
+from werkzeug.wrappers import Response
+
+from saas import deadlines, limits, products
+from saas.admin import actions, bp, explanations, queries, search
+from saas.admin.actions import Action
+from saas.admin.forms import ActionForm
+from saas.admin.listing import PAGE, Page, csv_file
+from saas.auth import accounts, audit, sessions
+from saas.auth.models import User
+from saas.billing import gateway, history, status, subscriptions
+from saas.subscriber import STATUSES
+
+_SHOWN = 20  # rows of each table on the page of a user
+_TIMEOUT = 9.0  # seconds for a call to Stripe
+
+
+@bp.get("/users")
+def users() -> str:
+    filters = _filters()
+    if filters.q:
+        found = search.matches(filters)
+        page = Page(found[:PAGE], None)
+        has_more = len(found) > PAGE
+    else:
+        page, has_more = filters.listing().page(request.args.get("after")), False
+    return render_template(
+        "admin/users.html",
+        page=page,
+        filters=filters,
+        has_more=has_more,
+        plans=products.catalogue().plans,
+        statuses=STATUSES,
+    )
+
+
+@bp.get("/users.csv")
+def users_file() -> Response:
+    head = ("id", "email", "name", "role", "created", "disabled", "plan", "status", "price",
+            "amount", "currency", "interval", "period ends", "ends", "customer", "subscription",
+            "granted plan", "granted until")  # fmt: skip
+    filters = _filters()
+    rows = search.matches(filters) if filters.q else filters.listing().every()
+    audit.note("export users", current_user.id, by=str(current_user.id))
+    return csv_file("users", head, map(_as_row, rows))
+
+
+@bp.get("/users/<uuid:user_id>")
+def user(user_id: UUID) -> str:
+    """Answer why a user has access; with `?stripe=1`, compare with what Stripe says now."""
+    shown = queries.user(user_id) or abort(404)
+    accounts.load_sign_in_methods(shown)
+    return render_template(
+        "admin/user.html",
+        user=shown,
+        status=status.describe(shown),
+        sources=explanations.sources_of(shown),
+        stripe_url=explanations.stripe_url,
+        stripe=_compared(shown) if request.args.get("stripe") else None,
+        actions=actions.possible(shown),
+        history=history.list_for_user(shown.id, _SHOWN),
+        events=queries.events_of(shown, _SHOWN),
+        emails=queries.emails_of(shown, _SHOWN),
+        sessions=sessions.list_for_user(shown),
+        audit=[(entry, audit.name_of(entry)) for entry in audit.history(shown.id)[-_SHOWN:]],
+    )
+
+
+@bp.route("/users/<uuid:user_id>/<action>", methods=["GET", "POST"])
+def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
+    """Ask for a confirmation, and perform the action."""
+    user = queries.user(user_id) or abort(404)
+    chosen = actions.ACTIONS.get(action) or abort(404)
+    form = chosen.form()
+    if not chosen.is_possible(user):
+        flash(f"“{chosen.label}” is not possible now.", "error")
+        return redirect(url_for("admin.user", user_id=user_id), code=303)
+    if not form.validate_on_submit():
+        return _page(user, chosen, form, 422 if form.is_submitted() else 200)
+    try:
+        with deadlines.deadline(_TIMEOUT):
+            done = chosen.perform(user, form)
+    except actions.REFUSALS as error:
+        flash(str(error), "error")
+        return _page(user, chosen, form, 409)
+    except gateway.StripeError as error:
+        flash(f"Stripe did not accept this: {gateway.describe(error)}. Try again.", "error")
+        return _page(user, chosen, form, 503)
+    if not isinstance(done, str):
+        return done
+    flash(done, "success")
+    exists = queries.user(user_id) is not None
+    return redirect(
+        url_for("admin.user", user_id=user_id) if exists else url_for("admin.users"), code=303
+    )
+
+
+def _page(user: User, action: Action, form: ActionForm, status: int) -> tuple[str, int]:
+    return render_template("admin/action.html", user=user, action=action, form=form), status
+
+
+def _filters() -> search.Filters:
+    names = ("q", "plan", "status", "role", "account", "sort")
+    given = {name: request.args[name] for name in names if request.args.get(name)}
+    return search.Filters(**given)
+
+
+def _compared(shown: User) -> dict[str, Any]:
+    """Return the columns that differ from Stripe, or why Stripe cannot say."""
+    limits.STRIPE_BY_USER.hit(f"admin:{current_user.id}")
+    try:
+        with deadlines.deadline(_TIMEOUT):
+            return {"differences": subscriptions.differences(shown)}
+    except gateway.StripeError as error:
+        return {"error": gateway.describe(error)}
+
+
+def _as_row(each: User) -> tuple[Any, ...]:
+    charge = each.recurring
+    return (
+        str(each.id), each.email, each.name, each.role, each.created_at, each.disabled_at,
+        each.plan.id, each.stripe_subscription_status, each.stripe_price_id,
+        charge.amount if charge else None, charge.currency if charge else None,
+        charge.interval if charge else None, each.stripe_current_period_end,
+        each.stripe_cancel_at, each.stripe_customer_id, each.stripe_subscription_id,
+        each.granted_plan, each.granted_until,
+    )  # fmt: skip
