@@ -9,7 +9,7 @@ export PORT
 export PYENV_VERSION ?= $(shell pyenv global 2>/dev/null | paste -sd : -)
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css compress brand upgrade bench bench-og bench-verify bench-scale lock base dev
+.PHONY: help run serve test test-product test-sandbox check check-peers prove stack chaos load try-debian lint types migrations css compress brand upgrade bench bench-og bench-verify bench-scale shots lock base dev
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -96,6 +96,9 @@ bench-verify: dev ## benchmark verify and sync with 100,000 subscribers (half an
 
 bench-scale: dev ## compare a thousand users with a million on PostgreSQL (ten minutes)
 	@PYTHONPATH=.:sandbox $(BIN)/python -m bench.scale --users $(or $(USERS),1000000)
+
+shots: dev ## take screenshots of the admin pages
+	@PYTHONPATH=.:sandbox $(BIN)/python -m tests.admin.shots
 
 lock: ## update the hash-pinned requirements (needs uv)
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \

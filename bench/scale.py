@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,7 @@ from bench import pages
 from saas import database, metrics
 from saas.auth import accounts, roles, sessions
 from saas.billing import history, tasks
+from saas.billing.revenue import figures
 from saas.database import db
 from saas.mail import outbox
 from saas.users.export import export_user
@@ -48,7 +50,7 @@ ROWS = (
         CASE WHEN n % 5 = 0 THEN 'cus_' || n END, 0, 1,
         CASE WHEN n % 5 = 0 THEN 'sub_' || n END,
         CASE WHEN n % 5 = 0 THEN 'active' END,
-        CASE WHEN n % 5 = 0 THEN 'price_x' END,
+        CASE WHEN n % 5 = 0 THEN :price END,
         CASE WHEN n % 5 = 0 THEN now() + interval '20 days' END,
         CASE WHEN n % 5 = 0 THEN now() END
     FROM generate_series(CAST(:first AS int), CAST(:last AS int)) n
@@ -88,11 +90,12 @@ def main() -> int:
     logging.disable()
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         shop, _ = pages.opened_shop(Path(name), stack, "postgres")
-        calls = prepared(shop)
-        fill(shop.app, 1, FEW)
+        calls = {**prepared(shop), **admin_calls(shop)}
+        price = shop.price[shop.lowest_plan, "monthly"]
+        fill(shop.app, price, 1, FEW)
         few = measured(shop.app, calls)
         began = time.monotonic()
-        fill(shop.app, FEW + 1, many)
+        fill(shop.app, price, FEW + 1, many)
         print(f"{many:,} users were made in {time.monotonic() - began:.0f} s")
         slow = report(few, measured(shop.app, calls))
         print(f"memory of this process: {psutil.Process().memory_info().rss / 1e6:.0f} MB")
@@ -148,14 +151,35 @@ def prepared(shop: Any) -> dict[str, Callable[[], Any]]:
     }
 
 
-def fill(app: Any, first: int, last: int) -> None:
+def admin_calls(shop: Any) -> dict[str, Callable[[], Any]]:
+    """Return the pages of an administrator."""
+    with shop.app.app_context():
+        admin = accounts.get_or_create("boss@example.com", role="admin")
+        figures.refresh()
+    name, value, _ = start_session(shop.app, admin)
+    client = shop.app.test_client(use_cookies=False)
+    lists = ("", "/users", "/users?sort=email", f"/users?plan={shop.lowest_plan}",
+             "/users?status=active", "/users?status=past_due", "/users?q=person77",
+             "/users?q=Person%2077", "/events", "/events?state=failed", "/emails",
+             "/emails?state=failed", "/audit")  # fmt: skip
+
+    def get(path: str) -> Any:
+        headers = {"Cookie": f"{name}={value}"}
+        response = client.get(path, headers=headers, base_url=shop.app.config["APP_URL"])
+        if response.status_code != 200:
+            raise SystemExit(f"{path} returned {response.status_code}")
+
+    return {f"GET /admin{path}": partial(get, f"/admin{path}") for path in lists}
+
+
+def fill(app: Any, price: str, first: int, last: int) -> None:
     """Insert rows in parts, update the database's statistics, and let it finish writing."""
     with app.app_context():
         for start in range(first, last + 1, 100_000):
-            numbers = {"first": start, "last": min(start + 99_999, last)}
+            values = {"first": start, "last": min(start + 99_999, last), "price": price}
             for statement in ROWS:
                 with database.write_transaction() as session:
-                    session.execute(text(statement), numbers)
+                    session.execute(text(statement), values)
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))
             connection.execute(text("CHECKPOINT"))  # or it is written during the measurement

@@ -11,6 +11,7 @@ from flask import redirect, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from saas.admin import emails
 from saas.admin.forms import ActionForm, GrantForm, ReasonForm
 from saas.auth import accounts, audit, roles, sessions, viewing
 from saas.auth.models import User
@@ -133,6 +134,7 @@ def _export(user: User, form: ReasonForm) -> Response:
 
 def _view_as(user: User, form: ReasonForm) -> Response:
     viewing.start(current_user, user, reason=_reason(form))
+    emails.notify(user)
     return redirect(url_for("users.dashboard"), code=303)
 
 
@@ -237,7 +239,8 @@ ACTIONS = {
     "delete": Action(
         "Close the account",
         "Cancels the subscription in Stripe without a refund, then deletes all data of this user. "
-        "This cannot be undone. The user gets an email.",
+        "This cannot be undone. The user gets an email. The audit log keeps the reason, so do not "
+        "name the user in it.",
         _delete,
         ReasonForm,
         is_dangerous=True,

@@ -119,6 +119,9 @@ class EnvironmentSchema(Schema):
     CURL_CA_BUNDLE = _optional()
     # gunicorn reads it too, and would add it to every link.
     SCRIPT_NAME = _optional(no_prefix)
+    VIEW_AS_EMAIL = fields.Boolean(
+        load_default=False, error_messages={"invalid": "must be true or false."}
+    )
     PAST_DUE_GRACE_DAYS = fields.Integer(
         load_default=7,
         validate=validate.Range(0, 90, error="must be a whole number of days from 0 to 90."),

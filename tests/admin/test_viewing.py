@@ -66,6 +66,19 @@ def test_private_pages_are_not_shown(shop: Shop, admin: Visitor, path: str) -> N
     assert admin.visit(path).response.status_code == 403
 
 
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_the_user_is_told_if_the_operator_wants_it(
+    shop: Shop, admin: Visitor, is_sent: bool
+) -> None:
+    shop.app.config["VIEW_AS_EMAIL"] = is_sent
+
+    view_as(shop, admin)
+
+    told = "We looked at your account at Acme"
+    subjects = [email["subject"] for email in admin.emails_to(ANN)]
+    assert (told in subjects) is is_sent
+
+
 def test_it_ends_after_an_hour(shop: Shop, admin: Visitor) -> None:
     view_as(shop, admin)
 

@@ -70,6 +70,28 @@ def test_without_share_cards_the_remaining_tests_pass(tmp_path: Path) -> None:
 
     edit(project / "docs" / "security.md", r"^\|[^\n]*`og/[^\n]*\n")
 
+    assert_the_rest_works(project)
+
+
+def test_without_the_admin_pages_the_remaining_tests_pass(tmp_path: Path) -> None:
+    project = without_example(tmp_path / "project")
+    for folder in ("saas/admin", "templates/admin", "tests/admin"):
+        shutil.rmtree(project / folder)
+    for name in ("docs/admin.md", "templates/mail/account_viewed.html",
+                 "templates/mail/account_viewed.txt"):  # fmt: skip
+        (project / name).unlink()
+    edit(project / "saas" / "__init__.py", r" admin,(?= auth)")
+    edit(project / "saas" / "__init__.py", r", admin\)", ")")
+    edit(project / "setup.cfg", r" \| saas\.admin$")
+    edit(project / "setup.cfg", r"^    saas\.admin\n")
+    edit(project / "tests" / "security" / "routes.py", r'^    "\w+ /admin[^\n]*\n')
+    edit(project / "docs" / "security.md", r"^\|[^\n]*`admin/[^\n]*\n")
+    edit(project / "docs" / "mails.md", r"^\| `account_viewed`[^\n]*\n")
+
+    assert_the_rest_works(project)
+
+
+def assert_the_rest_works(project: Path) -> None:
     env = own_env(PYTHONPATH=".:sandbox")
     tests = ["site", "product", "look", "api", "security/test_authorization.py"]
     tests += ["security/test_api.py", "security/test_responses.py", "security/test_docs.py"]
