@@ -67,5 +67,5 @@ def _init_extensions(app: Flask) -> None:
 def _register_blueprints(app: Flask) -> None:
     from saas import admin, auth, billing, og, site, users
 
-    for room in (site, auth, billing, users, og, admin):
+    for room in (site, admin, auth, billing, users, og):
         app.register_blueprint(room.bp)

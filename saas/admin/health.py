@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +15,8 @@ from saas.billing import events, gateway
 from saas.billing.models import StoredReport, StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
+
+log = logging.getLogger("saas.admin")
 
 _SILENT = timedelta(days=1)
 _OLD_EMAIL = timedelta(minutes=15)
@@ -44,7 +47,11 @@ def check_events_arrive() -> None:
     if current_app.config["STRIPE_API_KEY"] and (last is None or last < at - _SILENT):
         types = events.HANDLED_TYPES[: gateway.MAX_EVENT_TYPES]
         database.release_connection()
-        listed = gateway.event_page(types, at - _SILENT, None).events
+        try:
+            listed = gateway.event_page(types, at - _SILENT, None).events
+        except gateway.StripeError as error:
+            log.warning("Stripe's events could not be listed: %s", gateway.describe(error))
+            return
         missing = sum(1 for event in listed if not events.ignore_reason(event))
     with database.write_transaction() as session:
         session.merge(StoredReport(name=_NAME, at=at, content={"missing": missing}))

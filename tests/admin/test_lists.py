@@ -27,6 +27,11 @@ def applied(shop: Shop) -> bool:
         return count >= 3
 
 
+def is_sent(shop: Shop) -> bool:
+    with shop.app.app_context():
+        return db.session.query(OutboxMessage.handed_over_at).scalar() is not None
+
+
 def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None:
     stripe_account.subscriber(shop, ANN, "solo")
     eventually(lambda: applied(shop))
@@ -62,7 +67,7 @@ def test_an_unknown_event_cannot_be_replayed(shop: Shop, admin: Visitor) -> None
 
 def test_an_email_that_was_given_up_on_is_sent_again(shop: Shop, admin: Visitor) -> None:
     stripe_account.subscriber(shop, ANN, "solo")
-    eventually(lambda: admin.emails_to(ANN))
+    eventually(lambda: is_sent(shop))
     break_rows(
         shop, OutboxMessage, due_at=None, handed_over_at=None, attempts=17,
         last_error="550 mailbox full",

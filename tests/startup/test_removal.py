@@ -80,8 +80,7 @@ def test_without_the_admin_pages_the_remaining_tests_pass(tmp_path: Path) -> Non
     for name in ("docs/admin.md", "templates/mail/account_viewed.html",
                  "templates/mail/account_viewed.txt"):  # fmt: skip
         (project / name).unlink()
-    edit(project / "saas" / "__init__.py", r" admin,(?= auth)")
-    edit(project / "saas" / "__init__.py", r", admin\)", ")")
+    edit(project / "saas" / "__init__.py", r"\badmin, (?=auth)")
     edit(project / "setup.cfg", r" \| saas\.admin$")
     edit(project / "setup.cfg", r"^    saas\.admin\n")
     edit(project / "tests" / "security" / "routes.py", r'^    "\w+ /admin[^\n]*\n')
