@@ -10,6 +10,16 @@ depends_on = None
 
 
 def upgrade():
+    # First, because the changes below lock tables until the end of the transaction.
+    op.create_index('ix_users_status_id', 'users', ['stripe_subscription_status', 'id'])
+    op.create_index('ix_users_price_id', 'users', ['stripe_price_id', 'id'])
+    op.create_index('ix_users_granted_plan_id', 'users', ['granted_plan', 'id'])
+    op.create_index('ix_users_disabled_at', 'users', ['disabled_at'])
+    for column in ('email', 'name'):
+        op.create_index(
+            f'ix_users_{column}_prefix', 'users', [column],
+            postgresql_ops={column: 'text_pattern_ops'},
+        )
     op.create_table(
         'revenue_movements',
         sa.Column('id', sa.Uuid(), nullable=False),
@@ -34,15 +44,6 @@ def upgrade():
     op.add_column('audit_entries', sa.Column('reason', sa.String(), nullable=True))
     op.add_column('sessions', sa.Column('viewed_user_id', sa.Uuid(), nullable=True))
     op.add_column('sessions', sa.Column('viewing_until', sa.DateTime(timezone=True), nullable=True))
-    op.create_index('ix_users_status_id', 'users', ['stripe_subscription_status', 'id'])
-    op.create_index('ix_users_price_id', 'users', ['stripe_price_id', 'id'])
-    op.create_index('ix_users_granted_plan_id', 'users', ['granted_plan', 'id'])
-    op.create_index('ix_users_disabled_at', 'users', ['disabled_at'])
-    for column in ('email', 'name'):
-        op.create_index(
-            f'ix_users_{column}_prefix', 'users', [column],
-            postgresql_ops={column: 'text_pattern_ops'},
-        )
 
 
 def downgrade():

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from flask import current_app
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from saas import database, jobs
 from saas.billing import events, gateway
 from saas.billing.models import StoredReport, StripeEvent
+from saas.billing.revenue import figures, reports
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 
@@ -36,7 +37,7 @@ class Problem:
 
 def problems() -> list[Problem]:
     """Return what needs an operator now, the most urgent first."""
-    return [*_no_worker(), *_silence(), *_failed_events(), *_old_emails()]
+    return [*_no_worker(), *_silence(), *_failed_events(), *_old_emails(), *_wrong_revenue()]
 
 
 @jobs.periodic_task(minutes=60)
@@ -53,8 +54,16 @@ def check_events_arrive() -> None:
             log.warning("Stripe's events could not be listed: %s", gateway.describe(error))
             return
         missing = sum(1 for event in listed if not events.ignore_reason(event))
-    with database.write_transaction() as session:
-        session.merge(StoredReport(name=_NAME, at=at, content={"missing": missing}))
+    reports.store(_NAME, {"missing": missing})
+
+
+def _wrong_revenue() -> Iterator[Problem]:
+    shown = figures.latest()
+    if shown and shown.mrr != shown.charged:
+        yield Problem(
+            "The movements of revenue do not add up to what the subscriptions pay.",
+            "Run `flask billing rebuild-revenue`, then update the figures.",
+        )
 
 
 def _no_worker() -> Iterator[Problem]:
@@ -93,13 +102,15 @@ def _failed_events() -> Iterator[Problem]:
 
 
 def _old_emails() -> Iterator[Problem]:
-    waiting = select(func.min(OutboxMessage.created_at)).where(OutboxMessage.due_at.isnot(None))
-    oldest = db.session.scalar(waiting)
-    if oldest and oldest < now() - _OLD_EMAIL:
-        minutes = (now() - oldest) // timedelta(minutes=1)
+    """Yield the emails that keep failing, or that nobody sends; not those just sent again."""
+    ago = now() - _OLD_EMAIL
+    late = or_(OutboxMessage.attempts > 0, OutboxMessage.due_at < ago)
+    pending = select(func.count()).select_from(OutboxMessage)
+    pending = pending.where(OutboxMessage.due_at.isnot(None), OutboxMessage.created_at < ago, late)
+    if count := db.session.scalar(pending):
         yield Problem(
-            f"An email has been waiting for {minutes} minutes.",
-            "It is tried again by itself. See why:",
+            f"{count} email{'s have' if count > 1 else ' has'} been waiting for over 15 minutes.",
+            "They are tried again by themselves. See why:",
             "admin.emails",
-            (("state", "waiting"),),
+            (("state", "pending"),),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,9 @@ from saas.database import db
 
 PAGE = 50
 _BATCH = 500
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # https://owasp.org/www-community/attacks/CSV_Injection
+# At the beginning, or after the separator of another locale:
+# https://owasp.org/www-community/attacks/CSV_Injection
+_FORMULA = re.compile(r"(?:^|[;,|\t\r\n])\s*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 
 
 @dataclass(frozen=True)
@@ -109,13 +112,13 @@ def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> R
 
 def _line(row: Sequence[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow([_cell(value) for value in row])
+    csv.writer(line, quoting=csv.QUOTE_ALL).writerow([_cell(value) for value in row])
     return line.getvalue()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
-    if isinstance(value, str) and value.startswith(_FORMULA):
+    if isinstance(value, str) and _FORMULA.search(value):
         return f"'{value}"
     return "" if value is None else value

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, select
 
+from saas import database
 from saas.admin.listing import Listing
 from saas.auth import audit
 from saas.auth.models import AuditEntry, User
 from saas.billing.models import StripeEvent
-from saas.database import db
+from saas.database import db, now
 from saas.mail.models import OutboxMessage
 
 Filters = Mapping[str, str]
+_AGES = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
 def user(user_id: uuid.UUID) -> User | None:
@@ -48,6 +50,8 @@ def events(filters: Filters) -> Listing:
     query = _in_state(select(StripeEvent), filters.get("state", ""))
     if kind := filters.get("type"):
         query = query.where(StripeEvent.type == kind)
+    if age := _AGES.get(filters.get("age", "")):
+        query = query.where(StripeEvent.received_at > now() - age)
     if customer := filters.get("customer"):
         query = query.where(StripeEvent.customer_id == customer)
     return Listing(query, (StripeEvent.received_at, StripeEvent.id), _time_and_id)
@@ -77,12 +81,16 @@ def emails(filters: Filters) -> Listing:
     """Return emails by state and kind, newest first."""
     query = select(OutboxMessage)
     state = filters.get("state", "")
-    if state == "waiting":
+    if state in ("waiting", "pending"):
         query = query.where(OutboxMessage.due_at.isnot(None))
+    if state == "waiting":
+        query = query.where(OutboxMessage.last_error.is_(None))
     if state == "failed":
         query = query.where(OutboxMessage.last_error.isnot(None))
     if state == "sent":
         query = query.where(OutboxMessage.handed_over_at.isnot(None))
+    if age := _AGES.get(filters.get("age", "")):
+        query = query.where(OutboxMessage.id > database.first_id(now() - age))
     if kind := filters.get("kind"):
         query = query.where(OutboxMessage.kind == kind)
     return Listing(query, (OutboxMessage.id,), _id)
@@ -144,7 +152,7 @@ def _id(cursor: str) -> tuple[uuid.UUID]:
 
 def _time_and_id(cursor: str) -> tuple[datetime, str]:
     at, _, event_id = cursor.partition("~")
-    moment = datetime.fromisoformat(at)
-    if moment.tzinfo is None:
-        raise ValueError(cursor)
-    return moment, event_id
+    try:
+        return datetime.fromisoformat(at).astimezone(UTC), event_id
+    except OverflowError as error:
+        raise ValueError(cursor) from error

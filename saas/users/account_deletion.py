@@ -48,7 +48,7 @@ def delete_account(user: User, *, by: str | None = None, reason: str | None = No
     except gateway.StripeError as error:
         reason = gateway.describe(error)
         log.warning("account not deleted: %s", reason, extra={"user_id": user.id})
-        if is_new and _cancel_closing(user.id, mark):
+        if is_new and _cancel_closing(user.id, mark, by):
             raise _cannot_cancel(error) from None
         raise DeletionFailed(  # because another attempt is in progress
             "closing",
@@ -117,15 +117,18 @@ def _begin_closing(user: User, by: str | None, reason: str | None) -> tuple[bool
         before = session.scalar(marked)
         mark = before + _LEAST_STEP if before else now()
         accounts.write(user.id, closing_at=mark)
-        if by and not before:
+        if by:
             audit.record("delete", user.id, by=by, reason=reason)
     return before is None, mark
 
 
-def _cancel_closing(user_id: uuid.UUID, mark: datetime) -> bool:
+def _cancel_closing(user_id: uuid.UUID, mark: datetime, by: str | None) -> bool:
     """Call the deletion off, unless another attempt has joined it."""
     with database.write_transaction():
-        return accounts.write(user_id, User.closing_at == mark, closing_at=None)
+        is_called_off = accounts.write(user_id, User.closing_at == mark, closing_at=None)
+        if by and is_called_off:
+            audit.record("call delete off", user_id, by=by)
+    return is_called_off
 
 
 def _cancel_subscriptions(user_id: uuid.UUID) -> None:
@@ -225,7 +228,8 @@ def _refund_late_subscriptions(customer_id: str, since: datetime) -> None:
 def _delete(user_id: uuid.UUID, customer_id: str | None, paid: set[str]) -> bool:
     """Delete our rows and leave a tombstone; return False if a customer was just stored."""
     with database.write_transaction() as session:
-        user = session.get(User, user_id, populate_existing=True)
+        # Locked, so that a webhook does not record the end of the same subscription.
+        user = session.get(User, user_id, populate_existing=True, with_for_update=True)
         if user is None:
             return True
         if user.stripe_customer_id not in (customer_id, None):

@@ -14,10 +14,10 @@ from typing import Any
 
 from sqlalchemy import distinct, func, select
 
-from saas import database, jobs, products
+from saas import jobs, products
 from saas.auth.models import Session, User
 from saas.billing.models import RevenueMovement, StoredReport
-from saas.billing.revenue import movements
+from saas.billing.revenue import movements, reports
 from saas.database import db, first_id, now
 from saas.subscriber import LIVE_STATUSES
 
@@ -52,6 +52,7 @@ class Figures:
     granted: int
     purchased: int
     mrr: Amounts
+    charged: Amounts  # per month, by the columns of all users; equal to `mrr`
     trialing: int
     trials_converted: int
     trials_ended: int
@@ -77,7 +78,10 @@ class Figures:
 def latest() -> Figures | None:
     """Return the figures that were stored last, or None."""
     row = db.session.get(StoredReport, _NAME)
-    return Figures.from_json(row.content) if row else None
+    try:
+        return Figures.from_json(row.content) if row else None
+    except (KeyError, TypeError, ValueError):  # another version stored it
+        return None
 
 
 @jobs.periodic_task(minutes=30)
@@ -89,9 +93,14 @@ def update_figures() -> None:
 def refresh() -> Figures:
     """Compute the figures, store and return them."""
     figures = compute()
-    with database.write_transaction() as session:
-        session.merge(StoredReport(name=_NAME, at=figures.at, content=figures.to_json()))
+    reports.store(_NAME, figures.to_json())
     return figures
+
+
+@jobs.task
+def refresh_soon() -> None:
+    """Compute the figures in a worker, because it may take a minute."""
+    refresh()
 
 
 def compute() -> Figures:
@@ -100,7 +109,7 @@ def compute() -> Figures:
     plans = _plans()
     since = at - _TRIALS
     trials = _count_by_kind(since, at)
-    risk = list(_past_due())
+    risk = _charged(("past_due",))
     return Figures(
         at=at,
         users=_count(select(func.count()).select_from(User)),
@@ -119,6 +128,7 @@ def compute() -> Figures:
         ),
         purchased=sum(1 for user in _users(User.stripe_purchases.isnot(None)) if user.purchased),
         mrr=_amounts(_sums(None, at)),
+        charged=_add_up(_charged(("active", "past_due"))),
         trialing=sum(statuses.get("trialing", 0) for statuses in plans.values()),
         trials_converted=trials[movements.TRIAL_CONVERTED],
         trials_ended=trials[movements.TRIAL_ENDED],
@@ -153,9 +163,17 @@ def _new_users(at: datetime) -> dict[str, int]:
     }
 
 
-def _past_due() -> Iterator[movements.Monthly]:
-    for user in _users(User.stripe_subscription_status == "past_due"):
-        yield movements.monthly(user.synced_columns)
+def _charged(statuses: tuple[str, ...]) -> list[movements.Monthly]:
+    """Return what each subscription with these statuses pays per month."""
+    rows = db.session.execute(
+        select(User.stripe_subscription_status, User.stripe_recurring).where(
+            User.stripe_subscription_status.in_(statuses)
+        )
+    )
+    return [
+        movements.monthly({"stripe_subscription_status": status, "stripe_recurring": recurring})
+        for status, recurring in rows
+    ]
 
 
 def _months(at: datetime) -> Iterator[Month]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, exists, select
 
 from saas import database, products
+from saas.billing.customers import Subscriber
 from saas.billing.models import RevenueMovement, SubscriptionChange
 from saas.charges import Recurring
 from saas.database import db, now
@@ -80,35 +81,53 @@ def record(
 def rebuild() -> int:
     """Record the movements of all current users again, from the history of their changes.
 
-    Those of deleted accounts stay. Returns the number of users.
+    Those of deleted accounts, and those older than the kept history, stay. Returns the number of
+    users.
     """
-    users = select(SubscriptionChange.user_id).distinct().order_by(SubscriptionChange.user_id)
-    ids = db.session.scalars(users).all()
-    for user_id in ids:
-        _rebuild(user_id)
-    return len(ids)
+    customers_only = select(Subscriber.id).where(Subscriber.stripe_customer_id.isnot(None))
+    ids = db.session.scalars(customers_only.order_by(Subscriber.id)).all()
+    database.release_connection()
+    return sum(_rebuild(user_id) for user_id in ids)
 
 
-def _rebuild(user_id: uuid.UUID) -> None:
+def _rebuild(user_id: uuid.UUID) -> bool:
+    """Record a user's movements again; return False if the user was deleted."""
+    mine = RevenueMovement.user_id == user_id
     changes = select(SubscriptionChange).where(SubscriptionChange.user_id == user_id)
     with database.write_transaction() as session:
-        database.execute(delete(RevenueMovement).where(RevenueMovement.user_id == user_id))
+        # Locked, so that no sync adds a movement meanwhile.
+        user = session.get(Subscriber, user_id, populate_existing=True, with_for_update=True)
+        if user is None:
+            return False
+        known: Mapping[str, Any] = {}
         for change in session.scalars(changes.order_by(SubscriptionChange.counter)).all():
+            if not known:
+                later = RevenueMovement.at >= change.at
+                database.execute(delete(RevenueMovement).where(mine, later))
+                _open(user_id, change.before, change.at)
             record(user_id, change.before, change.after, change.at)
             session.flush()  # the next change asks for this one
+            known = change.after
+        if known:
+            record(user_id, known, user.synced_columns, user.stripe_synced_at)
+        else:
+            _open(user_id, user.synced_columns, user.stripe_synced_at)
+    return True
+
+
+def _open(user_id: uuid.UUID, columns: Mapping[str, Any], at: datetime | None) -> None:
+    """Record a subscription whose beginning is older than the history, if nothing else does."""
+    if not db.session.scalar(select(exists().where(RevenueMovement.user_id == user_id))):
+        record(user_id, {}, columns, at)
+        db.session.flush()
 
 
 def _movements(
     user_id: uuid.UUID, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> Iterator[tuple[str, int, str]]:
     old, new = monthly(before), monthly(after)
-    was_trial, is_trial = (
-        columns.get("stripe_subscription_status") == "trialing" for columns in (before, after)
-    )
-    if is_trial and not was_trial:
-        yield TRIAL_STARTED, 0, ""
-    if was_trial and not is_trial:
-        yield TRIAL_CONVERTED if new.amount else TRIAL_ENDED, 0, ""
+    if kind := _trial(user_id, before, after):
+        yield kind, 0, ""
     if old.amount and (not new.amount or old.currency != new.currency):
         yield CHURN, -old.amount, old.currency
         old = Monthly()
@@ -117,6 +136,26 @@ def _movements(
     elif new.amount != old.amount:
         kind = EXPANSION if new.amount > old.amount else CONTRACTION
         yield kind, new.amount - old.amount, new.currency
+
+
+def _trial(user_id: uuid.UUID, before: Mapping[str, Any], after: Mapping[str, Any]) -> str | None:
+    """Return what became of a trial. While its first payment fails, it is still open."""
+    was, status = (columns.get("stripe_subscription_status") for columns in (before, after))
+    if was == status or was not in ("trialing", "past_due") and status != "trialing":
+        return None
+    if status == "trialing":
+        return TRIAL_STARTED
+    if status == "past_due" or not _has_open_trial(user_id):
+        return None
+    return TRIAL_CONVERTED if status == "active" else TRIAL_ENDED
+
+
+def _has_open_trial(user_id: uuid.UUID) -> bool:
+    of_trials = select(RevenueMovement.kind).where(
+        RevenueMovement.user_id == user_id, RevenueMovement.kind.in_(TRIALS)
+    )
+    latest = of_trials.order_by(RevenueMovement.id.desc()).limit(1)
+    return db.session.scalar(latest) == TRIAL_STARTED
 
 
 def _has_paid(user_id: uuid.UUID) -> bool:
