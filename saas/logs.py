@@ -118,11 +118,22 @@ def request_id() -> str:
 def _extra(record: logging.LogRecord) -> dict[str, str | int | float]:
     """Return the fields of a record that we know; numbers stay numbers."""
     values = {name: getattr(record, name, None) for name in _EXTRA}
+    values.update({name: known for name, known in _users().items() if values[name] is None})
     return {
         name: value if isinstance(value, int | float) else str(value)
         for name, value in values.items()
         if value is not None
     }
+
+
+def _users() -> dict[str, object]:
+    """Return the user of this request, and the administrator who views their pages, if known.
+
+    Nothing is loaded for this.
+    """
+    user = g.get("_login_user") if has_request_context() else None  # Flask-Login's
+    viewer = getattr(user, "viewer", None)
+    return {"viewer_id": viewer.id, "user_id": getattr(user, "id", None)} if viewer else {}
 
 
 class JSONFormatter(logging.Formatter):

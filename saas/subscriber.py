@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import JSON
+from sqlalchemy import JSON, BigInteger
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
 from saas import plans, products
@@ -51,6 +51,8 @@ class Subscriber:
     stripe_action_required: Mapped[bool | None]  # while past due: the bank requires a confirmation
     stripe_sync_counter: Mapped[int] = mapped_column(default=0, server_default="0")
     granted_plan: Mapped[str | None]  # the id of a plan, given by hand
+    # What the subscription pays per month, in the smallest unit: see `billing.revenue`.
+    stripe_monthly_amount: Mapped[int | None] = mapped_column(BigInteger)
 
     @declared_attr
     def stripe_recurring(cls) -> Mapped[dict[str, Any] | None]:

@@ -11,6 +11,7 @@ from flask import redirect, url_for
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
+from saas import database
 from saas.admin import emails
 from saas.admin.forms import ActionForm, GrantForm, ReasonForm
 from saas.auth import accounts, audit, roles, sessions, viewing
@@ -18,7 +19,7 @@ from saas.auth.models import User
 from saas.billing import grants, subscriptions
 from saas.database import db
 from saas.mail import outbox
-from saas.template_filters import email
+from saas.template_filters import day_utc, email
 from saas.users import account_deletion
 from saas.users.export import export_user
 
@@ -47,14 +48,39 @@ class ActionRefused(Exception):
 
 def possible(user: User) -> list[tuple[str, Action]]:
     """Return the actions that are possible for a user, by name."""
-    return [(name, action) for name, action in ACTIONS.items() if action.is_possible(user)]
+    return [(name, action) for name, action in ACTIONS.items() if is_possible(user, name)]
 
+
+def is_possible(user: User, name: str) -> bool:
+    """Return whether an action is possible. Some are not on the own account."""
+    own = user.id == current_user.id and name in _NOT_ON_ONESELF
+    return not own and ACTIONS[name].is_possible(user)
+
+
+def consequence(user: User, name: str) -> str:
+    """Say in words what follows from an action on this user."""
+    text = ACTIONS[name].consequence
+    if name == "grant" and user.granted:
+        until = f"until {day_utc(user.granted_until)}" if user.granted_until else "for good"
+        text += f" This replaces the grant of {user.granted.name} {until}."
+    if name == "resend-email" and (message := outbox.latest(user.id)):
+        text += f" It is “{message.kind}” of {day_utc(message.created_at)}."
+    return text
+
+
+_NOT_ON_ONESELF = ("demote", "disable", "delete", "end-sessions")  # these are in the settings
+_DELETION_FAILED = {
+    "stripe_refused": "Stripe rejected the cancellation, so nothing was deleted. Cancel the "
+    "subscription in Stripe's Dashboard, then try again.",
+    "stripe_unreachable": "Stripe isn't responding, so nothing was deleted. Try again in a minute.",
+    "closing": "The account is being deleted, and Stripe hasn't confirmed it yet. It finishes by "
+    "itself.",
+}
 
 REFUSALS = (
     ActionRefused,
     accounts.AccountError,
     grants.GrantError,
-    account_deletion.DeletionFailed,
 )
 
 
@@ -68,8 +94,8 @@ def _reason(form: ReasonForm) -> str:
 
 def _sync(user: User, form: ActionForm) -> str:
     before = user.plan
-    subscriptions.sync(user.id, cause="admin sync")
     audit.note("sync", user.id, by=_actor())
+    subscriptions.sync(user.id, cause="admin sync")
     db.session.refresh(user)
     if user.plan == before:
         return f"The columns match Stripe. {email(user.email)} is on {user.plan.name}, as before."
@@ -78,7 +104,11 @@ def _sync(user: User, form: ActionForm) -> str:
 
 def _grant(user: User, form: GrantForm) -> str:
     grants.grant(user, form.plan.data, reason=_reason(form), until=form.ends_at, by=_actor())
-    return f"{email(user.email)} is now on {user.plan.name}."
+    granted = user.granted
+    if granted is None or user.plan == granted:
+        return f"{email(user.email)} is now on {user.plan.name}."
+    stays = f"{email(user.email)} stays on {user.plan.name}, which is higher."
+    return f"{granted.name} is granted. {stays}"
 
 
 def _revoke(user: User, form: ReasonForm) -> str:
@@ -92,15 +122,11 @@ def _promote(user: User, form: ReasonForm) -> str:
 
 
 def _demote(user: User, form: ReasonForm) -> str:
-    if user.id == current_user.id:
-        raise ActionRefused("Give up your own role in your settings.")
     roles.demote(user, by=_actor(), reason=_reason(form))
     return f"{email(user.email)} is now an ordinary user."
 
 
 def _disable(user: User, form: ReasonForm) -> str:
-    if user.id == current_user.id:
-        raise ActionRefused("You cannot disable your own account.")
     roles.disable(user, by=_actor(), reason=_reason(form))
     return f"{email(user.email)} is disabled and signed out everywhere."
 
@@ -118,9 +144,8 @@ def _end_sessions(user: User, form: ReasonForm) -> str:
 
 def _resend(user: User, form: ActionForm) -> str:
     message = outbox.latest(user.id)
-    if message is None:
-        raise ActionRefused("This user got no email yet. Sign-in emails are not counted.")
-    outbox.send_again(message)
+    if message is None or not outbox.send_again(message):
+        raise ActionRefused("There is no email to send again. Sign-in emails are not counted.")
     audit.note(f"resend {message.kind}", user.id, by=_actor())
     return f"The email “{message.kind}” is sent again."
 
@@ -133,16 +158,18 @@ def _export(user: User, form: ReasonForm) -> Response:
 
 
 def _view_as(user: User, form: ReasonForm) -> Response:
-    viewing.start(current_user, user, reason=_reason(form))
-    emails.notify(user)
+    with database.write_transaction():
+        viewing.start(current_user, user, reason=_reason(form))
+        emails.notify(user)
     return redirect(url_for("users.dashboard"), code=303)
 
 
 def _delete(user: User, form: ReasonForm) -> str:
-    if user.id == current_user.id:
-        raise ActionRefused("Delete your own account in your settings.")
     shown = email(user.email)
-    account_deletion.delete_account(user, by=_actor(), reason=_reason(form))
+    try:
+        account_deletion.delete_account(user, by=_actor(), reason=_reason(form))
+    except account_deletion.DeletionFailed as error:
+        raise ActionRefused(_DELETION_FAILED.get(error.code, str(error))) from None
     return f"The account of {shown} was deleted."
 
 
@@ -156,16 +183,16 @@ ACTIONS = {
         icon="refresh-cw",
     ),
     "grant": Action(
-        "Give a plan",
+        "Grant a plan",
         "Gives a plan free of charge. A subscription continues, and the higher plan counts. "
-        "The user sees the plan, and the reason is in their data export.",
+        "The user sees it under Billing; no email is sent.",
         _grant,
         GrantForm,
         icon="sparkles",
     ),
     "revoke-grant": Action(
-        "Take the given plan away",
-        "Ends the given plan now. A subscription or purchase stays.",
+        "Revoke the granted plan",
+        "Ends the granted plan now. A subscription or purchase stays.",
         _revoke,
         ReasonForm,
         lambda user: user.granted is not None,
@@ -182,7 +209,7 @@ ACTIONS = {
     ),
     "resend-email": Action(
         "Send the last email again",
-        "Composes the newest email to this user again, with today's facts, and sends it.",
+        "Composes the newest email to this user again, with today's facts, and sends it now.",
         _resend,
         icon="mail",
     ),

@@ -49,7 +49,7 @@ def _subscription(user: User) -> Iterator[Source]:
         ("Price", price(user.recurring) or "unknown"),
     ]
     dates = {
-        "Period ends": user.stripe_current_period_end,
+        "Trial ends" if user.is_trialing else "Period ends": user.stripe_current_period_end,
         "Ends": user.stripe_cancel_at,
         "Past due since": user.stripe_past_due_since,
         "Access ends": user.access_ends_at,

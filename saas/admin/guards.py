@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from saas import errors
 from saas.admin import bp
+from saas.auth import viewing
 from saas.auth.reauthentication import reauthentication_required
 from saas.errors import APIError
 from saas.extensions import login_manager
@@ -18,7 +19,7 @@ _STOP = "admin.stop_viewing"
 # Not shown to others: the ways to sign in, the user's data as a file, and pages of Stripe's data.
 HIDDEN = frozenset(
     ("users.settings", "users.export", "users.tokens", "users.new_passkey", "billing.invoices",
-     "billing.receipt", "auth.confirm")
+     "billing.receipt", "billing.returned", "auth.confirm")
 )  # fmt: skip
 _REFUSED = "You are viewing the pages of another user, so nothing can be changed."
 
@@ -29,7 +30,8 @@ _Answer = Response | str | None
 def require_admin() -> _Answer:
     """Send anonymous visitors to sign-in, and answer users with 404.
 
-    What changes something requires a recent sign-in.
+    What changes something requires a recent sign-in, and so do its form, so that nothing typed is
+    lost, and the files, which contain many users.
     """
     if not current_user.is_authenticated:
         return login_manager.unauthorized()
@@ -37,17 +39,24 @@ def require_admin() -> _Answer:
         return None
     if not current_user.is_admin:
         abort(404)
-    if request.method not in _SAFE:
+    endpoint = str(request.endpoint)
+    if request.method not in _SAFE or endpoint == "admin.act" or endpoint.endswith("_file"):
         return reauthentication_required(lambda: None)()
     return None
 
 
 def refuse_while_viewing() -> tuple[str, int] | None:
-    """Refuse every change, and the pages that show more than the product, while viewing."""
-    is_change = request.method not in _SAFE
-    if not is_change and request.endpoint not in HIDDEN or request.endpoint == _STOP:
+    """Refuse every change, and the pages that show more than the product, while viewing.
+
+    A form that was opened while viewing is refused too once that is over, because it would change
+    the administrator's own account.
+    """
+    is_safe = request.method in _SAFE and request.endpoint not in HIDDEN
+    if request.endpoint == _STOP or is_safe and request.blueprint != "admin":
         return None
-    if getattr(current_user, "viewer", None) is None:
+    if viewing.has_run_out(current_user):
+        viewing.end(current_user)
+    elif getattr(current_user, "viewer", None) is None:
         return None
     if errors.wants_json():
         raise APIError(403, "viewing", _REFUSED)

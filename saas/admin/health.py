@@ -11,6 +11,7 @@ from flask import current_app
 from sqlalchemy import func, or_, select
 
 from saas import database, jobs
+from saas.auth.models import User
 from saas.billing import events, gateway
 from saas.billing.models import StoredReport, StripeEvent
 from saas.billing.revenue import figures, reports
@@ -37,7 +38,14 @@ class Problem:
 
 def problems() -> list[Problem]:
     """Return what needs an operator now, the most urgent first."""
-    return [*_no_worker(), *_silence(), *_failed_events(), *_old_emails(), *_wrong_revenue()]
+    return [
+        *_no_worker(),
+        *_silence(),
+        *_failed_events(),
+        *_old_emails(),
+        *_past_due(),
+        *_wrong_revenue(),
+    ]
 
 
 @jobs.periodic_task(minutes=60)
@@ -55,6 +63,18 @@ def check_events_arrive() -> None:
             return
         missing = sum(1 for event in listed if not events.ignore_reason(event))
     reports.store(_NAME, {"missing": missing})
+
+
+def _past_due() -> Iterator[Problem]:
+    past_due = select(func.count()).select_from(User)
+    count = db.session.scalar(past_due.where(User.stripe_subscription_status == "past_due"))
+    if count:
+        yield Problem(
+            f"{count} subscription{'s are' if count > 1 else ' is'} past due.",
+            "Stripe tries to collect the payments again, and the users were told.",
+            "admin.users",
+            (("status", "past_due"),),
+        )
 
 
 def _wrong_revenue() -> Iterator[Problem]:

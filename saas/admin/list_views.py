@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 from flask import abort, flash, redirect, render_template, request, url_for
@@ -12,17 +13,20 @@ from saas import deadlines
 from saas.admin import bp, queries
 from saas.admin.forms import ReplayForm
 from saas.admin.listing import csv_file
-from saas.admin.views import kept_filters
+from saas.admin.views import kept_filters, note_file
 from saas.auth import audit
 from saas.billing import events, gateway
 from saas.billing.operator import backfill
 from saas.mail import outbox
 
+log = logging.getLogger("saas.admin")
+
 _REPLAYED_AT_ONCE = 20  # each takes a call or two to Stripe
 _TIMEOUT = 20.0  # seconds for all of them
 
 EVENT_STATES = {"failed": "Failed", "waiting": "Waiting", "applied": "Applied"}
-EMAIL_STATES = {"failed": "Failed", "waiting": "Waiting", "sent": "Sent"}
+EMAIL_STATES = {"failed": "Failed at least once", "waiting": "Waiting", "sent": "Sent"}
+AGES = {"hour": "Last hour", "day": "Last day", "week": "Last week"}
 
 
 @bp.get("/events", endpoint="events")
@@ -32,6 +36,7 @@ def list_events() -> str:
         "admin/events.html",
         page=listing.page(request.args.get("after")),
         states=EVENT_STATES,
+        ages=AGES,
         types=events.HANDLED_TYPES,
         failed=queries.count_failed_events(),
         state_of=queries.event_state,
@@ -40,6 +45,7 @@ def list_events() -> str:
 
 @bp.get("/events.csv")
 def events_file() -> Response:
+    note_file("events")
     head = ("received", "type", "event", "customer", "state", "attempts", "last error")
     rows = (
         (row.received_at, row.type, row.id, row.customer_id, queries.event_state(row), row.attempts,
@@ -56,16 +62,13 @@ def replay_events() -> Response:
     if not form.validate_on_submit():
         abort(422)
     ids = [form.event.data] if form.event.data else queries.failed_events(_REPLAYED_AT_ONCE)
-    failures = {}
+    me = str(current_user.id)
+    what = f"{form.event.data}" if form.event.data else f"{len(ids)} failed events"
+    audit.note("replay", current_user.id, by=me, reason=what[: audit.LONGEST_REASON])
     with deadlines.deadline(_TIMEOUT):
-        for event_id in ids:
-            if failure := _replay(event_id):
-                failures[event_id] = failure
-    applied = len(ids) - len(failures)
-    if applied:
-        flash(f"Applied {applied} event{'s'[: applied != 1]}.", "success")
-    for event_id, failure in list(failures.items())[:3]:
-        flash(f"{event_id}: {failure}.", "error")
+        outcomes = {event_id: _replay(event_id) for event_id in ids}
+    for event_id, (is_applied, words) in list(outcomes.items())[:_REPLAYED_AT_ONCE]:
+        flash(f"{event_id}: {words}", "success" if is_applied else "error")
     if not ids:
         flash("No event has failed.", "info")
     return redirect(url_for("admin.events", **kept_filters()), code=303)
@@ -73,10 +76,13 @@ def replay_events() -> Response:
 
 @bp.get("/emails")
 def emails() -> str:
+    page = queries.emails(request.args).page(request.args.get("after"))
     return render_template(
         "admin/emails.html",
-        page=queries.emails(request.args).page(request.args.get("after")),
+        page=page,
+        recipients=queries.recipients(page.rows),
         states=EMAIL_STATES,
+        ages=AGES,
         kinds=outbox.kinds(),
         state_of=queries.email_state,
     )
@@ -84,6 +90,7 @@ def emails() -> str:
 
 @bp.get("/emails.csv")
 def emails_file() -> Response:
+    note_file("emails")
     head = ("created", "kind", "about", "state", "sent", "attempts", "last error")
     rows = (
         (row.created_at, row.kind, str(row.subject_id), queries.email_state(row),
@@ -97,9 +104,11 @@ def emails_file() -> Response:
 def send_email_again(message_id: uuid.UUID) -> Response:
     message = queries.email(message_id) or abort(404)
     kind, subject_id = message.kind, message.subject_id
-    outbox.send_again(message)
-    audit.note(f"resend {kind}", subject_id, by=str(current_user.id))
-    flash(f"The email “{kind}” is sent again.", "success")
+    if not outbox.send_again(message):
+        flash(f"The email “{kind}” is not needed any more, so it is not sent.", "error")
+    else:
+        audit.note(f"resend {kind}", subject_id, by=str(current_user.id))
+        flash(f"The email “{kind}” is sent again.", "success")
     return redirect(url_for("admin.emails", **kept_filters()), code=303)
 
 
@@ -111,6 +120,7 @@ def audit_log() -> str:
 
 @bp.get("/audit.csv")
 def audit_file() -> Response:
+    note_file("audit log")
     head = ("at", "actor", "action", "user", "reason")
     rows = (
         (row.at, row.actor, row.action, str(row.subject_id), row.reason)
@@ -119,12 +129,14 @@ def audit_file() -> Response:
     return csv_file("audit-log", head, rows)
 
 
-def _replay(event_id: str) -> str | None:
-    """Apply an event again; return why it failed, or None."""
+def _replay(event_id: str) -> tuple[bool, str]:
+    """Apply an event again; return whether it has its effect now, and what became of it."""
     try:
-        backfill.replay(event_id)
+        return True, f"{backfill.replay(event_id)}."
     except backfill.UnknownEvent:
-        return "unknown both here and in Stripe, which keeps events for 30 days"
+        return False, "unknown both here and in Stripe, which keeps events for 30 days."
     except gateway.StripeError as error:
-        return gateway.describe(error)
-    return None
+        return False, gateway.describe(error)
+    except Exception as error:  # one that fails must not stop the others; it is recorded there
+        log.exception("an event could not be replayed", extra={"event_id": event_id})
+        return False, f"{type(error).__name__}, see the log."

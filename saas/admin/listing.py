@@ -76,13 +76,12 @@ class Listing:
             query = query.where(here > start if self.ascending else here < start)
         if not self.alternatives:
             return query
-        [key] = self.keys
         found = [
-            select(query.with_only_columns(key).where(condition).subquery())
+            select(query.with_only_columns(*self.keys).where(condition).subquery())
             for condition in self.alternatives
         ]
-        keys = union(*found).subquery()
-        return self.query.where(key.in_(select(keys.c[0]))).order_by(*order).limit(limit)
+        keys = select(union(*found).subquery())
+        return self.query.where(tuple_(*self.keys).in_(keys)).order_by(*order).limit(limit)
 
     def _keys_of(self, row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, key.key) for key in self.keys)

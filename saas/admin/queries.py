@@ -116,6 +116,14 @@ def audit_entries(filters: Filters) -> Listing:
     return Listing(query, (AuditEntry.id,), _id)
 
 
+def recipients(rows: Sequence[OutboxMessage]) -> dict[uuid.UUID, str]:
+    """Return the emails of the users that emails are about; sign-in emails are about a link."""
+    found = db.session.execute(
+        select(User.id, User.email).where(User.id.in_({row.subject_id for row in rows}))
+    )
+    return {row.id: row.email for row in found}
+
+
 def names_in(rows: Sequence[AuditEntry]) -> dict[str, str]:
     """Return the emails of actors and users by id as text."""
     ids = {row.subject_id for row in rows}

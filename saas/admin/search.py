@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app
-from sqlalchemy import ColumnElement, String, cast, or_, select
+from sqlalchemy import ColumnElement, String, and_, cast, false, or_, select
 
 from saas import products
 from saas.admin.listing import PAGE, Listing
+from saas.auth import accounts
 from saas.auth.models import User
-from saas.database import db
+from saas.database import db, now
 from saas.plans import Plan
 from saas.subscriber import LIVE_STATUSES
 
 Condition = ColumnElement[bool]
+LIVE = "live"  # any status of a subscription that may be charged
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class Filters:
 
     @property
     def conditions(self) -> list[Condition]:
-        found = []
-        if self.status:
+        found: list[Condition] = []
+        if self.status == LIVE:
+            found.append(User.stripe_subscription_status.in_(LIVE_STATUSES))
+        elif self.status:
             found.append(User.stripe_subscription_status == self.status)
         if self.role:
             found.append(User.role == self.role)
@@ -47,31 +51,33 @@ class Filters:
     @property
     def alternatives(self) -> list[Condition]:
         """One of these must hold as well. Each is a query of its own, which an index serves."""
+        if not self.plan:
+            return []
         plan = products.catalogue().by_id.get(self.plan)
-        return _has_plan(plan) if plan else []
+        return _has_plan(plan) if plan else [false()]
 
     def listing(self) -> Listing:
         """Return the users that match, without `q`."""
-        by_email = self.sort == "email"
-        return Listing(
-            select(User).where(*self.conditions),
-            keys=(User.email,) if by_email else (User.id,),
-            parse=(lambda cursor: (cursor,)) if by_email else (lambda cursor: (uuid.UUID(cursor),)),
-            ascending=by_email,
-            alternatives=tuple(self.alternatives),
-        )
+        query, alternatives = select(User).where(*self.conditions), tuple(self.alternatives)
+        if self.sort == "email":
+            return Listing(query, (User.email,), lambda cursor: (cursor,), True, alternatives)
+        if self.sort == "payment":
+            pays = query.where(User.stripe_monthly_amount > 0)
+            keys = (User.stripe_monthly_amount, User.id)
+            return Listing(pays, keys, _amount_and_id, alternatives=alternatives)
+        return Listing(query, (User.id,), _id, alternatives=alternatives)
 
 
-def matches(filters: Filters) -> Sequence[User]:
-    """Return at most 51 users that match `q` and the filters, in order of email."""
+def matches(filters: Filters, limit: int | None = PAGE + 1) -> Sequence[User]:
+    """Return users that match `q` and the filters, at most `limit`, in order of email."""
     conditions = filters.conditions
     if filters.alternatives:
         conditions.append(or_(*filters.alternatives))
     found: dict[uuid.UUID, User] = {}
     for condition in _means(filters.q.strip()):
-        query = select(User).where(condition, *conditions).limit(PAGE + 1)
+        query = select(User).where(condition, *conditions).limit(limit)
         found.update((user.id, user) for user in db.session.scalars(query))
-    return sorted(found.values(), key=lambda user: user.email)[: PAGE + 1]
+    return sorted(found.values(), key=lambda user: user.email)[:limit]
 
 
 def _means(text: str) -> list[Condition]:
@@ -85,8 +91,12 @@ def _means(text: str) -> list[Condition]:
     if text.startswith("sub_"):
         return [User.stripe_subscription_id == text]
     names = {text, text.lower(), text.title()}
+    try:
+        typed = accounts.clean_email(text)  # such as the ASCII form of a Unicode domain
+    except ValueError:
+        typed = text.lower()
     return [
-        User.email.startswith(text.lower(), autoescape=True),
+        User.email.startswith(typed, autoescape=True),
         *(User.name.startswith(name, autoescape=True) for name in sorted(names)),
     ]
 
@@ -94,18 +104,30 @@ def _means(text: str) -> list[Condition]:
 def _has_plan(plan: Plan) -> list[Condition]:
     """Return the conditions under which a user subscribed to, bought or was given a plan."""
     if plan.is_free:
-        return [
-            User.stripe_subscription_status.is_(None)
-            & User.granted_plan.is_(None)
-            & User.stripe_purchases.is_(None)
-        ]
+        status = User.stripe_subscription_status
+        has_ended = or_(User.granted_plan.is_(None), User.granted_until <= now())
+        is_over = or_(status.is_(None), status.not_in(LIVE_STATUSES))
+        return [and_(is_over, has_ended, User.stripe_purchases.is_(None))]
     prices: dict[tuple[str, str], tuple[str, ...]] = current_app.config["STRIPE_PRICES"]
     ids = [price for (sold, _), each in prices.items() if sold == plan.id for price in each]
-    found: list[Any] = [User.granted_plan == plan.id]
+    still = or_(User.granted_until.is_(None), User.granted_until > now())
+    found: list[Any] = [and_(User.granted_plan == plan.id, still)]
     for price in ids:
         if plan.is_one_time:
-            found.append(cast(User.stripe_purchases, String).contains(price, autoescape=True))
+            bought = cast(User.stripe_purchases, String).contains(price, autoescape=True)
+            found.append(and_(User.stripe_purchases.isnot(None), bought))
         else:
             is_live = User.stripe_subscription_status.in_(LIVE_STATUSES)
             found.append((User.stripe_price_id == price) & is_live)
     return found
+
+
+def _id(cursor: str) -> tuple[uuid.UUID]:
+    return (uuid.UUID(cursor),)
+
+
+def _amount_and_id(cursor: str) -> tuple[int, uuid.UUID]:
+    amount, _, user_id = cursor.partition("~")
+    if not 0 <= int(amount) < 2**63:
+        raise ValueError(cursor)
+    return int(amount), uuid.UUID(user_id)

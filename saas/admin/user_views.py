@@ -7,13 +7,14 @@ from uuid import UUID
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
+from sqlalchemy.exc import IntegrityError, InvalidRequestError
 from werkzeug.wrappers import Response
 
 from saas import deadlines, limits, products
 from saas.admin import actions, bp, explanations, queries, search
-from saas.admin.actions import Action
 from saas.admin.forms import ActionForm
 from saas.admin.listing import PAGE, Page, csv_file
+from saas.admin.views import note_file
 from saas.auth import accounts, audit, sessions
 from saas.auth.models import User
 from saas.billing import gateway, history, status, subscriptions
@@ -45,11 +46,11 @@ def users() -> str:
 @bp.get("/users.csv")
 def users_file() -> Response:
     head = ("id", "email", "name", "role", "created", "disabled", "plan", "status", "price",
-            "amount", "currency", "interval", "period ends", "ends", "customer", "subscription",
-            "granted plan", "granted until")  # fmt: skip
+            "amount", "currency", "interval", "monthly amount", "period ends", "ends",
+            "customer", "subscription", "granted plan", "granted until")  # fmt: skip
     filters = _filters()
-    rows = search.matches(filters) if filters.q else filters.listing().every()
-    audit.note("export users", current_user.id, by=str(current_user.id))
+    rows = search.matches(filters, limit=None) if filters.q else filters.listing().every()
+    note_file("users")
     return csv_file("users", head, map(_as_row, rows))
 
 
@@ -80,20 +81,23 @@ def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
     user = queries.user(user_id) or abort(404)
     chosen = actions.ACTIONS.get(action) or abort(404)
     form = chosen.form()
-    if not chosen.is_possible(user):
+    if not actions.is_possible(user, action):
         flash(f"“{chosen.label}” is not possible now.", "error")
         return redirect(url_for("admin.user", user_id=user_id), code=303)
     if not form.validate_on_submit():
-        return _page(user, chosen, form, 422 if form.is_submitted() else 200)
+        return _page(user, action, form, 422 if form.is_submitted() else 200)
     try:
         with deadlines.deadline(_TIMEOUT):
             done = chosen.perform(user, form)
     except actions.REFUSALS as error:
         flash(str(error), "error")
-        return _page(user, chosen, form, 409)
+        return _page(user, action, form, 409)
+    except (InvalidRequestError, IntegrityError):
+        flash("The account was deleted in the meantime.", "error")
+        return redirect(url_for("admin.users"), code=303)
     except gateway.StripeError as error:
         flash(f"Stripe did not accept this: {gateway.describe(error)}. Try again.", "error")
-        return _page(user, chosen, form, 503)
+        return _page(user, action, form, 503)
     if not isinstance(done, str):
         return done
     flash(done, "success")
@@ -103,8 +107,15 @@ def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
     )
 
 
-def _page(user: User, action: Action, form: ActionForm, status: int) -> tuple[str, int]:
-    return render_template("admin/action.html", user=user, action=action, form=form), status
+def _page(user: User, name: str, form: ActionForm, status: int) -> tuple[str, int]:
+    page = render_template(
+        "admin/action.html",
+        user=user,
+        action=actions.ACTIONS[name],
+        consequence=actions.consequence(user, name),
+        form=form,
+    )
+    return page, status
 
 
 def _filters() -> search.Filters:
@@ -129,7 +140,7 @@ def _as_row(each: User) -> tuple[Any, ...]:
         str(each.id), each.email, each.name, each.role, each.created_at, each.disabled_at,
         each.plan.id, each.stripe_subscription_status, each.stripe_price_id,
         charge.amount if charge else None, charge.currency if charge else None,
-        charge.interval if charge else None, each.stripe_current_period_end,
-        each.stripe_cancel_at, each.stripe_customer_id, each.stripe_subscription_id,
-        each.granted_plan, each.granted_until,
+        charge.interval if charge else None, each.stripe_monthly_amount,
+        each.stripe_current_period_end, each.stripe_cancel_at, each.stripe_customer_id,
+        each.stripe_subscription_id, each.granted_plan, each.granted_until,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from saas.admin import bp, health
 from saas.admin.listing import csv_file
-from saas.auth import viewing
+from saas.auth import audit, viewing
 from saas.billing.revenue import figures
 from saas.security import Form
 
@@ -24,13 +24,20 @@ LINKS = (
 )
 _FILTERS = (
     "q", "plan", "status", "role", "account", "sort", "state", "type", "kind", "customer", "action",
-    "actor", "user",
+    "actor", "user", "age",
 )  # fmt: skip
 
 
 def kept_filters() -> dict[str, Any]:
     """Return the filters of this request, for the URL of another page or file of the same list."""
     return {name: request.args[name] for name in _FILTERS if request.args.get(name)}
+
+
+def note_file(name: str) -> None:
+    """Record that the administrator downloads a file, with its filters."""
+    filters = " ".join(f"{key}={value}" for key, value in kept_filters().items())
+    me = current_user
+    audit.note(f"download {name}", me.id, by=str(me.id), reason=filters[: audit.LONGEST_REASON])
 
 
 @bp.record_once
@@ -40,28 +47,28 @@ def _add_template_globals(state: BlueprintSetupState) -> None:
 
 @bp.get("")
 def overview() -> str:
-    """Show the stored figures; the first time, compute them."""
-    shown = figures.latest() or figures.refresh()
+    """Show the stored figures; without any, let a worker compute them."""
+    shown = figures.latest()
+    if shown is None:
+        figures.refresh_soon()
+        shown = figures.latest()  # there already if jobs run inline
     return render_template("admin/overview.html", figures=shown, problems=health.problems())
 
 
 @bp.post("/refresh")
 def refresh() -> Response:
-    figures.refresh()
+    figures.refresh_soon()
+    flash("The figures are being computed. Reload the page in a moment.", "info")
     return redirect(url_for("admin.overview"), code=303)
 
 
-@bp.get("/movements.csv")
-def movements_file() -> Response:
-    """Download the movements of each month, by kind and currency."""
-    shown = figures.latest() or figures.compute()
-    rows = [
-        (month.month, kind, currency, amount)
-        for month in shown.months
-        for kind, amounts in [*month.movements.items(), ("mrr at the end", month.mrr)]
-        for currency, amount in amounts.items()
-    ]
-    return csv_file("movements", ("month", "kind", "currency", "amount in smallest unit"), rows)
+@bp.get("/figures.csv")
+def figures_file() -> Response:
+    """Download the figures: totals, plans, new users by day, and movements by month."""
+    note_file("figures")
+    shown = figures.latest()
+    rows = shown.as_rows() if shown else []
+    return csv_file("figures", ("section", "of", "what", "currency", "value"), rows)
 
 
 @bp.post("/view-as/stop")

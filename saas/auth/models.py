@@ -46,6 +46,7 @@ class User(Subscriber, UserMixin, Model):
         Index("ix_users_price_id", "stripe_price_id", "id"),
         Index("ix_users_granted_plan_id", "granted_plan", "id"),
         Index("ix_users_disabled_at", "disabled_at"),
+        Index("ix_users_monthly_amount_id", "stripe_monthly_amount", "id"),
         Index("ix_users_email_prefix", "email", postgresql_ops={"email": "text_pattern_ops"}),
         Index("ix_users_name_prefix", "name", postgresql_ops={"name": "text_pattern_ops"}),
     )
@@ -62,6 +63,9 @@ class User(Subscriber, UserMixin, Model):
     session_token = ""
     signed_in_at = cast("datetime | None", None)
     viewer = cast("User | None", None)  # the administrator who views this user's pages
+    viewed_before = cast(
+        "uuid.UUID | None", None
+    )  # whom an administrator viewed until time ran out
 
     def trial(self, plan: plans.Plan) -> plans.Trial | None:
         """Return the trial of a plan: None if a deleted account used the mailbox's trial."""

@@ -151,8 +151,11 @@ def _load(token: str) -> User | None:
     if row is None:
         return None
     user: User = row[0]
-    if row.viewed_user_id and row.viewing_until > at:
-        user = viewing.viewed_by(user, row.viewed_user_id)
+    if row.viewed_user_id:
+        if row.viewing_until > at:
+            user = viewing.viewed_by(user, row.viewed_user_id)
+        else:
+            user.viewed_before = row.viewed_user_id
     user.session_id, user.session_token = row.id, token
     user.signed_in_at = row.created_at
     if row.last_seen_at < at - _SEEN_EVERY:

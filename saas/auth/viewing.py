@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
+from flask import session
 from sqlalchemy import update
 
 from saas import database
@@ -27,16 +28,24 @@ def start(admin: User, user: User, *, reason: str) -> None:
     with database.write_transaction():
         _write(admin, viewed_user_id=user.id, viewing_until=now() + LONGEST)
         audit.record("view as", user.id, by=str(admin.id), reason=reason)
+    session.pop("csrf_token", None)  # forms of the own pages, in other tabs, are not accepted
 
 
 def end(user: User) -> None:
-    """Show the administrator's own pages again."""
-    admin = user.viewer
-    if admin is None:
+    """Show the administrator's own pages again, and record the end."""
+    viewed_id = user.id if user.viewer else user.viewed_before
+    if viewed_id is None:
         return
+    admin = user.viewer or user
     with database.write_transaction():
         _write(user, viewed_user_id=None, viewing_until=None)
-        audit.record("end view as", user.id, by=str(admin.id))
+        audit.record("end view as", viewed_id, by=str(admin.id))
+    session.pop("csrf_token", None)  # forms of the viewed pages, in other tabs, are not accepted
+
+
+def has_run_out(user: User) -> bool:
+    """Return whether viewing ended by time, and no request has said so yet."""
+    return getattr(user, "viewed_before", None) is not None
 
 
 def viewed_by(admin: User, user_id: uuid.UUID) -> User:

@@ -35,6 +35,12 @@ class AccountClosing(Exception):
     """The account is being deleted, so no customer is created for it."""
 
 
+def store_monthly_amount(user_id: uuid.UUID, amount: int) -> None:
+    """Store what a subscription pays per month, for subscribers from before the column existed."""
+    of_user = update(Subscriber).where(Subscriber.id == user_id)
+    database.execute(of_user.values(stripe_monthly_amount=amount or None))
+
+
 def reload(user_id: uuid.UUID) -> Subscriber | None:
     """Return the current row of a user, without keeping a transaction open."""
     database.release_connection()

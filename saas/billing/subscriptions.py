@@ -182,13 +182,13 @@ def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | Non
     """Write columns, history and emails in one transaction; False if the counter has changed."""
     columns = state.columns(user)
     before, after = user.synced_columns, {name: columns[name] for name in SYNCED_COLUMNS}
-    counter = user.stripe_sync_counter + 1
+    counter, at = user.stripe_sync_counter + 1, now()
     try:
         with database.write_transaction():
             if not _swap(user, columns):
                 return False
-            _record_change(user, counter, cause, before, after)
-            revenue.record(user.id, before, after)
+            _record_change(user, counter, at, cause, before, after)
+            revenue.record(user.id, before, after, at)
             emails.enqueue_for_change(user, before, after, counter)
             emails.enqueue_for_reminders(user, after, state.subscriptions, state.overdue, event_id)
             if event_id and not ledger.mark_processed(event_id):
@@ -202,6 +202,7 @@ def _swap(user: Subscriber, columns: Mapping[str, Any]) -> bool:
     """Write the columns if the counter is unchanged since `user` was read."""
     values = {
         **columns,
+        "stripe_monthly_amount": revenue.monthly(columns).amount or None,
         "stripe_synced_at": now(),
         "stripe_sync_counter": user.stripe_sync_counter + 1,
     }
@@ -210,8 +211,9 @@ def _swap(user: Subscriber, columns: Mapping[str, Any]) -> bool:
 
 
 def _record_change(
-    user: Subscriber, counter: int, cause: str, before: dict[str, Any], after: dict[str, Any]
-) -> None:
+    user: Subscriber, counter: int, at: datetime, cause: str, before: dict[str, Any],
+    after: dict[str, Any],
+) -> None:  # fmt: skip
     """Add a change to the history, unless it only fills in an amount that was unknown before."""
     is_first_amount = before["stripe_recurring"] is None
     known = {**before, "stripe_recurring": after["stripe_recurring"]} if is_first_amount else before
@@ -221,6 +223,7 @@ def _record_change(
         SubscriptionChange(
             user_id=user.id,
             counter=counter,
+            at=at,
             cause=cause,
             before=_as_json(before),
             after=_as_json(after),

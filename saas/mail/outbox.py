@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 
 from saas import database, jobs, metrics
 from saas.database import db, now
@@ -31,6 +31,8 @@ _LONGEST_PAUSE = timedelta(hours=12)
 
 Composer = Callable[..., Email | None]
 Preview = Callable[[], Email]
+# Waiting, or given up on.
+_UNSENT = (OutboxMessage.due_at.isnot(None), OutboxMessage.last_error.isnot(None))
 _composers: dict[str, Composer] = {}
 _previews: dict[str, Preview] = {}
 
@@ -170,24 +172,30 @@ def retry_failed() -> int:
 
 
 def latest(subject_id: uuid.UUID) -> OutboxMessage | None:
-    """Return the newest email about a subject that is not waiting to be sent."""
+    """Return the newest email about a subject that was sent, or is to be sent."""
     mine = select(OutboxMessage).where(OutboxMessage.subject_id == subject_id)
-    done = mine.where(OutboxMessage.due_at.is_(None)).order_by(OutboxMessage.id.desc())
-    return db.session.scalar(done.limit(1))
+    kept = mine.where(or_(OutboxMessage.handed_over_at.isnot(None), *_UNSENT))
+    return db.session.scalar(kept.order_by(OutboxMessage.id.desc()).limit(1))
 
 
-def send_again(message: OutboxMessage) -> None:
-    """Send an email again: one that was given up on, or a copy of one that was sent.
+def send_again(message: OutboxMessage) -> bool:
+    """Send an email now: one that failed, or a copy of one that was sent.
 
-    Its content is composed again. One that is waiting is left as it is.
+    Its content is composed again. Returns False for one that was no longer relevant.
     """
+    mine = OutboxMessage.id == message.id
     with database.write_transaction():
-        if message.last_error and not message.is_waiting:
-            again = update(OutboxMessage).where(OutboxMessage.id == message.id)
-            database.execute(again.values(due_at=now(), attempts=0))
+        unsent = update(OutboxMessage).where(mine, OutboxMessage.handed_over_at.is_(None))
+        is_unsent = database.execute(unsent.where(or_(*_UNSENT)).values(due_at=now(), attempts=0))
+        if is_unsent:
+            deliver.enqueue(str(message.id))
         elif message.handed_over_at:
-            key = f"{message.key}:again:{database.uuid7()}"
+            # Twice in the same minute is a double click.
+            key = f"{message.key}:again:{now():%Y-%m-%d %H:%M}"
             enqueue(message.kind, message.subject_id, key=key, context=message.context)
+        else:
+            return False
+    return True
 
 
 def delete_for(subjects: Select[uuid.UUID]) -> None:

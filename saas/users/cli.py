@@ -61,7 +61,7 @@ def create(email: str, name: str | None, admin: bool) -> None:
 @click.argument("email")
 @explained
 def promote(email: str) -> None:
-    """Make EMAIL an administrator. No page of the application can do this."""
+    """Make EMAIL an administrator. The admin pages can do this too."""
     user = accounts.get_by_email(email)
     roles.promote(user, by=OPERATOR)
     click.echo(f"{user.email} is now an administrator.")

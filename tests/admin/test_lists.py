@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy import update
 
 from saas.billing.models import StripeEvent
@@ -42,9 +43,9 @@ def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None
 
     page = admin.submit("/admin/events/replay")
 
-    assert "Applied" in page.text
+    assert ": applied." in page.text
     assert "None has arrived yet, or none matches" in page.text
-    assert "Replay the failed ones" not in page.text
+    assert "Replay the oldest failed ones" not in page.text
 
 
 def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
@@ -54,7 +55,8 @@ def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
 
     page = admin.submit("/admin/events/replay")
 
-    assert "Applied 1 event." in page.text
+    assert ": applied." in page.text
+    assert "Replay" in admin.visit("/admin/audit").text
 
 
 def test_an_unknown_event_cannot_be_replayed(shop: Shop, admin: Visitor) -> None:
@@ -75,6 +77,7 @@ def test_an_email_that_was_given_up_on_is_sent_again(shop: Shop, admin: Visitor)
     )  # fmt: skip
     page = admin.visit("/admin/emails?state=failed&kind=welcome")
     assert "550 mailbox full" in page.text
+    assert ANN in page.text
     [path] = {form.action.partition("?")[0] for form in page.forms if "/send" in form.action}
 
     page = admin.submit(path)
@@ -109,3 +112,20 @@ def test_events_and_emails_are_downloaded(shop: Shop, admin: Visitor) -> None:
 
     assert "invoice.paid" in admin.request("GET", "/admin/events.csv?state=applied").text
     assert "welcome" in admin.request("GET", "/admin/emails.csv").text
+
+
+def test_a_sign_in_email_cannot_be_sent_again(shop: Shop, admin: Visitor) -> None:
+    page = admin.visit("/admin/emails?kind=sign_in")
+
+    assert "not stored" in page.text
+    assert not [form for form in page.forms if "/send" in form.action]
+
+
+@pytest.mark.parametrize(
+    "after", ["rubbish", "0001-01-01T00:00:00%2B14:00~x", "9999-12-31T23:59:59-14:00~x"]
+)
+def test_an_invalid_cursor_is_the_beginning(admin: Visitor, after: str) -> None:
+    for path in ("events", "emails", "audit", "users", "users?sort=payment"):
+        joint = "&" if "?" in path else "?"
+        page = admin.visit(f"/admin/{path}{joint}after={after}")
+        assert page.response.status_code == 200

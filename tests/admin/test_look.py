@@ -41,7 +41,7 @@ def test_a_month_is_given_with_the_keyboard(shop: Shop, admin: Visitor, chromium
     page.get_by_label("Search").press_sequentially("ann@")
     page.keyboard.press("Enter")
     press(page, "link", ANN)
-    press(page, "link", "Give a plan")
+    press(page, "link", "Grant a plan")
     page.get_by_label("Plan").select_option("agency")
     page.get_by_label("Reason").press_sequentially("A month for the outage")
     page.keyboard.press("Enter")

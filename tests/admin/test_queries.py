@@ -22,6 +22,9 @@ LISTS = {
     "free plan": Filters(plan="hobby"),
     "plan by email": Filters(plan="solo", sort="email"),
     "status": Filters(status="past_due"),
+    "any live subscription": Filters(status="live"),
+    "highest payment": Filters(sort="payment"),
+    "highest payment of a plan": Filters(sort="payment", plan="solo"),
     "administrators": Filters(role="admin"),
     "disabled": Filters(account="disabled"),
     "being deleted": Filters(account="closing"),
@@ -49,8 +52,9 @@ def scans_of(app: Flask, work: Callable[[], Any]) -> list[str]:
 def test_a_list_of_users_scans_no_table(app: Flask, name: str) -> None:
     def read() -> None:
         LISTS[name].listing().page()
-        last = "ann@example.com" if LISTS[name].sort == "email" else str(database.uuid7())
-        LISTS[name].listing().page(last)
+        user_id = database.uuid7()
+        lasts = {"email": "ann@example.com", "payment": f"100~{user_id}"}
+        LISTS[name].listing().page(lasts.get(LISTS[name].sort, str(user_id)))
 
     assert scans_of(app, read) == []
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 
 import pytest
+import time_machine
 
 from saas.auth import accounts
-from saas.billing import grants
+from saas.billing import grants, subscriptions
+from saas.database import now
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.sample_product.catalogue import LIFETIME
@@ -57,7 +60,33 @@ def test_users_are_filtered_by_plan_status_role_and_account(shop: Shop, admin: V
     assert found(admin, "role=admin") == ["admin@example.com"]
     assert found(admin, "account=disabled") == []
     assert found(admin, "q=ann&plan=team") == []
-    assert found(admin, "plan=unknown&sort=email") == ["admin@example.com", ANN, BOB]
+    assert found(admin, "status=live") == [ANN]
+    assert found(admin, "plan=unknown") == []
+    assert found(admin, "sort=email") == ["admin@example.com", ANN, BOB]
+
+
+@both_databases
+def test_who_pays_most_is_first(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo", "yearly")  # 12 a month
+    stripe_account.subscriber(shop, BOB, "team")
+    stripe_account.subscriber(shop, "cay@example.com", "solo")
+
+    assert found(admin, "sort=payment") == [BOB, "cay@example.com", ANN]
+    assert found(admin, "sort=payment&plan=solo") == ["cay@example.com", ANN]
+    assert "€12" in admin.page.text
+
+
+def test_those_who_no_longer_have_a_plan_are_on_the_free_one(shop: Shop, admin: Visitor) -> None:
+    _, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+    with shop.app.app_context():
+        bob = accounts.get_or_create(BOB)
+        grants.grant(bob, "team", reason="A day", until=now() + timedelta(days=1), by="operator")
+        subscriptions.sync(shop.user(ANN).id, cause="test")
+
+    with time_machine.travel(now() + timedelta(days=2), tick=True):
+        assert set(found(admin, "plan=hobby")) == {"admin@example.com", ANN, BOB}
+        assert found(admin, "plan=team") == []
 
 
 def test_a_long_list_has_pages(shop: Shop, admin: Visitor) -> None:
@@ -122,15 +151,16 @@ def test_the_columns_are_compared_with_stripe_on_demand(
 def test_the_list_is_downloaded_without_formulas(shop: Shop, admin: Visitor) -> None:
     stripe_account.subscriber(shop, ANN, "solo")
     with shop.app.app_context():
-        accounts.rename(accounts.get_or_create(BOB), '=HYPERLINK("https://evil.example")')
+        accounts.rename(accounts.get_or_create(BOB), "Bob; =1+1")
+        accounts.rename(accounts.get_or_create("cay@example.com"), "=1+1")
 
     response = admin.request("GET", "/admin/users.csv")
 
     rows = {row["email"]: row for row in csv.DictReader(io.StringIO(response.text))}
     assert rows[ANN]["plan"] == "solo"
     assert (rows[ANN]["amount"], rows[ANN]["currency"]) == ("1500", "eur")
-    assert rows[BOB]["name"] == '\'=HYPERLINK("https://evil.example")'
-    assert "Export users" in admin.visit("/admin/audit").text
+    assert (rows[BOB]["name"], rows["cay@example.com"]["name"]) == ("'Bob; =1+1", "'=1+1")
+    assert "Download users" in admin.visit("/admin/audit").text
 
 
 @pytest.fixture

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from flask_login import login_user
 
+from saas import logs
 from saas.auth import accounts
 from tests.harness.shop import Shop
 from tests.harness.visitor import Page, Visitor
@@ -30,8 +34,8 @@ def test_the_pages_are_those_of_the_user_until_the_end(shop: Shop, admin: Visito
     assert page.path == "/dashboard"
     assert "You are viewing as ann@example.com." in page.text
     assert admin.request("GET", "/api/user").json()["user"]["email"] == ANN
-    assert admin.visit("/admin/users").response.status_code == 404
-    admin.visit("/dashboard/billing")
+    for path in ("/admin/users", "/pricing", "/dashboard/billing"):
+        assert "Stop viewing" in admin.visit(path).response.text, path
 
     page = admin.submit("/admin/view-as/stop")
 
@@ -58,7 +62,8 @@ def test_nothing_can_be_changed(shop: Shop, admin: Visitor) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/dashboard/settings", "/dashboard/settings/export", "/dashboard/settings/tokens",
-     "/dashboard/billing/invoices", "/dashboard/settings/passkeys/new"],
+     "/dashboard/billing/invoices", "/dashboard/settings/passkeys/new",
+     "/billing/return?session_id=cs_test_1"],
 )  # fmt: skip
 def test_private_pages_are_not_shown(shop: Shop, admin: Visitor, path: str) -> None:
     view_as(shop, admin)
@@ -84,6 +89,34 @@ def test_it_ends_after_an_hour(shop: Shop, admin: Visitor) -> None:
 
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=61), tick=True):
         assert admin.request("GET", "/api/user").json()["user"]["email"] == ADMIN
+
+
+def test_a_form_of_a_viewed_page_does_nothing_afterwards(shop: Shop, admin: Visitor) -> None:
+    """It would change the administrator's own account."""
+    view_as(shop, admin)
+    token = admin.page.form("/admin/view-as/stop").fields["csrf_token"]
+    stale = {"csrf_token": token, "name": "Eve"}
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=61), tick=True):
+        first = admin.request("POST", "/dashboard/settings/name", data=stale)
+        second = admin.request("POST", "/dashboard/settings/name", data=stale)
+
+    assert (first.status_code, second.status_code) == (403, 400)
+    assert "Viewing has ended" in first.text
+    assert shop.user(ADMIN).name is None
+    assert "End view as" in admin.visit("/admin/audit").text
+
+
+def test_the_log_has_both_ids(shop: Shop, admin: Visitor) -> None:
+    formatter = logs.JSONFormatter()
+    with shop.app.test_request_context():
+        user = shop.user(ANN)
+        user.viewer = shop.user(ADMIN)
+        login_user(user)
+        record = logging.makeLogRecord({"msg": "something happened"})
+        line = json.loads(formatter.format(record))
+
+    assert (line["user_id"], line["viewer_id"]) == (str(user.id), str(user.viewer.id))
 
 
 def test_it_ends_when_the_user_becomes_an_administrator(shop: Shop, admin: Visitor) -> None:

@@ -6,18 +6,19 @@ import pytest
 from sqlalchemy import delete, select
 
 from saas.billing import revenue, subscriptions
-from saas.billing.models import RevenueMovement
+from saas.billing.models import RevenueMovement, SubscriptionChange
 from saas.database import db
 from saas.users import account_deletion
 from tests.harness import stripe_account
 from tests.harness.shop import Shop
+from tests.harness.waiting import eventually
 
 ANN = "ann@example.com"
 
 
 def movements(shop: Shop) -> list[tuple[str, int, str]]:
     with shop.app.app_context():
-        rows = db.session.scalars(select(RevenueMovement).order_by(RevenueMovement.id)).all()
+        rows = db.session.scalars(select(RevenueMovement).order_by(RevenueMovement.at)).all()
         return [(row.kind, row.amount, row.currency) for row in rows]
 
 
@@ -126,3 +127,43 @@ def recurring(amount: int) -> dict[str, object]:
         "amount": amount, "full_amount": amount, "currency": "eur", "interval": "month",
         "interval_count": 1, "quantity": 1, "discounts": [], "plus_tax": False,
     }  # fmt: skip
+
+
+def test_movements_older_than_the_history_stay(quiet_shop: Shop) -> None:
+    """The history of three years ago is deleted, and a rebuild must not forget its revenue."""
+    shop = quiet_shop
+    _, subscription = stripe_account.subscriber(shop, ANN, "solo", "monthly")
+    change(shop, subscription, "team", "monthly")
+    with shop.app.app_context():
+        first = select(SubscriptionChange.id).order_by(SubscriptionChange.counter).limit(1)
+        db.session.execute(delete(SubscriptionChange).where(
+            SubscriptionChange.id == first.scalar_subquery()))  # fmt: skip
+        db.session.commit()
+        revenue.rebuild()
+    assert movements(shop) == [("new", 1500, "eur"), ("expansion", 1500, "eur")]
+    with shop.app.app_context():
+        for table in (SubscriptionChange, RevenueMovement):
+            db.session.execute(delete(table))
+        db.session.commit()
+
+        revenue.rebuild()
+
+    assert movements(shop) == [("new", 3000, "eur")]
+
+
+def test_a_trial_whose_first_payment_fails_has_not_converted(quiet_shop: Shop) -> None:
+    shop = quiet_shop
+    ann, subscription = stripe_account.subscriber(shop, ANN, "solo", "monthly", trial_days=3)
+    at_stripe = stripe_account.client(shop).v1
+    customer = {"customer": str(ann.stripe_customer_id)}
+    card = at_stripe.payment_methods.attach("pm_card_chargeCustomerFail", customer).id  # type: ignore[arg-type]  # a customer
+    at_stripe.subscriptions.update(subscription, {"default_payment_method": card})
+    stripe_account.advance(shop, ann.stripe_customer_id, "week")
+    eventually(lambda: at_stripe.subscriptions.retrieve(subscription).status == "past_due")
+    sync(shop)
+    assert {kind for kind, *_ in movements(shop)} == {"trial_started", "new"}
+
+    at_stripe.subscriptions.cancel(subscription)
+    sync(shop)
+
+    assert {kind for kind, *_ in movements(shop)[2:]} == {"trial_ended", "churn"}

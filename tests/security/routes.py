@@ -81,7 +81,7 @@ ROUTES: dict[str, tuple[int | str, int | str, int | str]] = {
     # administrators
     "GET /admin": ADMINS,
     "POST /admin/refresh": (LOGIN, 404, "303 /admin"),
-    "GET /admin/movements.csv": ADMINS,
+    "GET /admin/figures.csv": ADMINS,
     "GET /admin/users": ADMINS,
     "GET /admin/users.csv": ADMINS,
     "GET /admin/users/<uuid:user_id>": (LOGIN, 404, 404),

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import distinct, func, select
 
-from saas import jobs, products
+from saas import database, jobs, products
 from saas.auth.models import Session, User
 from saas.billing.models import RevenueMovement, StoredReport
 from saas.billing.revenue import movements, reports
@@ -38,6 +38,14 @@ class Month:
     mrr: Amounts
     movements: dict[str, Amounts]
     trials: dict[str, int]
+
+    def as_rows(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """Yield the figures of the month."""
+        for what, amounts in [*self.movements.items(), ("mrr at the end", self.mrr)]:
+            for currency, amount in amounts.items():
+                yield "month", self.month, what, currency, amount
+        for what, count in self.trials.items():
+            yield "month", self.month, what, "", count
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,29 @@ class Figures:
         finished = self.trials_converted + self.trials_ended
         return self.trials_converted / finished if finished else None
 
+    def as_rows(self) -> Iterator[tuple[str, str, str, str, int]]:
+        """Yield all figures: section, month or day or plan, what, currency, value.
+
+        Amounts are in the smallest unit of their currency.
+        """
+        totals = {"mrr": self.mrr, "at risk": self.at_risk}
+        for what, amounts in totals.items():
+            for currency, amount in amounts.items():
+                yield "total", "", what, currency, amount
+        counts = {
+            "users": self.users, "active users": self.active_users, "granted": self.granted,
+            "purchased": self.purchased, "trialing": self.trialing, "past due": self.past_due,
+        }  # fmt: skip
+        for what, count in counts.items():
+            yield "total", "", what, "", count
+        for plan, statuses in self.plans.items():
+            for status, count in statuses.items():
+                yield "plan", plan, status, "", count
+        for day, count in self.new_users.items():
+            yield "new users", day, "", "", count
+        for month in self.months:
+            yield from month.as_rows()
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "at": self.at.isoformat()}
 
@@ -77,7 +108,7 @@ class Figures:
 
 def latest() -> Figures | None:
     """Return the figures that were stored last, or None."""
-    row = db.session.get(StoredReport, _NAME)
+    row = db.session.get(StoredReport, _NAME, populate_existing=True)
     try:
         return Figures.from_json(row.content) if row else None
     except (KeyError, TypeError, ValueError):  # another version stored it
@@ -97,9 +128,15 @@ def refresh() -> Figures:
     return figures
 
 
-@jobs.task
 def refresh_soon() -> None:
-    """Compute the figures in a worker, because it may take a minute."""
+    """Let a worker compute the figures, because it may take a minute."""
+    database.release_connection()  # its snapshot is older than what comes
+    compute_figures.enqueue()
+
+
+@jobs.task
+def compute_figures() -> None:
+    """Compute the figures and store them, as a job."""
     refresh()
 
 

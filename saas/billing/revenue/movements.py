@@ -7,13 +7,14 @@ without the id of the user, so that past months stay true.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import delete, exists, select
 
 from saas import database, products
+from saas.billing import customers
 from saas.billing.customers import Subscriber
 from saas.billing.models import RevenueMovement, SubscriptionChange
 from saas.charges import Recurring
@@ -99,20 +100,23 @@ def _rebuild(user_id: uuid.UUID) -> bool:
         user = session.get(Subscriber, user_id, populate_existing=True, with_for_update=True)
         if user is None:
             return False
-        known: Mapping[str, Any] = {}
-        for change in session.scalars(changes.order_by(SubscriptionChange.counter)).all():
-            if not known:
-                later = RevenueMovement.at >= change.at
-                database.execute(delete(RevenueMovement).where(mine, later))
-                _open(user_id, change.before, change.at)
-            record(user_id, change.before, change.after, change.at)
-            session.flush()  # the next change asks for this one
-            known = change.after
-        if known:
-            record(user_id, known, user.synced_columns, user.stripe_synced_at)
+        history = session.scalars(changes.order_by(SubscriptionChange.counter)).all()
+        if history:
+            later = RevenueMovement.at >= history[0].at
+            database.execute(delete(RevenueMovement).where(mine, later))
+            _open(user_id, history[0].before, history[0].at)
+            _replay(history)
+            record(user_id, history[-1].after, user.synced_columns, user.stripe_synced_at)
         else:
             _open(user_id, user.synced_columns, user.stripe_synced_at)
+        customers.store_monthly_amount(user_id, monthly(user.synced_columns).amount)
     return True
+
+
+def _replay(history: Sequence[SubscriptionChange]) -> None:
+    for change in history:
+        record(change.user_id, change.before, change.after, change.at)
+        db.session.flush()  # the next change asks for this one
 
 
 def _open(user_id: uuid.UUID, columns: Mapping[str, Any], at: datetime | None) -> None:
@@ -154,7 +158,7 @@ def _has_open_trial(user_id: uuid.UUID) -> bool:
     of_trials = select(RevenueMovement.kind).where(
         RevenueMovement.user_id == user_id, RevenueMovement.kind.in_(TRIALS)
     )
-    latest = of_trials.order_by(RevenueMovement.id.desc()).limit(1)
+    latest = of_trials.order_by(RevenueMovement.at.desc()).limit(1)
     return db.session.scalar(latest) == TRIAL_STARTED
 
 
