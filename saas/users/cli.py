@@ -59,11 +59,12 @@ def create(email: str, name: str | None, admin: bool) -> None:
 
 @bp.cli.command("promote")
 @click.argument("email")
+@click.option("--reason", help="Why, in up to 200 characters, for the audit log.")
 @explained
-def promote(email: str) -> None:
+def promote(email: str, reason: str | None) -> None:
     """Make EMAIL an administrator. The admin pages can do this too."""
     user = accounts.get_by_email(email)
-    roles.promote(user, by=OPERATOR)
+    roles.promote(user, by=OPERATOR, reason=_clean(reason))
     click.echo(f"{user.email} is now an administrator.")
 
 
@@ -97,11 +98,12 @@ def disable(email: str, reason: str | None) -> None:
 
 @bp.cli.command("enable")
 @click.argument("email")
+@click.option("--reason", help="Why, in up to 200 characters, for the audit log.")
 @explained
-def enable(email: str) -> None:
+def enable(email: str, reason: str | None) -> None:
     """Let a disabled EMAIL sign in again."""
     user = accounts.get_by_email(email)
-    roles.enable(user, by=OPERATOR)
+    roles.enable(user, by=OPERATOR, reason=_clean(reason))
     click.echo(f"{user.email} can sign in again.")
 
 
@@ -137,6 +139,19 @@ def revoke_grant(email: str, reason: str) -> None:
     user = accounts.get_by_email(email)
     grants.revoke(user, reason=reason, by=OPERATOR)
     click.echo(f"{user.email} is now on {user.plan.name}.")
+
+
+@bp.cli.command("sign-out")
+@click.argument("email")
+@click.option("--reason", help="Why, in up to 200 characters, for the audit log.")
+@explained
+def sign_out(email: str, reason: str | None) -> None:
+    """Sign EMAIL out of all browsers. They can sign in again. API tokens stay valid."""
+    user = accounts.get_by_email(email)
+    why = _clean(reason)
+    count = sessions.revoke_others(user)
+    audit.note("end sessions", user.id, by=OPERATOR, reason=why)
+    click.echo(f"Ended {count} session{'s'[: count != 1]} of {user.email}.")
 
 
 @bp.cli.command("sign-out-all")

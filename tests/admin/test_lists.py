@@ -129,3 +129,26 @@ def test_an_invalid_cursor_is_the_beginning(admin: Visitor, after: str) -> None:
         joint = "&" if "?" in path else "?"
         page = admin.visit(f"/admin/{path}{joint}after={after}")
         assert page.response.status_code == 200
+
+
+def test_the_commands_print_the_audit_log_and_send_an_email_again(
+    shop: Shop, admin: Visitor
+) -> None:
+    run = shop.app.test_cli_runner().invoke
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: is_sent(shop))
+    with shop.app.app_context():
+        sent = db.session.query(OutboxMessage.id).filter(OutboxMessage.kind == "welcome").scalar()
+
+    again = run(args=["admin", "send-again", str(sent)])
+    unknown = run(args=["admin", "send-again", "00000000-0000-0000-0000-000000000000"])
+    signed_out = run(args=["users", "sign-out", ANN, "--reason", "A lost phone"])
+    log = run(args=["admin", "audit", "--to", ANN]).output
+
+    assert again.output == "The email welcome is sent again.\n"
+    assert (unknown.exit_code, "There is no email" in unknown.output) == (1, True)
+    assert signed_out.output == f"Ended 0 sessions of {ANN}.\n"
+    assert f"operator  end sessions  {ANN}: A lost phone" in log.partition("\n")[0]
+    assert f"operator  resend welcome  {ANN}" in log
+    assert run(args=["admin", "audit", "--action", "promote"]).output == ""
+    eventually(lambda: len(admin.emails_to(ANN)) == 2)

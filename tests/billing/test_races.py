@@ -28,7 +28,12 @@ from saas import database
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import customers, subscriptions
-from saas.billing.models import ClosedAccount, StripeEvent, SubscriptionChange
+from saas.billing.models import (
+    ClosedAccount,
+    RevenueMovement,
+    StripeEvent,
+    SubscriptionChange,
+)
 from saas.database import db, now
 from saas.users import account_deletion
 from tests.billing.buying import pay_at_stripe
@@ -501,12 +506,17 @@ def as_a_browser(shop: LiveShop, user: User) -> dict[str, str]:
 
 
 def assert_not_charged(shop: LiveShop, user: User, pages: str = "expired") -> None:
-    """The account is deleted, and its customers have no live subscription and no open checkout."""
+    """The account is deleted, and its customers have no live subscription and no open checkout.
+
+    The movements of deleted accounts add up to nothing: the end of each is counted once.
+    """
     at_stripe = stripe_account.client(shop).v1
     with shop.app.app_context():
         assert db.session.get(User, user.id) is None
         buried = select(func.count()).where(ClosedAccount.user_id == user.id)
         assert db.session.scalar(buried) == 1
+        of_deleted = select(func.sum(RevenueMovement.amount))
+        assert not db.session.scalar(of_deleted.where(RevenueMovement.user_id.is_(None)))
     customers = at_stripe.customers.list({"limit": 100}).auto_paging_iter()
     assert user.email not in [customer.email for customer in customers]
     assert {page.status for page in pages_of(shop, user)} <= {pages}
