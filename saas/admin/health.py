@@ -82,7 +82,7 @@ def _wrong_revenue() -> Iterator[Problem]:
     if shown and shown.mrr != shown.charged:
         yield Problem(
             "The movements of revenue do not add up to what the subscriptions pay.",
-            "Run `flask billing rebuild-revenue`, then update the figures.",
+            "Run this command, then update the figures: flask billing rebuild-revenue",
         )
 
 
@@ -103,7 +103,7 @@ def _silence() -> Iterator[Problem]:
         return
     yield Problem(
         "No webhook has arrived for a day, although Stripe has events.",
-        "Run `flask billing doctor`, then `flask billing catch-up`.",
+        "Find the reason with: flask billing doctor. Then run: flask billing catch-up",
     )
 
 

@@ -35,6 +35,10 @@ def furnish(shop: Shop) -> dict[str, str]:
             accounts.get_or_create(f"reader-{number:02}@example.com")
         with database.write_transaction() as session:
             session.execute(insert(RevenueMovement), [_movement(months) for months in range(1, 7)])
+            gone = -sum(_movement(months)["amount"] for months in range(1, 7))
+            session.execute(
+                insert(RevenueMovement), [{**_movement(1), "kind": "churn", "amount": gone}]
+            )
             broken = {"processed_at": None, "attempts": 3, "last_error": "Stripe did not respond"}
             event = db.session.query(StripeEvent.id).limit(1).scalar_subquery()
             session.execute(update(StripeEvent).where(StripeEvent.id == event).values(broken))
