@@ -85,9 +85,12 @@ def describe(before: dict[str, Any], after: dict[str, Any]) -> str:
 def _purchase_change(
     before: list[dict[str, Any]] | None, after: list[dict[str, Any]] | None
 ) -> str | None:
-    """Describe the first change of a one-time purchase; None if there is none."""
+    """Describe the first change of a one-time purchase; None if there is none.
+
+    A refund comes first: of two payments in the same second, either may be the one that is kept.
+    """
     known = {item["session"]: Purchase.from_json(item) for item in before or ()}
-    for item in after or ():
+    for item in sorted(after or (), key=lambda item: Purchase.from_json(item).is_valid):
         new, old = Purchase.from_json(item), known.get(item["session"])
         if new != old and (plan := products.sold_as(new.price)):
             others = [Purchase.from_json(other) for other in after or () if other is not item]
