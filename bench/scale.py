@@ -159,9 +159,9 @@ def admin_calls(shop: Any) -> dict[str, Callable[[], Any]]:
     name, value, _ = start_session(shop.app, admin)
     client = shop.app.test_client(use_cookies=False)
     lists = ("", "/users", "/users?sort=email", f"/users?plan={shop.lowest_plan}",
-             "/users?status=active", "/users?status=past_due", "/users?q=person77",
-             "/users?q=Person%2077", "/events", "/events?state=failed", "/emails",
-             "/emails?state=failed", "/audit")  # fmt: skip
+             "/users?status=active", "/users?status=past_due", "/users?q=person77@example.com",
+             "/events", "/events?state=failed", "/events?type=customer.deleted", "/emails",
+             "/emails?kind=recovered", "/emails?state=failed", "/audit")  # fmt: skip
 
     def get(path: str) -> Any:
         headers = {"Cookie": f"{name}={value}"}

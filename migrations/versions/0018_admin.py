@@ -20,6 +20,13 @@ def upgrade():
             f'ix_users_{column}_prefix', 'users', [column],
             postgresql_ops={column: 'text_pattern_ops'},
         )
+    op.create_index('ix_stripe_events_type_received_at', 'stripe_events', ['type', 'received_at'])
+    op.create_index('ix_outbox_messages_kind_id', 'outbox_messages', ['kind', 'id'])
+    failed = sa.text('last_error IS NOT NULL')
+    op.create_index(
+        'ix_outbox_messages_failed', 'outbox_messages', ['id'],
+        postgresql_where=failed, sqlite_where=failed,
+    )
     op.create_table(
         'revenue_movements',
         sa.Column('id', sa.Uuid(), nullable=False),
@@ -49,6 +56,9 @@ def upgrade():
 
 
 def downgrade():
+    op.drop_index('ix_outbox_messages_failed', table_name='outbox_messages')
+    op.drop_index('ix_outbox_messages_kind_id', table_name='outbox_messages')
+    op.drop_index('ix_stripe_events_type_received_at', table_name='stripe_events')
     for name in ('name_prefix', 'email_prefix', 'disabled_at', 'granted_plan_id', 'price_id', 'status_id'):
         op.drop_index(f'ix_users_{name}', table_name='users')
     op.drop_column('sessions', 'viewing_until')

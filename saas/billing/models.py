@@ -45,6 +45,7 @@ class StripeEvent(Model):
         Index("ix_stripe_events_customer_id", "customer_id"),
         Index("ix_stripe_events_received_at", "received_at"),
         Index("ix_stripe_events_processed_at", "processed_at"),
+        Index("ix_stripe_events_type_received_at", "type", "received_at"),
     )
 
 

@@ -10,7 +10,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, Index
+from sqlalchemy import JSON, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.database import Key, Model, UTCDateTime, now
@@ -36,6 +36,14 @@ class OutboxMessage(Model):
     __table_args__ = (
         Index("ix_outbox_messages_due_at", "due_at"),
         Index("ix_outbox_messages_subject_id", "subject_id"),
+        # For the filters of the admin pages, newest first.
+        Index("ix_outbox_messages_kind_id", "kind", "id"),
+        Index(
+            "ix_outbox_messages_failed",
+            "id",
+            postgresql_where=text("last_error IS NOT NULL"),
+            sqlite_where=text("last_error IS NOT NULL"),
+        ),
     )
 
     @property
