@@ -31,9 +31,11 @@ LISTS = {
 }
 SEARCHES = ("ann", "Ann", "ann@example.com", "cus_unknown", "sub_unknown",
             "01a22b73-a2fb-7a49-aad1-e5f7adfa9479")  # fmt: skip
-PATHS = ("/?state=failed", "/?state=waiting", "/?state=applied", "/?customer=cus_unknown",
-         "/?kind=welcome", "/?type=invoice.paid", "/?state=failed&age=day",
-         "/?state=sent", "/?action=grant", "/?actor=operator", "/?user=ann@example.com")  # fmt: skip
+PATHS = (
+    "/?state=failed", "/?state=waiting", "/?state=applied", "/?customer=cus_unknown",
+    "/?kind=welcome", "/?type=invoice.paid", "/?state=failed&age=day", "/?state=sent",
+    "/?action=grant", "/?actor=operator", "/?user=ann@example.com",
+)  # fmt: skip
 
 
 def scans_of(app: Flask, work: Callable[[], Any]) -> list[str]:
