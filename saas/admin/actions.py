@@ -23,8 +23,6 @@ from saas.template_filters import day_utc, email
 from saas.users import account_deletion
 from saas.users.export import export_user
 
-_TIMEOUT = 9.0  # seconds for calls to Stripe
-
 # Performs the action, and returns what to say; or the response, such as a file.
 Perform = Callable[[User, Any], str | Response]  # with its own form
 

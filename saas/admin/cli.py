@@ -7,9 +7,8 @@ import uuid
 
 import click
 
-from saas.admin import bp, queries
+from saas.admin import bp, figures, queries
 from saas.auth import audit
-from saas.billing.revenue import figures
 from saas.mail import outbox
 from saas.template_filters import exact_amount
 from saas.users.schemas import AuditEntrySchema

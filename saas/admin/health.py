@@ -11,10 +11,10 @@ from flask import current_app
 from sqlalchemy import func, or_, select
 
 from saas import database, jobs
+from saas.admin import figures, reports
 from saas.auth.models import User
 from saas.billing import events, gateway
 from saas.billing.models import StoredReport, StripeEvent
-from saas.billing.revenue import figures, reports
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 
@@ -22,7 +22,6 @@ log = logging.getLogger("saas.admin")
 
 _SILENT = timedelta(days=1)
 _OLD_EMAIL = timedelta(minutes=15)
-_OVERDUE_JOB = jobs.MAX_OVERDUE
 _NAME = "missing events"
 
 
@@ -91,7 +90,7 @@ def _no_worker() -> Iterator[Problem]:
     advice = "Emails and repairs wait. Start the worker with: flask worker"
     if overdue is None:
         yield Problem("No worker has run yet.", advice)
-    elif overdue > _OVERDUE_JOB:
+    elif overdue > jobs.MAX_OVERDUE:
         minutes = overdue // timedelta(minutes=1)
         yield Problem(f"No worker has run a task for {minutes} minutes.", advice)
 
@@ -122,7 +121,7 @@ def _failed_events() -> Iterator[Problem]:
 
 
 def _old_emails() -> Iterator[Problem]:
-    """Yield the emails that keep failing, or that nobody sends; not those just sent again."""
+    """Yield emails that keep failing or wait too long, except those that were just sent again."""
     ago = now() - _OLD_EMAIL
     late = or_(OutboxMessage.attempts > 0, OutboxMessage.due_at < ago)
     pending = select(func.count()).select_from(OutboxMessage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -91,6 +92,11 @@ class Listing:
             value.isoformat() if isinstance(value, datetime) else str(value)
             for value in self._keys_of(row)
         )
+
+
+def parse_id(cursor: str) -> tuple[uuid.UUID]:
+    """Return the key of a list that is in the order of ids. Raises `ValueError`."""
+    return (uuid.UUID(cursor),)
 
 
 def csv_file(name: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 
 from saas import database
-from saas.admin.listing import Listing
+from saas.admin.listing import Listing, parse_id
 from saas.auth import audit
 from saas.auth.models import AuditEntry, User
 from saas.billing.models import StripeEvent
@@ -93,7 +93,7 @@ def emails(filters: Filters) -> Listing:
         query = query.where(OutboxMessage.id > database.first_id(now() - age))
     if kind := filters.get("kind"):
         query = query.where(OutboxMessage.kind == kind)
-    return Listing(query, (OutboxMessage.id,), _id)
+    return Listing(query, (OutboxMessage.id,), parse_id)
 
 
 def email_state(row: OutboxMessage) -> str:
@@ -113,7 +113,7 @@ def audit_entries(filters: Filters) -> Listing:
     for name, column in (("actor", AuditEntry.actor), ("user", AuditEntry.subject_id)):
         if typed := filters.get(name, "").strip():
             query = query.where(column == _user_id(typed, as_text=name == "actor"))
-    return Listing(query, (AuditEntry.id,), _id)
+    return Listing(query, (AuditEntry.id,), parse_id)
 
 
 def recipients(rows: Sequence[OutboxMessage]) -> dict[uuid.UUID, str]:
@@ -143,7 +143,7 @@ def _in_state(query: Select[Any], state: str) -> Select[Any]:
 
 
 def _user_id(typed: str, *, as_text: bool) -> Any:
-    """Return the id that an email, an id or "operator" means; one of nobody if there is none."""
+    """Return the id for an email, an id or "operator"; the nil id if no user has the email."""
     if as_text and typed == audit.OPERATOR:
         return typed
     found = db.session.scalar(select(User.id).where(User.email == typed.lower()))
@@ -152,10 +152,6 @@ def _user_id(typed: str, *, as_text: bool) -> Any:
     except ValueError:
         user_id = uuid.UUID(int=0)
     return str(user_id) if as_text else user_id
-
-
-def _id(cursor: str) -> tuple[uuid.UUID]:
-    return (uuid.UUID(cursor),)
 
 
 def _time_and_id(cursor: str) -> tuple[datetime, str]:

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, String, and_, cast, false, or_, select
 
 from saas import products
-from saas.admin.listing import PAGE, Listing
+from saas.admin.listing import PAGE, Listing, parse_id
 from saas.auth import accounts
 from saas.auth.models import User
 from saas.database import db, now
@@ -65,7 +65,7 @@ class Filters:
             pays = query.where(User.stripe_monthly_amount > 0)
             keys = (User.stripe_monthly_amount, User.id)
             return Listing(pays, keys, _amount_and_id, alternatives=alternatives)
-        return Listing(query, (User.id,), _id, alternatives=alternatives)
+        return Listing(query, (User.id,), parse_id, alternatives=alternatives)
 
 
 def matches(filters: Filters, limit: int | None = PAGE + 1) -> Sequence[User]:
@@ -120,10 +120,6 @@ def _has_plan(plan: Plan) -> list[Condition]:
             is_live = User.stripe_subscription_status.in_(LIVE_STATUSES)
             found.append((User.stripe_price_id == price) & is_live)
     return found
-
-
-def _id(cursor: str) -> tuple[uuid.UUID]:
-    return (uuid.UUID(cursor),)
 
 
 def _amount_and_id(cursor: str) -> tuple[int, uuid.UUID]:

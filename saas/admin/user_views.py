@@ -134,13 +134,13 @@ def _compared(shown: User) -> dict[str, Any]:
         return {"error": gateway.describe(error)}
 
 
-def _as_row(each: User) -> tuple[Any, ...]:
-    charge = each.recurring
+def _as_row(user: User) -> tuple[Any, ...]:
+    charge = user.recurring
     return (
-        str(each.id), each.email, each.name, each.role, each.created_at, each.disabled_at,
-        each.plan.id, each.stripe_subscription_status, each.stripe_price_id,
+        str(user.id), user.email, user.name, user.role, user.created_at, user.disabled_at,
+        user.plan.id, user.stripe_subscription_status, user.stripe_price_id,
         charge.amount if charge else None, charge.currency if charge else None,
-        charge.interval if charge else None, each.stripe_monthly_amount,
-        each.stripe_current_period_end, each.stripe_cancel_at, each.stripe_customer_id,
-        each.stripe_subscription_id, each.granted_plan, each.granted_until,
+        charge.interval if charge else None, user.stripe_monthly_amount,
+        user.stripe_current_period_end, user.stripe_cancel_at, user.stripe_customer_id,
+        user.stripe_subscription_id, user.granted_plan, user.granted_until,
     )  # fmt: skip

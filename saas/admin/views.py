@@ -9,10 +9,9 @@ from flask.blueprints import BlueprintSetupState
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
-from saas.admin import bp, health
+from saas.admin import bp, figures, health
 from saas.admin.listing import csv_file
 from saas.auth import audit, viewing
-from saas.billing.revenue import figures
 from saas.security import Form
 
 LINKS = (

@@ -10,9 +10,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select, update
 
+from saas.admin import figures, health, reports
 from saas.auth import accounts
 from saas.billing.models import RevenueMovement, StripeEvent
-from saas.billing.revenue import figures, reports
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 from tests.harness import stripe_account
@@ -129,8 +129,6 @@ def test_a_banner_says_that_webhooks_do_not_arrive(quiet_shop: Shop) -> None:
     with shop.app.app_context():
         accounts.get_or_create("admin@example.com", role="admin")
         assert db.session.scalars(select(StripeEvent)).all() == []
-        from saas.admin import health
-
         health.check_events_arrive()
     admin = shop.visitor()
     admin.sign_in("admin@example.com")

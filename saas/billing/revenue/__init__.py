@@ -1,4 +1,4 @@
-"""Revenue: the movements of monthly recurring revenue (MRR), and the figures of the business."""
+"""Revenue: the movements of monthly recurring revenue (MRR)."""
 
 from saas.billing.revenue.movements import Monthly, monthly, rebuild, record
 

@@ -26,10 +26,8 @@ CONTRACTION, CHURN = "contraction", "churn"
 TRIAL_STARTED, TRIAL_CONVERTED, TRIAL_ENDED = "trial_started", "trial_converted", "trial_ended"
 TRIALS = (TRIAL_STARTED, TRIAL_CONVERTED, TRIAL_ENDED)
 
-_COUNTED = (
-    "active",
-    "past_due",
-)  # as in Stripe: https://docs.stripe.com/billing/subscriptions/analytics
+# As in Stripe: https://docs.stripe.com/billing/subscriptions/analytics
+_COUNTED = ("active", "past_due")
 _PER_YEAR = {"day": 365, "week": 52, "month": 12, "year": 1}
 
 

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import distinct, func, select
 
 from saas import database, jobs, products
+from saas.admin import reports
 from saas.auth.models import Session, User
 from saas.billing.models import RevenueMovement, StoredReport
-from saas.billing.revenue import movements, reports
+from saas.billing.revenue import movements
 from saas.database import db, first_id, now
 from saas.subscriber import LIVE_STATUSES
 
@@ -130,18 +131,15 @@ def refresh() -> Figures:
 
 def refresh_soon() -> None:
     """Let a worker compute the figures, because it may take a minute."""
-    database.release_connection()  # its snapshot is older than what comes
-    compute_figures.enqueue()
+    database.release_connection()  # so that the next read sees what the job stores
+    _UPDATE.enqueue()
 
 
-@jobs.task
-def compute_figures() -> None:
-    """Compute the figures and store them, as a job."""
-    refresh()
+_UPDATE = jobs.task(update_figures)
 
 
 def compute() -> Figures:
-    """Compute the figures as of now. It takes a minute with a million users."""
+    """Compute the figures as of now, from counts over all users and movements."""
     at = now()
     plans = _plans()
     since = at - _TRIALS
