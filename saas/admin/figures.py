@@ -16,8 +16,9 @@ from sqlalchemy import distinct, func, select
 
 from saas import database, jobs, products
 from saas.admin import reports
+from saas.admin.models import StoredReport
 from saas.auth.models import Session, User
-from saas.billing.models import RevenueMovement, StoredReport
+from saas.billing.models import RevenueMovement
 from saas.billing.revenue import movements
 from saas.database import db, first_id, now
 from saas.subscriber import LIVE_STATUSES

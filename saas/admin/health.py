@@ -12,9 +12,10 @@ from sqlalchemy import func, or_, select
 
 from saas import database, jobs
 from saas.admin import figures, reports
+from saas.admin.models import StoredReport
 from saas.auth.models import User
 from saas.billing import events, gateway
-from saas.billing.models import StoredReport, StripeEvent
+from saas.billing.models import StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterator
+from typing import Any
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask_login import current_user
@@ -12,7 +14,7 @@ from werkzeug.wrappers import Response
 from saas import deadlines
 from saas.admin import bp, queries
 from saas.admin.forms import ReplayForm
-from saas.admin.listing import csv_file
+from saas.admin.listing import Listing, csv_file
 from saas.admin.views import kept_filters, note_file
 from saas.auth import audit
 from saas.billing import events, gateway
@@ -121,12 +123,20 @@ def audit_log() -> str:
 @bp.get("/audit.csv")
 def audit_file() -> Response:
     note_file("audit log")
-    head = ("at", "actor", "action", "user", "reason")
-    rows = (
-        (row.at, row.actor, row.action, str(row.subject_id), row.reason)
-        for row in queries.audit_entries(request.args).every()
-    )
-    return csv_file("audit-log", head, rows)
+    head = ("at", "actor", "actor's email", "action", "user", "user's email", "reason")
+    return csv_file("audit-log", head, _audit_rows(queries.audit_entries(request.args)))
+
+
+def _audit_rows(listing: Listing) -> Iterator[tuple[Any, ...]]:
+    """Yield the entries with the emails of the accounts that still exist."""
+    for rows in listing.batches():
+        names = queries.names_in(rows)
+        for row in rows:
+            user = str(row.subject_id)
+            yield (
+                row.at, row.actor, names.get(row.actor, ""), row.action, user,
+                names.get(user, ""), row.reason,
+            )  # fmt: skip
 
 
 def _replay(event_id: str) -> tuple[bool, str]:

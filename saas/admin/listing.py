@@ -58,11 +58,16 @@ class Listing:
         return Page(shown, self._cursor(shown[-1]) if len(rows) > size else None)
 
     def every(self) -> Iterator[Any]:
-        """Yield all rows, in batches, each with a connection of its own."""
+        """Yield all rows."""
+        for rows in self.batches():
+            yield from rows
+
+    def batches(self) -> Iterator[Sequence[Any]]:
+        """Yield all rows in batches, each read with a connection of its own."""
         start: tuple[Any, ...] | None = None
         while True:
             rows = db.session.scalars(self._select(start, _BATCH)).all()
-            yield from rows
+            yield rows
             if len(rows) < _BATCH:
                 return
             start = self._keys_of(rows[-1])

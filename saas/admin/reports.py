@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import update
 
 from saas import database
-from saas.billing.models import StoredReport
+from saas.admin.models import StoredReport
 from saas.database import now
 
 

@@ -55,9 +55,11 @@ def users_file() -> Response:
 
 
 @bp.get("/users/<uuid:user_id>")
-def user(user_id: UUID) -> str:
+def user(user_id: UUID) -> str | tuple[str, int]:
     """Answer why a user has access; with `?stripe=1`, compare with what Stripe says now."""
-    shown = queries.user(user_id) or abort(404)
+    shown = queries.user(user_id)
+    if shown is None:
+        return render_template("admin/unknown_user.html", user_id=user_id), 404
     accounts.load_sign_in_methods(shown)
     return render_template(
         "admin/user.html",

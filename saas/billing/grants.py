@@ -41,7 +41,8 @@ def grant(
             user_id=user.id, plan=plan_id, reason=reason, until=until, granted_by=by
         )
         session.add(granted)
-        audit.record(f"grant {plan_id}", user.id, by=by, reason=reason)
+        limit = f" until {until:%Y-%m-%d}" if until else ""
+        audit.record(f"grant {plan_id}{limit}", user.id, by=by, reason=reason)
     db.session.refresh(user)
     return granted
 

@@ -31,6 +31,13 @@ _BACK_TO_ACTIVE = {
     "trialing": "The trial ended, and {} continues",
     "paused": "{} resumed",
 }
+# Sentences for subscriptions that ended, by previous status.
+_ENDED = {
+    "trialing": "The trial of {} ended",
+    "past_due": "{} ended, after a payment failed",
+    "unpaid": "{} ended, after a payment failed",
+    "paused": "{} ended, without a payment method",
+}
 _DISPUTES = {
     "open": "was disputed",
     "won": "stands: the dispute was won",
@@ -137,7 +144,7 @@ def _charge_change(old: Recurring, new: Recurring) -> str:
 def _status_change(bought: str, before: dict[str, Any], after: dict[str, Any]) -> str:
     old, new = before["stripe_subscription_status"], after["stripe_subscription_status"]
     if new is None or new == "canceled":
-        ended = f"{_name(before['stripe_price_id'])} ended"
+        ended = _ENDED.get(old or "", "{} ended").format(_name(before["stripe_price_id"]))
         return ended[0].upper() + ended[1:]
     if new == "active":
         return _BACK_TO_ACTIVE.get(old or "", "Subscribed to {}").format(bought)

@@ -90,16 +90,6 @@ class RevenueMovement(Model):
     __table_args__ = (Index("ix_revenue_movements_at", "at"),)
 
 
-class StoredReport(Model):
-    """What a periodic task found, as of a time: the figures of the business, or missing events."""
-
-    __tablename__ = "stored_reports"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[datetime] = mapped_column(UTCDateTime)
-    content: Mapped[dict[str, Any]] = mapped_column(JSON)
-
-
 class ClosedAccount(Model):
     """A tombstone: the opaque ids of a deleted account, to recognise late events.
 

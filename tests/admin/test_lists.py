@@ -103,7 +103,10 @@ def test_the_audit_log_is_filtered(shop: Shop, admin: Visitor) -> None:
     assert "Disable" not in log("actor=admin@example.com")
     assert "Disable" in log(f"user={ANN}")
     assert "No entries" in admin.visit("/admin/audit?user=nobody@example.com").text
-    assert "Spam" in admin.request("GET", "/admin/audit.csv").text
+    file = admin.request("GET", f"/admin/audit.csv?user={ANN}").text
+    assert [line.split(",")[2:] for line in file.splitlines() if "disable" in line] == [
+        ['""', '"disable"', f'"{shop.user(ANN).id}"', f'"{ANN}"', '"Spam"']
+    ]
 
 
 def test_events_and_emails_are_downloaded(shop: Shop, admin: Visitor) -> None:
