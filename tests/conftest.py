@@ -22,6 +22,7 @@ from tests.harness.apps import PRODUCT, close, migrate, settings
 from tests.harness.chromium import CHROMIUM, QUIET
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop, open_shop
+from tests.harness.smtp import smtp_inbox  # noqa: F401 - a fixture
 from tests.harness.visitor import Visitor
 
 

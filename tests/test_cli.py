@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,18 +12,11 @@ from sqlalchemy.engine import make_url
 
 from saas.auth.models import User
 from saas.billing import subscriptions
-from saas.config import ROOT
 from tests.harness import stripe_account
-from tests.harness.apps import SECRET, own_env
+from tests.harness.apps import SECRET
+from tests.harness.commands import flask
+from tests.harness.production import PRODUCTION
 from tests.harness.shop import Shop
-from tests.test_config import PRODUCTION
-
-
-def flask(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi", *arguments],
-        cwd=ROOT, env=own_env(**env), capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize("command", [("check",), ("users", "list"), ("worker",)])

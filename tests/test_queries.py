@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from flask import Flask, current_app
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from saas import database
 from saas.auth import accounts, roles, sessions
@@ -20,12 +19,9 @@ from saas.users import account_deletion
 from saas.users.export import export_user
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.queries import full_scans, plan, recorded
 from tests.harness.shop import Shop
 
-GROWING = (
-    "users", "sessions", "sign_in_links", "outbox_messages", "stripe_events",
-    "subscription_changes", "feature_uses", "audit_entries",
-)  # fmt: skip
 WORK: dict[str, Callable[[], Any]] = {
     "expired sessions": sessions.delete_expired_sessions,
     "ended periods": tasks.sync_ended_periods,
@@ -37,43 +33,6 @@ WORK: dict[str, Callable[[], Any]] = {
     "metrics": lambda: list(DatabaseValues(current_app).collect()),
     "users by page": lambda: next(accounts.list_all()),
 }
-
-
-@contextmanager
-def recorded() -> Iterator[list[tuple[str, Any]]]:
-    """Collect the statements that run, with their parameters."""
-    statements: list[tuple[str, Any]] = []
-
-    def record(conn: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            statements.append((statement, parameters))
-
-    event.listen(db.engine, "before_cursor_execute", record)
-    try:
-        yield statements
-    finally:
-        event.remove(db.engine, "before_cursor_execute", record)
-
-
-def plan(statement: str, parameters: Any) -> list[str]:
-    """Return the lines of the database's plan."""
-    is_postgres = db.engine.dialect.name == "postgresql"
-    with db.engine.connect() as connection:
-        if is_postgres:  # a small table is read whole, whatever indexes there are
-            connection.execute(text("SET enable_seqscan = off"))
-        explain = "EXPLAIN" if is_postgres else "EXPLAIN QUERY PLAN"
-        rows = connection.exec_driver_sql(f"{explain} {statement}", parameters).all()
-        return [str(row[-1]) for row in rows]
-
-
-def full_scans(statements: list[tuple[str, Any]]) -> list[str]:
-    scans = [f"Seq Scan on {table}" for table in GROWING] + [f"SCAN {table}" for table in GROWING]
-    return [
-        f"{line} in {statement}"
-        for statement, parameters in statements
-        for line in plan(statement, parameters)
-        if any(scan in line and "USING" not in line for scan in scans)
-    ]
 
 
 @both_databases

@@ -49,6 +49,11 @@ def test_tests_replace_none_of_our_functions(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_tests_import_nothing_from_other_tests(path: Path) -> None:
+    assert places(path, imports_of_tests(parse(path))) == []
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_functions_of_tests_are_short(path: Path) -> None:
     assert places(path, long_functions(parse(path))) == []
 
@@ -65,7 +70,7 @@ SAMPLE = """
 from unittest import mock
 from saas import jobs
 from saas.mail.outbox import _claim
-from tests.helpers import slow
+from tests.test_helpers import slow
 
 def test_something(monkeypatch):
     jobs._daily
@@ -86,6 +91,7 @@ def test_the_rules_detect_violations() -> None:
 
     assert [line for line, _ in private_names(tree)] == [4, 8]
     assert sorted(line for line, _ in replacements(tree)) == [10, 11, 12, 15, 16, 17]
+    assert [line for line, _ in imports_of_tests(tree)] == [5]
     assert [text for _, text in long_functions(tree)] == ["test_something has 41 lines"]
 
 
@@ -113,6 +119,13 @@ def replacements(tree: ast.Module) -> Iterator[tuple[int, str]]:
             for target in targets:
                 if isinstance(target, ast.Attribute) and ast.unparse(target.value) in imported:
                     yield node.lineno, ast.unparse(node)
+
+
+def imports_of_tests(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+        if module.rpartition(".")[2].startswith("test_"):
+            yield node.lineno, f"imports from {module}"
 
 
 def long_functions(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -38,7 +38,7 @@ def test_a_plan_is_given_for_some_days_and_taken_away(shop: Shop, admin: Visitor
     assert "This replaces the grant of Solo for good." in admin.page.text
     page = admin.submit(admin.page.path, plan="team", until=tomorrow, reason=WHY)
     assert "ann@example.com is now on Team" in page.text
-    assert f"Grant team by {ADMIN}: {WHY}" in " ".join(page.text.split())
+    assert f"Grant team until {tomorrow} by {ADMIN}: {WHY}" in " ".join(page.text.split())
     assert f"{shop.user(ANN).granted_until:%Y-%m-%d}" == tomorrow
 
     page = act(shop, admin, "revoke-grant", reason="The month is over")
@@ -102,7 +102,10 @@ def test_an_account_is_closed_and_its_subscription_with_it(shop: Shop, admin: Vi
     assert stripe_account.client(shop).v1.subscriptions.retrieve(subscription).status == "canceled"
     log = " ".join(admin.visit("/admin/audit").text.split())
     assert f"Delete deleted, {ann.id} A duplicate account" in log
-    assert admin.visit(f"/admin/users/{ann.id}").response.status_code == 404
+    page = admin.visit(f"/admin/users/{ann.id}")
+    assert page.response.status_code == 404
+    assert "This account does not exist" in page.text
+    assert f"/admin/audit?user={ann.id}" in page.response.text
 
 
 def test_the_data_of_a_user_is_downloaded(shop: Shop, admin: Visitor) -> None:

@@ -13,7 +13,7 @@ from saas.admin import queries, search
 from saas.admin.search import Filters
 from saas.auth import accounts
 from tests.harness.apps import both_databases
-from tests.test_queries import full_scans, recorded
+from tests.harness.queries import full_scans, recorded
 
 LISTS = {
     "newest": Filters(),

@@ -17,6 +17,7 @@ from tests.harness.apps import both_databases
 from tests.harness.sample_product.catalogue import LIFETIME
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
+from tests.harness.waiting import eventually
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -132,6 +133,19 @@ def test_the_page_says_why_a_subscription_gives_nothing(shop: Shop, admin: Visit
     assert "Subscription: gives nothing now" in text
     assert "Status canceled" in text
     assert "Solo (monthly) ended" in text
+
+
+def test_the_page_says_that_a_plan_was_lost_because_a_payment_failed(
+    shop: Shop, admin: Visitor
+) -> None:
+    ann, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    stripe_account.use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    stripe_account.advance(shop, ann.stripe_customer_id)
+    eventually(lambda: "Status past_due" in page_of(shop, admin, ANN))
+
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+
+    eventually(lambda: "Solo (monthly) ended, after a payment failed" in page_of(shop, admin, ANN))
 
 
 def test_the_columns_are_compared_with_stripe_on_demand(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -15,6 +14,7 @@ from flask import Flask
 from saas.auth import magic_links
 from saas.database import now
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import code_in_mail, wrong
 from tests.harness.shop import Shop
 from tests.harness.visitor import Page, Visitor
 
@@ -26,16 +26,6 @@ def ask(visitor: Visitor, email: str = "ann@example.com", start: str = "/login")
     assert visitor.page.path == "/auth/check-inbox"
     visitor.link_from_email(email)  # once it has arrived
     return code_in_mail(visitor, email)
-
-
-def code_in_mail(visitor: Visitor, email: str = "ann@example.com") -> str:
-    match = re.search(r"\b([0-9]{6})\b", visitor.emails_to(email)[0]["text"])
-    assert match
-    return match[1]
-
-
-def wrong(code: str) -> str:
-    return f"{(int(code) + 1) % 1_000_000:06}"
 
 
 def type_code(visitor: Visitor, code: str) -> Page:

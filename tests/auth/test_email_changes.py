@@ -16,6 +16,7 @@ from saas.auth.models import Identity, Passkey
 from saas.database import now
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import link_to
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
@@ -33,16 +34,6 @@ def ask(visitor: Visitor, email: str = NEW) -> str:
     """Request another email on the settings page, and return the text of the page."""
     visitor.visit("/dashboard/settings")
     return visitor.submit("/dashboard/settings/email", email=email).text
-
-
-def link_to(visitor: Visitor, email: str, kind: str = "/auth/email/") -> str:
-    """Return the path of the newest link of this kind in the emails to this user."""
-
-    def newest() -> str | None:
-        links = (link for mail in visitor.emails_to(email) for link in mail["links"])
-        return next((urlsplit(link).path for link in links if kind in link), None)
-
-    return str(eventually(newest))
 
 
 def change(visitor: Visitor, email: str = NEW) -> None:

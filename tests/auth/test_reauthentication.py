@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from saas.database import now
-from tests.auth.test_codes import code_in_mail
+from tests.harness.mailbox import code_in_mail
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
 

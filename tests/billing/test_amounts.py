@@ -13,10 +13,10 @@ from saas.auth.models import User
 from saas.billing import customers
 from saas.billing.operator import provisioning
 from saas.database import now
-from tests.billing.test_emails import email_of, emails_of, sync
 from tests.harness import stripe_account
+from tests.harness.mailbox import email_of, emails_of
 from tests.harness.shop import Shop
-from tests.harness.stripe_account import CARD
+from tests.harness.stripe_account import CARD, sync
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 

@@ -18,11 +18,11 @@ from saas_sandbox import create_sandbox
 from saas.config import ROOT
 from saas.database import now
 from tests.harness import stripe_account
+from tests.harness.commands import flask
 from tests.harness.servers import QuietRequestHandler, free_port, serving
 from tests.harness.shop import Shop, open_shop
 from tests.harness.stripe_proxy import ProxiedShop, refusing
 from tests.harness.waiting import eventually
-from tests.test_cli import flask
 
 
 def doctor(app: Flask) -> Result:

@@ -12,10 +12,11 @@ from saas.auth import accounts
 from saas.auth.models import User
 from saas.billing import customers
 from saas.database import db
-from tests.billing.test_emails import email_of, emails_of, sync
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import email_of, emails_of
 from tests.harness.shop import Shop
+from tests.harness.stripe_account import sync
 from tests.harness.stripe_proxy import ProxiedShop, changing
 from tests.harness.waiting import eventually
 

@@ -25,40 +25,13 @@ from saas.mail.models import OutboxMessage
 from tests.billing.cases import case
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import email_of, emails_of, subjects
 from tests.harness.servers import free_port
 from tests.harness.shop import Shop
-from tests.harness.stripe_account import CARD
+from tests.harness.stripe_account import CARD, stripe_settings, sync, use_card
 from tests.harness.stripe_proxy import ProxiedShop, open_proxied_shop, refusing
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
-
-
-def email_of(shop: Shop) -> str:
-    """Return an email of this test's own: all tests share the mailbox."""
-    return f"ann-{shop.key[-12:]}@example.com"
-
-
-def emails_of(shop: Shop, email: str = "") -> list[dict[str, Any]]:
-    """Return the emails in the mailbox, oldest first, without sign-in emails."""
-    received = shop.visitor().emails_to(email or email_of(shop))
-    return [item for item in reversed(received) if "Sign in" not in item["subject"]]
-
-
-def subjects(shop: Shop, email: str = "") -> list[str]:
-    return [item["subject"] for item in emails_of(shop, email)]
-
-
-def use_card(shop: Shop, customer: str | None, kind: str) -> None:
-    at_stripe = stripe_account.client(shop).v1
-    card = at_stripe.payment_methods.attach(kind, {"customer": str(customer)})
-    at_stripe.customers.update(
-        str(customer), {"invoice_settings": {"default_payment_method": card.id}}
-    )
-
-
-def sync(shop: Shop, user: Any) -> None:
-    with shop.app.app_context():
-        subscriptions.sync(user.id, cause="test")
 
 
 def promised(shop: Shop) -> dict[str, str]:
@@ -218,16 +191,6 @@ def test_a_failure_that_was_paid_before_its_email_was_sent_is_not_reported(
 
     assert (result.sent, result.skipped, result.failed) == (0, 2, 0)
     assert subjects(quiet_shop) == ["You are on Solo"]
-
-
-def stripe_settings(shop: Shop) -> dict[str, str]:
-    return {
-        "SANDBOX_STRIPE_API_KEY": shop.key,
-        **{
-            f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
-            for (plan, interval), price in shop.price.items()
-        },
-    }
 
 
 def test_an_uncollectible_invoice_is_not_called_paid(quiet_shop: Shop) -> None:

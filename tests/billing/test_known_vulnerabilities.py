@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.billing.test_emails import email_of
 from tests.harness import stripe_account
+from tests.harness.mailbox import email_of
 from tests.harness.stripe_proxy import ProxiedShop, recording
 from tests.harness.visitor import Visitor
 

@@ -18,12 +18,12 @@ from saas.billing import checkout, customers, gateway, subscriptions, tasks
 from saas.database import now
 from saas.plans import Trial
 from tests.billing.cases import case
-from tests.billing.test_emails import email_of, stripe_settings, sync, use_card
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import email_of
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop, open_shop
-from tests.harness.stripe_account import CARD
+from tests.harness.stripe_account import CARD, stripe_settings, sync, use_card
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.billing.test_emails import email_of, sync
 from tests.harness import stripe_account
+from tests.harness.mailbox import email_of
 from tests.harness.shop import Shop
+from tests.harness.stripe_account import sync
 from tests.harness.stripe_proxy import ProxiedShop, recording
 
 

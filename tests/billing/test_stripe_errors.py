@@ -15,8 +15,8 @@ from saas import database
 from saas.auth.models import User
 from saas.billing import tasks
 from saas.database import db, now
-from tests.billing.test_emails import email_of, emails_of
 from tests.harness import stripe_account
+from tests.harness.mailbox import email_of, emails_of
 from tests.harness.servers import free_port
 from tests.harness.stripe_account import CARD
 from tests.harness.stripe_proxy import ProxiedShop, call_of, changing, open_proxied_shop, refusing

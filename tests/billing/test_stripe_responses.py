@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tests.billing.stripe_responses import without_nullable, without_optional
-from tests.billing.test_emails import email_of, use_card
 from tests.harness import stripe_account
-from tests.harness.stripe_account import CARD
+from tests.harness.mailbox import email_of
+from tests.harness.stripe_account import CARD, use_card
 from tests.harness.stripe_proxy import Change, ProxiedShop, changing
 
 COMMANDS = ("doctor", "setup", "verify", "sync --all", "catch-up --dry-run")

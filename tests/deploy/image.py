@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from saas.config import ROOT
-from tests.test_config import PRODUCTION
+from tests.harness.production import PRODUCTION
 
 # Settings of a production for the products that we ship: `environment` adds their prices.
 SETTINGS = {name: value for name, value in PRODUCTION.items() if "_PRICE_ID" not in name}

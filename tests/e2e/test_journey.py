@@ -4,58 +4,16 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from typing import Literal
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Error, Page, Route, expect
 
 from product import product
 from saas.template_filters import money
 from tests.e2e.conftest import RunningProject
-from tests.harness.stripe_account import CARD
-
-PLAN = product.catalogue.for_sale[0]
+from tests.e2e.steps import PLAN, accessible, choose, link_for, pay, sign_in
 
 pytestmark = pytest.mark.browser
-
-
-def sign_in(page: Page, running: RunningProject, email: str) -> None:
-    """Sign in, from the form to the button of the email's page."""
-    page.get_by_label("Email address").fill(email)
-    page.get_by_role("button", name=re.compile("mail|link|continue|sign in", re.I)).first.click()
-    expect(page).to_have_url(re.compile("/auth/check-inbox"))
-    link = _link_for(page, running, email)
-    page.goto(link)
-    page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.click()
-
-
-def _link_for(page: Page, running: RunningProject, email: str) -> str:
-    for _ in range(200):
-        response = page.request.get(f"{running.sandbox}/mail.json?to={email}")
-        if messages := response.json()["messages"]:
-            return next(link for link in messages[0]["links"] if "/auth/link/" in link)
-        page.wait_for_timeout(50)
-    raise AssertionError(f"no mail to {email}")
-
-
-def choose(page: Page, kind: Literal["link", "button"]) -> None:
-    """Press the button of the plan, for the interval that is shown."""
-    buy = page.locator(f"#{PLAN.id}").get_by_role(kind, name=re.compile(re.escape(PLAN.name)))
-    buy.locator("visible=true").click()
-
-
-def pay(page: Page, number: str = CARD["number"]) -> None:
-    page.get_by_label("Card number").fill(number)
-    page.get_by_label(re.compile("expir", re.I)).fill("12 / 34")
-    page.get_by_label(re.compile("cvc|security code", re.I)).fill("123")
-    page.get_by_role("button", name=re.compile("subscribe|pay", re.I)).last.click()
-
-
-def accessible(page: Page) -> None:
-    """Check that axe finds no problem on the page."""
-    results = Axe().run(page)
-    assert results.violations_count == 0, results.generate_report()
 
 
 def test_from_the_landing_page_to_a_paying_customer_and_account_deletion(
@@ -177,7 +135,7 @@ def test_the_link_in_the_email_opens_a_page_with_a_sign_in_button(
     page.get_by_label("Email address").fill("reader@example.com")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/auth/check-inbox"))
-    _link_for(page, running, "reader@example.com")
+    link_for(page, running, "reader@example.com")
     page.goto(f"{running.sandbox}/mail")
     page.get_by_role("link", name=re.compile("Sign in to")).first.click()
     page.frame_locator("iframe").get_by_role("link", name=re.compile("Sign in")).first.click()
@@ -199,7 +157,7 @@ def test_a_double_click_signs_in_once_on_a_slow_network(
     page.get_by_label("Email address").fill(email)
     click_twice(page, "mail|link|continue")
     expect(page).to_have_url(re.compile("/auth/check-inbox"))
-    page.goto(_link_for(page, running, email))
+    page.goto(link_for(page, running, email))
 
     click_twice(page, "sign in|create")
 
@@ -229,7 +187,7 @@ def test_sign_in_works_with_the_keyboard_alone(page: Page, running: RunningProje
     page.keyboard.type("keys@example.com")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/auth/check-inbox"))
-    page.goto(_link_for(page, running, "keys@example.com"))
+    page.goto(link_for(page, running, "keys@example.com"))
     page.get_by_role("button", name=re.compile("sign in|create", re.I)).first.focus()
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"{running.url}/dashboard")

@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from product import product
 from saas.template_filters import money
 from tests.e2e.conftest import RunningProject
-from tests.e2e.test_journey import PLAN, accessible, choose, pay, sign_in
+from tests.e2e.steps import PLAN, accessible, choose, pay, sign_in
 from tests.harness.stripe_account import CARD
 
 pytestmark = pytest.mark.browser

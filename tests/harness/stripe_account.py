@@ -139,3 +139,26 @@ def signed_event(
     secret = shop.app.config["STRIPE_WEBHOOK_SECRETS"][0]
     signature = stripe.WebhookSignature.generate_signature_header(payload, secret)
     return payload, {"Stripe-Signature": signature}
+
+
+def use_card(shop: Shop, customer: str | None, kind: str) -> None:
+    at_stripe = client(shop).v1
+    card = at_stripe.payment_methods.attach(kind, {"customer": str(customer)})
+    at_stripe.customers.update(
+        str(customer), {"invoice_settings": {"default_payment_method": card.id}}
+    )
+
+
+def sync(shop: Shop, user: Any) -> None:
+    with shop.app.app_context():
+        subscriptions.sync(user.id, cause="test")
+
+
+def stripe_settings(shop: Shop) -> dict[str, str]:
+    return {
+        "SANDBOX_STRIPE_API_KEY": shop.key,
+        **{
+            f"SANDBOX_STRIPE_{plan.upper()}_{interval.upper()}_PRICE_ID": price
+            for (plan, interval), price in shop.price.items()
+        },
+    }

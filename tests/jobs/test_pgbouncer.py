@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from tests.harness.servers import free_port, is_listening, serving
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
-from tests.jobs.test_workers import workers
+from tests.harness.workers import workers
 
 _SETTINGS = """\
 [databases]

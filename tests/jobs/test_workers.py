@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,17 +16,17 @@ from sqlalchemy import select, update
 from saas import database
 from saas.auth import magic_links
 from saas.billing.models import StripeEvent
-from saas.config import ROOT
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from saas.schedule import TaskLease
 from tests.harness import stripe_account
-from tests.harness.apps import both_databases, own_env
+from tests.harness.apps import both_databases
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop, open_shop
 from tests.harness.stripe_proxy import StripeProxy
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
+from tests.harness.workers import workers
 
 PEOPLE = [f"person{number}@example.com" for number in range(8)]
 A_WHILE = timedelta(minutes=10)
@@ -43,44 +40,6 @@ def proxy() -> Iterator[tuple[StripeProxy, str]]:
     with serving(proxy) as url:
         yield proxy, url
     sandbox_app.extensions["sandbox"].close()
-
-
-class Workers:
-    """Real `flask worker` processes."""
-
-    def __init__(self, **env: str) -> None:
-        self.env = own_env(**env)
-        self.running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, count: int = 1) -> None:
-        flask = [sys.executable, "-m", "flask", "--app", "tests.harness.wsgi"]
-        command = [*flask, "worker", "--workers", "1"]
-        for _ in range(count):
-            self.running.append(subprocess.Popen(command, cwd=ROOT, env=self.env))
-
-    def kill(self) -> None:
-        """Kill all workers with SIGKILL."""
-        for worker in self.running:
-            worker.kill()
-            worker.wait()
-        self.running.clear()
-
-    def stop(self) -> list[int]:
-        """Stop all workers with SIGTERM, and return their exit codes."""
-        for worker in self.running:
-            worker.send_signal(signal.SIGTERM)
-        codes = [worker.wait(timeout=30) for worker in self.running]
-        self.running.clear()
-        return codes
-
-
-@contextmanager
-def workers(**env: str) -> Iterator[Workers]:
-    crew = Workers(**env)
-    try:
-        yield crew
-    finally:
-        crew.kill()
 
 
 def let_time_pass(app: Flask) -> None:

@@ -23,7 +23,7 @@ from saas.og.render.renderer import RenderedCard, Renderer
 from saas.og.templates import Parts, Template, page
 from tests.harness.servers import serving
 from tests.og.pictures import LOGO, PLINTH
-from tests.og.test_scripts import HEADINGS
+from tests.og.texts import HEADINGS
 
 CROWD = 50
 

@@ -18,7 +18,7 @@ from saas.og.render.png import HEIGHT
 from saas.og.render.renderer import Renderer
 from saas.og.render.text import ELLIPSIS, clean, clusters, is_rtl
 from tests.og.pictures import PLINTH
-from tests.og.test_scripts import HEADINGS, PRANKS
+from tests.og.texts import HEADINGS, PRANKS
 
 LEAN = 16  # px that a glyph may exceed its advance
 FULL = {

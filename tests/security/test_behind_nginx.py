@@ -11,7 +11,7 @@ import requests
 
 from tests.harness.gunicorn_server import running_gunicorn
 from tests.harness.nginx import nginx
-from tests.test_config import PRODUCTION
+from tests.harness.production import PRODUCTION
 
 OWN = {"Host": "app.example.com"}
 

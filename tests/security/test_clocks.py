@@ -11,7 +11,7 @@ import pytest
 from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
 from tests.harness.visitor import Visitor
 from tests.harness.waiting import eventually
-from tests.jobs.test_workers import workers
+from tests.harness.workers import workers
 
 # Python runs this at startup, so the process has another time.
 _SHIFT = """\

@@ -10,8 +10,8 @@ from flask import Flask
 from playwright.sync_api import Browser
 
 from tests.harness.clients import METHODS, ROLES, client_for, csrf_token_for, path_for, routes
+from tests.harness.production import PRODUCTION
 from tests.harness.shop import Shop
-from tests.test_config import PRODUCTION
 
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",

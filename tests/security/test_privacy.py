@@ -23,7 +23,6 @@ from tests.harness import stripe_account
 from tests.harness.apps import both_databases
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
-from tests.mail.test_transports import smtp_inbox  # noqa: F401 - a fixture
 
 # --- enumeration --------------------------------------------------------------------------------
 

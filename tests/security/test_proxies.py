@@ -17,8 +17,8 @@ from saas.database import now
 from tests.harness.clients import client_for, csrf_token_for
 from tests.harness.gunicorn_server import running_gunicorn
 from tests.harness.nginx import nginx
+from tests.harness.production import PRODUCTION
 from tests.harness.shop import Shop
-from tests.test_config import PRODUCTION
 
 SAME_CALLER = {
     "IPv4": ["203.0.113.10:40001", "203.0.113.10", '"203.0.113.10:2"', "[::ffff:203.0.113.10]:3"],

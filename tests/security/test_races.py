@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from saas.auth.models import Session, User
 from saas.database import db
-from tests.auth.test_codes import code_in_mail, wrong
 from tests.harness.apps import both_databases
 from tests.harness.gunicorn_server import GunicornServer, running_gunicorn
+from tests.harness.mailbox import code_in_mail, wrong
 from tests.harness.visitor import Visitor
 
 CROWD = 50

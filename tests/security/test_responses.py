@@ -14,9 +14,9 @@ from werkzeug.test import TestResponse
 from saas import database
 from saas.database import db
 from tests.harness.clients import ROLES, client_for, csrf_token_for, path_for, routes
+from tests.harness.production import PRODUCTION
 from tests.harness.shop import Shop
 from tests.harness.visitor import Visitor
-from tests.test_config import PRODUCTION
 
 POLICY = {
     "default-src": "'none'",

@@ -18,9 +18,11 @@ from saas.config import ROOT
 from tests.harness.apps import own_env
 from tests.harness.chromium import CHROMIUM
 from tests.startup.checkout import copy_repository
+from tests.startup.other_product import without_example
 
 _THE_PRODUCT_ITSELF = {
     "e2e/conftest.py": "starts what a clone starts",
+    "e2e/steps.py": "chooses the first plan that is sold",
     "e2e/test_journey.py": "buys the first plan that is sold",
     "e2e/test_life.py": "lives with the first plan that is sold",
     "look/test_brand.py": "changes the brand of a copy",
@@ -30,35 +32,11 @@ _THE_PRODUCT_ITSELF = {
     "startup/test_reload.py": "changes a file of a copy",
     "startup/test_upgrade.py": "upgrades a copy",
     "startup/test_files.py": "starts gunicorn as `Procfile` does",
+    "startup/other_product.py": "replaces product/ in a copy",
     "startup/test_other_product.py": "this test",
     "test_migrations.py": "adds a migration to a copy",
     "test_rules.py": "reads the tests in product/",
 }
-
-_CATALOGUE = """
-from saas.plans import Catalogue, Plan
-
-def plan(id: str, rank: int, monthly: int | None, yearly: int | None) -> Plan:
-    named = {"monthly": monthly, "yearly": yearly}
-    prices = {interval: price for interval, price in named.items() if price}
-    return Plan(id, id.title(), f"The {id} plan.", rank, ("Some of it",), prices=prices)
-
-catalogue = Catalogue("gbp", (
-    Plan("none", "None yet", "To look around.", 0, (), free=True),
-    plan("bronze", 1, 700, 7000), plan("silver", 2, 900, None), plan("gold", 3, 1900, 19000),
-    plan("platinum", 4, None, 99000),
-))
-"""
-_PRODUCT = """
-from pathlib import Path
-
-from product.catalogue import catalogue
-from saas.declaration import Product, read_brand
-
-product = Product(
-    __name__, brand=read_brand(Path(__file__).with_name("brand.toml")), catalogue=catalogue
-)
-"""
 
 
 def test_only_these_tests_use_the_product_package() -> None:
@@ -76,21 +54,6 @@ def test_only_these_tests_use_the_product_package() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     return without_example(tmp_path / "project")
-
-
-def without_example(folder: Path) -> Path:
-    """Return a copy of the repository with a product without the example."""
-    copy_repository(folder)
-    product, brand = folder / "product", (folder / "product" / "brand.toml").read_text("utf-8")
-    shutil.rmtree(product)
-    shutil.copytree(ROOT / "product" / "migrations", product / "migrations")
-    shutil.copytree(ROOT / "tests/harness/sample_product/static", product / "static")
-    (product / "catalogue.py").write_text(_CATALOGUE)
-    (product / "__init__.py").write_text(_PRODUCT)
-    sample = (ROOT / "tests/harness/sample_product/brand.toml").read_text("utf-8")
-    (product / "brand.toml").write_text(sample.replace("Acme", "Quokka"))
-    assert "Quokka" not in brand
-    return folder
 
 
 @pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is not installed")

@@ -13,7 +13,7 @@ import requests
 from tests.harness.apps import own_env
 from tests.harness.servers import free_port
 from tests.startup.checkout import READY, StartProcess, copy_project, plain_env
-from tests.startup.test_other_product import without_example
+from tests.startup.other_product import without_example
 
 
 def test_without_the_sandbox_the_application_starts_with_real_keys(tmp_path: Path) -> None:

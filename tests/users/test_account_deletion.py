@@ -25,10 +25,10 @@ from saas.billing.models import ClosedAccount, SubscriptionChange
 from saas.database import db, now
 from saas.plans import Trial
 from saas.users import account_deletion
-from tests.auth.test_email_changes import link_to
 from tests.billing.cases import case
 from tests.harness import stripe_account
 from tests.harness.apps import both_databases
+from tests.harness.mailbox import link_to
 from tests.harness.sample_product.catalogue import SOLO
 from tests.harness.servers import free_port, serving
 from tests.harness.shop import Shop
