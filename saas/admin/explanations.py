@@ -12,6 +12,12 @@ from saas.billing import gateway, grants
 from saas.plans import Plan
 from saas.template_filters import day, money, price
 
+_REASONS = {
+    "cancellation_requested": "because it was canceled",
+    "payment_disputed": "because a payment was disputed",
+    "payment_failed": "because its payment failed",
+}
+
 
 @dataclass(frozen=True)
 class Source:
@@ -25,6 +31,20 @@ class Source:
 def sources_of(user: User) -> list[Source]:
     """Return the subscription, the one-time purchases and the granted plan of a user."""
     return [*_subscription(user), *_purchases(user), *_grant(user)]
+
+
+def end_of_subscription(user: User) -> str:
+    """Ask Stripe when and why the user's subscription ended; empty unless it has ended.
+
+    Raises `gateway.StripeError`. https://docs.stripe.com/api/subscriptions/object
+    """
+    if user.stripe_customer_id is None or user.stripe_subscription_status != "canceled":
+        return ""
+    for subscription in gateway.list_subscriptions(user.stripe_customer_id):
+        if subscription.id == user.stripe_subscription_id and subscription.ended_at:
+            why = _REASONS.get(subscription.reason_for_end or "", "for a reason it does not give")
+            return f"The subscription ended on {day(subscription.ended_at)} (UTC), {why}."
+    return ""
 
 
 def stripe_url(kind: str, object_id: str) -> str:
@@ -46,10 +66,11 @@ def _subscription(user: User) -> Iterator[Source]:
     facts = [
         ("Plan", f"{sold[0].name}, {sold[1]}" if sold else "The price is not in the catalogue"),
         ("Status", user.stripe_subscription_status or "none"),
-        ("Price", price(user.recurring) or "unknown"),
+        ("Price", price(user.recurring) or ("unknown" if user.is_subscribed else "none")),
     ]
+    period = "Trial ends" if user.is_trialing else "Period ends"
     dates = {
-        "Trial ends" if user.is_trialing else "Period ends": user.stripe_current_period_end,
+        period: user.stripe_current_period_end if user.is_subscribed else None,
         "Ends": user.stripe_cancel_at,
         "Past due since": user.stripe_past_due_since,
         "Access ends": user.access_ends_at,
@@ -83,7 +104,7 @@ def _grant(user: User) -> Iterator[Source]:
             continue
         until = f"{day(granted.until)} (UTC)" if granted.until else "for good"
         facts = [
-            ("Plan", granted.plan),
+            ("Plan", user.granted.name if user.granted else granted.plan),
             ("Until", until),
             ("Reason", granted.reason),
             ("Since", f"{day(granted.granted_at)} (UTC)"),

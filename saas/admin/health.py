@@ -23,6 +23,7 @@ log = logging.getLogger("saas.admin")
 
 _SILENT = timedelta(days=1)
 _OLD_EMAIL = timedelta(minutes=15)
+_GIVEN_UP = timedelta(days=7)  # for which emails that were given up on are reported
 _NAME = "missing events"
 
 
@@ -43,6 +44,7 @@ def problems() -> list[Problem]:
         *_silence(),
         *_failed_events(),
         *_old_emails(),
+        *_unsent_emails(),
         *_past_due(),
         *_wrong_revenue(),
     ]
@@ -71,7 +73,7 @@ def _past_due() -> Iterator[Problem]:
     if count:
         yield Problem(
             f"{count} subscription{'s are' if count > 1 else ' is'} past due.",
-            "Stripe tries to collect the payments again, and the users were told.",
+            "Stripe tries to collect the payments again.",
             "admin.users",
             (("status", "past_due"),),
         )
@@ -133,4 +135,21 @@ def _old_emails() -> Iterator[Problem]:
             "They are tried again by themselves. See why:",
             "admin.emails",
             (("state", "pending"),),
+        )
+
+
+def _unsent_emails() -> Iterator[Problem]:
+    """Yield emails that were given up on."""
+    unsent = select(func.count()).select_from(OutboxMessage)
+    unsent = unsent.where(
+        OutboxMessage.id > database.first_id(now() - _GIVEN_UP),
+        OutboxMessage.due_at.is_(None),
+        OutboxMessage.last_error.isnot(None),
+    )
+    if count := db.session.scalar(unsent):
+        yield Problem(
+            f"{count} email{'s' if count > 1 else ''} of the last week could not be sent.",
+            "They are not tried again by themselves. See why, and send them again:",
+            "admin.emails",
+            (("state", "failed"), ("age", "week")),
         )

@@ -46,6 +46,10 @@ class Filters:
             found.append(User.disabled_at.isnot(None))
         if self.account == "closing":
             found.append(User.closing_at.isnot(None))
+        if self.account == "granted":
+            ids = [plan.id for plan in products.catalogue().plans]
+            still = or_(User.granted_until.is_(None), User.granted_until > now())
+            found += [User.granted_plan.in_(ids), still]
         return found
 
     @property

@@ -46,7 +46,8 @@ def users() -> str:
 @bp.get("/users.csv")
 def users_file() -> Response:
     head = ("id", "email", "name", "role", "created", "disabled", "plan", "status", "price",
-            "amount", "currency", "interval", "monthly amount", "period ends", "ends",
+            "amount in smallest unit", "currency", "interval", "monthly amount in smallest unit",
+            "period ends", "ends",
             "customer", "subscription", "granted plan", "granted until")  # fmt: skip
     filters = _filters()
     rows = search.matches(filters, limit=None) if filters.q else filters.listing().every()
@@ -131,7 +132,8 @@ def _compared(shown: User) -> dict[str, Any]:
     limits.STRIPE_BY_USER.hit(f"admin:{current_user.id}")
     try:
         with deadlines.deadline(_TIMEOUT):
-            return {"differences": subscriptions.differences(shown)}
+            differences = subscriptions.differences(shown)
+            return {"differences": differences, "end": explanations.end_of_subscription(shown)}
     except gateway.StripeError as error:
         return {"error": gateway.describe(error)}
 

@@ -67,7 +67,8 @@ def figures_file() -> Response:
     note_file("figures")
     shown = figures.latest()
     rows = shown.as_rows() if shown else []
-    return csv_file("figures", ("section", "of", "what", "currency", "value"), rows)
+    head = ("section", "of", "what", "currency", "value in smallest unit")
+    return csv_file("figures", head, rows)
 
 
 @bp.post("/view-as/stop")

@@ -186,7 +186,9 @@ def send_again(message: OutboxMessage) -> bool:
     mine = OutboxMessage.id == message.id
     with database.write_transaction():
         unsent = update(OutboxMessage).where(mine, OutboxMessage.handed_over_at.is_(None))
-        is_unsent = database.execute(unsent.where(or_(*_UNSENT)).values(due_at=now(), attempts=0))
+        is_unsent = database.execute(
+            unsent.where(or_(*_UNSENT)).values(due_at=now(), attempts=0, last_error=None)
+        )
         if is_unsent:
             deliver.enqueue(str(message.id))
         elif message.handed_over_at:

@@ -44,7 +44,7 @@ def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None
     page = admin.submit("/admin/events/replay")
 
     assert ": applied." in page.text
-    assert "None has arrived yet, or none matches" in page.text
+    assert "No event has failed." in page.text
     assert "Replay the oldest failed ones" not in page.text
 
 
@@ -56,7 +56,7 @@ def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
     page = admin.submit("/admin/events/replay")
 
     assert ": applied." in page.text
-    assert "Replay" in admin.visit("/admin/audit").text
+    assert "Replay – evt_" in " ".join(admin.visit("/admin/audit").text.split())
 
 
 def test_an_unknown_event_cannot_be_replayed(shop: Shop, admin: Visitor) -> None:

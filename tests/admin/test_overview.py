@@ -45,9 +45,10 @@ def test_the_figures_are_those_of_the_subscriptions(shop: Shop, admin: Visitor) 
     month = f"{now():%Y-%m}"
     assert f"{month} €40 €40 – – – – 1 0 0" in text
     rows = list(csv.DictReader(io.StringIO(admin.request("GET", "/admin/figures.csv").text)))
-    new = {"section": "month", "of": month, "what": "new", "currency": "eur", "value": "4000"}
+    value = "value in smallest unit"
+    new = {"section": "month", "of": month, "what": "new", "currency": "eur", value: "4000"}
     assert new in rows
-    assert {**new, "what": "trial_started", "currency": "", "value": "1"} in rows
+    assert {**new, "what": "trial_started", "currency": "", value: "1"} in rows
 
 
 def test_revenue_that_is_past_due_is_at_risk(shop: Shop, admin: Visitor) -> None:
@@ -99,6 +100,12 @@ def test_the_command_prints_the_same(shop: Shop) -> None:
             .where(OutboxMessage.kind == "welcome")
             .values(due_at=now() + timedelta(hours=1), created_at=now() - timedelta(hours=1)),
             "1 email has been waiting for over 15 minutes.",
+        ),
+        (
+            update(OutboxMessage)
+            .where(OutboxMessage.kind == "welcome")
+            .values(due_at=None, last_error="550 mailbox full"),
+            "1 email of the last week could not be sent.",
         ),
     ],
 )

@@ -27,6 +27,7 @@ LISTS = {
     "highest payment of a plan": Filters(sort="payment", plan="solo"),
     "administrators": Filters(role="admin"),
     "disabled": Filters(account="disabled"),
+    "granted": Filters(account="granted"),
     "being deleted": Filters(account="closing"),
 }
 SEARCHES = ("ann", "Ann", "ann@example.com", "cus_unknown", "sub_unknown",

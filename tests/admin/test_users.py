@@ -60,6 +60,7 @@ def test_users_are_filtered_by_plan_status_role_and_account(shop: Shop, admin: V
     assert found(admin, "status=active") == [ANN]
     assert found(admin, "role=admin") == ["admin@example.com"]
     assert found(admin, "account=disabled") == []
+    assert found(admin, "account=granted") == [BOB]
     assert found(admin, "q=ann&plan=team") == []
     assert found(admin, "status=live") == [ANN]
     assert found(admin, "plan=unknown") == []
@@ -148,12 +149,26 @@ def test_the_page_says_that_a_plan_was_lost_because_a_payment_failed(
     eventually(lambda: "Solo (monthly) ended, after a payment failed" in page_of(shop, admin, ANN))
 
 
+def test_stripe_says_on_demand_why_a_subscription_ended(shop: Shop, admin: Visitor) -> None:
+    ann, _ = stripe_account.subscriber(shop, ANN, "solo")
+    stripe_account.use_card(shop, ann.stripe_customer_id, "pm_card_chargeCustomerFail")
+    stripe_account.advance(shop, ann.stripe_customer_id)
+    stripe_account.advance(shop, ann.stripe_customer_id, "week", 6)
+    eventually(lambda: "Status canceled" in page_of(shop, admin, ANN))
+
+    text = page_of(shop, admin, ANN, "?stripe=1")
+
+    assert "The subscription ended on" in text
+    assert "(UTC), because its payment failed." in text
+    assert "Period ends" not in text
+
+
 def test_the_columns_are_compared_with_stripe_on_demand(
     quiet_shop: Shop, make_admin: Visitor
 ) -> None:
     shop, admin = quiet_shop, make_admin
     _, subscription = stripe_account.subscriber(shop, ANN, "solo")
-    assert "The same as the columns" in page_of(shop, admin, ANN, "?stripe=1")
+    assert "The same as what is shown here." in page_of(shop, admin, ANN, "?stripe=1")
     stripe_account.client(shop).v1.subscriptions.cancel(subscription)
 
     text = page_of(shop, admin, ANN, "?stripe=1")
@@ -172,7 +187,7 @@ def test_the_list_is_downloaded_without_formulas(shop: Shop, admin: Visitor) -> 
 
     rows = {row["email"]: row for row in csv.DictReader(io.StringIO(response.text))}
     assert rows[ANN]["plan"] == "solo"
-    assert (rows[ANN]["amount"], rows[ANN]["currency"]) == ("1500", "eur")
+    assert (rows[ANN]["amount in smallest unit"], rows[ANN]["currency"]) == ("1500", "eur")
     assert (rows[BOB]["name"], rows["cay@example.com"]["name"]) == ("'Bob; =1+1", "'=1+1")
     assert "Download users" in admin.visit("/admin/audit").text
 

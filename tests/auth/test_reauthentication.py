@@ -47,6 +47,21 @@ def test_deleting_later_requires_confirmation_and_returns_to_the_page(ann: Visit
     assert "Your account was deleted" in page.text
 
 
+def test_who_does_not_confirm_goes_back_to_the_page_that_asked(shop: Shop, ann: Visitor) -> None:
+    user = f"/admin/users/{shop.user('ann@example.com').id}"
+    for came_from, back in (
+        (f"{shop.url}{user}", user),
+        (f"{shop.url}/auth/confirm", "/dashboard"),  # the page was reloaded
+        ("https://evil.example/dashboard/settings", "/dashboard"),
+        ("", "/dashboard"),
+    ):
+        with time_machine.travel(now() + LATER):
+            page = ann.request(
+                "GET", "/auth/confirm?next=/dashboard", headers={"Referer": came_from}
+            )
+        assert f'href="{back}">Go back' in page.text, came_from
+
+
 def test_the_link_confirms_as_well(ann: Visitor) -> None:
     with time_machine.travel(now() + LATER):
         ann.visit("/auth/confirm?next=/dashboard/settings")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from flask import flash, redirect, render_template, request, session, url_for
 from flask_login import current_user, login_required
 from werkzeug.wrappers import Response
@@ -61,10 +63,17 @@ def confirm() -> Answer:
         return redirect(next_path, code=303)
     form = ConfirmForm()
     if not form.validate_on_submit():
-        return render_template("auth/confirm.html", form=form, next=next_path)
+        back = security.safe_path(_path_of_referrer(), next_path)
+        return render_template("auth/confirm.html", form=form, next=next_path, back=back)
 
     sign_in_limits.hit_by_owner(str(current_user.id))
     return inbox.send_sign_in_email(current_user.email, next_path)
+
+
+def _path_of_referrer() -> str | None:
+    """Return the path of the page that led here, or None. It is kept across a redirect."""
+    url = urlsplit(request.referrer or "")
+    return url.path if url.netloc == request.host and url.path != request.path else None
 
 
 @bp.post("/auth/resend")

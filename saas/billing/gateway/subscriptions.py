@@ -52,6 +52,7 @@ class Subscription:
     had_trial: bool = False
     ended_at: datetime | None = None
     comment_on_end: str | None = None  # set by `refunds`
+    reason_for_end: str | None = None  # such as payment_failed
     on_test_clock: bool = False  # its times cannot be compared with ours
     currency: str = ""
     items: tuple[Item, ...] = ()
@@ -235,7 +236,8 @@ def read_subscription(subscription: Any) -> Subscription:
         metadata=reading.metadata(subscription),
         had_trial=reading.optional_moment(subscription, "trial_end") is not None,
         ended_at=reading.optional_moment(subscription, "ended_at"),
-        comment_on_end=_comment_on_end(subscription),
+        comment_on_end=_detail_of_end(subscription, "comment"),
+        reason_for_end=_detail_of_end(subscription, "reason"),
         on_test_clock=reading.id_of(subscription, "test_clock") is not None,
         currency=reading.optional_text(subscription, "currency") or "",
         items=read_items(subscription),
@@ -248,9 +250,9 @@ def _price_id(item: Any) -> str:
     return reading.id_of(item, "price") or reading.text(item, "price")
 
 
-def _comment_on_end(subscription: Any) -> str | None:
+def _detail_of_end(subscription: Any, name: str) -> str | None:
     details = reading.part(subscription, "cancellation_details")
-    return reading.optional_text(details, "comment") if details else None
+    return reading.optional_text(details, name) if details else None
 
 
 def cancel(subscription_id: str) -> None:
