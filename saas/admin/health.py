@@ -149,7 +149,7 @@ def _unsent_emails() -> Iterator[Problem]:
     if count := db.session.scalar(unsent):
         yield Problem(
             f"{count} email{'s' if count > 1 else ''} of the last week could not be sent.",
-            "They are not tried again by themselves. See why, and send them again:",
+            "They are not tried again by themselves. See why:",
             "admin.emails",
             (("state", "failed"), ("age", "week")),
         )

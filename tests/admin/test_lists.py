@@ -45,6 +45,8 @@ def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None
 
     assert ": applied." in page.text
     assert "No event has failed." in page.text
+    as_the_form = admin.visit("/admin/events?state=failed&age=&type=")
+    assert "No event has failed." in as_the_form.text
     assert "Replay the oldest failed ones" not in page.text
 
 
