@@ -62,7 +62,7 @@ def consequence(user: User, name: str) -> str:
         until = f"until {day_utc(user.granted_until)}" if user.granted_until else "for good"
         text += f" This replaces the grant of {user.granted.name} {until}."
     if name == "resend-email" and (message := outbox.latest(user.id)):
-        text += f" It is “{message.kind}” of {day_utc(message.created_at)}."
+        text += f" It is “{message.label}” of {day_utc(message.created_at)}."
     return text
 
 
@@ -145,7 +145,7 @@ def _resend(user: User, form: ActionForm) -> str:
     if message is None or not outbox.send_again(message):
         raise ActionRefused("There is no email to send again. Sign-in emails are not counted.")
     audit.note(f"resend {message.kind}", user.id, by=_actor())
-    return f"The email “{message.kind}” is sent again."
+    return f"The email “{message.label}” is sent again."
 
 
 def _export(user: User, form: ReasonForm) -> Response:

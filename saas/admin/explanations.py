@@ -66,8 +66,9 @@ def _subscription(user: User) -> Iterator[Source]:
     facts = [
         ("Plan", f"{sold[0].name}, {sold[1]}" if sold else "The price is not in the catalogue"),
         ("Status", user.stripe_subscription_status or "none"),
-        ("Price", price(user.recurring) or ("unknown" if user.is_subscribed else "none")),
     ]
+    if user.is_subscribed:
+        facts.append(("Price", price(user.recurring) or "unknown"))
     period = "Trial ends" if user.is_trialing else "Period ends"
     dates = {
         period: user.stripe_current_period_end if user.is_subscribed else None,

@@ -33,10 +33,11 @@ AGES = {"hour": "Last hour", "day": "Last day", "week": "Last week"}
 
 @bp.get("/events", endpoint="events")
 def list_events() -> str:
-    listing = queries.events(request.args)
+    page = queries.events(request.args).page(request.args.get("after"))
     return render_template(
         "admin/events.html",
-        page=listing.page(request.args.get("after")),
+        page=page,
+        customers=queries.customers(page.rows),
         states=EVENT_STATES,
         ages=AGES,
         types=events.HANDLED_TYPES,
@@ -100,12 +101,12 @@ def emails_file() -> Response:
 @bp.post("/emails/<uuid:message_id>/send")
 def send_email_again(message_id: uuid.UUID) -> Response:
     message = queries.email(message_id) or abort(404)
-    kind, subject_id = message.kind, message.subject_id
+    kind, label, subject_id = message.kind, message.label, message.subject_id
     if not outbox.send_again(message):
-        flash(f"The email “{kind}” is not needed any more, so it is not sent.", "error")
+        flash(f"The email “{label}” is not needed any more, so it is not sent.", "error")
     else:
         audit.note(f"resend {kind}", subject_id, by=str(current_user.id))
-        flash(f"The email “{kind}” is sent again.", "success")
+        flash(f"The email “{label}” is sent again.", "success")
     return redirect(url_for("admin.emails", **kept_filters()), code=303)
 
 

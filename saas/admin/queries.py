@@ -124,6 +124,15 @@ def recipients(rows: Sequence[OutboxMessage]) -> dict[uuid.UUID, str]:
     return {row.id: row.email for row in found}
 
 
+def customers(rows: Sequence[StripeEvent]) -> dict[str, Any]:
+    """Return the id and email of the users that events are about, by customer id."""
+    ids = {row.customer_id for row in rows}
+    users = db.session.execute(
+        select(User.stripe_customer_id, User.id, User.email).where(User.stripe_customer_id.in_(ids))
+    )
+    return {row.stripe_customer_id: row for row in users}
+
+
 def names_in(rows: Sequence[AuditEntry]) -> dict[str, str]:
     """Return the emails of actors and users by id as text."""
     ids = {row.subject_id for row in rows}

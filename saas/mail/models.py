@@ -47,5 +47,10 @@ class OutboxMessage(Model):
     )
 
     @property
+    def label(self) -> str:
+        """The kind in words, such as "Payment failed"."""
+        return self.kind.replace("_", " ").capitalize()
+
+    @property
     def is_waiting(self) -> bool:
         return self.due_at is not None

@@ -101,7 +101,7 @@ def test_an_account_is_closed_and_its_subscription_with_it(shop: Shop, admin: Vi
     assert "The account of ann@example.com was deleted" in page.text
     assert stripe_account.client(shop).v1.subscriptions.retrieve(subscription).status == "canceled"
     log = " ".join(admin.visit("/admin/audit").text.split())
-    assert f"Delete deleted, {ann.id} A duplicate account" in log
+    assert f"by {ADMIN}: A duplicate account deleted, {ann.id}" in log
     page = admin.visit(f"/admin/users/{ann.id}")
     assert page.response.status_code == 404
     assert "This account does not exist" in page.text
@@ -122,10 +122,10 @@ def test_the_last_email_is_sent_again(shop: Shop, admin: Visitor) -> None:
     eventually(lambda: len(admin.emails_to(ANN)) == 1)
 
     admin.visit(f"/admin/users/{shop.user(ANN).id}/resend-email")
-    assert "It is “welcome” of" in admin.page.text
+    assert "It is “Welcome” of" in admin.page.text
     page = admin.submit(admin.page.path)
 
-    assert "The email “welcome” is sent again" in page.text
+    assert "The email “Welcome” is sent again" in page.text
     eventually(lambda: len(admin.emails_to(ANN)) == 2)
     assert len({each["subject"] for each in admin.emails_to(ANN)}) == 1
 
