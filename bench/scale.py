@@ -69,7 +69,8 @@ ROWS = (
     """
     INSERT INTO stripe_events (id, type, created, livemode, customer_id, received_at,
         processed_at, attempts)
-    SELECT 'evt_' || n, 'customer.subscription.updated', now(), false, 'cus_' || n, now(), now(), 1
+    SELECT 'evt_' || n, 'customer.subscription.updated', now(), false, 'cus_' || n,
+        now() - n * interval '1 second', now(), 1
     FROM generate_series(CAST(:first AS int), CAST(:last AS int)) n
     """,
     """

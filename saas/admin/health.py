@@ -117,7 +117,7 @@ def _failed_events() -> Iterator[Problem]:
     if count:
         yield Problem(
             f"{count} of Stripe's events could not be applied yet.",
-            "They are tried again by themselves. See why:",
+            "They are tried again by themselves for three days. See why, or replay them:",
             "admin.events",
             (("state", "failed"),),
         )

@@ -37,8 +37,9 @@ class Listing:
     """A query whose rows are read in the order of `keys`, descending unless `ascending`.
 
     The keys of a row together are unique, and an index has them in this order, so that the last
-    page is as fast as the first. `parse` reads a cursor back, and raises `ValueError`. With
-    `alternatives`, of which one must hold, each is searched by its own index.
+    page is as fast as the first; the first key is enough where few rows share it. `parse` reads a
+    cursor back, and raises `ValueError`. With `alternatives`, of which one must hold, each is
+    searched by its own index.
     """
 
     query: Select[Any]

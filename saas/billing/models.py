@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from saas.database import Key, Model, UTCDateTime, now
 
+MAX_ATTEMPTS = 3 * 24 * 60  # to apply an event, one per minute: as long as Stripe retries
+
 
 class Installation(Model):
     """One row: the id that marks customers in Stripe as ours.
@@ -47,6 +49,10 @@ class StripeEvent(Model):
         Index("ix_stripe_events_processed_at", "processed_at"),
         Index("ix_stripe_events_type_received_at", "type", "received_at"),
     )
+
+    @property
+    def is_given_up(self) -> bool:
+        return self.processed_at is None and self.attempts >= MAX_ATTEMPTS
 
 
 class SubscriptionChange(Model):

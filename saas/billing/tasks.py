@@ -14,7 +14,7 @@ from saas import deadlines, jobs
 from saas.billing import customers, events, gateway, subscriptions
 from saas.billing.customers import Subscriber
 from saas.billing.emails import TRIAL_NOTICE
-from saas.billing.models import StripeEvent
+from saas.billing.models import MAX_ATTEMPTS, StripeEvent
 from saas.database import db, now
 from saas.subscriber import LIVE_STATUSES
 
@@ -24,7 +24,6 @@ log = logging.getLogger("saas.billing")
 _TIMEOUT = 60.0  # seconds per user, who may have thousands of subscriptions; a call has 4
 _MAX_FAILURES = 3  # failed calls after which Stripe is considered unreachable
 _GRACE = timedelta(minutes=2)  # the webhook may still be processing it
-_GIVE_UP_AFTER = 3 * 24 * 60  # attempts, one per minute: as long as Stripe retries
 _RECHECK_AFTER = timedelta(hours=1)
 _ONE_DAY = timedelta(days=1)
 BATCH_SIZE = 200
@@ -36,7 +35,7 @@ def retry_events() -> None:
     unprocessed = db.session.execute(
         select(StripeEvent.id, StripeEvent.customer_id, StripeEvent.object_id)
         .where(StripeEvent.processed_at.is_(None), StripeEvent.received_at < now() - _GRACE)
-        .where(StripeEvent.attempts < _GIVE_UP_AFTER)
+        .where(StripeEvent.attempts < MAX_ATTEMPTS)
         .order_by(
             StripeEvent.attempts, StripeEvent.received_at
         )  # failing events do not block others

@@ -50,6 +50,17 @@ def test_failed_events_are_replayed_together(shop: Shop, admin: Visitor) -> None
     assert "Replay the oldest failed ones" not in page.text
 
 
+def test_an_event_that_was_given_up_on_says_so(shop: Shop, admin: Visitor) -> None:
+    stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: applied(shop))
+    break_rows(shop, StripeEvent, processed_at=None, attempts=4319, last_error="Stripe is down")
+    assert "given up" not in admin.visit("/admin/events").text
+
+    break_rows(shop, StripeEvent, attempts=4320)
+
+    assert "4320 attempts, given up" in admin.visit("/admin/events").text
+
+
 def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
     stripe_account.subscriber(shop, ANN, "solo")
     eventually(lambda: applied(shop))
