@@ -20,9 +20,9 @@ GUARDS = ("saas/auth/sessions.py", "saas/auth/bearer.py", "saas/auth/reauthentic
 TABLES = ("saas/schedule.py", "saas/limits.py", "saas/schema_state.py", "saas/used_trials.py")
 USER_WRITERS = (
     "saas/auth/accounts.py",
-    "saas/billing/customers.py",
+    "saas/billing/customers/__init__.py",
     "saas/billing/grants.py",
-    "saas/billing/subscriptions.py",
+    "saas/billing/subscriptions/__init__.py",
 )
 VAGUE = ("utils", "util", "helpers", "common", "misc", "managers", "services", "core")
 

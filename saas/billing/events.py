@@ -10,9 +10,11 @@ from datetime import timedelta
 from sqlalchemy import delete, select, update
 
 from saas import database, jobs, logs, products
-from saas.billing import customers, gateway, ledger, orphans, stripe_state, subscriptions
+from saas.billing import customers, gateway, ledger, subscriptions
+from saas.billing.customers import orphans
 from saas.billing.gateway import Event
 from saas.billing.models import StripeEvent
+from saas.billing.subscriptions import stripe_state
 from saas.database import db, now
 
 log = logging.getLogger("saas.billing")

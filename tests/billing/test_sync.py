@@ -14,9 +14,10 @@ from sqlalchemy import select, update
 
 from saas import database, plans
 from saas.auth.models import User
-from saas.billing import customers, gateway, precedence, subscriptions
+from saas.billing import customers, gateway, subscriptions
 from saas.billing.gateway import Overdue, Subscription
 from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.billing.subscriptions import precedence
 from saas.database import db
 from saas.users import account_deletion
 from tests.billing.cases import case

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from saas import products
 from saas.auth import accounts, audit
 from saas.auth.models import User
-from saas.billing import customers, gateway, orphans, subscriptions
-from saas.billing.orphans import Orphan
+from saas.billing import customers, gateway, subscriptions
+from saas.billing.customers import orphans
+from saas.billing.customers.orphans import Orphan
 from saas.charges import Purchase
 
 CAUSE = "flask billing adopt-orphans"

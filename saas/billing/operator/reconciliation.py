@@ -21,17 +21,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 
 from saas import database, products
-from saas.billing import (
-    customers,
-    gateway,
-    orphans,
-    precedence,
-    stripe_state,
-    subscriptions,
-)
-from saas.billing.customers import Subscriber
+from saas.billing import customers, gateway, subscriptions
+from saas.billing.customers import Subscriber, orphans
+from saas.billing.customers.orphans import Orphan
 from saas.billing.gateway import ListedSubscription, PaidSession, Subscription
-from saas.billing.orphans import Orphan
+from saas.billing.subscriptions import precedence, stripe_state
 from saas.database import db
 
 _BATCH_SIZE = 500

@@ -17,9 +17,10 @@ from sqlalchemy import delete, select, update
 
 from saas import database
 from saas.auth.models import User
-from saas.billing import customers, events, gateway, stripe_state, subscriptions
+from saas.billing import customers, events, gateway, subscriptions
 from saas.billing.gateway.signatures import read_event
 from saas.billing.models import StripeEvent, SubscriptionChange
+from saas.billing.subscriptions import stripe_state
 from saas.database import db
 from saas.mail.models import OutboxMessage
 from saas.subscriber import SYNCED_COLUMNS

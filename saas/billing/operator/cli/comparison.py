@@ -11,10 +11,10 @@ import click
 from flask import current_app
 
 from saas.billing import gateway
+from saas.billing.customers.orphans import Orphan
 from saas.billing.operator import reconciliation
 from saas.billing.operator.cli import output
 from saas.billing.operator.reconciliation import Batch, Drift, SeenUsers
-from saas.billing.orphans import Orphan
 
 _SUBSCRIPTION = re.compile(r"sub_[A-Za-z0-9_]+")
 

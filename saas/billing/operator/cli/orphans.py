@@ -9,11 +9,11 @@ import click
 
 from saas import sandbox_process, template_filters
 from saas.billing import bp, gateway
+from saas.billing.customers.orphans import Orphan
 from saas.billing.operator import adoption
 from saas.billing.operator.adoption import HasAccount, Unresolved
 from saas.billing.operator.cli import output
 from saas.billing.operator.cli.reconcile import json_option, rate_option
-from saas.billing.orphans import Orphan
 
 Choice = Literal["recreate", "refund", "skip"]
 

@@ -10,11 +10,11 @@ import click
 from saas import sandbox_process
 from saas.auth import accounts
 from saas.billing import bp, gateway, subscriptions
+from saas.billing.customers.orphans import Orphan
 from saas.billing.operator import reconciliation
 from saas.billing.operator.cli import output
 from saas.billing.operator.cli.comparison import Comparison
 from saas.billing.operator.reconciliation import Drift
-from saas.billing.orphans import Orphan
 
 after_option = click.option(
     "--after",

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from saas import products
-from saas.billing import customers, gateway, precedence
+from saas.billing import customers, gateway
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import Overdue, Subscription
+from saas.billing.subscriptions import precedence
 from saas.charges import NextInvoice, Purchase
 from saas.database import now
 

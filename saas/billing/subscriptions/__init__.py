@@ -17,27 +17,16 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 from saas import database
-from saas.billing import (
-    customers,
-    emails,
-    gateway,
-    ledger,
-    precedence,
-    purchases,
-    revenue,
-    stripe_state,
-)
+from saas.billing import customers, emails, gateway, ledger, revenue
 from saas.billing.customers import Subscriber
 from saas.billing.gateway import Subscription
 from saas.billing.models import SubscriptionChange
-from saas.billing.stripe_state import StripeState
+from saas.billing.subscriptions import duplicates, stripe_state
+from saas.billing.subscriptions.stripe_state import StripeState
 from saas.database import db, now
 from saas.subscriber import SYNCED_COLUMNS
 
 _ATTEMPTS = 10
-_PAID_FOR = ("active", "trialing", "past_due")
-
-
 _USERS = database.table(Subscriber)
 _IF_UNCHANGED = update(_USERS).where(
     _USERS.c.id == bindparam("user_id"), _USERS.c.stripe_sync_counter == bindparam("counter")
@@ -131,51 +120,22 @@ def _was_synced_since(user: Subscriber, first_counter: int) -> bool:
     return user.stripe_sync_counter >= first_counter + 2
 
 
-def _cancel_duplicates(user: Subscriber, state: StripeState, cause: str) -> bool:
-    """Cancel and refund all live subscriptions but one; return whether there were duplicates.
-
-    They exist when two checkout pages were paid: at the same moment, or in a tab left open. This
-    happens before the event is marked as processed, so that after a crash the next sync does it.
-    """
-    live = [
-        subscription for subscription in state.subscriptions if subscription.status in _PAID_FOR
-    ]
-    kept = max(live, key=precedence.rank, default=None)
-    if kept is None:
-        return False
-    duplicates = [
-        subscription
-        for subscription in live
-        if subscription is not kept and customers.was_sold_by_us(subscription)
-    ]
-    try:
-        for duplicate in duplicates:
-            # Since the newer one was bought, the same time has been paid for twice.
-            since = max(duplicate.created, kept.created)
-            gateway.end_and_refund(duplicate.id, gateway.DUPLICATE, since)
-    except gateway.StripeError:
-        _write(user, state, cause, event_id=None)  # the plan that stays is paid for anyway
-        raise
-    return bool(duplicates)
-
-
 def _settled_state(user: Subscriber, cause: str, sessions: Collection[str]) -> StripeState:
-    """Fetch the state, after ending and refunding what was paid for twice."""
+    """Fetch the state, after ending and refunding what was paid for twice.
+
+    This happens before the event is marked as processed, so that after a crash the next sync does
+    it.
+    """
     state = stripe_state.fetch(user, sessions=sessions)
-    if _cancel_duplicates(user, state, cause):
-        state = stripe_state.fetch(user, sessions=sessions)
-    if _settle_purchases(user, state, cause):
-        state = stripe_state.fetch(user, sessions=sessions)
+    for settle in (duplicates.cancel_subscriptions, duplicates.settle_purchases):
+        try:
+            has_changed = settle(state)
+        except gateway.StripeError:
+            _write(user, state, cause, event_id=None)  # what was paid for gives its plan anyway
+            raise
+        if has_changed:
+            state = stripe_state.fetch(user, sessions=sessions)
     return state
-
-
-def _settle_purchases(user: Subscriber, state: StripeState, cause: str) -> bool:
-    """Settle what was bought once; return whether that changed anything in Stripe."""
-    try:
-        return purchases.settle(state)
-    except gateway.StripeError:
-        _write(user, state, cause, event_id=None)  # what was paid for is given anyway
-        raise
 
 
 def _write(user: Subscriber, state: StripeState, cause: str, event_id: str | None) -> bool:
