@@ -82,9 +82,9 @@ def some_drift(env: dict[str, str], share: int) -> None:
     app = create_app(settings(**env), PRODUCT)
     with app.app_context(), database.write_transaction():
         drifting = db.session.scalars(select(User.id).order_by(User.id)).all()[::share]
-        for each in drifting:
+        for user_id in drifting:
             wrong = {"stripe_subscription_status": "canceled"}
-            database.execute(update(User).where(User.id == each).values(wrong))
+            database.execute(update(User).where(User.id == user_id).values(wrong))
     close(app)
     print(f"{len(drifting):,} of them have drifted", flush=True)
 
@@ -93,17 +93,17 @@ def billing(env: dict[str, str], *arguments: str) -> None:
     command = ["-m", "flask", "--app", "wsgi", "billing", *arguments]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, env=own_env(**env)
     )
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    said = done.stderr.strip().splitlines()[-1:]
-    print(f"  {' '.join(arguments)}: {' '.join(said)}")
+    summary = process.stderr.strip().splitlines()[-1:]
+    print(f"  {' '.join(arguments)}: {' '.join(summary)}")
     print(f"  {wall:.0f} s, {cpu:.0f} s CPU, at most {after.ru_maxrss / 1024:.0f} MB", flush=True)
-    if done.returncode:
-        sys.exit(done.stdout[:1000])
+    if process.returncode:
+        sys.exit(process.stdout[:1000])
 
 
 if __name__ == "__main__":

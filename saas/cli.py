@@ -171,7 +171,7 @@ def seed() -> None:
     with sandbox_process.sandbox():
         if current_app.config["STRIPE_IS_SANDBOX"]:
             _set_up_sandbox()
-        users = [_seed_user(*person) for person in _demo_users()]
+        users = [_seed_user(*demo_user) for demo_user in _demo_users()]
     click.echo("Demo users in the database:")
     for user in users:
         click.echo(f"  {user.email:<22} {user.role:<6} {user.plan.name}")

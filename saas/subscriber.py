@@ -124,7 +124,9 @@ class Subscriber:
     def purchases(self) -> list[tuple[Purchase, plans.Plan]]:
         """The one-time payments with the plans that were bought, oldest first."""
         stored = map(Purchase.from_json, self.stripe_purchases or ())
-        return [(each, sold[0]) for each in stored if (sold := products.sold_as(each.price))]
+        return [
+            (purchase, sold[0]) for purchase in stored if (sold := products.sold_as(purchase.price))
+        ]
 
     def has_purchase(self, session_id: str) -> bool:
         """Return whether a one-time payment is stored, whatever was bought."""
@@ -136,8 +138,8 @@ class Subscriber:
         if not self.stripe_purchases:
             return None
         access_plan = products.catalogue().access_plan
-        given = [access_plan(plan) for purchase, plan in self.purchases if purchase.is_valid]
-        return max(given, key=lambda plan: plan.rank, default=None)
+        owned = [access_plan(plan) for purchase, plan in self.purchases if purchase.is_valid]
+        return max(owned, key=lambda plan: plan.rank, default=None)
 
     def has_bought(self, plan: plans.Plan) -> bool:
         """Return whether one-time payments give as much as `plan` does."""

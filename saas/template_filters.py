@@ -105,10 +105,10 @@ def email(address: str) -> str:
     """Format an email address with a Unicode domain: `ada@bücher.example`, not `ada@xn--…`."""
     local, at, domain = address.rpartition("@")
     try:
-        shown = idna.decode(domain) if "xn--" in domain else domain
+        unicode_domain = idna.decode(domain) if "xn--" in domain else domain
     except idna.IDNAError:
         return address
-    return f"{local}{at}{shown}"
+    return f"{local}{at}{unicode_domain}"
 
 
 @lru_cache(maxsize=_CACHED)

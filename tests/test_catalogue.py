@@ -81,9 +81,9 @@ def selling(*more: Plan) -> Product:
     ids=lambda value: "" if isinstance(value, list) else f"{value.id} {value.prices}",
 )
 def test_an_invalid_plan_is_named_with_its_field(plan: Plan, message: list[str]) -> None:
-    found = problems(Catalogue("eur", (*catalogue.plans, plan)))
+    messages = problems(Catalogue("eur", (*catalogue.plans, plan)))
 
-    assert any(all(part in problem for part in message) for problem in found), found
+    assert any(all(part in problem for part in message) for problem in messages), messages
 
 
 def test_a_plan_may_have_one_interval_and_a_free_plan_is_required() -> None:

@@ -163,12 +163,12 @@ def _view_as(user: User, form: ReasonForm) -> Response:
 
 
 def _delete(user: User, form: ReasonForm) -> str:
-    shown = email(user.email)
+    former_email = email(user.email)
     try:
         account_deletion.delete_account(user, by=_actor(), reason=_reason(form))
     except account_deletion.DeletionFailed as error:
         raise ActionRefused(_DELETION_FAILED.get(error.code, str(error))) from None
-    return f"The account of {shown} was deleted."
+    return f"The account of {former_email} was deleted."
 
 
 ACTIONS = {

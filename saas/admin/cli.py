@@ -20,21 +20,21 @@ bp.cli.short_help = "Print the figures and the audit log, and send an email agai
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON.")
 def print_figures(as_json: bool) -> None:
     """Compute and print the figures of the overview, as of now."""
-    shown = figures.refresh()
+    latest = figures.refresh()
     if as_json:
-        click.echo(json.dumps(shown.to_json()))
+        click.echo(json.dumps(latest.to_json()))
         return
     lines = {
-        "Users": shown.users,
-        "Active in 30 days": shown.active_users,
-        "MRR": _amounts(shown.mrr),
-        "Past due": f"{shown.past_due}, at risk: {_amounts(shown.at_risk)}",
-        "Trials now": shown.trialing,
-        "Trials of 90 days": f"{shown.trials_converted} converted, {shown.trials_ended} ended",
-        "Granted plans": shown.granted,
-        "One-time purchases": shown.purchased,
+        "Users": latest.users,
+        "Active in 30 days": latest.active_users,
+        "MRR": _amounts(latest.mrr),
+        "Past due": f"{latest.past_due}, at risk: {_amounts(latest.at_risk)}",
+        "Trials now": latest.trialing,
+        "Trials of 90 days": f"{latest.trials_converted} converted, {latest.trials_ended} ended",
+        "Granted plans": latest.granted,
+        "One-time purchases": latest.purchased,
     }
-    for plan, statuses in shown.plans.items():
+    for plan, statuses in latest.plans.items():
         lines[f"Subscriptions to {plan or 'an unknown plan'}"] = sum(statuses.values())
     for name, value in lines.items():
         click.echo(f"{name:<28} {value}")

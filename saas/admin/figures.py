@@ -268,8 +268,8 @@ def _amounts(kinds: dict[str, Counter[str]]) -> Amounts:
 
 def _add_up(amounts: list[movements.Monthly]) -> Amounts:
     total: Counter[str] = Counter()
-    for each in amounts:
-        total[each.currency] += each.amount
+    for monthly in amounts:
+        total[monthly.currency] += monthly.amount
     return _known(total)
 
 

@@ -80,8 +80,8 @@ def _past_due() -> Iterator[Problem]:
 
 
 def _wrong_revenue() -> Iterator[Problem]:
-    shown = figures.latest()
-    if shown and shown.mrr != shown.charged:
+    latest = figures.latest()
+    if latest and latest.mrr != latest.charged:
         yield Problem(
             "The movements of revenue do not add up to what the subscriptions pay.",
             "Run this command, then update the figures: flask billing rebuild-revenue",
@@ -99,9 +99,9 @@ def _no_worker() -> Iterator[Problem]:
 
 
 def _silence() -> Iterator[Problem]:
-    found = db.session.get(StoredReport, _NAME)
+    report = db.session.get(StoredReport, _NAME)
     last = db.session.scalar(select(func.max(StripeEvent.received_at)))
-    if not found or not found.content["missing"] or (last and last > now() - _SILENT):
+    if not report or not report.content["missing"] or (last and last > now() - _SILENT):
         return
     yield Problem(
         "No webhook has arrived for a day, although Stripe has events.",

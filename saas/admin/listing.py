@@ -55,8 +55,8 @@ class Listing:
         except ValueError:
             start = None
         rows = db.session.scalars(self._select(start, size + 1)).all()
-        shown = rows[:size]
-        return Page(shown, self._cursor(shown[-1]) if len(rows) > size else None)
+        on_page = rows[:size]
+        return Page(on_page, self._cursor(on_page[-1]) if len(rows) > size else None)
 
     def every(self) -> Iterator[Any]:
         """Yield all rows."""
@@ -83,11 +83,11 @@ class Listing:
             query = query.where(here > start if self.ascending else here < start)
         if not self.alternatives:
             return query
-        found = [
+        searches = [
             select(query.with_only_columns(*self.keys).where(condition).subquery())
             for condition in self.alternatives
         ]
-        keys = select(union(*found).subquery())
+        keys = select(union(*searches).subquery())
         return self.query.where(tuple_(*self.keys).in_(keys)).order_by(*order).limit(limit)
 
     def _keys_of(self, row: Any) -> tuple[Any, ...]:

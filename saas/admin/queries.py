@@ -31,17 +31,17 @@ def email(message_id: uuid.UUID) -> OutboxMessage | None:
     return db.session.get(OutboxMessage, message_id)
 
 
-def events_of(shown: User, limit: int) -> Sequence[StripeEvent]:
+def events_of(user: User, limit: int) -> Sequence[StripeEvent]:
     """Return the newest events of a user's customer."""
-    if not shown.stripe_customer_id:
+    if not user.stripe_customer_id:
         return []
-    mine = select(StripeEvent).where(StripeEvent.customer_id == shown.stripe_customer_id)
+    mine = select(StripeEvent).where(StripeEvent.customer_id == user.stripe_customer_id)
     return db.session.scalars(mine.order_by(StripeEvent.received_at.desc()).limit(limit)).all()
 
 
-def emails_of(shown: User, limit: int) -> Sequence[OutboxMessage]:
+def emails_of(user: User, limit: int) -> Sequence[OutboxMessage]:
     """Return the newest emails to a user."""
-    mine = select(OutboxMessage).where(OutboxMessage.subject_id == shown.id)
+    mine = select(OutboxMessage).where(OutboxMessage.subject_id == user.id)
     return db.session.scalars(mine.order_by(OutboxMessage.id.desc()).limit(limit)).all()
 
 
@@ -118,10 +118,10 @@ def audit_entries(filters: Filters) -> Listing:
 
 def recipients(rows: Sequence[OutboxMessage]) -> dict[uuid.UUID, str]:
     """Return the emails of the users that emails are about; sign-in emails are about a link."""
-    found = db.session.execute(
+    users = db.session.execute(
         select(User.id, User.email).where(User.id.in_({row.subject_id for row in rows}))
     )
-    return {row.id: row.email for row in found}
+    return {row.id: row.email for row in users}
 
 
 def customers(rows: Sequence[StripeEvent]) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def names_in(rows: Sequence[AuditEntry]) -> dict[str, str]:
     """Return the emails of actors and users by id as text."""
     ids = {row.subject_id for row in rows}
     ids |= {uuid.UUID(row.actor) for row in rows if row.actor != audit.OPERATOR}
-    found = db.session.execute(select(User.id, User.email).where(User.id.in_(ids)))
-    return {str(row.id): row.email for row in found}
+    users = db.session.execute(select(User.id, User.email).where(User.id.in_(ids)))
+    return {str(row.id): row.email for row in users}
 
 
 def _in_state(query: Select[Any], state: str) -> Select[Any]:
@@ -155,9 +155,9 @@ def _user_id(typed: str, *, as_text: bool) -> Any:
     """Return the id for an email, an id or "operator"; the nil id if no user has the email."""
     if as_text and typed == audit.OPERATOR:
         return typed
-    found = db.session.scalar(select(User.id).where(User.email == typed.lower()))
+    known = db.session.scalar(select(User.id).where(User.email == typed.lower()))
     try:
-        user_id = found or uuid.UUID(typed)
+        user_id = known or uuid.UUID(typed)
     except ValueError:
         user_id = uuid.UUID(int=0)
     return str(user_id) if as_text else user_id

@@ -35,22 +35,22 @@ class Filters:
 
     @property
     def conditions(self) -> list[Condition]:
-        found: list[Condition] = []
+        conditions: list[Condition] = []
         if self.status == LIVE:
-            found.append(User.stripe_subscription_status.in_(LIVE_STATUSES))
+            conditions.append(User.stripe_subscription_status.in_(LIVE_STATUSES))
         elif self.status:
-            found.append(User.stripe_subscription_status == self.status)
+            conditions.append(User.stripe_subscription_status == self.status)
         if self.role:
-            found.append(User.role == self.role)
+            conditions.append(User.role == self.role)
         if self.account == "disabled":
-            found.append(User.disabled_at.isnot(None))
+            conditions.append(User.disabled_at.isnot(None))
         if self.account == "closing":
-            found.append(User.closing_at.isnot(None))
+            conditions.append(User.closing_at.isnot(None))
         if self.account == "granted":
             ids = [plan.id for plan in products.catalogue().plans]
             still = or_(User.granted_until.is_(None), User.granted_until > now())
-            found += [User.granted_plan.in_(ids), still]
-        return found
+            conditions += [User.granted_plan.in_(ids), still]
+        return conditions
 
     @property
     def alternatives(self) -> list[Condition]:
@@ -77,11 +77,11 @@ def matches(filters: Filters, limit: int | None = PAGE + 1) -> Sequence[User]:
     conditions = filters.conditions
     if filters.alternatives:
         conditions.append(or_(*filters.alternatives))
-    found: dict[uuid.UUID, User] = {}
+    users: dict[uuid.UUID, User] = {}
     for condition in _means(filters.q.strip()):
         query = select(User).where(condition, *conditions).limit(limit)
-        found.update((user.id, user) for user in db.session.scalars(query))
-    return sorted(found.values(), key=lambda user: user.email)[:limit]
+        users.update((user.id, user) for user in db.session.scalars(query))
+    return sorted(users.values(), key=lambda user: user.email)[:limit]
 
 
 def _means(text: str) -> list[Condition]:
@@ -113,17 +113,19 @@ def _has_plan(plan: Plan) -> list[Condition]:
         is_over = or_(status.is_(None), status.not_in(LIVE_STATUSES))
         return [and_(is_over, has_ended, User.stripe_purchases.is_(None))]
     prices: dict[tuple[str, str], tuple[str, ...]] = current_app.config["STRIPE_PRICES"]
-    ids = [price for (sold, _), each in prices.items() if sold == plan.id for price in each]
+    ids = [
+        price for (sold, _), price_ids in prices.items() if sold == plan.id for price in price_ids
+    ]
     still = or_(User.granted_until.is_(None), User.granted_until > now())
-    found: list[Any] = [and_(User.granted_plan == plan.id, still)]
+    conditions: list[Any] = [and_(User.granted_plan == plan.id, still)]
     for price in ids:
         if plan.is_one_time:
             bought = cast(User.stripe_purchases, String).contains(price, autoescape=True)
-            found.append(and_(User.stripe_purchases.isnot(None), bought))
+            conditions.append(and_(User.stripe_purchases.isnot(None), bought))
         else:
             is_live = User.stripe_subscription_status.in_(LIVE_STATUSES)
-            found.append((User.stripe_price_id == price) & is_live)
-    return found
+            conditions.append((User.stripe_price_id == price) & is_live)
+    return conditions
 
 
 def _amount_and_id(cursor: str) -> tuple[int, uuid.UUID]:

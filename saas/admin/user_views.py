@@ -24,13 +24,13 @@ _SHOWN = 20  # rows of each table on the page of a user
 _TIMEOUT = 9.0  # seconds for a call to Stripe
 
 
-@bp.get("/users")
-def users() -> str:
+@bp.get("/users", endpoint="users")
+def list_users() -> str:
     filters = _filters()
     if filters.q:
-        found = search.matches(filters)
-        page = Page(found[:PAGE], None)
-        has_more = len(found) > PAGE
+        users = search.matches(filters)
+        page = Page(users[:PAGE], None)
+        has_more = len(users) > PAGE
     else:
         page, has_more = filters.listing().page(request.args.get("after")), False
     return render_template(
@@ -55,26 +55,26 @@ def users_file() -> Response:
     return csv_file("users", head, map(_as_row, rows))
 
 
-@bp.get("/users/<uuid:user_id>")
-def user(user_id: UUID) -> str | tuple[str, int]:
+@bp.get("/users/<uuid:user_id>", endpoint="user")
+def show_user(user_id: UUID) -> str | tuple[str, int]:
     """Answer why a user has access; with `?stripe=1`, compare with what Stripe says now."""
-    shown = queries.user(user_id)
-    if shown is None:
+    user = queries.user(user_id)
+    if user is None:
         return render_template("admin/unknown_user.html", user_id=user_id), 404
-    accounts.load_sign_in_methods(shown)
+    accounts.load_sign_in_methods(user)
     return render_template(
         "admin/user.html",
-        user=shown,
-        status=status.describe(shown),
-        sources=explanations.sources_of(shown),
+        user=user,
+        status=status.describe(user),
+        sources=explanations.sources_of(user),
         stripe_url=explanations.stripe_url,
-        stripe=_compared(shown) if request.args.get("stripe") else None,
-        actions=actions.possible(shown),
-        history=history.list_for_user(shown.id, _SHOWN),
-        events=queries.events_of(shown, _SHOWN),
-        emails=queries.emails_of(shown, _SHOWN),
-        sessions=sessions.list_for_user(shown),
-        audit=[(entry, audit.name_of(entry)) for entry in audit.history(shown.id)[-_SHOWN:]],
+        stripe=_compared(user) if request.args.get("stripe") else None,
+        actions=actions.possible(user),
+        history=history.list_for_user(user.id, _SHOWN),
+        events=queries.events_of(user, _SHOWN),
+        emails=queries.emails_of(user, _SHOWN),
+        sessions=sessions.list_for_user(user),
+        audit=[(entry, audit.name_of(entry)) for entry in audit.history(user.id)[-_SHOWN:]],
     )
 
 
@@ -123,17 +123,17 @@ def _page(user: User, name: str, form: ActionForm, status: int) -> tuple[str, in
 
 def _filters() -> search.Filters:
     names = ("q", "plan", "status", "role", "account", "sort")
-    given = {name: request.args[name] for name in names if request.args.get(name)}
-    return search.Filters(**given)
+    values = {name: request.args[name] for name in names if request.args.get(name)}
+    return search.Filters(**values)
 
 
-def _compared(shown: User) -> dict[str, Any]:
+def _compared(user: User) -> dict[str, Any]:
     """Return the columns that differ from Stripe, or why Stripe cannot say."""
     limits.STRIPE_BY_USER.hit(f"admin:{current_user.id}")
     try:
         with deadlines.deadline(_TIMEOUT):
-            differences = subscriptions.differences(shown)
-            return {"differences": differences, "end": explanations.end_of_subscription(shown)}
+            differences = subscriptions.differences(user)
+            return {"differences": differences, "end": explanations.end_of_subscription(user)}
     except gateway.StripeError as error:
         return {"error": gateway.describe(error)}
 

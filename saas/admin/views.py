@@ -47,11 +47,11 @@ def _add_template_globals(state: BlueprintSetupState) -> None:
 @bp.get("")
 def overview() -> str:
     """Show the stored figures; without any, let a worker compute them."""
-    shown = figures.latest()
-    if shown is None:
+    latest = figures.latest()
+    if latest is None:
         figures.refresh_soon()
-        shown = figures.latest()  # there already if jobs run inline
-    return render_template("admin/overview.html", figures=shown, problems=health.problems())
+        latest = figures.latest()  # there already if jobs run inline
+    return render_template("admin/overview.html", figures=latest, problems=health.problems())
 
 
 @bp.post("/refresh")
@@ -65,8 +65,8 @@ def refresh() -> Response:
 def figures_file() -> Response:
     """Download the figures: totals, plans, new users by day, and movements by month."""
     note_file("figures")
-    shown = figures.latest()
-    rows = shown.as_rows() if shown else []
+    latest = figures.latest()
+    rows = latest.as_rows() if latest else []
     head = ("section", "of", "what", "currency", "value in smallest unit")
     return csv_file("figures", head, rows)
 

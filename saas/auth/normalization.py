@@ -42,8 +42,8 @@ def clean_digits(text: str) -> str:
 
 def clean_name(text: str) -> str:
     """Return a name in composed form (NFC), with single spaces and no invisible characters."""
-    shown = without_invisible(" ".join(text.split()), keep=JOINERS)
-    printed = "".join(char for char in shown if unicodedata.category(char) != "Cc")
+    visible = without_invisible(" ".join(text.split()), keep=JOINERS)
+    printed = "".join(char for char in visible if unicodedata.category(char) != "Cc")
     name = unicodedata.normalize("NFC", printed.strip(" " + JOINERS))
     return name if any(unicodedata.category(char)[0] in "LNPS" for char in name) else ""
 

@@ -142,7 +142,9 @@ def _thank(user: Subscriber, had: Plan, session_id: str, *, is_once: bool) -> No
 
     The webhook may have been quicker than the browser, so the plan may be the new one already.
     """
-    bought = next((plan for each, plan in user.purchases if each.session == session_id), None)
+    bought = next(
+        (plan for purchase, plan in user.purchases if purchase.session == session_id), None
+    )
     if bought:
         flash(f"You have bought {bought.name}. Thank you!", "success")
     elif not is_once and user.has_paid_subscription and (session_id or user.plan != had):

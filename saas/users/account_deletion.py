@@ -196,9 +196,9 @@ def _refund_late_purchases(user_id: uuid.UUID, customer_id: str, since: datetime
     except gateway.NotFound:
         return set()
     paid = [
-        each.purchase
-        for each in listed
-        if customers.user_id_from_metadata(each.metadata) == user_id
+        session.purchase
+        for session in listed
+        if customers.user_id_from_metadata(session.metadata) == user_id
     ]
     for purchase in paid:
         if purchase.was_paid_since(since):

@@ -75,7 +75,9 @@ def add_passkey() -> dict[str, Any]:
 def rename_passkey(passkey_id: UUID) -> Answer:
     form = PasskeyForm()
     if not form.validate_on_submit():
-        flash(" ".join(said for each in form.errors.values() for said in each), "error")
+        flash(
+            " ".join(message for messages in form.errors.values() for message in messages), "error"
+        )
         return _back()
 
     if not passkeys.rename(current_user, passkey_id, form.name.data or ""):

@@ -73,8 +73,8 @@ def update_email() -> Answer:
     email = form.email.data or ""
     sign_in_limits.hit_email_change(str(current_user.id), email)
     email_changes.request_change(current_user, email)
-    shown = template_filters.email(email)
-    flash(f"We sent an email to {shown}. Nothing changes until you open its link.", "success")
+    new_email = template_filters.email(email)
+    flash(f"We sent an email to {new_email}. Nothing changes until you open its link.", "success")
     return redirect(url_for("users.settings"), code=303)
 
 

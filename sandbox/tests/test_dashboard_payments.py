@@ -162,9 +162,9 @@ def test_the_newest_twenty_successful_payments_are_listed(
     with pytest.raises(stripe.CardError):
         api.v1.payment_intents.create({"amount": 9900, "payment_method": failing, **common})
 
-    shown = [dollars for dollars in range(100) if f'">${dollars}.00</a>' in panel.text]
+    amounts = [dollars for dollars in range(100) if f'">${dollars}.00</a>' in panel.text]
 
-    assert shown == list(range(32, 52))
+    assert amounts == list(range(32, 52))
     assert panel.text.index(">$51.00</a>") < panel.text.index(">$50.00</a>")
 
 

@@ -127,7 +127,7 @@ def test_the_last_email_is_sent_again(shop: Shop, admin: Visitor) -> None:
 
     assert "The email “Welcome” is sent again" in page.text
     eventually(lambda: len(admin.emails_to(ANN)) == 2)
-    assert len({each["subject"] for each in admin.emails_to(ANN)}) == 1
+    assert len({message["subject"] for message in admin.emails_to(ANN)}) == 1
 
 
 def test_a_grant_below_the_subscription_says_that_nothing_changes(

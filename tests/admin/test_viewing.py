@@ -79,9 +79,9 @@ def test_the_user_is_told_if_the_operator_wants_it(
 
     view_as(shop, admin)
 
-    told = "We looked at your account at Acme"
+    subject = "We looked at your account at Acme"
     subjects = [email["subject"] for email in admin.emails_to(ANN)]
-    assert (told in subjects) is is_sent
+    assert (subject in subjects) is is_sent
 
 
 def test_it_ends_after_an_hour(shop: Shop, admin: Visitor) -> None:

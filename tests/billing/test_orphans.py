@@ -104,11 +104,13 @@ def test_catch_up_tells_its_events_from_those_of_other_products(quiet_shop: Shop
 
     assert result.exit_code == 0, result.output
     entries = map(json.loads, result.stdout.splitlines())
-    told = {entry["event"]: entry["outcome"] for entry in entries}
+    outcomes_by_event = {entry["event"]: entry["outcome"] for entry in entries}
     by_customer: dict[str, set[str]] = {}
     for event in at_stripe.events.list({"limit": 100}).data:
-        if event.id in told:
-            by_customer.setdefault(event.data.object["customer"], set()).add(told[event.id])
+        if event.id in outcomes_by_event:
+            by_customer.setdefault(event.data.object["customer"], set()).add(
+                outcomes_by_event[event.id]
+            )
     assert by_customer == {str(ann.stripe_customer_id): {"no account"}, foreign: {"not ours"}}
     assert "flask billing adopt-orphans" in result.stderr
     assert status(quiet_shop, subscription) == "active"
@@ -168,7 +170,7 @@ def test_a_subscription_is_canceled_and_refunded(quiet_shop: Shop) -> None:
 def test_a_repeated_run_changes_nothing(quiet_shop: Shop, choice: str) -> None:
     ann, subscription = lost_subscriber(quiet_shop)
     run(quiet_shop, "adopt-orphans", choice, "--yes")
-    counter = found.stripe_sync_counter if (found := find(quiet_shop)) else None
+    counter = user.stripe_sync_counter if (user := find(quiet_shop)) else None
 
     for other in ("--recreate", "--refund"):
         again = run(quiet_shop, "adopt-orphans", other, "--yes")
@@ -195,9 +197,9 @@ def test_a_dry_run_says_what_is_possible_and_writes_nothing(quiet_shop: Shop) ->
     result = run(quiet_shop, "adopt-orphans", "--refund", "--dry-run", "--yes", "--json")
 
     assert result.exit_code == 0
-    said = outcomes(result)
-    assert said[subscription] == "can be recreated or refunded"
-    assert said[other].startswith("can only be refunded: ben@example.com has another account")
+    results = outcomes(result)
+    assert results[subscription] == "can be recreated or refunded"
+    assert results[other].startswith("can only be refunded: ben@example.com has another account")
     assert status(quiet_shop, subscription) == status(quiet_shop, other) == "active"
     assert find(quiet_shop) is None
 

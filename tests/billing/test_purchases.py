@@ -299,16 +299,16 @@ def test_verify_finds_a_purchase_whose_event_was_lost_and_sync_repairs_it(
     choose(visitor)
     visitor.submit(visitor.page.path, follow=False, **CARD)
 
-    code, found = command(shop, "verify", "--json")
-    assert (code, "stripe_purchases" in found) == (1, True)
+    code, differences = command(shop, "verify", "--json")
+    assert (code, "stripe_purchases" in differences) == (1, True)
     command(shop, "sync", "--all")
 
     assert plan_of(visitor) == "solo"
     assert command(shop, "verify")[0] == 0
 
     stripe_account.client(shop).v1.refunds.create({"payment_intent": payment_of(shop)})
-    code, found = command(shop, "verify", "--json")
-    assert (code, "stripe_purchases" in found) == (1, True)
+    code, differences = command(shop, "verify", "--json")
+    assert (code, "stripe_purchases" in differences) == (1, True)
 
 
 def test_catch_up_applies_a_lost_decision_about_a_dispute(

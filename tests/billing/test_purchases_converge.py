@@ -147,11 +147,11 @@ def test_verify_finds_a_purchase_that_a_restored_backup_does_not_have(
     known = other if has_other_customer else None
     change_row(quiet_shop, stripe_customer_id=known, stripe_purchases=None)
 
-    found = run(quiet_shop, "verify", "--json")
+    result = run(quiet_shop, "verify", "--json")
     run(quiet_shop, "sync", "--all")
 
-    columns = json.loads(found.stdout)["columns"]
-    assert (found.exit_code, "stripe_purchases" in columns) == (1, True)
+    columns = json.loads(result.stdout)["columns"]
+    assert (result.exit_code, "stripe_purchases" in columns) == (1, True)
     assert plan_of(visitor) == "solo"
     assert quiet_shop.user(ANN).stripe_customer_id == known or customer
     assert run(quiet_shop, "verify").exit_code == 0
@@ -167,10 +167,10 @@ def test_a_purchase_whose_account_was_lost_is_an_orphan(quiet_shop: Shop, choice
     with quiet_shop.app.app_context(), database.write_transaction():
         database.execute(delete(User).where(User.email == ANN))
 
-    found = run(quiet_shop, "verify")
+    result = run(quiet_shop, "verify")
     resolved = run(quiet_shop, "adopt-orphans", choice, "--yes", "--json")
 
-    assert purchase["session"] in found.stdout
+    assert purchase["session"] in result.stdout
     assert json.loads(resolved.stdout)["purchase"] == purchase["session"]
     if choice == "--recreate":
         assert (quiet_shop.user(ANN).stripe_purchases or [])[0]["session"] == purchase["session"]

@@ -27,8 +27,8 @@ def instructions() -> list[tuple[str, str]]:
 def command(instruction: str) -> list[str]:
     """Return the command of CMD or HEALTHCHECK as a list."""
     (value,) = [value for name, value in instructions() if name == instruction]
-    found: list[str] = json.loads(value[value.index("[") :])
-    return found
+    parsed: list[str] = json.loads(value[value.index("[") :])
+    return parsed
 
 
 def variables() -> dict[str, str]:
@@ -40,8 +40,8 @@ def variables() -> dict[str, str]:
 @cache
 def services() -> dict[str, Any]:
     """Return the services of compose.yaml."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
-    return found
+    parsed: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))["services"]
+    return parsed
 
 
 def procfile() -> dict[str, str]:

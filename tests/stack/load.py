@@ -55,12 +55,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make load", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--events", type=int, default=200, help="webhooks a second in the flood")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="load-") as folder,
         running_stack(Path(folder)) as stack,
     ):
-        problems = _run(stack, given.minutes * 60, given.events)
+        problems = _run(stack, options.minutes * 60, options.events)
     print("\n".join(problems) or "No request failed, nothing grew, and all columns agree.")
     return int(bool(problems))
 

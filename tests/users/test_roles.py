@@ -105,8 +105,8 @@ def test_a_role_that_is_not_lower_is_refused(admins: Shop, visitor: Visitor) -> 
 
 LEAVING: dict[str, Callable[[Any], None]] = {
     "step down": roles.step_down,
-    "demote": lambda person: roles.demote(person, by=OPERATOR),
-    "disable": lambda person: roles.disable(person, by=OPERATOR),
+    "demote": lambda user: roles.demote(user, by=OPERATOR),
+    "disable": lambda user: roles.disable(user, by=OPERATOR),
     "delete": account_deletion.delete_account,
 }
 TOGETHER = [("step down", "step down"), ("demote", "disable"), ("delete", "step down")]

@@ -34,9 +34,9 @@ class AnswerSchema(Schema):
     name = fields.String(load_default="")
 
     @post_load
-    def _with_a_name(self, answer: dict[str, Any], **_: Any) -> dict[str, Any]:
+    def _with_a_name(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
         try:
-            return {**answer, "name": passkeys.clean_name(answer["name"])}
+            return {**data, "name": passkeys.clean_name(data["name"])}
         except ValueError as error:
             raise ValidationError(str(error), "name") from None
 

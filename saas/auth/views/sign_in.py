@@ -116,8 +116,8 @@ def code() -> Answer:
         flash("Request an email in this browser first. A code works only where it was requested.")
         return redirect(url_for("auth.login"), code=303)
     if _is_other_user(sign_in_link):
-        shown = template_filters.email(current_user.email)
-        flash(f"You're signed in as {shown}. To use a different account, sign out first.")
+        email = template_filters.email(current_user.email)
+        flash(f"You're signed in as {email}. To use a different account, sign out first.")
         return redirect(url_for("users.dashboard"), code=303)
     form = CodeForm()
     if not form.validate_on_submit():

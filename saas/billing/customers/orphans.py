@@ -165,8 +165,8 @@ def _cancel_of_closed_accounts(live: list[Subscription]) -> bool:
 
 def _refund_of_closed_accounts(paid: list[PaidSession]) -> bool:
     """Refund what was paid after its account was deleted; return whether there was anything."""
-    late = [each.purchase for each in paid if _is_after_deletion(each)]
-    refunded = [gateway.refund_purchase(each, gateway.ACCOUNT_DELETED) for each in late]
+    late = [payment.purchase for payment in paid if _is_after_deletion(payment)]
+    refunded = [gateway.refund_purchase(purchase, gateway.ACCOUNT_DELETED) for purchase in late]
     return any(refunded)
 
 

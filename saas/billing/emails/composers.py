@@ -140,9 +140,9 @@ def purchased(user_id: uuid.UUID, *, session: str) -> mail.Email | None:
     if user is None or bought is None or not bought[0].is_valid:
         return None
     purchase, plan = bought
-    given = products.catalogue().access_plan(plan)
+    access = products.catalogue().access_plan(plan)
     sold = user.subscribed_to if user.is_canceling else None
-    ends = user.stripe_cancel_at if sold and given.includes(sold[0]) else None
+    ends = user.stripe_cancel_at if sold and access.includes(sold[0]) else None
     return messages.purchased(user.email, plan, purchase, sold[0] if sold else None, ends)
 
 

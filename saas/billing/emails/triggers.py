@@ -39,7 +39,7 @@ def enqueue_for_change(user: Subscriber, before: Columns, after: Columns, counte
         mail.enqueue(kind, user.id, key=f"{user.id}:{counter}:{kind}", context=context)
     if _has_recovered(before, after):
         _enqueue_recovered(user, str(after["stripe_subscription_id"]))
-    known = {each.session: each for each in _purchases(before)}
+    known = {purchase.session: purchase for purchase in _purchases(before)}
     for purchase in _purchases(after):
         _enqueue_for_purchase(user, known.get(purchase.session), purchase, counter)
 
@@ -129,9 +129,11 @@ def _plan(columns: Columns) -> Plan | None:
 
 def _is_covered(plan: Plan, columns: Columns) -> bool:
     """Return whether a one-time purchase gives the plan too, so that it does not end."""
-    given = [products.sold_as(each.price) for each in _purchases(columns) if each.is_valid]
+    plans = [
+        products.sold_as(purchase.price) for purchase in _purchases(columns) if purchase.is_valid
+    ]
     access_plan = products.catalogue().access_plan
-    return any(access_plan(sold[0]).includes(plan) for sold in given if sold)
+    return any(access_plan(sold[0]).includes(plan) for sold in plans if sold)
 
 
 def _was_cancelled(before: Columns, after: Columns) -> bool:

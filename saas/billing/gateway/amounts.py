@@ -174,9 +174,9 @@ def _discount(discount: Any) -> Discount:
 
 def _with_coupon(discount: Discount) -> Discount:
     """Return the discount with its coupon, unless that is a newer one with the same id."""
-    shown = discount.coupon
-    known = _known_coupon(discount.coupon_id, shown.created if shown else None)
-    return replace(discount, coupon=known or shown)
+    coupon = discount.coupon
+    known = _known_coupon(discount.coupon_id, coupon.created if coupon else None)
+    return replace(discount, coupon=known or coupon)
 
 
 def _known_coupon(coupon_id: str, created: int | None) -> Coupon | None:

@@ -65,11 +65,11 @@ def list_invoices(
     def fetch(client: stripe.StripeClient) -> InvoicePage:
         page = client.v1.invoices.list(params)
         invoices = [_invoice(item) for item in reading.entries(page)]
-        shown = [item for item in invoices if item.status != "draft"]
+        issued = [item for item in invoices if item.status != "draft"]
         has_more = reading.flag(page, "has_more")
         backwards = bool(after and not before)
         return InvoicePage(
-            shown,
+            issued,
             has_older=backwards or has_more,
             has_newer=bool(before) or (backwards and has_more),
         )

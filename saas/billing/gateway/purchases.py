@@ -48,8 +48,8 @@ def purchase_pages() -> Iterator[list[PaidSession]]:
     after: str | None = None
     while True:
         # Each page is a call of its own, so that an outage is reported as our own error.
-        found, after = call(lambda client, after=after: _page(client, after))  # type: ignore[misc]  # mypy: lambda
-        yield found
+        purchases, after = call(lambda client, after=after: _page(client, after))  # type: ignore[misc]  # mypy: lambda
+        yield purchases
         if after is None:
             return
 
@@ -105,9 +105,9 @@ def _page(client: stripe.StripeClient, after: str | None) -> tuple[list[PaidSess
         params["starting_after"] = after
     page = client.v1.checkout.sessions.list(params)
     listed = reading.entries(page)
-    found = [paid for session in listed if (paid := _read(client, session))]
+    purchases = [paid for session in listed if (paid := _read(client, session))]
     has_more = reading.flag(page, "has_more") and bool(listed)
-    return found, reading.text(listed[-1], "id") if has_more else None
+    return purchases, reading.text(listed[-1], "id") if has_more else None
 
 
 def _pages(client: stripe.StripeClient, **filters: str) -> Iterator[PaidSession]:

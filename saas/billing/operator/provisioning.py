@@ -86,14 +86,16 @@ def write_env(path: Path, variables: dict[str, str]) -> None:
 
 def marked_portal() -> Portal | None:
     """Return our portal configuration, by its metadata."""
-    ours = [each for each in gateway.portals() if each.label == PORTAL_LABEL and each.is_active]
+    ours = [
+        portal for portal in gateway.portals() if portal.label == PORTAL_LABEL and portal.is_active
+    ]
     return ours[0] if ours else None
 
 
 def our_endpoints() -> list[Endpoint]:
     """Return the endpoints with our URL. Those of other applications are not touched."""
     url = webhook_url()
-    return [each for each in gateway.endpoints() if each.url == url]
+    return [endpoint for endpoint in gateway.endpoints() if endpoint.url == url]
 
 
 def webhook_url() -> str:
@@ -121,16 +123,16 @@ def _existing_prices() -> dict[tuple[str, str], Price | None]:
 
 def _existing_price(key: tuple[str, str]) -> Price | None:
     """Return the price that already sells this, by lookup key or configured id."""
-    lookup_key, wanted = _lookup_key(*key), terms(key)
-    found = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
-    if found and found.is_sold_as(*wanted):
-        return found
+    lookup_key, expected = _lookup_key(*key), terms(key)
+    listed = gateway.prices_by_lookup_key([lookup_key]).get(lookup_key)
+    if listed and listed.is_sold_as(*expected):
+        return listed
     for price_id in current_app.config["STRIPE_PRICES"].get(key, ()):
         try:
             configured = gateway.price(price_id)
         except gateway.NotFound:
             continue
-        if configured.is_sold_as(*wanted):
+        if configured.is_sold_as(*expected):
             return configured
     return None
 
@@ -161,7 +163,7 @@ def _with_older(key: tuple[str, str], price_id: str) -> str:
     return ",".join([price_id, *(older for older in known if older != price_id)])
 
 
-def _ensure_endpoint(found: list[Endpoint]) -> str | None:
+def _ensure_endpoint(endpoints: list[Endpoint]) -> str | None:
     """Create or update our endpoint; return all secrets if one was created.
 
     Without a known secret, the endpoint is created again. The API version of an endpoint cannot be
@@ -171,34 +173,34 @@ def _ensure_endpoint(found: list[Endpoint]) -> str | None:
     known: tuple[str, ...] = current_app.config["STRIPE_WEBHOOK_SECRETS"]
     if is_unreachable_by_stripe():
         return None
-    kept = _endpoint_to_keep(found)
+    kept = _endpoint_to_keep(endpoints)
     if kept:
         gateway.update_webhook_endpoint(kept.id, events.HANDLED_TYPES)
     if kept or not known:
-        for each in found:
-            if each is not kept:
-                gateway.delete_webhook_endpoint(each.id)
+        for endpoint in endpoints:
+            if endpoint is not kept:
+                gateway.delete_webhook_endpoint(endpoint.id)
     if kept:
         return None
     made = gateway.create_webhook_endpoint(webhook_url(), events.HANDLED_TYPES)
     return ",".join([made, *known])
 
 
-def _endpoint_to_keep(found: list[Endpoint]) -> Endpoint | None:
+def _endpoint_to_keep(endpoints: list[Endpoint]) -> Endpoint | None:
     """Return the endpoint to keep: one in our version whose secret is known."""
     if not current_app.config["STRIPE_WEBHOOK_SECRETS"]:
         return None
-    right = [each for each in found if each.api_version == gateway.api_version()]
-    return max(right, key=lambda each: each.created, default=None)
+    usable = [endpoint for endpoint in endpoints if endpoint.api_version == gateway.api_version()]
+    return max(usable, key=lambda endpoint: endpoint.created, default=None)
 
 
 def _product_step(plan: Plan) -> Step:
     try:
-        found = gateway.product(_product_id(plan))
+        product = gateway.product(_product_id(plan))
     except gateway.NotFound:
         return Step("create", f"product {plan.name}")
-    same = (found.name, found.description, found.is_active) == (plan.name, plan.summary, True)
-    return Step("keep" if same else "update", f"product {plan.name} ({found.id})")
+    same = (product.name, product.description, product.is_active) == (plan.name, plan.summary, True)
+    return Step("keep" if same else "update", f"product {plan.name} ({product.id})")
 
 
 def _price_step(key: tuple[str, str], price: Price | None) -> Step:
@@ -217,18 +219,20 @@ def _price_step(key: tuple[str, str], price: Price | None) -> Step:
 def _portal_step(portal: Portal | None, prices: dict[tuple[str, str], Price | None]) -> Step:
     if portal is None:
         return Step("create", "portal configuration with plan switching")
-    wanted = {price.id if price else None for (_, name), price in prices.items() if name != "once"}
-    is_proration_right = not wanted or portal.proration == products.catalogue().proration
-    same = portal.switches == bool(wanted) and portal.prices == wanted and is_proration_right
+    price_ids = {
+        price.id if price else None for (_, name), price in prices.items() if name != "once"
+    }
+    is_proration_right = not price_ids or portal.proration == products.catalogue().proration
+    same = portal.switches == bool(price_ids) and portal.prices == price_ids and is_proration_right
     return Step("keep" if same else "update", f"portal configuration ({portal.id})")
 
 
-def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
+def _endpoint_steps(endpoints: list[Endpoint]) -> Iterator[Step]:
     if is_unreachable_by_stripe():
         reason = f"Stripe cannot reach {webhook_url()}"
         yield Step("skip", f"webhook endpoint: {reason}; see `stripe listen`")
         return
-    kept = _endpoint_to_keep(found)
+    kept = _endpoint_to_keep(endpoints)
     if kept:
         same = kept.is_enabled and kept.events == set(events.HANDLED_TYPES)
         yield Step("keep" if same else "update", f"webhook endpoint {kept.url} ({kept.id})")
@@ -237,10 +241,10 @@ def _endpoint_steps(found: list[Endpoint]) -> Iterator[Step]:
             "create", f"webhook endpoint {webhook_url()}, {len(events.HANDLED_TYPES)} events"
         )
     goes = kept or not current_app.config["STRIPE_WEBHOOK_SECRETS"]
-    for each in found:
-        if each is not kept:
-            why = "its secret is unknown" if not kept and goes else f"API {each.api_version}"
-            yield Step("remove" if goes else "keep", f"webhook endpoint {each.id} ({why})")
+    for endpoint in endpoints:
+        if endpoint is not kept:
+            why = "its secret is unknown" if not kept and goes else f"API {endpoint.api_version}"
+            yield Step("remove" if goes else "keep", f"webhook endpoint {endpoint.id} ({why})")
 
 
 def terms(key: tuple[str, str]) -> tuple[int, str]:

@@ -213,8 +213,8 @@ def _agrees(user: Subscriber, on_page: list[Subscription]) -> bool:
         )
     if ours.status == "past_due":
         return False  # the start of the grace period depends on invoices, which are not in the list
-    wanted = precedence.columns_from(on_page)
-    return all(getattr(user, name) == value for name, value in wanted.items())
+    columns = precedence.columns_from(on_page)
+    return all(getattr(user, name) == value for name, value in columns.items())
 
 
 def _known_subscription(user: Subscriber) -> Subscription | None:

@@ -101,12 +101,14 @@ def _purchases(user: Subscriber, sessions: Collection[str]) -> tuple[Purchase, .
     if not known and not products.catalogue().sells_once:
         return ()
     listed = _listed_purchases(user.stripe_customer_id) if user.stripe_customer_id else []
-    found = {paid.purchase.session: paid.purchase for paid in listed if is_of(user, paid)}
-    for session_id in known - found.keys():
+    purchases = {paid.purchase.session: paid.purchase for paid in listed if is_of(user, paid)}
+    for session_id in known - purchases.keys():
         paid = find_purchase(session_id)
         if paid and is_of(user, paid):
-            found[session_id] = paid.purchase
-    return tuple(sorted(found.values(), key=lambda purchase: (purchase.paid_at, purchase.session)))
+            purchases[session_id] = paid.purchase
+    return tuple(
+        sorted(purchases.values(), key=lambda purchase: (purchase.paid_at, purchase.session))
+    )
 
 
 def find_purchase(session_id: str) -> gateway.PaidSession | None:

@@ -115,13 +115,13 @@ class _Setter:
 
 def _enough(measured: Iterable[Measured], em: float) -> list[Measured]:
     """Return only as many pieces as could fill the box, because measuring takes time."""
-    found = []
+    pieces = []
     for piece, width in measured:
-        found.append((piece, width))
+        pieces.append((piece, width))
         em -= width
         if em < 0:
             break
-    return found
+    return pieces
 
 
 def _whole(measured: list[Measured], limit: float, most: int) -> list[list[Measured]] | None:

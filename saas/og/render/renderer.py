@@ -87,8 +87,8 @@ class Renderer:
         new = set(lost) - self._told
         if new and len(self._told) < 10_000:
             self._told |= new
-            shown = " ".join(sorted(f"U+{ord(char):04X}" for char in new)[:8])
-            log.warning("no font for %s; docs/og.md lists packages with more fonts", shown)
+            names = " ".join(sorted(f"U+{ord(char):04X}" for char in new)[:8])
+            log.warning("no font for %s; docs/og.md lists packages with more fonts", names)
 
 
 def _set(canvas: Canvas, parts: Parts) -> None:

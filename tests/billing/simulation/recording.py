@@ -161,7 +161,9 @@ def _moments(
 ) -> Iterator[Moment]:
     """Yield the moments of a step; `subjects` collects the objects of the events of all steps."""
     undelivered = subscriber.world.undelivered
-    subjects |= {json.loads(each.body)["data"]["object"].get("id") or "" for each in undelivered}
+    subjects |= {
+        json.loads(delivery.body)["data"]["object"].get("id") or "" for delivery in undelivered
+    }
     responses = _record_responses(subscriber, client, subjects)
     for delivery in subscriber.world.undelivered:
         event = read_event(json.loads(delivery.body))

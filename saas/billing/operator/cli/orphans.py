@@ -137,8 +137,8 @@ def _report(orphan: Orphan, outcome: str, *, as_json: bool) -> None:
         click.echo(f"{orphan.id:<32}  {orphan.email or orphan.customer_id:<32}  {outcome}")
 
 
-def _summary(checked: int, found: int, outcomes: Counter[str]) -> str:
-    without = "1 has no account" if found == 1 else f"{found} have no account"
+def _summary(checked: int, orphans: int, outcomes: Counter[str]) -> str:
+    without = "1 has no account" if orphans == 1 else f"{orphans} have no account"
     counted = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     return f"{checked} subscriptions in Stripe, {without}{f': {counted}' if counted else ''}."
 

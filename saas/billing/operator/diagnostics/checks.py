@@ -181,8 +181,10 @@ def _unknown_purchases() -> Findings:
     )
     counted: Counter[str] = Counter()
     for stored in rows:
-        valid = [each for each in map(Purchase.from_json, stored or ()) if each.is_valid]
-        prices = {each.price for each in valid}
+        valid = [
+            purchase for purchase in map(Purchase.from_json, stored or ()) if purchase.is_valid
+        ]
+        prices = {purchase.price for purchase in valid}
         counted.update(price for price in prices if products.sold_as(price) is None)
     for price_id, users in sorted(counted.items()):
         yield Finding(
@@ -210,8 +212,8 @@ def _portal() -> Findings:
     elif lacking := sold - used.prices:
         message = f"The portal {used.id} does not offer {', '.join(sorted(lacking))}."
         yield Finding("portal", message, SETUP)
-    elif sold and used.proration != (wanted := products.catalogue().proration):
-        message = f"The portal {used.id} charges upgrades by {used.proration!r}, not {wanted!r}."
+    elif sold and used.proration != (expected := products.catalogue().proration):
+        message = f"The portal {used.id} charges upgrades by {used.proration!r}, not {expected!r}."
         yield Finding("portal", message, SETUP)
 
 
@@ -237,10 +239,10 @@ def _merchant_of_record() -> Findings:
         return
     for key, ids in current_app.config["STRIPE_PRICES"].items():
         name = products.catalogue().price_variables[key]
-        found = _price(name, ids[0])
-        if isinstance(found, Finding):
+        price = _price(name, ids[0])
+        if isinstance(price, Finding):
             continue  # reported by `prices`
-        sold = gateway.product(found.product_id)
+        sold = gateway.product(price.product_id)
         if not sold.tax_code:
             yield Finding(
                 "merchant",

@@ -30,17 +30,19 @@ def examine() -> Findings:
     if provisioning.is_unreachable_by_stripe():
         yield from _listener()
         return
-    found = provisioning.our_endpoints()
-    if not found:
+    endpoints = provisioning.our_endpoints()
+    if not endpoints:
         yield _no_endpoint()
         return
-    if len(found) > 1:
+    if len(endpoints) > 1:
         yield Finding(
-            "webhook", f"{len(found)} endpoints deliver to {found[0].url}: one is enough.", SETUP
+            "webhook",
+            f"{len(endpoints)} endpoints deliver to {endpoints[0].url}: one is enough.",
+            SETUP,
         )
-    for each in found:
-        yield from _endpoint_findings(each)
-    yield from _deliveries(max(each.created for each in found))
+    for endpoint in endpoints:
+        yield from _endpoint_findings(endpoint)
+    yield from _deliveries(max(endpoint.created for endpoint in endpoints))
 
 
 def _listener() -> Findings:
@@ -55,7 +57,9 @@ def _listener() -> Findings:
 
 def _no_endpoint() -> Finding:
     path = urlsplit(provisioning.webhook_url()).path
-    others = [each.url for each in gateway.endpoints() if urlsplit(each.url).path == path]
+    others = [
+        endpoint.url for endpoint in gateway.endpoints() if urlsplit(endpoint.url).path == path
+    ]
     elsewhere = f"; there is one for {', '.join(others)}" if others else ""
     return Finding(
         "webhook",
@@ -75,10 +79,10 @@ def _endpoint_findings(endpoint: Endpoint) -> Findings:
             "webhook", f"{endpoint.id} does not send {', '.join(sorted(missing))}.", SETUP
         )
     if endpoint.api_version != gateway.api_version():
-        said = endpoint.api_version or "of the account"
+        version = endpoint.api_version or "of the account"
         yield Finding(
             "webhook",
-            f"{endpoint.id} uses API version {said}, but we use {gateway.api_version()}.",
+            f"{endpoint.id} uses API version {version}, but we use {gateway.api_version()}.",
             SETUP,
         )
 
@@ -102,15 +106,15 @@ def _deliveries(endpoint_made: datetime) -> Findings:
         yield Finding("deliveries", "No events yet, so the webhook secret is untested.")
 
 
-def _unreachable(answer: webhook_probe.ProbeResult) -> Finding:
-    if answer is webhook_probe.ProbeResult.UNREACHABLE:
-        said = f"Nothing accepts webhooks at {provisioning.webhook_url()}."
-        return Finding("deliveries", said, "Start the application there, or correct APP_URL.")
-    if answer is webhook_probe.ProbeResult.UNTRUSTED:
-        said = f"The TLS certificate of {provisioning.webhook_url()} is not trusted here."
+def _unreachable(result: webhook_probe.ProbeResult) -> Finding:
+    if result is webhook_probe.ProbeResult.UNREACHABLE:
+        message = f"Nothing accepts webhooks at {provisioning.webhook_url()}."
+        return Finding("deliveries", message, "Start the application there, or correct APP_URL.")
+    if result is webhook_probe.ProbeResult.UNTRUSTED:
+        message = f"The TLS certificate of {provisioning.webhook_url()} is not trusted here."
         return Finding(
             "deliveries",
-            said,
+            message,
             "Stripe does not deliver to it either, unless only this machine lacks the authority: "
             "check it with openssl s_client, and set REQUESTS_CA_BUNDLE for your own authority.",
         )
@@ -126,8 +130,10 @@ def _explain_missing(lost: list[datetime], sent: int) -> Finding:
     """Distinguish single missing events from a gap with no events at all."""
     last = db.session.scalar(select(func.max(StripeEvent.created)))
     if last is not None and min(lost) <= last:
-        said = f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
-        return Finding("deliveries", said, CATCH_UP)
+        message = (
+            f"{len(lost)} of Stripe's last {sent} events never arrived, or could not be applied."
+        )
+        return Finding("deliveries", message, CATCH_UP)
     return Finding(
         "deliveries",
         f"None of Stripe's last {len(lost)} events arrived. The application accepts "

@@ -74,11 +74,11 @@ def _list_covered(
 
 def _split(total: int, weights: list[int]) -> list[int]:
     """Split an amount in proportion to the weights, without losing a cent."""
-    whole, running, given, shares = sum(weights) or 1, 0, 0, []
+    whole, running, assigned, shares = sum(weights) or 1, 0, 0, []
     for weight in weights:
         running += weight
-        shares.append(total * running // whole - given)
-        given += shares[-1]
+        shares.append(total * running // whole - assigned)
+        assigned += shares[-1]
     return shares
 
 

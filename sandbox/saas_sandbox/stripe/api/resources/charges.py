@@ -64,8 +64,8 @@ def _find_charge(account: Account, params: Params) -> Resource:
 
 def _list_refunds(account: Account, charge: Resource) -> Resource:
     rows = account.select("refund", "parent = ?", charge["id"])
-    shown = [strip_internal(refund) for refund in rows[::-1]]
-    return pagination.build_list(shown, f"/v1/charges/{charge['id']}/refunds")
+    refunds = [strip_internal(refund) for refund in rows[::-1]]
+    return pagination.build_list(refunds, f"/v1/charges/{charge['id']}/refunds")
 
 
 expand.INCLUDABLE_FIELDS["charge", "refunds"] = _list_refunds

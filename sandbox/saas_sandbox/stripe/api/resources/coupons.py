@@ -219,7 +219,7 @@ def _parse_products(account: Account, params: Params) -> dict[str, Any] | None:
 
 def _read_internal(kind: str, name: str) -> Callable[[Account, Resource], Any]:
     """Return a value that is stored internally, and sent only when expanded."""
-    return lambda account, shown: get_internal(account.get(kind, shown["id"])).get(name)
+    return lambda account, parent: get_internal(account.get(kind, parent["id"])).get(name)
 
 
 for _name in ("applies_to", "currency_options"):

@@ -334,8 +334,8 @@ def _list_for_customer(account: Account, customer: Resource) -> Any:
     subscriptions = account.select(
         "subscription", "customer = ? AND status != 'canceled'", customer["id"]
     )
-    shown = [strip_internal(subscription) for subscription in subscriptions[::-1]]
-    return pagination.build_list(shown, f"/v1/customers/{customer['id']}/subscriptions")
+    visible = [strip_internal(subscription) for subscription in subscriptions[::-1]]
+    return pagination.build_list(visible, f"/v1/customers/{customer['id']}/subscriptions")
 
 
 expand.INCLUDABLE_FIELDS["customer", "subscriptions"] = _list_for_customer
