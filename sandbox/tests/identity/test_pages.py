@@ -118,9 +118,9 @@ def test_another_site_cannot_choose_an_account(app: Flask) -> None:
     [("Ada.Lovelace+x@b", "ada-lovelace-x"), ("--@b", "user"), ("Zoë@b", "zo"), ("ada@b", "ada")],
 )
 def test_github_derives_the_user_name_from_the_email(
-    github: Client, account: str, login: str
+    github: Client, person: str, login: str
 ) -> None:
-    code = github.code(sandbox_as="somebody", sandbox_email=account)
+    code = github.code(sandbox_as="somebody", sandbox_email=person)
 
     token = github.redeem(code, {"Accept": "application/json"}).json["access_token"]
 
