@@ -125,7 +125,7 @@ class StaticFiles(WhiteNoise):  # type: ignore[misc]  # it has no types
         return self.find_file(path) if self.autorefresh else self.files.get(path)
 
     def get_static_file(self, path: str, url: str, stat_cache: Any = None) -> StaticFile:
-        """Return a file; without compressed variants in development, and if they are stale."""
+        """Return a file, uncompressed in development or if its compressed variants are stale."""
         file = super().get_static_file(path, url, stat_cache)
         if self.autorefresh or _is_stale(path):
             file.alternatives = file.alternatives[-1:]

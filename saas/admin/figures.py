@@ -274,7 +274,7 @@ def _add_up(amounts: list[movements.Monthly]) -> Amounts:
 
 
 def _known(amounts: Counter[str]) -> Amounts:
-    """Drop what is 0, such as the amounts of trials."""
+    """Drop amounts of 0, such as those of trials."""
     return {currency: amount for currency, amount in sorted(amounts.items()) if amount}
 
 

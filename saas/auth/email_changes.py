@@ -41,7 +41,7 @@ _listeners: list[Listener] = []
 
 
 class InvalidChange(Exception):
-    """The change is not possible. `reason` is unknown, used, expired, taken or other_person."""
+    """The change is not possible. `reason` is unknown, used, expired, taken or other_user."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -84,7 +84,7 @@ def find_open(token: str, user: User) -> EmailChange:
     """Return this user's open change with this token. Raises `InvalidChange`."""
     change = _find(_CONFIRM, token)
     if change.user_id != user.id:
-        raise InvalidChange("other_person")
+        raise InvalidChange("other_user")
     if change.confirmed_at or change.ended_at:
         raise InvalidChange("used")
     if change.expires_at <= now():

@@ -83,7 +83,7 @@ ERROR_TEXTS = {
         "This browser signed in while you were at {provider}. Nothing was changed. To use a "
         "different account, sign out first.",
     ),
-    "other_person": ErrorText(
+    "other_user": ErrorText(
         403,
         "That is a different account",
         "The {provider} account that you chose isn't linked to the account you're signed in to. "

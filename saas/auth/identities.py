@@ -62,7 +62,7 @@ def confirm(user: User, claim: Claim) -> None:
     with database.write_transaction():
         identity = _find(claim)
         if identity is None or identity.user_id != user.id or identity.unlinked_at:
-            raise SignInRefused("other_person", claim.provider)
+            raise SignInRefused("other_user", claim.provider)
         _note(claim, user)
 
 

@@ -54,7 +54,7 @@ def undo_email_change(token: str) -> BaseResponse:
 
 @bp.errorhandler(InvalidChange)
 def explain_bad_change(error: InvalidChange) -> Response:
-    status = {"unknown": 404, "other_person": 403, "taken": 409}.get(error.reason, 410)
+    status = {"unknown": 404, "other_user": 403, "taken": 409}.get(error.reason, 410)
     return _page("auth/email_invalid.html", status, reason=error.reason)
 
 

@@ -102,7 +102,7 @@ def _require_same_user(start: SignInState) -> None:
     if start.user_id is None and signed_in:
         raise SignInRefused("signed_in", start.method)
     if start.user_id != signed_in:
-        raise SignInRefused("other_person" if signed_in else "state", start.method)
+        raise SignInRefused("other_user" if signed_in else "state", start.method)
 
 
 def _sign_in(claim: Claim) -> None:

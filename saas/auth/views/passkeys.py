@@ -60,7 +60,7 @@ def sign_in_with_passkey() -> dict[str, Any]:
     with database.write_transaction():
         user = passkeys.sign_in(start.challenge, response["credential"])
         if start.user_id and start.user_id != user.id:
-            raise SignInRefused("other_person", "passkey")
+            raise SignInRefused("other_user", "passkey")
         sessions.start(user)
     return {"next": security.safe_path(start.next_path, url_for("users.dashboard"))}
 

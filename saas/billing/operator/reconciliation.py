@@ -3,8 +3,8 @@
 Each page is compared by the same rank that `subscriptions.sync` uses. If a page is not enough
 (several subscriptions, an overdue one, a difference), the user's subscriptions are fetched, so that
 changes made by a webhook in the meantime are not reported as drift. Then users whose
-subscription is not in Stripe's list are checked, and one-time purchases. What has no account is
-reported too, but no sync can repair it.
+subscription is not in Stripe's list are checked, and one-time purchases. Orphans are reported too,
+but no sync can repair them.
 """
 
 from __future__ import annotations
