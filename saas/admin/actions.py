@@ -66,6 +66,13 @@ def consequence(user: User, name: str) -> str:
     return text
 
 
+def defaults(user: User, name: str) -> dict[str, Any]:
+    """Return the values with which the form of an action begins."""
+    if name != "grant" or not user.granted:
+        return {}
+    return {"plan": user.granted_plan, "until": user.granted_until and user.granted_until.date()}
+
+
 _NOT_ON_ONESELF = ("demote", "disable", "delete", "end-sessions")  # these are in the settings
 _DELETION_FAILED = {
     "stripe_refused": "Stripe rejected the cancellation, so nothing was deleted. Cancel the "
@@ -142,8 +149,10 @@ def _end_sessions(user: User, form: ReasonForm) -> str:
 
 def _resend(user: User, form: ActionForm) -> str:
     message = outbox.latest(user.id)
-    if message is None or not outbox.send_again(message):
+    if message is None:
         raise ActionRefused("There is no email to send again. Sign-in emails are not counted.")
+    if not outbox.send_again(message):
+        raise ActionRefused(f"The email “{message.label}” is not needed any more: it is not sent.")
     audit.note(f"resend {message.kind}", user.id, by=_actor())
     return f"The email “{message.label}” is sent again."
 
@@ -174,7 +183,7 @@ def _delete(user: User, form: ReasonForm) -> str:
 ACTIONS = {
     "sync": Action(
         "Sync with Stripe",
-        "Fetches the state from Stripe and copies it into our columns. Nothing is changed in "
+        "Fetches the state from Stripe and copies it to this account. Nothing is changed in "
         "Stripe, unless something was paid for twice: that is refunded.",
         _sync,
         is_possible=lambda user: user.stripe_customer_id is not None,

@@ -39,7 +39,9 @@ class GrantForm(ReasonForm):
 
     def validate_until(self, field: DateField) -> None:
         if field.data and field.data < datetime.now(UTC).date():
-            raise ValidationError("Choose a day that has not passed, or leave it empty.")
+            raise ValidationError(
+                "Choose a day that has not passed. Without a day, the grant never ends."
+            )
 
     @property
     def ends_at(self) -> datetime | None:

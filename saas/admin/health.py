@@ -15,7 +15,7 @@ from saas.admin import figures, reports
 from saas.admin.models import StoredReport
 from saas.auth.models import User
 from saas.billing import events, gateway
-from saas.billing.models import StripeEvent
+from saas.billing.models import MAX_ATTEMPTS, StripeEvent
 from saas.database import db, now
 from saas.mail.models import OutboxMessage
 
@@ -110,14 +110,17 @@ def _silence() -> Iterator[Problem]:
 
 
 def _failed_events() -> Iterator[Problem]:
-    failed = select(func.count()).select_from(StripeEvent)
-    count = db.session.scalar(
+    failed = select(func.count(), func.max(StripeEvent.attempts)).select_from(StripeEvent)
+    count, attempts = db.session.execute(
         failed.where(StripeEvent.processed_at.is_(None), StripeEvent.attempts > 0)
-    )
+    ).one()
     if count:
+        are_retried = attempts < MAX_ATTEMPTS
         yield Problem(
             f"{count} of Stripe's events could not be applied yet.",
-            "They are tried again by themselves for three days. See why, or replay them:",
+            "They are tried again by themselves. See why:"
+            if are_retried
+            else "Some are not tried again any more. See why, and replay them:",
             "admin.events",
             (("state", "failed"),),
         )
@@ -149,7 +152,7 @@ def _unsent_emails() -> Iterator[Problem]:
     if count := db.session.scalar(unsent):
         yield Problem(
             f"{count} email{'s' if count > 1 else ''} of the last week could not be sent.",
-            "They are not tried again by themselves. See why:",
+            "Sending was given up. See why, and send again:",
             "admin.emails",
             (("state", "failed"), ("age", "week")),
         )

@@ -83,7 +83,7 @@ def act(user_id: UUID, action: str) -> str | Response | tuple[str, int]:
     """Ask for a confirmation, and perform the action."""
     user = queries.user(user_id) or abort(404)
     chosen = actions.ACTIONS.get(action) or abort(404)
-    form = chosen.form()
+    form = chosen.form(**actions.defaults(user, action))
     if not actions.is_possible(user, action):
         flash(f"“{chosen.label}” is not possible now.", "error")
         return redirect(url_for("admin.user", user_id=user_id), code=303)

@@ -13,6 +13,7 @@ from saas.admin import bp, figures, health
 from saas.admin.listing import csv_file
 from saas.auth import audit, viewing
 from saas.security import Form
+from saas.template_filters import email
 
 LINKS = (
     ("overview", "Overview", "gauge"),
@@ -80,5 +81,5 @@ def stop_viewing() -> Response:
     viewing.end(viewed)
     if viewed.viewer is None:
         return redirect(url_for("users.dashboard"), code=303)
-    flash("These are your own pages again.", "success")
+    flash(f"You stopped viewing as {email(viewed.email)}.", "success")
     return redirect(url_for("admin.user", user_id=viewed.id), code=303)

@@ -181,8 +181,10 @@ def latest(subject_id: uuid.UUID) -> OutboxMessage | None:
 def send_again(message: OutboxMessage) -> bool:
     """Send an email now: one that failed, or a copy of one that was sent.
 
-    Its content is composed again. Returns False for one that was no longer relevant.
+    Its content is composed again. Returns False for one that is no longer relevant.
     """
+    if not _is_relevant(message):
+        return False
     mine = OutboxMessage.id == message.id
     with database.write_transaction():
         unsent = update(OutboxMessage).where(mine, OutboxMessage.handed_over_at.is_(None))
@@ -253,6 +255,14 @@ def _deliver(message_id: uuid.UUID) -> str:
         return "failed"
     _finish(message, was_sent=composed is not None)
     return "sent" if composed is not None else "skipped"
+
+
+def _is_relevant(message: OutboxMessage) -> bool:
+    """Return whether an email would be sent now, such as one about a plan that has not ended."""
+    try:
+        return _composers[message.kind](message.subject_id, **_arguments(message)) is not None
+    except Exception:  # the worker tries again, and records the reason
+        return True
 
 
 def _arguments(message: OutboxMessage) -> dict[str, Any]:

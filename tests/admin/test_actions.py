@@ -36,6 +36,7 @@ def test_a_plan_is_given_for_some_days_and_taken_away(shop: Shop, admin: Visitor
     assert "ann@example.com is now on Solo" in page.text
     admin.visit(f"/admin/users/{shop.user(ANN).id}/grant")
     assert "This replaces the grant of Solo for good." in admin.page.text
+    assert '<option selected value="solo">' in admin.page.response.text
     page = admin.submit(admin.page.path, plan="team", until=tomorrow, reason=WHY)
     assert "ann@example.com is now on Team" in page.text
     assert f"Grant team until {tomorrow} by {ADMIN}: {WHY}" in " ".join(page.text.split())

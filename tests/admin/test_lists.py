@@ -61,6 +61,20 @@ def test_an_event_that_was_given_up_on_says_so(shop: Shop, admin: Visitor) -> No
     assert "4320 attempts, given up" in admin.visit("/admin/events").text
 
 
+def test_an_email_that_is_not_needed_any_more_is_not_sent_again(shop: Shop, admin: Visitor) -> None:
+    _, subscription = stripe_account.subscriber(shop, ANN, "solo")
+    eventually(lambda: is_sent(shop))
+    stripe_account.client(shop).v1.subscriptions.cancel(subscription)
+    stripe_account.sync(shop, shop.user(ANN))
+    page = admin.visit("/admin/emails?kind=welcome")
+    [path] = {form.action.partition("?")[0] for form in page.forms if "/send" in form.action}
+
+    page = admin.submit(path)
+
+    assert "The email “Welcome” is not needed any more, so it is not sent" in page.text
+    assert "Resend welcome" not in admin.visit("/admin/audit").text
+
+
 def test_one_event_is_replayed(shop: Shop, admin: Visitor) -> None:
     stripe_account.subscriber(shop, ANN, "solo")
     eventually(lambda: applied(shop))

@@ -93,7 +93,13 @@ def test_the_command_prints_the_same(shop: Shop) -> None:
     [
         (
             update(StripeEvent).values(processed_at=None, attempts=3, last_error="Stripe is down"),
-            "of Stripe's events could not be applied yet.",
+            "They are tried again by themselves. See why:",
+        ),
+        (
+            update(StripeEvent).values(
+                processed_at=None, attempts=4320, last_error="Stripe is down"
+            ),
+            "Some are not tried again any more.",
         ),
         (
             update(OutboxMessage)
